@@ -1,0 +1,34 @@
+# make quickstart   a real sweep on an embedded data set: Parquet, table, figure (installs into .venv first)
+# make test         all checks: format, lint, types, tests (installs into .venv first)
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: quickstart test benchmarks clean
+
+quickstart: $(VENV)/.ready
+	$(RUN) tune_main.py run quickstart
+	$(RUN) tune_main.py table quickstart
+	$(RUN) tune_main.py plot quickstart
+
+test: $(VENV)/.ready-tests
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest
+
+benchmarks: $(VENV)/.ready
+	$(RUN) benchmarks/overhead.py
+	$(RUN) benchmarks/data_memory.py
+
+$(VENV)/.ready: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/.ready-tests: tests/requirements.txt $(VENV)/.ready
+	$(RUN) -m pip install --quiet --requirement tests/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

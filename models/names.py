@@ -1,0 +1,34 @@
+"""Model names, free of torch, so that a space can be checked before anything heavy is imported."""
+
+import re
+
+FAMILIES: dict[str, str] = {
+    "resnet": "ResNet",
+    "resnet_preact": "ResNet-preact",
+}
+"""Family name as it stands in YAML -> as the published tables print it."""
+
+_NAME = re.compile(r"(?P<family>[a-z_]+?)_(?P<depth>\d+)")
+
+
+def parse_model_name(name: str) -> tuple[str, int]:
+    """Split `resnet_preact_20` into (`resnet_preact`, 20).
+
+    Raises:
+        ValueError: unknown family, or a depth that is not 6n+2 with n >= 1 (He et al. 2015, section 4.2).
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or match["family"] not in FAMILIES:
+        known = " or ".join(f"{family}_DEPTH" for family in FAMILIES)
+        raise ValueError(f"unknown model {name!r}: write {known}, for example resnet_preact_20")
+    depth = int(match["depth"])
+    if depth < 8 or (depth - 2) % 6:
+        lower = max(8, depth - (depth - 2) % 6)
+        raise ValueError(f"model {name!r}: the depth must be 6n+2 (8, 14, 20, ...): try {match['family']}_{lower}")
+    return match["family"], depth
+
+
+def display_name(name: str) -> str:
+    """`resnet_preact_20` -> `ResNet-preact-20`, the form of the published tables."""
+    family, depth = parse_model_name(name)
+    return f"{FAMILIES[family]}-{depth}"

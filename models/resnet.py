@@ -1,0 +1,51 @@
+"""Post-activation residual network for small images (He et al. 2015, 'Deep Residual Learning', section 4.2)."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.layers import conv1x1, conv3x3
+
+STAGE_CHANNELS = (16, 32, 64)
+
+
+class BasicBlock(nn.Module):
+    """conv-BN-ReLU-conv-BN, added to the shortcut, then ReLU.
+
+    Where the channels change the shortcut is a 1x1 convolution followed by a BN, else the identity.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.shortcut = nn.Sequential(conv1x1(in_channels, out_channels, stride), nn.BatchNorm2d(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return functional.relu(y + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """Images [N, 3, H, W] -> logits [N, num_classes]; depth 6n+2, stages of n blocks with 16, 32, 64 channels."""
+
+    def __init__(self, depth: int, num_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(conv3x3(3, STAGE_CHANNELS[0]), nn.BatchNorm2d(STAGE_CHANNELS[0]), nn.ReLU())
+        blocks: list[nn.Module] = []
+        in_channels = STAGE_CHANNELS[0]
+        for stage, out_channels in enumerate(STAGE_CHANNELS):
+            for index in range((depth - 2) // 6):
+                blocks.append(BasicBlock(in_channels, out_channels, stride=2 if stage and not index else 1))
+                in_channels = out_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(in_channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.stem(x))
+        logits: Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits

@@ -1,0 +1,64 @@
+"""Pre-activation residual network for small images (He et al. 2016, 'Identity Mappings', section 5)."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.layers import conv1x1, conv3x3
+
+STAGE_CHANNELS = (16, 32, 64)
+
+
+class PreactBlock(nn.Module):
+    """BN-ReLU-conv-BN-ReLU-conv, added to the shortcut.
+
+    The first block of a stage (`shortcut_after_activation`) takes its shortcut after the first BN-ReLU,
+    all others before it. Where the channels change the shortcut is a 1x1 convolution without BN.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, *, shortcut_after_activation: bool) -> None:
+        super().__init__()
+        self.shortcut_after_activation = shortcut_after_activation
+        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.shortcut = conv1x1(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = functional.relu(self.bn1(x))
+        y = functional.relu(self.bn2(self.conv1(activated)))
+        y = self.conv2(y)
+        shortcut: Tensor = self.shortcut(activated if self.shortcut_after_activation else x)
+        total: Tensor = y + shortcut
+        return total
+
+
+class ResNetPreact(nn.Module):
+    """Images [N, 3, H, W] -> logits [N, num_classes]; depth 6n+2, stages of n blocks with 16, 32, 64 channels."""
+
+    def __init__(self, depth: int, num_classes: int) -> None:
+        super().__init__()
+        self.stem = conv3x3(3, STAGE_CHANNELS[0])
+        blocks: list[nn.Module] = []
+        in_channels = STAGE_CHANNELS[0]
+        for stage, out_channels in enumerate(STAGE_CHANNELS):
+            for index in range((depth - 2) // 6):
+                blocks.append(
+                    PreactBlock(
+                        in_channels,
+                        out_channels,
+                        stride=2 if stage and not index else 1,
+                        shortcut_after_activation=index == 0,
+                    )
+                )
+                in_channels = out_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.bn = nn.BatchNorm2d(in_channels)
+        self.head = nn.Linear(in_channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.bn(self.blocks(self.stem(x))))
+        logits: Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits

@@ -1,0 +1,124 @@
+"""From the ledgers of a sweep's trials to the rows of `trials` and `epochs`."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from results.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
+from results.store import Manifest, Store
+from trainable.config import PlannedTrial
+from trainable.ledger import read_trial, trial_status
+from trainable.records import SCHEMA_VERSION, EpochRecord, Status, TrialFiles, TrialKey, TrialRow
+
+LAST = 5
+Row = dict[str, Any]
+
+
+class Collector:
+    """Reads a sweep's trials again and again, those that have ended only once."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._ended: dict[str, tuple[Row, list[Row]]] = {}
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows."""
+        trial_rows: list[Row] = []
+        epoch_rows: list[Row] = []
+        for trial in self._manifest.trials:
+            rows = self._rows(trial)
+            if rows is not None:
+                trial_rows.append(rows[0])
+                epoch_rows += rows[1]
+        metadata = {
+            METADATA_PREFIX + "schema_version": str(SCHEMA_VERSION),
+            METADATA_PREFIX + "sweep": self._manifest.name,
+            METADATA_PREFIX + "space": self._manifest.space,
+            METADATA_PREFIX + "overrides": json.dumps(self._manifest.overrides),
+            METADATA_PREFIX + "code": self._manifest.code,
+            METADATA_PREFIX + "num_planned": str(len(self._manifest.trials)),
+            METADATA_PREFIX + "versions": trial_rows[-1]["versions"] if trial_rows else "{}",
+        }
+        return (
+            pa.Table.from_pylist(trial_rows, schema=TRIALS_SCHEMA.with_metadata(metadata)),
+            pa.Table.from_pylist(epoch_rows, schema=EPOCHS_SCHEMA.with_metadata(metadata)),
+        )
+
+    def _rows(self, trial: PlannedTrial) -> tuple[Row, list[Row]] | None:
+        key = trial.config.trial_key
+        if key in self._ended:
+            return self._ended[key]
+        files = read_trial(self._store.trial_folder(key))
+        if not files.attempts:
+            return None
+        identity = TrialKey(self._manifest.name, key)
+        row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files))
+        epochs = [dataclasses.asdict(identity) | dataclasses.asdict(record) for record in files.epochs]
+        if trial_status(files).is_final:
+            self._ended[key] = (row, epochs)
+        return row, epochs
+
+
+def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> TrialRow:
+    """What came of a trial. A trial that diverged has no final error: its last weights mean nothing."""
+    status = trial_status(files)
+    epochs = files.epochs
+    last = epochs[-1] if epochs else None
+    has_final_error = last is not None and status is not Status.DIVERGED
+    tested = _errors(epochs, lambda record: record.test_error_percent)
+    held_out = _errors(epochs, lambda record: record.holdout_error_percent)
+    best_test, best_test_epoch = min(tested, default=(None, None))
+    best_holdout, best_holdout_epoch = min(held_out, default=(None, None))
+    train_seconds = sum(record.train_seconds for record in epochs)
+    eval_seconds = sum(record.eval_seconds for record in epochs)
+    num_images = sum(record.images_per_second * record.train_seconds for record in epochs)
+    first_attempt, attempt = files.attempts[0], files.attempts[-1]
+    end = files.end
+    return TrialRow(
+        sweep=identity.sweep,
+        trial_key=identity.trial_key,
+        repeat=trial.repeat,
+        variables=json.dumps(dict(trial.variables), sort_keys=True),
+        status=status.value,
+        epochs_done=len(epochs),
+        test_error_percent=last.test_error_percent if last and has_final_error else None,
+        test_error_percent_last5=_median_of_last(tested) if has_final_error else None,
+        best_test_error_percent=best_test,
+        best_test_epoch=best_test_epoch,
+        holdout_error_percent=last.holdout_error_percent if last and has_final_error else None,
+        holdout_error_percent_last5=_median_of_last(held_out) if has_final_error else None,
+        best_holdout_error_percent=best_holdout,
+        best_holdout_epoch=best_holdout_epoch,
+        train_loss=last.train_loss if last else None,
+        train_seconds=train_seconds,
+        eval_seconds=eval_seconds,
+        total_seconds=train_seconds + eval_seconds,
+        images_per_second=num_images / train_seconds if train_seconds else None,
+        peak_memory_bytes=end.peak_memory_bytes if end else None,
+        attempts=len(files.attempts),
+        error=end.error if end else None,
+        host=attempt.host,
+        device=attempt.device,
+        num_threads=attempt.num_threads,
+        precision_resolved=attempt.precision_resolved,
+        versions=json.dumps(attempt.versions, sort_keys=True),
+        code=attempt.code,
+        start_time=datetime.fromisoformat(first_attempt.start_time),
+        end_time=datetime.fromisoformat(end.end_time) if end else None,
+        test_correct_bits=bytes.fromhex(end.test_correct_bits) if end and end.test_correct_bits else None,
+    )
+
+
+def _errors(epochs: list[EpochRecord], error_of: Callable[[EpochRecord], float | None]) -> list[tuple[float, int]]:
+    """(error, epoch) of the epochs that have one: the smallest is the best, the earliest among equals."""
+    return [(error, record.epoch) for record in epochs if (error := error_of(record)) is not None]
+
+
+def _median_of_last(errors: list[tuple[float, int]]) -> float | None:
+    return statistics.median(error for error, _ in errors[-LAST:]) if errors else None

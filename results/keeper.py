@@ -1,0 +1,46 @@
+"""Keeps a running sweep's Parquet files current without spending much of the driver's time on it."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from results.collect import Collector
+from results.parquet import write_tables
+from results.store import Manifest, Store
+
+MIN_INTERVAL_SECONDS = 1.0
+MAX_SHARE = 0.05
+"""Most of the driver's time that rewriting may take."""
+
+
+class ParquetKeeper:
+    """An Observer of the Tune adapter: rewrites both files soon after something has changed."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._collector = Collector(store, manifest)
+        self._folder = store.sweep_folder(manifest.name)
+        self._dirty = False
+        self._written_at = 0.0
+        self._cost_seconds = 0.0
+
+    def on_trial_start(self, trial_key: str) -> None:
+        """Nothing has been recorded yet."""
+
+    def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
+        self._dirty = True
+
+    def on_trial_end(self, trial_key: str, status: str, error: str | None) -> None:
+        self._dirty = True
+
+    def on_tick(self) -> None:
+        interval = max(MIN_INTERVAL_SECONDS, self._cost_seconds / MAX_SHARE)
+        if self._dirty and time.monotonic() - self._written_at >= interval:
+            self.write()
+
+    def write(self) -> None:
+        """Rewrite both files now."""
+        started = time.monotonic()
+        self._dirty = False
+        write_tables(*self._collector.tables(), self._folder)
+        self._written_at = time.monotonic()
+        self._cost_seconds = self._written_at - started

@@ -1,0 +1,176 @@
+"""What the user sees while a sweep runs: a live table in a terminal, else one line a finished trial."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from results.tables import format_seconds
+from results.trials import varying_fields
+from trainable.config import TrainConfig
+from trainable.records import EpochRecord, Status
+
+MAX_ENDED_ROWS = 12
+REFRESH_PER_SECOND = 4
+SPEED_WINDOW = 5
+"""Epochs whose median speed is shown."""
+
+
+@dataclass(slots=True)
+class TrialProgress:
+    """What is known of a trial that this run works on."""
+
+    label: str
+    config: TrainConfig
+    epochs_done: int = 0
+    replayed: int = 0
+    error_percent: float | None = None
+    speeds: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    status: str = ""
+    """Empty while it waits; 'running', or a Status once it has ended."""
+
+
+class SweepView:
+    """Follows a run; an Observer of the Tune adapter. Use as a context manager."""
+
+    def __init__(self, console: Console, name: str, configs: Mapping[str, TrainConfig], num_before: int) -> None:
+        """
+        Args:
+            configs: the trials that this run works on.
+            num_before: trials of the sweep that were done already.
+        """
+        self._console = console
+        self._name = name
+        self._num_before = num_before
+        fields = varying_fields(list(configs.values())) + _seed_field(list(configs.values()))
+        self._fields = [name for name in fields if name != "dataset_fingerprint"]
+        self.trials = {key: TrialProgress(describe(config, self._fields), config) for key, config in configs.items()}
+        self._started = time.monotonic()
+        self._live = Live(
+            console=console,
+            refresh_per_second=REFRESH_PER_SECOND,
+            get_renderable=self.renderable,
+            transient=False,
+        )
+
+    def __enter__(self) -> "SweepView":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def on_trial_start(self, trial_key: str) -> None:
+        self.trials[trial_key].status = "running"
+
+    def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
+        trial = self.trials[trial_key]
+        if "epoch" not in result:
+            return
+        names = EpochRecord.__dataclass_fields__
+        record = EpochRecord(**{name: result[name] for name in names})
+        trial.epochs_done = record.epoch
+        trial.error_percent = record.test_error_percent
+        trial.seconds += record.train_seconds + record.eval_seconds
+        if result.get("replayed"):
+            trial.replayed = record.epoch
+        else:
+            trial.speeds = [*trial.speeds[1 - SPEED_WINDOW :], record.images_per_second]
+
+    def on_trial_end(self, trial_key: str, status: str, error: str | None) -> None:
+        trial = self.trials[trial_key]
+        trial.status = status
+        if not self._console.is_terminal:
+            self._console.print(self._ended_line(trial, error), soft_wrap=True, highlight=False, markup=False)
+
+    def on_tick(self) -> None:
+        """Nothing to do: the live table renders itself."""
+
+    @property
+    def num_ended(self) -> int:
+        return sum(_has_ended(trial) for trial in self.trials.values())
+
+    def seconds_left(self) -> float | None:
+        """From the images trained so far in this run; None before the first epoch."""
+        done = total = 0
+        for trial in self.trials.values():
+            epochs = trial.epochs_done if _has_ended(trial) else trial.config.epochs
+            done += trial.epochs_done - trial.replayed
+            total += epochs - trial.replayed
+        elapsed = time.monotonic() - self._started
+        return elapsed * (total - done) / done if done else None
+
+    def renderable(self) -> Group:
+        """The live table: running trials, and the last that ended."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for header in ("trial", "epoch", "test error", "images/s", "time", ""):
+            table.add_column(header, justify="left" if header in ("trial", "") else "right", no_wrap=True)
+        ended = [trial for trial in self.trials.values() if _has_ended(trial)]
+        hidden = max(0, len(ended) - MAX_ENDED_ROWS)
+        for trial in [*ended[hidden:], *(t for t in self.trials.values() if t.status == "running")]:
+            table.add_row(*_cells(trial), style=_style(trial))
+        waiting = sum(not trial.status for trial in self.trials.values())
+        return Group(self._summary(waiting), table)
+
+    def _summary(self, waiting: int) -> Text:
+        left = self.seconds_left()
+        speeds = [trial.speeds[-1] for trial in self.trials.values() if trial.status == "running" and trial.speeds]
+        parts = [
+            f"{self._num_before + self.num_ended} of {self._num_before + len(self.trials)} trials done",
+            f"{waiting} waiting",
+            f"{sum(speeds):,.0f} images/s" if speeds else "starting",
+            f"about {format_seconds(left)} left" if left is not None else "",
+        ]
+        return Text.assemble((self._name, "bold"), "  ", "  ".join(part for part in parts if part))
+
+    def _ended_line(self, trial: TrialProgress, error: str | None) -> str:
+        place = f"[{self._num_before + self.num_ended}/{self._num_before + len(self.trials)}]"
+        outcome = trial.status if error is None else f"{trial.status}: {error}"
+        if trial.status == Status.COMPLETE and trial.error_percent is not None:
+            outcome = f"test error {trial.error_percent:.2f} %"
+        work = f"{trial.epochs_done} epochs in {format_seconds(trial.seconds)}"
+        speed = f", {statistics.median(trial.speeds):,.0f} images/s" if trial.speeds else ""
+        left = self.seconds_left()
+        rest = f", about {format_seconds(left)} left" if left else ""
+        return f"{place} {trial.label}: {outcome}, {work}{speed}{rest}"
+
+
+def describe(config: TrainConfig, fields: list[str]) -> str:
+    """`batch_size=128 lr=0.1`: a trial by what sets it apart from the others."""
+    values = {name: getattr(config, name) for name in fields or ["model", "batch_size", "lr"]}
+    return " ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
+    )
+
+
+def _seed_field(configs: list[TrainConfig]) -> list[str]:
+    return ["seed"] if len({config.seed for config in configs}) > 1 else []
+
+
+def _has_ended(trial: TrialProgress) -> bool:
+    return trial.status not in ("", "running")
+
+
+def _cells(trial: TrialProgress) -> tuple[str, ...]:
+    return (
+        trial.label,
+        f"{trial.epochs_done}/{trial.config.epochs}",
+        "-" if trial.error_percent is None else f"{trial.error_percent:.2f} %",
+        f"{statistics.median(trial.speeds):,.0f}" if trial.speeds else "-",
+        format_seconds(trial.seconds),
+        "" if trial.status == "running" else trial.status.lower(),
+    )
+
+
+def _style(trial: TrialProgress) -> str:
+    if trial.status == "running":
+        return "bold"
+    return "dim" if trial.status == Status.COMPLETE else "red"

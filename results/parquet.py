@@ -1,0 +1,60 @@
+"""The Parquet files of a sweep: written whole, so that a reader sees the old or the new, and read back."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from trainable.errors import UserError
+
+
+def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
+    """Write both tables into an existing local folder, each atomically."""
+    for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
+        scratch = folder / f".{name}.{os.getpid()}"
+        pq.write_table(table, scratch)
+        scratch.replace(folder / name)
+
+
+def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
+    """Write both tables to a folder, or to any URI that pyarrow can write (s3://, gs://, hdfs://, file://).
+
+    Returns:
+        Where they lie.
+
+    Raises:
+        UserError: the target cannot be written.
+    """
+    try:
+        if "://" not in target:
+            folder = Path(target)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_tables(trials, epochs, folder)
+            return str(folder)
+        filesystem, path = pafs.FileSystem.from_uri(target)
+        filesystem.create_dir(path, recursive=True)
+        for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
+            pq.write_table(table, f"{path.rstrip('/')}/{name}", filesystem=filesystem)
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"cannot write to {target}: {reason}") from None
+    return target
+
+
+def read_trials(store: Store, sweep: str) -> pa.Table:
+    """The `trials` table of a sweep.
+
+    Raises:
+        UserError: no such sweep, or no (readable) Parquet file.
+    """
+    path = store.sweep_folder(sweep) / TRIALS_PARQUET
+    if not path.exists():
+        store.manifest(sweep)  # says so where there is no such sweep
+        raise UserError(f"{path} is missing: `python tune_main.py export {sweep}` makes it anew")
+    try:
+        return pq.ParquetFile(path).read()  # `read_table` imports pandas
+    except (OSError, pa.ArrowInvalid):
+        raise UserError(f"{path} is damaged: `python tune_main.py export {sweep}` makes it anew") from None

@@ -1,0 +1,82 @@
+"""Where a sweep stands, read from its trials' ledgers: also while it runs, also after a crash."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from results.store import Manifest, Store
+from trainable.ledger import LOCK, is_locked, read_trial, trial_status
+from trainable.records import Status
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStatus:
+    """Counts of trials; `left` is what a further `run` would begin, go on with, or try again."""
+
+    sweep: str
+    driver_running: bool
+    planned: int
+    done: int
+    """COMPLETE, STOPPED or DIVERGED."""
+    diverged: int
+    running: int
+    failed: int
+    left: int
+    epochs_done: int
+    epochs_planned: int
+    errors: dict[str, str]
+    """Trial key -> error of those that failed."""
+
+
+def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
+    """Count; nothing is written."""
+    by_status = dict.fromkeys(Status, 0)
+    running = epochs_done = epochs_planned = 0
+    errors: dict[str, str] = {}
+    for trial in manifest.trials:
+        key = trial.config.trial_key
+        folder = store.trial_folder(key)
+        files = read_trial(folder)
+        status = trial_status(files)
+        by_status[status] += 1
+        running += not status.is_final and is_locked(folder / LOCK)
+        epochs_done += len(files.epochs)
+        epochs_planned += len(files.epochs) if status.is_final else trial.config.epochs
+        if status is Status.FAILED and files.end is not None:
+            errors[key] = files.end.error or ""
+    done = sum(count for status, count in by_status.items() if status.is_final)
+    return SweepStatus(
+        sweep=manifest.name,
+        driver_running=store.is_running(manifest.name),
+        planned=len(manifest.trials),
+        done=done,
+        diverged=by_status[Status.DIVERGED],
+        running=running,
+        failed=by_status[Status.FAILED],
+        left=len(manifest.trials) - done,
+        epochs_done=epochs_done,
+        epochs_planned=epochs_planned,
+        errors=errors,
+    )
+
+
+def status_text(status: SweepStatus) -> str:
+    """For people."""
+    state = "running now" if status.driver_running else "not running"
+    diverged = f" ({status.diverged} diverged)" if status.diverged else ""
+    lines = [
+        f"{status.sweep}: {state}",
+        f"  done     {status.done} of {status.planned} trials{diverged}",
+        f"  running  {status.running}",
+        f"  failed   {status.failed}",
+        f"  left     {status.left}",
+        f"  epochs   {status.epochs_done} of {status.epochs_planned}",
+    ]
+    lines += [f"  failed {key}: {error}" for key, error in status.errors.items()]
+    if status.left and not status.driver_running:
+        lines.append(f"`python tune_main.py run` with the same space goes on with the {status.left} that are left")
+    return "\n".join(lines)
+
+
+def status_json(status: SweepStatus) -> str:
+    """For programs: the fields of SweepStatus."""
+    return json.dumps(asdict(status), indent=1)

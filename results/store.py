@@ -1,0 +1,198 @@
+"""The store: a folder that holds trials by their key, and sweeps that name some of them.
+
+    STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger)
+    STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
+                   trials.parquet, epochs.parquet, figures/
+                   lock        held by the driver that runs the sweep
+
+Nothing inside holds an absolute path: a store can be moved or copied.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trainable.config import PlannedTrial, TrainConfig
+from trainable.errors import UserError, nearest
+from trainable.ledger import (
+    LOCK,
+    LedgerBusyError,
+    exclusive_lock,
+    is_locked,
+    read_trial,
+    trial_status,
+    write_atomically,
+)
+from trainable.records import SCHEMA_VERSION
+
+TRIALS = "trials"
+MANIFEST = "sweep.json"
+TRIALS_PARQUET = "trials.parquet"
+EPOCHS_PARQUET = "epochs.parquet"
+FIGURES = "figures"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a sweep is to hold."""
+
+    name: str
+    trials: list[PlannedTrial]
+    space: str
+    """The YAML text of the space."""
+    overrides: dict[str, Any]
+    """What --set put over it."""
+    code: str
+    created: str
+    """UTC, ISO 8601."""
+
+    @property
+    def keys(self) -> list[str]:
+        return [trial.config.trial_key for trial in self.trials]
+
+
+def new_manifest(name: str, trials: list[PlannedTrial], space: str, overrides: dict[str, Any], code: str) -> Manifest:
+    return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+class Store:
+    """A store at `path`, which need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def trials_folder(self) -> Path:
+        return self.path / TRIALS
+
+    def trial_folder(self, trial_key: str) -> Path:
+        return self.trials_folder / trial_key
+
+    def sweep_folder(self, name: str) -> Path:
+        """
+        Raises:
+            UserError: no name for a sweep, for example one that leads out of the store.
+        """
+        if not _NAME.fullmatch(name) or name == TRIALS:
+            raise UserError(
+                f"{name!r} cannot name a sweep: letters, digits, '.', '_' and '-', at most 100, not {TRIALS!r}"
+            )
+        return self.path / name
+
+    def sweeps(self) -> list[str]:
+        return sorted(path.parent.name for path in self.path.glob(f"*/{MANIFEST}"))
+
+    def find_manifest(self, name: str) -> Manifest | None:
+        """The sweep's manifest, or None where the store has no such sweep.
+
+        Raises:
+            UserError: the manifest is damaged.
+        """
+        path = self.sweep_folder(name) / MANIFEST
+        try:
+            values = json.loads(path.read_bytes())
+            trials = [
+                PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
+                for trial in values.pop("trials")
+            ]
+            values.pop("schema_version")
+            return Manifest(trials=trials, **values)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path} is damaged: delete it and run the sweep again (its trials are kept)") from None
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from None
+
+    def manifest(self, name: str) -> Manifest:
+        """
+        Raises:
+            UserError: no such sweep here; names the nearest one.
+        """
+        found = self.find_manifest(name)
+        if found is None:
+            sweeps = self.sweeps()
+            hint = nearest(name, sweeps) if sweeps else "it holds none yet: start with `run quickstart`"
+            raise UserError(f"no sweep {name!r} in {self.path}: {hint}")
+        return found
+
+    def check_extends(self, manifest: Manifest) -> None:
+        """
+        Raises:
+            UserError: the store's sweep of this name holds trials that the new manifest lacks.
+        """
+        existing = self.find_manifest(manifest.name)
+        if existing is None:
+            return
+        lost = set(existing.keys) - set(manifest.keys)
+        if lost:
+            raise UserError(
+                f"the sweep {manifest.name!r} in {self.path} already stands for other trials "
+                f"({len(lost)} of its {len(existing.keys)} are not among these): give this run another --name"
+            )
+
+    def unfinished(self, manifest: Manifest) -> list[PlannedTrial]:
+        """The trials that are not yet COMPLETE, STOPPED or DIVERGED, in whatever sweep they were trained."""
+        return [
+            trial
+            for trial in manifest.trials
+            if not trial_status(read_trial(self.trial_folder(trial.config.trial_key))).is_final
+        ]
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        values = {
+            "schema_version": SCHEMA_VERSION,
+            "name": manifest.name,
+            "created": manifest.created,
+            "code": manifest.code,
+            "overrides": manifest.overrides,
+            "space": manifest.space,
+            "trials": [
+                {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
+                for trial in manifest.trials
+            ],
+        }
+        folder = self.sweep_folder(manifest.name)
+        write_atomically(folder / MANIFEST, json.dumps(values, indent=1).encode() + b"\n")
+
+    def check_writable(self) -> None:
+        """
+        Raises:
+            UserError: nothing can be written where the store is to be.
+        """
+        existing = self.path
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise UserError(f"cannot write to the store {self.path}: give another with --store")
+
+    def is_running(self, name: str) -> bool:
+        """True while a living driver works on the sweep."""
+        return is_locked(self.sweep_folder(name) / LOCK)
+
+    @contextlib.contextmanager
+    def driving(self, manifest: Manifest) -> Iterator[None]:
+        """Be the one driver of the sweep, which thereby stands for the manifest's trials.
+
+        Raises:
+            UserError: another driver works on it, or the store cannot be written.
+        """
+        folder = self.sweep_folder(manifest.name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with exclusive_lock(folder / LOCK):
+                self.write_manifest(manifest)
+                yield
+        except LedgerBusyError:
+            raise UserError(busy_message(manifest.name)) from None
+
+
+def busy_message(name: str) -> str:
+    return f"another process is running the sweep {name!r}: wait for it, or give this one another --name"

@@ -1,0 +1,66 @@
+"""Rows of the `trials` table as typed objects, and their grouping into configurations with repeats."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.records import Status, TrialRow
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trial:
+    """A row of `trials`."""
+
+    config: TrainConfig
+    row: TrialRow
+
+    @property
+    def status(self) -> Status:
+        return Status(self.row.status)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """A configuration with all its repeats."""
+
+    config: TrainConfig
+    """With the seed of the first repeat."""
+    trials: tuple[Trial, ...]
+
+    @property
+    def finished(self) -> list[Trial]:
+        """The repeats that have a final test error."""
+        return [trial for trial in self.trials if trial.status is Status.COMPLETE]
+
+    @property
+    def test_errors(self) -> list[float]:
+        """Test error (percent) at the last epoch of every finished repeat."""
+        errors = (trial.row.test_error_percent for trial in self.finished)
+        return [error for error in errors if error is not None]
+
+
+def trials_from_table(table: pa.Table) -> list[Trial]:
+    """The inverse of what `collect` writes."""
+    columns = [spec.name for spec in dataclasses.fields(TrialRow)]
+    return [
+        Trial(
+            TrainConfig(**{name: row[name] for name in FIELD_NAMES}),
+            TrialRow(**{name: row[name] for name in columns}),
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
+    """Trials that differ in their seed only become one cell, in the order of their first appearance."""
+    groups: dict[TrainConfig, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(dataclasses.replace(trial.config, seed=0), []).append(trial)
+    return [Cell(group[0].config, tuple(group)) for group in groups.values()]
+
+
+def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:
+    """Names of the training fields, the seed apart, in which these configurations differ."""
+    return [name for name in FIELD_NAMES if name != "seed" and len({getattr(config, name) for config in configs}) > 1]

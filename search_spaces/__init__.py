@@ -1,0 +1,1 @@
+"""Declarative search spaces: the YAML files that ship, their schema, and their expansion into trials."""

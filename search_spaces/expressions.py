@@ -1,0 +1,145 @@
+"""The small language of `derive`: arithmetic over named numbers, parsed and computed here, never eval'ed.
+
+`+ - * / // % **`, comparisons, `a if c else b`, `and or not`, and min, max, sqrt, log2, round, int.
+"""
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+
+from trainable.errors import UserError, nearest
+
+Number = int | float
+
+MAX_LENGTH = 500
+MAX_EXPONENT = 64
+
+_BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_COMPARE: dict[type[ast.cmpop], Callable[[Number, Number], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+FUNCTIONS: dict[str, Callable[..., Number]] = {
+    "min": min,
+    "max": max,
+    "sqrt": math.sqrt,
+    "log2": math.log2,
+    "round": round,
+    "int": int,
+}
+
+
+class Expression:
+    """A parsed expression: `names` is what it needs, `compute` its value."""
+
+    def __init__(self, text: str) -> None:
+        """
+        Raises:
+            UserError: not an expression of this language.
+        """
+        self.text = text
+        if len(text) > MAX_LENGTH:
+            raise UserError(f"the expression is longer than {MAX_LENGTH} characters")
+        try:
+            self._root = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise UserError(f"cannot read the expression {text!r}") from None
+        called = {id(node.func) for node in ast.walk(self._root) if isinstance(node, ast.Call)}
+        for node in ast.walk(self._root):
+            _check_node(node, text)
+        self.names = frozenset(
+            node.id for node in ast.walk(self._root) if isinstance(node, ast.Name) and id(node) not in called
+        )
+
+    def compute(self, values: Mapping[str, Number]) -> Number:
+        """The value with these numbers for the names.
+
+        Raises:
+            UserError: a name without a number, or arithmetic that has no finite result.
+        """
+        try:
+            result = _compute(self._root, values)
+            finite = math.isfinite(result)
+        except (ArithmeticError, ValueError, TypeError) as error:
+            raise UserError(f"{self.text!r} cannot be computed: {error}") from None
+        if not finite:
+            raise UserError(f"{self.text!r} gives {result}")
+        return result
+
+
+def _check_node(node: ast.AST, text: str) -> None:
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, int | float):
+            return
+    elif isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords:
+            return
+        if isinstance(node.func, ast.Name):
+            raise UserError(f"no function {node.func.id!r} in {text!r}: {nearest(node.func.id, FUNCTIONS)}")
+    elif isinstance(
+        node,
+        ast.Name | ast.Load | ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.Compare | ast.IfExp
+        | ast.operator | ast.unaryop | ast.boolop | ast.cmpop,
+    ):  # fmt: skip
+        return
+    raise UserError(f"{text!r} holds something other than arithmetic over names and numbers")
+
+
+def _compute(node: ast.AST, values: Mapping[str, Number]) -> Number:
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return value
+        case ast.Name(id=name):
+            if name not in values:
+                raise UserError(f"{name!r} has no number: {nearest(name, values)}")
+            return values[name]
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            base, exponent = _compute(left, values), _compute(right, values)
+            if abs(exponent) > MAX_EXPONENT:
+                raise UserError(f"the exponent {exponent} is larger than {MAX_EXPONENT}")
+            return _real(float(base) ** exponent)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return _BINARY[type(op)](_compute(left, values), _compute(right, values))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_compute(operand, values)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _compute(operand, values)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _compute(operand, values)
+        case ast.BoolOp(op=ast.And(), values=parts):
+            return all(_compute(part, values) for part in parts)
+        case ast.BoolOp(op=ast.Or(), values=parts):
+            return any(_compute(part, values) for part in parts)
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return _compute(body if _compute(test, values) else orelse, values)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            operands = [_compute(part, values) for part in (left, *comparators)]
+            pairs = zip(ops, operands, operands[1:], strict=False)
+            return all(_COMPARE[type(op)](a, b) for op, a, b in pairs if _known(op))
+        case ast.Call(func=ast.Name(id=name), args=args):
+            return FUNCTIONS[name](*(_compute(arg, values) for arg in args))
+    raise ValueError(f"{type(node).__name__} is not part of the language")
+
+
+def _real(value: float | complex) -> float:
+    if isinstance(value, complex):
+        raise ValueError("the root of a negative number")
+    return value
+
+
+def _known(op: ast.cmpop) -> bool:
+    if type(op) not in _COMPARE:
+        raise ValueError(f"{type(op).__name__} is not part of the language")
+    return True

@@ -1,0 +1,92 @@
+"""From the name of a shipped space, or the path of a YAML file, to a checked `Space`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces.schema import Space
+from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
+from trainable.errors import UserError, nearest
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadedSpace:
+    """A space with the file that it came from."""
+
+    name: str
+    space: Space
+    source: YamlSource
+
+
+def shipped_spaces() -> list[str]:
+    """Names of the spaces that ship."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_space(name_or_path: str) -> LoadedSpace:
+    """Load a shipped space by its name, or any file that ends in .yaml or .yml.
+
+    Raises:
+        UserError: no such space or file, no YAML, an unknown key or a wrong value: with file, line and key.
+    """
+    path = Path(name_or_path)
+    if name_or_path in shipped_spaces():
+        path = SHIPPED / f"{name_or_path}.yaml"
+    elif path.suffix not in (".yaml", ".yml"):
+        raise UserError(
+            f"no space {name_or_path!r}: {nearest(name_or_path, shipped_spaces())} (or give the path of a .yaml file)"
+        )
+    source = parse_yaml(path)
+    if not isinstance(source.content, dict):
+        raise UserError(f"{path}: a space is a mapping with rows or grid, this file is not")
+    try:
+        space = Space.model_validate(source.content)
+    except ValidationError as error:
+        raise UserError(_one_line(source, error)) from None
+    return LoadedSpace(space.name or path.stem, space, source)
+
+
+KIND_MESSAGES = {
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "bool_type": "must be one value or a list of numbers",
+}
+"""By pydantic's type of the error; where a union fails, its first branch (bool) speaks for all."""
+
+
+def _one_line(source: YamlSource, error: ValidationError) -> str:
+    """The first problem, unknown keys before others, as `file:line: key.path: message`."""
+    problems = error.errors(include_url=False)
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    path: KeyPath = tuple(part for part in problem["loc"] if not _is_union_tag(part))
+    match problem["type"]:
+        case "extra_forbidden":
+            valid = ["values", "value"] if len(path) > 1 else list(Space.model_fields)
+            message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), valid)}"
+        case "too_short":
+            message = "is empty: give at least one entry"
+        case "string_pattern_mismatch":
+            message = f"{problem['input']!r} is no name: at most 100 letters, digits, '.', '_' or '-'"
+        case kind if kind in KIND_MESSAGES:
+            message = f"{KIND_MESSAGES[kind]}, got {_shorten(problem['input'])}"
+        case "value_error":
+            message = problem["msg"].removeprefix("Value error, ")
+        case _:
+            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {_shorten(problem['input'])}"
+    return f"{source.where(path)}: {message}"
+
+
+def _is_union_tag(part: str | int) -> bool:
+    """Pydantic names the branch of a union inside the path: `list[...]`, `Values`."""
+    return isinstance(part, str) and (part in ("Values", "int", "float", "str", "bool") or "[" in part)
+
+
+def _shorten(value: Any) -> str:  # noqa: ANN401 (whatever the file holds)
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,263 @@
+"""A sweep's trials on Ray Tune: the only module of this package that knows Ray.
+
+Tune schedules and nothing else: its experiment folder is scratch, its loggers, checkpoints and restore are
+off. What a trial did lies in its ledger (see trainable.ledger), and every run starts a Tuner anew.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainable import provenance
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
+from trainable.errors import UserError
+
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_AUTH_MODE": "disabled",  # else a token is written into the home folder
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches us as KeyboardInterrupt
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+SHIPPED_PACKAGES = ("models", "trainable")
+WORKER_DEATHS = 2
+"""How often a trial is tried again after its process died."""
+OBJECT_STORE_SPARE_BYTES = 256 * 2**20
+
+os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+
+import ray  # noqa: E402 (reads the environment when it is imported)
+from ray import tune  # noqa: E402
+from ray.tune.result import DONE  # noqa: E402
+
+from trainable.records import Status  # noqa: E402
+from trainable.session import RunInfo, record_failure  # noqa: E402
+from trainable.tune_adapter import ERROR, STATUS, TRIAL_KEY, TrainingTrainable, TrialSetup  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What `run` was told of the machine."""
+
+    address: str | None = None
+    """Of a running Ray cluster; None starts Ray here for this run."""
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | None = None
+    """None is one GPU where the cluster has any, else none."""
+    max_concurrent: int | None = None
+
+
+class Observer(Protocol):
+    """Whoever watches a sweep; called in the driver's process, between two events of Tune."""
+
+    def on_trial_start(self, trial_key: str) -> None: ...
+
+    def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
+        """
+        Args:
+            result: the fields of an EpochRecord (none where a trial failed before its first epoch).
+        """
+
+    def on_trial_end(self, trial_key: str, status: str, error: str | None) -> None: ...
+
+    def on_tick(self) -> None:
+        """Some time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A connection to Ray that was found able to run the trials."""
+
+    scratch: Path
+    cpus_per_trial: float
+    gpus_per_trial: float
+    max_concurrent: int | None
+    num_slots: int
+    """Trials that the cluster can run at a time."""
+
+    @property
+    def num_threads(self) -> int:
+        return max(1, math.floor(self.cpus_per_trial))
+
+
+@contextlib.contextmanager
+def connected(resources: Resources, data_bytes: int) -> Iterator[Cluster]:
+    """Start Ray on this machine, or join a cluster; at the end leave nothing behind.
+
+    Args:
+        data_bytes: size of the data set, which goes into the object store.
+
+    Raises:
+        UserError: no cluster at that address, or one that can never run such a trial.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="batchscape-"))
+    try:
+        _ship_source(scratch / "code")
+        _init(resources, scratch, data_bytes)
+        yield _check_resources(resources, scratch)
+    finally:
+        logging.disable(logging.ERROR)  # what Ray says while it goes down concerns nobody
+        ray.shutdown()
+        logging.disable(logging.NOTSET)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def run_trials(
+    cluster: Cluster,
+    configs: Mapping[str, TrainConfig],
+    data: ImageData,
+    trials_folder: Path,
+    run_id: str,
+    observers: Sequence[Observer],
+) -> None:
+    """Train these trials; returns when each has ended. A failed trial is recorded and does not end the sweep.
+
+    Args:
+        configs: trial key -> configuration, in the order in which they are to be begun.
+        trials_folder: absolute.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; what was done lies in the ledgers.
+    """
+    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity())
+    setup = TrialSetup(
+        configs=dict(configs),
+        trials_folder=trials_folder,
+        run=run,
+        source_hash=provenance.source_hash(),
+        use_gpu=cluster.gpus_per_trial > 0,
+    )
+    trainable = tune.with_resources(
+        tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
+        {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        param_space={TRIAL_KEY: tune.grid_search(list(configs))},
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(cluster.scratch / "tune"),
+            verbose=0,
+            callbacks=[_ObserverCallback(observers, setup)],
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
+    """Tells the observers what Tune tells us."""
+
+    def __init__(self, observers: Sequence[Observer], setup: TrialSetup) -> None:
+        self._observers = observers
+        self._setup = setup
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles the Tuner for a restore that never comes; observers hold terminals and locks."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
+        for observer in self._observers:
+            observer.on_tick()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        for observer in self._observers:
+            observer.on_trial_start(trial.config[TRIAL_KEY])
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Any],
+        trial: Any,  # noqa: ANN401
+        result: Mapping[str, Any],
+        **info: object,
+    ) -> None:
+        key = trial.config[TRIAL_KEY]
+        for observer in self._observers:
+            observer.on_epoch(key, result)
+            if result[DONE]:
+                observer.on_trial_end(key, result[STATUS], result[ERROR])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        """The process died, or could not be set up, more often than is tried again."""
+        key = trial.config[TRIAL_KEY]
+        error = _reason(trial)
+        record_failure(self._setup.trials_folder / key, self._setup.configs[key], self._setup.run, error)
+        for observer in self._observers:
+            observer.on_trial_end(key, Status.FAILED, error)
+
+
+def _reason(trial: Any) -> str:  # noqa: ANN401
+    """The last line of what Ray says of a trial's end."""
+    error = trial.get_pickled_error()
+    lines = [line for line in str(error or "the trial's process died").splitlines() if line.strip()]
+    return lines[-1].strip()
+
+
+def _ship_source(folder: Path) -> None:
+    """Copy what workers import, so that it is frozen for the sweep and found before any other `models`."""
+    for package in SHIPPED_PACKAGES:
+        shutil.copytree(
+            provenance.ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+        )
+
+
+def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"working_dir": str(scratch / "code")},
+    }
+    if resources.address is None:
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "_temp_dir": str(scratch / "ray"),
+            "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
+        }
+    else:
+        options["address"] = resources.address
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    try:
+        ray.init(**options)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        where = f"a Ray cluster at --address {resources.address}" if resources.address else "Ray on this machine"
+        raise UserError(f"cannot reach {where}: {reason}") from None
+
+
+def _check_resources(resources: Resources, scratch: Path) -> Cluster:
+    """Refuse now what would otherwise wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    gpus = resources.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if most_gpus else 0.0
+    if gpus > most_gpus:
+        found = f"the largest node has {most_gpus:g}" if most_gpus else "no node has one"
+        raise UserError(f"--gpus-per-trial {gpus:g}: {found}")
+    if resources.cpus_per_trial > most_cpus:
+        raise UserError(f"--cpus-per-trial {resources.cpus_per_trial:g}: the largest node has {most_cpus:g}")
+    slots = sum(
+        min(
+            int(node.get("CPU", 0.0) / resources.cpus_per_trial),
+            int(node.get("GPU", 0.0) / gpus) if gpus else 10**9,
+        )
+        for node in nodes
+    )
+    if resources.max_concurrent is not None:
+        slots = min(slots, resources.max_concurrent)
+    return Cluster(scratch, resources.cpus_per_trial, gpus, resources.max_concurrent, slots)

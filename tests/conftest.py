@@ -1,0 +1,65 @@
+"""What several test folders share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData, make_image_data
+
+ROOT = Path(__file__).resolve().parent.parent
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own cache."""
+    monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> ImageData:
+    """96 training and 32 test images of 3 classes, 32x32, that a network can tell apart."""
+    random = np.random.RandomState(0)
+
+    def split(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(count, dtype=np.int64) % 3
+        images = random.randint(0, 120, (count, 32, 32, 3)).astype(np.uint8)
+        images[np.arange(count), :, :, labels] += 100
+        return images, labels
+
+    return make_image_data("tiny", 3, split(96), split(32))
+
+
+@pytest.fixture
+def tiny_config(tiny_data: ImageData) -> TrainConfig:
+    """Three epochs of the smallest network on `tiny_data`, in fp32."""
+    config = TrainConfig(model="resnet_preact_8", epochs=3, batch_size=16, lr=0.05, precision="fp32")
+    return config.for_dataset(
+        tiny_data.name, tiny_data.fingerprint, len(tiny_data.train_labels), len(tiny_data.test_labels)
+    )
+
+
+@pytest.fixture(scope="session")
+def cifar_folder() -> Path:
+    """Real images of CIFAR-10 in the Hugging Face layout; skips, and says so, where there are none."""
+    folder = Path(os.environ.get("BATCHSCAPE_TEST_DATA", ROOT.parent / "shared" / "data" / "cifar10-jpeg"))
+    if not folder.is_dir():
+        pytest.skip(f"no real images in {folder}: set BATCHSCAPE_TEST_DATA to a folder of the Hugging Face layout")
+    return folder
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run the command line as a user would, in an empty folder: `cli("table", "quickstart")`."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    return run

@@ -1,0 +1,78 @@
+"""Crops, flips and normalisation of whole batches, on the uint8 tensor, on any device."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainable.randomness import PADDING, EpochPlan
+
+CHUNK = 4096
+"""Images that are cropped and flipped in one go."""
+
+
+def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
+    """Pad with zeros, cut each image's window, mirror some left to right.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        offsets: int64 [N, 2], row and column of the window in the padded image.
+        flips: bool [N].
+
+    Returns:
+        uint8 [N, H, W, C].
+    """
+    num_images, height, width, channels = images.shape
+    padded = functional.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING))
+    windows = padded.as_strided(
+        (num_images, 2 * PADDING + 1, 2 * PADDING + 1, height, width, channels),
+        (padded.stride(0), padded.stride(1), padded.stride(2), *padded.stride()[1:]),
+    )
+    rows = torch.arange(num_images, device=images.device)
+    cropped = windows[rows, offsets[:, 0], offsets[:, 1]]
+    return torch.where(flips[:, None, None, None], cropped.flip(2), cropped)
+
+
+def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """uint8 [N, H, W, C] -> fp32 [N, C, H, W] in channels_last memory, (x - mean) / std per channel.
+
+    Args:
+        mean, std: fp32 [C], in units of the uint8 values.
+    """
+    return ((images.to(torch.float32) - mean) / std).permute(0, 3, 1, 2)
+
+
+def training_batches(
+    images: Tensor, labels: Tensor, plan: EpochPlan, batch_size: int, *, augmented: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The epoch's batches (uint8 [B, H, W, C], int64 [B]) in the plan's order; an incomplete last one is dropped.
+
+    Args:
+        plan: on the same device as the images; its order names positions in `images`.
+    """
+    num_used = len(plan.order) // batch_size * batch_size
+    chunk = max(1, CHUNK // batch_size) * batch_size
+    for start in range(0, num_used, chunk):
+        picked = slice(start, min(start + chunk, num_used))
+        order = plan.order[picked]
+        chunk_images = images[order]
+        if augmented:
+            chunk_images = crop_and_flip(chunk_images, plan.offsets[picked], plan.flips[picked])
+        yield from zip(torch.split(chunk_images, batch_size), torch.split(labels[order], batch_size), strict=True)
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (population) per channel of uint8 [N, H, W, C], fp32 [C] each, in [0, 255].
+
+    Counted by histogram, in whole numbers: independent of the thread count. A constant channel has std 1.
+    """
+    values = torch.arange(256, dtype=torch.float64)
+    means, stds = [], []
+    for channel in range(images.shape[3]):
+        counts = torch.bincount(images[..., channel].reshape(-1).cpu(), minlength=256).double()
+        mean = (counts * values).sum() / counts.sum()
+        variance = (counts * (values - mean) ** 2).sum() / counts.sum()
+        means.append(mean)
+        stds.append(variance.sqrt() if variance > 0 else torch.ones((), dtype=torch.float64))
+    return torch.stack(means).float().to(images.device), torch.stack(stds).float().to(images.device)

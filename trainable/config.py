@@ -1,0 +1,255 @@
+"""What makes two trials the same: `TrainConfig` and its key. Standard library only."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.names import parse_model_name
+from trainable.errors import FieldError, UserError, nearest
+
+RECIPE_VERSION = 1
+"""Raised whenever the meaning of training changes, so that old results are not taken for new ones."""
+
+SCHEDULES = ("cosine", "multistep", "constant")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+AUGMENTATIONS = ("crop_flip", "crop", "none")
+DEFAULT_MILESTONES = (0.5, 0.75)
+DEFAULT_LR_MIN_FACTOR = 0.001
+
+SYNONYMS = {
+    "learning_rate": "lr",
+    "initial_lr": "lr",
+    "bs": "batch_size",
+    "batchsize": "batch_size",
+    "num_epochs": "epochs",
+    "lr_schedule": "schedule",
+    "scheduler_type": "schedule",
+    "wd": "weight_decay",
+    "arch": "model",
+    "data": "dataset",
+    "random_seed": "seed",
+}
+"""What people write for a field elsewhere, so that the refusal can name ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that changes the numbers of one training, and nothing else (no path, device, thread count).
+
+    Values are checked and brought into one canonical form at construction, so that equal trainings have
+    equal configs: milestones become fractions of the training length, and what a schedule does not use
+    is None.
+
+    Raises:
+        UserError: a value of the wrong type or outside its domain, with the value shown.
+    """
+
+    model: str = "resnet_preact_20"
+    dataset: str = "digits"
+    dataset_fingerprint: str = ""
+    """First 16 hex digits of the SHA-256 of the data set's content; empty until the data set is known."""
+    train_subset: int | None = None
+    """The first N training images; None is all of them."""
+    test_subset: int | None = None
+    holdout: float = 0.0
+    """Fraction of the training images, in [0, 0.5], held out for steering a search."""
+    epochs: int = 200
+    batch_size: int = 128
+    lr: float = 0.1
+    """The initial learning rate."""
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] | None = None
+    """`multistep` only: where lr falls to a tenth, as fractions of the training (values >= 1 are epochs)."""
+    lr_min_factor: float | None = None
+    """`cosine` only: the last learning rate as a fraction of the first."""
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 1e-4
+    augmentation: str = "crop_flip"
+    precision: str = "auto"
+    seed: int = 0
+    recipe_version: int = field(default=RECIPE_VERSION)
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            annotation = str(spec.type).removeprefix("<class '").removesuffix("'>")
+            object.__setattr__(self, spec.name, _typed(spec.name, getattr(self, spec.name), annotation))
+        self._check_domains()
+        object.__setattr__(self, "milestones", self._canonical_milestones())
+        if self.schedule == "cosine" and self.lr_min_factor is None:
+            object.__setattr__(self, "lr_min_factor", DEFAULT_LR_MIN_FACTOR)
+        elif self.schedule != "cosine":
+            object.__setattr__(self, "lr_min_factor", None)
+        if self.momentum == 0.0:
+            object.__setattr__(self, "nesterov", False)
+
+    def _check_domains(self) -> None:
+        try:
+            parse_model_name(self.model)
+        except ValueError as error:
+            raise FieldError("model", str(error)) from None
+        for name in ("epochs", "batch_size", "train_subset", "test_subset"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise FieldError(name, f"{name} must be at least 1, got {value}")
+        if self.batch_size < 2:
+            raise FieldError(
+                "batch_size", f"batch_size must be at least 2 (batch normalisation), got {self.batch_size}"
+            )
+        _check_range("lr", self.lr, above=0.0)
+        _check_range("holdout", self.holdout, least=0.0, most=0.5)
+        _check_range("momentum", self.momentum, least=0.0, below=1.0)
+        _check_range("weight_decay", self.weight_decay, least=0.0)
+        if self.lr_min_factor is not None:
+            _check_range("lr_min_factor", self.lr_min_factor, least=0.0, most=1.0)
+        if not 0 <= self.seed < 2**63:
+            raise FieldError("seed", f"seed must be between 0 and 2**63 - 1, got {self.seed}")
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+
+    def _canonical_milestones(self) -> tuple[float, ...] | None:
+        if self.schedule != "multistep":
+            return None
+        given = DEFAULT_MILESTONES if self.milestones is None else self.milestones
+        fractions = tuple(value / self.epochs if value >= 1 else value for value in given)
+        in_order = all(a < b for a, b in itertools.pairwise(fractions))
+        if not fractions or not in_order or fractions[0] <= 0 or fractions[-1] >= 1:
+            raise FieldError(
+                "milestones",
+                f"milestones must rise and lie inside the training of {self.epochs} epochs "
+                f"(fractions below 1, or epochs), got {list(given)}",
+            )
+        return fractions
+
+    @property
+    def trial_key(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, one for every field."""
+        values = dataclasses.asdict(self)
+        values["milestones"] = None if self.milestones is None else list(self.milestones)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            UserError: an unknown field (with the nearest valid one) or an impossible value.
+        """
+        for name in values:
+            check_field_name(name)
+        return cls(**values)
+
+    def for_dataset(self, name: str, fingerprint: str, num_train: int, num_test: int) -> "TrainConfig":
+        """This config tied to the data set that it will be trained on.
+
+        Args:
+            num_train, num_test: images that the data set has.
+
+        Raises:
+            UserError: a subset larger than the data set, or a batch larger than what is trained on.
+        """
+        for field_name, size in (("train_subset", num_train), ("test_subset", num_test)):
+            subset = getattr(self, field_name)
+            if subset is not None and subset > size:
+                raise UserError(f"{field_name} {subset} is larger than the {size} images of {name!r}")
+        train_subset = None if self.train_subset == num_train else self.train_subset
+        test_subset = None if self.test_subset == num_test else self.test_subset
+        used = num_train if train_subset is None else train_subset
+        used -= round(used * self.holdout)
+        if self.batch_size > used:
+            raise UserError(
+                f"batch_size {self.batch_size} is larger than the {used} training images of {name!r}: "
+                "there would be no step (the last incomplete batch is dropped)"
+            )
+        return dataclasses.replace(
+            self,
+            dataset=name,
+            dataset_fingerprint=fingerprint,
+            train_subset=train_subset,
+            test_subset=test_subset,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrial:
+    """A trial that a sweep is to hold."""
+
+    config: TrainConfig
+    repeat: int
+    """0 for the first seed of a configuration, 1 for the second, ..."""
+    variables: Mapping[str, float]
+    """What `derive` was fed with beside the fields of the config, for example base_lr."""
+
+
+FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
+SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in ("dataset_fingerprint", "recipe_version"))
+"""The fields that a user sets, in YAML or with --set."""
+
+
+def check_field_name(name: str, also: tuple[str, ...] = ()) -> None:
+    """Refuse a name that is neither a training field nor one of `also`.
+
+    Raises:
+        UserError: with the nearest valid name.
+    """
+    if name in FIELD_NAMES or name in also:
+        return
+    if name in SYNONYMS:
+        raise FieldError(name, f"unknown key {name!r}: did you mean {SYNONYMS[name]!r}?")
+    raise FieldError(name, f"unknown key {name!r}: {nearest(name, (*SETTABLE_FIELDS, *also))}")
+
+
+def _typed(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)
+    if value is None and "None" in annotation:
+        return None
+    kind = annotation.removesuffix(" | None")
+    match kind, value:
+        case "bool", bool():
+            return value
+        case "int", int() if not isinstance(value, bool):
+            return value
+        case "int", float() if value.is_integer():
+            return int(value)
+        case "float", int() | float() if not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise FieldError(name, f"{name} must be a finite number, got {value}")
+            return float(value)
+        case "str", str():
+            return value
+        case "tuple[float, ...]", list() | tuple():
+            return tuple(_typed(name, item, "float") for item in value)
+    wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
+    raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {value!r}")
+
+
+def _check_range(
+    name: str,
+    value: float,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+) -> None:
+    if value <= above:
+        raise FieldError(name, f"{name} must be greater than {above:g}, got {value:g}")
+    if value < least or value > most or value >= below:
+        bound = f"{most:g}" if below == math.inf else f"below {below:g}"
+        bounds = f"at least {least:g}" if bound == "inf" else f"between {least:g} and {bound}"
+        raise FieldError(name, f"{name} must be {bounds}, got {value:g}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise FieldError(name, f"{name} {value!r} is unknown: {nearest(value, choices)}")

@@ -1,0 +1,1 @@
+"""Data sets: three sources, one contract (`contract.ImageData`), decoded once and cached as arrays."""

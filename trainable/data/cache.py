@@ -1,0 +1,77 @@
+"""Decoded data sets on disk, one folder each: written once, mapped (not read) by whoever needs them."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from trainable.data.contract import ImageData, make_image_data
+from trainable.errors import UserError
+
+META = "meta.json"
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def cache_folder() -> Path:
+    """`$BATCHSCAPE_CACHE`, or `batchscape` in `$XDG_CACHE_HOME`, or `~/.cache/batchscape`."""
+    if explicit := os.environ.get("BATCHSCAPE_CACHE"):
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "batchscape"
+
+
+def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> ImageData:
+    """The data set whose source has this identity: from the cache, or decoded now and put there.
+
+    Args:
+        source_identity: hex digest of the source files' content.
+        decode: makes the data set; called at most once for a source on a machine.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    folder = cache_folder() / "decoded" / f"{name}-{source_identity[:16]}"
+    found = _read(folder)
+    if found is None:
+        data = decode()
+        try:
+            _write(folder, data)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the cache {folder.parent}: {error.strerror}; "
+                "set BATCHSCAPE_CACHE to a folder that can be written"
+            ) from None
+        found = _read(folder) or data
+    return found
+
+
+def _write(folder: Path, data: ImageData) -> None:
+    scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    for array in ARRAYS:
+        np.save(scratch / f"{array}.npy", getattr(data, array))
+    meta = {"name": data.name, "num_classes": data.num_classes, "fingerprint": data.fingerprint}
+    (scratch / META).write_text(json.dumps(meta))
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        scratch.rename(folder)
+    except OSError:  # another process was faster
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _read(folder: Path) -> ImageData | None:
+    """None where nothing is cached or where what is cached is damaged."""
+    try:
+        meta = json.loads((folder / META).read_text())
+        train_images, train_labels, test_images, test_labels = (
+            np.load(folder / f"{array}.npy", mmap_mode="r") for array in ARRAYS
+        )
+        data = make_image_data(
+            meta["name"], meta["num_classes"], (train_images, train_labels), (test_images, test_labels)
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+    return data if data.fingerprint == meta["fingerprint"] else None

@@ -1,0 +1,80 @@
+"""CIFAR-10 in the original layout, through torchvision; downloaded once (A. Krizhevsky, 2009)."""
+
+import fcntl
+import hashlib
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainable.data.cache import cache_folder, cached
+from trainable.data.contract import ImageData, Images, Labels, make_image_data
+from trainable.data.torchvision_import import import_torchvision
+from trainable.errors import UserError
+
+NAME = "cifar10"
+FOLDER = "cifar-10-batches-py"
+
+
+def cifar10_class() -> Any:  # noqa: ANN401 (torchvision is imported late and untyped)
+    """torchvision's data set, which knows the address and the checksums; tests put another in its place."""
+    import_torchvision()
+    from torchvision.datasets import CIFAR10
+
+    return CIFAR10
+
+
+def load_cifar10(root: Path | None) -> ImageData:
+    """CIFAR-10 from `root` (a folder that holds `cifar-10-batches-py`), or downloaded into the cache.
+
+    Raises:
+        UserError: a file that is missing or whose checksum is wrong, or a failed download.
+    """
+    dataset_class = cifar10_class()
+    if root is None:
+        root = cache_folder() / "downloads"
+        _download_once(dataset_class, root)
+    _check_files(dataset_class, root / FOLDER)
+    checksums = dataset_class.train_list + dataset_class.test_list
+    identity = hashlib.sha256(repr(checksums).encode()).hexdigest()
+    return cached(NAME, identity, lambda: _decode(dataset_class, root))
+
+
+def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
+    if (root / FOLDER).is_dir():
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with (root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            dataset_class(str(root), train=True, download=True)
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"cannot download CIFAR-10 from {dataset_class.url}: {reason}; "
+            f"put {dataset_class.filename} into {root}, or point --data at a folder that holds {FOLDER}"
+        ) from None
+
+
+def _check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
+    """The files are pickles: none is opened before its checksum is known to be the publisher's."""
+    from torchvision.datasets.utils import check_integrity
+
+    meta = [(dataset_class.meta["filename"], dataset_class.meta["md5"])]
+    for filename, md5 in [*dataset_class.train_list, *dataset_class.test_list, *meta]:
+        path = folder / filename
+        if not path.is_file():
+            raise UserError(f"{path} is missing: delete {folder} and run again, or give the whole data set")
+        if not check_integrity(str(path), md5):
+            raise UserError(f"{path} is truncated or altered (its MD5 is not {md5}): delete {folder} and run again")
+
+
+def _decode(dataset_class: Any, root: Path) -> ImageData:  # noqa: ANN401
+    splits: list[tuple[Images, Labels]] = []
+    num_classes = 0
+    for is_train in (True, False):
+        split = dataset_class(str(root), train=is_train, download=False)
+        splits.append((np.asarray(split.data, dtype=np.uint8), np.asarray(split.targets, dtype=np.int64)))
+        num_classes = len(split.classes)
+    return make_image_data(NAME, num_classes, *splits)

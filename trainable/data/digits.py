@@ -1,0 +1,28 @@
+"""The embedded data set: scikit-learn's 1,797 handwritten digits, made 32x32x3. No network, no files.
+
+Source: E. Alpaydin, C. Kaynak, 'Optical Recognition of Handwritten Digits', UCI 1998 (its test part).
+"""
+
+import numpy as np
+
+from trainable.data.contract import ImageData, make_image_data
+
+SCALE = 4
+TEST_EVERY = 5
+SHUFFLE_SEED = 0
+
+
+def load_digits() -> ImageData:
+    """1,438 training and 359 test images: per class every fifth image is a test image, in a fixed order."""
+    from sklearn.datasets import load_digits as load_sklearn_digits  # slow to import
+
+    bunch = load_sklearn_digits()
+    small = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    images = small.repeat(SCALE, axis=1).repeat(SCALE, axis=2)[..., None].repeat(3, axis=3)
+    labels = bunch.target.astype(np.int64)
+    is_test = np.zeros(len(labels), dtype=bool)
+    for digit in range(10):
+        is_test[np.flatnonzero(labels == digit)[TEST_EVERY - 1 :: TEST_EVERY]] = True
+    order = np.random.RandomState(SHUFFLE_SEED).permutation(len(labels))  # the legacy stream is frozen
+    train, test = order[~is_test[order]], order[is_test[order]]
+    return make_image_data("digits", 10, (images[train], labels[train]), (images[test], labels[test]))

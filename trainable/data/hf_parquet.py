@@ -1,0 +1,136 @@
+"""Image-classification data sets in the Parquet layout of the Hugging Face Hub.
+
+`train-*.parquet` and `test-*.parquet`, anywhere below the folder; columns `img` or `image`
+(struct with `bytes`) and `label` (whole numbers); class names, where given, in the schema's metadata.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainable.data.cache import cached
+from trainable.data.contract import ImageData, Images, Labels, make_image_data
+from trainable.errors import UserError
+
+IMAGE_COLUMNS = ("img", "image")
+LABEL_COLUMN = "label"
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The Parquet files of a split, in order."""
+    return sorted(folder.rglob(f"{split}-*.parquet"))
+
+
+def load_hf_parquet(folder: Path) -> ImageData:
+    """The data set that `folder` holds, named like the folder.
+
+    Raises:
+        UserError: a split without files, a file that cannot be read, columns or images of another form.
+    """
+    files = {split: split_files(folder, split) for split in ("train", "test")}
+    for split, paths in files.items():
+        if not paths:
+            raise UserError(f"{folder} holds no {split}-*.parquet: the data set needs both train and test")
+    digest = hashlib.sha256()
+    for path in [*files["train"], *files["test"]]:
+        digest.update(path.name.encode() + _hash(path))
+    return cached(folder.name, digest.hexdigest(), lambda: _decode(folder.name, files))
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _decode(name: str, files: dict[str, list[Path]]) -> ImageData:
+    splits = {split: [_decode_file(path) for path in paths] for split, paths in files.items()}
+    shapes = {
+        images.shape[1:]: path
+        for split, paths in files.items()
+        for path, (images, _, _) in zip(paths, splits[split], strict=True)
+    }
+    if len(shapes) > 1:
+        (first, path), (second, other), *_ = shapes.items()
+        raise UserError(f"images differ in size: {first[:2]} in {path}, {second[:2]} in {other}")
+    joined: dict[str, tuple[Images, Labels]] = {}
+    num_classes = 0
+    for split, parts in splits.items():
+        joined[split] = (
+            np.concatenate([part[0] for part in parts]),
+            np.concatenate([part[1] for part in parts]),
+        )
+        num_classes = max(num_classes, int(joined[split][1].max()) + 1, *(part[2] for part in parts))
+    return make_image_data(name, num_classes, joined["train"], joined["test"])
+
+
+def _decode_file(path: Path) -> tuple[Images, Labels, int]:
+    """Images, labels and the number of class names that the file declares (0 where it declares none)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} is truncated or no Parquet file ({_first_line(error)}): fetch it again") from None
+    image_column = next((column for column in IMAGE_COLUMNS if column in table.column_names), None)
+    if image_column is None or LABEL_COLUMN not in table.column_names:
+        raise UserError(
+            f"{path} has the columns {', '.join(table.column_names)}: "
+            f"needed are {' or '.join(IMAGE_COLUMNS)} (struct with bytes) and {LABEL_COLUMN}"
+        )
+    kind = table.schema.field(image_column).type
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        raise UserError(f"{path}: column {image_column} is {kind}, needed is a struct with bytes")
+    if not pa.types.is_integer(table.schema.field(LABEL_COLUMN).type) or table[LABEL_COLUMN].null_count:
+        raise UserError(f"{path}: column {LABEL_COLUMN} must hold whole numbers without gaps")
+    if not len(table):
+        raise UserError(f"{path} holds no rows")
+    labels = table[LABEL_COLUMN].to_numpy().astype(np.int64)
+    if labels.min() < 0:
+        raise UserError(f"{path}: label {labels.min()} is negative (images without a label cannot be used)")
+    encoded = table[image_column].combine_chunks().field("bytes").to_pylist()
+    return _decode_images(path, encoded), labels, _num_class_names(table.schema)
+
+
+def _decode_images(path: Path, encoded: list[bytes | None]) -> Images:
+    from PIL import Image
+
+    def decode(row: int) -> Images:
+        try:
+            with Image.open(io.BytesIO(encoded[row] or b"")) as image:
+                return np.asarray(image.convert("RGB"), dtype=np.uint8)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{path}, row {row}: not an image ({_first_line(error)})") from None
+
+    first = decode(0)
+    images = np.empty((len(encoded), *first.shape), dtype=np.uint8)
+
+    for row in range(len(encoded)):  # one thread: for images this small the interpreter lock costs more
+        image = decode(row)
+        if image.shape != first.shape:
+            raise UserError(
+                f"{path}, row {row}: the image is {image.shape[1]}x{image.shape[0]}, "
+                f"the first one {first.shape[1]}x{first.shape[0]}: all must have one size"
+            )
+        images[row] = image
+    return images
+
+
+def _num_class_names(schema: Any) -> int:  # noqa: ANN401 (pyarrow is untyped)
+    metadata = (schema.metadata or {}).get(b"huggingface", b"")
+    try:
+        feature = json.loads(metadata)["info"]["features"][LABEL_COLUMN]
+        return len(feature["names"])
+    except (TypeError, ValueError, KeyError):
+        return 0
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,48 @@
+"""From the `dataset` of a space and the user's --data to the data set."""
+
+from pathlib import Path
+
+from trainable.data import cifar10
+from trainable.data.cifar10 import load_cifar10
+from trainable.data.contract import ImageData
+from trainable.data.digits import load_digits
+from trainable.data.hf_parquet import load_hf_parquet, split_files
+from trainable.errors import UserError, nearest
+
+BUILT_IN = ("digits", cifar10.NAME)
+
+
+def load_dataset(name: str, folder: Path | None) -> ImageData:
+    """The data set `name`; a `folder` (--data) takes its place, whatever the layout inside.
+
+    A folder with `cifar-10-batches-py` is CIFAR-10; one with `train-*.parquet` is named like the folder,
+    so that, say, a re-encoded copy never passes for the original.
+
+    Raises:
+        UserError: no such data set, or a folder that holds none.
+    """
+    if folder is not None:
+        return _load_folder(folder)
+    if name == "digits":
+        return load_digits()
+    if name == cifar10.NAME:
+        return load_cifar10(None)
+    raise UserError(f"no data set {name!r}: {nearest(name, BUILT_IN)} (or point --data at its folder)")
+
+
+def _load_folder(folder: Path) -> ImageData:
+    if not folder.exists():
+        raise UserError(f"--data {folder}: no such folder")
+    if not folder.is_dir():
+        raise UserError(f"--data {folder} is a file: give the folder that holds the data set")
+    folder = folder.resolve()
+    if folder.name == cifar10.FOLDER:
+        folder = folder.parent
+    if (folder / cifar10.FOLDER).is_dir():
+        return load_cifar10(folder)
+    if split_files(folder, "train") or split_files(folder, "test"):
+        return load_hf_parquet(folder)
+    raise UserError(
+        f"--data {folder} holds neither {cifar10.FOLDER}/ (CIFAR-10 as published) "
+        "nor train-*.parquet and test-*.parquet (Hugging Face layout)"
+    )

@@ -1,0 +1,225 @@
+"""One process's work on one trial: replay what its ledger holds, go on from the checkpoint, record the rest."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from trainable import provenance
+from trainable.config import TrainConfig
+from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
+from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
+from trainable.records import Attempt, EpochRecord, Status, TrialEnd
+from trainable.splits import TrialData
+from trainable.tensorboard import TrialEvents
+from trainable.training import EpochOutcome, Training
+
+CHECKPOINT_SHARE = 0.02
+"""Most of a training's time that may go into checkpoints."""
+FIRST_CHECKPOINT_SECONDS = 0.05
+"""What a checkpoint is taken to cost until the first one has been measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What the processes of one run of the driver have in common."""
+
+    run_id: str
+    num_threads: int
+    code: str
+    """The driver's code identity: git commit and source hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An epoch, replayed or trained, and how the trial stands after it."""
+
+    record: EpochRecord | None
+    """None only where a trial failed before its first epoch."""
+    status: Status
+    replayed: bool
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status is not Status.INCOMPLETE
+
+
+class TrialSession:
+    """Opens the trial's ledger (under its lock); `next_epoch` until the trial has ended; then `close`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrialData,
+        folder: Path,
+        device: torch.device,
+        run: RunInfo,
+        checkpoint_share: float = CHECKPOINT_SHARE,
+    ) -> None:
+        """
+        Args:
+            checkpoint_share: most of the time that checkpoints may take; infinity writes one every epoch.
+
+        Raises:
+            LedgerBusyError: another process works on this trial.
+        """
+        self._config = config
+        self._data = data
+        self._device = device
+        self._run = run
+        self._checkpoint_share = checkpoint_share
+        self._ledger = Ledger(folder, config.to_dict())
+        self._position = 0
+        self._training: Training | None = None
+        self._events: TrialEvents | None = None
+        self._checkpoint_seconds = FIRST_CHECKPOINT_SECONDS
+        self._checkpointed_at = time.perf_counter()
+
+    def next_epoch(self, on_step: Callable[[int], None] | None = None) -> Progress:
+        """Replay the ledger's next epoch, or train one and record it.
+
+        Raises:
+            Exception: whatever the training raised, after it was recorded as the trial's failure.
+        """
+        if self._position < len(self._ledger.epochs) or self._has_ended():
+            return self._replay()
+        try:
+            training = self._training or self._begin()
+            outcome = training.run_epoch(self._ledger.attempts[-1].attempt, on_step)
+            return self._record(training, outcome)
+        except Exception as error:
+            self._finish(Status.FAILED, error=f"{type(error).__name__}: {error}".splitlines()[0])
+            raise
+
+    @property
+    def epochs_reported(self) -> int:
+        """Epochs that `next_epoch` has returned, or that were skipped."""
+        return self._position
+
+    def skip(self, num_epochs: int) -> None:
+        """Do not replay the first epochs: the caller knows them already."""
+        self._position = min(num_epochs, len(self._ledger.epochs))
+
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint into the ledger now, whatever it costs."""
+        if self._training is not None and not self._has_ended():
+            self._ledger.save_checkpoint(self._training.state())
+
+    def close(self) -> None:
+        """Free the trial for other processes; what was recorded stays."""
+        if self._events is not None:
+            self._events.close()
+        self._ledger.close()
+
+    def _has_ended(self) -> bool:
+        """A failure ends the trial for the run in which it happened; the next run tries again."""
+        end = self._ledger.end
+        return end is not None and (end.status.is_final or end.run_id == self._run.run_id)
+
+    def _replay(self) -> Progress:
+        records = self._ledger.epochs
+        record = records[self._position] if self._position < len(records) else None
+        self._position += 1
+        end = self._ledger.end
+        if end is not None and self._has_ended() and self._position >= len(records):
+            return Progress(record, end.status, replayed=True, error=end.error)
+        return Progress(record, Status.INCOMPLETE, replayed=True)
+
+    def _begin(self) -> Training:
+        reset_peak_memory(self._device)
+        training = Training(self._config, self._data, self._device)
+        number = len(self._ledger.attempts) + 1
+        precision = training.learner.precision.name
+        attempt = _attempt(number, self._run, device_name(self._device), precision)
+        self._ledger.begin(attempt)
+        if self._ledger.checkpoint is not None:
+            training.load_state(self._ledger.checkpoint.state)
+        self._events = TrialEvents(self._ledger.folder / TENSORBOARD, training.epochs_done)
+        self._training = training
+        self._checkpointed_at = time.perf_counter()
+        return training
+
+    def _record(self, training: Training, outcome: EpochOutcome) -> Progress:
+        self._ledger.append(outcome.record)
+        self._position += 1
+        if self._events is not None:
+            self._events.add_epoch(outcome.record)
+        status = Status.INCOMPLETE
+        if outcome.diverged:
+            status = Status.DIVERGED
+        elif training.finished:
+            status = Status.COMPLETE
+        if status is Status.INCOMPLETE:
+            self._checkpoint_when_due(training)
+        else:
+            self._finish(status, bits=outcome.test_correct_bits)
+        return Progress(outcome.record, status, replayed=False)
+
+    def _checkpoint_when_due(self, training: Training) -> None:
+        started = time.perf_counter()
+        if (started - self._checkpointed_at) * self._checkpoint_share < self._checkpoint_seconds:
+            return
+        self._ledger.save_checkpoint(training.state())
+        self._checkpointed_at = time.perf_counter()
+        self._checkpoint_seconds = self._checkpointed_at - started
+
+    def _finish(self, status: Status, *, bits: str | None = None, error: str | None = None) -> None:
+        if self._events is not None and self._ledger.epochs:
+            self._events.add_hparams(self._config, self._ledger.epochs[-1])
+        peak_memory = peak_memory_bytes(self._device)
+        self._ledger.finish(_end(status, self._ledger, self._run, error=error, peak_memory=peak_memory, bits=bits))
+
+
+def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) -> None:
+    """Record, in the driver, the end of a trial whose process could not do it; nothing where it did."""
+    try:
+        with Ledger(folder, config.to_dict()) as ledger:
+            if ledger.end is not None and (ledger.end.status.is_final or ledger.end.run_id == run.run_id):
+                return
+            if not ledger.attempts or ledger.attempts[-1].run_id != run.run_id:
+                ledger.begin(_attempt(len(ledger.attempts) + 1, run, device="", precision=""))
+            ledger.finish(_end(Status.FAILED, ledger, run, error=error))
+    except LedgerBusyError:
+        return  # a process that outlived its driver still trains: it will record its own end
+
+
+def _attempt(number: int, run: RunInfo, device: str, precision: str) -> Attempt:
+    return Attempt(
+        attempt=number,
+        start_time=_now(),
+        run_id=run.run_id,
+        host=provenance.host_name(),
+        device=device,
+        num_threads=run.num_threads,
+        precision_resolved=precision,
+        versions=provenance.versions(),
+        code=run.code,
+    )
+
+
+def _end(
+    status: Status,
+    ledger: Ledger,
+    run: RunInfo,
+    *,
+    error: str | None = None,
+    peak_memory: int | None = None,
+    bits: str | None = None,
+) -> TrialEnd:
+    return TrialEnd(
+        status=status,
+        epochs_done=len(ledger.epochs),
+        end_time=_now(),
+        run_id=run.run_id,
+        error=error,
+        peak_memory_bytes=peak_memory,
+        test_correct_bits=bits,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,59 @@
+"""One training in this process, without Ray, under a progress bar."""
+
+import uuid
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trainable import provenance
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
+from trainable.device import prepare_device
+from trainable.errors import UserError
+from trainable.ledger import LedgerBusyError
+from trainable.records import Status
+from trainable.session import Progress as TrialProgress
+from trainable.session import RunInfo, TrialSession
+from trainable.splits import prepare
+
+
+def train(config: TrainConfig, data: ImageData, folder: Path, num_threads: int, console: Console) -> Status:
+    """Train to the end, going on from the ledger in `folder`; a line an epoch.
+
+    Raises:
+        UserError: a precision that the device does not have, or another process at work on this trial.
+    """
+    device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
+    run = RunInfo(uuid.uuid4().hex, num_threads, provenance.code_identity())
+    trial_data = prepare(data, config, device)
+    steps_per_epoch = len(trial_data.train) // config.batch_size
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        session = TrialSession(config, trial_data, folder, device, run)
+    except LedgerBusyError:
+        raise UserError(f"another process trains {config.trial_key} already: wait for it") from None
+    try:
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("step", total=steps_per_epoch * config.epochs)
+            while True:
+                done = session.epochs_reported * steps_per_epoch
+                progress = session.next_epoch(lambda step, done=done: bar.update(task, completed=done + step))  # type: ignore[misc]
+                bar.update(task, completed=session.epochs_reported * steps_per_epoch)
+                console.print(_line(config, progress), highlight=False, markup=False)
+                if progress.ended:
+                    return progress.status
+    finally:
+        session.close()
+
+
+def _line(config: TrainConfig, progress: TrialProgress) -> str:
+    record = progress.record
+    if record is None:
+        return f"{progress.status}: {progress.error}"
+    train_loss = "not finite" if record.train_loss is None else f"{record.train_loss:.4f}"
+    test = "" if record.test_error_percent is None else f"  test error {record.test_error_percent:5.2f} %"
+    note = "  (from the store)" if progress.replayed else f"  {record.images_per_second:,.0f} images/s"
+    status = f"  {progress.status}" if progress.ended else ""
+    return f"epoch {record.epoch}/{config.epochs}  lr {record.lr:.4g}  train loss {train_loss}{test}{note}{status}"

@@ -1,0 +1,114 @@
+"""The Ray Tune trainable: the only module of this package that knows Ray.
+
+What has to be exact belongs to the trial's ledger; Ray schedules. A trial that a ledger already knows is
+replayed epoch by epoch through the same `step`, so that schedulers and the live view see the whole history.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.result import DONE
+
+from trainable import provenance
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
+from trainable.device import prepare_device
+from trainable.session import RunInfo, TrialSession
+from trainable.splits import TrialData, prepare
+
+TRIAL_KEY = "trial_key"
+"""The one entry of the configuration that Tune carries: it names a trial of the plan."""
+STATUS = "status"
+REPLAYED = "replayed"
+ERROR = "error"
+POSITION_FILE = "epochs_reported"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrialSetup:
+    """What every trial of a sweep is given, the data set apart."""
+
+    configs: dict[str, TrainConfig]
+    """Trial key -> configuration."""
+    trials_folder: Path
+    """Absolute; where the trials' ledgers lie."""
+    run: RunInfo
+    source_hash: str
+    """Of the driver's training source; a worker on another source refuses to work."""
+    use_gpu: bool
+
+
+class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
+    """Trains one configuration an epoch a step. The actor is used again for the next trial (`reset_config`).
+
+    Ray may run `setup` in a second process while a cached actor has already taken the trial over, so
+    `setup` has no side effects: the ledger is opened, under its lock, by the first `step`.
+    """
+
+    def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
+        """
+        Args:
+            config: {TRIAL_KEY: key}.
+            data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
+
+        Raises:
+            RuntimeError: the worker runs other code than the driver.
+        """
+        if provenance.source_hash() != sweep.source_hash:
+            raise RuntimeError(
+                f"this worker runs other code ({provenance.source_hash()}, {provenance.ROOT}) "
+                f"than the driver ({sweep.source_hash})"
+            )
+        self._sweep = sweep
+        self._data = data
+        self._device = prepare_device(sweep.run.num_threads, use_gpu=sweep.use_gpu)
+        self._prepared: tuple[Any, TrialData] | None = None
+        self._session: TrialSession | None = None
+        self._start_at(config, epochs_reported=0)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self._start_at(new_config, epochs_reported=0)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch, replayed or trained: the fields of its EpochRecord, with STATUS, REPLAYED and ERROR."""
+        session = self._session or self._open()
+        progress = session.next_epoch()
+        if progress.ended:
+            self.cleanup()
+        result: dict[str, Any] = dataclasses.asdict(progress.record) if progress.record else {}
+        result |= {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error}
+        result[DONE] = progress.ended
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """For schedulers that pause: the state goes into the ledger, Ray keeps only how far it has been told."""
+        session = self._session or self._open()
+        session.save_checkpoint()
+        (Path(checkpoint_dir) / POSITION_FILE).write_text(str(session.epochs_reported))
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        self._epochs_reported = int((Path(checkpoint_dir) / POSITION_FILE).read_text())
+
+    def cleanup(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
+        self._key = str(config[TRIAL_KEY])
+        self._epochs_reported = epochs_reported
+
+    def _open(self) -> TrialSession:
+        config = self._sweep.configs[self._key]
+        cut = (config.train_subset, config.test_subset, config.holdout)
+        if self._prepared is None or self._prepared[0] != cut:
+            self._prepared = (cut, prepare(self._data, config, self._device))
+        folder = self._sweep.trials_folder / self._key
+        session = TrialSession(config, self._prepared[1], folder, self._device, self._sweep.run)
+        session.skip(self._epochs_reported)
+        self._session = session
+        return session

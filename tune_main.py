@@ -1,0 +1,338 @@
+"""Batchscape's command line. Each command imports what it needs, so that the light ones answer at once."""
+
+import argparse
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from trainable.errors import UserError
+
+if TYPE_CHECKING:
+    from results.store import Manifest, Store
+    from trainable.data.contract import ImageData
+
+DEFAULT_STORE = "runs"
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 done, 1 trials failed, 2 the user's mistake, 130 interrupted."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"batchscape: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, `| head` for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
+    from results.store import Store, busy_message, new_manifest
+    from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
+    from search_spaces.loader import load_space
+    from trainable.data.sources import load_dataset
+    from trainable.provenance import code_identity
+
+    loaded = load_space(arguments.space)
+    overrides = parse_overrides(arguments.set)
+    expansion = expand(loaded, overrides)
+    name = arguments.name or loaded.name
+    store = Store(Path(arguments.store).absolute())
+    if store.is_running(name):
+        raise UserError(busy_message(name))
+    store.check_writable()
+    data = load_dataset(dataset_name(expansion.trials), arguments.data)
+    trials = tie_to_data(expansion.trials, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
+    for note in expansion.notes:
+        print(f"note: {note}")
+    manifest = new_manifest(name, trials, loaded.source.text, overrides, code_identity())
+    store.check_extends(manifest)
+    return run_sweep(store, manifest, data, arguments)
+
+
+def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments: argparse.Namespace) -> int:
+    """Train what the store does not hold yet, with the Parquet files kept current all the while."""
+    from rich.console import Console
+
+    from results.keeper import ParquetKeeper
+    from results.live import SweepView
+    from results.status import sweep_status
+
+    left = {trial.config.trial_key: trial.config for trial in store.unfinished(manifest)}
+    num_done = len(manifest.trials) - len(left)
+    console = Console(soft_wrap=True)
+    print(f"{manifest.name}: {len(manifest.trials)} trials on {data.name}, {num_done} done, {len(left)} to train")
+    keeper = ParquetKeeper(store, manifest)
+    if not left:
+        with store.driving(manifest):
+            keeper.write()
+        return report_end(store, manifest)
+
+    from search_spaces.tune_adapter import Resources, connected, run_trials
+
+    resources = Resources(
+        arguments.address, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_concurrent
+    )
+    signal.signal(signal.SIGTERM, interrupt)
+    num_bytes = data.train_images.nbytes + data.test_images.nbytes
+    with connected(resources, num_bytes) as cluster, store.driving(manifest):
+        try:
+            with SweepView(console, manifest.name, left, num_done) as view:
+                run_trials(cluster, left, data, store.trials_folder, uuid.uuid4().hex, (view, keeper))
+        except KeyboardInterrupt:
+            keeper.write()
+            status = sweep_status(store, manifest)
+            print(
+                f"\nstopped with {status.done} of {status.planned} trials done; "
+                "the same command goes on where this one ended",
+                file=sys.stderr,
+            )
+            return INTERRUPTED
+        keeper.write()
+    return report_end(store, manifest)
+
+
+def report_end(store: "Store", manifest: "Manifest") -> int:
+    """Say where the results lie and what to type next."""
+    from results.status import sweep_status
+
+    status = sweep_status(store, manifest)
+    for key, error in status.errors.items():
+        print(f"failed {key}: {error}", file=sys.stderr)
+    option = "" if store.path == Path(DEFAULT_STORE).absolute() else f" --store {store.path}"
+    print(f"{status.done} of {status.planned} trials done, results in {store.sweep_folder(manifest.name)}")
+    print(f"next: python tune_main.py table {manifest.name}{option}")
+    return 1 if status.left else 0
+
+
+def train_command(arguments: argparse.Namespace) -> int:
+    """Train one configuration in this process, without Ray."""
+    from rich.console import Console
+
+    from results.store import Store
+    from search_spaces.expansion import parse_config
+    from trainable.data.sources import load_dataset
+    from trainable.records import Status
+
+    config = parse_config(arguments.model, arguments.set)
+    store = Store(Path(arguments.store).absolute())
+    store.check_writable()
+    data = load_dataset(config.dataset, arguments.data)
+    config = config.for_dataset(data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
+
+    from trainable.standalone import train
+
+    folder = store.trial_folder(config.trial_key)
+    try:
+        status = train(config, data, folder, arguments.threads, Console(soft_wrap=True))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{status}: {folder}")
+    return 0 if status.is_final and status is not Status.DIVERGED else 1
+
+
+def spaces_command(arguments: argparse.Namespace) -> int:
+    from search_spaces.listing import list_spaces, show_space
+
+    print(list_spaces() if arguments.space is None else show_space(arguments.space, arguments.set))
+    return 0
+
+
+def export_command(arguments: argparse.Namespace) -> int:
+    from results.collect import Collector
+    from results.parquet import export_tables
+    from results.store import Store
+
+    store = Store(Path(arguments.store))
+    manifest = store.manifest(arguments.sweep)
+    trials, epochs = Collector(store, manifest).tables()
+    target = export_tables(trials, epochs, arguments.to or str(store.sweep_folder(arguments.sweep)))
+    print(f"{len(trials)} trials and {len(epochs)} epochs written to {target}")
+    return 0
+
+
+def table_command(arguments: argparse.Namespace) -> int:
+    from results.parquet import read_trials
+    from results.store import Store
+    from results.tables import render, table_rows
+    from results.trials import group_repeats, trials_from_table
+
+    trials = trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep))
+    print(render(table_rows(group_repeats(trials)), arguments.format, with_mean=arguments.mean), end="")
+    return 0
+
+
+def plot_command(arguments: argparse.Namespace) -> int:
+    from results.figures.error_by_lr import draw_error_by_lr, error_by_lr, title
+    from results.figures.style import save
+    from results.parquet import read_trials
+    from results.store import FIGURES, Store
+    from results.trials import group_repeats, trials_from_table
+
+    store = Store(Path(arguments.store))
+    cells = group_repeats(trials_from_table(read_trials(store, arguments.sweep)))
+    folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep) / FIGURES
+    figure = draw_error_by_lr(error_by_lr(cells), title(arguments.sweep, cells))
+    for path in save(figure, folder / "error_by_lr"):
+        print(path)
+    return 0
+
+
+def status_command(arguments: argparse.Namespace) -> int:
+    from results.status import status_json, status_text, sweep_status
+    from results.store import Store
+
+    store = Store(Path(arguments.store))
+    status = sweep_status(store, store.manifest(arguments.sweep))
+    print(status_json(status) if arguments.json else status_text(status))
+    return 0
+
+
+def interrupt(signum: int, frame: object) -> NoReturn:
+    """SIGTERM stops as cleanly as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Refuses in one line, as every other mistake is refused."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"batchscape: {message} (see `python tune_main.py {self.prog.partition(' ')[2]} --help`)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="tune_main.py",
+        description="Map how learning rate, batch size, schedule and training length decide the error "
+        "of an image classifier.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=OneLineParser)
+
+    spaces = commands.add_parser("spaces", help="list the spaces that ship, or show one with its trials")
+    spaces.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
+    add_set(spaces)
+    spaces.set_defaults(command=spaces_command)
+
+    run = commands.add_parser("run", help="make the store hold the trials of a space: go on, or train")
+    run.add_argument("space", help="name of a shipped space, or a YAML file")
+    add_store(run)
+    run.add_argument("--name", help="of the sweep (default: the space's)")
+    add_data(run)
+    run.add_argument("--address", help="of a running Ray cluster (default: Ray on this machine)")
+    run.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")
+    run.add_argument(
+        "--gpus-per-trial", type=not_negative, metavar="N", help="default: 1 where there are GPUs, else 0"
+    )
+    run.add_argument(
+        "--max-concurrent",
+        type=positive_whole,
+        metavar="N",
+        help="trials at a time (default: as many as fit)",
+    )
+    add_set(run)
+    run.set_defaults(command=run_command)
+
+    train = commands.add_parser("train", help="train one configuration here, without Ray")
+    train.add_argument("model", help="for example resnet_preact_20")
+    add_store(train)
+    add_data(train)
+    train.add_argument(
+        "--threads", type=positive_whole, default=os.cpu_count() or 1, metavar="N", help="default: all"
+    )
+    add_set(train)
+    train.set_defaults(command=train_command)
+
+    status = commands.add_parser("status", help="trials done, running, failed, left")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(command=status_command)
+    table = commands.add_parser("table", help="the sweep's table, in the form of the published ones")
+    table.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
+    table.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
+    table.set_defaults(command=table_command)
+    plot = commands.add_parser("plot", help="draw test error against learning rate (SVG and PNG)")
+    plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures")
+    plot.set_defaults(command=plot_command)
+    export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
+    export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
+    export.set_defaults(command=export_command)
+    for command in (status, table, plot, export):
+        command.add_argument("sweep", help="name of a sweep in the store")
+        add_store(command)
+    return parser
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", default=DEFAULT_STORE, metavar="DIR", help="default: runs/")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="CIFAR-10 as published, or train-*.parquet and test-*.parquet",
+    )
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="over the file, repeatable: any training field",
+    )
+
+
+def positive(text: str) -> float:
+    """An argparse type.
+
+    Raises:
+        argparse.ArgumentTypeError: not a finite number above 0.
+    """
+    value = not_negative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """An argparse type.
+
+    Raises:
+        argparse.ArgumentTypeError: not a finite number of at least 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
+    return value
+
+
+def positive_whole(text: str) -> int:
+    """An argparse type.
+
+    Raises:
+        argparse.ArgumentTypeError: not a whole number above 0.
+    """
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
