@@ -84,9 +84,9 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     resources = Resources(
         arguments.address, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_concurrent
     )
-    signal.signal(signal.SIGTERM, interrupt)
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     with connected(resources, num_bytes) as cluster, store.driving(manifest):
+        signal.signal(signal.SIGTERM, interrupt)  # now, since Ray has put its own handler in place
         try:
             with SweepView(console, manifest.name, left, num_done) as view:
                 run_trials(cluster, left, data, store.trials_folder, uuid.uuid4().hex, (view, keeper))

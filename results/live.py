@@ -52,7 +52,7 @@ class SweepView:
         fields = varying_fields(list(configs.values())) + _seed_field(list(configs.values()))
         self._fields = [name for name in fields if name != "dataset_fingerprint"]
         self.trials = {key: TrialProgress(describe(config, self._fields), config) for key, config in configs.items()}
-        self._started = time.monotonic()
+        self._training_since = 0.0
         self._live = Live(
             console=console,
             refresh_per_second=REFRESH_PER_SECOND,
@@ -69,7 +69,9 @@ class SweepView:
         self._live.stop()
 
     def on_trial_start(self, trial_key: str) -> None:
-        self.trials[trial_key].status = "running"
+        self._training_since = self._training_since or time.monotonic()
+        trial = self.trials[trial_key]
+        self.trials[trial_key] = TrialProgress(trial.label, trial.config, status="running")
 
     def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
         trial = self.trials[trial_key]
@@ -105,7 +107,7 @@ class SweepView:
             epochs = trial.epochs_done if _has_ended(trial) else trial.config.epochs
             done += trial.epochs_done - trial.replayed
             total += epochs - trial.replayed
-        elapsed = time.monotonic() - self._started
+        elapsed = time.monotonic() - self._training_since
         return elapsed * (total - done) / done if done else None
 
     def renderable(self) -> Group:

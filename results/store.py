@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError, located, nearest
 from trainable.ledger import (
     LOCK,
     LedgerBusyError,
@@ -98,15 +98,16 @@ class Store:
         path = self.sweep_folder(name) / MANIFEST
         try:
             values = json.loads(path.read_bytes())
-            trials = [
-                PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
-                for trial in values.pop("trials")
-            ]
+            with located(str(path)):
+                trials = [
+                    PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
+                    for trial in values.pop("trials")
+                ]
             values.pop("schema_version")
             return Manifest(trials=trials, **values)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path} is damaged: delete it and run the sweep again (its trials are kept)") from None
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
@@ -182,16 +183,21 @@ class Store:
         """Be the one driver of the sweep, which thereby stands for the manifest's trials.
 
         Raises:
-            UserError: another driver works on it, or the store cannot be written.
+            UserError: another driver works on it, its name stands for other trials, or the store cannot be
+                written.
         """
         folder = self.sweep_folder(manifest.name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with exclusive_lock(folder / LOCK):
+        with contextlib.ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(exclusive_lock(folder / LOCK))
+                self.check_extends(manifest)
                 self.write_manifest(manifest)
-                yield
-        except LedgerBusyError:
-            raise UserError(busy_message(manifest.name)) from None
+            except LedgerBusyError:
+                raise UserError(busy_message(manifest.name)) from None
+            except OSError as error:
+                raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+            yield
 
 
 def busy_message(name: str) -> str:

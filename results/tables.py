@@ -96,7 +96,7 @@ def _row(cell: Cell, others: Sequence[str]) -> TableRow:
         mean_test_error_percent=statistics.fmean(errors) if errors else None,
         std_test_error_percent=statistics.stdev(errors) if len(errors) > 1 else None,
         total_seconds=statistics.median(seconds) if seconds else None,
-        note="" if errors else unfinished[0].row.status.lower(),
+        note="" if errors else next((trial.row.status.lower() for trial in unfinished), "no error"),
     )
 
 

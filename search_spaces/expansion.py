@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import graphlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -108,7 +109,10 @@ def tie_to_data(
 
 def drop_duplicates(trials: Sequence[PlannedTrial]) -> tuple[list[PlannedTrial], str]:
     """Equal configurations once, in their first place; and a note where there were any."""
-    distinct = list({trial.config: trial for trial in reversed(trials)}.values())[::-1]
+    first: dict[TrainConfig, PlannedTrial] = {}
+    for trial in trials:
+        first.setdefault(trial.config, trial)
+    distinct = list(first.values())
     dropped = len(trials) - len(distinct)
     note = f"{dropped} of {len(trials)} trials are duplicates of others and are trained once" if dropped else ""
     return distinct, note
@@ -161,17 +165,27 @@ def _check_settable(key: str, variables: tuple[str, ...]) -> None:
 
 def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> dict[str, Number]:
     """Put the derived values into `values`; return (and take out) those that are no training fields."""
-    for key, expression in expressions.items():
+    for key in _order(expressions):
+        expression = expressions[key]
         numbers = {
             name: value
             for name, value in {**_field_defaults(), **values}.items()
-            if isinstance(value, int | float) and not isinstance(value, bool) and name != key
+            if isinstance(value, int | float) and not isinstance(value, bool)
         }
         try:
             values[key] = expression.compute(numbers)
         except UserError as error:
             raise UserError(f"derive.{key}: {error}") from None
     return {key: values.pop(key) for key in list(values) if key not in FIELD_NAMES}
+
+
+def _order(expressions: Mapping[str, Expression]) -> list[str]:
+    """The keys in an order in which each expression finds the derived values that it needs."""
+    needs = {key: [name for name in expressions if name in one.names] for key, one in expressions.items()}
+    try:
+        return list(graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        raise UserError(f"derive goes round in a circle: {' -> '.join(error.args[1])}") from None
 
 
 def _field_defaults() -> dict[str, Any]:

@@ -118,10 +118,12 @@ def _compute(node: ast.AST, values: Mapping[str, Number]) -> Number:
             return _compute(operand, values)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return not _compute(operand, values)
-        case ast.BoolOp(op=ast.And(), values=parts):
-            return all(_compute(part, values) for part in parts)
-        case ast.BoolOp(op=ast.Or(), values=parts):
-            return any(_compute(part, values) for part in parts)
+        case ast.BoolOp(op=op, values=[*parts, last]):
+            for part in parts:
+                value = _compute(part, values)
+                if bool(value) is isinstance(op, ast.Or):
+                    return value
+            return _compute(last, values)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return _compute(body if _compute(test, values) else orelse, values)
         case ast.Compare(left=left, ops=ops, comparators=comparators):

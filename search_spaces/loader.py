@@ -63,7 +63,9 @@ KIND_MESSAGES = {
 def _one_line(source: YamlSource, error: ValidationError) -> str:
     """The first problem, unknown keys before others, as `file:line: key.path: message`."""
     problems = error.errors(include_url=False)
-    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    unknown = [one for one in problems if one["type"] == "extra_forbidden"]
+    long_form = [one for one in problems if _is_about_long_form(one["loc"]) and one["type"] != "model_type"]
+    problem = [*unknown, *long_form, *problems][0]
     path: KeyPath = tuple(part for part in problem["loc"] if not _is_union_tag(part))
     match problem["type"]:
         case "extra_forbidden":
@@ -80,6 +82,11 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
         case _:
             message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {_shorten(problem['input'])}"
     return f"{source.where(path)}: {message}"
+
+
+def _is_about_long_form(path: KeyPath) -> bool:
+    """Of the two forms of an axis pydantic tried the one with `values`, and got further than its type."""
+    return any("Values" in str(part) for part in path)
 
 
 def _is_union_tag(part: str | int) -> bool:

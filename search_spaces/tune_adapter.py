@@ -19,6 +19,7 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
+from trainable.ledger import LOCK, exclusive_lock, is_locked
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -30,6 +31,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
 SHIPPED_PACKAGES = ("models", "trainable")
+SCRATCH_PREFIX = "batchscape-"
 WORKER_DEATHS = 2
 """How often a trial is tried again after its process died."""
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
@@ -100,7 +102,14 @@ def connected(resources: Resources, data_bytes: int) -> Iterator[Cluster]:
     Raises:
         UserError: no cluster at that address, or one that can never run such a trial.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="batchscape-"))
+    _clear_scratch_of_the_dead()
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
+    with exclusive_lock(scratch / LOCK), _ray_in(scratch, resources, data_bytes) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _ray_in(scratch: Path, resources: Resources, data_bytes: int) -> Iterator[Cluster]:
     try:
         _ship_source(scratch / "code")
         _init(resources, scratch, data_bytes)
@@ -204,6 +213,13 @@ def _reason(trial: Any) -> str:  # noqa: ANN401
     error = trial.get_pickled_error()
     lines = [line for line in str(error or "the trial's process died").splitlines() if line.strip()]
     return lines[-1].strip()
+
+
+def _clear_scratch_of_the_dead() -> None:
+    """Remove what runs that were killed left in the temporary folder: nobody holds their lock any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
+        if (folder / LOCK).exists() and not is_locked(folder / LOCK):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ship_source(folder: Path) -> None:

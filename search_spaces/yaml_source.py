@@ -1,4 +1,4 @@
-"""YAML with line numbers, safe, with `1e-3` read as the number that it is."""
+"""YAML with line numbers, safe, with `1e-3` read as the number that it is (as YAML 1.2 has it)."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with the numbers of YAML 1.2: PyYAML takes `1e-3` for a string."""
+    """The safe loader with the decimal numbers of YAML 1.2: PyYAML takes `1e-3` for a string."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -56,8 +56,9 @@ def parse_yaml(path: Path) -> YamlSource:
         raise UserError(f"{path} is not a text file in UTF-8") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         lines: dict[KeyPath, int] = {}
         if node is not None:
@@ -70,7 +71,8 @@ def parse_yaml(path: Path) -> YamlSource:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return YamlSource(path, text, content, lines)
 
 
@@ -82,8 +84,8 @@ def parse_scalar(text: str) -> Any:  # noqa: ANN401 (whatever was written)
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
-    except yaml.YAMLError:
-        raise UserError(f"cannot read the value {text!r}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UserError(f"cannot read the value {text[:60]!r}") from None
 
 
 def _collect_lines(file: Path, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:

@@ -1,5 +1,6 @@
 """Test error against the initial learning rate, one line a batch size."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from models.names import display_name
 from results.figures.style import COLORS, MARKERS
-from results.trials import Cell
+from results.trials import Cell, varying_fields
+from trainable.config import TrainConfig
 
 LOG_FROM_RATIO = 5
 """Largest over smallest error from which on the error's axis is logarithmic."""
@@ -27,21 +29,19 @@ class Line:
 
 def error_by_lr(cells: Sequence[Cell]) -> list[Line]:
     """What is drawn: a line for every batch size (and for every other field that differs), smallest first."""
-    groups: dict[tuple[str, int, str, int], list[Cell]] = {}
+    groups: dict[TrainConfig, list[Cell]] = {}
     for cell in cells:
-        config = cell.config
-        group = (config.model, config.batch_size, config.schedule, config.epochs)
-        groups.setdefault(group, []).append(cell)
-    several = len({(model, schedule, epochs) for model, _, schedule, epochs in groups}) > 1
+        groups.setdefault(dataclasses.replace(cell.config, lr=1.0, seed=0), []).append(cell)
+    others = [name for name in varying_fields(list(groups)) if name != "batch_size"]
     lines = []
-    for (model, batch_size, schedule, epochs), members in sorted(groups.items(), key=lambda item: item[0][1]):
+    for config, members in sorted(groups.items(), key=lambda item: item[0].batch_size):
         points = sorted((cell.config.lr, cell.test_errors) for cell in members if cell.test_errors)
         if not points:
             continue
         means = [sum(errors) / len(errors) for _, errors in points]
         lines.append(
             Line(
-                label=f"{batch_size}, {model}, {schedule}, {epochs} epochs" if several else str(batch_size),
+                label=", ".join([str(config.batch_size), *(f"{name} {getattr(config, name)}" for name in others)]),
                 lrs=[lr for lr, _ in points],
                 errors=means,
                 spreads=[
@@ -87,5 +87,6 @@ def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
     axes.set_ylabel("test error at the last epoch (%)")
     axes.set_title(title)
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(title="batch size")
+    if lines:
+        axes.legend(title="batch size")
     return figure

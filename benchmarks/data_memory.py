@@ -1,0 +1,83 @@
+"""What the data set costs each trial's process: `python benchmarks/data_memory.py [--processes 2]`.
+
+A data set of CIFAR-10's size (60,000 images of 32x32x3, 184 MB) goes through Ray's object store into several
+processes at once, as in a sweep. Each prepares it for training, reads all of it, and reports by how much its
+private memory (proc(5), smaps_rollup) has grown: what is shared is counted once a node, not here.
+"""
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from benchmarks.report import write_report  # noqa: E402
+from search_spaces.tune_adapter import Resources, connected  # noqa: E402
+from trainable.data.contract import ImageData, make_image_data  # noqa: E402
+
+import ray  # noqa: E402 # isort: skip (after the adapter has set its environment)
+
+MEGABYTE = 10**6
+
+
+def cifar_sized() -> ImageData:
+    """Noise in the shape of CIFAR-10."""
+    random = np.random.RandomState(0)
+
+    def split(count: int) -> tuple[Any, Any]:
+        images = random.randint(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        return images, random.randint(0, 10, count).astype(np.int64)
+
+    return make_image_data("noise", 10, split(50_000), split(10_000))
+
+
+class Reader:
+    """Stands for a trial's process."""
+
+    def private_growth_bytes(self, data: list[Any], holdout: float) -> int:
+        """Growth of the private memory between before the data set arrives and after all of it was read."""
+        import torch
+
+        from trainable.config import TrainConfig
+        from trainable.splits import prepare
+
+        before = _private_bytes()
+        prepared = prepare(ray.get(data[0]), TrainConfig(holdout=holdout), torch.device("cpu"))
+        checksum = int(prepared.train.images.sum()) + int(prepared.test.images.sum())
+        if checksum <= 0:
+            raise RuntimeError("the images were not read")
+        return _private_bytes() - before
+
+
+def _private_bytes() -> int:
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--processes", type=int, default=2)
+    num_processes = parser.parse_args().processes
+    data = cifar_sized()
+    num_bytes = data.train_images.nbytes + data.test_images.nbytes
+    growth: dict[str, list[int]] = {}
+    with connected(Resources(), num_bytes):
+        reference = ray.put(data)
+        for holdout in (0.0, 0.1):
+            readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(num_processes)]
+            answers = [reader.private_growth_bytes.remote([reference], holdout) for reader in readers]
+            growth[f"holdout {holdout:g}"] = ray.get(answers)
+    print(f"data set {num_bytes / MEGABYTE:.0f} MB, private growth of each of {num_processes} processes:")
+    for case, values in growth.items():
+        print(f"  {case}: median {statistics.median(values) / MEGABYTE:.0f} MB")
+    figures = {"data_bytes": num_bytes, "num_processes": num_processes, "private_growth_bytes": growth}
+    print(write_report("data_memory", "python benchmarks/data_memory.py", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What Ray, the ledger and the rest cost a trial: `python benchmarks/overhead.py [--rounds 3]`.
+
+20 trials of one tiny epoch, two at a time, after start-up. The overhead of a trial is the wall time from the
+beginning of the first trial to the end of the last, less half of the summed training and evaluation time
+(two run at a time), divided by 20. The target is under 0.3 s.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import write_report  # noqa: E402
+from results.parquet import read_trials  # noqa: E402
+from results.store import Store  # noqa: E402
+from results.trials import trials_from_table  # noqa: E402
+
+NUM_TRIALS = 20
+CONCURRENT = 2
+SPACE = f"""
+name: overhead
+defaults: {{model: resnet_preact_8, dataset: digits, epochs: 1, batch_size: 64, train_subset: 128, test_subset: 50}}
+rows: [{{lr: 0.1}}]
+repeats: {NUM_TRIALS}
+"""
+
+
+def measure() -> dict[str, float]:
+    """One sweep in a store of its own; seconds a trial."""
+    with tempfile.TemporaryDirectory() as folder:
+        space = Path(folder) / "overhead.yaml"
+        space.write_text(SPACE)
+        command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", folder]
+        command += ["--max-concurrent", str(CONCURRENT)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        rows = [trial.row for trial in trials_from_table(read_trials(Store(Path(folder)), "overhead"))]
+    ends = [row.end_time for row in rows if row.end_time is not None]
+    if len(ends) != NUM_TRIALS:
+        raise SystemExit(f"only {len(ends)} of {NUM_TRIALS} trials ended")
+    wall_seconds = (max(ends) - min(row.start_time for row in rows)).total_seconds()
+    training_seconds = sum(row.total_seconds for row in rows)
+    return {
+        "wall_seconds": wall_seconds,
+        "training_seconds": training_seconds,
+        "overhead_seconds_per_trial": (wall_seconds - training_seconds / CONCURRENT) / NUM_TRIALS,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = [measure() for _ in range(parser.parse_args().rounds)]
+    overheads = [one["overhead_seconds_per_trial"] for one in rounds]
+    print(
+        f"median overhead: {statistics.median(overheads):.3f} s a trial ({min(overheads):.3f} to {max(overheads):.3f})"
+    )
+    figures = {"median_overhead_seconds_per_trial": statistics.median(overheads), "rounds": rounds}
+    print(write_report("overhead", "python benchmarks/overhead.py", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Whole sweeps, as a user runs them: through the command line, in processes of their own, on Ray."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import ROOT, Cli
+
+pytestmark = pytest.mark.ray
+
+SPACE = """
+name: small
+defaults: {model: resnet_preact_8, epochs: 4, train_subset: 512, test_subset: 100, precision: fp32}
+grid:
+  batch_size: [32, 64]
+  lr: [0.05, 0.2]
+"""
+CLOCKS = {
+    "train_seconds",
+    "eval_seconds",
+    "total_seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+    "attempts",
+    "attempt",
+    "start_time",
+    "end_time",
+}
+"""Columns in which an interrupted sweep may differ from an uninterrupted one."""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> str:
+    path = tmp_path / "small.yaml"
+    path.write_text(SPACE)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the finished sweep, for all tests that only look."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.yaml").write_text(SPACE)
+    command = [sys.executable, str(ROOT / "tune_main.py"), "run", "small.yaml", "--store", "store"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # not a word of Ray's
+    assert [line.split("]")[0] for line in done.stdout.splitlines()[1:5]] == ["[1/4", "[2/4", "[3/4", "[4/4"]
+    return folder / "store"
+
+
+def tables(store: Path, name: str = "small") -> tuple[pa.Table, pa.Table]:
+    """Both tables without the columns that depend on clocks."""
+    both = [pq.read_table(store / name / f"{table}.parquet") for table in ("trials", "epochs")]
+    trials, epochs = (table.drop_columns([c for c in table.column_names if c in CLOCKS]) for table in both)
+    return trials, epochs
+
+
+def test_a_sweep_leaves_one_row_a_trial_and_one_an_epoch(finished: Path) -> None:
+    trials, epochs = tables(finished)
+    assert trials["status"].to_pylist() == ["COMPLETE"] * 4
+    assert trials["batch_size"].to_pylist() == [32, 32, 64, 64]
+    assert epochs["epoch"].to_pylist() == [1, 2, 3, 4] * 4
+    assert min(trials["test_error_percent"].to_pylist()) < 50.0
+    assert {path.name for path in finished.iterdir()} == {"trials", "small"}
+    assert len(list(finished.glob("trials/*/tensorboard/events.out.tfevents.*"))) == 4
+
+
+def test_running_a_finished_sweep_again_starts_no_ray(finished: Path, space: str, cli: Cli) -> None:
+    before = tables(finished)
+    started = time.monotonic()
+    done = cli("run", space, "--store", str(finished))
+    assert done.returncode == 0
+    assert "4 done, 0 to train" in done.stdout
+    assert time.monotonic() - started < 10
+    assert tables(finished) == before
+
+
+def test_a_name_cannot_come_to_mean_other_trials(finished: Path, space: str, cli: Cli) -> None:
+    done = cli("run", space, "--store", str(finished), "--set", "epochs=3")
+    assert done.returncode == 2
+    assert "give this run another --name" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_another_sweep_reuses_what_the_store_holds(finished: Path, tmp_path: Path, cli: Cli) -> None:
+    store = tmp_path / "moved"
+    shutil.copytree(finished, store)
+    subset = tmp_path / "subset.yaml"
+    subset.write_text(SPACE.replace("small", "subset").replace("[32, 64]", "[64]"))
+    done = cli("run", str(subset), "--store", str(store))
+    assert "2 trials on digits, 2 done, 0 to train" in done.stdout
+    assert pq.read_table(store / "subset" / "trials.parquet")["sweep"].to_pylist() == ["subset"] * 2
+
+
+def test_status_table_export_and_plot_answer_from_the_store(finished: Path, tmp_path: Path, cli: Cli) -> None:
+    store = ("--store", str(finished))
+    status = json.loads(cli("status", "small", "--json", *store).stdout)
+    assert (status["planned"], status["done"], status["left"], status["driver_running"]) == (4, 4, 0, False)
+    table = cli("table", "small", *store).stdout.splitlines()
+    assert table[0].startswith("| Model           | batch size | initial lr |")
+    assert len(table) == 6
+    exported = cli("export", "small", "--to", str(tmp_path / "exported"), *store)
+    assert exported.stdout.startswith("4 trials and 16 epochs written")
+    assert pq.read_table(tmp_path / "exported" / "trials.parquet").num_rows == 4
+    plotted = cli("plot", "small", "--to", str(tmp_path / "figures"), *store)
+    assert plotted.returncode == 0
+    assert (tmp_path / "figures" / "error_by_lr.png").read_bytes().startswith(b"\x89PNG")
+
+
+Start = Callable[[str, Path], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a driver and come back at once; whatever the test leaves running is ended."""
+    drivers: list[subprocess.Popen[str]] = []
+
+    def begin(space: str, store: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, str(ROOT / "tune_main.py"), "run", space, "--store", str(store)]
+        drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return drivers[-1]
+
+    yield begin
+    for driver in drivers:
+        with driver:
+            driver.kill()
+
+
+def trial_workers(driver: subprocess.Popen[str]) -> list[int]:
+    """Process ids of the trials' workers below a driver."""
+    listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    processes = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
+    family = {driver.pid}
+    for _ in range(4):
+        family |= {int(pid) for pid, parent, _ in processes if int(parent) in family}
+    return [int(pid) for pid, _, name in processes if int(pid) in family and "Trainable" in name]
+
+
+def wait_for_epochs(store: Path, count: int) -> None:
+    """Until the ledgers hold so many epochs."""
+    deadline = time.monotonic() + 120
+    while sum(len(path.read_bytes().splitlines()) for path in store.glob("trials/*/epochs.jsonl")) < count:
+        assert time.monotonic() < deadline, "the sweep makes no progress"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
+    number: signal.Signals, finished: Path, space: str, tmp_path: Path, cli: Cli, start: Start
+) -> None:
+    store = tmp_path / "store"
+    driver = start(space, store)
+    wait_for_epochs(store, 6)
+    driver.send_signal(number)
+    _, errors = driver.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert driver.returncode == 130
+        assert errors.startswith("\nstopped with ")
+        assert "the same command goes on" in errors
+    pq.read_table(store / "small" / "trials.parquet")  # readable at every moment
+    done = cli("run", space, "--store", str(store))
+    assert done.returncode == 0, done.stderr
+    assert tables(store) == tables(finished)
+
+
+def test_a_second_driver_is_refused(space: str, tmp_path: Path, cli: Cli, start: Start) -> None:
+    store = tmp_path / "store"
+    driver = start(space, store)
+    wait_for_epochs(store, 1)
+    second = cli("run", space, "--store", str(store))
+    running = json.loads(cli("status", "small", "--json", "--store", str(store)).stdout)
+    driver.send_signal(signal.SIGINT)
+    driver.communicate(timeout=60)
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert "another process is running the sweep 'small'" in second.stderr
+    assert running["driver_running"]
+    assert running["running"] >= 1
+
+
+def test_adding_repeats_trains_only_the_difference(finished: Path, space: str, tmp_path: Path, cli: Cli) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished, store)
+    text = SPACE.replace("grid:", "repeats: 2\ngrid:").replace("[32, 64]", "[64]").replace("small", "more")
+    Path(space).write_text(text)
+    done = cli("run", space, "--store", str(store))
+    assert "4 trials on digits, 2 done, 2 to train" in done.stdout
+    trials, _ = tables(store, "more")
+    assert trials["repeat"].to_pylist() == [0, 1, 0, 1]
+    assert trials["seed"].to_pylist() == [0, 1, 0, 1]
+    assert "Test Error (median of 2 runs)" in cli("table", "more", "--store", str(store)).stdout
+
+
+def test_divergence_and_a_dead_worker_are_rows_like_any_other(tmp_path: Path, cli: Cli) -> None:
+    space = tmp_path / "wild.yaml"
+    space.write_text(
+        "defaults: {model: resnet_preact_8, epochs: 2, train_subset: 256, test_subset: 50, batch_size: 32}\n"
+        "rows: [{lr: 1.0e+18}, {lr: 0.1}]\n"
+    )
+    store = tmp_path / "store"
+    done = cli("run", str(space), "--store", str(store))
+    assert done.returncode == 0, done.stderr
+    trials, _ = tables(store, "wild")
+    assert trials["status"].to_pylist() == ["DIVERGED", "COMPLETE"]
+    assert trials["test_error_percent"].to_pylist()[0] is None
+    assert "diverged" in cli("table", "wild", "--store", str(store)).stdout
+
+
+def test_a_killed_worker_costs_nothing_but_time(finished: Path, space: str, tmp_path: Path, start: Start) -> None:
+    store = tmp_path / "store"
+    driver = start(space, store)
+    wait_for_epochs(store, 3)
+    os.kill(trial_workers(driver)[0], signal.SIGKILL)
+    output, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 0, output + errors
+    assert tables(store) == tables(finished)
+
+
+def test_a_gpu_that_no_node_has_is_refused_before_anything_is_created(space: str, tmp_path: Path, cli: Cli) -> None:
+    done = cli("run", space, "--store", str(tmp_path / "store"), "--gpus-per-trial", "64")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--gpus-per-trial 64" in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_no_cluster_at_the_address_is_one_line(space: str, tmp_path: Path, cli: Cli) -> None:
+    done = cli("run", space, "--store", str(tmp_path / "store"), "--address", "auto")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--address auto" in done.stderr
+
+
+def test_a_stray_package_in_the_users_folder_is_not_imported(space: str, tmp_path: Path, cli: Cli) -> None:
+    for name in ("models", "trainable"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    done = cli("run", space, "--store", "store", "--set", "epochs=1", "--set", "batch_size=64", "--set", "lr=0.1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "note: 3 of 4 trials are duplicates" in done.stdout
+
+
+@pytest.mark.cifar
+def test_real_images(cifar_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    store = str(tmp_path / "store")
+    settings = [f"--set={setting}" for setting in ("train_subset=2000", "test_subset=500", "model=resnet_preact_8")]
+    done = cli(
+        "run", "cifar10_smoke", "--data", str(cifar_folder), "--store", store, "--max-concurrent", "2", *settings
+    )
+    assert done.returncode == 0, done.stderr
+    trials, epochs = tables(tmp_path / "store", "cifar10_smoke")
+    assert set(trials["dataset"].to_pylist()) == {"cifar10-jpeg"}
+    assert len(trials) == 4
+    assert min(trials["test_error_percent"].to_pylist()) < 75.0  # chance is 90
+    errors = epochs["train_error_percent"].to_pylist()
+    assert all(second < first for first, second in zip(errors[::2], errors[1::2], strict=True))

@@ -1,0 +1,74 @@
+"""One driver a sweep; a dead one is no obstacle."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from results.store import Store
+from tests.results_tests.result_samples import make_config, make_manifest
+from trainable.errors import UserError
+
+MANIFEST = make_manifest([make_config()])
+DRIVER = """
+import sys, time
+from pathlib import Path
+from trainable.ledger import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "sweep").mkdir()
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def other_driver(store: Store) -> Iterator[subprocess.Popen[str]]:
+    """A living process that holds the sweep's lock."""
+    command = [sys.executable, "-c", DRIVER, str(store.path / "sweep" / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_driver_is_refused(store: Store, other_driver: subprocess.Popen[str]) -> None:
+    assert store.is_running("sweep")
+    with pytest.raises(UserError, match=r"another process is running the sweep 'sweep'"), store.driving(MANIFEST):
+        pytest.fail("two drivers at a time")
+    assert store.find_manifest("sweep") is None
+
+
+def test_another_sweep_is_not_touched_by_the_lock(store: Store, other_driver: subprocess.Popen[str]) -> None:
+    assert not store.is_running("other")
+    with store.driving(make_manifest([make_config()], "other")):
+        assert store.is_running("other")
+
+
+def test_a_killed_driver_leaves_no_lock(store: Store, other_driver: subprocess.Popen[str]) -> None:
+    other_driver.kill()
+    other_driver.wait()
+    assert (store.path / "sweep" / "lock").exists()
+    assert not store.is_running("sweep")
+    with store.driving(MANIFEST):
+        assert store.manifest("sweep") == MANIFEST
+
+
+def test_the_lock_is_free_after_the_drive_and_after_an_error(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="broke"), store.driving(MANIFEST):
+        assert store.is_running("sweep")
+        raise RuntimeError("broke")
+    assert not store.is_running("sweep")
+
+
+def test_a_sweep_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sweep").write_text("a file in the way")
+    with pytest.raises(UserError), Store(tmp_path).driving(MANIFEST):
+        pytest.fail("drove into a file")

@@ -1,0 +1,54 @@
+"""What is written as a number is a number, and nothing else is."""
+
+import pytest
+
+from search_spaces.yaml_source import parse_scalar
+from trainable.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("3e-4", 0.0003),
+        ("1E5", 100_000.0),
+        (".5", 0.5),
+        ("-1e-3", -0.001),
+        ("+2.5e+3", 2500.0),
+        ("1.", 1.0),
+        ("0.1", 0.1),
+    ],
+)
+def test_floats_are_floats(text: str, value: float) -> None:
+    parsed = parse_scalar(text)
+    assert isinstance(parsed, float)
+    assert parsed == value
+
+
+@pytest.mark.parametrize("text", ["cosine", "resnet_20", "e3", "1e", "1e5x", "1e-", ".", "1.2.3", "'1e-3'"])
+def test_words_stay_words(text: str) -> None:
+    assert parse_scalar(text) == text.strip("'")
+
+
+@pytest.mark.parametrize(("text", "value"), [("128", 128), ("-1", -1), ("true", True), ("false", False)])
+def test_whole_numbers_and_truth_values(text: str, value: object) -> None:
+    parsed = parse_scalar(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_a_list_of_floats() -> None:
+    assert parse_scalar("[1e-3, 2, .5]") == [0.001, 2, 0.5]
+
+
+def test_null() -> None:
+    assert parse_scalar("null") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2", "*a", "%", "@", "!!python/object/apply:os.getcwd []", "2024-13-45", "9" * 5000, "[" * 5000]
+)
+def test_what_cannot_be_read_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="cannot read the value") as caught:
+        parse_scalar(text)
+    assert "\n" not in str(caught.value)
