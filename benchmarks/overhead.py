@@ -56,10 +56,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = [measure() for _ in range(parser.parse_args().rounds)]
     overheads = [one["overhead_seconds_per_trial"] for one in rounds]
-    print(
-        f"median overhead: {statistics.median(overheads):.3f} s a trial ({min(overheads):.3f} to {max(overheads):.3f})"
-    )
-    figures = {"median_overhead_seconds_per_trial": statistics.median(overheads), "rounds": rounds}
+    median, spread = statistics.median(overheads), f"{min(overheads):.3f} to {max(overheads):.3f}"
+    print(f"median overhead: {median:.3f} s a trial ({spread})")
+    figures = {"median_overhead_seconds_per_trial": median, "rounds": rounds}
     print(write_report("overhead", "python benchmarks/overhead.py", figures))
 
 

@@ -24,6 +24,7 @@ def build_model(name: str, num_classes: int, generator: torch.Generator) -> nn.M
         ValueError: unknown family or impossible depth.
     """
     family, depth = parse_model_name(name)
-    model = BUILDERS[family](depth, num_classes)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own at construction
+        model = BUILDERS[family](depth, num_classes)
     initialize(model, generator)
     return model

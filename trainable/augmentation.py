@@ -7,9 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainable.randomness import PADDING, EpochPlan
-
-CHUNK = 4096
-"""Images that are cropped and flipped in one go."""
+from trainable.splits import CHUNK, Split
 
 
 def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
@@ -44,35 +42,18 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def training_batches(
-    images: Tensor, labels: Tensor, plan: EpochPlan, batch_size: int, *, augmented: bool
+    split: Split, plan: EpochPlan, batch_size: int, *, augmented: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The epoch's batches (uint8 [B, H, W, C], int64 [B]) in the plan's order; an incomplete last one is dropped.
 
     Args:
-        plan: on the same device as the images; its order names positions in `images`.
+        plan: on the split's device; its order names members of the split.
     """
     num_used = len(plan.order) // batch_size * batch_size
     chunk = max(1, CHUNK // batch_size) * batch_size
     for start in range(0, num_used, chunk):
         picked = slice(start, min(start + chunk, num_used))
-        order = plan.order[picked]
-        chunk_images = images[order]
+        images, labels = split.take(plan.order[picked])
         if augmented:
-            chunk_images = crop_and_flip(chunk_images, plan.offsets[picked], plan.flips[picked])
-        yield from zip(torch.split(chunk_images, batch_size), torch.split(labels[order], batch_size), strict=True)
-
-
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (population) per channel of uint8 [N, H, W, C], fp32 [C] each, in [0, 255].
-
-    Counted by histogram, in whole numbers: independent of the thread count. A constant channel has std 1.
-    """
-    values = torch.arange(256, dtype=torch.float64)
-    means, stds = [], []
-    for channel in range(images.shape[3]):
-        counts = torch.bincount(images[..., channel].reshape(-1).cpu(), minlength=256).double()
-        mean = (counts * values).sum() / counts.sum()
-        variance = (counts * (values - mean) ** 2).sum() / counts.sum()
-        means.append(mean)
-        stds.append(variance.sqrt() if variance > 0 else torch.ones((), dtype=torch.float64))
-    return torch.stack(means).float().to(images.device), torch.stack(stds).float().to(images.device)
+            images = crop_and_flip(images, plan.offsets[picked], plan.flips[picked])
+        yield from zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,7 +167,10 @@ class TrainConfig:
         train_subset = None if self.train_subset == num_train else self.train_subset
         test_subset = None if self.test_subset == num_test else self.test_subset
         used = num_train if train_subset is None else train_subset
-        used -= round(used * self.holdout)
+        held_out = round(used * self.holdout)
+        if self.holdout and not held_out:
+            raise UserError(f"holdout {self.holdout:g} of {used} images of {name!r} is not one image")
+        used -= held_out
         if self.batch_size > used:
             raise UserError(
                 f"batch_size {self.batch_size} is larger than the {used} training images of {name!r}: "
@@ -222,15 +226,19 @@ def _typed(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (what
         case "int", float() if value.is_integer():
             return int(value)
         case "float", int() | float() if not isinstance(value, bool):
-            if not math.isfinite(value):
-                raise FieldError(name, f"{name} must be a finite number, got {value}")
-            return float(value)
+            if not abs(value) <= sys.float_info.max:
+                raise FieldError(name, f"{name} must be a finite number, got {_brief(value)}")
+            return float(value) + 0.0  # no -0.0: equal configs have equal keys
         case "str", str():
             return value
         case "tuple[float, ...]", list() | tuple():
             return tuple(_typed(name, item, "float") for item in value)
     wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
     raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {value!r}")
+
+
+def _brief(value: int | float) -> str:
+    return str(value) if isinstance(value, float) else f"a whole number of {value.bit_length()} bits"
 
 
 def _check_range(

@@ -112,8 +112,8 @@ def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
     learner.model.eval()
     loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
     correct: list[Tensor] = []
-    batches = zip(torch.split(split.images, EVAL_BATCH_SIZE), torch.split(split.labels, EVAL_BATCH_SIZE), strict=True)
-    for images, labels in batches:
+    for start in range(0, len(split), EVAL_BATCH_SIZE):
+        images, labels = split.take(slice(start, start + EVAL_BATCH_SIZE))
         with learner.precision.autocast(learner.device):
             logits = learner.model(normalize(images, data.mean, data.std))
             loss_sum += functional.cross_entropy(logits, labels, reduction="sum")

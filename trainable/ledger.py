@@ -87,9 +87,9 @@ class Checkpoint:
 class Ledger:
     """The writing side of a trial's folder, under its lock from construction to `close`.
 
-    At construction the folder is brought back to its last good checkpoint: epochs that came after it are
-    cut off, since they are about to be trained again, so that no epoch ever stands there twice. A damaged
-    checkpoint is passed over for the one before it, and for the beginning where both are damaged.
+    Whoever goes on with a trial calls `rewind` first: epochs after the last good checkpoint are cut off,
+    since they are about to be trained again, so that no epoch ever stands there twice. A damaged checkpoint
+    is passed over for the one before it, and for the beginning where both are damaged.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -100,19 +100,18 @@ class Ledger:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._stack = contextlib.ExitStack()
-        self._stack.enter_context(exclusive_lock(folder / LOCK))
-        if not (folder / CONFIG).exists():
-            write_atomically(folder / CONFIG, _dump(config))
-        files = read_trial(folder)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(exclusive_lock(folder / LOCK))
+            files = read_trial(folder)
+            if not files.config:
+                write_atomically(folder / CONFIG, _dump(config))
+                files = read_trial(folder)
+            self._stack = stack.pop_all()
         self.attempts = files.attempts
         self.end = files.end
         self.epochs = files.epochs
         self.checkpoint: Checkpoint | None = None
-        if self.end is None or not self.end.status.is_final:
-            self.checkpoint = _newest_checkpoint(folder, len(files.epochs))
-            self._cut(self.checkpoint.epochs_done if self.checkpoint else 0)
-        self._epochs_file: IO[bytes] = self._stack.enter_context((folder / EPOCHS).open("ab"))
+        self._epochs_file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -124,26 +123,43 @@ class Ledger:
 
     def close(self) -> None:
         """Free the lock; what was appended is on disk."""
-        self._epochs_file.flush()
         self._stack.close()
+
+    def rewind(self) -> None:
+        """Go back to the newest good checkpoint, or to the beginning; what came after it is cut off."""
+        self.checkpoint = _newest_checkpoint(self.folder, len(self.epochs))
+        del self.epochs[self.checkpoint.epochs_done if self.checkpoint else 0 :]
+        kept = b"".join(_dump(dataclasses.asdict(record)) for record in self.epochs)
+        path = self.folder / EPOCHS
+        if path.exists() and path.read_bytes() != kept:
+            write_atomically(path, kept)
+
+    def reject_checkpoint(self) -> None:
+        """The checkpoint is whole and yet of no use: go back to the one before it (nothing appended so far)."""
+        for name in CHECKPOINTS:
+            if self.checkpoint is not None and _read_checkpoint(self.folder / name) == self.checkpoint:
+                (self.folder / name).unlink()
+        self.rewind()
 
     def begin(self, attempt: Attempt) -> None:
         """Record that a process starts to work; an earlier failure no longer counts."""
-        with (self.folder / ATTEMPTS).open("ab") as file:
-            file.write(_dump(dataclasses.asdict(attempt)))
         self.attempts.append(attempt)
+        lines = b"".join(_dump(dataclasses.asdict(one)) for one in self.attempts)
+        write_atomically(self.folder / ATTEMPTS, lines)
         (self.folder / RESULT).unlink(missing_ok=True)
         self.end = None
 
     def append(self, record: EpochRecord) -> None:
         """Add the next epoch; readers see it at once, the disk at the next checkpoint or at the end."""
+        if self._epochs_file is None:
+            self._epochs_file = self._stack.enter_context((self.folder / EPOCHS).open("ab"))
         self._epochs_file.write(_dump(dataclasses.asdict(record)))
         self._epochs_file.flush()
         self.epochs.append(record)
 
     def save_checkpoint(self, state: bytes) -> None:
         """Keep `state` as the newest checkpoint in place of the older of the two."""
-        os.fsync(self._epochs_file.fileno())
+        self._sync_epochs()
         epochs_done = len(self.epochs)
         header = {
             "magic": CHECKPOINT_MAGIC,
@@ -155,27 +171,24 @@ class Ledger:
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended; where it needs no more training its checkpoints go."""
-        os.fsync(self._epochs_file.fileno())
+        self._sync_epochs()
         write_atomically(self.folder / RESULT, _dump(dataclasses.asdict(end)))
         self.end = end
         if end.status.is_final:
             for name in CHECKPOINTS:
                 (self.folder / name).unlink(missing_ok=True)
 
-    def _cut(self, num_epochs: int) -> None:
-        del self.epochs[num_epochs:]
-        kept = b"".join(_dump(dataclasses.asdict(record)) for record in self.epochs)
-        path = self.folder / EPOCHS
-        if path.exists() and path.read_bytes() != kept:
-            write_atomically(path, kept)
+    def _sync_epochs(self) -> None:
+        if self._epochs_file is not None:
+            os.fsync(self._epochs_file.fileno())
 
 
 def read_trial(folder: Path) -> TrialFiles:
     """All that a trial's folder holds, also while it is being written: torn or damaged lines end the list."""
     files = TrialFiles()
-    if not (folder / CONFIG).exists():
+    files.config = _read_config(folder / CONFIG)
+    if not files.config:
         return files
-    files.config = json.loads((folder / CONFIG).read_bytes())
     for number, record in enumerate(_read_lines(folder / EPOCHS, EpochRecord), start=1):
         if record.epoch != number:
             break
@@ -189,6 +202,15 @@ def read_trial(folder: Path) -> TrialFiles:
 
 def trial_status(files: TrialFiles) -> Status:
     return files.end.status if files.end else Status.INCOMPLETE
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Empty where there is none, or only a damaged one: the trial's key still says what it is."""
+    try:
+        config = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _read_end(path: Path) -> TrialEnd | None:

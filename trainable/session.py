@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -73,6 +74,8 @@ class TrialSession:
         self._run = run
         self._checkpoint_share = checkpoint_share
         self._ledger = Ledger(folder, config.to_dict())
+        if not self._has_ended():
+            self._ledger.rewind()
         self._position = 0
         self._training: Training | None = None
         self._events: TrialEvents | None = None
@@ -113,6 +116,7 @@ class TrialSession:
         """Free the trial for other processes; what was recorded stays."""
         if self._events is not None:
             self._events.close()
+            self._events = None
         self._ledger.close()
 
     def _has_ended(self) -> bool:
@@ -136,12 +140,21 @@ class TrialSession:
         precision = training.learner.precision.name
         attempt = _attempt(number, self._run, device_name(self._device), precision)
         self._ledger.begin(attempt)
-        if self._ledger.checkpoint is not None:
-            training.load_state(self._ledger.checkpoint.state)
-        self._events = TrialEvents(self._ledger.folder / TENSORBOARD, training.epochs_done)
+        self._restore(training)
+        self._events = TrialEvents(self._ledger.folder / TENSORBOARD, training.epochs_done, number)
         self._training = training
         self._checkpointed_at = time.perf_counter()
         return training
+
+    def _restore(self, training: Training) -> None:
+        """From the newest checkpoint that this code can load, else from the beginning."""
+        while self._ledger.checkpoint is not None:
+            try:
+                training.load_state(self._ledger.checkpoint.state)
+                return
+            except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, UnpicklingError):
+                self._ledger.reject_checkpoint()
+                self._position = min(self._position, len(self._ledger.epochs))
 
     def _record(self, training: Training, outcome: EpochOutcome) -> Progress:
         self._ledger.append(outcome.record)
@@ -168,10 +181,10 @@ class TrialSession:
         self._checkpoint_seconds = self._checkpointed_at - started
 
     def _finish(self, status: Status, *, bits: str | None = None, error: str | None = None) -> None:
-        if self._events is not None and self._ledger.epochs:
-            self._events.add_hparams(self._config, self._ledger.epochs[-1])
         peak_memory = peak_memory_bytes(self._device)
         self._ledger.finish(_end(status, self._ledger, self._run, error=error, peak_memory=peak_memory, bits=bits))
+        if self._events is not None and self._ledger.epochs:
+            self._events.add_hparams(self._config, self._ledger.epochs[-1])
 
 
 def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) -> None:

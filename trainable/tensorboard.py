@@ -15,10 +15,11 @@ FINAL_PREFIX = "final/"
 class TrialEvents:
     """Writes one trial's epochs as scalars over the epoch; an interrupted trial's later epochs are purged."""
 
-    def __init__(self, folder: Path, epochs_done: int) -> None:
+    def __init__(self, folder: Path, epochs_done: int, attempt: int) -> None:
         from tensorboardX import SummaryWriter  # slow to import
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=epochs_done + 1 if epochs_done else None)
+        suffix = f".{attempt}"  # the file's name has whole seconds only
+        self._writer: Any = SummaryWriter(str(folder), purge_step=epochs_done + 1, filename_suffix=suffix)
 
     def __enter__(self) -> Self:
         return self

@@ -78,8 +78,7 @@ class Training:
         started = time.perf_counter()
         plan = plan_epoch(len(data.train), config.augmentation, config.seed, self.epochs_done)
         batches = training_batches(
-            data.train.images,
-            data.train.labels,
+            data.train,
             plan.to(learner.device),
             config.batch_size,
             augmented=config.augmentation != "none",
@@ -100,7 +99,7 @@ class Training:
         if not diverged:
             holdout = evaluate(learner, data, data.holdout) if data.holdout else None
             test = evaluate(learner, data, data.test)
-            diverged = not math.isfinite(test.loss)
+            diverged = not all(math.isfinite(one.loss) for one in (holdout, test) if one is not None)
         record = EpochRecord(
             epoch=self.epochs_done,
             step=self.epochs_done * self.steps_per_epoch,

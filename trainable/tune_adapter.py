@@ -5,6 +5,7 @@ replayed epoch by epoch through the same `step`, so that schedulers and the live
 """
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import prepare_device
+from trainable.ledger import LedgerBusyError
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
 
@@ -23,6 +25,8 @@ TRIAL_KEY = "trial_key"
 STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
+BUSY_SECONDS = 60.0
+BUSY_POLL_SECONDS = 0.2
 POSITION_FILE = "epochs_reported"
 
 
@@ -108,7 +112,22 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         if self._prepared is None or self._prepared[0] != cut:
             self._prepared = (cut, prepare(self._data, config, self._device))
         folder = self._sweep.trials_folder / self._key
-        session = TrialSession(config, self._prepared[1], folder, self._device, self._sweep.run)
+        session = self._wait_for_session(config, self._prepared[1], folder)
         session.skip(self._epochs_reported)
         self._session = session
         return session
+
+    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path) -> TrialSession:
+        """A process that outlived its driver may still hold the trial; Ray ends such processes within seconds.
+
+        Raises:
+            LedgerBusyError: somebody holds it for longer than that.
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return TrialSession(config, data, folder, self._device, self._sweep.run)
+            except LedgerBusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(BUSY_POLL_SECONDS)

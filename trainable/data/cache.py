@@ -72,6 +72,6 @@ def _read(folder: Path) -> ImageData | None:
         data = make_image_data(
             meta["name"], meta["num_classes"], (train_images, train_labels), (test_images, test_labels)
         )
-    except (OSError, ValueError, KeyError):
+        return data if data.fingerprint == meta["fingerprint"] else None
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
         return None
-    return data if data.fingerprint == meta["fingerprint"] else None

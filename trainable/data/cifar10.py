@@ -3,8 +3,10 @@
 import fcntl
 import hashlib
 import tarfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 
@@ -42,14 +44,15 @@ def load_cifar10(root: Path | None) -> ImageData:
 
 
 def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
-    if (root / FOLDER).is_dir():
-        return
     try:
         root.mkdir(parents=True, exist_ok=True)
         with (root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            dataset_class(str(root), train=True, download=True)
-    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be downloading, or unpacking
+            if not (root / FOLDER).is_dir():
+                dataset_class(str(root), train=True, download=True)
+    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"cannot download CIFAR-10 from {dataset_class.url}: {reason}; "

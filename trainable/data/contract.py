@@ -41,7 +41,9 @@ def make_image_data(
     for split, (images, labels) in (("train", train), ("test", test)):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"{split} images must be uint8 [N, H, W, 3], got {images.dtype} {images.shape}")
-        if labels.dtype != np.int64 or labels.shape != images.shape[:1] or not len(labels):
+        if not len(labels):
+            raise ValueError(f"the {split} split holds no images")
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise ValueError(f"{split} labels must be int64 [{len(images)}], got {labels.dtype} {labels.shape}")
         if labels.min() < 0 or labels.max() >= num_classes:
             raise ValueError(f"{split} labels must lie in [0, {num_classes}), got {labels.min()} to {labels.max()}")

@@ -13,7 +13,7 @@ SHUFFLE_SEED = 0
 
 
 def load_digits() -> ImageData:
-    """1,438 training and 359 test images: per class every fifth image is a test image, in a fixed order."""
+    """1,442 training and 355 test images: per class every fifth image is a test image, in a fixed order."""
     from sklearn.datasets import load_digits as load_sklearn_digits  # slow to import
 
     bunch = load_sklearn_digits()

@@ -86,8 +86,9 @@ def _decode_file(path: Path) -> tuple[Images, Labels, int]:
             f"needed are {' or '.join(IMAGE_COLUMNS)} (struct with bytes) and {LABEL_COLUMN}"
         )
     kind = table.schema.field(image_column).type
-    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
-        raise UserError(f"{path}: column {image_column} is {kind}, needed is a struct with bytes")
+    bytes_type = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else None
+    if bytes_type not in (pa.binary(), pa.large_binary()):
+        raise UserError(f"{path}: column {image_column} is {kind}, needed is a struct with binary bytes")
     if not pa.types.is_integer(table.schema.field(LABEL_COLUMN).type) or table[LABEL_COLUMN].null_count:
         raise UserError(f"{path}: column {LABEL_COLUMN} must hold whole numbers without gaps")
     if not len(table):

@@ -1,0 +1,108 @@
+"""Which configurations are the same trial: canonical form, key, round trip."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from trainable.config import FIELD_NAMES, SETTABLE_FIELDS, TrainConfig
+
+CHANGES: dict[str, Any] = {
+    "model": "resnet_20",
+    "dataset": "cifar10",
+    "dataset_fingerprint": "0123456789abcdef",
+    "train_subset": 100,
+    "test_subset": 50,
+    "holdout": 0.1,
+    "epochs": 100,
+    "batch_size": 64,
+    "lr": 0.2,
+    "schedule": "constant",
+    "milestones": (0.25, 0.5),
+    "lr_min_factor": 0.01,
+    "momentum": 0.8,
+    "nesterov": False,
+    "weight_decay": 0.0,
+    "augmentation": "none",
+    "precision": "fp32",
+    "seed": 1,
+    "recipe_version": 2,
+}
+
+
+def multistep(**changes: Any) -> TrainConfig:  # noqa: ANN401 (fields of several types)
+    return TrainConfig(**{"schedule": "multistep", "epochs": 160, **changes})
+
+
+def test_keys_are_pinned() -> None:
+    """A change of identity makes every stored result worthless: raise RECIPE_VERSION, or undo it."""
+    assert TrainConfig().trial_key == "fd8454ec75c1fac5"
+
+
+def test_every_field_has_a_change() -> None:
+    assert set(CHANGES) == set(FIELD_NAMES)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_changes_the_key(name: str) -> None:
+    base = multistep() if name == "milestones" else TrainConfig()
+    assert dataclasses.replace(base, **{name: CHANGES[name]}).trial_key != base.trial_key
+
+
+def test_identity_fields_are_not_set_by_users() -> None:
+    assert set(FIELD_NAMES) - set(SETTABLE_FIELDS) == {"dataset_fingerprint", "recipe_version"}
+
+
+def test_key_is_16_hex_digits() -> None:
+    assert len(TrainConfig().trial_key) == 16
+    int(TrainConfig().trial_key, 16)
+
+
+@pytest.mark.parametrize("milestones", [(80, 120), [80, 120], (0.5, 120), (0.5, 0.75), (80.0, 0.75), None])
+def test_milestones_in_epochs_and_in_fractions_are_the_same_trial(milestones: Any) -> None:  # noqa: ANN401
+    assert multistep(milestones=milestones) == multistep(milestones=(0.5, 0.75))
+    assert multistep(milestones=milestones).trial_key == multistep(milestones=(0.5, 0.75)).trial_key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"lr_min_factor": 0.001}),
+        ({"schedule": "constant"}, {"schedule": "constant", "lr_min_factor": 0.5, "milestones": (0.1,)}),
+        ({}, {"milestones": (0.1, 0.2)}),
+        ({"schedule": "multistep"}, {"schedule": "multistep", "lr_min_factor": 0.1}),
+        ({"momentum": 0}, {"momentum": 0.0, "nesterov": False}),
+        ({"lr": 1}, {"lr": 1.0}),
+        ({"epochs": 200.0, "seed": 3.0}, {"epochs": 200, "seed": 3}),
+        ({"weight_decay": 0}, {"weight_decay": 0.0}),
+        ({"weight_decay": 0.0}, {"weight_decay": -0.0}),
+    ],
+)
+def test_equal_trainings_have_equal_keys(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert TrainConfig(**one) == TrainConfig(**other)
+    assert TrainConfig(**one).trial_key == TrainConfig(**other).trial_key
+
+
+@pytest.mark.parametrize(("schedule", "factor"), [("cosine", 0.001), ("multistep", None), ("constant", None)])
+def test_lr_min_factor_belongs_to_cosine(schedule: str, factor: float | None) -> None:
+    assert TrainConfig(schedule=schedule).lr_min_factor == factor
+
+
+@pytest.mark.parametrize(
+    "config", [TrainConfig(), multistep(milestones=(50, 100, 150)), TrainConfig(train_subset=7, holdout=0.25)]
+)
+def test_dict_round_trip_through_json(config: TrainConfig) -> None:
+    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert again.trial_key == config.trial_key
+
+
+def test_dict_has_every_field_in_plain_values() -> None:
+    values = multistep().to_dict()
+    assert tuple(values) == FIELD_NAMES
+    assert values["milestones"] == [0.5, 0.75]
+
+
+def test_canonical_milestones_follow_a_change_of_length() -> None:
+    assert dataclasses.replace(multistep(milestones=(80, 120)), epochs=200).milestones == (0.5, 0.75)

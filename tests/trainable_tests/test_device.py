@@ -1,0 +1,50 @@
+"""The device's state and the peak of its memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
+
+CPU = torch.device("cpu")
+BIG = 200 * 2**20
+
+
+def test_prepare_device_sets_threads_and_determinism() -> None:
+    torch.set_num_threads(2)
+    torch.backends.cudnn.benchmark = True
+    try:
+        assert prepare_device(1, use_gpu=False) == CPU
+        assert torch.get_num_threads() == 1
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_gpu_gets_a_workspace_that_is_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    import os
+
+    assert prepare_device(1, use_gpu=True) == torch.device("cuda", 0)
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
+
+
+def test_processor_has_a_name() -> None:
+    assert device_name(CPU).strip()
+
+
+def test_peak_memory_sees_what_was_freed_and_can_be_reset() -> None:
+    block = np.ones(BIG, dtype=np.uint8)
+    del block
+    before = peak_memory_bytes(CPU)
+    reset_peak_memory(CPU)
+    after = peak_memory_bytes(CPU)
+    assert before is not None
+    assert after is not None
+    assert after < before - BIG // 2
+    block = np.ones(BIG, dtype=np.uint8)
+    again = peak_memory_bytes(CPU)
+    assert block[-1] == 1
+    assert again is not None
+    assert again > after + BIG // 2

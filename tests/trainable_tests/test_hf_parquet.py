@@ -1,0 +1,202 @@
+"""Data sets in the Parquet layout of the Hugging Face Hub: what is read and what is refused."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from trainable.data.contract import Images
+from trainable.data.hf_parquet import load_hf_parquet
+from trainable.data.sources import load_dataset
+from trainable.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "my-set"
+    path.mkdir()
+    return path
+
+
+def random_images(count: int, size: int = 8, seed: int = 0) -> Images:
+    return np.random.RandomState(seed).randint(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(path: Path, images: Any, labels: Any, column: str = "img", names: int = 0) -> None:  # noqa: ANN401
+    """Rows as the Hub writes them; `images` may be bytes already, `labels` an arrow array."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = [image if image is None or isinstance(image, bytes) else png(image) for image in images]
+    struct = pa.array(
+        [{"bytes": content, "path": None} for content in encoded],
+        pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    )
+    table = pa.table({column: struct, "label": labels})
+    if names:
+        features = {"label": {"names": [f"class {number}" for number in range(names)], "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path)
+
+
+def write_good(folder: Path, **options: Any) -> None:  # noqa: ANN401
+    write(folder / "train-00000-of-00001.parquet", random_images(6), [0, 1, 2, 0, 1, 2], **options)
+    write(folder / "test-00000-of-00001.parquet", random_images(3, seed=1), [2, 1, 0], **options)
+
+
+@pytest.mark.parametrize("column", ["img", "image"])
+def test_images_and_labels_are_read(folder: Path, column: str) -> None:
+    write_good(folder, column=column)
+    data = load_hf_parquet(folder)
+    assert (data.name, data.num_classes) == ("my-set", 3)
+    np.testing.assert_array_equal(data.train_images, random_images(6))
+    np.testing.assert_array_equal(data.test_images, random_images(3, seed=1))
+    assert data.train_labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert data.test_labels.tolist() == [2, 1, 0]
+
+
+def test_files_are_joined_in_order_wherever_they_lie(folder: Path) -> None:
+    images = random_images(4)
+    write(folder / "data" / "train-00001-of-00002.parquet", images[2:], [2, 3])
+    write(folder / "data" / "train-00000-of-00002.parquet", images[:2], [0, 1])
+    write(folder / "data" / "test-00000-of-00001.parquet", images, [0, 1, 2, 3])
+    data = load_hf_parquet(folder)
+    assert data.train_labels.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(data.train_images, images)
+
+
+def test_class_names_count_the_classes_that_do_not_occur(folder: Path) -> None:
+    write_good(folder, names=10)
+    assert load_hf_parquet(folder).num_classes == 10
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"{", b"[]", b"{}", b'{"info": {"features": {"label": {"names": null}}}}', b"\xff"]
+)
+def test_unreadable_metadata_is_no_metadata(folder: Path, metadata: bytes) -> None:
+    write_good(folder)
+    path = folder / "train-00000-of-00001.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"huggingface": metadata}), path)
+    assert load_hf_parquet(folder).num_classes == 3
+
+
+def test_grey_images_become_three_equal_channels(folder: Path) -> None:
+    grey = random_images(2)[..., 0]
+    write(folder / "train-0.parquet", grey, [0, 1])
+    write(folder / "test-0.parquet", grey, [0, 1])
+    images = load_hf_parquet(folder).train_images
+    assert images.shape == (2, 8, 8, 3)
+    np.testing.assert_array_equal(images, grey[..., None].repeat(3, axis=3))
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.uint8()])
+def test_labels_may_be_any_whole_numbers(folder: Path, kind: Any) -> None:  # noqa: ANN401
+    for split in ("train", "test"):
+        write(folder / f"{split}-0.parquet", random_images(2), pa.array([1, 0], kind))
+    assert load_hf_parquet(folder).train_labels.dtype == np.int64
+
+
+def test_a_folder_is_told_apart_by_its_layout(folder: Path) -> None:
+    write_good(folder)
+    assert load_dataset("cifar10", folder).name == "my-set"
+
+
+def test_changed_files_are_another_data_set(folder: Path) -> None:
+    write_good(folder)
+    before = load_hf_parquet(folder).fingerprint
+    write(folder / "test-00000-of-00001.parquet", random_images(3, seed=2), [2, 1, 0])
+    assert load_hf_parquet(folder).fingerprint != before
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_hf_parquet(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_a_missing_split_is_refused(folder: Path, missing: str) -> None:
+    write_good(folder)
+    next(folder.glob(f"{missing}-*")).unlink()
+    assert f"{folder} holds no {missing}-*.parquet" in refusal(folder)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(folder: Path, share: float) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert f"{path} is truncated or no Parquet file" in refusal(folder)
+
+
+def test_a_file_that_cannot_be_read_is_refused(folder: Path) -> None:
+    write_good(folder)
+    (folder / "train-broken.parquet").symlink_to(folder / "nowhere")
+    assert f"cannot read {folder / 'train-broken.parquet'}" in refusal(folder)
+
+
+STRUCT = pa.array([{"bytes": png(random_images(1)[0])}] * 2)
+NUMBERS = pa.array([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"picture": STRUCT, "label": NUMBERS}, "has the columns picture, label: needed are img or image"),
+        ({"img": STRUCT, "fine_label": NUMBERS}, "has the columns img, fine_label: needed"),
+        ({"img": NUMBERS, "label": NUMBERS}, "column img is int64, needed is a struct with binary bytes"),
+        ({"img": pa.array([{"path": "a"}] * 2), "label": NUMBERS}, "needed is a struct with binary bytes"),
+        ({"img": pa.array([{"bytes": "text"}] * 2), "label": NUMBERS}, "column img"),
+        ({"img": STRUCT, "label": pa.array([0.0, 1.0])}, "column label must hold whole numbers"),
+        ({"img": STRUCT, "label": pa.array(["a", "b"])}, "column label must hold whole numbers"),
+        ({"img": STRUCT, "label": pa.array([0, None])}, "column label must hold whole numbers without gaps"),
+        ({"img": STRUCT, "label": pa.array([0, -1])}, "label -1 is negative"),
+        ({"img": STRUCT[:0], "label": NUMBERS[:0]}, "holds no rows"),
+    ],
+)
+def test_columns_of_another_form_are_refused(folder: Path, columns: dict[str, Any], message: str) -> None:
+    write_good(folder)
+    path = folder / "train-00000-of-00001.parquet"
+    pq.write_table(pa.table(columns), path)
+    refused = refusal(folder)
+    assert str(path) in refused
+    assert message in refused
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None, png(random_images(1)[0])[:-30]])
+def test_a_row_that_is_no_image_is_refused(folder: Path, content: bytes | None) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    write(path, [random_images(1)[0], content], [0, 1])
+    assert f"{path}, row 1: not an image" in refusal(folder)
+
+
+def test_images_of_different_size_in_a_file_are_refused(folder: Path) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    write(path, [random_images(1)[0], random_images(1, size=9)[0]], [0, 1])
+    assert f"{path}, row 1: the image is 9x9, the first one 8x8" in refusal(folder)
+
+
+def test_images_of_different_size_in_two_files_are_refused(folder: Path) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    write(path, random_images(2, size=9), [0, 1])
+    assert str(path) in refusal(folder)
+    assert "images differ in size: (8, 8)" in refusal(folder)

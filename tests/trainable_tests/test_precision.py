@@ -1,0 +1,61 @@
+"""Which number format a device gets."""
+
+import pytest
+import torch
+
+from trainable.errors import UserError
+from trainable.precision import resolve_precision
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda", 0)
+
+
+def pretend_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GeForce GTX 1080 Ti")
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"),
+    [((6, 1), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16"), ((12, 0), "bf16")],
+)
+def test_auto_on_a_gpu_follows_its_capability(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
+) -> None:
+    pretend_gpu(monkeypatch, capability)
+    assert resolve_precision("auto", CUDA).name == name
+
+
+def test_bf16_is_refused_where_the_gpu_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, (7, 5))
+    with pytest.raises(UserError, match="GeForce GTX 1080 Ti has no bf16: use precision fp16 or fp32"):
+        resolve_precision("bf16", CUDA)
+
+
+@pytest.mark.parametrize(("native", "name"), [(True, "bf16"), (False, "fp32")])
+def test_auto_on_a_processor(monkeypatch: pytest.MonkeyPatch, native: bool, name: str) -> None:
+    monkeypatch.setattr("trainable.precision._has_native_bf16", lambda device: native)
+    assert resolve_precision("auto", CPU).name == name
+
+
+def test_auto_is_never_left_unresolved_here() -> None:
+    assert resolve_precision("auto", CPU).name in ("bf16", "fp32")
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA])
+@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", None)])
+def test_what_is_asked_for_is_given(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, name: str, dtype: torch.dtype | None
+) -> None:
+    pretend_gpu(monkeypatch, (8, 0))
+    precision = resolve_precision(name, device)
+    assert (precision.name, precision.dtype) == (name, dtype)
+    assert precision.needs_scaler == (name == "fp16")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)]
+)
+def test_autocast_decides_what_matrices_are_multiplied_in(name: str, dtype: torch.dtype) -> None:
+    with resolve_precision(name, CPU).autocast(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
