@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from models.names import display_name
 from results.figures.style import COLORS, MARKERS
 from results.trials import Cell, varying_fields
 from trainable.config import TrainConfig
 
+LABELLED_DIGITS = (1.0, 2.0, 5.0)
+"""Leading digits of the ticks on a logarithmic error axis: all nine would overlap."""
 LOG_FROM_RATIO = 5
 """Largest over smallest error from which on the error's axis is logarithmic."""
 
@@ -78,11 +80,12 @@ def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
     errors = [error for line in lines for error in line.errors]
     if errors and min(errors) > 0 and max(errors) > LOG_FROM_RATIO * min(errors):
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=LABELLED_DIGITS))
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(FixedLocator(sorted({lr for line in lines for lr in line.lrs})))
     axes.xaxis.set_minor_locator(NullLocator())
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("initial learning rate")
     axes.set_ylabel("test error at the last epoch (%)")
     axes.set_title(title)
