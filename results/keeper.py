@@ -1,12 +1,11 @@
 """Keeps a running sweep's Parquet files current without spending much of the driver's time on it."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from results.collect import Collector
 from results.parquet import write_tables
 from results.store import Manifest, Store
+from trainable.records import Progress
 
 MIN_INTERVAL_SECONDS = 1.0
 MAX_SHARE = 0.05
@@ -26,10 +25,7 @@ class ParquetKeeper:
     def on_trial_start(self, trial_key: str) -> None:
         """Nothing has been recorded yet."""
 
-    def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
-        self._dirty = True
-
-    def on_trial_end(self, trial_key: str, status: str, error: str | None) -> None:
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
         self._dirty = True
 
     def on_tick(self) -> None:

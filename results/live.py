@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +13,7 @@ from rich.text import Text
 from results.tables import format_seconds
 from results.trials import varying_fields
 from trainable.config import TrainConfig
-from trainable.records import EpochRecord, Status
+from trainable.records import EpochRecord, Progress, Status
 
 MAX_ENDED_ROWS = 12
 REFRESH_PER_SECOND = 4
@@ -73,25 +72,15 @@ class SweepView:
         trial = self.trials[trial_key]
         self.trials[trial_key] = TrialProgress(trial.label, trial.config, status="running")
 
-    def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
         trial = self.trials[trial_key]
-        if "epoch" not in result:
-            return
-        names = EpochRecord.__dataclass_fields__
-        record = EpochRecord(**{name: result[name] for name in names})
-        trial.epochs_done = record.epoch
-        trial.error_percent = record.test_error_percent
-        trial.seconds += record.train_seconds + record.eval_seconds
-        if result.get("replayed"):
-            trial.replayed = record.epoch
-        else:
-            trial.speeds = [*trial.speeds[1 - SPEED_WINDOW :], record.images_per_second]
-
-    def on_trial_end(self, trial_key: str, status: str, error: str | None) -> None:
-        trial = self.trials[trial_key]
-        trial.status = status
-        if not self._console.is_terminal:
-            self._console.print(self._ended_line(trial, error), soft_wrap=True, highlight=False, markup=False)
+        if progress.record is not None:
+            _count(trial, progress.record, replayed=progress.replayed)
+        if progress.ended:
+            trial.status = progress.status
+            if not self._console.is_terminal:
+                line = self._ended_line(trial, progress.error)
+                self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def on_tick(self) -> None:
         """Nothing to do: the live table renders itself."""
@@ -151,6 +140,16 @@ def describe(config: TrainConfig, fields: list[str]) -> str:
     return " ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
     )
+
+
+def _count(trial: TrialProgress, record: EpochRecord, *, replayed: bool) -> None:
+    trial.epochs_done = record.epoch
+    trial.error_percent = record.test_error_percent
+    trial.seconds += record.train_seconds + record.eval_seconds
+    if replayed:
+        trial.replayed = record.epoch
+    else:
+        trial.speeds = [*trial.speeds[1 - SPEED_WINDOW :], record.images_per_second]
 
 
 def _seed_field(configs: list[TrainConfig]) -> list[str]:

@@ -40,11 +40,10 @@ os.environ.update({name: value for name, value in ENVIRONMENT.items() if name no
 
 import ray  # noqa: E402 (reads the environment when it is imported)
 from ray import tune  # noqa: E402
-from ray.tune.result import DONE  # noqa: E402
 
-from trainable.records import Status  # noqa: E402
+from trainable.records import Progress, Status  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
-from trainable.tune_adapter import ERROR, STATUS, TRIAL_KEY, TrainingTrainable, TrialSetup  # noqa: E402
+from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,8 @@ class Observer(Protocol):
 
     def on_trial_start(self, trial_key: str) -> None: ...
 
-    def on_epoch(self, trial_key: str, result: Mapping[str, Any]) -> None:
-        """
-        Args:
-            result: the fields of an EpochRecord (none where a trial failed before its first epoch).
-        """
-
-    def on_trial_end(self, trial_key: str, status: str, error: str | None) -> None: ...
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
+        """An epoch was replayed or trained, or the trial has ended, or both."""
 
     def on_tick(self) -> None:
         """Some time has passed."""
@@ -195,9 +189,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
     ) -> None:
         key = trial.config[TRIAL_KEY]
         for observer in self._observers:
-            observer.on_epoch(key, result)
-            if result[DONE]:
-                observer.on_trial_end(key, result[STATUS], result[ERROR])
+            observer.on_progress(key, from_report(result))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """The process died, or could not be set up, more often than is tried again."""
@@ -205,7 +197,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         error = _reason(trial)
         record_failure(self._setup.trials_folder / key, self._setup.configs[key], self._setup.run, error)
         for observer in self._observers:
-            observer.on_trial_end(key, Status.FAILED, error)
+            observer.on_progress(key, Progress(None, Status.FAILED, replayed=False, error=error))
 
 
 def _reason(trial: Any) -> str:  # noqa: ANN401
@@ -233,7 +225,7 @@ def _ship_source(folder: Path) -> None:
 def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
     options: dict[str, Any] = {
         "log_to_driver": False,
-        "logging_level": logging.ERROR,
+        "logging_level": logging.CRITICAL,
         "runtime_env": {"working_dir": str(scratch / "code")},
     }
     if resources.address is None:
@@ -245,7 +237,7 @@ def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
         }
     else:
         options["address"] = resources.address
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is reported by us
     try:
         ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:

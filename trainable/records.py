@@ -96,6 +96,22 @@ class TrialEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """What a session, or the driver for a process that died, tells of a trial."""
+
+    record: EpochRecord | None
+    """The epoch, replayed or trained; None only where a trial failed outside of one."""
+    status: Status
+    """How the trial stands after it."""
+    replayed: bool
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status is not Status.INCOMPLETE
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRow:
     """A row of `trials`, apart from the columns that hold the fields of TrainConfig (see results.schema)."""
 

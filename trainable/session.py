@@ -13,7 +13,7 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
 from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
-from trainable.records import Attempt, EpochRecord, Status, TrialEnd
+from trainable.records import Attempt, Progress, Status, TrialEnd
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
@@ -32,21 +32,6 @@ class RunInfo:
     num_threads: int
     code: str
     """The driver's code identity: git commit and source hash."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """An epoch, replayed or trained, and how the trial stands after it."""
-
-    record: EpochRecord | None
-    """None only where a trial failed before its first epoch."""
-    status: Status
-    replayed: bool
-    error: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.status is not Status.INCOMPLETE
 
 
 class TrialSession:

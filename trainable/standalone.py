@@ -13,8 +13,8 @@ from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.errors import UserError
 from trainable.ledger import LedgerBusyError
+from trainable.records import Progress as TrialProgress
 from trainable.records import Status
-from trainable.session import Progress as TrialProgress
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 

@@ -6,6 +6,7 @@ replayed epoch by epoch through the same `step`, so that schedulers and the live
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.ledger import LedgerBusyError
+from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
 
@@ -44,12 +46,29 @@ class TrialSetup:
     use_gpu: bool
 
 
+def report(progress: Progress) -> dict[str, Any]:
+    """What `step` reports to Tune: the fields of the EpochRecord, beside how the trial stands."""
+    fields = dataclasses.asdict(progress.record) if progress.record else {}
+    standing = {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error}
+    return fields | standing | {DONE: progress.ended}
+
+
+def from_report(result: Mapping[str, Any]) -> Progress:
+    """The inverse of `report`, among all that Tune has added."""
+    names = [spec.name for spec in dataclasses.fields(EpochRecord)]
+    record = EpochRecord(**{name: result[name] for name in names}) if names[0] in result else None
+    return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR])
+
+
 class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
     """Trains one configuration an epoch a step. The actor is used again for the next trial (`reset_config`).
 
     Ray may run `setup` in a second process while a cached actor has already taken the trial over, so
     `setup` has no side effects: the ledger is opened, under its lock, by the first `step`.
     """
+
+    _session: TrialSession | None = None
+    """None also while, or where, `setup` has failed: Ray cleans up all the same."""
 
     def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
         """
@@ -69,7 +88,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._data = data
         self._device = prepare_device(sweep.run.num_threads, use_gpu=sweep.use_gpu)
         self._prepared: tuple[Any, TrialData] | None = None
-        self._session: TrialSession | None = None
+        self._session = None
         self._start_at(config, epochs_reported=0)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -78,15 +97,12 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch, replayed or trained: the fields of its EpochRecord, with STATUS, REPLAYED and ERROR."""
+        """One epoch, replayed or trained."""
         session = self._session or self._open()
         progress = session.next_epoch()
         if progress.ended:
             self.cleanup()
-        result: dict[str, Any] = dataclasses.asdict(progress.record) if progress.record else {}
-        result |= {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error}
-        result[DONE] = progress.ended
-        return result
+        return report(progress)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """For schedulers that pause: the state goes into the ledger, Ray keeps only how far it has been told."""

@@ -202,7 +202,7 @@ def test_adding_repeats_trains_only_the_difference(finished: Path, space: str, t
     assert "Test Error (median of 2 runs)" in cli("table", "more", "--store", str(store)).stdout
 
 
-def test_divergence_and_a_dead_worker_are_rows_like_any_other(tmp_path: Path, cli: Cli) -> None:
+def test_divergence_is_a_row_like_any_other(tmp_path: Path, cli: Cli) -> None:
     space = tmp_path / "wild.yaml"
     space.write_text(
         "defaults: {model: resnet_preact_8, epochs: 2, train_subset: 256, test_subset: 50, batch_size: 32}\n"
@@ -215,6 +215,27 @@ def test_divergence_and_a_dead_worker_are_rows_like_any_other(tmp_path: Path, cl
     assert trials["status"].to_pylist() == ["DIVERGED", "COMPLETE"]
     assert trials["test_error_percent"].to_pylist()[0] is None
     assert "diverged" in cli("table", "wild", "--store", str(store)).stdout
+
+
+def test_a_trial_that_raises_is_a_failed_row_and_is_tried_again(
+    finished: Path, space: str, tmp_path: Path, cli: Cli
+) -> None:
+    store = tmp_path / "store"
+    key = pq.read_table(finished / "small" / "trials.parquet")["trial_key"].to_pylist()[1]
+    in_the_way = store / "trials" / key / "tensorboard"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("a file where the event files are to lie")
+    done = cli("run", space, "--store", str(store))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"failed {key}: NotADirectoryError")
+    assert done.stderr.count("\n") == 1
+    trials, _ = tables(store)
+    assert trials["status"].to_pylist() == ["COMPLETE", "FAILED", "COMPLETE", "COMPLETE"]
+    assert pq.read_table(store / "small" / "trials.parquet")["attempts"].to_pylist() == [1, 1, 1, 1]
+    assert "failed" in cli("table", "small", "--store", str(store)).stdout
+    in_the_way.unlink()
+    assert cli("run", space, "--store", str(store)).returncode == 0
+    assert tables(store) == tables(finished)
 
 
 def test_a_killed_worker_costs_nothing_but_time(finished: Path, space: str, tmp_path: Path, start: Start) -> None:

@@ -9,6 +9,9 @@ from results import keeper
 from results.keeper import MAX_SHARE, ParquetKeeper
 from results.store import Store
 from tests.results_tests.result_samples import make_config, make_epoch, make_manifest, write_trial
+from trainable.records import Progress, Status
+
+PROGRESS = Progress(None, Status.INCOMPLETE, replayed=False)
 
 
 class Clock:
@@ -47,7 +50,7 @@ def test_nothing_new_nothing_written(watcher: ParquetKeeper, clock: Clock) -> No
 
 
 def test_a_change_is_written_at_the_next_tick_and_once(watcher: ParquetKeeper, clock: Clock) -> None:
-    watcher.on_epoch("key", {})
+    watcher.on_progress("key", PROGRESS)
     assert clock.writes == 0
     for _ in range(3):
         watcher.on_tick()
@@ -56,14 +59,14 @@ def test_a_change_is_written_at_the_next_tick_and_once(watcher: ParquetKeeper, c
 
 
 def test_a_trial_that_ended_is_a_change(watcher: ParquetKeeper, clock: Clock) -> None:
-    watcher.on_trial_end("key", "FAILED", "error")
+    watcher.on_progress("key", Progress(None, Status.FAILED, replayed=False, error="error"))
     watcher.on_tick()
     assert clock.writes == 1
 
 
 def test_at_most_once_a_second(watcher: ParquetKeeper, clock: Clock) -> None:
     for _ in range(100):
-        watcher.on_epoch("key", {})
+        watcher.on_progress("key", PROGRESS)
         watcher.on_tick()
         clock.now += 0.0625
     assert clock.writes == 7  # 6.25 seconds
@@ -73,7 +76,7 @@ def test_a_costly_write_is_done_less_often(watcher: ParquetKeeper, clock: Clock)
     clock.write_cost = 2.0
     begin = clock.now
     while clock.now < begin + 420:
-        watcher.on_epoch("key", {})
+        watcher.on_progress("key", PROGRESS)
         watcher.on_tick()
         clock.now += 1.0
     assert clock.writes == 10  # 2 s of writing, 40 s of rest
@@ -92,7 +95,7 @@ def test_the_real_files(tmp_path: Path) -> None:
     with store.driving(make_manifest([config])):
         real = ParquetKeeper(store, make_manifest([config]))
         write_trial(store, config, [make_epoch(1, 10.0)])
-        real.on_epoch(config.trial_key, {})
+        real.on_progress(config.trial_key, PROGRESS)
         real.write()
     assert (tmp_path / "sweep" / "trials.parquet").exists()
     assert (tmp_path / "sweep" / "epochs.parquet").exists()

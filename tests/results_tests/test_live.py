@@ -1,9 +1,7 @@
 """What the user sees while a sweep runs."""
 
-import dataclasses
 import io
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,6 +10,7 @@ from results import live
 from results.live import MAX_ENDED_ROWS, SweepView, describe
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.config import TrainConfig
+from trainable.records import Progress, Status
 
 
 class Clock:
@@ -37,9 +36,13 @@ def make_view(*configs: TrainConfig, terminal: bool = False, num_before: int = 0
     return SweepView(console, "mine", keys, num_before), output
 
 
-def result(epoch: int, error: float, *, replayed: bool = False, speed: float = 50.0) -> dict[str, Any]:
+def result(epoch: int, error: float, *, replayed: bool = False, speed: float = 50.0) -> Progress:
     record = make_epoch(epoch, error, images_per_second=speed)
-    return dataclasses.asdict(record) | {"replayed": replayed, "something_of_ray": 1}
+    return Progress(record, Status.INCOMPLETE, replayed)
+
+
+def ended(status: str, error: str | None = None) -> Progress:
+    return Progress(None, Status(status), replayed=False, error=error)
 
 
 def rendered(view: SweepView) -> str:
@@ -56,10 +59,10 @@ def test_a_line_for_every_trial_that_ended(clock: Clock) -> None:
     with view:
         view.on_trial_start("0")
         for epoch, speed in enumerate((1000.0, 3000.0, 2000.0, 2500.0), start=1):
-            view.on_epoch("0", result(epoch, 10.0 - epoch, speed=speed))
+            view.on_progress("0", result(epoch, 10.0 - epoch, speed=speed))
         assert output.getvalue() == ""
         clock.now += 40
-        view.on_trial_end("0", "COMPLETE", None)
+        view.on_progress("0", ended("COMPLETE", None))
     expected = "[4/5] lr=0.1: test error 6.00 %, 4 epochs in 10s, 2,250 images/s, about 40s left\n"
     assert output.getvalue() == expected
 
@@ -67,22 +70,22 @@ def test_a_line_for_every_trial_that_ended(clock: Clock) -> None:
 def test_a_trial_that_failed_says_why(clock: Clock) -> None:
     view, output = make_view(*TWO)
     view.on_trial_start("1")
-    view.on_trial_end("1", "FAILED", "out of [bold]memory")
+    view.on_progress("1", ended("FAILED", "out of [bold]memory"))
     assert output.getvalue() == "[1/2] lr=0.2: FAILED: out of [bold]memory, 0 epochs in 0s\n"
 
 
 def test_a_trial_that_diverged(clock: Clock) -> None:
     view, output = make_view(*TWO)
     view.on_trial_start("0")
-    view.on_epoch("0", result(1, 90.0))
-    view.on_trial_end("0", "DIVERGED", None)
+    view.on_progress("0", result(1, 90.0))
+    view.on_progress("0", ended("DIVERGED", None))
     assert "[1/2] lr=0.1: DIVERGED, 1 epochs in 2s" in output.getvalue()
 
 
 def test_a_long_line_is_not_broken(clock: Clock) -> None:
     view, output = make_view(*TWO)
     view.on_trial_start("0")
-    view.on_trial_end("0", "FAILED", "x" * 500)
+    view.on_progress("0", ended("FAILED", "x" * 500))
     assert output.getvalue().count("\n") == 1
 
 
@@ -90,8 +93,8 @@ def test_the_table_shows_running_and_ended_trials(clock: Clock) -> None:
     view, _ = make_view(*TWO, make_config(epochs=4, lr=0.3), num_before=1)
     view.on_trial_start("0")
     view.on_trial_start("1")
-    view.on_epoch("0", result(1, 12.5, speed=1234.0))
-    view.on_trial_end("1", "FAILED", "error")
+    view.on_progress("0", result(1, 12.5, speed=1234.0))
+    view.on_progress("1", ended("FAILED", "error"))
     lines = rendered(view).splitlines()
     assert lines[0].startswith("mine  2 of 4 trials done  1 waiting  1,234 images/s")
     assert lines[1].split() == ["trial", "epoch", "test", "error", "images/s", "time"]
@@ -105,8 +108,8 @@ def test_a_terminal_shows_the_table() -> None:
     view, output = make_view(*TWO, terminal=True)
     with view:
         view.on_trial_start("0")
-        view.on_epoch("0", result(3, 12.5))
-        view.on_trial_end("1", "COMPLETE", None)
+        view.on_progress("0", result(3, 12.5))
+        view.on_progress("1", ended("COMPLETE", None))
     screen = output.getvalue()
     assert "1 of 2 trials done" in screen
     assert "lr=0.1" in screen
@@ -121,7 +124,7 @@ def test_a_long_list_of_ended_trials_is_cut() -> None:
     for key in view.trials:
         view.on_trial_start(key)
     for key in list(view.trials)[:-1]:
-        view.on_trial_end(key, "COMPLETE", None)
+        view.on_progress(key, ended("COMPLETE", None))
     lines = rendered(view).splitlines()[2:]
     assert [line.split()[0] for line in lines] == [
         f"lr={number}" for number in range(len(configs) - MAX_ENDED_ROWS, len(configs) + 1)
@@ -141,7 +144,7 @@ def test_the_time_left_follows_from_the_epochs_done(clock: Clock) -> None:
     clock.now += 1000  # until the first trial starts nothing is trained
     view.on_trial_start("0")
     for epoch in (1, 2):
-        view.on_epoch("0", result(epoch, 10.0))
+        view.on_progress("0", result(epoch, 10.0))
     clock.now += 10
     assert view.seconds_left() == pytest.approx(30)  # 2 of 8 epochs in 10 s
 
@@ -150,9 +153,9 @@ def test_replayed_epochs_do_not_count_as_work(clock: Clock) -> None:
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
     for epoch in (1, 2, 3):
-        view.on_epoch("0", result(epoch, 10.0, replayed=True))
+        view.on_progress("0", result(epoch, 10.0, replayed=True))
     assert view.seconds_left() is None
-    view.on_epoch("0", result(4, 10.0))
+    view.on_progress("0", result(4, 10.0))
     clock.now += 10
     assert view.seconds_left() == pytest.approx(40)  # 1 of 5 epochs in 10 s
 
@@ -160,8 +163,8 @@ def test_replayed_epochs_do_not_count_as_work(clock: Clock) -> None:
 def test_a_trial_that_ended_early_leaves_nothing_to_do(clock: Clock) -> None:
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
-    view.on_epoch("0", result(1, 90.0))
-    view.on_trial_end("0", "DIVERGED", None)
+    view.on_progress("0", result(1, 90.0))
+    view.on_progress("0", ended("DIVERGED", None))
     clock.now += 10
     assert view.seconds_left() == pytest.approx(40)  # 1 of 1 + 4 epochs
 
@@ -170,18 +173,18 @@ def test_a_trial_begun_again_after_its_process_died_is_not_timed_twice(clock: Cl
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
     for epoch in (1, 2):
-        view.on_epoch("0", result(epoch, 10.0))
+        view.on_progress("0", result(epoch, 10.0))
     view.on_trial_start("0")
     for epoch in (1, 2):
-        view.on_epoch("0", result(epoch, 10.0, replayed=True))
-    view.on_epoch("0", result(3, 10.0))
+        view.on_progress("0", result(epoch, 10.0, replayed=True))
+    view.on_progress("0", result(3, 10.0))
     assert view.trials["0"].seconds == 3 * 2.5
 
 
 def test_a_result_without_an_epoch_is_passed_over(clock: Clock) -> None:
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
-    view.on_epoch("0", {"status": "FAILED"})
+    view.on_progress("0", ended("FAILED"))
     assert view.trials["0"].epochs_done == 0
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from trainable.config import TrainConfig
 from trainable.ledger import Ledger, LedgerBusyError, read_trial, trial_status
-from trainable.records import EpochRecord, Status
-from trainable.session import Progress, RunInfo, TrialSession, record_failure
+from trainable.records import EpochRecord, Progress, Status
+from trainable.session import RunInfo, TrialSession, record_failure
 
 MakeSession = Callable[..., TrialSession]
 

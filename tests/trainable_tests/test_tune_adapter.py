@@ -1,0 +1,92 @@
+"""The trainable's own logic, without starting Ray; whole sweeps are in integration_tests."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trainable import provenance
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
+from trainable.ledger import CONFIG, read_trial
+from trainable.records import Progress, Status
+from trainable.session import RunInfo
+from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, report
+
+
+@pytest.fixture
+def setup(short_config: TrainConfig, tmp_path: Path) -> TrialSetup:
+    configs = {"a": short_config, "b": dataclasses.replace(short_config, lr=0.01)}
+    run = RunInfo("run", num_threads=1, code="code")
+    return TrialSetup(configs, tmp_path, run, provenance.source_hash(), use_gpu=False)
+
+
+Make = Callable[..., TrainingTrainable]
+
+
+@pytest.fixture
+def make_trainable(setup: TrialSetup, tiny_data: ImageData) -> Iterator[Make]:
+    """The trainable as an actor makes it, less Tune's own bookkeeping: `make_trainable("a")`."""
+    made: list[TrainingTrainable] = []
+
+    def make(key: str = "a", sweep: TrialSetup = setup) -> TrainingTrainable:
+        made.append(object.__new__(TrainingTrainable))
+        made[-1].setup({TRIAL_KEY: key}, sweep=sweep, data=tiny_data)
+        return made[-1]
+
+    yield make
+    for trainable in made:
+        trainable.cleanup()
+
+
+def test_setup_has_no_side_effects(make_trainable: Make, tmp_path: Path) -> None:
+    make_trainable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_on_other_code_refuses(setup: TrialSetup, make_trainable: Make) -> None:
+    with pytest.raises(RuntimeError, match="runs other code"):
+        make_trainable(sweep=dataclasses.replace(setup, source_hash="another"))
+
+
+def test_an_actor_takes_one_trial_after_the_other(make_trainable: Make, tmp_path: Path) -> None:
+    trainable = make_trainable()
+    trainable.step()
+    assert trainable.reset_config({TRIAL_KEY: "b"})  # in the middle of the first one
+    results = [trainable.step() for _ in range(4)]
+    assert [result["done"] for result in results] == [False, False, False, True]
+    assert len(read_trial(tmp_path / "b").epochs) == 4
+    assert len(read_trial(tmp_path / "a").epochs) == 1
+    make_trainable("a").step()  # the first trial is free for others
+
+
+def test_a_known_trial_is_replayed_through_step(make_trainable: Make) -> None:
+    first = make_trainable()
+    trained = [from_report(first.step()) for _ in range(4)]
+    again = make_trainable()
+    replayed = [from_report(again.step()) for _ in range(4)]
+    assert [one.record for one in replayed] == [one.record for one in trained]
+    assert [one.status for one in replayed] == [one.status for one in trained]
+    assert [one.replayed for one in trained + replayed] == [False] * 4 + [True] * 4
+
+
+def test_a_paused_trial_goes_on_where_tune_knows_it(make_trainable: Make, tmp_path: Path) -> None:
+    paused = make_trainable()
+    for _ in range(2):
+        paused.step()
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    paused.save_checkpoint(str(folder))
+    paused.cleanup()
+    resumed = make_trainable()
+    resumed.load_checkpoint(str(folder))
+    progress = from_report(resumed.step())
+    assert progress.record is not None
+    assert (progress.record.epoch, progress.replayed) == (3, False)
+    assert (tmp_path / "a" / CONFIG).exists()
+
+
+def test_a_report_survives_what_tune_adds() -> None:
+    failed = Progress(None, Status.FAILED, replayed=True, error="out of memory")
+    assert from_report(report(failed) | {"training_iteration": 3}) == failed
