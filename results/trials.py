@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
 from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.records import Status, TrialRow
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,8 +53,22 @@ def trials_from_table(table: pa.Table) -> list[Trial]:
             TrainConfig(**{name: row[name] for name in FIELD_NAMES}),
             TrialRow(**{name: row[name] for name in columns}),
         )
-        for row in table.to_pylist()
+        for row in _rows(table)
     ]
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """As `Table.to_pylist`, which for times would import pandas: a third of a second for nothing."""
+    columns = [
+        [
+            None if value is None else EPOCH + timedelta(microseconds=value)
+            for value in column.cast("int64").to_pylist()
+        ]
+        if pa.types.is_timestamp(column.type)
+        else column.to_pylist()
+        for column in table.columns
+    ]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def group_repeats(trials: Iterable[Trial]) -> list[Cell]:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import tarfile
+import warnings
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def load_cifar10(root: Path | None) -> ImageData:
 def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock:
+        with (root / "lock").open("w") as lock, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Python 3.14 will", DeprecationWarning)  # torchvision and tarfile
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be downloading, or unpacking
             if not (root / FOLDER).is_dir():
                 dataset_class(str(root), train=True, download=True)
