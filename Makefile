@@ -20,6 +20,7 @@ test: $(VENV)/.ready-tests
 benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/overhead.py
 	$(RUN) benchmarks/data_memory.py
+	$(RUN) benchmarks/answer_times.py
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
         return INTERRUPTED
     return status
 
@@ -232,9 +233,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data(run)
     run.add_argument("--address", help="of a running Ray cluster (default: Ray on this machine)")
     run.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")
-    run.add_argument(
-        "--gpus-per-trial", type=not_negative, metavar="N", help="default: 1 where there are GPUs, else 0"
-    )
+    run.add_argument("--gpus-per-trial", type=gpu_share, metavar="N", help="default: 1 where there are GPUs, else 0")
     run.add_argument(
         "--max-concurrent",
         type=positive_whole,
@@ -320,6 +319,18 @@ def not_negative(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
+    return value
+
+
+def gpu_share(text: str) -> float:
+    """An argparse type: a fraction of one GPU, or whole GPUs.
+
+    Raises:
+        argparse.ArgumentTypeError: something else, for example 1.5.
+    """
+    value = not_negative(text)
+    if value > 1 and not value.is_integer():
+        raise argparse.ArgumentTypeError(f"must be a fraction below 1 or a whole number, got {text}")
     return value
 
 

@@ -109,6 +109,7 @@ OPTION_MISTAKES = {
     "--data without images": (["run", "SPACE", "--data", "."], "holds neither"),
     "--cpus-per-trial 0": (["run", "SPACE", "--cpus-per-trial", "0"], "must be greater than 0"),
     "--cpus-per-trial nan": (["run", "SPACE", "--cpus-per-trial", "nan"], "must be a number"),
+    "--gpus-per-trial 1.5": (["run", "SPACE", "--gpus-per-trial", "1.5"], "a fraction below 1 or a whole number"),
     "--max-concurrent -1": (["run", "SPACE", "--max-concurrent", "-1"], "whole number"),
     "no command": ([], "required"),
     "no such command": (["rnu"], "invalid choice"),
