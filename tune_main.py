@@ -182,6 +182,13 @@ def table_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def plan_command(arguments: argparse.Namespace) -> int:
+    from results.published.counts import published_plan
+
+    print(published_plan())
+    return 0
+
+
 def plot_command(arguments: argparse.Namespace) -> int:
     from results.figures.error_by_lr import draw_error_by_lr, error_by_lr, title
     from results.figures.style import save
@@ -232,6 +239,10 @@ def build_parser() -> argparse.ArgumentParser:
     spaces.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
     add_set(spaces)
     spaces.set_defaults(command=spaces_command)
+
+    plan = commands.add_parser("plan", help="count the trainings behind the published tables, with their cost")
+    plan.add_argument("--published", action="store_true", required=True, help="all published rows")
+    plan.set_defaults(command=plan_command)
 
     run = commands.add_parser("run", help="make the store hold the trials of a space: go on, or train")
     run.add_argument("space", help="name of a shipped space, or a YAML file")
