@@ -35,9 +35,8 @@ def test_epochs_and_hours_of_the_distinct_work(file: str) -> None:
         times.setdefault(key, []).append(int(line["minutes"]))
     counts = work_counts(published_cells(file))
     assert counts.epochs == sum(int(key[-1]) for key in times)
-    low, high = (sum(choose(each) for each in times.values()) / 60 for choose in (min, max))
-    assert low <= counts.hours <= high
-    assert high - low < 0.1
+    assert all(max(each) - min(each) <= 1 for each in times.values())
+    assert counts.hours == pytest.approx(sum(sorted(each)[len(each) // 2] for each in times.values()) / 60, abs=0.1)
 
 
 def test_a_configuration_that_stands_twice_takes_the_median_time() -> None:
