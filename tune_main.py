@@ -189,6 +189,24 @@ def plan_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def lint_command(arguments: argparse.Namespace) -> int:
+    from results.lint import lint_text
+    from results.lint_rows import rows_of_cells, rows_of_published
+    from results.parquet import read_trials
+    from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
+    from results.store import Store
+    from results.trials import group_repeats, trials_from_table
+
+    if arguments.sweep == PUBLISHED:
+        rows = rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])
+    else:
+        rows = rows_of_cells(
+            group_repeats(trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep)))
+        )
+    print(lint_text(rows))
+    return 0
+
+
 def plot_command(arguments: argparse.Namespace) -> int:
     from results.figures.error_by_lr import draw_error_by_lr, error_by_lr, title
     from results.figures.style import save
@@ -283,6 +301,10 @@ def build_parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
     table.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
     table.set_defaults(command=table_command)
+    lint = commands.add_parser("lint", help="look for what is odd in the published tables or in a sweep's results")
+    lint.add_argument("sweep", metavar="published|SWEEP", help="the published tables, or a sweep in the store")
+    add_store(lint)
+    lint.set_defaults(command=lint_command)
     plot = commands.add_parser("plot", help="draw test error against learning rate (SVG and PNG)")
     plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures")
     plot.set_defaults(command=plot_command)
