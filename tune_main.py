@@ -166,12 +166,45 @@ def export_command(arguments: argparse.Namespace) -> int:
 
 def table_command(arguments: argparse.Namespace) -> int:
     from results.parquet import read_trials
+    from results.published.tables import published_table
     from results.store import Store
     from results.tables import render, table_rows
     from results.trials import group_repeats, trials_from_table
 
+    if (arguments.sweep is None) == (arguments.published is None):
+        raise UserError("table: give either a sweep or --published NAME")
+    if arguments.published is not None:
+        if arguments.mean:
+            raise UserError("table: --mean needs a sweep: published tables hold one number a configuration")
+        print(published_table(arguments.published, arguments.format), end="")
+        return 0
     trials = trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep))
     print(render(table_rows(group_repeats(trials)), arguments.format, with_mean=arguments.mean), end="")
+    return 0
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    from results.published.counts import published_plan
+
+    print(published_plan())
+    return 0
+
+
+def lint_command(arguments: argparse.Namespace) -> int:
+    from results.lint import lint_text
+    from results.lint_rows import rows_of_cells, rows_of_published
+    from results.parquet import read_trials
+    from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
+    from results.store import Store
+    from results.trials import group_repeats, trials_from_table
+
+    if arguments.sweep == PUBLISHED:
+        rows = rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])
+    else:
+        rows = rows_of_cells(
+            group_repeats(trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep)))
+        )
+    print(lint_text(rows))
     return 0
 
 
@@ -226,6 +259,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_set(spaces)
     spaces.set_defaults(command=spaces_command)
 
+    plan = commands.add_parser("plan", help="count the trainings behind the published tables, with their cost")
+    plan.add_argument("--published", action="store_true", required=True, help="all published rows")
+    plan.set_defaults(command=plan_command)
+
     run = commands.add_parser("run", help="make the store hold the trials of a space: go on, or train")
     run.add_argument("space", help="name of a shipped space, or a YAML file")
     add_store(run)
@@ -256,17 +293,24 @@ def build_parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="trials done, running, failed, left")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=status_command)
-    table = commands.add_parser("table", help="the sweep's table, in the form of the published ones")
+    table = commands.add_parser("table", help="the sweep's table, in the form of the published ones, or one of these")
+    table.add_argument("sweep", nargs="?", help="name of a sweep in the store")
+    table.add_argument("--published", metavar="NAME", help="a published table, or `all`, as it was printed")
+    add_store(table)
     table.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
     table.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
     table.set_defaults(command=table_command)
+    lint = commands.add_parser("lint", help="look for what is odd in the published tables or in a sweep's results")
+    lint.add_argument("sweep", metavar="published|SWEEP", help="the published tables, or a sweep in the store")
+    add_store(lint)
+    lint.set_defaults(command=lint_command)
     plot = commands.add_parser("plot", help="draw test error against learning rate (SVG and PNG)")
     plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures")
     plot.set_defaults(command=plot_command)
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
     export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
-    for command in (status, table, plot, export):
+    for command in (status, plot, export):
         command.add_argument("sweep", help="name of a sweep in the store")
         add_store(command)
     return parser

@@ -28,23 +28,26 @@ class Column:
     """'left', 'right' or 'center': what the rule below the header asks of the renderer."""
     values: list[str]
     stop: int | None = None
-    indent: int = 0
+    indent: int | None = None
+    """Of values at the left; None: centred in a centred column, else at the edge."""
+    width: int = 0
+    """The smallest; longer values widen the column."""
 
     def lines(self) -> list[str]:
         """Header, rule and values, all equally wide, without the bars."""
         cells = [self._place(value) for value in self.values]
-        width = max(len(self.header), *(len(cell) for cell in cells), 1)
+        width = max(self.width, len(self.header), *(len(cell) for cell in cells), 1)
         rules = {
             "left": f":{'-' * (width + 1)}",
             "right": f"{'-' * (width + 1)}:",
             "center": f":{'-' * width}:",
         }
-        centred = self.stop is None and not self.indent and self.align == "center"
+        centred = self.stop is None and self.indent is None and self.align == "center"
         body = [cell.center(width) if centred else cell.ljust(width) for cell in cells]
         return [f" {self.header.ljust(width)} ", rules[self.align], *(f" {line} " for line in body)]
 
     def _place(self, value: str) -> str:
-        return value.rjust(self.stop) if self.stop is not None else " " * self.indent + value
+        return value.rjust(self.stop) if self.stop is not None else " " * (self.indent or 0) + value
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,11 @@ def _markdown(rows: Sequence[TableRow], with_mean: bool) -> str:
     if with_mean:
         columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
     columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
+    return markdown_table(columns)
+
+
+def markdown_table(columns: Sequence[Column]) -> str:
+    """The columns side by side, with bars; ends with a newline."""
     lines = zip(*(column.lines() for column in columns), strict=True)
     return "".join(f"|{'|'.join(cells)}|\n" for cells in lines)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from trainable.errors import UserError, nearest
 
+PUBLISHED = "published"
+"""Stands for all published rows where the name of a sweep could stand."""
 FOLDER = Path(__file__).resolve().parent
 SEED_FILE = "seed_tables.csv"
 """The 91 rows of the 16 tables, in the order in which they were printed."""
