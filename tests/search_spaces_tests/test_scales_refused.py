@@ -152,10 +152,12 @@ def test_an_unknown_scale(
 def test_a_reference_to_a_table_that_was_never_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    loaded = load_text(tmp_path, ROWS + "reference:\n  - main\n  - initial_lr_12\n")
+    loaded = load_text(tmp_path, ROWS + "reference:\n  - main\n  - linear_scaling_cosin\n")
     assert tune_main.main([command, str(loaded.source.path), "--store", str(tmp_path / "store")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"batchscape: {loaded.source.path}:4: reference[1]: no published table 'initial_lr_12': ")
-    assert "did you mean 'initial_lr_128'" in error
+    assert error.startswith(
+        f"batchscape: {loaded.source.path}:4: reference[1]: no published table 'linear_scaling_cosin': "
+    )
+    assert "did you mean 'linear_scaling_cosine'" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "store").exists()

@@ -17,6 +17,7 @@ from tests.results_tests.result_samples import make_manifest
 )
 def test_it_is_read_back_from_the_manifest_in_the_store(tmp_path: Path, name: str, tables: int) -> None:
     loaded = load_space(name)
+    (tmp_path / "mine").mkdir()
     manifest = new_manifest("mine", expand(loaded, {}).trials, loaded.source.text, {}, "c0de")
     Store(tmp_path).write_manifest(manifest)
     found = reference_tables(Store(tmp_path).manifest("mine"))
@@ -34,5 +35,6 @@ def test_spaces_shows_it() -> None:
 
 @pytest.mark.parametrize("scale", [None, "smoke"])
 def test_the_scale_is_kept_in_the_manifest(tmp_path: Path, scale: str | None) -> None:
+    (tmp_path / "mine").mkdir()
     Store(tmp_path).write_manifest(new_manifest("mine", [], "rows: [{lr: 1}]", {}, "c0de", scale))
     assert Store(tmp_path).manifest("mine").scale == scale
