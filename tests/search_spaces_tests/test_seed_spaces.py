@@ -1,16 +1,23 @@
 """The spaces of the published tables: exactly the published configurations, and a smoke form of each."""
 
+import dataclasses
 import functools
+import json
 
 import pytest
 
+from results.parquet import read_trials
 from results.published.cells import LONGER_FILE, PublishedCell, published_cells, table_cells, table_names
+from results.store import Store
+from results.tables import render, table_rows
+from results.trials import group_repeats, trials_from_table
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from search_spaces.yaml_source import parse_yaml
 from tests.conftest import ROOT
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.sizes import NUM_IMAGES
+from trainable.records import Status
 
 MAIN = ["resnet110", "resnet_preact110"]
 SEED = [*MAIN, "linear_scaling_cosine", "linear_scaling_multistep", "initial_lr", "longer_training"]
@@ -124,9 +131,28 @@ def test_smoke_fits_the_embedded_digits_and_stays_small(name: str) -> None:
     assert sum(config.epochs * (num_train // config.batch_size) for config in configs) <= MAX_SMOKE_STEPS
 
 
-@pytest.mark.parametrize("name", ["linear_scaling_cosine", "initial_lr"])
+EXAMPLES = ROOT / "results" / "examples"
+WITH_EXAMPLE = ["linear_scaling_cosine", "initial_lr"]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLE)
+def test_the_committed_example_is_the_smoke_form_of_today(name: str) -> None:
+    table = read_trials(Store(EXAMPLES), f"{name}-smoke")
+    ran = trials_from_table(table)
+    planned = trials_of(name, "smoke")
+    assert [dataclasses.replace(trial.config, dataset_fingerprint="") for trial in ran] == [
+        trial.config.for_dataset("digits", "", *NUM_IMAGES["digits"]) for trial in planned
+    ]
+    assert [json.loads(trial.row.variables) for trial in ran] == [trial.variables for trial in planned]
+    assert {trial.status for trial in ran} == {Status.COMPLETE}
+    assert table.schema.metadata[b"batchscape.scale"] == b"smoke"
+    text = render(table_rows(group_repeats(ran)), "markdown", with_mean=False)
+    assert text == (EXAMPLES / f"{name}-smoke" / "table.md").read_text()
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLE)
 def test_the_header_names_the_committed_example(name: str) -> None:
-    folder = ROOT / "results" / "examples" / f"{name}-smoke"
+    folder = EXAMPLES / f"{name}-smoke"
     assert {path.name for path in folder.iterdir()} >= {"trials.parquet", "epochs.parquet", "table.md"}
     assert f"results/examples/{name}-smoke" in parse_yaml(load_space(name).source.path).text
 
