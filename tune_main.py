@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from trainable.errors import UserError
+from trainable.errors import UserError, located
 
 if TYPE_CHECKING:
     from results.store import Manifest, Store
+    from search_spaces.loader import LoadedSpace
     from trainable.data.contract import ImageData
 
 DEFAULT_STORE = "runs"
@@ -41,14 +42,14 @@ def run_command(arguments: argparse.Namespace) -> int:
     """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
     from results.store import Store, busy_message, new_manifest
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
-    from search_spaces.loader import load_space
+    from search_spaces.scaling import sweep_name
     from trainable.data.sources import load_dataset
     from trainable.provenance import code_identity
 
-    loaded = load_space(arguments.space)
+    loaded = load_checked_space(arguments.space)
     overrides = parse_overrides(arguments.set)
-    expansion = expand(loaded, overrides)
-    name = arguments.name or loaded.name
+    expansion = expand(loaded, overrides, arguments.scale)
+    name = arguments.name or sweep_name(loaded, arguments.scale)
     store = Store(Path(arguments.store).absolute())
     if store.is_running(name):
         raise UserError(busy_message(name))
@@ -57,9 +58,25 @@ def run_command(arguments: argparse.Namespace) -> int:
     trials = tie_to_data(expansion.trials, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
     for note in expansion.notes:
         print(f"note: {note}")
-    manifest = new_manifest(name, trials, loaded.source.text, overrides, code_identity())
+    manifest = new_manifest(name, trials, loaded.source.text, overrides, code_identity(), arguments.scale)
     store.check_extends(manifest)
     return run_sweep(store, manifest, data, arguments)
+
+
+def load_checked_space(name_or_path: str) -> "LoadedSpace":
+    """A space whose `reference` names published tables that there are.
+
+    Raises:
+        UserError: as `load_space`, or no such table; with file, line and key.
+    """
+    from results.published.cells import table_cells
+    from search_spaces.loader import load_space
+
+    loaded = load_space(name_or_path)
+    for index, table in enumerate(loaded.space.reference):
+        with located(loaded.source.where(("reference", index))):
+            table_cells(table)
+    return loaded
 
 
 def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments: argparse.Namespace) -> int:
@@ -147,7 +164,32 @@ def train_command(arguments: argparse.Namespace) -> int:
 def spaces_command(arguments: argparse.Namespace) -> int:
     from search_spaces.listing import list_spaces, show_space
 
-    print(list_spaces() if arguments.space is None else show_space(arguments.space, arguments.set))
+    print(list_spaces() if arguments.space is None else show_space(arguments.space, arguments.set, arguments.scale))
+    return 0
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """What `run` would train, or what the published tables took, counted without data, torch or Ray."""
+    if (arguments.space is None) != arguments.published:
+        raise UserError("plan: give either a space or --published")
+    if arguments.published:
+        from results.published.counts import published_plan
+
+        print(published_plan())
+        return 0
+
+    from results.plan import plan_counts, plan_text
+    from results.store import Store
+    from search_spaces.expansion import dataset_name, expand, parse_overrides
+    from search_spaces.scaling import sweep_name
+    from trainable.data.sizes import NUM_IMAGES
+
+    loaded = load_checked_space(arguments.space)
+    expansion = expand(loaded, parse_overrides(arguments.set), arguments.scale)
+    dataset = dataset_name(expansion.trials)
+    configs = [trial.config for trial in expansion.trials]
+    counts = plan_counts(Store(Path(arguments.store)), configs, NUM_IMAGES.get(dataset))
+    print(plan_text(sweep_name(loaded, arguments.scale), dataset, counts, expansion.notes))
     return 0
 
 
@@ -180,13 +222,6 @@ def table_command(arguments: argparse.Namespace) -> int:
         return 0
     trials = trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep))
     print(render(table_rows(group_repeats(trials)), arguments.format, with_mean=arguments.mean), end="")
-    return 0
-
-
-def plan_command(arguments: argparse.Namespace) -> int:
-    from results.published.counts import published_plan
-
-    print(published_plan())
     return 0
 
 
@@ -256,11 +291,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     spaces = commands.add_parser("spaces", help="list the spaces that ship, or show one with its trials")
     spaces.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
+    add_scale(spaces)
     add_set(spaces)
     spaces.set_defaults(command=spaces_command)
 
-    plan = commands.add_parser("plan", help="count the trainings behind the published tables, with their cost")
-    plan.add_argument("--published", action="store_true", required=True, help="all published rows")
+    plan = commands.add_parser("plan", help="count what `run` would train, or what the published tables took")
+    plan.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
+    plan.add_argument("--published", action="store_true", help="the published rows instead of a space")
+    add_store(plan)
+    add_scale(plan)
+    add_set(plan)
     plan.set_defaults(command=plan_command)
 
     run = commands.add_parser("run", help="make the store hold the trials of a space: go on, or train")
@@ -277,6 +317,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="trials at a time (default: as many as fit)",
     )
+    add_scale(run)
     add_set(run)
     run.set_defaults(command=run_command)
 
@@ -327,6 +368,10 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="CIFAR-10 as published, or train-*.parquet and test-*.parquet",
     )
+
+
+def add_scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", metavar="NAME", help="of the space's scales, for example smoke")
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:

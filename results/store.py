@@ -52,14 +52,23 @@ class Manifest:
     code: str
     created: str
     """UTC, ISO 8601."""
+    scale: str | None = None
+    """The space's scale that was asked for; None is its full size."""
 
     @property
     def keys(self) -> list[str]:
         return [trial.config.trial_key for trial in self.trials]
 
 
-def new_manifest(name: str, trials: list[PlannedTrial], space: str, overrides: dict[str, Any], code: str) -> Manifest:
-    return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"))
+def new_manifest(
+    name: str,
+    trials: list[PlannedTrial],
+    space: str,
+    overrides: dict[str, Any],
+    code: str,
+    scale: str | None = None,
+) -> Manifest:
+    return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"), scale)
 
 
 class Store:
@@ -154,6 +163,7 @@ class Store:
             "created": manifest.created,
             "code": manifest.code,
             "overrides": manifest.overrides,
+            "scale": manifest.scale,
             "space": manifest.space,
             "trials": [
                 {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}

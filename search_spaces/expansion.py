@@ -1,4 +1,4 @@
-"""From a space to its trials: rows, then the grid's product, each with its repeats; duplicates collapse."""
+"""From a space to its trials: rows, the grid's product, the parts, each with its repeats; duplicates collapse."""
 
 import dataclasses
 import functools
@@ -9,9 +9,10 @@ from typing import Any
 
 from search_spaces.expressions import Expression, Number
 from search_spaces.loader import LoadedSpace
-from search_spaces.schema import Space, axis_values
+from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
+from search_spaces.schema import Part, Space, axis_values
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_scalar
-from trainable.config import FIELD_NAMES, SETTABLE_FIELDS, PlannedTrial, TrainConfig, check_field_name
+from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, check_settable
 from trainable.errors import UserError, located
 
 MAX_TRIALS = 100_000
@@ -40,27 +41,40 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
-def expand(loaded: LoadedSpace, overrides: Mapping[str, Any]) -> Expansion:
+def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> Expansion:
     """All trials of the space, with `overrides` put over whatever the file says.
+
+    With a scale, the space is computed at its full size, then scaled; `overrides` of training fields come
+    after that, those of variables before.
 
     Raises:
         UserError: a key that is neither a training field nor used by `derive`, an impossible value, an
-            expression that cannot be computed; with file, line and key.
+            expression that cannot be computed, with file, line and key; or no such scale.
     """
     space, source = loaded.space, loaded.source
     expressions: dict[str, Expression] = {}
     for key, text in space.derive.items():
         with located(source.where(("derive", key))):
             expressions[key] = Expression(text)
-    _check_keys(loaded, expressions, overrides)
-    for key in overrides:
+    variables = _variables(expressions)
+    _check_keys(loaded, variables, overrides)
+    scales = parse_scales(loaded, variables)
+    scaling = None if scale is None else find_scale(loaded, scales, scale)
+    before = {key: value for key, value in overrides.items() if scaling is None or key not in FIELD_NAMES}
+    after = {key: value for key, value in overrides.items() if key not in before}
+    for key in before:
         expressions.pop(key, None)
     trials: list[PlannedTrial] = []
     for path, combination in _combinations(space):
+        with located(functools.partial(_place, source, path, before)):
+            values = {**space.defaults, **combination, **before}
+            inputs = _derive(values, expressions)
+            config = TrainConfig(**values)
+        if scaling is not None:
+            inputs |= stands_for(config)
+            config = _scaled(scaling, config, inputs, after)
         with located(functools.partial(_place, source, path, overrides)):
-            values = {**space.defaults, **combination, **overrides}
-            variables = _derive(values, expressions)
-            trials += _repeat(space, values, variables)
+            trials += _repeat(space, config, inputs)
         if len(trials) > MAX_TRIALS:
             raise UserError(f"{source.path}: more than {MAX_TRIALS} trials")
     distinct, note = drop_duplicates(trials)
@@ -76,7 +90,7 @@ def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
     overrides = parse_overrides(settings)
     with located(lambda field: "--set" if field in overrides else "train"):
         for key in overrides:
-            _check_settable(key, ())
+            check_settable(key)
         return TrainConfig(**{"model": model, **overrides})
 
 
@@ -119,12 +133,22 @@ def drop_duplicates(trials: Sequence[PlannedTrial]) -> tuple[list[PlannedTrial],
 
 
 def _combinations(space: Space) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    for index, row in enumerate(space.rows or ()):
-        yield ("rows", index), dict(row)
-    if space.grid is not None:
-        axes = [axis_values(axis) for axis in space.grid.values()]
-        for point in itertools.product(*axes):
-            yield ("grid",), dict(zip(space.grid, point, strict=True))
+    """Every row and every point of a grid, with the path at which it is written."""
+    for path, part in _parts(space):
+        defaults = part.defaults if path else {}
+        for index, row in enumerate(part.rows or ()):
+            yield (*path, "rows", index), {**defaults, **row}
+        if part.grid is not None:
+            axes = [axis_values(axis) for axis in part.grid.values()]
+            for point in itertools.product(*axes):
+                yield (*path, "grid"), {**defaults, **dict(zip(part.grid, point, strict=True))}
+
+
+def _parts(space: Space) -> Iterator[tuple[KeyPath, Space | Part]]:
+    """The space itself, whose rows and grid come first, then its parts."""
+    yield (), space
+    for index, part in enumerate(space.parts or ()):
+        yield ("parts", index), part
 
 
 def _place(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], field: str | None) -> str:
@@ -133,34 +157,43 @@ def _place(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], fiel
         return source.where(path)
     if field in overrides:
         return "--set"
-    written = [place for place in ((*path, field), ("defaults", field)) if place in source.lines]
+    places: list[KeyPath] = [(*path, field), (*path[:2], "defaults", field), ("defaults", field)]
+    written = [place for place in places if place in source.lines]
     return source.where(written[0] if written else path)
 
 
-def _check_keys(loaded: LoadedSpace, expressions: Mapping[str, Expression], overrides: Mapping[str, Any]) -> None:
-    space, source = loaded.space, loaded.source
+def _variables(expressions: Mapping[str, Expression]) -> tuple[str, ...]:
+    """What expressions need beside the training fields."""
     used = {name for expression in expressions.values() for name in expression.names}
-    variables = tuple(sorted(used - {*FIELD_NAMES}))
-    paths: list[KeyPath] = [("defaults", key) for key in space.defaults]
-    paths += [("rows", index, key) for index, row in enumerate(space.rows or ()) for key in row]
-    paths += [("grid", key) for key in space.grid or {}]
+    return tuple(sorted(used - {*FIELD_NAMES}))
+
+
+def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapping[str, Any]) -> None:
+    space, source = loaded.space, loaded.source
+    paths: list[KeyPath] = []
+    for path, part in _parts(space):
+        paths += [(*path, "defaults", key) for key in part.defaults]
+        paths += [(*path, "rows", index, key) for index, row in enumerate(part.rows or ()) for key in row]
+        paths += [(*path, "grid", key) for key in part.grid or {}]
     for path in paths:
         with located(source.where(path)):
-            _check_settable(str(path[-1]), variables)
+            check_settable(str(path[-1]), variables)
             if path[-1] in space.derive:
                 raise UserError(f"{path[-1]!r} is derived too: give it here or in derive, not in both")
     for key in space.derive:
         with located(source.where(("derive", key))):
-            _check_settable(key, ())
+            check_settable(key)
     for key in overrides:
         with located("--set"):
-            _check_settable(key, variables)
+            check_settable(key, variables)
 
 
-def _check_settable(key: str, variables: tuple[str, ...]) -> None:
-    check_field_name(key, also=variables)
-    if key in FIELD_NAMES and key not in SETTABLE_FIELDS:
-        raise UserError(f"{key!r} is found out by the program, not set")
+def _scaled(
+    scaling: Scaling, full: TrainConfig, inputs: Mapping[str, Number], overrides: Mapping[str, Any]
+) -> TrainConfig:
+    values = {**scaling.values(full, inputs), **overrides}
+    with located(lambda field: "--set" if field in overrides else scaling.where(field)):
+        return TrainConfig(**values)
 
 
 def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> dict[str, Number]:
@@ -192,7 +225,6 @@ def _field_defaults() -> dict[str, Any]:
     return {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
 
 
-def _repeat(space: Space, values: Mapping[str, Any], variables: Mapping[str, Number]) -> list[PlannedTrial]:
-    first = TrainConfig(**values)
+def _repeat(space: Space, first: TrainConfig, variables: Mapping[str, Number]) -> list[PlannedTrial]:
     configs = [dataclasses.replace(first, seed=first.seed + repeat) for repeat in range(space.repeats)]
     return [PlannedTrial(config, repeat, dict(variables)) for repeat, config in enumerate(configs)]

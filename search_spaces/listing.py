@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from search_spaces.expansion import expand, parse_overrides
 from search_spaces.loader import load_space, shipped_spaces
+from search_spaces.scaling import sweep_name
 from trainable.config import FIELD_NAMES, TrainConfig
 
 
@@ -17,18 +18,23 @@ def list_spaces() -> str:
     return "\n".join(lines)
 
 
-def show_space(name_or_path: str, settings: Sequence[str]) -> str:
+def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = None) -> str:
     """A space with what its trials have in common and a line for each trial.
 
     Raises:
         UserError: as `load_space` and `expand`.
     """
     loaded = load_space(name_or_path)
-    expansion = expand(loaded, parse_overrides(settings))
+    expansion = expand(loaded, parse_overrides(settings), scale)
     configs = [trial.config for trial in expansion.trials]
     varying = [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
     common = [name for name in FIELD_NAMES if name not in varying and _is_shown(name, configs[0])]
-    lines = [f"{loaded.name}: {loaded.space.description}", ""]
+    lines = [f"{sweep_name(loaded, scale)}: {loaded.space.description}"]
+    if loaded.space.reference:
+        lines.append(f"published tables: {', '.join(loaded.space.reference)}")
+    if loaded.space.scales and scale is None:
+        lines.append(f"scales: {', '.join(loaded.space.scales)}")
+    lines.append("")
     lines += [f"  {name:16} {_text(getattr(configs[0], name))}" for name in common]
     lines += ["", f"{len(configs)} trials" + ("" if varying else ", all as above")]
     if varying:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces.schema import Space
+from search_spaces.schema import Part, Scale, Space, Values
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
 from trainable.errors import UserError, nearest
 
@@ -69,8 +69,7 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
     path: KeyPath = tuple(part for part in problem["loc"] if not _is_union_tag(part))
     match problem["type"]:
         case "extra_forbidden":
-            valid = ["values", "value"] if len(path) > 1 else list(Space.model_fields)
-            message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), valid)}"
+            message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
         case "too_short":
             message = "is empty: give at least one entry"
         case "string_pattern_mismatch":
@@ -82,6 +81,18 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
         case _:
             message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {_shorten(problem['input'])}"
     return f"{source.where(path)}: {message}"
+
+
+def _valid_keys(path: KeyPath) -> list[str]:
+    """What could have stood in place of the last key of the path."""
+    match path:
+        case [_]:
+            return list(Space.model_fields)
+        case ["parts", _, _]:
+            return list(Part.model_fields)
+        case ["scales", _, _]:
+            return list(Scale.model_fields)
+    return list(Values.model_fields)
 
 
 def _is_about_long_form(path: KeyPath) -> bool:

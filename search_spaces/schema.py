@@ -33,24 +33,62 @@ Axis = Annotated[list[Value], Field(min_length=1)] | Values
 """Values of one key of a grid."""
 
 
-class Space(_Strict):
-    """A space: `rows` one by one, and the product of `grid`, each on top of `defaults`."""
+class Part(_Strict):
+    """One of several pieces of a space: its own rows and grid, on top of its own defaults and the space's."""
 
-    name: Annotated[str, Field(pattern=f"^{SWEEP_NAME_PATTERN}$")] | None = None
-    """Of the sweep, where the user gives none; the file's name otherwise."""
-    description: str = ""
     defaults: dict[str, Value] = {}
     rows: Annotated[list[dict[str, Value]], Field(min_length=1)] | None = None
     grid: Annotated[dict[str, Axis], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> "Part":
+        if self.rows is None and self.grid is None:
+            raise ValueError("a part needs rows or grid: without them it holds no trial")
+        return self
+
+
+class Scale(_Strict):
+    """The same space at another size: what takes the place of the full-scale values."""
+
+    set: dict[str, Value] = {}
+    derive: dict[str, str] = {}
+    """Field -> expression over the full-scale values, for example `epochs: max(1, round(epochs / 100))`."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "Scale":
+        if not self.set and not self.derive:
+            raise ValueError("a scale needs set or derive: without them it changes nothing")
+        if both := self.set.keys() & self.derive.keys():
+            raise ValueError(f"{min(both)!r} is derived too: give it in set or in derive, not in both")
+        return self
+
+
+Name = Annotated[str, Field(pattern=f"^{SWEEP_NAME_PATTERN}$")]
+
+
+class Space(_Strict):
+    """A space: `rows` one by one, the product of `grid`, then its `parts`, each on top of `defaults`."""
+
+    name: Name | None = None
+    """Of the sweep, where the user gives none; the file's name otherwise."""
+    description: str = ""
+    reference: list[str] = []
+    """Names of the published tables that the space's trials answer to (see results.published)."""
+    defaults: dict[str, Value] = {}
+    rows: Annotated[list[dict[str, Value]], Field(min_length=1)] | None = None
+    grid: Annotated[dict[str, Axis], Field(min_length=1)] | None = None
+    parts: Annotated[list[Part], Field(min_length=1)] | None = None
     derive: dict[str, str] = {}
     """Key -> expression over other keys, for example `lr: base_lr * batch_size / 128`."""
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
     """Seeds a configuration: `seed`, `seed + 1`, ..."""
+    scales: dict[Name, Scale] = {}
+    """What `--scale NAME` makes of the trials."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Space":
-        if self.rows is None and self.grid is None:
-            raise ValueError("the space needs rows or grid: without them it holds no trial")
+        if self.rows is None and self.grid is None and self.parts is None:
+            raise ValueError("the space needs rows or grid (or parts): without them it holds no trial")
         return self
 
 

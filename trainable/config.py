@@ -214,6 +214,17 @@ def check_field_name(name: str, also: tuple[str, ...] = ()) -> None:
     raise FieldError(name, f"unknown key {name!r}: {nearest(name, (*SETTABLE_FIELDS, *also))}")
 
 
+def check_settable(name: str, also: tuple[str, ...] = ()) -> None:
+    """Refuse what is no training field (nor one of `also`), and the fields that the program finds out itself.
+
+    Raises:
+        UserError: with the nearest valid name.
+    """
+    check_field_name(name, also=also)
+    if name in FIELD_NAMES and name not in SETTABLE_FIELDS:
+        raise UserError(f"{name!r} is found out by the program, not set")
+
+
 def _typed(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)
     if value is None and "None" in annotation:
         return None

@@ -195,6 +195,7 @@ def test_metadata(tmp_path: Path) -> None:
             "batchscape.sweep": "sweep",
             "batchscape.space": "name: x\n",
             "batchscape.overrides": '{"lr": 0.1}',
+            "batchscape.scale": "",
             "batchscape.code": "c0de",
             "batchscape.num_planned": "3",
             "batchscape.versions": '{"python": "3.11", "torch": "2.0"}',

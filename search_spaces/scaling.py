@@ -1,0 +1,108 @@
+"""The scales of a space: the same trials at another size, for example `smoke` for two cores and some minutes.
+
+A scale works on the full-scale trial as it stands (milestones are fractions of the training by then) and
+notes in the trial's variables what it stands for.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from search_spaces.expressions import Expression, Number
+from search_spaces.loader import LoadedSpace
+from search_spaces.yaml_source import YamlSource
+from trainable.config import FIELD_NAMES, TrainConfig, check_settable
+from trainable.errors import UserError, located, nearest
+
+PUBLISHED_EPOCHS = "published_epochs"
+PUBLISHED_BATCH_SIZE = "published_batch_size"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scaling:
+    """A scale with its expressions parsed."""
+
+    name: str
+    settings: Mapping[str, Any]
+    expressions: Mapping[str, Expression]
+    source: YamlSource
+
+    def values(self, full: TrainConfig, variables: Mapping[str, Number]) -> dict[str, Any]:
+        """All fields of the trial that stands for `full`; nothing is checked yet.
+
+        Args:
+            variables: of the full-scale trial; expressions may use them.
+
+        Raises:
+            UserError: an expression that cannot be computed, with file, line and key.
+        """
+        values = full.to_dict()
+        numbers = {
+            name: value
+            for name, value in {**values, **variables}.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        derived: dict[str, Number] = {}
+        for key, expression in self.expressions.items():
+            with located(self.where(key)):
+                derived[key] = expression.compute(numbers)
+        return {**values, **self.settings, **derived}
+
+    def where(self, field: str | None) -> str:
+        """Where the scale speaks of this field."""
+        if field is None:
+            return self.source.where(("scales", self.name))
+        return self.source.where(("scales", self.name, "derive" if field in self.expressions else "set", field))
+
+
+def stands_for(full: TrainConfig) -> dict[str, Number]:
+    """What a scaled trial records in its variables."""
+    return {PUBLISHED_EPOCHS: full.epochs, PUBLISHED_BATCH_SIZE: full.batch_size}
+
+
+def parse_scales(loaded: LoadedSpace, variables: Iterable[str]) -> dict[str, Scaling]:
+    """All scales of the space, also those that nobody asked for: a mistake shows before it is needed.
+
+    Args:
+        variables: names beside the training fields that expressions may use.
+
+    Raises:
+        UserError: an unknown field, or no expression of the language; with file, line and key.
+    """
+    source = loaded.source
+    scales: dict[str, Scaling] = {}
+    for name, scale in loaded.space.scales.items():
+        for key in scale.set:
+            with located(source.where(("scales", name, "set", key))):
+                check_settable(key)
+        expressions: dict[str, Expression] = {}
+        for key, text in scale.derive.items():
+            with located(source.where(("scales", name, "derive", key))):
+                check_settable(key)
+                expressions[key] = _parse(text, {*FIELD_NAMES, *variables})
+        scales[name] = Scaling(name, scale.set, expressions, source)
+    return scales
+
+
+def find_scale(loaded: LoadedSpace, scales: Mapping[str, Scaling], name: str) -> Scaling:
+    """
+    Raises:
+        UserError: the space has no such scale; names those that it has.
+    """
+    if name in scales:
+        return scales[name]
+    if not scales:
+        raise UserError(f"--scale {name}: the space {loaded.name!r} has no scales (no `scales:` in its file)")
+    raise UserError(f"--scale {name}: no such scale in the space {loaded.name!r}: {nearest(name, scales)}")
+
+
+def sweep_name(loaded: LoadedSpace, scale: str | None) -> str:
+    """What the sweep is called where the user gives no name: a scaled one never mixes with the full one."""
+    return loaded.name if scale is None else f"{loaded.name}-{scale}"
+
+
+def _parse(text: str, known: set[str]) -> Expression:
+    expression = Expression(text)
+    for name in sorted(expression.names - known):
+        raise UserError(f"unknown name {name!r} in {text!r}: {nearest(name, sorted(known))}")
+    return expression

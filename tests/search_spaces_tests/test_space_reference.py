@@ -1,0 +1,40 @@
+"""`reference:` is kept with the sweep."""
+
+from pathlib import Path
+
+import pytest
+
+from results.published.reference import reference_tables
+from results.store import Store, new_manifest
+from search_spaces.expansion import expand
+from search_spaces.listing import show_space
+from search_spaces.loader import load_space
+from tests.results_tests.result_samples import make_manifest
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"), [("longer_training", 5), ("initial_lr", 8), ("resnet110", 1), ("quickstart", 0)]
+)
+def test_it_is_read_back_from_the_manifest_in_the_store(tmp_path: Path, name: str, tables: int) -> None:
+    loaded = load_space(name)
+    (tmp_path / "mine").mkdir()
+    manifest = new_manifest("mine", expand(loaded, {}).trials, loaded.source.text, {}, "c0de")
+    Store(tmp_path).write_manifest(manifest)
+    found = reference_tables(Store(tmp_path).manifest("mine"))
+    assert found == loaded.space.reference
+    assert len(found) == tables
+
+
+def test_a_manifest_of_a_space_that_cannot_be_read_has_none() -> None:
+    assert reference_tables(make_manifest([], space="just words")) == []
+
+
+def test_spaces_shows_it() -> None:
+    assert "published tables: linear_scaling_400, linear_scaling_800" in show_space("linear_scaling_longer", [])
+
+
+@pytest.mark.parametrize("scale", [None, "smoke"])
+def test_the_scale_is_kept_in_the_manifest(tmp_path: Path, scale: str | None) -> None:
+    (tmp_path / "mine").mkdir()
+    Store(tmp_path).write_manifest(new_manifest("mine", [], "rows: [{lr: 1}]", {}, "c0de", scale))
+    assert Store(tmp_path).manifest("mine").scale == scale
