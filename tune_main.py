@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from results.figures import FIGURE_NAMES
 from trainable.errors import UserError, located
 
 if TYPE_CHECKING:
@@ -244,18 +245,25 @@ def lint_command(arguments: argparse.Namespace) -> int:
 
 
 def plot_command(arguments: argparse.Namespace) -> int:
-    from results.figures.error_by_lr import draw_error_by_lr, error_by_lr, title
+    """Draw from a sweep, from the published rows, or from both together."""
+    from results.figures.gallery import Results, draw
     from results.figures.style import save
-    from results.parquet import read_trials
+    from results.parquet import read_epochs, read_trials
     from results.store import FIGURES, Store
-    from results.trials import group_repeats, trials_from_table
+    from results.trials import epochs_from_table, group_repeats, trials_from_table
 
-    store = Store(Path(arguments.store))
-    cells = group_repeats(trials_from_table(read_trials(store, arguments.sweep)))
-    folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep) / FIGURES
-    figure = draw_error_by_lr(error_by_lr(cells), title(arguments.sweep, cells))
-    for path in save(figure, folder / "error_by_lr"):
-        print(path)
+    sweep, store = arguments.sweep, Store(Path(arguments.store))
+    if sweep is None:
+        if not arguments.published:
+            raise UserError("nothing to plot: name a sweep, or add --published, or both")
+        results, default = Results(published=True), Path(FIGURES)
+    else:
+        cells = group_repeats(trials_from_table(read_trials(store, sweep)))
+        results = Results(sweep, cells, arguments.published, lambda: epochs_from_table(read_epochs(store, sweep)))
+        default = store.sweep_folder(sweep) / FIGURES
+    for stem, figure in draw(arguments.figure, results).items():
+        for path in save(figure, Path(arguments.to) / stem if arguments.to else default / stem):
+            print(path)
     return 0
 
 
@@ -345,13 +353,19 @@ def build_parser() -> argparse.ArgumentParser:
     lint.add_argument("sweep", metavar="published|SWEEP", help="the published tables, or a sweep in the store")
     add_store(lint)
     lint.set_defaults(command=lint_command)
-    plot = commands.add_parser("plot", help="draw test error against learning rate (SVG and PNG)")
-    plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures")
+    plot = commands.add_parser("plot", help="draw figures (SVG and PNG) of a sweep, the published rows, or both")
+    plot.add_argument("sweep", nargs="?", help="name of a sweep in the store")
+    plot.add_argument("--published", action="store_true", help="the published rows, with the sweep's or alone")
+    plot.add_argument(
+        "--figure", default="all", metavar="NAME", help=f"one of {', '.join(FIGURE_NAMES)} (default: all)"
+    )
+    plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep")
+    add_store(plot)
     plot.set_defaults(command=plot_command)
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
     export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
-    for command in (status, plot, export):
+    for command in (status, export):
         command.add_argument("sweep", help="name of a sweep in the store")
         add_store(command)
     return parser

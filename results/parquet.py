@@ -50,7 +50,20 @@ def read_trials(store: Store, sweep: str) -> pa.Table:
     Raises:
         UserError: no such sweep, or no (readable) Parquet file.
     """
-    path = store.sweep_folder(sweep) / TRIALS_PARQUET
+    return _read(store, sweep, TRIALS_PARQUET)
+
+
+def read_epochs(store: Store, sweep: str) -> pa.Table:
+    """The `epochs` table of a sweep.
+
+    Raises:
+        UserError: no such sweep, or no (readable) Parquet file.
+    """
+    return _read(store, sweep, EPOCHS_PARQUET)
+
+
+def _read(store: Store, sweep: str, file: str) -> pa.Table:
+    path = store.sweep_folder(sweep) / file
     if not path.exists():
         store.manifest(sweep)  # says so where there is no such sweep
         raise UserError(f"{path} is missing: `python tune_main.py export {sweep}` makes it anew")

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from trainable.config import FIELD_NAMES, TrainConfig
-from trainable.records import Status, TrialRow
+from trainable.records import EpochRecord, Status, TrialKey, TrialRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,6 +55,17 @@ def trials_from_table(table: pa.Table) -> list[Trial]:
         )
         for row in _rows(table)
     ]
+
+
+def epochs_from_table(table: pa.Table) -> dict[str, list[EpochRecord]]:
+    """Trial key -> its epochs, in their order, from the `epochs` table."""
+    names = [spec.name for spec in dataclasses.fields(EpochRecord)]
+    keys = [spec.name for spec in dataclasses.fields(TrialKey)]
+    epochs: dict[str, list[EpochRecord]] = {}
+    for row in _rows(table):
+        key = TrialKey(**{name: row[name] for name in keys}).trial_key
+        epochs.setdefault(key, []).append(EpochRecord(**{name: row[name] for name in names}))
+    return epochs
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:

@@ -1,1 +1,4 @@
 """Figures: for each, a pure function that computes what is drawn and a thin one that draws it."""
+
+FIGURE_NAMES = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "learning_curves")
+"""What `plot --figure` takes; each is the file's name, and drawn by the module of that name."""

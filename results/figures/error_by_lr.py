@@ -1,21 +1,28 @@
 """Test error against the initial learning rate, one line a batch size."""
 
-import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.lines import Line2D
 
-from models.names import display_name
-from results.figures.style import COLORS, MARKERS
-from results.trials import Cell, varying_fields
-from trainable.config import TrainConfig
+from results.figures.style import (
+    LINE_STYLES,
+    label_ticks,
+    legend_beside,
+    look,
+    marker_face,
+    plain_numbers,
+    set_log,
+    set_title,
+    wants_log,
+)
+from results.points import Point, Source, published_points, telling_parts, with_error
 
-LABELLED_DIGITS = (1.0, 2.0, 5.0)
-"""Leading digits of the ticks on a logarithmic error axis: all nine would overlap."""
-LOG_FROM_RATIO = 5
-"""Largest over smallest error from which on the error's axis is logarithmic."""
+MOST_LABELLED_LRS = 14
+"""With more (a random search has as many as trials) the axis is labelled at round numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,69 +34,84 @@ class Line:
     errors: list[float]
     spreads: list[tuple[float, float]]
     """Distance from the mean down to the smallest and up to the largest repeat."""
+    source: Source = Source.OURS
+    origin: str = ""
 
 
-def error_by_lr(cells: Sequence[Cell]) -> list[Line]:
-    """What is drawn: a line for every batch size (and for every other field that differs), smallest first."""
-    groups: dict[TrainConfig, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(dataclasses.replace(cell.config, lr=1.0, seed=0), []).append(cell)
-    others = [name for name in varying_fields(list(groups)) if name != "batch_size"]
+def published() -> list[Point]:
+    """The tables of the initial learning rate: cosine, 200 epochs, batch sizes 32 to 4096."""
+    return published_points(lambda table: table.startswith("initial_lr_"))
+
+
+def error_by_lr(points: Sequence[Point]) -> list[Line]:
+    """What is drawn: a line for every batch size (and whatever else differs) of a source, smallest first."""
+    points = with_error(points)
+    groups: dict[tuple[object, ...], list[Point]] = {}
+    for point in points:
+        key = (point.source, point.batch_size, point.epochs, point.variant)
+        groups.setdefault(key, []).append(point)
     lines = []
-    for config, members in sorted(groups.items(), key=lambda item: item[0].batch_size):
-        points = sorted((cell.config.lr, cell.test_errors) for cell in members if cell.test_errors)
-        if not points:
-            continue
-        means = [sum(errors) / len(errors) for _, errors in points]
+    for members in sorted(groups.values(), key=_rank):
+        first, ordered = members[0], sorted(members, key=lambda point: point.lr)
         lines.append(
             Line(
-                label=", ".join([str(config.batch_size), *(f"{name} {getattr(config, name)}" for name in others)]),
-                lrs=[lr for lr, _ in points],
-                errors=means,
-                spreads=[
-                    (mean - min(errors), max(errors) - mean) for mean, (_, errors) in zip(means, points, strict=True)
-                ],
+                label=", ".join([str(first.batch_size), *telling_parts(first, points)]),
+                lrs=[point.lr for point in ordered],
+                errors=[point.error for point in ordered],
+                spreads=[(point.error - min(point.errors), max(point.errors) - point.error) for point in ordered],
+                source=first.source,
+                origin=first.origin,
             )
         )
     return lines
 
 
-def title(sweep: str, cells: Sequence[Cell]) -> str:
-    """Sweep, and whatever of model, data set and length all cells have in common."""
-    configs = [cell.config for cell in cells]
-    parts = [{display_name(c.model) for c in configs}, {c.dataset for c in configs}]
-    parts.append({f"{c.epochs} epochs" for c in configs})
-    return ", ".join([sweep, *(part.pop() for part in parts if len(part) == 1)])
+def _rank(members: Sequence[Point]) -> tuple[int, int, int]:
+    return members[0].batch_size, members[0].epochs, list(Source).index(members[0].source)
 
 
 def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
-    """Learning rate on a log axis, the error too where it spans much; bars from smallest to largest repeat."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    """Learning rate on a log axis, the error too where it spans much; bars from smallest to largest repeat.
+
+    A batch size has the same colour and marker in both sources: dashed and hollow is published.
+    """
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    for index, line in enumerate(lines):
+    numbers = {label: index for index, label in enumerate(dict.fromkeys(line.label for line in lines))}
+    groups: dict[str, list[Line2D]] = {
+        line.origin: [] for line in sorted(lines, key=lambda line: list(Source).index(line.source))
+    }
+    for line in lines:
+        kind = look(numbers[line.label])
+        style: dict[str, Any] = {
+            "color": kind.color,
+            "marker": kind.marker,
+            "markerfacecolor": marker_face(line.source, kind.color),
+            "linestyle": LINE_STYLES[line.source],
+            "linewidth": 1.4,
+        }
         axes.errorbar(
             line.lrs,
             line.errors,
             yerr=list(zip(*line.spreads, strict=True)) if any(map(any, line.spreads)) else None,
-            label=line.label,
-            color=COLORS[index % len(COLORS)],
-            marker=MARKERS[index % len(MARKERS)],
             capsize=3,
+            **style,
         )
+        groups[line.origin].append(Line2D([], [], label=line.label, **style))
     axes.set_xscale("log")
-    errors = [error for line in lines for error in line.errors]
-    if errors and min(errors) > 0 and max(errors) > LOG_FROM_RATIO * min(errors):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=LABELLED_DIGITS))
-        axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator(sorted({lr for line in lines for lr in line.lrs})))
-    axes.xaxis.set_minor_locator(NullLocator())
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if wants_log([error for line in lines for error in line.errors]):
+        set_log(axes.yaxis, [error for line in lines for error in line.errors])
+    else:
+        plain_numbers(axes.yaxis)
     axes.set_xlabel("initial learning rate")
     axes.set_ylabel("test error at the last epoch (%)")
-    axes.set_title(title)
+    set_title(axes, title)
     axes.grid(visible=True, which="major", alpha=0.3)
     if lines:
-        axes.legend(title="batch size")
+        legend_beside(axes, "batch size", list(groups.items()))
+    counts = Counter(lr for line in lines for lr in line.lrs)
+    if len(counts) > MOST_LABELLED_LRS:
+        set_log(axes.xaxis, list(counts))
+    else:
+        label_ticks(figure, axes, counts)
     return figure

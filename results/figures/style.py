@@ -1,14 +1,173 @@
-"""How all figures look: readable in print and by colour-blind people."""
+"""How all figures look: readable in print, in grey, and by colour-blind people."""
 
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+from results.points import Source
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 """Okabe & Ito (2008), yellow left out for its contrast on white, grey added."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "h", ">", "d")
+HATCHES = ("///", "...", "\\\\\\", "xxx", "---", "ooo", "|||", "+++", "OO", "//..", "\\\\--", "xx||")
+"""More than there are colours, like the markers: an index that repeats a colour has another marker and hatch."""
+LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
 FORMATS = ("svg", "png")
+LOG_FROM_RATIO = 5
+"""Largest over smallest value from which on an axis is logarithmic."""
+LEGEND_ROWS = 22
+"""What fits beside the axes."""
+MOST_ENTRIES = 44
+TICK_GAP = 8.0
+"""Pixels that tick labels keep apart at matplotlib's 100 dots an inch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a reader knows a series by: a colour, and without colour a marker (lines) or hatch (bars)."""
+
+    color: str
+    marker: str
+    hatch: str
+
+
+def look(index: int) -> Look:
+    """The look of the series with this number; the first 24 differ from each other in two ways or more."""
+    return Look(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], HATCHES[index % len(HATCHES)])
+
+
+def marker_face(source: Source, color: str) -> str:
+    """Published markers are hollow, ours solid."""
+    return "white" if source is Source.PUBLISHED else color
+
+
+def wants_log(values: Sequence[float]) -> bool:
+    """Whether values span so much that a linear axis would press most of them together."""
+    return bool(values) and min(values) > 0 and max(values) > LOG_FROM_RATIO * min(values)
+
+
+def labelled_digits(ratio: float) -> tuple[float, ...]:
+    """Leading digits of the ticks on a logarithmic axis that spans this ratio: all nine would overlap."""
+    if ratio < 10:
+        return (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    return (1.0, 2.0, 5.0) if ratio < 1000 else (1.0,)
+
+
+def set_log(axis: Axis, values: Sequence[float]) -> None:
+    """Logarithmic, with few labels and those in plain numbers."""
+    (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(subs=labelled_digits(max(values) / min(values))))
+    axis.set_minor_locator(NullLocator())
+    plain_numbers(axis)
+
+
+def plain_numbers(axis: Axis) -> None:
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+
+
+def keep_apart(spans: Sequence[tuple[float, float]], ranks: Sequence[float], gap: float) -> list[int]:
+    """Indexes of the spans to keep so that all lie at least `gap` apart, the highest ranks first."""
+    kept: list[int] = []
+    for index in sorted(range(len(spans)), key=lambda index: (-ranks[index], -spans[index][1])):
+        start, stop = spans[index]
+        if all(start >= spans[other][1] + gap or stop + gap <= spans[other][0] for other in kept):
+            kept.append(index)
+    return sorted(kept)
+
+
+def label_ticks(figure: Figure, axes: Axes, ranks: dict[float, int]) -> None:
+    """Put ticks on a horizontal axis at these values; where labels would overlap, the lower rank loses its."""
+    values = sorted(ranks)
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_minor_locator(NullLocator())
+    plain_numbers(axes.xaxis)
+    figure.draw_without_rendering()
+    labels = [label for label in axes.get_xticklabels() if label.get_text()]
+    if len(labels) != len(values):
+        return
+    extents: list[Bbox] = [label.get_window_extent() for label in labels]
+    spans = [(extent.x0, extent.x1) for extent in extents]
+    kept = keep_apart(spans, [ranks[value] for value in values], TICK_GAP)
+    axes.xaxis.set_major_locator(FixedLocator([values[index] for index in kept]))
+    axes.xaxis.set_minor_locator(FixedLocator([value for index, value in enumerate(values) if index not in kept]))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+
+
+def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence[Line2D | Patch]]]) -> None:
+    """A legend right of the axes; with several groups each has a heading of its own."""
+    handles: list[Line2D | Patch] = []
+    for name, members in groups:
+        if len(groups) > 1:
+            handles.append(heading_handle(name))
+        handles += members
+    if len(handles) > MOST_ENTRIES:
+        left_out = len(handles) - MOST_ENTRIES + 1
+        handles = [*handles[: MOST_ENTRIES - 1], heading_handle(f"and {left_out} more")]
+    axes.legend(
+        handles=handles,
+        title=heading,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0.0,
+        fontsize="small",
+        title_fontsize="small",
+        ncols=-(-len(handles) // LEGEND_ROWS) or 1,
+        handlelength=3.2,
+        frameon=False,
+    )
+
+
+def heading_handle(text: str) -> Line2D:
+    """A legend entry that is text alone."""
+    return Line2D([], [], linestyle="none", label=text)
+
+
+def legend_columns(handles: Sequence[Line2D | Patch], width: float) -> int:
+    """How many columns of these entries fit a width (inches) in small print: at most five."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    return max(1, min(5, len(handles), int(width / (0.075 * longest + 0.65))))
+
+
+def legend_height(handles: Sequence[Line2D | Patch], width: float) -> float:
+    """Inches that the legend takes with its heading."""
+    return 0.19 * (-(-len(handles) // legend_columns(handles, width)) + 1) + 0.12
+
+
+def legend_in_place_of(axes: Axes, handles: Sequence[Line2D | Patch], heading: str, width: float) -> None:
+    """Turn axes into a legend, so that it has room of its own whatever its size."""
+    axes.set_axis_off()
+    axes.legend(
+        handles=handles,
+        title=heading,
+        loc="upper center",
+        ncols=legend_columns(handles, width),
+        borderaxespad=0.0,
+        fontsize="small",
+        title_fontsize="small",
+        handlelength=2.6,
+        handleheight=1.2,
+        frameon=False,
+    )
+
+
+def broken(text: str, width: int) -> str:
+    """The same lines, broken where one is longer than `width` characters."""
+    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""])
+
+
+def set_title(axes: Axes, text: str, width: int = 74) -> None:
+    axes.set_title(broken(text, width), fontsize="medium")
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -1,0 +1,99 @@
+"""From results to figures by name: which points each figure takes, and which it cannot be drawn from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from results.figures import FIGURE_NAMES, error_by_epochs, error_by_lr, heat_map, learning_curves, pareto_front
+from results.points import Point, sweep_points, title
+from results.trials import Cell
+from trainable.errors import UserError, nearest
+from trainable.records import EpochRecord
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What figures are drawn from: a sweep, the published rows, or both."""
+
+    sweep: str | None = None
+    cells: Sequence[Cell] = ()
+    published: bool = False
+    epochs: Callable[[], Mapping[str, Sequence[EpochRecord]]] = dict
+    """Reads trial key -> epochs; called for the learning curves only."""
+
+    def points(self, published: Callable[[], list[Point]]) -> list[Point]:
+        ours = sweep_points(self.cells, self.sweep or "")
+        return [*(published() if self.published else ()), *ours]
+
+
+def chosen_names(figure: str) -> list[str]:
+    """The figures that `--figure` asks for.
+
+    Raises:
+        UserError: no such figure.
+    """
+    if figure != ALL and figure not in FIGURE_NAMES:
+        raise UserError(f"no figure {figure!r}: {nearest(figure, [*FIGURE_NAMES, ALL])}")
+    return list(FIGURE_NAMES) if figure == ALL else [figure]
+
+
+def draw(figure: str, results: Results) -> dict[str, Figure]:
+    """File stem -> figure, for one name or for all that the results can fill.
+
+    Raises:
+        UserError: no such figure, or it would be empty.
+    """
+    drawn: dict[str, Figure] = {}
+    for name in chosen_names(figure):
+        pages = DRAWERS[name](results)
+        stems = [name, *(f"{name}_{number}" for number in range(2, len(pages) + 1))]
+        drawn.update(zip(stems, pages, strict=False))
+    if not drawn:
+        what = "every figure" if figure == ALL else f"figure {figure!r}"
+        raise UserError(f"{what} would be empty: {WHY_EMPTY.get(figure, 'no finished trial has an error')}")
+    return drawn
+
+
+def _error_by_lr(results: Results) -> list[Figure]:
+    points = results.points(error_by_lr.published)
+    lines = error_by_lr.error_by_lr(points)
+    return [error_by_lr.draw_error_by_lr(lines, title(points))] if lines else []
+
+
+def _error_by_epochs(results: Results) -> list[Figure]:
+    panels = error_by_epochs.error_by_epochs(results.points(error_by_epochs.published))
+    return [error_by_epochs.draw_error_by_epochs(panels, title(panels.points))] if panels.points else []
+
+
+def _heat_map(results: Results) -> list[Figure]:
+    points = results.points(heat_map.published)
+    maps = heat_map.heat_maps(points)
+    return [heat_map.draw_heat_maps(maps, title(points))] if maps else []
+
+
+def _pareto_front(results: Results) -> list[Figure]:
+    found = pareto_front.clouds(results.points(pareto_front.published))
+    points = [point for cloud in found for point in cloud.points]
+    return [pareto_front.draw_pareto_front(found, title(points))] if found else []
+
+
+def _learning_curves(results: Results) -> list[Figure]:
+    sweep = results.sweep or ""
+    panels = learning_curves.learning_curves(results.cells, results.epochs(), sweep)
+    return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
+
+
+DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
+    "error_by_lr": _error_by_lr,
+    "error_by_epochs": _error_by_epochs,
+    "heat_map": _heat_map,
+    "pareto_front": _pareto_front,
+    "learning_curves": _learning_curves,
+}
+WHY_EMPTY = {
+    "learning_curves": "no epoch is recorded (there are no published curves)",
+    "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} learning rates",
+}
