@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from results.data_card import data_card
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
+
+CARD = "README.md"
 
 
 def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
@@ -20,7 +23,7 @@ def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
 
 
 def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
-    """Write both tables to a folder, or to any URI that pyarrow can write (s3://, gs://, hdfs://, file://).
+    """Write both tables and their data card to a folder, or to any URI that pyarrow can write (s3://, gs://, ...).
 
     Returns:
         Where they lie.
@@ -33,11 +36,14 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
             folder = Path(target)
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(trials, epochs, folder)
+            (folder / CARD).write_text(data_card(trials, epochs))
             return str(folder)
         filesystem, path = pafs.FileSystem.from_uri(target)
         filesystem.create_dir(path, recursive=True)
         for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
             pq.write_table(table, f"{path.rstrip('/')}/{name}", filesystem=filesystem)
+        with filesystem.open_output_stream(f"{path.rstrip('/')}/{CARD}") as stream:
+            stream.write(data_card(trials, epochs).encode())
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"cannot write to {target}: {reason}") from None

@@ -51,30 +51,43 @@ class TrainConfig:
     """
 
     model: str = "resnet_preact_20"
+    """Family and depth, for example resnet_preact_20."""
     dataset: str = "digits"
+    """Name of the data set: digits, cifar10, or that of the folder which --data named."""
     dataset_fingerprint: str = ""
     """First 16 hex digits of the SHA-256 of the data set's content; empty until the data set is known."""
     train_subset: int | None = None
     """The first N training images; None is all of them."""
     test_subset: int | None = None
+    """The first N test images; None is all of them."""
     holdout: float = 0.0
     """Fraction of the training images, in [0, 0.5], held out for steering a search."""
     epochs: int = 200
+    """Passes over the training images."""
     batch_size: int = 128
+    """Images an optimiser step; the last incomplete batch of an epoch is dropped."""
     lr: float = 0.1
     """The initial learning rate."""
     schedule: str = "cosine"
+    """How the learning rate falls: cosine, multistep or constant."""
     milestones: tuple[float, ...] | None = None
     """`multistep` only: where lr falls to a tenth, as fractions of the training (values >= 1 are epochs)."""
     lr_min_factor: float | None = None
     """`cosine` only: the last learning rate as a fraction of the first."""
     momentum: float = 0.9
+    """Of SGD."""
     nesterov: bool = True
+    """Whether the momentum is Nesterov's."""
     weight_decay: float = 1e-4
+    """On all parameters, batch normalisation included."""
     augmentation: str = "crop_flip"
+    """crop_flip (zero-pad 4, random crop, mirror half), crop, or none."""
     precision: str = "auto"
+    """As asked for: auto, bf16, fp16 or fp32; see precision_resolved."""
     seed: int = 0
+    """Of the initial weights, and with the epoch of order, crops and flips."""
     recipe_version: int = field(default=RECIPE_VERSION)
+    """Raised when the meaning of training changes."""
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):

@@ -42,14 +42,21 @@ class EpochRecord:
     lr: float
     """Learning rate of the epoch's last step."""
     train_loss: float | None
+    """Mean over the epoch's images, while the weights change."""
     train_error_percent: float | None
     """On the augmented images, while the weights change."""
     holdout_loss: float | None
+    """On the held-out images, after the epoch."""
     holdout_error_percent: float | None
+    """On the held-out images, after the epoch."""
     test_loss: float | None
+    """On the test images, after the epoch."""
     test_error_percent: float | None
+    """On the test images, after the epoch."""
     train_seconds: float
+    """Of training alone."""
     eval_seconds: float
+    """Of the evaluations on held-out and test images."""
     images_per_second: float
     """Training images over `train_seconds`."""
     gradient_norm: float | None
@@ -116,12 +123,17 @@ class TrialRow:
     """A row of `trials`, apart from the columns that hold the fields of TrainConfig (see results.schema)."""
 
     sweep: str
+    """Name of the sweep."""
     trial_key: str
+    """First 16 hex digits of the SHA-256 of the configuration: equal keys are the same training."""
     repeat: int
+    """0 for the first seed of a configuration, 1 for the second, ..."""
     variables: str
     """JSON: what `derive` was fed with beside the config's fields."""
     status: str
+    """COMPLETE, STOPPED (by a scheduler), DIVERGED, FAILED or INCOMPLETE."""
     epochs_done: int
+    """Epochs that count."""
     test_error_percent: float | None
     """At the last epoch: what the published tables report. None where the trial diverged."""
     test_error_percent_last5: float | None
@@ -129,30 +141,49 @@ class TrialRow:
     best_test_error_percent: float | None
     """Smallest over the epochs: selected on the test set, never to be compared with a published error."""
     best_test_epoch: int | None
+    """The epoch of the best test error, the earliest among equals."""
     holdout_error_percent: float | None
+    """On the held-out images at the last epoch; None where none are held out."""
     holdout_error_percent_last5: float | None
+    """Median over the last five epochs."""
     best_holdout_error_percent: float | None
+    """Smallest over the epochs."""
     best_holdout_epoch: int | None
+    """The epoch of the best error on the held-out images."""
     train_loss: float | None
+    """Of the last epoch."""
     train_seconds: float
+    """Of training alone, all epochs that count."""
     eval_seconds: float
+    """Of the evaluations, all epochs that count."""
     total_seconds: float
     """Training and evaluation of all epochs that count; start-up and checkpoints apart."""
     images_per_second: float | None
     """Training images over `train_seconds`, the whole trial."""
     peak_memory_bytes: int | None
+    """Of the last attempt: of the process (CPU) or of its share of the GPU."""
     attempts: int
+    """Processes that worked on the trial."""
     error: str | None
+    """One line, FAILED only."""
     host: str
+    """Of the last attempt."""
     device: str
+    """Of the last attempt, as the device names itself."""
     num_threads: int
+    """Of the last attempt; results on the CPU depend on it."""
     precision_resolved: str
+    """What the device of the last attempt trained in: bf16, fp16 or fp32."""
     versions: str
     """JSON: package -> version."""
     code: str
+    """git commit / hash of the training source, of the last attempt."""
     start_time: datetime
+    """UTC, of the first attempt."""
     end_time: datetime | None
+    """UTC; None while the trial has not ended."""
     test_correct_bits: bytes | None
+    """One bit a test image at the last epoch, first image = highest bit of the first byte, 1 = right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +191,9 @@ class TrialKey:
     """The columns that tie a row of `epochs` to its trial."""
 
     sweep: str
+    """Name of the sweep."""
     trial_key: str
+    """The trial's key, as in `trials`."""
 
 
 @dataclass(slots=True)

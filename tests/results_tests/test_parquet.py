@@ -34,8 +34,8 @@ def tables(store: Store) -> Tables:
 
 
 def check_folder(folder: Path) -> None:
-    """Both files, and nothing beside them."""
-    assert sorted(path.name for path in folder.iterdir()) == ["epochs.parquet", "trials.parquet"]
+    """Both files and their card, and nothing beside them."""
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "epochs.parquet", "trials.parquet"]
     assert pq.read_metadata(folder / "trials.parquet").num_rows == 1
     assert pq.read_metadata(folder / "epochs.parquet").num_rows == 2
 
