@@ -33,7 +33,7 @@ TIME_GAP = 1.2
 """Ratio of neighbouring times an epoch that parts them: printed to the minute, 20m is known to 5 %, and the
 scatter within a batch size is a few percent more (8 % in the published tables that agree)."""
 EXPONENT_LEVEL = 0.99
-"""Confidence at which an exponent is said to be rejected: at 95 % up to one clean table in twenty would be accused."""
+"""Confidence at which an exponent is said to be rejected: 95 % may accuse one clean table in twenty."""
 MIN_MISS = 2.0
 """... and the factor by which the linear rule must be wrong over the batch sizes studied: grids step by 2, so that
 less is nothing that a table could show."""

@@ -72,6 +72,14 @@ def test_two_rows_make_no_rule() -> None:
     assert rules([make_row(128, 0.1), make_row(64, 0.05), make_row(32, 0.0245)]) == []
 
 
+def test_what_few_rows_share_is_no_rule() -> None:
+    by_rule = [make_row(size, size * 0.1 / 128) for size in (32, 64, 128)]
+    others = [make_row(size, 3.0 / size) for size in (256, 512, 1024, 2048)]
+    near = make_row(16, 0.0124)
+    assert rules([*by_rule, near]) == [Rule.OFF_RULE_LR]
+    assert rules([*by_rule, *others, near]) == []
+
+
 def test_two_learning_rates_have_no_inside() -> None:
     assert rules([make_row(lr=0.1), make_row(lr=0.2, error=9)]) == []
     assert rules([make_row(lr=0.1), make_row(lr=0.2, error=9), make_row(lr=0.4, error=10)]) == [Rule.EDGE_OPTIMUM]
