@@ -26,6 +26,18 @@ class Severity(StrEnum):
     """Nothing is wrong, but the rows say other than expected."""
 
 
+class Rule(StrEnum):
+    """What was looked for; each function of `results.lint_rules` has one."""
+
+    OFF_RULE_LR = "off-rule lr"
+    REPEAT = "repeat"
+    NEAR_DIVERGENCE = "near-divergence"
+    EDGE_OPTIMUM = "edge optimum"
+    SINGLE_LR = "single lr"
+    TIMES = "times"
+    LR_SCALING = "lr scaling"
+
+
 class Protocol(NamedTuple):
     """What is held fixed while batch size and learning rate vary."""
 
@@ -69,7 +81,7 @@ class LintRow:
 class Finding:
     """One oddity, with the rows that it rests on."""
 
-    rule: str
+    rule: Rule
     severity: Severity
     message: str
     """One line, with the figures."""

@@ -18,6 +18,12 @@ class PowerLaw:
     exponent: float
     standard_error: float
     num_points: int
+    size_ratio: float
+    """Largest over smallest batch size."""
+
+    def miss_of(self, exponent: float) -> float:
+        """By which factor, 1 or more, a rule with this exponent that is right at one end is wrong at the other."""
+        return math.exp(math.log(self.size_ratio) * abs(self.exponent - exponent))
 
     def interval(self, level: float) -> tuple[float, float]:
         """Two-sided confidence interval of the exponent (Student's t, num_points - 2 degrees of freedom)."""
@@ -42,7 +48,7 @@ def fit_exponent(curves: Sequence[Curve]) -> PowerLaw | None:
     scatter = math.sqrt(sum(residual**2 for residual in residuals) / (len(sizes) - 2))
     resolution = statistics.median(_grid_step(curve) for curve in curves) / math.sqrt(12)
     spread = math.sqrt(sum((size - statistics.fmean(sizes)) ** 2 for size in sizes))
-    return PowerLaw(slope, max(scatter, resolution) / spread, len(sizes))
+    return PowerLaw(slope, max(scatter, resolution) / spread, len(sizes), math.exp(max(sizes) - min(sizes)))
 
 
 def _grid_step(curve: Curve) -> float:

@@ -95,7 +95,17 @@ def loaded_by(*modules: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["results.tables", "results.parquet", "results.status", "search_spaces.listing", "results.live"]
+    "module",
+    [
+        "results.tables",
+        "results.published.tables",
+        "results.published.counts",
+        "results.lint",
+        "results.parquet",
+        "results.status",
+        "search_spaces.listing",
+        "results.live",
+    ],
 )
 def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
     loaded = loaded_by(module)
@@ -105,6 +115,22 @@ def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
 
 def test_the_command_line_loads_almost_nothing() -> None:
     assert not loaded_by("tune_main") & {*HEAVY, "pandas", "numpy", "pyarrow", "pydantic", "matplotlib", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("command", "unwanted"),
+    [
+        (["table", "--published", "all"], {*HEAVY, "pandas", "scipy"}),
+        (["plan", "--published"], {*HEAVY, "pandas", "scipy", "pyarrow"}),
+        (["lint", "published"], {*HEAVY, "pandas"}),
+    ],
+)
+def test_what_is_published_is_shown_without_anything_heavy(command: list[str], unwanted: set[str]) -> None:
+    code = f"import tune_main, sys; tune_main.main({command}); print('loaded', {unwanted} & {{*sys.modules}})"
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert process.stdout.splitlines()[-1] == "loaded set()"
 
 
 def test_figures_load_no_torch_and_no_pyplot() -> None:

@@ -1,0 +1,98 @@
+"""Clean tables stay without findings; one spoilt figure gives its finding, and that alone."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from results.lint import lint
+from results.lint_rows import LintRow, Rule, curves
+from tests.results_tests.lint_samples import clean_table, with_error
+
+SPOILT_SEEDS = [seed for seed in range(60) if len({row.batch_size for row in clean_table(seed)}) >= 7][:15]
+"""Of tables with enough batch sizes to tell exponent 1 from 0.5."""
+Spoil = Callable[[list[LintRow]], list[LintRow]]
+
+
+def test_200_clean_tables_have_no_findings() -> None:
+    findings = {seed: found for seed in range(200) if (found := lint(clean_table(seed)))}
+    assert findings == {}
+
+
+def test_the_clean_tables_are_worth_looking_at() -> None:
+    """Every rule has something to judge in them."""
+    rows = clean_table(0)
+    assert len({row.batch_size for row in rows}) >= 4
+    assert len({row.lr for row in rows if row.group.startswith("initial_lr")}) >= 5
+    assert len({row.test_error_percent for row in rows}) > 30
+    assert len({(*row.configuration, row.seed) for row in rows}) < len(rows)
+
+
+def at(rows: list[LintRow], group: str, schedule: str, index: int) -> LintRow:
+    return [row for row in rows if row.group == group and row.protocol.schedule == schedule][index]
+
+
+def another_run(rows: list[LintRow]) -> list[LintRow]:
+    row = at(rows, "cosine", "cosine", 1)
+    return [*rows, with_error(row, row.test_error_percent + 0.05)]
+
+
+def slipped_lr(rows: list[LintRow]) -> list[LintRow]:
+    row = at(rows, "multistep", "multistep", 0)
+    return [dataclasses.replace(each, lr=each.lr * 0.98) if each is row else each for each in rows]
+
+
+def diverged(rows: list[LintRow]) -> list[LintRow]:
+    row = at(rows, "multistep", "multistep", -1)
+    return [with_error(each, 28.97) if each is row else each for each in rows]
+
+
+def cut_grid(rows: list[LintRow]) -> list[LintRow]:
+    """The sweep's grid at one batch size ends at its best learning rate; the longer side stays."""
+    grid = next(curve for curve in curves(rows) if curve.protocol.schedule == "constant")
+    lrs, best = list(grid.errors), grid.best_lrs[0]
+    above = lrs.index(best) < len(lrs) / 2
+    gone = {lr for lr in lrs if (lr < best if above else lr > best)}
+    return [
+        row for row in rows if (row.protocol, row.batch_size) != grid.rows[0].configuration[:2] or row.lr not in gone
+    ]
+
+
+def lone_lr(rows: list[LintRow]) -> list[LintRow]:
+    size = rows[0].batch_size
+    lr = rows[0].lr
+    return [
+        row
+        for row in rows
+        if row.batch_size != size or row.protocol.schedule != "constant" or f"{row.lr:.3g}" == f"{lr:.3g}"
+    ]
+
+
+def other_machine(rows: list[LintRow]) -> list[LintRow]:
+    row = at(rows, "multistep", "multistep", 2)
+    return [dataclasses.replace(each, seconds=1.5 * each.seconds) if each is row else each for each in rows]
+
+
+def square_root(rows: list[LintRow]) -> list[LintRow]:
+    """The grids of the sweep moved from the linear to the square-root rule."""
+    return [
+        dataclasses.replace(row, lr=row.lr / row.batch_size**0.5) if row.protocol.schedule == "constant" else row
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (another_run, Rule.REPEAT),
+        (slipped_lr, Rule.OFF_RULE_LR),
+        (diverged, Rule.NEAR_DIVERGENCE),
+        (cut_grid, Rule.EDGE_OPTIMUM),
+        (lone_lr, Rule.SINGLE_LR),
+        (other_machine, Rule.TIMES),
+        (square_root, Rule.LR_SCALING),
+    ],
+)
+def test_one_oddity_is_one_finding(spoil: Spoil, rule: Rule) -> None:
+    rules = [[finding.rule for finding in lint(spoil(clean_table(seed)))] for seed in SPOILT_SEEDS]
+    assert rules == [[rule]] * len(SPOILT_SEEDS)
