@@ -174,6 +174,27 @@ def table_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def compare_command(arguments: argparse.Namespace) -> int:
+    """Our errors beside the published ones."""
+    from results.compare import compare
+    from results.comparison_text import render_comparison
+    from results.parquet import read_trials
+    from results.store import Store
+    from results.trials import group_repeats, trials_from_table
+
+    cells = group_repeats(trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep)))
+    comparison = compare(
+        arguments.sweep,
+        cells,
+        table=arguments.table,
+        margin=arguments.margin,
+        alpha=arguments.alpha,
+        anyway=arguments.anyway,
+    )
+    print(render_comparison(comparison, arguments.format), end="")
+    return 0
+
+
 def plot_command(arguments: argparse.Namespace) -> int:
     from results.figures.error_by_lr import draw_error_by_lr, error_by_lr, title
     from results.figures.style import save
@@ -261,13 +282,28 @@ def build_parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
     table.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
     table.set_defaults(command=table_command)
+    compare = commands.add_parser("compare", help="the sweep beside the published tables: reproduced, or not?")
+    compare.add_argument("--table", metavar="NAME", help="of the published ones; shows what the sweep lacks, too")
+    compare.add_argument(
+        "--margin", type=positive, default=0.5, metavar="POINTS", help="a difference that matters (default: 0.5)"
+    )
+    compare.add_argument(
+        "--alpha",
+        type=share,
+        default=0.05,
+        metavar="P",
+        help="chance of any wrong verdict of a kind (default: 0.05)",
+    )
+    compare.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
+    compare.add_argument("--anyway", action="store_true", help="verdicts even on runs that were trained otherwise")
+    compare.set_defaults(command=compare_command)
     plot = commands.add_parser("plot", help="draw test error against learning rate (SVG and PNG)")
     plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures")
     plot.set_defaults(command=plot_command)
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
     export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
-    for command in (status, table, plot, export):
+    for command in (status, table, compare, plot, export):
         command.add_argument("sweep", help="name of a sweep in the store")
         add_store(command)
     return parser
@@ -320,6 +356,18 @@ def not_negative(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """An argparse type.
+
+    Raises:
+        argparse.ArgumentTypeError: not a number between 0 and 1, both left out.
+    """
+    value = positive(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
     return value
 
 

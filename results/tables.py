@@ -143,6 +143,11 @@ def _markdown(rows: Sequence[TableRow], with_mean: bool) -> str:
     if with_mean:
         columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
     columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
+    return markdown_table(columns)
+
+
+def markdown_table(columns: Sequence[Column]) -> str:
+    """The columns side by side."""
     lines = zip(*(column.lines() for column in columns), strict=True)
     return "".join(f"|{'|'.join(cells)}|\n" for cells in lines)
 
