@@ -1,4 +1,4 @@
-"""How often `compare` errs, and what it can tell: `python benchmarks/verdict_errors.py [--tables 20000]`.
+"""How often `compare` errs, and what it can tell: `python benchmarks/verdict_errors.py [--tables 50000]`.
 
 Simulated tables go through the functions that give the verdicts. Every table draws anew the published errors, ours,
 and the repeats that the noise is estimated from (those of the published tables; ours where there are any), all from
@@ -60,7 +60,16 @@ class Scenario:
         return np.resize(np.array(self.differences), self.num_cells)
 
 
-def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.random.Generator) -> Judgement:
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Verdicts on many tables (first axis)."""
+
+    rows: Judgement
+    mean: Judgement
+    """On the mean difference of each table: the second axis has length 1."""
+
+
+def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.random.Generator) -> Simulated:
     """Judge `num_tables` tables (first axis) of `num_cells` (second), as `results.compare` would.
 
     Args:
@@ -92,23 +101,42 @@ def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.rand
         binomial_variance(means, num_images) / scenario.num_runs
         + binomial_variance(published, num_images) * median_variance_factor(scenario.num_published_runs)
     )
-    return judge(means - published, np.sqrt(variances), int(degrees.sum()), margin=scenario.margin, alpha=ALPHA)
+    points, nu = means - published, int(degrees.sum())
+    mean_errors = np.sqrt(variances.sum(axis=1, keepdims=True)) / scenario.num_cells
+    return Simulated(
+        judge(points, np.sqrt(variances), nu, margin=scenario.margin, alpha=ALPHA),
+        judge(points.mean(axis=1, keepdims=True), mean_errors, nu, margin=scenario.margin, alpha=ALPHA),
+    )
 
 
 def repeats() -> list[Repeats]:
     return published_repeats(published_recipe())
 
 
-def error_rates(scenario: Scenario, judgement: Judgement) -> dict[str, float]:
+def error_rates(scenario: Scenario, simulated: Simulated) -> dict[str, float]:
     """Shares of tables with any wrong verdict of a kind, of those kinds that can be wrong in this scenario."""
     truth = scenario.true_differences
     null, margin = truth == 0, np.abs(truth) >= scenario.margin
     rates = {}
     if null.any():
-        rates["wrong_differs"] = float(judgement.differs[:, null].any(axis=1).mean())
+        rates["wrong_differs"] = float(simulated.rows.differs[:, null].any(axis=1).mean())
     if margin.any():
-        rates["wrong_reproduced"] = float(judgement.reproduced[:, margin].any(axis=1).mean())
+        rates["wrong_reproduced"] = float(simulated.rows.reproduced[:, margin].any(axis=1).mean())
+    if null.all():
+        rates["wrong_mean_differs"] = float(simulated.mean.differs.mean())
+    if margin.all():
+        rates["wrong_mean_reproduced"] = float(simulated.mean.reproduced.mean())
     return rates
+
+
+def power(simulated: Simulated) -> dict[str, float]:
+    """Shares of rows, and of tables by their mean difference, with each verdict."""
+    return {
+        "differs": float(simulated.rows.differs.mean()),
+        "reproduced": float(simulated.rows.reproduced.mean()),
+        "mean_differs": float(simulated.mean.differs.mean()),
+        "mean_reproduced": float(simulated.mean.reproduced.mean()),
+    }
 
 
 def error_scenarios() -> list[Scenario]:
@@ -153,31 +181,27 @@ def describe(scenario: Scenario) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--tables", type=int, default=20_000)
+    parser.add_argument("--tables", type=int, default=50_000)
     num_tables = parser.parse_args().tables
     started = time.perf_counter()
     random = np.random.default_rng(SEED)
     factor = pooled_dispersion(repeats()).factor
     deviation = math.sqrt(ALPHA * (1 - ALPHA) / num_tables)
+    wrong: list[dict[str, float]] = []
     report: dict[str, list[dict[str, object]]] = {"errors": [], "power": [], "stress": []}
     for kind, scenarios in (("errors", error_scenarios()), ("stress", stress_scenarios())):
         print(f"{kind}: tables with any wrong verdict, percent (+- {100 * deviation:.2f} at {100 * ALPHA:g} %)")
         for scenario in scenarios:
             rates = error_rates(scenario, simulate(scenario, num_tables, factor, random))
             report[kind].append(asdict(scenario) | rates)
+            wrong += [rates] if kind == "errors" else []
             print(f"  {describe(scenario)}:", ", ".join(f"{name} {100 * rate:.2f}" for name, rate in rates.items()))
-    print("power: verdicts of a row, percent")
+    print("power: verdicts of a row, and of the mean over the rows, percent")
     for scenario in power_scenarios():
-        judgement = simulate(scenario, num_tables, factor, random)
-        differs, reproduced = float(judgement.differs.mean()), float(judgement.reproduced.mean())
-        report["power"].append(asdict(scenario) | {"differs": differs, "reproduced": reproduced})
-        print(
-            f"  {describe(scenario)}: differs {100 * differs:.1f}, reproduced {100 * reproduced:.1f}, "
-            f"cannot tell {100 * (1 - differs - reproduced):.1f}"
-        )
-    highest = max(
-        rate for row in report["errors"] for name, rate in row.items() if isinstance(rate, float) and "wrong" in name
-    )
+        shares = power(simulate(scenario, num_tables, factor, random))
+        report["power"].append(asdict(scenario) | shares)
+        print(f"  {describe(scenario)}:", ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items()))
+    highest = max(rate for rates in wrong for rate in rates.values())
     print(f"highest rate of wrong verdicts: {100 * highest:.2f} %; {time.perf_counter() - started:.0f} s")
     figures = {
         "seed": SEED,
