@@ -132,7 +132,8 @@ def compare(
 
     Args:
         margin: points, above 0; alpha: in (0, 1).
-        anyway: give verdicts on cells that were trained otherwise than the published rows, too.
+        anyway: give verdicts on cells that were trained otherwise than the published rows, too. Where the test
+            images are others as well, their draw no longer cancels: such verdicts claim more than is known.
 
     Raises:
         UserError: no such table, or the sweep has no published configuration at all.

@@ -51,7 +51,7 @@ def comparison_csv(comparison: Comparison) -> str:
     writer = csv.DictWriter(buffer, fieldnames=list(flat[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        {name: " ".join(value) if isinstance(value, list) else value for name, value in row.items()} for row in flat
+        {name: "; ".join(value) if isinstance(value, list) else value for name, value in row.items()} for row in flat
     )
     return buffer.getvalue()
 
@@ -107,7 +107,7 @@ def _below(comparison: Comparison) -> list[str]:
     if comparison.overall:
         lines.append(
             f"mean difference {_signed(comparison.overall.points)} points {_interval(comparison.overall)}: "
-            f"{comparison.overall.verdict}"
+            f"{comparison.overall.verdict} on average, which says nothing of a single row"
         )
     return lines + list(comparison.notes)
 

@@ -41,9 +41,7 @@ def test_the_published_repeats_are_the_four_pairs_with_different_errors() -> Non
     assert dispersion.degrees_of_freedom == 4
     squares = (0.14**2, 0.32**2, 0.21**2, 0.27**2)
     means = (8.80, 8.24, 7.635, 7.285)
-    by_hand = [
-        square / 2 / (mean * (100 - mean) / 10_000) for square, mean in zip(squares, means, strict=True)
-    ]
+    by_hand = [square / 2 / (mean * (100 - mean) / 10_000) for square, mean in zip(squares, means, strict=True)]
     assert dispersion.factor == pytest.approx(sum(by_hand) / 4)
 
 
