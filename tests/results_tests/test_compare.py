@@ -112,6 +112,14 @@ def test_repeats_of_ours_shrink_the_error_and_add_degrees_of_freedom() -> None:
     assert cell.test.standard_error == pytest.approx(math.sqrt(comparison.dispersion.factor * variance))
 
 
+def test_a_published_median_of_three_is_less_noisy_than_one_run() -> None:
+    comparison = compared(run_of(128, 0.1, 6.52, model="resnet_110", schedule="multistep", epochs=160))
+    test = comparison.cells[0].test
+    assert test is not None
+    run = comparison.dispersion.run_variance(6.52, 10_000)
+    assert test.standard_error == pytest.approx(math.sqrt(run * (2 - math.sqrt(3) / math.pi)))
+
+
 def test_noisier_repeats_make_more_noise() -> None:
     quiet, loud = (compared(run_of(128, 0.1, 8 - s, 8.0, 8 + s)).dispersion.factor for s in (0.05, 1.0))
     assert loud > 5 * quiet

@@ -62,6 +62,7 @@ def test_a_difference_inside_the_margin_is_reproduced() -> None:
     """t = 2.5: 0.25 is there (p = 0.02), and it is below 0.5 (p = 0.01)."""
     judgement = judge(np.array([0.25]), np.array([0.1]), 20, margin=0.5, alpha=0.05)
     assert judgement.p_differs[0] < 0.05
+    assert not judgement.differs.any()
     assert judgement.verdicts() == [Verdict.REPRODUCED]
 
 
