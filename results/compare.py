@@ -15,10 +15,10 @@ from results.published.recipe import Departure, Recipe, departures, published_re
 from results.trials import Cell
 from results.verdicts import Verdict, judge, t_quantile
 from trainable.errors import UserError
-from trainable.records import Status
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL, Status
 
-STANDS_FOR = {"epochs": "published_epochs", "batch_size": "published_batch_size"}
-"""Training field -> the variable of a space that says which published value a scaled-down trial stands for."""
+STANDS_FOR = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE)
+"""The variables of a scaled-down trial that say which published configuration it stands for."""
 Configuration = tuple[str, int, float, str, int]
 """(model, batch_size, lr, schedule, epochs)"""
 
@@ -146,7 +146,7 @@ def compare(
         if not matches:
             raise UserError(
                 f"no configuration of {sweep!r} stands in a published table (model, batch_size, lr, schedule and "
-                f"epochs decide, or what {' and '.join(STANDS_FOR.values())} of its space say)"
+                f"epochs decide, or what {', '.join(STANDS_FOR)} of its space say)"
             )
     compared = [_unjudged(match) for match in matches]
     judged = [
@@ -207,8 +207,10 @@ def stands_for(cell: Cell) -> Configuration:
     """The published configuration that a cell of ours would have to be compared with."""
     variables = json.loads(cell.trials[0].row.variables)
     config = cell.config
-    epochs, batch_size = (round(variables.get(key, getattr(config, name))) for name, key in STANDS_FOR.items())
-    return (config.model, batch_size, _rounded(config.lr), config.schedule, epochs)
+    epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
+    batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
+    model = variables.get(PUBLISHED_MODEL, config.model)
+    return (model, batch_size, _rounded(config.lr), config.schedule, epochs)
 
 
 def _rounded(lr: float) -> float:
@@ -229,10 +231,11 @@ def _match(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe
 
 
 def _departures(cell: Cell, published: Published, recipe: Recipe) -> tuple[Departure, ...]:
-    _, batch_size, _, _, epochs = published.configuration
+    model, batch_size, _, _, epochs = published.configuration
     scaled = [
         Departure(name, str(ours), str(theirs))
         for name, ours, theirs in (
+            ("model", cell.config.model, model),
             ("epochs", cell.config.epochs, epochs),
             ("batch_size", cell.config.batch_size, batch_size),
         )

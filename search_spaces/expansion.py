@@ -56,9 +56,9 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     for key, text in space.derive.items():
         with located(source.where(("derive", key))):
             expressions[key] = Expression(text)
-    variables = _variables(expressions)
-    _check_keys(loaded, variables, overrides)
-    scales = parse_scales(loaded, variables)
+    names = _variables(expressions)
+    _check_keys(loaded, names, overrides)
+    scales = parse_scales(loaded, names)
     scaling = None if scale is None else find_scale(loaded, scales, scale)
     before = {key: value for key, value in overrides.items() if scaling is None or key not in FIELD_NAMES}
     after = {key: value for key, value in overrides.items() if key not in before}
@@ -70,11 +70,12 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
             values = {**space.defaults, **combination, **before}
             inputs = _derive(values, expressions)
             config = TrainConfig(**values)
+        variables: dict[str, Number | str] = dict(inputs)
         if scaling is not None:
-            inputs |= stands_for(config)
+            variables |= stands_for(config)
             config = _scaled(scaling, config, inputs, after)
         with located(functools.partial(_place, source, path, overrides)):
-            trials += _repeat(space, config, inputs)
+            trials += _repeat(space, config, variables)
         if len(trials) > MAX_TRIALS:
             raise UserError(f"{source.path}: more than {MAX_TRIALS} trials")
     distinct, note = drop_duplicates(trials)
@@ -225,6 +226,6 @@ def _field_defaults() -> dict[str, Any]:
     return {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
 
 
-def _repeat(space: Space, first: TrainConfig, variables: Mapping[str, Number]) -> list[PlannedTrial]:
+def _repeat(space: Space, first: TrainConfig, variables: Mapping[str, Number | str]) -> list[PlannedTrial]:
     configs = [dataclasses.replace(first, seed=first.seed + repeat) for repeat in range(space.repeats)]
     return [PlannedTrial(config, repeat, dict(variables)) for repeat, config in enumerate(configs)]

@@ -13,9 +13,7 @@ from search_spaces.loader import LoadedSpace
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
 from trainable.errors import UserError, located, nearest
-
-PUBLISHED_EPOCHS = "published_epochs"
-PUBLISHED_BATCH_SIZE = "published_batch_size"
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,9 +53,9 @@ class Scaling:
         return self.source.where(("scales", self.name, "derive" if field in self.expressions else "set", field))
 
 
-def stands_for(full: TrainConfig) -> dict[str, Number]:
+def stands_for(full: TrainConfig) -> dict[str, Number | str]:
     """What a scaled trial records in its variables."""
-    return {PUBLISHED_EPOCHS: full.epochs, PUBLISHED_BATCH_SIZE: full.batch_size}
+    return {PUBLISHED_MODEL: full.model, PUBLISHED_EPOCHS: full.epochs, PUBLISHED_BATCH_SIZE: full.batch_size}
 
 
 def parse_scales(loaded: LoadedSpace, variables: Iterable[str]) -> dict[str, Scaling]:

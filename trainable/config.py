@@ -205,7 +205,7 @@ class PlannedTrial:
     config: TrainConfig
     repeat: int
     """0 for the first seed of a configuration, 1 for the second, ..."""
-    variables: Mapping[str, float]
+    variables: Mapping[str, float | str]
     """What `derive` was fed with beside the fields of the config, for example base_lr."""
 
 

@@ -6,6 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA_VERSION = 1
+PUBLISHED_MODEL = "published_model"
+PUBLISHED_EPOCHS = "published_epochs"
+PUBLISHED_BATCH_SIZE = "published_batch_size"
+"""Variables of a scaled-down trial: the full-scale values that it stands for."""
 
 
 class Status(StrEnum):

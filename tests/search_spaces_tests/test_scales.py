@@ -45,10 +45,11 @@ def test_milestones_in_epochs_stay_at_their_place_in_the_training(tmp_path: Path
 
 
 def test_what_it_stands_for_is_always_recorded(tmp_path: Path) -> None:
+    stands_for = {"published_model": "resnet_preact_20", "published_epochs": 160}
     for scale in ("smoke", "half"):
         assert [trial.variables for trial in scaled(tmp_path, scale)] == [
-            {"base_lr": 0.1, "published_epochs": 160, "published_batch_size": 4096},
-            {"base_lr": 0.1, "published_epochs": 160, "published_batch_size": 8},
+            {"base_lr": 0.1, **stands_for, "published_batch_size": 4096},
+            {"base_lr": 0.1, **stands_for, "published_batch_size": 8},
         ]
 
 
