@@ -22,15 +22,15 @@ from results.points import Source
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 """Okabe & Ito (2008), yellow left out for its contrast on white, grey added."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "h", ">", "d")
-HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "..", "//", "--", "\\\\", "||", "oo")
+HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", "++xx", "..", "oo")
 """More than there are colours, like the markers: an index that repeats a colour has another marker and hatch."""
 LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
 FORMATS = ("svg", "png")
 LOG_FROM_RATIO = 5
 """Largest over smallest value from which on an axis is logarithmic."""
-LEGEND_ROWS = 22
+LEGEND_ROWS = 18
 """What fits beside the axes."""
-MOST_ENTRIES = 44
+MOST_ENTRIES = 36
 TICK_GAP = 12.0
 """Pixels that tick labels keep apart at matplotlib's 100 dots an inch."""
 

@@ -45,8 +45,8 @@ def texts_of(figure: Figure) -> list[Text]:
         for axis in (axes.xaxis, axes.yaxis)
         for text in axis.findobj(Text)
     }
-    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
-    return [text for text in found if text.get_text().strip() and text not in ticks | hidden]  # type: ignore[misc]
+    found = [artist for artist in figure.findobj(Text) if isinstance(artist, Text) and artist.get_visible()]
+    return [text for text in found if text.get_text().strip() and text not in ticks | hidden]
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
