@@ -1,5 +1,6 @@
 """Test error by batch size and number of epochs under the linear rule, as grouped bars."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.figures.style import broken, legend_height, legend_in_place_of, look
+from results.figures.style import broken, legend_height, legend_in_place_of, look, text_color
 from results.points import Point, Source, of_source, published_points, telling_parts, with_error
 
 TABLES = ("linear_scaling_cosine", "linear_scaling_400", "linear_scaling_800")
+REFERENCE_LR = 0.1
 REFERENCE_BATCH_SIZE = 128
 """Goyal et al. (2017), 'Accurate, Large Minibatch SGD': lr in proportion to the batch size."""
 PANEL_WIDTH = 5.0
@@ -68,15 +70,17 @@ def published() -> list[Point]:
 def linear_rule(points: Sequence[Point]) -> list[Point]:
     """The points on the line lr = base_lr x batch size / 128 that holds the most of them.
 
-    Among equals the one with the smaller base_lr; for a sweep with one batch size and several lrs that is
-    the smallest lr.
+    Among equals the one whose base_lr is nearest to the published 0.1.
     """
 
     def on_line(base_lr: float) -> list[Point]:
         return [point for point in points if abs(_base_lr(point) / base_lr - 1) <= TOLERANCE]
 
     candidates = sorted({_base_lr(point) for point in points})
-    return max((on_line(base_lr) for base_lr in candidates), key=len, default=[])
+    best = max(
+        candidates, key=lambda base: (len(on_line(base)), -abs(math.log(base / REFERENCE_LR))), default=REFERENCE_LR
+    )
+    return on_line(best)
 
 
 def _base_lr(point: Point) -> float:
@@ -171,7 +175,7 @@ def _style(number: int, source: Source) -> dict[str, Any]:
     kind, hollow = look(number), source is Source.PUBLISHED
     return {
         "facecolor": "white" if hollow else kind.color,
-        "edgecolor": kind.color if hollow else "black",
+        "edgecolor": kind.color if hollow else text_color(kind.color),
         "hatch": kind.hatch,
         "linewidth": 0.8,
     }

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from results.figures.style import (
+    LEGEND_ROWS,
     LINE_STYLES,
     label_ticks,
     legend_beside,
@@ -75,7 +76,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
 
     A batch size has the same colour and marker in both sources: dashed and hollow is published.
     """
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.2 if len(lines) + 2 <= LEGEND_ROWS else 10.4, 4.2), layout="constrained")
     axes = figure.subplots()
     numbers = {label: index for index, label in enumerate(dict.fromkeys(line.label for line in lines))}
     groups: dict[str, list[Line2D]] = {

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from results.figures.error_by_lr import published
-from results.figures.style import broken, wants_log
+from results.figures.style import broken, text_color, wants_log
 from results.points import Point, Source, telling_parts
 
-__all__ = ["HeatMap", "draw_heat_maps", "heat_maps", "published", "text_color"]
+__all__ = ["HeatMap", "draw_heat_maps", "heat_maps", "published"]
 
 MOST_COLUMNS = 24
 """Above it the figures in the cells would not be readable at the width of a page."""
@@ -65,13 +65,6 @@ def heat_maps(points: Sequence[Point]) -> list[HeatMap]:
     return maps[:MOST_MAPS]
 
 
-def text_color(background: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever contrasts more (WCAG 2 relative luminance)."""
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in background[:3]]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
-
-
 def draw_heat_maps(maps: Sequence[HeatMap], title: str) -> Figure:
     """Panels below each other with one scale of colours a source; what is not in the data is hatched."""
     heights = [0.36 * len(one.batch_sizes) + 0.9 for one in maps]
@@ -117,8 +110,8 @@ def _draw_map(axes: Axes, one: HeatMap, scale: Normalize) -> None:
             )
     axes.set_xlim(-0.5, len(one.lrs) - 0.5)
     axes.set_ylim(len(one.batch_sizes) - 0.5, -0.5)
-    slanted = len(one.lrs) > 1 and max(len(f"{lr:.4g}") for lr in one.lrs) > 6
-    axes.set_xticks(range(len(one.lrs)), [f"{lr:.4g}" for lr in one.lrs], rotation=45 if slanted else 0)
+    upright = len(one.lrs) > 1 and max(len(f"{lr:.4g}") for lr in one.lrs) > 6
+    axes.set_xticks(range(len(one.lrs)), [f"{lr:.4g}" for lr in one.lrs], rotation=90 if upright else 0)
     axes.set_yticks(range(len(one.batch_sizes)), [str(size) for size in one.batch_sizes])
     axes.tick_params(length=0)
     axes.set_xlabel("initial learning rate")

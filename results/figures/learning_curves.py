@@ -159,7 +159,9 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
             for value in (curve.losses if losses else curve.errors)
             if not math.isnan(value)
         ]
-        if wants_log(values):
+        if not values:
+            grid[0][column].set_yticks([])
+        elif wants_log(values):
             set_log(grid[0][column].yaxis, values)
         else:
             plain_numbers(grid[0][column].yaxis)

@@ -9,27 +9,29 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
+from matplotlib.typing import ColorType
 
 from results.points import Source
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 """Okabe & Ito (2008), yellow left out for its contrast on white, grey added."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "h", ">", "d")
-HATCHES = ("///", "...", "\\\\\\", "xxx", "---", "ooo", "|||", "+++", "OO", "//..", "\\\\--", "xx||")
+HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", "++xx", "..", "oo")
 """More than there are colours, like the markers: an index that repeats a colour has another marker and hatch."""
 LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
 FORMATS = ("svg", "png")
 LOG_FROM_RATIO = 5
 """Largest over smallest value from which on an axis is logarithmic."""
-LEGEND_ROWS = 22
+LEGEND_ROWS = 18
 """What fits beside the axes."""
-MOST_ENTRIES = 44
-TICK_GAP = 8.0
+MOST_ENTRIES = 36
+TICK_GAP = 12.0
 """Pixels that tick labels keep apart at matplotlib's 100 dots an inch."""
 
 
@@ -50,6 +52,13 @@ def look(index: int) -> Look:
 def marker_face(source: Source, color: str) -> str:
     """Published markers are hollow, ours solid."""
     return "white" if source is Source.PUBLISHED else color
+
+
+def text_color(background: ColorType) -> str:
+    """Black or white, whichever contrasts more (WCAG 2 relative luminance)."""
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(background)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
 def wants_log(values: Sequence[float]) -> bool:
@@ -123,6 +132,7 @@ def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence
         fontsize="small",
         title_fontsize="small",
         ncols=-(-len(handles) // LEGEND_ROWS) or 1,
+        columnspacing=1.0,
         handlelength=3.2,
         frameon=False,
     )

@@ -4,44 +4,48 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 
-from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, title
+from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, published
 from results.figures.style import save
-from results.trials import Cell, group_repeats
+from results.points import Point, Source, sweep_points
+from results.trials import group_repeats
+from tests.results_tests.figure_samples import make_point, overlaps
 from tests.results_tests.result_samples import make_config, make_trial
 
 
-def cells_of(*runs: tuple[Mapping[str, object], float | None]) -> list[Cell]:
+def points_of(*runs: tuple[Mapping[str, object], float | None]) -> list[Point]:
     status = {True: "DIVERGED", False: "COMPLETE"}
-    return group_repeats(
-        make_trial(make_config(**fields), error, status=status[error is None]) for fields, error in runs
-    )
+    trials = (make_trial(make_config(**fields), error, status=status[error is None]) for fields, error in runs)
+    return sweep_points(group_repeats(trials), "mine")
+
+
+def make_line(label: str, lrs: list[float], errors: list[float]) -> Line:
+    return Line(label, lrs, errors, [(0.0, 0.0)] * len(lrs), Source.OURS, "mine")
 
 
 def test_a_line_for_every_batch_size_smallest_first() -> None:
     lines = error_by_lr(
-        cells_of(
+        points_of(
             ({"batch_size": 256, "lr": 0.2}, 8.0),
             ({"batch_size": 64, "lr": 0.4}, 7.0),
             ({"batch_size": 64, "lr": 0.1}, 9.0),
         )
     )
-    assert lines == [
-        Line("64", [0.1, 0.4], [9.0, 7.0], [(0.0, 0.0), (0.0, 0.0)]),
-        Line("256", [0.2], [8.0], [(0.0, 0.0)]),
-    ]
+    assert lines == [make_line("64", [0.1, 0.4], [9.0, 7.0]), make_line("256", [0.2], [8.0])]
 
 
 def test_repeats_give_a_mean_and_a_span() -> None:
     runs = [({"lr": 0.1, "seed": seed}, error) for seed, error in enumerate((8.0, 9.0, 13.0))]
-    (line,) = error_by_lr(cells_of(*runs))
+    (line,) = error_by_lr(points_of(*runs))
     assert line.errors == [10.0]
     assert line.spreads == [(2.0, 3.0)]
 
 
 def test_trials_without_an_error_are_no_points() -> None:
     lines = error_by_lr(
-        cells_of(
+        points_of(
             ({"batch_size": 64, "lr": 0.1}, 9.0),
             ({"batch_size": 64, "lr": 9.0}, None),
             ({"batch_size": 128, "lr": 9.0}, None),
@@ -52,7 +56,7 @@ def test_trials_without_an_error_are_no_points() -> None:
 
 @pytest.mark.parametrize(("field", "values"), [("model", ("resnet_20", "resnet_110")), ("epochs", (10, 20))])
 def test_models_and_lengths_are_lines_of_their_own(field: str, values: tuple[object, object]) -> None:
-    lines = error_by_lr(cells_of(*(({field: value, "lr": 0.1}, 9.0) for value in values)))
+    lines = error_by_lr(points_of(*(({field: value, "lr": 0.1}, 9.0) for value in values)))
     assert len(lines) == 2
     for line, value in zip(lines, values, strict=True):
         assert str(value) in line.label
@@ -61,25 +65,30 @@ def test_models_and_lengths_are_lines_of_their_own(field: str, values: tuple[obj
 
 def test_any_other_field_that_differs_makes_a_line_of_its_own() -> None:
     lines = error_by_lr(
-        cells_of(*(({"weight_decay": decay, "lr": lr}, 9.0) for decay in (0.0, 1e-4) for lr in (0.1, 0.2)))
+        points_of(*(({"weight_decay": decay, "lr": lr}, 9.0) for decay in (0.0, 1e-4) for lr in (0.1, 0.2)))
     )
     assert [line.lrs for line in lines] == [[0.1, 0.2], [0.1, 0.2]]
     assert len({line.label for line in lines}) == 2
 
 
-def test_the_title_names_what_all_have_in_common() -> None:
-    assert title("mine", cells_of(({"epochs": 5}, 9.0))) == "mine, ResNet-preact-20, cifar10, 5 epochs"
-    several = cells_of(({"epochs": 5}, 9.0), ({"epochs": 6, "model": "resnet_20"}, 9.0))
-    assert title("mine", several) == "mine, cifar10"
+def test_the_published_lines() -> None:
+    lines = {line.label: line for line in error_by_lr(published())}
+    assert list(lines) == ["32", "64", "128", "256", "512", "1024", "2048", "4096"]
+    assert (lines["4096"].lrs, lines["4096"].errors) == ([0.8, 1.6, 3.2], [10.71, 10.32, 10.57])
+    assert (lines["32"].lrs, lines["32"].errors) == ([0.025, 0.05, 0.1, 0.2], [8.0, 7.45, 7.25, 7.64])
+    assert sum(len(line.lrs) for line in lines.values()) == 39
 
 
-NARROW = [Line("64", [0.1, 0.4], [9.0, 7.0], [(0.5, 1.0), (0.0, 0.0)]), Line("256", [0.2], [8.0], [(0.0, 0.0)])]
-WIDE = [Line("64", [0.1, 0.4], [90.0, 7.0], [(0.0, 0.0), (0.0, 0.0)])]
+NARROW = [
+    Line("64", [0.1, 0.4], [9.0, 7.0], [(0.5, 1.0), (0.0, 0.0)], Source.OURS, "mine"),
+    make_line("256", [0.2], [8.0]),
+]
+WIDE = [make_line("64", [0.1, 0.4], [90.0, 7.0])]
 
 
 @pytest.mark.parametrize(
     ("lines", "scale"),
-    [(NARROW, "linear"), (WIDE, "log"), ([Line("64", [0.1, 0.2], [0.0, 90.0], [(0.0, 0.0)] * 2)], "linear")],
+    [(NARROW, "linear"), (WIDE, "log"), ([make_line("64", [0.1, 0.2], [0.0, 90.0])], "linear")],
 )
 def test_the_error_is_logarithmic_where_it_spans_much(lines: list[Line], scale: str) -> None:
     (axes,) = draw_error_by_lr(lines, "title").axes
@@ -97,6 +106,44 @@ def test_title_labels_and_legend() -> None:
     assert "%" in axes.get_ylabel()
 
 
+def test_the_published_axis_has_the_ticks_of_the_original() -> None:
+    """`change_lr` of the seed: 0.025 to 3.2, and a linear error."""
+    (axes,) = draw_error_by_lr(error_by_lr(published()), "title").axes
+    assert list(axes.get_xticks()) == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
+    assert axes.get_yscale() == "linear"
+
+
+def marks(axes: Axes) -> list[tuple[object, object, object]]:
+    """(colour, marker, marker's face) of every line."""
+    lines = [container.lines[0] for container in axes.containers if isinstance(container, ErrorbarContainer)]
+    return [(line.get_color(), line.get_marker(), line.get_markerfacecolor()) for line in lines]
+
+
+def test_lines_can_be_told_apart_without_colour() -> None:
+    (axes,) = draw_error_by_lr(error_by_lr(published()), "title").axes
+    assert len({marker for _, marker, _ in marks(axes)}) == 8
+
+
+def test_one_batch_size_looks_alike_in_both_sources_hollow_where_published() -> None:
+    both = [make_point(), make_point(source=Source.PUBLISHED, origin="published"), make_point(batch_size=16)]
+    (axes,) = draw_error_by_lr(error_by_lr(both), "title").axes
+    sixteen, theirs, ours = marks(axes)
+    assert theirs[:2] == ours[:2] != sixteen[:2]
+    assert theirs[2] == "white"
+    assert ours[2] == ours[0]
+
+
+BOTH = [*published(), *(make_point(batch_size=2**n, lr=0.1 * 2**k) for n in range(3, 13) for k in range(-5, 6))]
+RANDOM = [make_point(lr=0.001 * 1.17**n, errors=(7.0 * 1.05**n,)) for n in range(50)]
+
+
+@pytest.mark.parametrize(
+    "points", [published(), BOTH, RANDOM, [make_point()]], ids=["published", "both", "random", "one"]
+)
+def test_nothing_overlaps(points: list[Point]) -> None:
+    assert overlaps(draw_error_by_lr(error_by_lr(points), "a title\nin two lines")) == []
+
+
 def test_a_vector_and_a_pixel_image_are_written(tmp_path: Path) -> None:
     svg, png = save(draw_error_by_lr(NARROW, "title"), tmp_path / "figures" / "error.by_lr")
     assert [svg.name, png.name] == ["error.by_lr.svg", "error.by_lr.png"]
@@ -109,8 +156,3 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
         save(draw_error_by_lr(NARROW, "title"), tmp_path / name)
     for suffix in ("svg", "png"):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
-
-
-def test_a_sweep_in_which_everything_diverged_is_drawn_without_complaint(tmp_path: Path) -> None:
-    save(draw_error_by_lr([], "title"), tmp_path / "empty")
-    assert (tmp_path / "empty.svg").exists()

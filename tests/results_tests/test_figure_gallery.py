@@ -1,0 +1,96 @@
+"""Which figures there are, what they refuse, and the command that writes them."""
+
+from pathlib import Path
+
+import pytest
+
+from results.figures import FIGURE_NAMES
+from results.figures.gallery import DRAWERS, Results, draw
+from results.figures.style import HATCHES, keep_apart, look, save
+from results.trials import group_repeats
+from tests.conftest import ROOT, Cli
+from tests.results_tests.result_samples import make_config, make_epoch, make_trial
+from trainable.errors import UserError
+
+CONFIG = make_config(epochs=1)
+SWEEP = Results(
+    "mine", group_repeats([make_trial(CONFIG, 9.0)]), epochs=lambda: {CONFIG.trial_key: [make_epoch(1, 9.0)]}
+)
+DIVERGED = Results("mine", group_repeats([make_trial(CONFIG, None, status="DIVERGED")]))
+PUBLISHED = Results(published=True)
+EXAMPLES = ROOT / "results" / "examples"
+
+
+def test_every_name_has_a_drawer() -> None:
+    assert tuple(DRAWERS) == FIGURE_NAMES
+
+
+def test_all_leaves_out_what_would_be_empty() -> None:
+    assert tuple(draw("all", SWEEP)) == FIGURE_NAMES
+    assert tuple(draw("all", PUBLISHED)) == tuple(name for name in FIGURE_NAMES if name != "learning_curves")
+
+
+@pytest.mark.parametrize(
+    ("name", "results", "message"),
+    [
+        ("learning_curves", PUBLISHED, "no published curves"),
+        ("heat_map", DIVERGED, "no finished trial"),
+        ("all", DIVERGED, "every figure would be empty"),
+        ("heatmap", SWEEP, "did you mean 'heat_map'"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_refused(name: str, results: Results, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        draw(name, results)
+
+
+def test_published_figures_are_drawn_alike_and_are_small(tmp_path: Path) -> None:
+    """Twice the same bytes, and small; the committed ones name the version of matplotlib that drew them."""
+    for name, figure in draw("all", PUBLISHED).items():
+        svg, _ = save(figure, tmp_path / name)
+        again, _ = save(draw(name, PUBLISHED)[name], tmp_path / "again" / name)
+        assert svg.read_bytes() == again.read_bytes()
+        committed = EXAMPLES / "published" / svg.name
+        assert 1000 < committed.stat().st_size < 120_000
+
+
+def test_the_looks_of_24_series_differ_without_colour() -> None:
+    looks = [look(index) for index in range(24)]
+    assert len(set(looks)) == 24
+    assert len({one.marker for one in looks[:12]}) == len({one.hatch for one in looks[:12]}) == 12 == len(HATCHES)
+
+
+def test_labels_with_a_higher_rank_are_kept() -> None:
+    assert keep_apart([(0, 10), (8, 18), (20, 30)], [1, 1, 1], 1.0) == [1, 2]
+    assert keep_apart([(0, 10), (8, 18), (20, 30)], [2, 1, 1], 1.0) == [0, 2]
+    assert keep_apart([(0, 10), (11, 20)], [1, 1], 2.0) == [1]
+
+
+def test_the_command_draws_both_together(tmp_path: Path, cli: Cli) -> None:
+    done = cli(
+        "plot", "quickstart", "--published", "--store", str(EXAMPLES), "--figure", "pareto_front", "--to", "out"
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["out/pareto_front.svg", "out/pareto_front.png"])
+    assert (tmp_path / "out" / "pareto_front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_published_alone_goes_to_figures(tmp_path: Path, cli: Cli) -> None:
+    assert cli("plot", "--published", "--figure", "heat_map").stdout.split() == [
+        "figures/heat_map.svg",
+        "figures/heat_map.png",
+    ]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["heat_map.png", "heat_map.svg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a sweep, or add --published"),
+        (("--published", "--figure", "learning_curves"), "would be empty"),
+        (("--published", "--figure", "pareto"), "did you mean 'pareto_front'"),
+    ],
+)
+def test_mistakes_are_one_line(cli: Cli, arguments: tuple[str, ...], message: str) -> None:
+    refused = cli("plot", *arguments)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert message in refused.stderr

@@ -1,0 +1,66 @@
+"""Published rows and sweeps as points of one kind."""
+
+from results.points import PUBLISHED_DATASET, Source, published_point, published_points, sweep_points, title
+from results.published.cells import table_cells
+from results.trials import group_repeats
+from tests.results_tests.figure_samples import make_point
+from tests.results_tests.result_samples import make_config, make_trial
+
+
+def test_a_published_row() -> None:
+    point = published_point(next(cell for cell in table_cells("linear_scaling_cosine") if cell.batch_size == 8))
+    assert (point.source, point.origin, point.dataset) == (Source.PUBLISHED, "published", PUBLISHED_DATASET)
+    assert (point.model, point.batch_size, point.lr, point.schedule) == ("resnet_preact_20", 8, 0.006125, "cosine")
+    assert (point.epochs, point.errors, point.hours) == (200, (7.70,), 152 / 60)
+    assert point.hardware == "GeForce GTX 1080 Ti"
+
+
+def test_a_run_that_two_tables_print_is_one_point() -> None:
+    """Batch size 128, lr 0.1: 8.09 in 24 minutes, in three tables."""
+    same = [p for p in published_points() if (p.batch_size, p.lr, p.epochs, p.schedule) == (128, 0.1, 200, "cosine")]
+    assert [(point.errors, point.hours) for point in same] == [((8.09,), 0.4)]
+
+
+def test_different_runs_of_one_configuration_stay_apart() -> None:
+    """Batch size 2048, lr 1.6: 8.87 under the linear rule, 8.73 in the table of the initial lr."""
+    same = [p for p in published_points() if (p.batch_size, p.lr, p.epochs, p.schedule) == (2048, 1.6, 200, "cosine")]
+    assert sorted(point.error for point in same) == [8.73, 8.87]
+
+
+def test_a_cell_with_repeats() -> None:
+    runs = [(0, 8.0, 3600.0), (1, 9.0, 7200.0), (2, None, 1.0)]
+    cells = group_repeats(
+        make_trial(
+            make_config(lr=0.2, seed=seed),
+            error,
+            status="DIVERGED" if error is None else "COMPLETE",
+            total_seconds=seconds,
+        )
+        for seed, error, seconds in runs
+    )
+    (point,) = sweep_points(cells, "mine")
+    assert (point.source, point.origin, point.lr) == (Source.OURS, "mine", 0.2)
+    assert (point.errors, point.error, point.hours) == ((8.0, 9.0), 8.5, 1.5)
+    assert point.hardware == "a processor"
+    assert point.other == ()
+
+
+def test_a_cell_without_a_finished_run() -> None:
+    (point,) = sweep_points(group_repeats([make_trial(make_config(), None, status="DIVERGED")]), "mine")
+    assert (point.errors, point.hours) == ((), None)
+
+
+def test_other_fields_that_differ_are_kept_unless_they_follow_from_the_schedule() -> None:
+    configs = [make_config(weight_decay=decay, schedule=s) for decay in (0.0, 1e-4) for s in ("cosine", "multistep")]
+    points = sweep_points(group_repeats(make_trial(config, 8.0) for config in configs), "mine")
+    assert {point.other for point in points} == {(("weight_decay", "0"),), (("weight_decay", "0.0001"),)}
+
+
+def test_the_title_has_a_line_a_source_with_what_its_points_share() -> None:
+    ours = [make_point(epochs=10), make_point(epochs=20, lr=0.2)]
+    published = make_point(source=Source.PUBLISHED, origin="published", model="resnet_110", schedule="multistep")
+    assert title(ours) == "mine, ResNet-preact-20, cifar10, cosine"
+    assert title([*ours, published]).split("\n") == [
+        "published, ResNet-110, cifar10, multistep, 200 epochs",
+        "mine, ResNet-preact-20, cifar10, cosine",
+    ]
