@@ -226,6 +226,27 @@ def table_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def compare_command(arguments: argparse.Namespace) -> int:
+    """Our errors beside the published ones."""
+    from results.compare import compare
+    from results.comparison_text import render_comparison
+    from results.parquet import read_trials
+    from results.store import Store
+    from results.trials import group_repeats, trials_from_table
+
+    cells = group_repeats(trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep)))
+    comparison = compare(
+        arguments.sweep,
+        cells,
+        table=arguments.table,
+        margin=arguments.margin,
+        alpha=arguments.alpha,
+        anyway=arguments.anyway,
+    )
+    print(render_comparison(comparison, arguments.format), end="")
+    return 0
+
+
 def lint_command(arguments: argparse.Namespace) -> int:
     from results.lint import lint_text
     from results.lint_rows import rows_of_cells, rows_of_published
@@ -349,6 +370,21 @@ def build_parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
     table.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
     table.set_defaults(command=table_command)
+    compare = commands.add_parser("compare", help="the sweep beside the published tables: reproduced, or not?")
+    compare.add_argument("--table", metavar="NAME", help="of the published ones; shows what the sweep lacks, too")
+    compare.add_argument(
+        "--margin", type=positive, default=0.5, metavar="POINTS", help="a difference that matters (default: 0.5)"
+    )
+    compare.add_argument(
+        "--alpha",
+        type=share,
+        default=0.05,
+        metavar="P",
+        help="chance of any wrong verdict of a kind (default: 0.05)",
+    )
+    compare.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown")
+    compare.add_argument("--anyway", action="store_true", help="verdicts even on runs that were trained otherwise")
+    compare.set_defaults(command=compare_command)
     lint = commands.add_parser("lint", help="look for what is odd in the published tables or in a sweep's results")
     lint.add_argument("sweep", metavar="published|SWEEP", help="the published tables, or a sweep in the store")
     add_store(lint)
@@ -365,7 +401,7 @@ def build_parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
     export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
-    for command in (status, export):
+    for command in (status, compare, export):
         command.add_argument("sweep", help="name of a sweep in the store")
         add_store(command)
     return parser
@@ -434,6 +470,18 @@ def gpu_share(text: str) -> float:
     value = not_negative(text)
     if value > 1 and not value.is_integer():
         raise argparse.ArgumentTypeError(f"must be a fraction below 1 or a whole number, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """An argparse type.
+
+    Raises:
+        argparse.ArgumentTypeError: not a number between 0 and 1, both left out.
+    """
+    value = positive(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
     return value
 
 

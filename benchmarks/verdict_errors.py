@@ -1,0 +1,218 @@
+"""How often `compare` errs, and what it can tell: `python benchmarks/verdict_errors.py [--tables 50000]`.
+
+Simulated tables go through the functions that give the verdicts. Every table draws anew the published errors, ours,
+and the repeats that the noise is estimated from (those of the published tables; ours where there are any), all from
+normal distributions whose variance is the given part of the binomial's, rounded to the percentages that 10,000
+images can give. An error is any wrong verdict of a kind in a table: 'differs' where there is no difference,
+'reproduced' where the difference is the margin. Standard errors of the simulation stand beside the rates.
+"""
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import write_report  # noqa: E402
+from results.compare import published_repeats  # noqa: E402
+from results.noise import (  # noqa: E402
+    Floats,
+    Repeats,
+    binomial_variance,
+    dispersion_factor,
+    median_variance_factor,
+    pooled_dispersion,
+)
+from results.published.recipe import published_recipe  # noqa: E402
+from results.verdicts import Judgement, judge  # noqa: E402
+
+SEED = 0
+ALPHA = 0.05
+BASE_ERRORS = (10.5, 8.9, 8.4, 8.2, 8.6, 8.1, 8.2, 8.0, 7.8, 7.7)
+"""True errors (percent) of a table's rows: about those of the first published table."""
+RESOLUTION = 0.01
+"""Points: one image of 10,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of table."""
+
+    num_cells: int
+    num_runs: int
+    """Of ours, a cell."""
+    num_published_runs: int
+    """1, or 3 of which the median is printed."""
+    margin: float
+    differences: tuple[float, ...]
+    """True ones, in points, dealt to the cells in turn."""
+    wide: float = 1.0
+    """Every other cell's variance is this many times the model's: 1 is what the tests assume."""
+
+    @property
+    def true_differences(self) -> Floats:
+        return np.resize(np.array(self.differences), self.num_cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Verdicts on many tables (first axis)."""
+
+    rows: Judgement
+    mean: Judgement
+    """On the mean difference of each table: the second axis has length 1."""
+
+
+def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.random.Generator) -> Simulated:
+    """Judge `num_tables` tables (first axis) of `num_cells` (second), as `results.compare` would.
+
+    Args:
+        factor: true variance of a run over the binomial's.
+    """
+    num_images = published_recipe().num_test_images
+    base = np.resize(np.array(BASE_ERRORS), scenario.num_cells)
+    truth = base + scenario.true_differences
+    widths = np.where(np.arange(scenario.num_cells) % 2, scenario.wide, 1.0)
+
+    def draw(errors: Floats, num_runs: int, widening: Floats | float = 1.0) -> Floats:
+        """(tables, cells, runs)"""
+        spread = np.sqrt(factor * widening * binomial_variance(errors, num_images))
+        runs = errors[:, None] + spread[:, None] * random.standard_normal((num_tables, len(errors), num_runs))
+        return np.asarray(np.round(runs / RESOLUTION) * RESOLUTION)
+
+    ours = draw(truth, scenario.num_runs, widths)
+    published = np.median(draw(base, scenario.num_published_runs, widths), axis=-1)
+    known = [draw(np.full(1, np.mean(group.test_errors)), len(group.test_errors)) for group in repeats()]
+    groups = known + ([ours] if scenario.num_runs > 1 else [])
+    degrees = np.concatenate([np.full(group.shape[1], group.shape[2] - 1.0) for group in groups])
+    factors = dispersion_factor(
+        np.concatenate([group.var(axis=-1, ddof=1) for group in groups], axis=1),
+        np.concatenate([binomial_variance(group.mean(axis=-1), num_images) for group in groups], axis=1),
+        degrees,
+    )
+    means = ours.mean(axis=-1)
+    variances = factors[:, None] * (
+        binomial_variance(means, num_images) / scenario.num_runs
+        + binomial_variance(published, num_images) * median_variance_factor(scenario.num_published_runs)
+    )
+    points, nu = means - published, int(degrees.sum())
+    mean_errors = np.sqrt(variances.sum(axis=1, keepdims=True)) / scenario.num_cells
+    return Simulated(
+        judge(points, np.sqrt(variances), nu, margin=scenario.margin, alpha=ALPHA),
+        judge(points.mean(axis=1, keepdims=True), mean_errors, nu, margin=scenario.margin, alpha=ALPHA),
+    )
+
+
+def repeats() -> list[Repeats]:
+    return published_repeats(published_recipe())
+
+
+def error_rates(scenario: Scenario, simulated: Simulated) -> dict[str, float]:
+    """Shares of tables with any wrong verdict of a kind, of those kinds that can be wrong in this scenario."""
+    truth = scenario.true_differences
+    null, margin = truth == 0, np.abs(truth) >= scenario.margin
+    rates = {}
+    if null.any():
+        rates["wrong_differs"] = float(simulated.rows.differs[:, null].any(axis=1).mean())
+    if margin.any():
+        rates["wrong_reproduced"] = float(simulated.rows.reproduced[:, margin].any(axis=1).mean())
+    if null.all():
+        rates["wrong_mean_differs"] = float(simulated.mean.differs.mean())
+    if margin.all():
+        rates["wrong_mean_reproduced"] = float(simulated.mean.reproduced.mean())
+    return rates
+
+
+def power(simulated: Simulated) -> dict[str, float]:
+    """Shares of rows, and of tables by their mean difference, with each verdict."""
+    return {
+        "differs": float(simulated.rows.differs.mean()),
+        "reproduced": float(simulated.rows.reproduced.mean()),
+        "mean_differs": float(simulated.mean.differs.mean()),
+        "mean_reproduced": float(simulated.mean.reproduced.mean()),
+    }
+
+
+def error_scenarios() -> list[Scenario]:
+    """No difference; the margin exactly; and tables where half of the rows are obvious, which Holm lets through."""
+    scenarios = []
+    for num_cells in (1, 10):
+        for num_runs, num_published_runs, margin in (
+            (1, 1, 0.5),
+            (3, 1, 0.5),
+            (3, 3, 0.5),
+            (3, 1, 1.0),
+            (10, 3, 1.0),
+        ):
+            scenario = Scenario(num_cells, num_runs, num_published_runs, margin, (0.0,))
+            scenarios += [scenario, replace(scenario, differences=(margin,))]
+            if num_cells > 1:
+                scenarios += [replace(scenario, differences=pair) for pair in ((0.0, 3.0), (margin, 0.0))]
+    return scenarios
+
+
+def power_scenarios() -> list[Scenario]:
+    return [
+        Scenario(num_cells, num_runs, 1, margin, (difference,))
+        for num_cells in (1, 10)
+        for margin in (0.5, 1.0)
+        for num_runs in (1, 3)
+        for difference in (0.0, 0.3, 0.5, 1.0)
+    ]
+
+
+def stress_scenarios() -> list[Scenario]:
+    """What the tests do not allow for: every other configuration has twice the variance."""
+    return [Scenario(10, n, 1, 1.0, (difference,), wide=2.0) for n in (1, 3) for difference in (0.0, 1.0)]
+
+
+def describe(scenario: Scenario) -> str:
+    return (
+        f"{scenario.num_cells:2} rows, ours n={scenario.num_runs}, published n={scenario.num_published_runs}, "
+        f"margin {scenario.margin:g}, true {'/'.join(f'{value:g}' for value in scenario.differences)}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--tables", type=int, default=50_000)
+    num_tables = parser.parse_args().tables
+    started = time.perf_counter()
+    random = np.random.default_rng(SEED)
+    factor = pooled_dispersion(repeats()).factor
+    deviation = math.sqrt(ALPHA * (1 - ALPHA) / num_tables)
+    wrong: list[dict[str, float]] = []
+    report: dict[str, list[dict[str, object]]] = {"errors": [], "power": [], "stress": []}
+    for kind, scenarios in (("errors", error_scenarios()), ("stress", stress_scenarios())):
+        print(f"{kind}: tables with any wrong verdict, percent (+- {100 * deviation:.2f} at {100 * ALPHA:g} %)")
+        for scenario in scenarios:
+            rates = error_rates(scenario, simulate(scenario, num_tables, factor, random))
+            report[kind].append(asdict(scenario) | rates)
+            wrong += [rates] if kind == "errors" else []
+            print(f"  {describe(scenario)}:", ", ".join(f"{name} {100 * rate:.2f}" for name, rate in rates.items()))
+    print("power: verdicts of a row, and of the mean over the rows, percent")
+    for scenario in power_scenarios():
+        shares = power(simulate(scenario, num_tables, factor, random))
+        report["power"].append(asdict(scenario) | shares)
+        print(f"  {describe(scenario)}:", ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items()))
+    highest = max(rate for rates in wrong for rate in rates.values())
+    print(f"highest rate of wrong verdicts: {100 * highest:.2f} %; {time.perf_counter() - started:.0f} s")
+    figures = {
+        "seed": SEED,
+        "num_tables": num_tables,
+        "alpha": ALPHA,
+        "dispersion_factor": factor,
+        "monte_carlo_standard_error_at_alpha": deviation,
+        "highest_wrong_rate": highest,
+    }
+    print(write_report("verdict_errors", "python benchmarks/verdict_errors.py", figures | report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""A sweep beside the published tables: matching, warnings, differences and verdicts."""
+
+import json
+import math
+
+import pytest
+
+from results.compare import Comparison, Published, compare, published_configurations
+from results.noise import binomial_variance
+from results.trials import Trial, group_repeats
+from results.verdicts import Verdict, t_quantile
+from tests.results_tests.result_samples import make_config, make_trial
+from trainable.errors import UserError
+
+LINEAR = "linear_scaling_cosine"
+
+
+def run_of(batch_size: int, lr: float, *errors: float | None, **fields: object) -> list[Trial]:
+    """One trial an error; None diverged."""
+    return [
+        make_trial(
+            make_config(batch_size=batch_size, lr=lr, seed=seed, **fields),
+            error,
+            status="DIVERGED" if error is None else "COMPLETE",
+        )
+        for seed, error in enumerate(errors)
+    ]
+
+
+def smoke(batch_size: int, lr: float, error: float, variables: dict[str, float], **fields: object) -> Trial:
+    config = make_config(**{"batch_size": batch_size, "lr": lr, "epochs": 2, **fields})
+    return make_trial(config, error, variables=json.dumps(variables))
+
+
+def compared(trials: list[Trial], **options: object) -> Comparison:
+    return compare("sweep", group_repeats(trials), **options)  # type: ignore[arg-type]
+
+
+def published(batch_size: int, lr: float, schedule: str = "cosine", epochs: int = 200) -> Published:
+    wanted = ("resnet_preact_20", batch_size, lr, schedule, epochs)
+    (found,) = [item for item in published_configurations() if item.configuration == wanted]
+    return found
+
+
+def test_every_configuration_is_published_once() -> None:
+    configurations = [item.configuration for item in published_configurations()]
+    assert len(configurations) == len(set(configurations)) == 90
+
+
+def test_rows_with_different_errors_are_repeats_and_the_same_error_is_the_same_run() -> None:
+    item = published(2048, 1.6)
+    assert item.tables == (LINEAR, "initial_lr_2048", "longer_training_200")
+    assert item.num_runs == 2
+    assert item.test_error_percent == pytest.approx(8.80)
+    assert item.variance_factor == pytest.approx(0.5)
+
+
+def test_a_printed_median_of_three_has_its_own_variance() -> None:
+    item = published_configurations("main")[0]
+    assert (item.num_runs, item.test_error_percent) == (3, 6.52)
+    assert item.variance_factor == pytest.approx(1 - math.sqrt(3) / math.pi)
+
+
+def test_the_cells_that_the_sweep_has_in_the_published_order() -> None:
+    comparison = compared([*run_of(8, 0.006125, 7.7), *run_of(4096, 3.2, 10.6), *run_of(100, 0.1, 8.0)])
+    assert [(cell.batch_size, cell.lr, cell.published_error_percent) for cell in comparison.cells] == [
+        (4096, 3.2, 10.57),
+        (8, 0.006125, 7.70),
+    ]
+    assert [cell.difference_points for cell in comparison.cells] == pytest.approx([0.03, 0.0])
+    assert comparison.warnings == ()
+    assert "1 of the sweep's configurations are not among these published ones" in comparison.notes
+
+
+@pytest.mark.parametrize(
+    "fields", [{"model": "resnet_20"}, {"lr": 0.2}, {"batch_size": 64}, {"schedule": "constant"}, {"epochs": 100}]
+)
+def test_every_part_of_the_configuration_decides(fields: dict[str, object]) -> None:
+    trial = make_trial(make_config(**{"batch_size": 16, "lr": 0.0125, "epochs": 200, **fields}), 8.0)
+    with pytest.raises(UserError, match="no configuration of 'sweep' stands in a published table"):
+        compared([trial])
+
+
+def test_a_computed_learning_rate_is_the_printed_one() -> None:
+    lr = 0.1 * 3 / 3 + 1e-16
+    assert lr != 0.1
+    assert compared(run_of(128, lr, 8.0)).cells[0].published_error_percent == 8.09
+
+
+def test_the_difference_and_its_standard_error_by_hand() -> None:
+    """One run against one, noise from the four published pairs alone."""
+    comparison = compared(run_of(128, 0.1, 8.59))
+    test = comparison.cells[0].test
+    assert test is not None
+    variance = comparison.dispersion.factor * (binomial_variance(8.59, 10_000) + binomial_variance(8.09, 10_000))
+    assert comparison.dispersion.degrees_of_freedom == 4
+    assert test.points == pytest.approx(0.5)
+    assert test.standard_error == pytest.approx(math.sqrt(variance))
+    reach = t_quantile(0.975, 4) * math.sqrt(variance)
+    assert test.interval == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert comparison.cells[0].verdict is Verdict.CANNOT_TELL
+
+
+def test_repeats_of_ours_shrink_the_error_and_add_degrees_of_freedom() -> None:
+    comparison = compared(run_of(128, 0.1, 8.0, 8.1, 8.2))
+    (cell,) = comparison.cells
+    assert comparison.dispersion.degrees_of_freedom == 6
+    assert cell.num_runs == 3
+    assert cell.test_error_percent == pytest.approx(8.1)
+    assert cell.test is not None
+    variance = binomial_variance(8.1, 10_000) / 3 + binomial_variance(8.09, 10_000)
+    assert cell.test.standard_error == pytest.approx(math.sqrt(comparison.dispersion.factor * variance))
+
+
+def test_noisier_repeats_make_more_noise() -> None:
+    quiet, loud = (compared(run_of(128, 0.1, 8 - s, 8.0, 8 + s)).dispersion.factor for s in (0.05, 1.0))
+    assert loud > 5 * quiet
+
+
+def test_verdicts() -> None:
+    trials = [*run_of(128, 0.1, 8.09, 8.29, 7.89), *run_of(64, 0.05, 12.0, 12.3, 11.7), *run_of(32, 0.025, 8.6)]
+    verdicts = [cell.verdict for cell in compared(trials, margin=1.0).cells]
+    assert verdicts == [Verdict.REPRODUCED, Verdict.DIFFERS, Verdict.CANNOT_TELL]
+
+
+def test_the_margin_and_alpha_decide() -> None:
+    trials = run_of(128, 0.1, 8.3, 8.35, 8.4)
+    assert compared(trials, margin=1.0).cells[0].verdict is Verdict.REPRODUCED
+    assert compared(trials, margin=0.2).cells[0].verdict is Verdict.CANNOT_TELL
+    assert compared(trials, margin=0.2, alpha=0.5).cells[0].verdict is Verdict.DIFFERS
+
+
+def test_the_mean_difference_is_one_test() -> None:
+    comparison = compared([*run_of(128, 0.1, 8.19), *run_of(64, 0.05, 8.52)])
+    assert comparison.overall is not None
+    assert comparison.overall.points == pytest.approx((0.1 + 0.3) / 2)
+    errors = [cell.test.standard_error for cell in comparison.cells if cell.test]
+    assert comparison.overall.standard_error == pytest.approx(math.hypot(*errors) / 2)
+    assert compared(run_of(128, 0.1, 8.19)).overall is None
+
+
+def test_a_table_shows_what_was_not_run() -> None:
+    comparison = compared(run_of(64, 0.05, 8.2), table=LINEAR)
+    assert [cell.batch_size for cell in comparison.cells] == [4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8]
+    assert comparison.count(Verdict.NOT_RUN) == 9
+    assert comparison.cells[6].test_error_percent == 8.2
+    assert comparison.cells[0].test_error_percent is None
+
+
+def test_a_table_leaves_out_what_it_does_not_print() -> None:
+    comparison = compared([*run_of(64, 0.05, 8.2), *run_of(64, 0.05, 8.2, schedule="multistep")], table=LINEAR)
+    assert {cell.schedule for cell in comparison.cells} == {"cosine"}
+
+
+def test_an_unknown_table_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="linear_scaling_cosine"):
+        compared(run_of(64, 0.05, 8.2), table="linear_scaling_cosin")
+
+
+def test_a_configuration_without_a_result_says_why() -> None:
+    (cell,) = compared(run_of(4096, 3.2, None, None)).cells
+    assert (cell.verdict, cell.note, cell.test_error_percent) == (Verdict.NO_RESULT, "2 diverged", None)
+    (cell,) = compared(run_of(4096, 3.2, 10.6, None)).cells
+    assert (cell.num_runs, cell.num_planned, cell.note) == (1, 2, "1 diverged")
+
+
+def test_a_smoke_sweep_is_matched_by_what_it_stands_for_and_gets_no_verdict() -> None:
+    trial = smoke(16, 0.2, 50.0, {"published_epochs": 200, "published_batch_size": 256.0}, train_subset=5000)
+    comparison = compared([trial])
+    (cell,) = comparison.cells
+    assert (cell.batch_size, cell.epochs, cell.published_error_percent) == (256, 200, 8.61)
+    assert cell.verdict is Verdict.NOT_COMPARABLE
+    assert cell.test is None
+    assert cell.difference_points == pytest.approx(41.39)
+    assert comparison.warnings == (
+        "THIS IS NOT A COMPARISON WITH THE PUBLISHED RUNS: ours were trained otherwise",
+        "train_subset: 5000 in place of all (1 of 1 configurations)",
+        "epochs: 2 in place of 200 (1 of 1 configurations)",
+        "batch_size: 16 in place of 256 (1 of 1 configurations)",
+    )
+
+
+def test_what_a_variable_does_not_say_is_the_trial_s_own() -> None:
+    (cell,) = compared([smoke(256, 0.2, 50.0, {"published_epochs": 200, "base_lr": 0.1})]).cells
+    assert [departure.field for departure in cell.departures] == ["epochs"]
+
+
+def test_anyway_gives_verdicts_and_keeps_the_warnings() -> None:
+    trial = smoke(256, 0.2, 50.0, {"published_epochs": 200})
+    comparison = compared([trial], anyway=True)
+    assert comparison.cells[0].verdict is Verdict.DIFFERS
+    assert comparison.warnings[0].startswith("THIS IS NOT A COMPARISON")
+
+
+def test_cells_that_departed_do_not_weaken_the_others() -> None:
+    """The family is what gets a verdict; and the warning says how many it is about."""
+    good = run_of(128, 0.1, 8.09)
+    bad = [*run_of(64, 0.05, 8.2, weight_decay=0.0), *run_of(32, 0.025, 8.2, augmentation="none")]
+    comparison = compared([*good, *bad])
+    alone, among = compared(good).cells[0].test, comparison.cells[0].test
+    assert alone == among
+    assert comparison.warnings[0].endswith("for 2 of 3 configurations: ours were trained otherwise")
+    assert [cell.verdict for cell in comparison.cells[1:]] == [Verdict.NOT_COMPARABLE] * 2
+
+
+def test_another_precision_is_noted() -> None:
+    trial = make_trial(make_config(batch_size=128, lr=0.1), 8.0, precision_resolved="bf16")
+    assert "precision: bf16 in place of fp32; the verdicts include it" in compared([trial]).notes

@@ -1,0 +1,65 @@
+"""The variance of a run: from repeats and the binomial, and of medians."""
+
+import math
+
+import numpy as np
+import pytest
+
+from results.compare import published_repeats
+from results.noise import Repeats, binomial_variance, median_variance_factor, pooled_dispersion
+from results.published.recipe import published_recipe
+
+
+def test_the_binomial_variance_in_squared_points() -> None:
+    """p = 0.2, n = 400: 0.16 / 400 = 0.0004, or (2 points)^2."""
+    assert binomial_variance(20, 400) == pytest.approx(4.0)
+
+
+def test_the_dispersion_is_averaged_by_degrees_of_freedom() -> None:
+    """Variances 2 (one degree) and 1 (two degrees) over binomial 4 and 4: (0.5 + 2 * 0.25) / 3."""
+    groups = [Repeats([19.0, 21.0], 400), Repeats([19.0, 20.0, 21.0], 400), Repeats([7.0], 400), Repeats([0, 0], 400)]
+    dispersion = pooled_dispersion(groups)
+    assert dispersion.factor == pytest.approx(1 / 3)
+    assert dispersion.degrees_of_freedom == 3
+    assert dispersion.run_variance(20, 1600) == pytest.approx(1 / 3)
+
+
+def test_without_repeats_there_is_no_noise_to_estimate() -> None:
+    with pytest.raises(ValueError, match="no configuration with repeats"):
+        pooled_dispersion([Repeats([8.0], 10_000)])
+
+
+def test_the_published_repeats_are_the_four_pairs_with_different_errors() -> None:
+    groups = published_repeats(published_recipe())
+    assert [sorted(group.test_errors) for group in groups] == [
+        [8.73, 8.87],
+        [8.08, 8.40],
+        [7.53, 7.74],
+        [7.15, 7.42],
+    ]
+    dispersion = pooled_dispersion(groups)
+    assert dispersion.degrees_of_freedom == 4
+    squares = (0.14**2, 0.32**2, 0.21**2, 0.27**2)
+    means = (8.80, 8.24, 7.635, 7.285)
+    by_hand = [square / 2 / (mean * (100 - mean) / 10_000) for square, mean in zip(squares, means, strict=True)]
+    assert dispersion.factor == pytest.approx(sum(by_hand) / 4)
+
+
+def test_the_variance_of_a_median() -> None:
+    assert median_variance_factor(1) == pytest.approx(1.0)
+    assert median_variance_factor(3) == pytest.approx(1 - math.sqrt(3) / math.pi)
+    assert median_variance_factor(301) == pytest.approx(math.pi / 602, rel=0.01)
+    with pytest.raises(ValueError, match="odd"):
+        median_variance_factor(2)
+
+
+def test_independent_misses_on_the_same_images_have_less_than_the_binomial_variance() -> None:
+    """The reasoning itself: 40 images that are missed with p_i, the rest never; both runs see the same images."""
+    random = np.random.default_rng(0)
+    chances = np.zeros(400)
+    chances[:40] = np.linspace(0.1, 0.9, 40)
+    runs = 100 * (random.random((4000, 400)) < chances).mean(axis=1)
+    expected = 1e4 * (chances * (1 - chances)).sum() / 400**2
+    assert runs.var() == pytest.approx(expected, rel=0.1)
+    assert np.diff(runs.reshape(-1, 2)).var() == pytest.approx(2 * expected, rel=0.1)
+    assert expected < 0.8 * binomial_variance(100 * chances.mean(), 400)
