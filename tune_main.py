@@ -288,6 +288,18 @@ def plot_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def report_command(arguments: argparse.Namespace) -> int:
+    """All that there is to say of a sweep, in one HTML file and one Markdown file."""
+    from results.report.files import write_report
+    from results.store import Store
+
+    store = Store(Path(arguments.store))
+    folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep)
+    for path in write_report(store, arguments.sweep, folder):
+        print(path)
+    return 0
+
+
 def status_command(arguments: argparse.Namespace) -> int:
     from results.status import status_json, status_text, sweep_status
     from results.store import Store
@@ -398,10 +410,13 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep")
     add_store(plot)
     plot.set_defaults(command=plot_command)
+    report = commands.add_parser("report", help="write report.html and report.md: everything about a sweep")
+    report.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP")
+    report.set_defaults(command=report_command)
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
     export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
-    for command in (status, compare, export):
+    for command in (status, compare, report, export):
         command.add_argument("sweep", help="name of a sweep in the store")
         add_store(command)
     return parser

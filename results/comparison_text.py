@@ -20,6 +20,14 @@ def render_comparison(comparison: Comparison, form: str) -> str:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Warnings, the table, and below it the counts of verdicts, the mean difference and the notes."""
+    warnings = "".join(f"> **WARNING: {text}**\n>\n" for text in comparison.warnings)
+    table = markdown_table(comparison_columns(comparison))
+    text = warnings.removesuffix(">\n") + ("\n" if warnings else "") + table
+    return text + "\n" + "".join(f"- {line}\n" for line in comparison_notes(comparison))
+
+
+def comparison_columns(comparison: Comparison) -> list[Column]:
+    """A row for every published configuration."""
     cells = comparison.cells
     level = f"{100 * (1 - comparison.alpha):g} % interval"
     columns = [
@@ -38,9 +46,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     ]
     if any(cell.note for cell in cells):
         columns.append(Column("runs without error", "left", [cell.note for cell in cells]))
-    warnings = "".join(f"> **WARNING: {text}**\n>\n" for text in comparison.warnings)
-    text = warnings.removesuffix(">\n") + ("\n" if warnings else "") + markdown_table(columns)
-    return text + "\n" + "".join(f"- {line}\n" for line in _below(comparison))
+    return columns
 
 
 def comparison_csv(comparison: Comparison) -> str:
@@ -98,7 +104,8 @@ def _flat(cell: ComparedCell) -> dict[str, object]:
     }
 
 
-def _below(comparison: Comparison) -> list[str]:
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """What stands below the table: counts of verdicts, the mean difference, the notes."""
     counts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in Verdict if comparison.count(verdict))
     lines = [
         f"{counts}; margin {comparison.margin_points:g} points, wrong verdicts of a kind at most "

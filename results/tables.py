@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from models.names import display_name
 from results.trials import Cell, varying_fields
+from trainable.config import TrainConfig
 from trainable.records import Status
 
 FORMATS = ("markdown", "csv", "json")
@@ -78,8 +79,16 @@ class TableRow:
 def table_rows(cells: Sequence[Cell]) -> list[TableRow]:
     """The rows in the order of the published tables: batch size and lr descending."""
     others = [name for name in varying_fields([cell.config for cell in cells]) if name not in SEED_COLUMNS]
-    rows = [_row(cell, others) for cell in cells]
-    return sorted(rows, key=lambda row: (row.model, row.epochs, row.schedule, -row.batch_size, -row.lr))
+    return [_row(cell, others) for cell in in_table_order(cells)]
+
+
+def in_table_order(cells: Sequence[Cell]) -> list[Cell]:
+    """The cell of each of `table_rows`."""
+
+    def place(config: TrainConfig) -> tuple[str, int, str, int, float]:
+        return (display_name(config.model), config.epochs, config.schedule, -config.batch_size, -config.lr)
+
+    return sorted(cells, key=lambda cell: place(cell.config))
 
 
 def _row(cell: Cell, others: Sequence[str]) -> TableRow:
@@ -107,7 +116,7 @@ def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
     """The table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it)."""
     if form == "csv":
         return _csv(rows)
-    return _json(rows) if form == "json" else _markdown(rows, with_mean)
+    return _json(rows) if form == "json" else markdown_table(table_columns(rows, with_mean=with_mean))
 
 
 def format_seconds(seconds: float) -> str:
@@ -129,7 +138,8 @@ def error_header(rows: Sequence[TableRow]) -> str:
     return f"Test Error (median of {planned.pop()} runs)" if len(planned) == 1 else "Test Error (median)"
 
 
-def _markdown(rows: Sequence[TableRow], with_mean: bool) -> str:
+def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
+    """The columns of the published tables, and those that a sweep needs beside them."""
     header = error_header(rows)
     columns = [
         Column("Model", "center", [row.model for row in rows]),
@@ -146,7 +156,7 @@ def _markdown(rows: Sequence[TableRow], with_mean: bool) -> str:
     if with_mean:
         columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
     columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
-    return markdown_table(columns)
+    return columns
 
 
 def markdown_table(columns: Sequence[Column]) -> str:

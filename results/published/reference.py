@@ -1,5 +1,8 @@
 """Which published tables a sweep answers to: the `reference` of the space that its manifest keeps."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import yaml
 
 from results.store import Manifest
@@ -8,5 +11,9 @@ from results.store import Manifest
 def reference_tables(manifest: Manifest) -> list[str]:
     """Names for `published.cells.table_cells`; empty where the space names none."""
     space = yaml.safe_load(manifest.space)
-    names = space.get("reference") if isinstance(space, dict) else None
-    return [str(name) for name in names or []]
+    return named_tables(space) if isinstance(space, dict) else []
+
+
+def named_tables(space: Mapping[str, Any]) -> list[str]:
+    """The same, of a space that is loaded."""
+    return [str(name) for name in space.get("reference") or []]

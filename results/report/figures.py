@@ -1,0 +1,48 @@
+"""The project's figures as SVG that can stand inside one page, several of them."""
+
+import io
+import re
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from results.figures.gallery import ALL, Results, draw
+from results.report.content import Report
+from trainable.errors import UserError
+
+_REFERENCES = re.compile(r'(\bid="|href="#|url\(#)')
+_LEFT_OUT = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style\b.*?</style>", re.DOTALL
+)
+_SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([0-9.]+)pt"')
+_OPENING = re.compile(r"<svg\b[^>]*>")
+
+
+def inline_figures(report: Report) -> dict[str, str]:
+    """File stem -> SVG element, for all figures that the sweep can fill."""
+    try:
+        figures = draw(ALL, Results(report.sweep, report.cells, epochs=lambda: report.epochs))
+    except UserError:
+        return {}
+    return {stem: inline_svg(stem, figure) for stem, figure in figures.items()}
+
+
+def inline_svg(stem: str, figure: Figure) -> str:
+    """An SVG element whose ids begin with `stem`: clip paths and glyphs of two figures do not meet."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return isolated(stem, buffer.getvalue())
+
+
+def isolated(stem: str, svg: str) -> str:
+    """The element alone, as wide as its page allows, without what would act on the page around it."""
+    text = _REFERENCES.sub(rf"\g<1>{stem}-", _LEFT_OUT.sub("", svg)).strip()
+    size = _SIZE.search(text)
+    width = f' style="--width: {float(size[1]) / 72:.2f}in"' if size else ""
+    box = re.search(r'viewBox="[^"]*"', text)
+    opening = (
+        f'<svg role="img" aria-label="{stem.replace("_", " ")}" {box[0] if box else ""}{width} '
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return _OPENING.sub(lambda _: opening, text, count=1)

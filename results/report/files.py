@@ -1,0 +1,31 @@
+"""From a sweep's Parquet files to its report's two."""
+
+from pathlib import Path
+
+from results.parquet import read_epochs, read_trials
+from results.report.content import make_report
+from results.report.figures import inline_figures
+from results.report.html import render_html
+from results.report.markdown import render_markdown
+from results.store import Store
+from trainable.errors import UserError
+
+HTML = "report.html"
+MARKDOWN = "report.md"
+
+
+def write_report(store: Store, sweep: str, folder: Path) -> list[Path]:
+    """Write both forms; the same Parquet files give the same bytes.
+
+    Raises:
+        UserError: no such sweep, no readable Parquet file, or the folder cannot be written.
+    """
+    report = make_report(read_trials(store, sweep), read_epochs(store, sweep), sweep)
+    texts = {HTML: render_html(report, inline_figures(report)), MARKDOWN: render_markdown(report)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    return [folder / name for name in texts]

@@ -1,0 +1,36 @@
+"""A report as one HTML file that needs nothing else: no network, no script."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from results.comparison_text import comparison_columns, comparison_notes
+from results.report.content import Report, ResultTable
+
+TEMPLATE = "report.html.jinja"
+
+
+def render_html(report: Report, figures: Mapping[str, str]) -> str:
+    """Whatever comes from a YAML file, an error or a name is escaped.
+
+    Args:
+        figures: file stem -> SVG element, drawn by this project: the only markup that goes in as it is.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    comparison = report.comparison
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        figures={stem: Markup(svg) for stem, svg in figures.items()},  # noqa: S704
+        comparison=ResultTable(comparison_columns(comparison), report.comparison_anchors) if comparison else None,
+        warnings=comparison.warnings if comparison else (),
+        notes=comparison_notes(comparison) if comparison else [],
+    )

@@ -1,0 +1,72 @@
+"""A report as Markdown: the same words and tables, without the figures."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from results.comparison_text import comparison_markdown
+from results.report.content import Failure, Report
+from results.report.trial_list import Facts, TrialList
+from results.tables import Column, markdown_table
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|])")
+
+
+def render_markdown(report: Report) -> str:
+    """Ends with a newline. Text from YAML files, errors and names is escaped, or stands in code blocks."""
+    sections = [
+        f"# {safe(report.sweep)}\n\n{safe(report.description)}" if report.description else f"# {safe(report.sweep)}",
+        _facts(report.facts),
+        "## Results",
+        _table(report.table.columns),
+    ]
+    if report.references or report.comparison:
+        sections += ["## Beside the published tables", *_comparison(report)]
+    sections += ["## What lint finds", _findings(report)]
+    if report.failures:
+        sections += ["## Failed, diverged and unfinished trials", *map(_failure, report.failures)]
+    sections += ["## How each number was made", *_trials(report.trials)]
+    if report.space:
+        sections += ["## The space", code_block(report.space)]
+    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+def safe(text: str) -> str:
+    """One line that Markdown and the HTML inside it show as it is."""
+    flat = " ".join(text.split())
+    return _SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def code_block(text: str) -> str:
+    """A fence that the text cannot close."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}\n{text.rstrip()}\n{fence}"
+
+
+def _table(columns: Sequence[Column]) -> str:
+    return markdown_table([replace(column, values=[safe(value) for value in column.values]) for column in columns])
+
+
+def _facts(facts: Facts) -> str:
+    return "\n".join(f"- **{safe(name)}**: {safe(value)}" for name, value in facts)
+
+
+def _comparison(report: Report) -> list[str]:
+    sections = [comparison_markdown(report.comparison)] if report.comparison else []
+    return sections + ["\n".join(f"- {safe(line)}" for line in report.references)] * bool(report.references)
+
+
+def _findings(report: Report) -> str:
+    lines = [f"- {finding.severity} ({finding.rule}): {safe(finding.message)}" for finding in report.findings]
+    return "\n".join(lines) or "Nothing."
+
+
+def _failure(failure: Failure) -> str:
+    head = f"**{failure.status}** {safe(failure.what)} (`{failure.anchor}`): {safe(failure.progress)}"
+    return f"{head}\n\n{code_block(failure.error)}" if failure.error else head
+
+
+def _trials(trials: TrialList) -> list[str]:
+    if not trials.groups:
+        return ["No trial has begun."]
+    return ["Shared by all trials:", _facts(trials.shared), _table(trials.columns)]

@@ -1,0 +1,136 @@
+"""What a report says, figure by figure, of a sweep in which everything happens."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from results.parquet import read_epochs, read_trials
+from results.report.content import Report, make_report
+from results.report.trial_list import moment, named_values, plain
+from results.store import Store
+from tests.conftest import ROOT
+from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    store = write_evil_sweep(tmp_path_factory.mktemp("evil"))
+    return make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP)
+
+
+@pytest.fixture(scope="module")
+def quickstart() -> Report:
+    store = Store(ROOT / "results" / "examples")
+    return make_report(read_trials(store, "quickstart"), read_epochs(store, "quickstart"), "quickstart")
+
+
+def test_the_summary_counts_every_planned_trial(report: Report) -> None:
+    facts = dict(report.facts)
+    assert facts["trials"] == "8 planned: 5 complete, 1 diverged, 1 failed, 1 not begun"
+    assert facts["configurations"] == "4"
+    assert facts["time of all trials"] == "42m"  # 2.5 s an epoch, 5 x 200 + 3 + 1 of them
+
+
+def test_the_best_is_a_mean_with_its_spread_and_says_how_it_was_chosen(report: Report) -> None:
+    facts = dict(report.facts)
+    assert facts["best test error"].startswith("8.38 +- 0.04 % (n = 2): ResNet-preact-20, batch size 1024, lr 0.8")
+    assert "selected on the test set" in facts["how it was chosen"]
+
+
+def test_the_table_has_the_published_columns_and_a_row_a_configuration(report: Report) -> None:
+    headers = [column.header for column in report.table.columns]
+    assert headers[:5] == ["Model", "batch size", "initial lr", "lr schedule", "# of Epochs"]
+    assert {"n", "mean +- std"} < set(headers)
+    assert [row[1] for row in report.table.rows] == ["4096", "2048", "1024", "512"]
+
+
+def test_a_row_leads_to_its_trial_and_with_repeats_to_their_list(report: Report, quickstart: Report) -> None:
+    groups = report.trials.groups
+    assert report.table.anchors[:3] == [group.anchor for group in groups[:3]] == ["runs-1", "runs-2", "runs-3"]
+    assert report.table.anchors[3] == groups[3].trial_anchors[0]  # of its two trials one has begun
+    assert quickstart.table.anchors == [group.trial_anchors[0] for group in quickstart.trials.groups]
+
+
+def test_the_comparison_names_the_reference_warns_and_leads_to_the_runs(report: Report) -> None:
+    assert report.references == ["linear_scaling_cosine: 4 of its 10 configurations in this sweep"]
+    assert report.comparison is not None
+    assert "NOT A COMPARISON" in report.comparison.warnings[0]
+    assert [cell.batch_size for cell in report.comparison.cells] == [4096, 2048, 1024, 512]
+    assert report.comparison_anchors == report.table.anchors
+
+
+def test_there_is_no_comparison_without_a_published_configuration(quickstart: Report) -> None:
+    assert (quickstart.comparison, quickstart.references) == (None, [])
+
+
+def test_failures_stand_with_their_error_and_how_far_they_came(report: Report) -> None:
+    assert [(item.status, item.error) for item in report.failures] == [("diverged", ""), ("failed", ERROR)]
+    assert report.failures[0].progress.startswith("3 of 200 epochs, training loss 0.3333")
+    assert {item.anchor for item in report.failures} < {
+        a for group in report.trials.groups for a in group.trial_anchors
+    }
+
+
+def test_what_trials_share_stands_once_and_what_differs_is_a_column(report: Report) -> None:
+    shared = dict(report.trials.shared)
+    headers = [column.header for column in report.trials.columns]
+    assert shared["versions"] == "python 3.11, torch 2.0"
+    assert (shared["device"], shared["precision used"], shared["threads"]) == ("a processor", "fp32", "1")
+    assert {"start (UTC)", "end (UTC)", "batch_size", "lr", "seed", "variables"} < set(headers)
+    assert not set(shared) & set(headers)
+
+
+def test_each_trial_is_one_row_below_its_configuration(report: Report) -> None:
+    rows = report.trials.rows
+    anchors = [anchor for group in report.trials.groups for anchor in group.trial_anchors]
+    assert anchors == [f"trial-{row[0]}" for row in rows]
+    assert len(set(anchors)) == 7
+
+
+def test_lint_findings_are_those_of_the_command(quickstart: Report) -> None:
+    assert [finding.rule for finding in quickstart.findings] == ["edge optimum"] * 3
+
+
+def test_the_report_needs_the_parquet_files_alone(report: Report, tmp_path: Path) -> None:
+    assert report.description.startswith(SCRIPT)
+    assert not (tmp_path / "ledgers").exists()
+    assert [name for name, _ in report.facts if name == "set on the command line"]
+
+
+def test_a_damaged_space_costs_its_description_only() -> None:
+    store = Store(ROOT / "results" / "examples")
+    trials = read_trials(store, "quickstart")
+    metadata = trials.schema.metadata | {b"batchscape.space": b"{: ["}
+    damaged = make_report(trials.replace_schema_metadata(metadata), read_epochs(store, "quickstart"), "quickstart")
+    assert (damaged.description, damaged.space) == ("", "{: [")
+    assert len(damaged.table.rows) == 9
+
+
+def test_a_sweep_without_a_trial_is_told_too() -> None:
+    store = Store(ROOT / "results" / "examples")
+    nothing = make_report(
+        read_trials(store, "quickstart").slice(0, 0), read_epochs(store, "quickstart").slice(0, 0), "quickstart"
+    )
+    assert dict(nothing.facts)["trials"] == "9 planned: 9 not begun"
+    assert (nothing.trials.groups, nothing.trials.rows, nothing.failures) == ([], [], [])
+
+
+def test_values_are_plain() -> None:
+    assert [plain(value) for value in (None, "", True, 0.1 + 0.2, (0.5, 0.75), 3)] == [
+        "-",
+        "-",
+        "yes",
+        "0.3",
+        "0.5 0.75",
+        "3",
+    ]
+    assert named_values('{"b": 0.1, "a": null}') == "b 0.1, a -"
+    assert (named_values("{}"), moment(None)) == ("-", "-")
+
+
+def test_equal_tables_give_equal_reports(quickstart: Report) -> None:
+    store = Store(ROOT / "results" / "examples")
+    again = make_report(read_trials(store, "quickstart"), read_epochs(store, "quickstart"), "quickstart")
+    assert dataclasses.asdict(again.trials) == dataclasses.asdict(quickstart.trials)
+    assert again == quickstart

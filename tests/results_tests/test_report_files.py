@@ -1,0 +1,152 @@
+"""The two files: self-contained, escaped, and the same for the same Parquet files."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import tune_main
+from results.report.figures import isolated
+from results.report.files import write_report
+from results.report.markdown import code_block, safe
+from results.store import Store
+from tests.conftest import ROOT
+from tests.results_tests.cli_samples import refused
+from tests.results_tests.report_samples import SWEEP, write_evil_sweep
+
+EXAMPLES = ROOT / "results" / "examples"
+
+
+class Page(HTMLParser):
+    """Tags, ids and links of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            elif name in ("href", "src", "xlink:href", "srcset", "data", "action"):
+                self.links.append(value or "")
+            elif name.startswith("on"):
+                self.handlers.append(name)
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with both files."""
+    store = write_evil_sweep(tmp_path_factory.mktemp("evil"))
+    write_report(store, SWEEP, store.sweep_folder(SWEEP))
+    return store.sweep_folder(SWEEP)
+
+
+@pytest.fixture(scope="module")
+def html(evil: Path) -> str:
+    return (evil / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_no_script_runs_and_nothing_is_loaded(page: Page, html: str) -> None:
+    assert not {"script", "link", "iframe", "object", "embed", "img", "base"} & set(page.tags)
+    assert page.handlers == []
+    assert [link for link in page.links if not link.startswith("#")] == []
+    assert "@import" not in html
+    assert re.findall(r"url\((?!#)", html) == []
+
+
+def test_ids_are_unique_and_every_link_has_its_anchor(page: Page, html: str) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", html)) <= set(page.ids)
+    assert {link for link in page.links if link.startswith("#runs-")} == {"#runs-1", "#runs-2", "#runs-3"}
+
+
+def test_what_was_written_as_markup_is_read_as_text(html: str) -> None:
+    escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"
+    assert html.count(escaped) >= 6  # description, space, error, override, and the variables of each trial
+    assert "<b>0</b>" not in html
+    assert html.count("</style>") == 1
+
+
+def test_markdown_shows_markup_as_text(evil: Path) -> None:
+    text = (evil / "report.md").read_text(encoding="utf-8")
+    outside = re.sub(r"^```\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert "<" not in outside
+    assert "&lt;script&gt;" in outside
+    assert "THIS IS NOT A COMPARISON" in outside
+
+
+def test_the_warning_comes_before_the_comparison(html: str) -> None:
+    section = html[html.index('<section id="comparison">') :]
+    assert section.index("NOT A COMPARISON") < section.index("<table>")
+
+
+def test_every_cell_of_a_results_table_is_a_link(html: str) -> None:
+    section = html[html.index('<section id="results">') : html.index('<section id="comparison">')]
+    assert section.count("<td") == section.count('<a href="#') == 4 * 10
+
+
+@pytest.mark.parametrize("name", ["quickstart", "cifar10_smoke"])
+def test_the_same_parquet_files_give_the_same_bytes(name: str, tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in write_report(Store(EXAMPLES), name, tmp_path / "a")]
+    assert [path.read_bytes() for path in write_report(Store(EXAMPLES), name, tmp_path / "b")] == first
+
+
+def test_figures_that_the_sweep_cannot_fill_are_left_out(tmp_path: Path) -> None:
+    text = write_report(Store(EXAMPLES), "quickstart", tmp_path)[0].read_text()
+    assert text.count("<figure ") == text.count("<svg ") == text.count("</svg>") >= 4
+    assert 'id="comparison"' not in text
+    assert 'id="failures"' not in text
+
+
+def test_an_inline_figure_keeps_to_itself() -> None:
+    svg = (
+        '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://w3.org/x"><svg width="72pt" viewBox="0 0 1 1">'
+        '<metadata>http://a</metadata><style type="text/css">*{fill: red}</style><!-- </svg><script> -->'
+        '<path id="p" clip-path="url(#c)"/><use xlink:href="#p"/></svg>'
+    )
+    text = isolated("one", svg)
+    assert text.startswith('<svg role="img" aria-label="one" viewBox="0 0 1 1" style="--width: 1.00in"')
+    assert text.endswith('<path id="one-p" clip-path="url(#one-c)"/><use xlink:href="#one-p"/></svg>')
+    assert "script" not in text
+
+
+def test_markdown_text_cannot_leave_its_place() -> None:
+    assert safe("a|b\n*c* <i> `d`") == "a\\|b \\*c\\* &lt;i&gt; \\`d\\`"
+    assert code_block("x\n````\n") == "`````\nx\n````\n`````"
+
+
+def test_the_command_writes_beside_the_parquet_files_or_where_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(EXAMPLES / "quickstart", store / "quickstart")
+    assert tune_main.main(["report", "quickstart", "--store", str(store)]) == 0
+    assert capsys.readouterr().out.split() == [str(store / "quickstart" / f"report.{end}") for end in ("html", "md")]
+    assert tune_main.main(["report", "quickstart", "--store", str(store), "--to", str(tmp_path / "there")]) == 0
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["report.html", "report.md"]
+
+
+def test_an_unknown_sweep_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no sweep 'nothing'" in refused(["report", "nothing", "--store", str(tmp_path)], capsys)
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["report", "quickstart", "--store", str(EXAMPLES), "--to", str(tmp_path / "file")]
+    assert "cannot write to" in refused(arguments, capsys)
