@@ -77,7 +77,6 @@ def test_ids_are_unique_and_every_link_has_its_anchor(page: Page, html: str) -> 
 def test_what_was_written_as_markup_is_read_as_text(html: str) -> None:
     escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"
     assert html.count(escaped) >= 6  # description, space, error, override, and the variables of each trial
-    assert "<b>0</b>" not in html
     assert html.count("</style>") == 1
 
 
