@@ -117,8 +117,10 @@ def _outcome(trials: Sequence[Trial]) -> list[Column]:
     return [
         Column("trial", "left", [row.trial_key for row in rows]),
         Column("status", "left", [row.status.lower() for row in rows]),
-        _numbers("test error %", [percent(row.test_error_percent) for row in rows]),
-        _numbers("median of last 5", [percent(row.test_error_percent_last5) for row in rows]),
+        _numbers("test error %", [percent(_final(trial, trial.row.test_error_percent)) for trial in trials]),
+        _numbers(
+            "median of last 5", [percent(_final(trial, trial.row.test_error_percent_last5)) for trial in trials]
+        ),
         _numbers("epochs done", [str(row.epochs_done) for row in rows]),
         _numbers("training", [format_seconds(row.train_seconds) for row in rows]),
         _numbers("evaluation", [format_seconds(row.eval_seconds) for row in rows]),
@@ -127,6 +129,11 @@ def _outcome(trials: Sequence[Trial]) -> list[Column]:
         Column("start (UTC)", "left", [moment(row.start_time) for row in rows]),
         Column("end (UTC)", "left", [moment(row.end_time) for row in rows]),
     ]
+
+
+def _final(trial: Trial, error: float | None) -> float | None:
+    """Of a trial that failed or was interrupted the last error is no result."""
+    return error if trial.status.is_final else None
 
 
 def _numbers(header: str, values: list[str]) -> Column:

@@ -20,7 +20,7 @@ description: "{SCRIPT} a | b `c` </style>"
 reference: [{TABLE}]
 grid: {{batch_size: [4096, 2048, 1024, 512]}}
 """
-FINISHED = {4096: (10.57, 10.71), 2048: (8.87, None), 1024: (8.4, 8.35)}
+FINISHED: dict[int, tuple[float, float | None]] = {4096: (10.57, 10.71), 2048: (8.87, None), 1024: (8.4, 8.35)}
 """Batch size -> test error (percent) of each seed; None diverged."""
 
 
@@ -41,7 +41,7 @@ def write_evil_sweep(path: Path) -> Store:
                 augmentation="none" if batch_size == 512 else "crop_flip",
                 seed=seed,
             )
-            trials.append(PlannedTrial(config, seed, {SCRIPT: f"<b>{seed}</b>"}))
+            trials.append(PlannedTrial(config, seed, {SCRIPT: seed}))
     for trial in trials:
         config = trial.config
         if config.batch_size == 512:

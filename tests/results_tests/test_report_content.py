@@ -88,6 +88,11 @@ def test_each_trial_is_one_row_below_its_configuration(report: Report) -> None:
     assert len(set(anchors)) == 7
 
 
+def test_the_last_error_of_a_failed_trial_is_no_result(report: Report) -> None:
+    column = next(column for column in report.trials.columns if column.header == "test error %")
+    assert column.values == ["10.57", "10.71", "8.87", "-", "8.40", "8.35", "-"]
+
+
 def test_lint_findings_are_those_of_the_command(quickstart: Report) -> None:
     assert [finding.rule for finding in quickstart.findings] == ["edge optimum"] * 3
 
