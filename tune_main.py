@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from results.figures import FIGURE_NAMES
+from results.store import DEFAULT_STORE
 from trainable.errors import UserError, located
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from search_spaces.loader import LoadedSpace
     from trainable.data.contract import ImageData
 
-DEFAULT_STORE = "runs"
 INTERRUPTED = 130
 
 
@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, `| head` for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"batchscape: {error.strerror or error}: {error.filename or 'standard output'}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return INTERRUPTED
@@ -82,19 +85,19 @@ def load_checked_space(name_or_path: str) -> "LoadedSpace":
 
 def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments: argparse.Namespace) -> int:
     """Train what the store does not hold yet, with the Parquet files kept current all the while."""
-    from rich.console import Console
-
+    from results.console import make_console
     from results.keeper import ParquetKeeper
     from results.live import SweepView
     from results.status import sweep_status
 
     left = {trial.config.trial_key: trial.config for trial in store.unfinished(manifest)}
     num_done = len(manifest.trials) - len(left)
-    console = Console(soft_wrap=True)
-    print(f"{manifest.name}: {len(manifest.trials)} trials on {data.name}, {num_done} done, {len(left)} to train")
+    console = make_console()
+    heading = f"{manifest.name}: {len(manifest.trials)} trials on {data.name}, {num_done} done, {len(left)} to train"
     keeper = ParquetKeeper(store, manifest)
     if not left:
         with store.driving(manifest):
+            print(heading)
             keeper.write()
         return report_end(store, manifest)
 
@@ -105,7 +108,8 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     )
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     with connected(resources, num_bytes) as cluster, store.driving(manifest):
-        signal.signal(signal.SIGTERM, interrupt)  # now, since Ray has put its own handler in place
+        print(heading, flush=True)
+        interrupt_on_signals()  # now, since Ray has put its own handler in place
         try:
             with SweepView(console, manifest.name, left, num_done) as view:
                 run_trials(cluster, left, data, store.trials_folder, uuid.uuid4().hex, (view, keeper))
@@ -129,16 +133,14 @@ def report_end(store: "Store", manifest: "Manifest") -> int:
     status = sweep_status(store, manifest)
     for key, error in status.errors.items():
         print(f"failed {key}: {error}", file=sys.stderr)
-    option = "" if store.path == Path(DEFAULT_STORE).absolute() else f" --store {store.path}"
     print(f"{status.done} of {status.planned} trials done, results in {store.sweep_folder(manifest.name)}")
-    print(f"next: python tune_main.py table {manifest.name}{option}")
+    print(f"next: python tune_main.py table {manifest.name}{store.option}")
     return 1 if status.left else 0
 
 
 def train_command(arguments: argparse.Namespace) -> int:
     """Train one configuration in this process, without Ray."""
-    from rich.console import Console
-
+    from results.console import make_console
     from results.store import Store
     from search_spaces.expansion import parse_config
     from trainable.data.sources import load_dataset
@@ -153,8 +155,9 @@ def train_command(arguments: argparse.Namespace) -> int:
     from trainable.standalone import train
 
     folder = store.trial_folder(config.trial_key)
+    interrupt_on_signals()
     try:
-        status = train(config, data, folder, arguments.threads, Console(soft_wrap=True))
+        status = train(config, data, folder, arguments.threads, make_console())
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
@@ -310,8 +313,14 @@ def status_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def interrupt_on_signals() -> None:
+    """A SIGTERM, or the terminal that closes, stops as cleanly as Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
 def interrupt(signum: int, frame: object) -> NoReturn:
-    """SIGTERM stops as cleanly as Ctrl-C."""
+    """A signal's handler."""
     raise KeyboardInterrupt
 
 
@@ -319,7 +328,8 @@ class OneLineParser(argparse.ArgumentParser):
     """Refuses in one line, as every other mistake is refused."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"batchscape: {message} (see `python tune_main.py {self.prog.partition(' ')[2]} --help`)\n")
+        command = " ".join(["python", "tune_main.py", *self.prog.split()[1:], "--help"])
+        self.exit(2, f"batchscape: {message} (see `{command}`)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -347,7 +357,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="make the store hold the trials of a space: go on, or train")
     run.add_argument("space", help="name of a shipped space, or a YAML file")
     add_store(run)
-    run.add_argument("--name", help="of the sweep (default: the space's)")
+    run.add_argument("--name", type=not_empty, help="of the sweep (default: the space's)")
     add_data(run)
     run.add_argument("--address", help="of a running Ray cluster (default: Ray on this machine)")
     run.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")
@@ -407,14 +417,16 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument(
         "--figure", default="all", metavar="NAME", help=f"one of {', '.join(FIGURE_NAMES)} (default: all)"
     )
-    plot.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep")
+    plot.add_argument(
+        "--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep"
+    )
     add_store(plot)
     plot.set_defaults(command=plot_command)
     report = commands.add_parser("report", help="write report.html and report.md: everything about a sweep")
-    report.add_argument("--to", metavar="DIR", help="default: STORE/SWEEP")
+    report.add_argument("--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP")
     report.set_defaults(command=report_command)
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
-    export.add_argument("--to", metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
+    export.add_argument("--to", type=not_empty, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
     for command in (status, compare, report, export):
         command.add_argument("sweep", help="name of a sweep in the store")
@@ -423,7 +435,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", default=DEFAULT_STORE, metavar="DIR", help="default: runs/")
+    parser.add_argument("--store", default=DEFAULT_STORE, type=not_empty, metavar="DIR", help="default: runs/")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -447,6 +459,17 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="over the file, repeatable: any training field",
     )
+
+
+def not_empty(text: str) -> str:
+    """An argparse type.
+
+    Raises:
+        argparse.ArgumentTypeError: nothing was given.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 def positive(text: str) -> float:

@@ -8,6 +8,8 @@ FAMILIES: dict[str, str] = {
 }
 """Family name as it stands in YAML -> as the published tables print it."""
 
+MAX_DEPTH = 2000
+"""The deepest network of the family that was published has 1,202 layers (He et al. 2015)."""
 _NAME = re.compile(r"(?P<family>[a-z_]+?)_(?P<depth>\d+)")
 
 
@@ -22,6 +24,8 @@ def parse_model_name(name: str) -> tuple[str, int]:
         known = " or ".join(f"{family}_DEPTH" for family in FAMILIES)
         raise ValueError(f"unknown model {name!r}: write {known}, for example resnet_preact_20")
     depth = int(match["depth"])
+    if depth > MAX_DEPTH:
+        raise ValueError(f"model {name!r}: the depth must be at most {MAX_DEPTH}")
     if depth < 8 or (depth - 2) % 6:
         lower = max(8, depth - (depth - 2) % 6)
         raise ValueError(f"model {name!r}: the depth must be 6n+2 (8, 14, 20, ...): try {match['family']}_{lower}")

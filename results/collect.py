@@ -13,7 +13,7 @@ from results.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
 from results.store import Manifest, Store
 from trainable.config import PlannedTrial
 from trainable.ledger import read_trial, trial_status
-from trainable.records import SCHEMA_VERSION, EpochRecord, Status, TrialFiles, TrialKey, TrialRow
+from trainable.records import SCHEMA_VERSION, Attempt, EpochRecord, Status, TrialFiles, TrialKey, TrialRow
 
 LAST = 5
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ class Collector:
         if key in self._ended:
             return self._ended[key]
         files = read_trial(self._store.trial_folder(key))
-        if not files.attempts:
+        if not files.attempts and files.end is None:
             return None
         identity = TrialKey(self._manifest.name, key)
         row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files))
@@ -79,8 +79,9 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
     train_seconds = sum(record.train_seconds for record in epochs)
     eval_seconds = sum(record.eval_seconds for record in epochs)
     num_images = sum(record.images_per_second * record.train_seconds for record in epochs)
-    first_attempt, attempt = files.attempts[0], files.attempts[-1]
     end = files.end
+    attempts = files.attempts or [_unknown_attempt(end.end_time if end else "")]
+    first_attempt, attempt = attempts[0], attempts[-1]
     return TrialRow(
         sweep=identity.sweep,
         trial_key=identity.trial_key,
@@ -114,6 +115,11 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
         end_time=datetime.fromisoformat(end.end_time) if end else None,
         test_correct_bits=bytes.fromhex(end.test_correct_bits) if end and end.test_correct_bits else None,
     )
+
+
+def _unknown_attempt(time: str) -> Attempt:
+    """Stands for the attempts of an ended trial whose record of them was lost: the figures stay."""
+    return Attempt(0, time, run_id="", host="", device="", num_threads=0, precision_resolved="", versions={}, code="")
 
 
 def _errors(epochs: list[EpochRecord], error_of: Callable[[EpochRecord], float | None]) -> list[tuple[float, int]]:

@@ -15,8 +15,11 @@ from results.trials import varying_fields
 from trainable.config import TrainConfig
 from trainable.records import EpochRecord, Progress, Status
 
+RUNNING = "running"
 MAX_ENDED_ROWS = 12
 REFRESH_PER_SECOND = 4
+MIN_WIDTHS = {"epoch": 9, "test error": 10, "images/s": 8, "time": 6, "": 10}
+"""Of the columns with figures, in characters: in a narrow terminal the trial's name is cut, not these."""
 SPEED_WINDOW = 5
 """Epochs whose median speed is shown."""
 
@@ -70,7 +73,11 @@ class SweepView:
     def on_trial_start(self, trial_key: str) -> None:
         self._training_since = self._training_since or time.monotonic()
         trial = self.trials[trial_key]
-        self.trials[trial_key] = TrialProgress(trial.label, trial.config, status="running")
+        if trial.status == RUNNING and not self._console.is_terminal:
+            self._say(
+                f"{trial.label}: its process died at epoch {trial.epochs_done}, going on from the last checkpoint"
+            )
+        self.trials[trial_key] = TrialProgress(trial.label, trial.config, status=RUNNING)
 
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         trial = self.trials[trial_key]
@@ -79,8 +86,10 @@ class SweepView:
         if progress.ended:
             trial.status = progress.status
             if not self._console.is_terminal:
-                line = self._ended_line(trial, progress.error)
-                self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+                self._say(self._ended_line(trial, progress.error))
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def on_tick(self) -> None:
         """Nothing to do: the live table renders itself."""
@@ -101,24 +110,34 @@ class SweepView:
 
     def renderable(self) -> Group:
         """The live table: running trials, and the last that ended."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        widest = max((len(trial.label) for trial in self.trials.values()), default=0)
+        width = min(self._console.width, widest + sum(MIN_WIDTHS.values()) + 2 * len(MIN_WIDTHS))
+        table = Table(box=None, pad_edge=False, header_style="bold", width=width)
         for header in ("trial", "epoch", "test error", "images/s", "time", ""):
-            table.add_column(header, justify="left" if header in ("trial", "") else "right", no_wrap=True)
+            is_label = header == "trial"
+            table.add_column(
+                header,
+                justify="left" if is_label or not header else "right",
+                no_wrap=True,
+                overflow="ellipsis",
+                ratio=1 if is_label else None,
+                min_width=None if is_label else MIN_WIDTHS[header],
+            )
         ended = [trial for trial in self.trials.values() if _has_ended(trial)]
         hidden = max(0, len(ended) - MAX_ENDED_ROWS)
-        for trial in [*ended[hidden:], *(t for t in self.trials.values() if t.status == "running")]:
+        for trial in [*ended[hidden:], *(t for t in self.trials.values() if t.status == RUNNING)]:
             table.add_row(*_cells(trial), style=_style(trial))
         waiting = sum(not trial.status for trial in self.trials.values())
         return Group(self._summary(waiting), table)
 
     def _summary(self, waiting: int) -> Text:
         left = self.seconds_left()
-        speeds = [trial.speeds[-1] for trial in self.trials.values() if trial.status == "running" and trial.speeds]
+        speeds = [trial.speeds[-1] for trial in self.trials.values() if trial.status == RUNNING and trial.speeds]
         parts = [
             f"{self._num_before + self.num_ended} of {self._num_before + len(self.trials)} trials done",
             f"{waiting} waiting",
-            f"{sum(speeds):,.0f} images/s" if speeds else "starting",
-            f"about {format_seconds(left)} left" if left is not None else "",
+            f"{sum(speeds):,.0f} images/s" if speeds else "" if left is not None else "starting",
+            f"about {format_seconds(left)} left" if left else "",
         ]
         return Text.assemble((self._name, "bold"), "  ", "  ".join(part for part in parts if part))
 
@@ -137,9 +156,13 @@ class SweepView:
 def describe(config: TrainConfig, fields: list[str]) -> str:
     """`batch_size=128 lr=0.1`: a trial by what sets it apart from the others."""
     values = {name: getattr(config, name) for name in fields or ["model", "batch_size", "lr"]}
-    return " ".join(
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
-    )
+    return " ".join(f"{name}={_plain(value)}" for name, value in values.items() if value is not None)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{item:g}" for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _count(trial: TrialProgress, record: EpochRecord, *, replayed: bool) -> None:
@@ -157,7 +180,7 @@ def _seed_field(configs: list[TrainConfig]) -> list[str]:
 
 
 def _has_ended(trial: TrialProgress) -> bool:
-    return trial.status not in ("", "running")
+    return trial.status not in ("", RUNNING)
 
 
 def _cells(trial: TrialProgress) -> tuple[str, ...]:
@@ -167,11 +190,11 @@ def _cells(trial: TrialProgress) -> tuple[str, ...]:
         "-" if trial.error_percent is None else f"{trial.error_percent:.2f} %",
         f"{statistics.median(trial.speeds):,.0f}" if trial.speeds else "-",
         format_seconds(trial.seconds),
-        "" if trial.status == "running" else trial.status.lower(),
+        "" if trial.status == RUNNING else trial.status.lower(),
     )
 
 
 def _style(trial: TrialProgress) -> str:
-    if trial.status == "running":
+    if trial.status == RUNNING:
         return "bold"
     return "dim" if trial.status == Status.COMPLETE else "red"

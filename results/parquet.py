@@ -33,7 +33,7 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
     """
     try:
         if "://" not in target:
-            folder = Path(target)
+            folder = Path(target).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(trials, epochs, folder)
             (folder / CARD).write_text(data_card(trials, epochs))
@@ -72,8 +72,10 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
     path = store.sweep_folder(sweep) / file
     if not path.exists():
         store.manifest(sweep)  # says so where there is no such sweep
-        raise UserError(f"{path} is missing: `python tune_main.py export {sweep}` makes it anew")
+        raise UserError(f"{path} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew")
     try:
         return pq.ParquetFile(path).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
-        raise UserError(f"{path} is damaged: `python tune_main.py export {sweep}` makes it anew") from None
+        raise UserError(
+            f"{path} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
+        ) from None

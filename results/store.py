@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,6 +72,9 @@ def new_manifest(
     return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"), scale)
 
 
+DEFAULT_STORE = "runs"
+
+
 class Store:
     """A store at `path`, which need not exist yet."""
 
@@ -94,6 +98,12 @@ class Store:
                 f"{name!r} cannot name a sweep: letters, digits, '.', '_' and '-', at most 100, not {TRIALS!r}"
             )
         return self.path / name
+
+    @property
+    def option(self) -> str:
+        """What to add to a command so that it finds this store: nothing for the default one."""
+        is_default = self.path.absolute() == Path(DEFAULT_STORE).absolute()
+        return "" if is_default else f" --store {shlex.quote(str(self.path))}"
 
     def sweeps(self) -> list[str]:
         return sorted(path.parent.name for path in self.path.glob(f"*/{MANIFEST}"))
@@ -129,7 +139,11 @@ class Store:
         found = self.find_manifest(name)
         if found is None:
             sweeps = self.sweeps()
-            hint = nearest(name, sweeps) if sweeps else "it holds none yet: start with `run quickstart`"
+            hint = (
+                nearest(name, sweeps)
+                if sweeps
+                else f"it holds none yet: start with `python tune_main.py run quickstart{self.option}`"
+            )
             raise UserError(f"no sweep {name!r} in {self.path}: {hint}")
         return found
 

@@ -92,6 +92,8 @@ def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
     with located(lambda field: "--set" if field in overrides else "train"):
         for key in overrides:
             check_settable(key)
+        if "model" in overrides:
+            raise UserError(f"the model is {model!r} already: give it once")
         return TrainConfig(**{"model": model, **overrides})
 
 

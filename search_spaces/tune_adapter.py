@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
 SHIPPED_PACKAGES = ("models", "trainable")
+PROBE_SECONDS = 5.0
 SCRATCH_PREFIX = "batchscape-"
 WORKER_DEATHS = 2
 """How often a trial is tried again after its process died."""
@@ -236,7 +238,9 @@ def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
     else:
+        _probe(resources.address)
         options["address"] = resources.address
+    ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # what the raylet says of dead workers
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is reported by us
     try:
         ray.init(**options)
@@ -244,6 +248,21 @@ def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         where = f"a Ray cluster at --address {resources.address}" if resources.address else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {reason}") from None
+
+
+def _probe(address: str) -> None:
+    """Find out in seconds, and without Ray's own many lines, that nobody listens at `host:port`.
+
+    Raises:
+        UserError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # `auto`, or a form that Ray knows
+    try:
+        socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"cannot reach a Ray cluster at --address {address}: {error}") from None
 
 
 def _check_resources(resources: Resources, scratch: Path) -> Cluster:

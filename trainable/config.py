@@ -16,6 +16,10 @@ from trainable.errors import FieldError, UserError, nearest
 RECIPE_VERSION = 1
 """Raised whenever the meaning of training changes, so that old results are not taken for new ones."""
 
+MAX_COUNT = 10**9
+"""Of epochs, images and the like: beyond it somebody mistyped."""
+MAX_FLOAT32 = 3e38
+"""What the optimiser can hold."""
 SCHEDULES = ("cosine", "multistep", "constant")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 AUGMENTATIONS = ("crop_flip", "crop", "none")
@@ -111,11 +115,15 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise FieldError(name, f"{name} must be at least 1, got {value}")
+            if value is not None and value > MAX_COUNT:
+                raise FieldError(name, f"{name} must be at most {MAX_COUNT}, got {value}")
         if self.batch_size < 2:
             raise FieldError(
                 "batch_size", f"batch_size must be at least 2 (batch normalisation), got {self.batch_size}"
             )
         _check_range("lr", self.lr, above=0.0)
+        _check_range("lr", self.lr, most=MAX_FLOAT32)
+        _check_range("weight_decay", self.weight_decay, most=MAX_FLOAT32)
         _check_range("holdout", self.holdout, least=0.0, most=0.5)
         _check_range("momentum", self.momentum, least=0.0, below=1.0)
         _check_range("weight_decay", self.weight_decay, least=0.0)

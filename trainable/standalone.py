@@ -34,6 +34,8 @@ def train(config: TrainConfig, data: ImageData, folder: Path, num_threads: int, 
         session = TrialSession(config, trial_data, folder, device, run)
     except LedgerBusyError:
         raise UserError(f"another process trains {config.trial_key} already: wait for it") from None
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
     try:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("step", total=steps_per_epoch * config.epochs)

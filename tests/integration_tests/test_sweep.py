@@ -245,6 +245,10 @@ def test_a_killed_worker_costs_nothing_but_time(finished: Path, space: str, tmp_
     os.kill(trial_workers(driver)[0], signal.SIGKILL)
     output, errors = driver.communicate(timeout=200)
     assert driver.returncode == 0, output + errors
+    assert errors == ""
+    lines = output.splitlines()
+    assert sum("its process died" in line for line in lines) == 1
+    assert not [line for line in lines if "raylet" in line or "Traceback" in line]
     assert tables(store) == tables(finished)
 
 
@@ -256,11 +260,12 @@ def test_a_gpu_that_no_node_has_is_refused_before_anything_is_created(space: str
     assert not (tmp_path / "store").exists()
 
 
-def test_no_cluster_at_the_address_is_one_line(space: str, tmp_path: Path, cli: Cli) -> None:
-    done = cli("run", space, "--store", str(tmp_path / "store"), "--address", "auto")
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "no.such.host.invalid:6379"])
+def test_no_cluster_at_the_address_is_one_line(address: str, space: str, tmp_path: Path, cli: Cli) -> None:
+    done = cli("run", space, "--store", str(tmp_path / "store"), "--address", address)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "--address auto" in done.stderr
+    assert f"--address {address}" in done.stderr
 
 
 def test_a_stray_package_in_the_users_folder_is_not_imported(space: str, tmp_path: Path, cli: Cli) -> None:

@@ -1,11 +1,14 @@
 """Every mistake of a user's: one line on stderr, exit status 2, nothing created."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tune_main
+from tests.conftest import ROOT
 
 GOOD = "rows: [{lr: 0.1}]\ndefaults: {dataset: digits, model: resnet_preact_8, epochs: 1}\n"
 Write = Callable[[str], Path]
@@ -61,6 +64,13 @@ SPACE_MISTAKES = {
     "holdout everything": ("rows: [{holdout: 1.0}]\n", "holdout must be between 0 and 0.5"),
     "unknown schedule": ("rows: [{schedule: cosin}]\n", "did you mean 'cosine'?"),
     "unknown precision": ("rows: [{precision: bf61}]\n", "did you mean 'bf16'?"),
+    "more epochs than anybody has": (
+        "rows: [{epochs: 99999999999999999999}]\n",
+        "epochs must be at most",
+    ),
+    "lr beyond float32": ("rows: [{lr: 1e39}]\n", "lr must be"),
+    "weight decay beyond float32": ("rows: [{weight_decay: 1e300}]\n", "weight_decay must be"),
+    "a network without end": ("rows: [{model: resnet_99999999998}]\n", "the depth must be at most 2000"),
     "milestones outside": ("rows: [{schedule: multistep, epochs: 10, milestones: [12]}]\n", "got [12.0]"),
     "impossible depth": ("rows: [{model: resnet_21}]\n", "try resnet_20"),
     "unknown model": ("rows: [{model: vgg_16}]\n", "unknown model 'vgg_16'"),
@@ -102,6 +112,8 @@ OPTION_MISTAKES = {
     "--set unknown": (["run", "SPACE", "--set", "lrr=1"], "did you mean 'lr'?"),
     "--set wrong": (["run", "SPACE", "--set", "lr=0"], "--set: lr must be greater than 0"),
     "--set of a fixed field": (["run", "SPACE", "--set", "recipe_version=2"], "not set"),
+    "--name empty": (["run", "SPACE", "--name", ""], "must not be empty"),
+    "train, model twice": (["train", "resnet_8", "--set", "model=resnet_14"], "give it once"),
     "--name that leads out": (["run", "SPACE", "--name", "../up"], "cannot name a sweep"),
     "--name of the trials": (["run", "SPACE", "--name", "trials"], "cannot name a sweep"),
     "--data missing": (["run", "SPACE", "--data", "nowhere"], "--data nowhere: no such folder"),
@@ -164,3 +176,16 @@ def test_a_truncated_data_file_is_named(
     message = refused(["run", str(space(GOOD)), "--data", str(folder), "--store", str(store)], capsys)
     assert "train-0.parquet is truncated" in message
     assert not store.exists()
+
+
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    command = [sys.executable, str(ROOT / "tune_main.py"), "spaces"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "batchscape: No space left on device: standard output\n"
+
+
+def test_a_store_that_cannot_be_made_is_refused_by_train(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "resnet_8", "--set", "epochs=1", "--store", "/proc/nothing"]
+    assert "cannot write to" in refused(arguments, capsys)

@@ -23,7 +23,7 @@ from tests.results_tests.result_samples import (
     write_trial,
 )
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger import Ledger, read_trial
+from trainable.ledger import ATTEMPTS, Ledger, read_trial
 from trainable.records import EpochRecord, Status, TrialEnd, TrialFiles
 
 CONFIG = make_config(epochs=7)
@@ -200,3 +200,13 @@ def test_metadata(tmp_path: Path) -> None:
             "batchscape.num_planned": "3",
             "batchscape.versions": '{"python": "3.11", "torch": "2.0"}',
         }
+
+
+def test_an_ended_trial_whose_attempts_are_damaged_keeps_its_row(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_trial(store, CONFIG, EPOCHS, make_end(Status.COMPLETE, 7))
+    before, _ = Collector(store, make_manifest([CONFIG])).tables()
+    (store.trial_folder(CONFIG.trial_key) / ATTEMPTS).write_text("zz\n")
+    after, _ = Collector(store, make_manifest([CONFIG])).tables()
+    assert after["test_error_percent"].to_pylist() == before["test_error_percent"].to_pylist() == [14.0]
+    assert (after["attempts"].to_pylist(), after["host"].to_pylist()) == ([0], [""])

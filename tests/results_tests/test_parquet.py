@@ -127,7 +127,10 @@ def test_an_unknown_sweep(store: Store, tables: Tables) -> None:
 
 
 def test_a_missing_file_says_how_to_make_it(store: Store, tables: Tables) -> None:
-    with store.driving(MANIFEST), pytest.raises(UserError, match=r"trials\.parquet is missing: `.*export sweep`"):
+    with (
+        store.driving(MANIFEST),
+        pytest.raises(UserError, match=r"trials\.parquet is missing: `.*export sweep --store .*`"),
+    ):
         read_trials(store, "sweep")
 
 
@@ -135,5 +138,5 @@ def test_a_missing_file_says_how_to_make_it(store: Store, tables: Tables) -> Non
 def test_a_damaged_file_says_how_to_make_it(store: Store, tables: Tables, content: bytes) -> None:
     with store.driving(MANIFEST):
         (store.sweep_folder("sweep") / "trials.parquet").write_bytes(content)
-        with pytest.raises(UserError, match=r"trials\.parquet is damaged: `.*export sweep`"):
+        with pytest.raises(UserError, match=r"trials\.parquet is damaged: `.*export sweep --store .*`"):
             read_trials(store, "sweep")

@@ -140,5 +140,6 @@ def test_run_trains_the_scaled_trials_under_their_own_name(tmp_path: Path) -> No
     assert Store(store).sweeps() == ["mine-smoke"]
     manifest = Store(store).manifest("mine-smoke")
     assert manifest.scale == "smoke"
-    assert [trial.variables for trial in manifest.trials] == [{"published_epochs": 90, "published_batch_size": 1024}]
+    stands_for = {"published_model": "resnet_preact_8", "published_epochs": 90, "published_batch_size": 1024}
+    assert [trial.variables for trial in manifest.trials] == [stands_for]
     assert [(trial.config.epochs, trial.config.batch_size) for trial in manifest.trials] == [(1, 32)]

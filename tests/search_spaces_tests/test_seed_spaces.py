@@ -102,6 +102,7 @@ def test_smoke_has_a_trial_for_every_full_one(name: str) -> None:
     for large, small in zip(full, smoke, strict=True):
         assert small.variables == {
             **large.variables,
+            "published_model": large.config.model,
             "published_epochs": large.config.epochs,
             "published_batch_size": large.config.batch_size,
         }
