@@ -84,7 +84,7 @@ def test_an_unknown_sweep_names_the_nearest(tmp_path: Path) -> None:
 
 def test_an_empty_store_says_how_to_begin(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match="holds none yet: start with `python tune_main.py run quickstart --store .*missing`"
+        UserError, match=r"holds none yet: start with `python tune_main.py run quickstart --store .*missing`"
     ):
         Store(tmp_path / "missing").manifest("sweep")
 
