@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 EXAMPLES = ROOT / "results" / "examples"
 
 
-@pytest.mark.parametrize("name", ["quickstart", "cifar10_smoke"])
+@pytest.mark.parametrize("name", ["quickstart", "cifar10_smoke", "linear_scaling_cosine-smoke"])
 def test_the_readme_shows_the_table_of_the_example(name: str) -> None:
     trials = trials_from_table(read_trials(Store(EXAMPLES), name))
     table = render(table_rows(group_repeats(trials)), "markdown", with_mean=False)
