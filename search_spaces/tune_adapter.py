@@ -9,8 +9,10 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
 SHIPPED_PACKAGES = ("models", "trainable")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROBE_SECONDS = 5.0
 SCRATCH_PREFIX = "batchscape-"
 WORKER_DEATHS = 2
@@ -132,7 +135,7 @@ def run_trials(
         trials_folder: absolute.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C; what was done lies in the ledgers.
+        KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
     """
     run = RunInfo(run_id, cluster.num_threads, provenance.code_identity())
     setup = TrialSetup(
@@ -142,6 +145,7 @@ def run_trials(
         source_hash=provenance.source_hash(),
         use_gpu=cluster.gpus_per_trial > 0,
     )
+    stop = _StopRequest()
     trainable = tune.with_resources(
         tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
@@ -154,20 +158,53 @@ def run_trials(
             name="sweep",
             storage_path=str(cluster.scratch / "tune"),
             verbose=0,
-            callbacks=[_ObserverCallback(observers, setup)],
+            callbacks=[_ObserverCallback(observers, setup, stop)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    with stop.on_signals():
+        tuner.fit()
+
+
+class _StopRequest:
+    """Turns the first signal into KeyboardInterrupt at the end of a step of Tune's loop (ten a second at least).
+
+    Raised wherever the signal happens to arrive it can be swallowed inside Ray, and the sweep would run on.
+    A second signal raises at once.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # handlers belong to the main thread
+            return
+        before = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def raise_if_requested(self) -> None:
+        if self._requested:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.raise_if_requested()
+        self._requested = True
 
 
 class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Tells the observers what Tune tells us."""
 
-    def __init__(self, observers: Sequence[Observer], setup: TrialSetup) -> None:
+    def __init__(self, observers: Sequence[Observer], setup: TrialSetup, stop: _StopRequest) -> None:
         self._observers = observers
         self._setup = setup
+        self._stop = stop
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles the Tuner for a restore that never comes; observers hold terminals and locks."""
@@ -176,6 +213,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         for observer in self._observers:
             observer.on_tick()
+        self._stop.raise_if_requested()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         for observer in self._observers:
