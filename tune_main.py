@@ -102,9 +102,14 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         return report_end(store, manifest)
 
     from search_spaces.tune_adapter import Resources, connected, run_trials
+    from trainable.execution import Execution
 
     resources = Resources(
-        arguments.address, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_concurrent
+        arguments.address,
+        arguments.cpus_per_trial,
+        arguments.gpus_per_trial,
+        arguments.max_concurrent,
+        Execution(compile=arguments.compile),
     )
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     with connected(resources, num_bytes) as cluster, store.driving(manifest):
@@ -152,12 +157,13 @@ def train_command(arguments: argparse.Namespace) -> int:
     data = load_dataset(config.dataset, arguments.data)
     config = config.for_dataset(data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
 
+    from trainable.execution import Execution
     from trainable.standalone import train
 
     folder = store.trial_folder(config.trial_key)
     interrupt_on_signals()
     try:
-        status = train(config, data, folder, arguments.threads, make_console())
+        status = train(config, data, folder, arguments.threads, make_console(), Execution(compile=arguments.compile))
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
@@ -368,6 +374,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="trials at a time (default: as many as fit)",
     )
+    add_compile(run)
     add_scale(run)
     add_set(run)
     run.set_defaults(command=run_command)
@@ -379,6 +386,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--threads", type=positive_whole, default=os.cpu_count() or 1, metavar="N", help="default: all"
     )
+    add_compile(train)
     add_set(train)
     train.set_defaults(command=train_command)
 
@@ -449,6 +457,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", metavar="NAME", help="of the space's scales, for example smoke")
+
+
+def add_compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the model (GPU; pays in long trainings)"
+    )
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:

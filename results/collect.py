@@ -109,6 +109,7 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
         device=attempt.device,
         num_threads=attempt.num_threads,
         precision_resolved=attempt.precision_resolved,
+        execution=attempt.execution,
         versions=json.dumps(attempt.versions, sort_keys=True),
         code=attempt.code,
         start_time=datetime.fromisoformat(first_attempt.start_time),
@@ -119,7 +120,18 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
 
 def _unknown_attempt(time: str) -> Attempt:
     """Stands for the attempts of an ended trial whose record of them was lost: the figures stay."""
-    return Attempt(0, time, run_id="", host="", device="", num_threads=0, precision_resolved="", versions={}, code="")
+    return Attempt(
+        0,
+        time,
+        run_id="",
+        host="",
+        device="",
+        num_threads=0,
+        precision_resolved="",
+        versions={},
+        code="",
+        execution="",
+    )
 
 
 def _errors(epochs: list[EpochRecord], error_of: Callable[[EpochRecord], float | None]) -> list[tuple[float, int]]:

@@ -22,6 +22,7 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
+from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
 from trainable.ledger import LOCK, exclusive_lock, is_locked
 
 ENVIRONMENT = {
@@ -61,6 +62,7 @@ class Resources:
     gpus_per_trial: float | None = None
     """None is one GPU where the cluster has any, else none."""
     max_concurrent: int | None = None
+    execution: Execution = DEFAULT_EXECUTION
 
 
 class Observer(Protocol):
@@ -85,6 +87,7 @@ class Cluster:
     max_concurrent: int | None
     num_slots: int
     """Trials that the cluster can run at a time."""
+    execution: Execution
 
     @property
     def num_threads(self) -> int:
@@ -137,7 +140,7 @@ def run_trials(
     Raises:
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
     """
-    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity())
+    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution)
     setup = TrialSetup(
         configs=dict(configs),
         trials_folder=trials_folder,
@@ -316,6 +319,8 @@ def _check_resources(resources: Resources, scratch: Path) -> Cluster:
         raise UserError(f"--gpus-per-trial {gpus:g}: {found}")
     if resources.cpus_per_trial > most_cpus:
         raise UserError(f"--cpus-per-trial {resources.cpus_per_trial:g}: the largest node has {most_cpus:g}")
+    if resources.execution.compile and not gpus:
+        raise UserError(COMPILE_NEEDS_GPU)
     slots = sum(
         min(
             int(node.get("CPU", 0.0) / resources.cpus_per_trial),
@@ -325,4 +330,4 @@ def _check_resources(resources: Resources, scratch: Path) -> Cluster:
     )
     if resources.max_concurrent is not None:
         slots = min(slots, resources.max_concurrent)
-    return Cluster(scratch, resources.cpus_per_trial, gpus, resources.max_concurrent, slots)
+    return Cluster(scratch, resources.cpus_per_trial, gpus, resources.max_concurrent, slots, resources.execution)

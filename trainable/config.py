@@ -21,7 +21,7 @@ MAX_COUNT = 10**9
 MAX_FLOAT32 = 3e38
 """What the optimiser can hold."""
 SCHEDULES = ("cosine", "multistep", "constant")
-PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32")
 AUGMENTATIONS = ("crop_flip", "crop", "none")
 DEFAULT_MILESTONES = (0.5, 0.75)
 DEFAULT_LR_MIN_FACTOR = 0.001
@@ -87,7 +87,7 @@ class TrainConfig:
     augmentation: str = "crop_flip"
     """crop_flip (zero-pad 4, random crop, mirror half), crop, or none."""
     precision: str = "auto"
-    """As asked for: auto, bf16, fp16 or fp32; see precision_resolved."""
+    """As asked for: auto, bf16, fp16, tf32 or fp32; see precision_resolved."""
     seed: int = 0
     """Of the initial weights, and with the epoch of order, crops and flips."""
     recipe_version: int = field(default=RECIPE_VERSION)

@@ -1,6 +1,7 @@
 """The device that a trial was given, brought into the state that the results rest on."""
 
 import contextlib
+import ctypes
 import os
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from trainable.provenance import processor_name
 
 CUBLAS_WORKSPACE = ":4096:8"
+MALLOC_OPTIONS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
+"""mallopt(3): no mmap for large blocks (M_MMAP_MAX), never shrink the heap (M_TRIM_THRESHOLD), grow it by 256 MiB
+(M_TOP_PAD). glibc otherwise maps each large activation anew, and the kernel clears its pages at every step."""
 
 
 def prepare_device(num_threads: int, *, use_gpu: bool) -> torch.device:
@@ -21,9 +25,25 @@ def prepare_device(num_threads: int, *, use_gpu: bool) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if not use_gpu:
+        _keep_freed_memory()
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     return torch.device("cuda", 0)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library use freed memory again instead of giving it back; nothing where it is not glibc."""
+    mallopt = getattr(_libc(), "mallopt", None)
+    if mallopt is not None:
+        for option, value in MALLOC_OPTIONS:
+            mallopt(option, value)
+
+
+def _libc() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows
+        return None
 
 
 def device_name(device: torch.device) -> str:
@@ -31,10 +51,13 @@ def device_name(device: torch.device) -> str:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start to measure the peak anew."""
+    """Start to measure the peak anew; memory that was kept for use again goes back first."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    malloc_trim = getattr(_libc(), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
 

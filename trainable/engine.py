@@ -9,8 +9,8 @@ from torch.nn import functional
 from torch.optim import SGD
 
 from trainable.augmentation import normalize
-from trainable.precision import Precision
 from trainable.splits import Split, TrialData
+from trainable.weights import MasterWeights
 
 EVAL_BATCH_SIZE = 1000
 """Images evaluated at a time: fixed, so that results do not depend on the training batch size."""
@@ -40,70 +40,91 @@ class Learner:
     """A model with what it takes to train it."""
 
     model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    """The model, or its compiled form: images in `weights.dtype` [B, C, H, W] -> logits [B, num_classes]."""
+    weights: MasterWeights
     optimizer: SGD
+    """Of `weights.master`, with `lr` as its learning rate."""
     scaler: torch.amp.GradScaler
-    precision: Precision
-    device: torch.device
+    lr: Tensor
+    """fp32 [], on the device: a recorded step reads it from there."""
 
-    def step(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """One optimiser step on normalised images fp32 [B, C, H, W].
+    @property
+    def device(self) -> torch.device:
+        return self.lr.device
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimiser step on normalised images fp32 [B, C, H, W]; nothing waits for the device.
 
         Returns:
             Mean loss of the batch and number of right answers, both still on the device.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.precision.autocast(self.device):
-            logits = self.model(images)
-            loss = functional.cross_entropy(logits, labels)
-        torch.autograd.backward(self.scaler.scale(loss))
+        logits = self.forward(images.to(self.weights.dtype)).float()
+        loss = functional.cross_entropy(logits, labels)
+        self.weights.set_gradients(torch.autograd.grad(self.scaler.scale(loss), self.weights.parameters))
+        self.scaler.unscale_(self.optimizer)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.weights.round()
         return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
-    def gradient_norm(self) -> Tensor:
-        """L2 norm over all gradients of the last step (the scaler has unscaled them), on the device."""
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        return norm
+
+@dataclass(slots=True)
+class RunningSums:
+    """An epoch's loss (fp64 []) and right answers (int64 []), summed on the device."""
+
+    loss: Tensor
+    correct: Tensor
+
+    @classmethod
+    def zeros(cls, device: torch.device) -> "RunningSums":
+        return cls(
+            torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+        )
+
+    def add(self, loss: Tensor, correct: Tensor, num_images: int) -> None:
+        """Add a batch's mean loss and number of right answers, in place."""
+        self.loss += loss * num_images
+        self.correct += correct
+
+    def metrics(self, learner: Learner, num_images: int) -> TrainMetrics:
+        """Read them back: the one moment at which an epoch waits for the device."""
+        return TrainMetrics(
+            loss=self.loss.item() / num_images,
+            error_percent=100.0 * (num_images - int(self.correct)) / num_images,
+            gradient_norm=float(learner.weights.gradient_norm()),
+            num_images=num_images,
+        )
 
 
 def train_epoch(
     learner: Learner,
     data: TrialData,
     batches: Iterable[tuple[Tensor, Tensor]],
-    lr_of_step: Callable[[int], float],
+    lrs: Iterable[float],
     on_step: Callable[[int], None] | None = None,
 ) -> TrainMetrics:
-    """Train on the batches (uint8 [B, H, W, C], int64 [B]); all sums stay on the device until the end.
+    """Train on the batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
 
     Args:
-        lr_of_step: learning rate of the epoch's step, counted from 0.
         on_step: told the number of steps done, after each.
 
     Raises:
-        ValueError: no batches.
+        ValueError: no batches, or another number of learning rates.
     """
     learner.model.train()
-    loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
-    num_correct = torch.zeros((), dtype=torch.int64, device=learner.device)
+    sums = RunningSums.zeros(learner.device)
     num_images = 0
-    for step, (images, labels) in enumerate(batches):
-        loss, correct = learner.step(normalize(images, data.mean, data.std), labels, lr_of_step(step))
-        loss_sum += loss * len(labels)
-        num_correct += correct
+    for step, ((images, labels), lr) in enumerate(zip(batches, lrs, strict=True)):
+        learner.lr.fill_(lr)
+        loss, correct = learner.step(normalize(images, data.mean, data.std), labels)
+        sums.add(loss, correct, len(labels))
         num_images += len(labels)
         if on_step is not None:
             on_step(step + 1)
     if not num_images:
         raise ValueError("an epoch needs at least one batch")
-    return TrainMetrics(
-        loss=loss_sum.item() / num_images,
-        error_percent=100.0 * (num_images - int(num_correct)) / num_images,
-        gradient_norm=float(learner.gradient_norm()),
-        num_images=num_images,
-    )
+    return sums.metrics(learner, num_images)
 
 
 @torch.inference_mode()
@@ -114,9 +135,8 @@ def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
     correct: list[Tensor] = []
     for start in range(0, len(split), EVAL_BATCH_SIZE):
         images, labels = split.take(slice(start, start + EVAL_BATCH_SIZE))
-        with learner.precision.autocast(learner.device):
-            logits = learner.model(normalize(images, data.mean, data.std))
-            loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
+        logits = learner.model(normalize(images, data.mean, data.std).to(learner.weights.dtype)).float()
+        loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
         correct.append(logits.argmax(dim=1) == labels)
     right = torch.cat(correct).cpu()
     return EvalMetrics(

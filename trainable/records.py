@@ -87,6 +87,8 @@ class Attempt:
     """Package -> version, Python included."""
     code: str
     """Identity of the source: `provenance.code_identity`."""
+    execution: str = "eager"
+    """How the steps ran: eager, graph, compiled eager or compiled graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,9 @@ class TrialRow:
     num_threads: int
     """Of the last attempt; results on the CPU depend on it."""
     precision_resolved: str
-    """What the device of the last attempt trained in: bf16, fp16 or fp32."""
+    """What the device of the last attempt trained in: bf16, fp16, tf32 or fp32."""
+    execution: str
+    """How the steps of the last attempt ran: eager, graph (CUDA), compiled eager or compiled graph."""
     versions: str
     """JSON: package -> version."""
     code: str

@@ -12,6 +12,7 @@ import torch
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
+from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
 from trainable.records import Attempt, Progress, Status, TrialEnd
 from trainable.splits import TrialData
@@ -32,6 +33,7 @@ class RunInfo:
     num_threads: int
     code: str
     """The driver's code identity: git commit and source hash."""
+    execution: Execution = DEFAULT_EXECUTION
 
 
 class TrialSession:
@@ -120,10 +122,11 @@ class TrialSession:
 
     def _begin(self) -> Training:
         reset_peak_memory(self._device)
-        training = Training(self._config, self._data, self._device)
+        training = Training(self._config, self._data, self._device, self._run.execution)
         number = len(self._ledger.attempts) + 1
-        precision = training.learner.precision.name
-        attempt = _attempt(number, self._run, device_name(self._device), precision)
+        attempt = _attempt(
+            number, self._run, device_name(self._device), training.precision.name, str(training.execution)
+        )
         self._ledger.begin(attempt)
         self._restore(training)
         self._events = TrialEvents(self._ledger.folder / TENSORBOARD, training.epochs_done, number)
@@ -179,13 +182,13 @@ def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) 
             if ledger.end is not None and (ledger.end.status.is_final or ledger.end.run_id == run.run_id):
                 return
             if not ledger.attempts or ledger.attempts[-1].run_id != run.run_id:
-                ledger.begin(_attempt(len(ledger.attempts) + 1, run, device="", precision=""))
+                ledger.begin(_attempt(len(ledger.attempts) + 1, run, device="", precision="", execution=""))
             ledger.finish(_end(Status.FAILED, ledger, run, error=error))
     except LedgerBusyError:
         return  # a process that outlived its driver still trains: it will record its own end
 
 
-def _attempt(number: int, run: RunInfo, device: str, precision: str) -> Attempt:
+def _attempt(number: int, run: RunInfo, device: str, precision: str, execution: str) -> Attempt:
     return Attempt(
         attempt=number,
         start_time=_now(),
@@ -196,6 +199,7 @@ def _attempt(number: int, run: RunInfo, device: str, precision: str) -> Attempt:
         precision_resolved=precision,
         versions=provenance.versions(),
         code=run.code,
+        execution=execution,
     )
 
 

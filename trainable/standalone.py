@@ -12,6 +12,7 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.errors import UserError
+from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
 from trainable.ledger import LedgerBusyError
 from trainable.records import Progress as TrialProgress
 from trainable.records import Status
@@ -19,14 +20,24 @@ from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 
 
-def train(config: TrainConfig, data: ImageData, folder: Path, num_threads: int, console: Console) -> Status:
+def train(
+    config: TrainConfig,
+    data: ImageData,
+    folder: Path,
+    num_threads: int,
+    console: Console,
+    execution: Execution = DEFAULT_EXECUTION,
+) -> Status:
     """Train to the end, going on from the ledger in `folder`; a line an epoch.
 
     Raises:
-        UserError: a precision that the device does not have, or another process at work on this trial.
+        UserError: a precision or an execution that the device does not have, or another process at work
+            on this trial.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
-    run = RunInfo(uuid.uuid4().hex, num_threads, provenance.code_identity())
+    if execution.compile and device.type != "cuda":
+        raise UserError(COMPILE_NEEDS_GPU)
+    run = RunInfo(uuid.uuid4().hex, num_threads, provenance.code_identity(), execution)
     trial_data = prepare(data, config, device)
     steps_per_epoch = len(trial_data.train) // config.batch_size
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,5 +1,6 @@
 """One training from its config, an epoch at a time; the same bits again on the same kind of device."""
 
+import dataclasses
 import io
 import math
 import time
@@ -7,17 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.optim import SGD
 
 from models.registry import build_model
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, evaluate, train_epoch
-from trainable.precision import resolve_precision
+from trainable.execution import DEFAULT_EXECUTION, Execution
+from trainable.precision import Precision, resolve_precision
 from trainable.randomness import generator, plan_epoch
 from trainable.records import EpochRecord
 from trainable.schedule import lr_at_step
 from trainable.splits import TrialData
+from trainable.static_epoch import StaticEpoch, static_epoch_or_none
+from trainable.weights import MasterWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +41,25 @@ class Training:
     generators, and a training restored at any epoch goes on bit for bit.
     """
 
-    def __init__(self, config: TrainConfig, data: TrialData, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, data: TrialData, device: torch.device, execution: Execution = DEFAULT_EXECUTION
+    ) -> None:
         """
         Raises:
             UserError: a precision that the device does not have.
         """
         self.config = config
         self.data = data
+        self.execution = execution.on(device.type)
+        """What is really done: without a graph where none could be recorded."""
         self.epochs_done = 0
         self.steps_per_epoch = len(data.train) // config.batch_size
-        precision = resolve_precision(config.precision, device)
-        model = build_model(config.model, data.num_classes, generator(config.seed, "initial weights"))
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
-        model.to(device)
-        optimizer = SGD(
-            model.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=config.weight_decay,
-            foreach=True,  # fused is silently wrong on the CPU with channels_last momentum (torch 2.13)
-        )
-        scaler = torch.amp.GradScaler(device.type, enabled=precision.needs_scaler)
-        self.learner = Learner(model, optimizer, scaler, precision, device)
+        self.precision = resolve_precision(config.precision, device)
+        self.learner = _make_learner(config, data.num_classes, device, self.precision, self.execution)
+        self._static: StaticEpoch | None = None
+        if self.execution.graph:
+            self._static = static_epoch_or_none(self.learner, data, config.batch_size, augmented=self._augmented)
+            self.execution = dataclasses.replace(self.execution, graph=self._static is not None)
 
     @property
     def finished(self) -> bool:
@@ -77,19 +78,13 @@ class Training:
         first_step = self.epochs_done * self.steps_per_epoch
         started = time.perf_counter()
         plan = plan_epoch(len(data.train), config.augmentation, config.seed, self.epochs_done)
-        batches = training_batches(
-            data.train,
-            plan.to(learner.device),
-            config.batch_size,
-            augmented=config.augmentation != "none",
-        )
-        trained = train_epoch(
-            learner,
-            data,
-            batches,
-            lambda step: lr_at_step(config, first_step + step, total_steps),
-            on_step,
-        )
+        lrs = [lr_at_step(config, first_step + step, total_steps) for step in range(self.steps_per_epoch)]
+        if self._static is not None:
+            trained = self._static.run(plan, lrs, on_step)
+        else:
+            plan = plan.to(learner.device)
+            batches = training_batches(data.train, plan, config.batch_size, augmented=self._augmented)
+            trained = train_epoch(learner, data, batches, lrs, on_step)
         train_seconds = time.perf_counter() - started
         self.epochs_done += 1
         diverged = not math.isfinite(trained.loss)
@@ -103,7 +98,7 @@ class Training:
         record = EpochRecord(
             epoch=self.epochs_done,
             step=self.epochs_done * self.steps_per_epoch,
-            lr=lr_at_step(config, first_step + self.steps_per_epoch - 1, total_steps),
+            lr=lrs[-1],
             train_loss=_finite(trained.loss),
             train_error_percent=trained.error_percent,
             holdout_loss=_finite(holdout.loss) if holdout else None,
@@ -118,33 +113,89 @@ class Training:
         )
         return EpochOutcome(record, diverged, _bits(test) if test else None)
 
+    @property
+    def _augmented(self) -> bool:
+        return self.config.augmentation != "none"
+
     def state(self) -> bytes:
         """Weights, momentum and position, loadable with `weights_only=True` (no pickled code)."""
         buffer = io.BytesIO()
         state = {
             "epochs_done": self.epochs_done,
-            "model": self.learner.model.state_dict(),
-            "optimizer": self.learner.optimizer.state_dict(),
+            "model": self._model_state(),
+            "momentum": self._momentum(),
             "scaler": self.learner.scaler.state_dict(),
         }
         torch.save(state, buffer)
         return buffer.getvalue()
 
     def load_state(self, content: bytes) -> None:
-        """The inverse of `state`.
+        """The inverse of `state`, in place.
 
         Raises:
             pickle.UnpicklingError, RuntimeError, KeyError: not a state of this configuration.
         """
         state = torch.load(io.BytesIO(content), map_location=self.learner.device, weights_only=True)
-        self.learner.model.load_state_dict(state["model"])
-        self.learner.optimizer.load_state_dict(state["optimizer"])
-        for parameter, values in self.learner.optimizer.state.items():
-            momentum = values.get("momentum_buffer")
-            if momentum is not None:  # laid out like its parameter, as in the uninterrupted run
-                values["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+        _copy_into(self._model_state(), state["model"])
+        _copy_into(self._momentum(), state["momentum"])
+        self.learner.weights.round()
         self.learner.scaler.load_state_dict(state["scaler"])
         self.epochs_done = state["epochs_done"]
+
+    def _model_state(self) -> dict[str, torch.Tensor]:
+        """The weights in fp32, whatever they are rounded to, and the running statistics; views, not copies."""
+        weights = self.learner.weights
+        return weights.named(weights.master.detach()) | dict(self.learner.model.named_buffers())
+
+    def _momentum(self) -> dict[str, torch.Tensor]:
+        """Empty where the configuration has none; views, not copies."""
+        weights, state = self.learner.weights, self.learner.optimizer.state
+        return weights.named(state[weights.master]["momentum_buffer"]) if weights.master in state else {}
+
+
+def _make_learner(
+    config: TrainConfig, num_classes: int, device: torch.device, precision: Precision, execution: Execution
+) -> Learner:
+    precision.apply()
+    model = build_model(config.model, num_classes, generator(config.seed, "initial weights"))
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.num_batches_tracked = None  # only `momentum=None` reads this counter: a kernel a layer for nothing
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
+    model.to(device)
+    weights = MasterWeights(model, precision.dtype)
+    lr = torch.full((), config.lr, device=device)
+    on_gpu = device.type == "cuda"
+    optimizer = SGD(
+        [weights.master],
+        lr=lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        foreach=False,
+        fused=on_gpu,  # one kernel that reads lr on the device
+    )
+    if config.momentum:
+        optimizer.state[weights.master]["momentum_buffer"] = torch.zeros_like(weights.master)
+    return Learner(
+        model,
+        torch.compile(model, dynamic=False) if execution.compile else model,
+        weights,
+        optimizer,
+        torch.amp.GradScaler(device.type, enabled=precision.needs_scaler),
+        lr,
+    )
+
+
+def _copy_into(own: dict[str, torch.Tensor], loaded: dict[str, torch.Tensor]) -> None:
+    """
+    Raises:
+        RuntimeError: other names or shapes.
+    """
+    if {name: tensor.shape for name, tensor in own.items()} != {name: one.shape for name, one in loaded.items()}:
+        raise RuntimeError("the state belongs to another model")
+    for name, tensor in own.items():
+        tensor.copy_(loaded[name])
 
 
 def _finite(value: float) -> float | None:

@@ -109,6 +109,7 @@ def make_trial(config: TrainConfig, test_error: float | None, **changes: object)
         device="a processor",
         num_threads=1,
         precision_resolved="fp32",
+        execution="eager",
         versions="{}",
         code="c0de",
         start_time=datetime.fromisoformat(START),

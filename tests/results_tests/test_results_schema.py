@@ -54,6 +54,7 @@ TRIALS = [
     ("device", "string", False),
     ("num_threads", "int64", False),
     ("precision_resolved", "string", False),
+    ("execution", "string", False),
     ("versions", "string", False),
     ("code", "string", False),
     ("start_time", TIME, False),

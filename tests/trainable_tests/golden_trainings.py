@@ -62,7 +62,7 @@ def losses_of(config: TrainConfig, data: ImageData) -> list[list[str]]:
 def hash_of_weights(training: Training) -> str:
     digest = hashlib.sha256()
     for parameter in training.learner.model.parameters():
-        digest.update(parameter.detach().contiguous().numpy().tobytes())
+        digest.update(parameter.detach().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -9,28 +9,37 @@ import torch
 from trainable import engine
 from trainable.augmentation import normalize
 from trainable.config import TrainConfig
-from trainable.engine import evaluate, train_epoch
+from trainable.engine import Learner, evaluate, train_epoch
 from trainable.splits import Split
 from trainable.training import Training
 
 MakeTraining = Callable[[TrainConfig], Training]
 
 
-@pytest.mark.parametrize("nesterov", [True, False])
+def gradients_of(learner: Learner) -> list[torch.Tensor]:
+    """Views of the last step's gradients, in the order of the model's parameters."""
+    master = learner.weights.master
+    assert master.grad is not None
+    named = learner.weights.named(master.grad)
+    return [named[name] for name, _ in learner.model.named_parameters()]
+
+
+@pytest.mark.parametrize(("nesterov", "weight_decay"), [(True, 0.01), (False, 0.01), (True, 0.0)])
 def test_steps_are_sgd_with_momentum_and_weight_decay_on_everything(
-    make_training: MakeTraining, tiny_config: TrainConfig, nesterov: bool
+    make_training: MakeTraining, tiny_config: TrainConfig, nesterov: bool, weight_decay: float
 ) -> None:
-    training = make_training(dataclasses.replace(tiny_config, nesterov=nesterov, weight_decay=0.01))
+    training = make_training(dataclasses.replace(tiny_config, nesterov=nesterov, weight_decay=weight_decay))
     learner, data = training.learner, training.data
     parameters = list(learner.model.parameters())
+    gradients = gradients_of(learner)
     velocities = [torch.zeros_like(parameter) for parameter in parameters]
     for lr in (0.1, 0.02, 0.3):
         before = [parameter.detach().clone() for parameter in parameters]
         images = normalize(data.train.images[:8], data.mean, data.std)
-        learner.step(images, data.train.labels[:8], lr)
-        for parameter, old, velocity in zip(parameters, before, velocities, strict=True):
-            assert parameter.grad is not None
-            gradient = parameter.grad + 0.01 * old
+        learner.lr.fill_(lr)
+        learner.step(images, data.train.labels[:8])
+        for parameter, old, velocity, raw in zip(parameters, before, velocities, gradients, strict=True):
+            gradient = raw + weight_decay * old
             velocity.mul_(0.9).add_(gradient)
             change = gradient + 0.9 * velocity if nesterov else velocity
             torch.testing.assert_close(parameter.detach(), old - lr * change, rtol=1e-5, atol=1e-6)
@@ -44,8 +53,8 @@ def test_fp16_gradients_are_unscaled(make_training: MakeTraining, tiny_config: T
         images = normalize(data.train.images[:4], data.mean, data.std)
         if learner.scaler.is_enabled():
             learner.scaler = torch.amp.GradScaler("cpu", init_scale=64.0)  # the first steps at 65536 overflow
-        loss, _ = learner.step(images, data.train.labels[:4], 0.1)
-        norms[precision] = (learner.gradient_norm().item(), loss.item())
+        loss, _ = learner.step(images, data.train.labels[:4])
+        norms[precision] = (learner.weights.gradient_norm().item(), loss.item())
         assert learner.scaler.is_enabled() == (precision == "fp16")
     assert norms["fp16"] == pytest.approx(norms["fp32"], rel=0.1)
 
@@ -53,22 +62,21 @@ def test_fp16_gradients_are_unscaled(make_training: MakeTraining, tiny_config: T
 def test_gradient_norm_is_over_all_parameters(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
     training = make_training(tiny_config)
     learner, data = training.learner, training.data
-    learner.step(normalize(data.train.images[:8], data.mean, data.std), data.train.labels[:8], 0.1)
-    flat = torch.cat(
-        [parameter.grad.flatten() for parameter in learner.model.parameters() if parameter.grad is not None]
-    )
-    assert learner.gradient_norm().item() == pytest.approx(flat.norm().item(), rel=1e-5)
+    learner.step(normalize(data.train.images[:8], data.mean, data.std), data.train.labels[:8])
+    flat = torch.cat([gradient.flatten() for gradient in gradients_of(learner)])
+    assert learner.weights.gradient_norm().item() == pytest.approx(flat.norm().item(), rel=1e-5)
 
 
 def test_training_metrics_are_means_over_the_images(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
     training = make_training(tiny_config)
     data, seen = training.data, []
     batches = [(data.train.images[:8], data.train.labels[:8]), (data.train.images[8:12], data.train.labels[8:12])]
-    metrics = train_epoch(training.learner, data, batches, lambda _: 1e-12)
+    metrics = train_epoch(training.learner, data, batches, [1e-12, 1e-12])
     fresh = make_training(tiny_config).learner
     for images, labels in batches:
         fresh.model.train()
-        loss, correct = fresh.step(normalize(images, data.mean, data.std), labels, 1e-12)
+        fresh.lr.fill_(1e-12)
+        loss, correct = fresh.step(normalize(images, data.mean, data.std), labels)
         seen.append((loss.item(), int(correct), len(labels)))
     assert metrics.num_images == 12
     assert metrics.loss == pytest.approx((seen[0][0] * 8 + seen[1][0] * 4) / 12, rel=1e-6)
@@ -78,7 +86,7 @@ def test_training_metrics_are_means_over_the_images(make_training: MakeTraining,
 def test_an_epoch_without_batches_is_refused(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
     training = make_training(tiny_config)
     with pytest.raises(ValueError, match="at least one batch"):
-        train_epoch(training.learner, training.data, [], lambda _: 0.1)
+        train_epoch(training.learner, training.data, [], [])
 
 
 def trained(make_training: MakeTraining, config: TrainConfig) -> Training:

@@ -43,9 +43,11 @@ def test_auto_is_never_left_unresolved_here() -> None:
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA])
-@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", None)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)]
+)
 def test_what_is_asked_for_is_given(
-    monkeypatch: pytest.MonkeyPatch, device: torch.device, name: str, dtype: torch.dtype | None
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, name: str, dtype: torch.dtype
 ) -> None:
     pretend_gpu(monkeypatch, (8, 0))
     precision = resolve_precision(name, device)
@@ -53,9 +55,25 @@ def test_what_is_asked_for_is_given(
     assert precision.needs_scaler == (name == "fp16")
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)]
-)
-def test_autocast_decides_what_matrices_are_multiplied_in(name: str, dtype: torch.dtype) -> None:
-    with resolve_precision(name, CPU).autocast(CPU):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+def test_tf32_is_for_gpus_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, (8, 0))
+    assert resolve_precision("tf32", CUDA).dtype == torch.float32
+    pretend_gpu(monkeypatch, (7, 5))
+    with pytest.raises(UserError, match="has no tf32: use precision fp16 or fp32"):
+        resolve_precision("tf32", CUDA)
+    with pytest.raises(UserError, match="on a processor use precision bf16 or fp32"):
+        resolve_precision("tf32", CPU)
+
+
+@pytest.mark.parametrize(("name", "fmt"), [("tf32", "tf32"), ("fp32", "ieee"), ("bf16", "ieee")])
+def test_products_round_to_tf32_only_where_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, fmt: str
+) -> None:
+    pretend_gpu(monkeypatch, (8, 0))
+    before = torch.backends.cuda.matmul.fp32_precision
+    try:
+        resolve_precision(name, CUDA).apply()
+        assert torch.backends.cuda.matmul.fp32_precision == fmt
+        assert torch.backends.cudnn.conv.fp32_precision == fmt  # type: ignore[attr-defined]
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before

@@ -1,0 +1,128 @@
+"""The step that a CUDA graph records, replayed here by calling it; on a GPU it is recorded for real."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
+from trainable.device import prepare_device
+from trainable.execution import Execution
+from trainable.records import EpochRecord
+from trainable.splits import prepare
+from trainable.static_epoch import StaticEpoch, static_epoch_or_none
+from trainable.training import Training
+
+MakeTraining = Callable[[TrainConfig], Training]
+Step = Callable[[], None]
+
+
+def replay_by_calling(step: Step, restore: Step) -> Step:
+    """What `record_graph` does, without a GPU: warm up, undo, and give the step back."""
+    for _ in range(3):
+        step()
+        restore()
+    step()  # a recording leaves half-changed state behind as well
+    return step
+
+
+def with_static_epoch(training: Training) -> Training:
+    augmented = training.config.augmentation != "none"
+    training._static = StaticEpoch(
+        training.learner, training.data, training.config.batch_size, augmented=augmented, record=replay_by_calling
+    )
+    return training
+
+
+def figures(training: Training) -> list[EpochRecord]:
+    records = []
+    while not training.finished:
+        record = training.run_epoch(1).record
+        records.append(dataclasses.replace(record, train_seconds=0.0, eval_seconds=0.0, images_per_second=0.0))
+    return records
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"precision": "bf16", "nesterov": False},
+        {"precision": "fp16", "train_subset": 16, "test_subset": 4, "epochs": 2},
+        {"augmentation": "none", "momentum": 0.0, "nesterov": False},
+        {"holdout": 0.25, "schedule": "multistep", "augmentation": "crop"},
+        {"train_subset": 31},
+    ],
+    ids=str,
+)
+def test_figures_are_those_of_the_plain_loop(
+    make_training: MakeTraining, tiny_config: TrainConfig, changes: dict[str, object]
+) -> None:
+    config = dataclasses.replace(tiny_config, **{"batch_size": 8, **changes})  # type: ignore[arg-type]
+    plain, static = make_training(config), with_static_epoch(make_training(config))
+    assert figures(static) == figures(plain)
+    for one, other in zip(static._model_state().values(), plain._model_state().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_resumed_at_any_epoch_is_as_uninterrupted(
+    make_training: MakeTraining, short_config: TrainConfig, precision: str
+) -> None:
+    config = dataclasses.replace(short_config, precision=precision, epochs=3)
+    whole = with_static_epoch(make_training(config))
+    states = [whole.state()]
+    records = []
+    while not whole.finished:
+        records.append(dataclasses.replace(whole.run_epoch(1).record, train_seconds=0, eval_seconds=0))
+        states.append(whole.state())
+    for epoch, state in enumerate(states[:-1]):
+        resumed = with_static_epoch(make_training(config))
+        resumed.load_state(state)
+        again = [dataclasses.replace(one, train_seconds=0, eval_seconds=0) for one in figures(resumed)]
+        expected = [dataclasses.replace(one, images_per_second=0.0) for one in records[epoch:]]
+        assert again == expected
+        assert resumed.state() == states[-1]
+
+
+def test_a_step_that_cannot_be_recorded_falls_back_and_changes_nothing(
+    make_training: MakeTraining, tiny_config: TrainConfig
+) -> None:
+    def refuse(step: Step, restore: Step) -> Step:
+        step()
+        raise RuntimeError("operation not permitted when stream is capturing\nlong story")
+
+    training = make_training(tiny_config)
+    before = training.state()
+    with pytest.warns(
+        RuntimeWarning, match="without a CUDA graph: operation not permitted when stream is capturing$"
+    ):
+        static = static_epoch_or_none(training.learner, training.data, 16, augmented=True, record=refuse)
+    assert static is None
+    assert training.state() == before
+
+
+def test_steps_are_told(make_training: MakeTraining, short_config: TrainConfig) -> None:
+    told: list[int] = []
+    with_static_epoch(make_training(short_config)).run_epoch(1, told.append)
+    assert told == [1, 2]
+
+
+def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, short_config: TrainConfig) -> None:
+    assert str(make_training(short_config).execution) == "eager"
+    assert str(Execution(compile=True).on("cpu")) == "eager"
+    assert str(Execution(compile=True).on("cuda")) == "compiled graph"
+    assert str(Execution(graph=False).on("cuda")) == "eager"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_graph_against_eager_on_a_gpu(tiny_data: ImageData, tiny_config: TrainConfig, precision: str) -> None:
+    device = prepare_device(1, use_gpu=True)
+    config = dataclasses.replace(tiny_config, precision=precision)
+    data = prepare(tiny_data, config, device)
+    graph = Training(config, data, device, Execution(graph=True))
+    eager = Training(config, data, device, Execution(graph=False))
+    assert str(graph.execution) == "graph"
+    assert figures(graph) == figures(eager)

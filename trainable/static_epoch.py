@@ -1,0 +1,140 @@
+"""The training step on memory that stays where it is, so that a CUDA graph can record it once and replay it."""
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from trainable.augmentation import crop_and_flip, normalize
+from trainable.engine import Learner, RunningSums, TrainMetrics
+from trainable.randomness import EpochPlan, plan_epoch
+from trainable.splits import TrialData
+
+WARM_UP_STEPS = 3
+"""Steps before a recording: libraries choose their algorithms and workspaces in them."""
+
+Recorder = Callable[[Callable[[], None], Callable[[], None]], Callable[[], None]]
+"""(step, restore) -> replay."""
+
+
+class StaticEpoch:
+    """An epoch as replays of one step: pick the images, augment, forward, backward, optimise, sum the metrics.
+
+    The epoch's plan and learning rates are copied to the device before it, and the sums read back after it;
+    in between the host only says 'again'. The figures are those of `engine.train_epoch`.
+    """
+
+    def __init__(
+        self, learner: Learner, data: TrialData, batch_size: int, *, augmented: bool, record: Recorder
+    ) -> None:
+        """
+        Args:
+            record: makes a step replayable, see `record_graph`.
+
+        Raises:
+            RuntimeError: the step cannot be recorded; the learner is as it was.
+        """
+        self._learner = learner
+        self._data = data
+        self._batch_size = batch_size
+        self._augmented = augmented
+        device = learner.device
+        self._num_steps = len(data.train) // batch_size
+        self._plan = plan_epoch(len(data.train), "none", 0, 0).to(device)
+        self._lrs = torch.zeros(self._num_steps, device=device)
+        self._position = torch.zeros(1, dtype=torch.int64, device=device)
+        self._members = torch.arange(batch_size, device=device)
+        self._sums = RunningSums.zeros(device)
+        learner.model.train()
+        kept = [tensor.clone() for tensor in self._changing()]
+        scaler_state = learner.scaler.state_dict()
+
+        def restore() -> None:
+            for tensor, value in zip(self._changing(), kept, strict=True):
+                tensor.copy_(value)
+            learner.weights.round()
+            learner.scaler.load_state_dict(scaler_state)
+
+        try:
+            self._replay = record(self._step, restore)
+        finally:
+            restore()
+
+    @torch.no_grad()
+    def run(
+        self, plan: EpochPlan, lrs: Sequence[float], on_step: Callable[[int], None] | None = None
+    ) -> TrainMetrics:
+        """Train an epoch.
+
+        Args:
+            plan: on any device.
+            on_step: told the number of steps that were launched, after each.
+        """
+        self._learner.model.train()
+        for mine, theirs in (
+            (self._plan.order, plan.order),
+            (self._plan.offsets, plan.offsets),
+            (self._plan.flips, plan.flips),
+            (self._lrs, torch.tensor(lrs)),
+        ):
+            mine.copy_(theirs)
+        for start in (self._position, self._sums.loss, self._sums.correct):
+            start.zero_()
+        for step in range(self._num_steps):
+            self._replay()
+            if on_step is not None:
+                on_step(step + 1)
+        return self._sums.metrics(self._learner, self._num_steps * self._batch_size)
+
+    def _changing(self) -> list[Tensor]:
+        """What a step changes, the scaler and the rounded weights apart."""
+        learner = self._learner
+        momenta = [state["momentum_buffer"] for state in learner.optimizer.state.values()]
+        master = learner.weights.master.detach()
+        return [master, *momenta, *learner.model.buffers(), self._position, self._sums.loss, self._sums.correct]
+
+    @torch.enable_grad()
+    def _step(self) -> None:
+        learner, data = self._learner, self._data
+        picked = self._position * self._batch_size + self._members
+        images, labels = data.train.take(self._plan.order[picked])
+        if self._augmented:
+            images = crop_and_flip(images, self._plan.offsets[picked], self._plan.flips[picked])
+        learner.lr.copy_(self._lrs.index_select(0, self._position).squeeze(0))
+        loss, correct = learner.step(normalize(images, data.mean, data.std), labels)
+        self._sums.add(loss, correct, self._batch_size)
+        self._position += 1
+
+
+def record_graph(step: Callable[[], None], restore: Callable[[], None]) -> Callable[[], None]:
+    """Record `step` as a CUDA graph, after a few steps that are undone by `restore`.
+
+    Source: pytorch.org/docs, 'CUDA semantics', section 'Whole-network capture'.
+
+    Raises:
+        RuntimeError: something in the step cannot be recorded.
+    """
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP_STEPS):
+            step()
+            restore()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def static_epoch_or_none(
+    learner: Learner, data: TrialData, batch_size: int, *, augmented: bool, record: Recorder = record_graph
+) -> StaticEpoch | None:
+    """None, with a warning, where this driver or model does not let its step be recorded."""
+    try:
+        return StaticEpoch(learner, data, batch_size, augmented=augmented, record=record)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"training without a CUDA graph: {reason}", RuntimeWarning, stacklevel=2)
+        return None
