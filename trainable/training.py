@@ -13,6 +13,7 @@ from models.registry import build_model
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, evaluate, train_epoch
+from trainable.execution import Execution
 from trainable.precision import resolve_precision
 from trainable.randomness import generator, plan_epoch
 from trainable.records import EpochRecord
@@ -36,12 +37,15 @@ class Training:
     generators, and a training restored at any epoch goes on bit for bit.
     """
 
-    def __init__(self, config: TrainConfig, data: TrialData, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, data: TrialData, device: torch.device, execution: Execution | None = None
+    ) -> None:
         """
         Raises:
             UserError: a precision that the device does not have.
         """
         self.config = config
+        self.execution = execution or Execution()
         self.data = data
         self.epochs_done = 0
         self.steps_per_epoch = len(data.train) // config.batch_size
