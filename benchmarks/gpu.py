@@ -67,7 +67,10 @@ def main() -> None:
     except UserError as error:
         print(f"gpu: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    with tempfile.TemporaryDirectory(prefix="compiled-") as folder, environment({"TORCHINDUCTOR_CACHE_DIR": folder}):
+    with (
+        tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True) as folder,
+        environment({"TORCHINDUCTOR_CACHE_DIR": folder}),
+    ):
         for name in arguments.only or SECTIONS:
             report.begin(name)
             budget = Budget(time.monotonic() + effort.section_seconds[name])
