@@ -11,8 +11,8 @@ from trainable import provenance
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
-def write_report(name: str, command: str, figures: dict[str, Any]) -> Path:
-    """Write `results/<name>.json`: the figures, and what is needed to judge them."""
+def write_report(name: str, command: str, figures: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """Write `<name>.json` into the folder: the figures, and what is needed to judge them."""
     content = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
@@ -21,7 +21,9 @@ def write_report(name: str, command: str, figures: dict[str, Any]) -> Path:
         "versions": provenance.versions(),
         **figures,
     }
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(content, indent=1) + "\n")
+    scratch.replace(path)  # who is killed in between keeps the last one
     return path
