@@ -5,7 +5,7 @@ are seeded noise of CIFAR-10's shape. Five sections, each in processes of its ow
 
 - speed: ResNet-preact-20, eager, in a CUDA graph, and compiled; training, evaluation, start-up, memory
 - correctness: the graph's losses against the eager ones, resumed against uninterrupted, bit for bit
-- precision: bf16, fp16 and fp32
+- precision: bf16, tf32, fp32 and fp16
 - sharing: up to eight trials at once, without and with CUDA's Multi-Process Service
 - limits: matrix products and copying, and the share of them that training reaches
 

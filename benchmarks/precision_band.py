@@ -6,6 +6,7 @@ confidence interval of the mean paired difference (Student's t); the spread betw
 """
 
 import argparse
+import dataclasses
 import multiprocessing
 import statistics
 import sys
@@ -22,14 +23,18 @@ from trainable.data.sources import load_dataset  # noqa: E402
 
 FORMATS = ("fp32", "bf16")
 CONFIG = TrainConfig(
-    model="resnet_preact_8", epochs=6, batch_size=128, lr=0.1, train_subset=5000, test_subset=2000, augmentation="crop_flip"
+    model="resnet_preact_8",
+    epochs=6,
+    batch_size=128,
+    lr=0.1,
+    train_subset=5000,
+    test_subset=2000,
+    augmentation="crop_flip",
 )
 
 
 def train(job: tuple[str, int, str]) -> dict[str, Any]:
     """(data folder, seed, precision) -> final test error and training loss of every epoch."""
-    import dataclasses
-
     import torch
 
     from trainable.device import prepare_device
@@ -38,7 +43,7 @@ def train(job: tuple[str, int, str]) -> dict[str, Any]:
 
     folder, seed, precision = job
     device = prepare_device(1, use_gpu=False)
-    data: ImageData = load_dataset("cifar10", folder)
+    data: ImageData = load_dataset("cifar10", Path(folder))
     config = dataclasses.replace(CONFIG, seed=seed, precision=precision).for_dataset(
         data.name, data.fingerprint, len(data.train_labels), len(data.test_labels)
     )
@@ -63,15 +68,22 @@ def band(differences: list[float]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", required=True, metavar="DIR", help="real images in a layout that `run --data` takes")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="real images in a layout that `run --data` takes"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--to", type=Path, default=FOLDER, metavar="DIR")
     arguments = parser.parse_args()
     jobs = [(arguments.data, seed, precision) for seed in range(arguments.seeds) for precision in FORMATS]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         runs = pool.map(train, jobs, chunksize=1)
-    errors = {precision: [run["test_error_percent"] for run in runs if run["precision"] == precision] for precision in FORMATS}
-    losses = {precision: [run["train_losses"][-1] for run in runs if run["precision"] == precision] for precision in FORMATS}
+    errors = {
+        precision: [run["test_error_percent"] for run in runs if run["precision"] == precision]
+        for precision in FORMATS
+    }
+    losses = {
+        precision: [run["train_losses"][-1] for run in runs if run["precision"] == precision] for precision in FORMATS
+    }
     figures = {}
     for name, values in (("test_error_percent", errors), ("final_train_loss", losses)):
         differences = [b - a for a, b in zip(values["fp32"], values["bf16"], strict=True)]
@@ -82,8 +94,10 @@ def main() -> None:
             "interval_95": [low, high],
             "standard_deviation_between_seeds_fp32": statistics.stdev(values["fp32"]),
         }
-        print(f"{name}: bf16 - fp32 {statistics.mean(differences):+.3f} ({low:+.3f} to {high:+.3f}), "
-              f"between seeds {statistics.stdev(values['fp32']):.3f}")
+        print(
+            f"{name}: bf16 - fp32 {statistics.mean(differences):+.3f} ({low:+.3f} to {high:+.3f}), "
+            f"between seeds {statistics.stdev(values['fp32']):.3f}"
+        )
     command = f"python benchmarks/precision_band.py --data {Path(arguments.data).name}"
     print(write_report("precision_band", command, {"runs": runs, **figures}))
 

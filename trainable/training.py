@@ -74,6 +74,7 @@ class Training:
         if self.finished:
             raise ValueError(f"all {self.config.epochs} epochs are done")
         config, data, learner = self.config, self.data, self.learner
+        self.precision.apply()
         total_steps = config.epochs * self.steps_per_epoch
         first_step = self.epochs_done * self.steps_per_epoch
         started = time.perf_counter()

@@ -13,23 +13,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.on_gpu.bench import NUM_CLASSES, Bench, Row, brief
 from benchmarks.on_gpu.effort import MODEL, Budget, Effort
 from models.registry import build_model
+from trainable.precision import DTYPES, Precision
 
 MIN_CALLS = 3
 COUNTED_IMAGES = 64
 BYTES_OF_FLOAT = 4
-MATMUL_FORMATS = {
-    "bf16": (torch.bfloat16, "highest"),
-    "fp16": (torch.float16, "highest"),
-    "tf32": (torch.float32, "high"),
-    "fp32": (torch.float32, "highest"),
-}
-"""Name -> type of the factors, torch's word for how those of fp32 are multiplied."""
 
 
 def limits(bench: Bench, effort: Effort, budget: Budget) -> Iterator[tuple[str, object]]:
     """Peaks of matrix products and of copying, in the best of the sizes; then the demand of an image."""
     yield "demand", demand(MODEL)
-    for name in MATMUL_FORMATS:
+    for name in DTYPES:
         if bench.device.type == "cpu" and name == "tf32":
             yield "left_out", "tf32: the device is a processor"
             continue
@@ -49,8 +43,8 @@ def limits(bench: Bench, effort: Effort, budget: Budget) -> Iterator[tuple[str, 
 
 def matrix_product(bench: Bench, name: str, size: int, least_seconds: float) -> Row:
     """Of two square matrices."""
-    dtype, of_float32 = MATMUL_FORMATS[name]
-    torch.set_float32_matmul_precision(of_float32)
+    dtype = DTYPES[name]
+    Precision(name, dtype).apply()
     source = torch.Generator(bench.device).manual_seed(0)
     left, right = (torch.randn(size, size, generator=source, device=bench.device, dtype=dtype) for _ in range(2))
     result = torch.empty_like(left)

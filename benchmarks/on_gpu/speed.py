@@ -86,8 +86,9 @@ def execution_comparisons(effort: Effort, device_type: str) -> list[Comparison]:
     return [*plain, *deep, *compiling]
 
 
-def precision_comparisons(effort: Effort) -> list[Comparison]:
-    variants = tuple(Variant(name, GRAPH, name) for name in ("bf16", "fp32", "fp16"))
+def precision_comparisons(effort: Effort, device_type: str) -> list[Comparison]:
+    names = ("bf16", "tf32", "fp32", "fp16") if device_type == "cuda" else ("bf16", "fp32", "fp16")
+    variants = tuple(Variant(name, GRAPH, name) for name in names)
     sizes = effort.precision_batch_sizes
     return [Comparison(MODEL, size, variants, effort.steps, effort.cell_seconds) for size in sizes]
 
@@ -101,16 +102,7 @@ def speed(bench: Bench, effort: Effort, budget: Budget) -> Iterator[tuple[str, o
 
 def precision(bench: Bench, effort: Effort, budget: Budget) -> Iterator[tuple[str, object]]:
     """Number formats, captured."""
-    yield from _measure(bench, precision_comparisons(effort), effort, budget)
-    yield "float32", float32_settings()
-
-
-def float32_settings() -> Row:
-    """How the GPU's libraries compute in fp32, as the training code has set them."""
-    return {
-        "convolutions": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
-        "matrix_products": torch.backends.cuda.matmul.fp32_precision,
-    }
+    yield from _measure(bench, precision_comparisons(effort, bench.device.type), effort, budget)
 
 
 def _measure(
