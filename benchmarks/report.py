@@ -1,5 +1,6 @@
 """How benchmarks write down what they measured."""
 
+import argparse
 import json
 import os
 from datetime import UTC, datetime
@@ -11,8 +12,13 @@ from trainable import provenance
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
-def write_report(name: str, command: str, figures: dict[str, Any]) -> Path:
-    """Write `results/<name>.json`: the figures, and what is needed to judge them."""
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Give a benchmark the option --to."""
+    parser.add_argument("--to", type=Path, default=FOLDER, metavar="DIR", help="default: benchmarks/results/")
+
+
+def write_report(name: str, command: str, figures: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """Write `<name>.json` into the folder: the figures, and what is needed to judge them."""
     content = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
@@ -21,7 +27,7 @@ def write_report(name: str, command: str, figures: dict[str, Any]) -> Path:
         "versions": provenance.versions(),
         **figures,
     }
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path
