@@ -111,7 +111,9 @@ class Crew:
             process.join(WAIT_SECONDS)
 
 
-def _serve(pipe: Connection, window: Window, make_member: Callable[..., object], arguments: tuple[object, ...]) -> None:
+def _serve(
+    pipe: Connection, window: Window, make_member: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
     """Say when the member is ready, then take commands until the other end of the pipe is closed."""
     member: object = None
     while True:

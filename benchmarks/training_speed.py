@@ -124,8 +124,7 @@ def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[s
         }
     rates[EVALUATION] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, 0]]} | {
         way: [
-            _mean_evaluation(of_round)
-            for of_round in zip(*(answers[way, size] for size in batch_sizes), strict=True)
+            _mean_evaluation(of_round) for of_round in zip(*(answers[way, size] for size in batch_sizes), strict=True)
         ]
         for way in crews
     }

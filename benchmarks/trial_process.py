@@ -27,7 +27,7 @@ class Load:
     seconds: float = 3.0
     """That a measurement lasts, at least."""
     epoch_images: int = 2048
-    """Training images of an epoch (more where the batch size asks for them): a short one, since its end is awaited."""
+    """Training images of an epoch (more where the batch size asks for them): few, since its end is awaited."""
     test_images: int = 1000
 
 
@@ -55,14 +55,14 @@ class TrialProcess:
         self.load = load
         self.images = load_or_noise(load.folder)
         self._trainings: dict[int, Training] = {}
-        self._filler = self._training(32, num_images=64, num_test=64)
+        self._filler = self.training(32, num_images=64, num_test=64)
 
     def epochs(self, batch_size: int) -> Rates:
         """Of whole epochs, timed as a trial times them, while the other members train as well."""
         training = self._trainings.get(batch_size)
         if training is None:
             num_images = max(self.load.epoch_images, MIN_STEPS * batch_size)
-            training = self._training(batch_size, num_images, self.load.test_images)
+            training = self.training(batch_size, num_images, self.load.test_images)
             self._trainings[batch_size] = training
             _epoch(training)  # the first one also allocates, and prepares the convolutions
         records = self.window.samples(
@@ -70,7 +70,7 @@ class TrialProcess:
         )
         return Rates.of(records, self.load.test_images)
 
-    def _training(self, batch_size: int, num_images: int, num_test: int) -> Training:
+    def training(self, batch_size: int, num_images: int, num_test: int) -> Training:
         config = TrainConfig(
             model=self.load.model,
             train_subset=num_images,
