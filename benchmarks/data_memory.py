@@ -14,26 +14,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-
+from benchmarks.images import noise  # noqa: E402
 from benchmarks.report import write_report  # noqa: E402
 from search_spaces.tune_adapter import Resources, connected  # noqa: E402
-from trainable.data.contract import ImageData, make_image_data  # noqa: E402
 
 import ray  # noqa: E402 # isort: skip (after the adapter has set its environment)
 
 MEGABYTE = 10**6
-
-
-def cifar_sized() -> ImageData:
-    """Noise in the shape of CIFAR-10."""
-    random = np.random.RandomState(0)
-
-    def split(count: int) -> tuple[Any, Any]:
-        images = random.randint(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-        return images, random.randint(0, 10, count).astype(np.int64)
-
-    return make_image_data("noise", 10, split(50_000), split(10_000))
 
 
 class Reader:
@@ -63,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--processes", type=int, default=2)
     num_processes = parser.parse_args().processes
-    data = cifar_sized()
+    data = noise()
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     growth: dict[str, list[int]] = {}
     with connected(Resources(), num_bytes):

@@ -7,7 +7,6 @@ beginning of the first trial to the end of the last, less half of the summed tra
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,9 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import write_report  # noqa: E402
-from results.parquet import read_trials  # noqa: E402
-from results.store import Store  # noqa: E402
-from results.trials import trials_from_table  # noqa: E402
+from benchmarks.sweeps import run_sweep  # noqa: E402
 
 NUM_TRIALS = 20
 CONCURRENT = 2
@@ -35,13 +32,10 @@ def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         space = Path(folder) / "overhead.yaml"
         space.write_text(SPACE)
-        command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", folder]
-        command += ["--max-concurrent", str(CONCURRENT)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        rows = [trial.row for trial in trials_from_table(read_trials(Store(Path(folder)), "overhead"))]
+        rows = run_sweep(space, Path(folder), "--max-concurrent", str(CONCURRENT))
+    if len(rows) != NUM_TRIALS:
+        raise SystemExit(f"only {len(rows)} of {NUM_TRIALS} trials ended")
     ends = [row.end_time for row in rows if row.end_time is not None]
-    if len(ends) != NUM_TRIALS:
-        raise SystemExit(f"only {len(ends)} of {NUM_TRIALS} trials ended")
     wall_seconds = (max(ends) - min(row.start_time for row in rows)).total_seconds()
     training_seconds = sum(row.total_seconds for row in rows)
     return {

@@ -1,5 +1,6 @@
 """How benchmarks write down what they measured."""
 
+import argparse
 import json
 import os
 from datetime import UTC, datetime
@@ -9,6 +10,11 @@ from typing import Any
 from trainable import provenance
 
 FOLDER = Path(__file__).resolve().parent / "results"
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Give a benchmark the option --to."""
+    parser.add_argument("--to", type=Path, default=FOLDER, metavar="DIR", help="default: benchmarks/results/")
 
 
 def write_report(name: str, command: str, figures: dict[str, Any], folder: Path = FOLDER) -> Path:

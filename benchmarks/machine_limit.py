@@ -1,0 +1,309 @@
+"""What the machine could do, and how much of it training uses: `python benchmarks/machine_limit.py [--rounds 3]`.
+
+Measured in turn, in two processes of one thread each that work at the same time (the sum of both) and in one process
+of two threads: matrix products in bf16 and fp32 (the best of several sizes), copies and triads in memory (bytes read
+plus written; a first touch of the target's lines is not counted), the network's convolutions alone (forward, and both
+gradients, as our loop has them: bf16 where the processor computes in it, channels_last), and our training. The limits
+are what the network's arithmetic would take at the peak, and what its convolutions take alone. At last: where the
+time of an epoch goes, by torch's profiler in two processes at the same time.
+"""
+
+import argparse
+import functools
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else the profiler says on stderr when it begins and ends
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from benchmarks.crew import Crew, Window  # noqa: E402
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
+from benchmarks.time_shares import TimeShares, profile_epoch  # noqa: E402
+from benchmarks.trial_process import Load, TrialProcess  # noqa: E402
+from models.registry import build_model  # noqa: E402
+from trainable.precision import resolve_precision  # noqa: E402
+
+BATCH_SIZES = (128, 2048)
+MATRIX_SIZES = (512, 1024, 2048)
+ARRAY_BYTES = 256 * 2**20
+"""Many times the processor's caches."""
+IMAGE_SHAPE = (3, 32, 32)
+FLOP_PER_MAC = 2
+TWO_PROCESSES, ONE_PROCESS = "two processes, one thread each", "one process, two threads"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution or linear layer as an image meets it."""
+
+    input_shape: tuple[int, ...]
+    """Of one image."""
+    weight_shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    macs: int
+    """Multiplications with addition an image, forward."""
+    is_first: bool
+    """Nobody asks for the gradient of its input."""
+
+    @property
+    def is_convolution(self) -> bool:
+        return len(self.weight_shape) == 4
+
+    @property
+    def training_flop(self) -> int:
+        """Of an image: forward, the weight's gradient, and the input's where it is asked for."""
+        return FLOP_PER_MAC * self.macs * (2 if self.is_first else 3)
+
+
+def layers_of(model_name: str) -> list[Layer]:
+    """The layers that multiply, in the order in which an image passes them."""
+    layers: list[Layer] = []
+
+    def note(module: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        stride, padding = (module.stride, module.padding) if isinstance(module, nn.Conv2d) else ((), ())
+        layers.append(
+            Layer(
+                input_shape=tuple(inputs[0].shape[1:]),
+                weight_shape=tuple(module.weight.shape),
+                stride=tuple(stride),
+                padding=tuple(int(size) for size in padding),
+                macs=output[0].numel() * module.weight[0].numel(),
+                is_first=not layers,
+            )
+        )
+
+    model = build_model(model_name, 10, torch.Generator())
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        model(torch.zeros(1, *IMAGE_SHAPE))
+    return layers
+
+
+def training_flop(model_name: str) -> int:
+    """Of an image's convolutions and linear layers, forward and backward."""
+    return sum(layer.training_flop for layer in layers_of(model_name))
+
+
+class LimitProcess(TrialProcess):
+    """A member of a crew: trains, and tries how fast the processor is."""
+
+    def __init__(self, window: Window, num_threads: int, load: Load) -> None:
+        super().__init__(window, num_threads, load)
+        self._dtype = resolve_precision("auto", self.device).dtype or torch.float32
+        self._arrays = [torch.ones(ARRAY_BYTES // 4) for _ in range(3)]
+
+    def matrix_products(self, size: int, dtype: torch.dtype) -> float:
+        """FLOP per second."""
+        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+        product = torch.empty(size, size, dtype=dtype)
+        return FLOP_PER_MAC * size**3 / self._seconds(lambda: torch.mm(left, right, out=product))
+
+    def copy(self) -> float:
+        """Bytes per second."""
+        target, source, _ = self._arrays
+        return 2 * ARRAY_BYTES / self._seconds(lambda: target.copy_(source))
+
+    def triad(self) -> float:
+        """Bytes per second; a = b + s * c (McCalpin, STREAM)."""
+        target, first, second = self._arrays
+        return 3 * ARRAY_BYTES / self._seconds(lambda: torch.add(first, second, alpha=3.0, out=target))
+
+    def convolutions(self, batch_size: int) -> tuple[float, float]:
+        """Seconds an image: forward, backward."""
+        convolutions = self._convolutions(batch_size)
+
+        def forward() -> None:
+            for convolution in convolutions:
+                convolution.forward()
+
+        def backward() -> None:
+            for convolution in convolutions:
+                convolution.backward()
+
+        return self._seconds(forward) / batch_size, self._seconds(backward) / batch_size
+
+    def time_shares(self, batch_size: int) -> TimeShares:
+        """Of the training half of an epoch: next to nothing is evaluated."""
+        num_images = max(self.load.epoch_images, 2 * batch_size)
+        training = self.training(batch_size, num_images, num_test=1)
+        training.run_epoch(attempt=1)
+        (shares, *_) = self.window.samples(lambda: profile_epoch(training), 0.0)
+        return shares
+
+    @functools.cache  # noqa: B019 (the process ends with its only member)
+    def _convolutions(self, batch_size: int) -> list["Convolution"]:
+        layers = Counter(layer for layer in layers_of(self.load.model) if layer.is_convolution)
+        return [Convolution(layer, num_times, batch_size, self._dtype) for layer, num_times in layers.items()]
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        """Of one call, the mean over a short while in which the other members call it as well."""
+
+        def timed() -> float:
+            started = time.perf_counter()
+            work()
+            return time.perf_counter() - started
+
+        work()
+        seconds = self.window.samples(timed, self.load.seconds / 6)
+        return sum(seconds) / len(seconds)
+
+
+class Convolution:
+    """One of the network's convolutions, as many times as the network has it."""
+
+    def __init__(self, layer: Layer, num_times: int, batch_size: int, dtype: torch.dtype) -> None:
+        layout = torch.channels_last
+        self._layer = layer
+        self._num_times = num_times
+        self._images = torch.randn(batch_size, *layer.input_shape).to(dtype, memory_format=layout)
+        self._weight = torch.randn(layer.weight_shape).to(dtype, memory_format=layout)
+        self._gradient = torch.randn_like(self._forward())
+
+    def forward(self) -> None:
+        for _ in range(self._num_times):
+            self._forward()
+
+    def backward(self) -> None:
+        for _ in range(self._num_times):
+            torch.ops.aten.convolution_backward(
+                self._gradient,
+                self._images,
+                self._weight,
+                None,
+                self._layer.stride,
+                self._layer.padding,
+                (1, 1),
+                False,
+                (0, 0),
+                1,
+                (not self._layer.is_first, True, False),
+            )
+
+    def _forward(self) -> Tensor:
+        return functional.conv2d(self._images, self._weight, None, self._layer.stride, self._layer.padding)
+
+
+Figures = dict[str, dict[str, list[float]]]
+"""What -> way -> one figure a round."""
+
+
+def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeShares]]]:
+    """Rates per second of everything, and the profile at each batch size."""
+    with Crew(2, LimitProcess, 1, load) as two, Crew(1, LimitProcess, 2, load) as one:
+        crews = {TWO_PROCESSES: two, ONE_PROCESS: one}
+        methods: dict[str, tuple[Any, ...]] = {
+            **{f"bf16 {size}": ("matrix_products", size, torch.bfloat16) for size in MATRIX_SIZES},
+            **{f"fp32 {size}": ("matrix_products", size, torch.float32) for size in MATRIX_SIZES},
+            "copy": ("copy",),
+            "triad": ("triad",),
+            **{f"convolutions {size}": ("convolutions", size) for size in BATCH_SIZES},
+            **{f"training {size}": ("epochs", size) for size in BATCH_SIZES},
+        }
+        cases: dict[tuple[str, str], Callable[[], list[Any]]] = {
+            (name, way): partial(crew.ask, *method) for name, method in methods.items() for way, crew in crews.items()
+        }
+        answers = interleaved(num_rounds, cases)
+        shares = {size: two.ask("time_shares", size) for size in BATCH_SIZES}
+    flop = training_flop(load.model)
+
+    def rounds(name: str, rate: Callable[[Any], float] = float) -> dict[str, list[float]]:
+        return {way: [sum(rate(member) for member in answer) for answer in answers[name, way]] for way in crews}
+
+    figures: Figures = {}
+    for dtype in ("bf16", "fp32"):
+        by_size = [rounds(f"{dtype} {size}") for size in MATRIX_SIZES]
+        figures[f"{dtype} GFLOP/s"] = {
+            way: [max(of_round) / 1e9 for of_round in zip(*(one[way] for one in by_size), strict=True)]
+            for way in crews
+        }
+    for name in ("copy", "triad"):
+        figures[f"{name} GB/s"] = {way: [rate / 1e9 for rate in values] for way, values in rounds(name).items()}
+    figures["images/s at the bf16 peak"] = {
+        way: [1e9 * peak / flop for peak in values] for way, values in figures["bf16 GFLOP/s"].items()
+    }
+    for size in BATCH_SIZES:
+        name = f"convolutions {size}"
+        figures[f"images/s of convolutions, forward, batch {size}"] = rounds(name, lambda both: 1 / both[0])
+        figures[f"images/s of convolutions, backward, batch {size}"] = rounds(name, lambda both: 1 / both[1])
+        figures[f"images/s of convolutions alone, batch {size}"] = rounds(name, lambda both: 1 / sum(both))
+        figures[f"images/s of our training, batch {size}"] = rounds(f"training {size}", lambda rates: rates.training)
+    for size in BATCH_SIZES:
+        ours = figures[f"images/s of our training, batch {size}"]
+        for limit, name in (
+            ("the peak", "images/s at the bf16 peak"),
+            ("convolutions alone", f"images/s of convolutions alone, batch {size}"),
+        ):
+            figures[f"training / {limit}, batch {size}"] = {
+                way: ratios(values, figures[name][way]) for way, values in ours.items()
+            }
+    return figures, shares
+
+
+def print_time_shares(shares: dict[int, list[TimeShares]]) -> None:
+    """Means over the processes."""
+    means = {size: TimeShares.mean(members) for size, members in shares.items()}
+    rows = [
+        [group, *(f"{mean.percent(group):.1f} %  {mean.microseconds[group]:7.1f}" for mean in means.values())]
+        for group in next(iter(means.values())).microseconds
+    ]
+    rows.append(["the profiler's own cost", *(f"{100 * (mean.slowdown - 1):.1f} %" for mean in means.values())])
+    columns = ["where the time goes", *(f"batch {size}, us an image" for size in means)]
+    print_table("our training under the profiler, two processes of one thread each", columns, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default=Load().model)
+    parser.add_argument("--quick", action="store_true", help="short measurements, to see that it works")
+    add_to(parser)
+    arguments = parser.parse_args()
+    load = Load(model=arguments.model)
+    if arguments.quick:
+        load = replace(load, seconds=0.3, epoch_images=256, test_images=200)
+    busy_before = busy_cores()
+    started = time.perf_counter()
+    figures, shares = measure(arguments.rounds, load)
+    layers = layers_of(load.model)
+    macs = sum(layer.macs for layer in layers)
+    flop = training_flop(load.model)
+    print(f"{load.model}: {macs / 1e6:.1f} M MAC an image forward, {flop / 1e6:.0f} MFLOP an image in training")
+    rows = [
+        [name, *(f"{Spread.of(values):{'.2f' if ' / ' in name else ',.0f'}}" for values in ways.values())]
+        for name, ways in figures.items()
+    ]
+    columns = ["figure", TWO_PROCESSES, ONE_PROCESS]
+    print_table(f"median of {arguments.rounds} rounds (least to most)", columns, rows)
+    print_time_shares(shares)
+    print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
+    report = {
+        "model": load.model,
+        "busy_cores_before": busy_before,
+        "num_rounds": arguments.rounds,
+        "seconds_a_measurement": load.seconds,
+        "macs_an_image": macs,
+        "training_flop_an_image": flop,
+        "figures": {name: {way: summary(values) for way, values in ways.items()} for name, ways in figures.items()},
+        "time_shares": {size: TimeShares.mean(members).to_dict() for size, members in shares.items()},
+    }
+    print(write_report("machine_limit", "python benchmarks/machine_limit.py", report, arguments.to))
+
+
+if __name__ == "__main__":
+    main()

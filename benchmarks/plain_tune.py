@@ -1,0 +1,77 @@
+"""A sweep as a user writes it with Ray Tune alone: `python benchmarks/plain_tune.py SPACE --data DIR --to FILE`.
+
+What a sweep of ours is measured against (benchmarks/whole_sweep.py): the loop of benchmarks/conventional.py as a
+function trainable that reports after every epoch, a grid search, one CPU a trial, Ray's defaults otherwise. It saves
+no checkpoints and keeps no record but Ray's own. The grid and the defaults are read from the same file as ours; the
+data set is decoded once, by our reader, and shared through Ray's object store.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+from ray import tune
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.images import load_or_noise  # noqa: E402
+from trainable.data.contract import ImageData  # noqa: E402
+
+
+def train(config: dict[str, Any], data: ImageData) -> None:
+    """One trial."""
+    from benchmarks.conventional import Conventional, test_loader, train_loader
+
+    started = time.time()
+    num_train, num_test, epochs = config["train_subset"], config["test_subset"], config["epochs"]
+    train_batches = train_loader(data.train_images[:num_train], data.train_labels[:num_train], config["batch_size"])
+    test_batches = test_loader(data.test_images[:num_test], data.test_labels[:num_test])
+    num_steps = epochs * len(train_batches)
+    learner = Conventional.build(config["model"], data.num_classes, config["lr"], num_steps)
+    seconds = 0.0
+    for epoch in range(1, epochs + 1):
+        begun = time.perf_counter()
+        train_loss, _ = learner.train_epoch(train_batches)
+        _, test_accuracy = learner.evaluate(test_batches)
+        seconds += time.perf_counter() - begun
+        tune.report(
+            {
+                "train_loss": train_loss,
+                "test_error_percent": 100 * (1 - test_accuracy),
+                "epoch": epoch,
+                "start_time": started,
+                "seconds": seconds,
+            }
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("space", type=Path, help="YAML with `defaults` and `grid`")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py")
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="JSON: the last report of each trial")
+    parser.add_argument("--max-concurrent", type=int, metavar="N")
+    arguments = parser.parse_args()
+    space = yaml.safe_load(arguments.space.read_text())
+    grid = {name: tune.grid_search(values) for name, values in space["grid"].items()}
+    ray.init()
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(train, data=load_or_noise(arguments.data)), {"cpu": 1}),
+        param_space=space["defaults"] | grid,
+        tune_config=tune.TuneConfig(
+            metric="test_error_percent", mode="min", max_concurrent_trials=arguments.max_concurrent
+        ),
+        run_config=tune.RunConfig(name=space["name"], storage_path=str(arguments.to.parent.absolute())),
+    )
+    results = tuner.fit()
+    arguments.to.write_text(json.dumps([result.metrics for result in results], default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Whole sweeps as a user starts them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from results.parquet import read_trials
+from results.store import Store
+from results.trials import trials_from_table
+from trainable.records import Status, TrialRow
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script: str, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
+    """A script of the checkout in a process of its own, as a user would start it.
+
+    Args:
+        settings: put over the environment.
+
+    Raises:
+        SystemExit: it failed; with what it said.
+    """
+    command = [sys.executable, script, *arguments]
+    environment = os.environ | (settings or {})
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(f"{process.stdout}{process.stderr}\n{' '.join(command)} failed")
+
+
+def run_sweep(space: Path, store: Path, *options: str, settings: Mapping[str, str] | None = None) -> list[TrialRow]:
+    """`python tune_main.py run SPACE`; the trials that it completed.
+
+    Args:
+        space: a file named like the space.
+
+    Raises:
+        SystemExit: a trial failed, or the sweep was refused.
+    """
+    run("tune_main.py", "run", str(space), "--store", str(store), *options, settings=settings)
+    trials = trials_from_table(read_trials(Store(store), space.stem))
+    return [trial.row for trial in trials if trial.row.status == Status.COMPLETE]

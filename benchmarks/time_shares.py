@@ -1,0 +1,106 @@
+"""Where the time of a training epoch goes, by torch's profiler."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile
+
+from trainable.training import Training
+
+OPTIMIZER = "optimiser"
+OTHER = "other operators"
+HOST = "outside of operators"
+"""Python, autograd's engine, and whatever else the epoch's clock counts and no operator does."""
+GROUPS = {
+    "convolution backward": r"convolution_backward",
+    "convolution forward": r"conv2d|convolution",
+    "batch norm backward": r"batch_?norm.*backward",
+    "batch norm forward": r"batch_?norm",
+    "ReLU backward": r"threshold_backward|relu.*backward",
+    "ReLU forward": r"relu|clamp_min",
+    "additions": r"^aten::add_?$",
+    "casts and copies": r"^aten::(to|_to_copy|copy_|contiguous|clone)$",
+    "crop, flip, normalise": r"^aten::(index|flip|where|sub|div|constant_pad_nd|pad|take_along_dim|gather)$",
+}
+"""Group -> what an operator's name holds; the first that matches has it."""
+ENGINE = re.compile(r"^autograd::|^torch::autograd|Backward\d*$")
+STEP = re.compile(r"^Optimizer\.")
+NUM_OTHERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TimeShares:
+    """Of the training half of an epoch."""
+
+    microseconds: dict[str, float]
+    """Group -> time of an image; all that the clock counted."""
+    largest_others: dict[str, float]
+    """Operators that belong to no group -> time of an image."""
+    slowdown: float
+    """The epoch's time over that of the one before, which ran without the profiler."""
+
+    def percent(self, group: str) -> float:
+        return 100 * self.microseconds[group] / sum(self.microseconds.values())
+
+    @classmethod
+    def mean(cls, members: Sequence["TimeShares"]) -> "TimeShares":
+        """Of processes that trained at the same time."""
+
+        def mean_of(parts: list[dict[str, float]]) -> dict[str, float]:
+            return {name: sum(part.get(name, 0.0) for part in parts) / len(parts) for name in parts[0]}
+
+        return cls(
+            mean_of([member.microseconds for member in members]),
+            mean_of([member.largest_others for member in members]),
+            sum(member.slowdown for member in members) / len(members),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"percent": {group: self.percent(group) for group in self.microseconds}}
+
+
+def profile_epoch(training: Training) -> TimeShares:
+    """Train one epoch without the profiler and one with it, on the CPU."""
+    plain = training.run_epoch(attempt=1).record
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        record = training.run_epoch(attempt=1).record
+    groups = dict.fromkeys([*GROUPS, OPTIMIZER, OTHER], 0.0)
+    others: Counter[str] = Counter()
+    for event in profiler.events() or []:
+        group = group_of(event)
+        if group is not None:
+            groups[group] += event.self_cpu_time_total
+        if group == OTHER:
+            others[event.name] += event.self_cpu_time_total
+    num_images = record.images_per_second * record.train_seconds
+    groups[HOST] = record.train_seconds * 1e6 - sum(groups.values())
+    return TimeShares(
+        {group: value / num_images for group, value in groups.items()},
+        {name: value / num_images for name, value in others.most_common(NUM_OTHERS)},
+        record.train_seconds / plain.train_seconds,
+    )
+
+
+def group_of(event: FunctionEvent) -> str | None:
+    """The group that an event's own time belongs to: that of the nearest event around it that has one.
+
+    Inside the optimiser all is the optimiser's. None is the time of no operator.
+    """
+    chain = [event]
+    while chain[-1].cpu_parent is not None:
+        chain.append(chain[-1].cpu_parent)
+    if any(STEP.search(one.name) for one in chain):
+        return OPTIMIZER
+    if ENGINE.search(event.name):
+        return None
+    for one in chain:
+        if ENGINE.search(one.name):
+            break
+        for group, pattern in GROUPS.items():
+            if re.search(pattern, one.name):
+                return group
+    return OTHER

@@ -1,0 +1,186 @@
+"""Images a second, ours against a tutorial's loop: `python benchmarks/training_speed.py [--rounds 5] [--quick]`.
+
+Three ways to use two processor cores, in turn, at each batch size:
+
+- conventional: one training as tutorials write it (benchmarks/conventional.py), two threads and two loader processes;
+- two trials: two of our trainings at the same time in two processes of one thread each, as a sweep runs them; the
+  sum of their rates, each measured while the other is surely at work;
+- one trial: one of our trainings with two threads.
+
+The processes live as long as the benchmark, so nobody's start-up counts. The conventional loop is timed over whole
+steps once its loaders have filled their queues; ours over whole epochs, as a trial's records time them: with what
+begins and ends an epoch, which is more than is counted against the conventional loop. The batch size of an
+evaluation does not follow that of the training, so there is one figure for all.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.crew import Crew, Window  # noqa: E402
+from benchmarks.images import load_or_noise  # noqa: E402
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
+from benchmarks.trial_process import LR, Load, Rates, TrialProcess  # noqa: E402
+
+BATCH_SIZES = (8, 32, 128, 512, 2048)
+QUICK_BATCH_SIZES = (32, 128)
+EVALUATION = "evaluation"
+CONVENTIONAL, TWO_TRIALS, ONE_TRIAL = "conventional", "two trials", "one trial"
+WARM_UP_STEPS = 2
+"""At least, and for at least a third of the time of a measurement: until the loaders have filled their queues."""
+MIN_STEPS = 2
+SCHEDULE_STEPS = 10**6
+
+
+class MeasuredBatches:
+    """A loader's batches for a while, over and over; a step ends when its loop asks for the next batch."""
+
+    def __init__(self, loader: Iterable[Any], seconds: float) -> None:
+        self._loader = loader
+        self._seconds = seconds
+        self._num_images = 0
+        self._measured_seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        begun = time.perf_counter()
+        started: float | None = None
+        num_steps = 0
+        for batch in _over_and_over(self._loader):
+            yield batch
+            now = time.perf_counter()
+            num_steps += 1
+            if started is not None:
+                self._num_images += len(batch[1])
+                self._measured_seconds = now - started
+                if num_steps >= MIN_STEPS and self._measured_seconds >= self._seconds:
+                    return
+            elif num_steps >= WARM_UP_STEPS and now - begun >= self._seconds / 3:
+                started, num_steps = now, 0
+
+    @property
+    def images_per_second(self) -> float:
+        return self._num_images / self._measured_seconds
+
+
+def _over_and_over(loader: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+class ConventionalProcess:
+    """A crew's only member."""
+
+    def __init__(self, window: Window, load: Load) -> None:
+        import torch
+
+        from benchmarks import conventional
+
+        multiprocessing.set_start_method("fork", force=True)  # of loaders: this process was spawned, a user's is not
+        torch.set_num_threads(conventional.NUM_THREADS)
+        self._conventional = conventional
+        self._load = load
+        self._images = load_or_noise(load.folder)
+        self._learner = conventional.Conventional.build(load.model, self._images.num_classes, LR, SCHEDULE_STEPS)
+
+    def training(self, batch_size: int) -> float:
+        images, labels = self._images.train_images, self._images.train_labels
+        batches = MeasuredBatches(self._conventional.train_loader(images, labels, batch_size), self._load.seconds)
+        self._learner.train_epoch(batches)
+        return batches.images_per_second
+
+    def evaluation(self) -> float:
+        loader = self._conventional.test_loader(self._images.test_images, self._images.test_labels)
+        batches = MeasuredBatches(loader, self._load.seconds)
+        self._learner.evaluate(batches)
+        return batches.images_per_second
+
+
+def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[str, dict[str, list[float]]]:
+    """Images per second: batch size, or 'evaluation' -> way -> one figure a round."""
+    with (
+        Crew(1, ConventionalProcess, load) as conventional,
+        Crew(2, TrialProcess, 1, load) as two_trials,
+        Crew(1, TrialProcess, 2, load) as one_trial,
+    ):
+        crews = {TWO_TRIALS: two_trials, ONE_TRIAL: one_trial}
+        cases: dict[tuple[str, int], Callable[[], Any]] = {}
+        for size in batch_sizes:
+            cases[CONVENTIONAL, size] = partial(conventional.ask, "training", size)
+            cases |= {(way, size): partial(crew.ask, "epochs", size) for way, crew in crews.items()}
+        cases[CONVENTIONAL, 0] = partial(conventional.ask, "evaluation")
+        answers = interleaved(num_rounds, cases)
+    rates: dict[str, dict[str, list[float]]] = {}
+    for size in batch_sizes:
+        rates[str(size)] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, size]]} | {
+            way: [sum(member.training for member in answer) for answer in answers[way, size]] for way in crews
+        }
+    rates[EVALUATION] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, 0]]} | {
+        way: [
+            _mean_evaluation(of_round) for of_round in zip(*(answers[way, size] for size in batch_sizes), strict=True)
+        ]
+        for way in crews
+    }
+    return rates
+
+
+def _mean_evaluation(of_round: tuple[list[Rates], ...]) -> float:
+    """Sum over the processes, mean over the batch sizes of a round."""
+    return sum(member.evaluation for answer in of_round for member in answer) / len(of_round)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", metavar="N", help=f"default: {BATCH_SIZES}")
+    parser.add_argument("--model", default=Load().model)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py (default: noise)")
+    parser.add_argument("--quick", action="store_true", help="short measurements, to see that it works")
+    add_to(parser)
+    arguments = parser.parse_args()
+    load = Load(model=arguments.model, folder=arguments.data)
+    if arguments.quick:
+        load = replace(load, seconds=0.3, epoch_images=256, test_images=200)
+    batch_sizes = tuple(arguments.batch_sizes or (QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES))
+    busy_before = busy_cores()
+    started = time.perf_counter()
+    rates = measure(batch_sizes, arguments.rounds, load)
+    report: dict[str, dict[str, Any]] = {}
+    rows: list[list[str]] = []
+    for name, ways in rates.items():
+        over_conventional = ratios(ways[TWO_TRIALS], ways[CONVENTIONAL])
+        over_one = ratios(ways[TWO_TRIALS], ways[ONE_TRIAL])
+        report[name] = {way: summary(values) for way, values in ways.items()}
+        report[name] |= {
+            "two trials / conventional": summary(over_conventional),
+            "two trials / one trial": summary(over_one),
+        }
+        rows.append([name if name == EVALUATION else f"batch {name}"])
+        rows[-1] += [f"{Spread.of(values):,.0f}" for values in ways.values()]
+        rows[-1] += [f"{Spread.of(values):.2f}" for values in (over_conventional, over_one)]
+    ways_named = [CONVENTIONAL, TWO_TRIALS, ONE_TRIAL]
+    columns = ["images a second", *ways_named, "two / conventional", "two / one"]
+    print_table(f"{arguments.model}, median of {arguments.rounds} rounds (least to most)", columns, rows)
+    print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
+    figures = {
+        "model": load.model,
+        "data": "noise" if load.folder is None else load.folder.name,
+        "busy_cores_before": busy_before,
+        "num_rounds": arguments.rounds,
+        "seconds_a_measurement": load.seconds,
+        "images_per_second": report,
+    }
+    print(write_report("training_speed", "python benchmarks/training_speed.py", figures, arguments.to))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Our training loop, in a process set up like that of a trial in a sweep."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.crew import Window
+from benchmarks.images import load_or_noise
+from trainable.config import MAX_COUNT, TrainConfig
+from trainable.device import prepare_device
+from trainable.records import EpochRecord
+from trainable.splits import prepare
+from trainable.training import Training
+
+MIN_STEPS = 2
+"""Of a measured epoch."""
+LR = 0.01
+"""Small enough for every batch size: the speed does not depend on it, and noise must not diverge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is trained, and for how long."""
+
+    model: str = "resnet_preact_20"
+    folder: Path | None = None
+    """Of a data set; None is noise."""
+    seconds: float = 3.0
+    """That a measurement lasts, at least."""
+    epoch_images: int = 2048
+    """Training images of an epoch (more where the batch size asks for them): few, since its end is awaited."""
+    test_images: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Images per second."""
+
+    training: float
+    evaluation: float
+
+    @classmethod
+    def of(cls, records: list[EpochRecord], num_test: int) -> "Rates":
+        train_seconds = sum(record.train_seconds for record in records)
+        num_trained = sum(record.images_per_second * record.train_seconds for record in records)
+        eval_seconds = sum(record.eval_seconds for record in records)
+        return cls(num_trained / train_seconds, num_test * len(records) / eval_seconds)
+
+
+class TrialProcess:
+    """A member of a crew."""
+
+    def __init__(self, window: Window, num_threads: int, load: Load) -> None:
+        self.device = prepare_device(num_threads, use_gpu=False)  # first of all, as in a sweep
+        self.window = window
+        self.load = load
+        self.images = load_or_noise(load.folder)
+        self._trainings: dict[int, Training] = {}
+        self._filler = self.training(32, num_images=64, num_test=64)
+
+    def epochs(self, batch_size: int) -> Rates:
+        """Of whole epochs, timed as a trial times them, while the other members train as well."""
+        training = self._trainings.get(batch_size)
+        if training is None:
+            num_images = max(self.load.epoch_images, MIN_STEPS * batch_size)
+            training = self.training(batch_size, num_images, self.load.test_images)
+            self._trainings[batch_size] = training
+            _epoch(training)  # the first one also allocates, and prepares the convolutions
+        records = self.window.samples(
+            lambda: _epoch(training), self.load.seconds, meanwhile=lambda: _epoch(self._filler)
+        )
+        return Rates.of(records, self.load.test_images)
+
+    def training(self, batch_size: int, num_images: int, num_test: int) -> Training:
+        config = TrainConfig(
+            model=self.load.model,
+            train_subset=num_images,
+            test_subset=num_test,
+            epochs=MAX_COUNT,
+            batch_size=batch_size,
+            lr=LR,
+        )
+        return Training(config, prepare(self.images, config, self.device), self.device)
+
+
+def _epoch(training: Training) -> EpochRecord:
+    outcome = training.run_epoch(attempt=1)
+    if outcome.diverged:
+        raise RuntimeError("the training diverged: a diverged epoch is not evaluated, so its times are not ours")
+    return outcome.record

@@ -1,0 +1,164 @@
+"""A whole sweep, ours against plain Ray Tune: `python benchmarks/whole_sweep.py [--rounds 3] [--quick]`.
+
+The same 12 short trials on the same images (noise, written once in the layout that --data reads), two at a time with
+one CPU each, whole processes from their start to their end: `python tune_main.py run SPACE`, and
+benchmarks/plain_tune.py. Neither side finds anything in a cache that it would not find at its first run. The overhead
+of a trial is the wall time less half of the summed training and evaluation (two run at a time), divided by the number
+of trials: start-up, shut-down and the last trial's wait for its end are all in it.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import yaml  # noqa: E402
+
+from benchmarks.images import noise, write_parquet  # noqa: E402
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
+from benchmarks.sweeps import run, run_sweep  # noqa: E402
+
+CONCURRENT = 2
+TARGET = 2.5
+"""Times faster than plain Ray Tune, wall time."""
+OURS, PLAIN = "ours", "plain Ray Tune"
+SPACE: dict[str, Any] = {
+    "name": "whole_sweep",
+    "defaults": {"model": "resnet_preact_20", "epochs": 2, "train_subset": 2048, "test_subset": 1000},
+    "grid": {"batch_size": [32, 64, 128, 256], "lr": [0.05, 0.1, 0.2]},
+}
+QUICK_SPACE: dict[str, Any] = {
+    "name": "whole_sweep",
+    "defaults": {"model": "resnet_preact_8", "epochs": 1, "train_subset": 64, "test_subset": 32},
+    "grid": {"batch_size": [32], "lr": [0.05, 0.1]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What one sweep took."""
+
+    wall_seconds: float
+    start_up_seconds: float
+    """From the start of the process to that of the first trial's first epoch."""
+    work_seconds: float
+    """Training and evaluation of all trials together."""
+    num_trials: int
+
+    @property
+    def overhead_seconds_per_trial(self) -> float:
+        return (self.wall_seconds - self.work_seconds / CONCURRENT) / self.num_trials
+
+
+def run_ours(space: dict[str, Any], data: Path) -> Sweep:
+    """Through the command line, in a store of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        options = ["--data", str(data), "--max-concurrent", str(CONCURRENT)]
+        started = time.time()
+        rows = run_sweep(_write(space, folder), folder, *options, settings=_settings(folder))
+        wall_seconds = time.time() - started
+    _check(len(rows), space)
+    first = min(row.start_time for row in rows).timestamp()
+    return Sweep(wall_seconds, first - started, sum(row.total_seconds for row in rows), len(rows))
+
+
+def run_plain(space: dict[str, Any], data: Path) -> Sweep:
+    """Through Ray Tune alone, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        answer = folder / "trials.json"
+        options = ["--data", str(data), "--to", str(answer), "--max-concurrent", str(CONCURRENT)]
+        started = time.time()
+        run("benchmarks/plain_tune.py", str(_write(space, folder)), *options, settings=_settings(folder))
+        wall_seconds = time.time() - started
+        trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == space["defaults"]["epochs"]]
+    _check(len(trials), space)
+    first = min(trial["start_time"] for trial in trials)
+    return Sweep(wall_seconds, first - started, sum(trial["seconds"] for trial in trials), len(trials))
+
+
+def _write(space: dict[str, Any], folder: Path) -> Path:
+    path = folder / f"{space['name']}.yaml"
+    path.write_text(yaml.safe_dump(space))
+    return path
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Leave nothing behind, and find nothing decoded."""
+    return {
+        "BATCHSCAPE_CACHE": str(folder / "cache"),
+        "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def _check(num_ended: int, space: dict[str, Any]) -> None:
+    """
+    Raises:
+        SystemExit: trials are missing: their time would count as saved.
+    """
+    wanted = math.prod(len(values) for values in space["grid"].values())
+    if num_ended != wanted:
+        raise SystemExit(f"only {num_ended} of {wanted} trials ended")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="two tiny trials, to see that it works")
+    add_to(parser)
+    arguments = parser.parse_args()
+    space = QUICK_SPACE if arguments.quick else SPACE
+    busy_before = busy_cores()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "noise"
+        write_parquet(noise(space["defaults"]["train_subset"], space["defaults"]["test_subset"]), data)
+        sweeps = interleaved(
+            arguments.rounds, {OURS: lambda: run_ours(space, data), PLAIN: lambda: run_plain(space, data)}
+        )
+    figures: dict[str, dict[str, list[float]]] = {
+        "wall seconds": {side: [one.wall_seconds for one in rounds] for side, rounds in sweeps.items()},
+        "seconds until the first epoch": {
+            side: [one.start_up_seconds for one in rounds] for side, rounds in sweeps.items()
+        },
+        "training and evaluation, seconds a trial": {
+            side: [one.work_seconds / one.num_trials for one in rounds] for side, rounds in sweeps.items()
+        },
+        "overhead, seconds a trial": {
+            side: [one.overhead_seconds_per_trial for one in rounds] for side, rounds in sweeps.items()
+        },
+    }
+    faster = {name: ratios(sides[PLAIN], sides[OURS]) for name, sides in figures.items()}
+    rows = [
+        [name, *(f"{Spread.of(sides[side]):.2f}" for side in (OURS, PLAIN)), f"{Spread.of(faster[name]):.2f}"]
+        for name, sides in figures.items()
+    ]
+    title = f"{sweeps[OURS][0].num_trials} trials, median of {arguments.rounds} rounds (least to most)"
+    print_table(title, ["figure", OURS, PLAIN, "plain / ours"], rows)
+    print(f"target: {TARGET} times faster; others kept {busy_before:.1f} cores busy before it began")
+    report = {
+        "space": space,
+        "busy_cores_before": busy_before,
+        "num_rounds": arguments.rounds,
+        "target_times_faster": TARGET,
+        "figures": {
+            name: {side: summary(values) for side, values in sides.items()} | {"plain / ours": summary(faster[name])}
+            for name, sides in figures.items()
+        },
+    }
+    print(write_report("whole_sweep", "python benchmarks/whole_sweep.py", report, arguments.to))
+
+
+if __name__ == "__main__":
+    main()

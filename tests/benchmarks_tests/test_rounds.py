@@ -1,0 +1,46 @@
+"""Interleaving, and what is said of several rounds."""
+
+import pytest
+
+from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary
+
+
+def test_everything_is_measured_once_a_round_in_turn() -> None:
+    calls: list[str] = []
+
+    def measure(name: str) -> int:
+        calls.append(name)
+        return len(calls)
+
+    answers = interleaved(3, {name: lambda name=name: measure(name) for name in "AB"})  # type: ignore[misc]
+    assert calls == list("ABABAB")
+    assert answers == {"A": [1, 3, 5], "B": [2, 4, 6]}
+
+
+def test_ratios_are_those_of_the_same_round() -> None:
+    assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+    with pytest.raises(ValueError, match="zip"):
+        ratios([1.0], [1.0, 2.0])
+
+
+def test_a_spread_is_the_median_with_the_extremes() -> None:
+    spread = Spread.of([3.0, 1.0, 2.0, 10.0])
+    assert spread == Spread(median=2.5, least=1.0, most=10.0)
+    assert f"{spread:.1f}" == "2.5 (1.0 to 10.0)"
+    assert f"{Spread.of([1234.5]):,.0f}" == "1,234 (1,234 to 1,234)"
+
+
+def test_a_summary_keeps_every_round() -> None:
+    assert summary([1.0, 3.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "rounds": [1.0, 3.0, 2.0]}
+
+
+def test_a_table_is_aligned_and_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("title", ["name", "a", "long column"], [["x" * 100, "1", "2"], ["y", "100", "3"]])
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "title"
+    assert len(lines) == 3
+    assert {len(line) for line in lines} == {100 + 2 + 3 + 2 + len("long column")}
+
+
+def test_busy_cores_are_counted() -> None:
+    assert 0 <= busy_cores(0.05) < 1000
