@@ -21,6 +21,9 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/overhead.py
 	$(RUN) benchmarks/data_memory.py
 	$(RUN) benchmarks/answer_times.py
+	$(RUN) benchmarks/training_speed.py
+	$(RUN) benchmarks/machine_limit.py
+	$(RUN) benchmarks/whole_sweep.py
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)

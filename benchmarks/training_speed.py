@@ -36,9 +36,8 @@ BATCH_SIZES = (8, 32, 128, 512, 2048)
 QUICK_BATCH_SIZES = (32, 128)
 EVALUATION = "evaluation"
 CONVENTIONAL, TWO_TRIALS, ONE_TRIAL = "conventional", "two trials", "one trial"
-WARM_UP_STEPS = 2
-"""At least, and for at least a third of the time of a measurement: until the loaders have filled their queues."""
-MIN_STEPS = 2
+WARM_UP_SHARE = 1 / 3
+"""Of a measurement's time, and one step at least: until the loaders have filled their queues."""
 SCHEDULE_STEPS = 10**6
 
 
@@ -54,18 +53,16 @@ class MeasuredBatches:
     def __iter__(self) -> Iterator[Any]:
         begun = time.perf_counter()
         started: float | None = None
-        num_steps = 0
         for batch in _over_and_over(self._loader):
             yield batch
             now = time.perf_counter()
-            num_steps += 1
             if started is not None:
                 self._num_images += len(batch[1])
                 self._measured_seconds = now - started
-                if num_steps >= MIN_STEPS and self._measured_seconds >= self._seconds:
+                if self._measured_seconds >= self._seconds:
                     return
-            elif num_steps >= WARM_UP_STEPS and now - begun >= self._seconds / 3:
-                started, num_steps = now, 0
+            elif now - begun >= self._seconds * WARM_UP_SHARE:
+                started = now
 
     @property
     def images_per_second(self) -> float:

@@ -11,8 +11,6 @@ from trainable.records import EpochRecord
 from trainable.splits import prepare
 from trainable.training import Training
 
-MIN_STEPS = 2
-"""Of a measured epoch."""
 LR = 0.01
 """Small enough for every batch size: the speed does not depend on it, and noise must not diverge."""
 
@@ -24,10 +22,10 @@ class Load:
     model: str = "resnet_preact_20"
     folder: Path | None = None
     """Of a data set; None is noise."""
-    seconds: float = 3.0
+    seconds: float = 2.5
     """That a measurement lasts, at least."""
-    epoch_images: int = 2048
-    """Training images of an epoch (more where the batch size asks for them): few, since its end is awaited."""
+    epoch_images: int = 1024
+    """Training images of an epoch (one batch where that is more): few, since its end is awaited."""
     test_images: int = 1000
 
 
@@ -61,7 +59,7 @@ class TrialProcess:
         """Of whole epochs, timed as a trial times them, while the other members train as well."""
         training = self._trainings.get(batch_size)
         if training is None:
-            num_images = max(self.load.epoch_images, MIN_STEPS * batch_size)
+            num_images = max(self.load.epoch_images, batch_size)
             training = self.training(batch_size, num_images, self.load.test_images)
             self._trainings[batch_size] = training
             _epoch(training)  # the first one also allocates, and prepares the convolutions
