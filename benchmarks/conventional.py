@@ -4,7 +4,7 @@ What Batchscape's loop is measured against: the same network, recipe and images,
 torchvision's data set hands out PIL images, torchvision's transforms crop, flip and normalise them one by one, two
 loader processes collate them; fp32, NCHW, SGD and a learning rate for every step, loss and accuracy read at every
 step. Nothing is slowed down: the loader processes stay alive from epoch to epoch, and the batches of the evaluation
-are of the size that is the fastest for this loop.
+are small, which suits this loop (of 64 to 1,000, those around 100 were the fastest).
 """
 
 import argparse

@@ -300,7 +300,8 @@ def main() -> None:
         "figures": {name: {way: summary(values) for way, values in ways.items()} for name, ways in figures.items()},
         "time_shares": {size: TimeShares.mean(members).to_dict() for size, members in shares.items()},
     }
-    print(write_report("machine_limit", "python benchmarks/machine_limit.py", report, arguments.to))
+    command = f"python benchmarks/machine_limit.py --rounds {arguments.rounds}"
+    print(write_report("machine_limit", command, report, arguments.to))
 
 
 if __name__ == "__main__":

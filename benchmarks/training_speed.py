@@ -176,7 +176,8 @@ def main() -> None:
         "seconds_a_measurement": load.seconds,
         "images_per_second": report,
     }
-    print(write_report("training_speed", "python benchmarks/training_speed.py", figures, arguments.to))
+    command = f"python benchmarks/training_speed.py --rounds {arguments.rounds}"
+    print(write_report("training_speed", command, figures, arguments.to))
 
 
 if __name__ == "__main__":

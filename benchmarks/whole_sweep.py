@@ -157,7 +157,8 @@ def main() -> None:
             for name, sides in figures.items()
         },
     }
-    print(write_report("whole_sweep", "python benchmarks/whole_sweep.py", report, arguments.to))
+    command = f"python benchmarks/whole_sweep.py --rounds {arguments.rounds}"
+    print(write_report("whole_sweep", command, report, arguments.to))
 
 
 if __name__ == "__main__":
