@@ -33,7 +33,7 @@ TARGET = 2.5
 OURS, PLAIN = "ours", "plain Ray Tune"
 SPACE: dict[str, Any] = {
     "name": "whole_sweep",
-    "defaults": {"model": "resnet_preact_20", "epochs": 2, "train_subset": 2048, "test_subset": 1000},
+    "defaults": {"model": "resnet_preact_20", "epochs": 2, "train_subset": 1024, "test_subset": 500},
     "grid": {"batch_size": [32, 64, 128, 256], "lr": [0.05, 0.1, 0.2]},
 }
 QUICK_SPACE: dict[str, Any] = {
