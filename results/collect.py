@@ -54,6 +54,7 @@ class Collector:
             METADATA_PREFIX + "space": self._manifest.space,
             METADATA_PREFIX + "overrides": json.dumps(self._manifest.overrides),
             METADATA_PREFIX + "scale": self._manifest.scale or "",
+            METADATA_PREFIX + "extends": json.dumps(self._manifest.extends),
             METADATA_PREFIX + "code": self._manifest.code,
             METADATA_PREFIX + "num_planned": str(len(self._manifest.trials)),
             METADATA_PREFIX + "versions": trial_rows[-1]["versions"] if trial_rows else "{}",

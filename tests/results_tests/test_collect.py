@@ -196,6 +196,7 @@ def test_metadata(tmp_path: Path) -> None:
             "batchscape.space": "name: x\n",
             "batchscape.overrides": '{"lr": 0.1}',
             "batchscape.scale": "",
+            "batchscape.extends": "[]",
             "batchscape.code": "c0de",
             "batchscape.num_planned": "3",
             "batchscape.versions": '{"python": "3.11", "torch": "2.0"}',
