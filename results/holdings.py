@@ -34,7 +34,9 @@ class Holdings:
 def holdings(store: Store, manifest: Manifest) -> Holdings:
     """Look; nothing is written."""
     trained_by: Counter[str | None] = Counter()
-    begun, untouched, left = [], [], []
+    begun: list[PlannedTrial] = []
+    untouched: list[PlannedTrial] = []
+    left: list[PlannedTrial] = []
     for trial in manifest.trials:
         files = read_trial(store.trial_folder(trial.config.trial_key))
         if trial_status(files).is_final:

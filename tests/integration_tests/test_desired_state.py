@@ -11,15 +11,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.finished_sweep import write_finished_sweep
+from benchmarks.finished_sweep import write_finished_sweep, write_finished_trials
 from tests.conftest import ROOT, Cli
 
 SPACE = """
 name: small
 defaults: {model: resnet_preact_8, epochs: 1, train_subset: 64, test_subset: 50, batch_size: 32, precision: fp32}
-grid: {lr: [0.05, 0.1]}
+grid: {lr: [0.05]}
 """
-OTHER_LR = SPACE.replace("[0.05, 0.1]", "[0.1, 0.2]")
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -72,57 +71,50 @@ def start_and_interrupt(*arguments: str) -> str:
 def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     """One after the other, since each start of Ray costs seconds."""
     store = tmp_path / "store"
-    run = ("run", str(space), "--store", str(store))
+    options = ("--store", str(store))
+    write_finished_trials(space, store)  # lr 0.05 in generation 1, as if it had been trained
+    assert cli("run", str(space), *options).stdout.startswith("small: 1 trials on digits, 1 done, 0 to train\n")
 
-    never_trained = cli(*run, "--again")
-    assert never_trained.returncode == 0, never_trained.stderr
-    assert never_trained.stdout.startswith("small: 2 trials on digits, 0 done, 2 to train\n")
-    assert rows(store) == [(0.05, 1, False), (0.1, 1, False)]
-
-    space.write_text(OTHER_LR)
-    refused = cli(*run)
+    space.write_text(SPACE.replace("0.05", "0.1"))
+    refused = cli("run", str(space), *options)
     assert refused.returncode == 2
     assert refused.stdout.splitlines() == [
-        "small: of its 2 trials 1 are no longer there, 1 are new",
+        "small: of its 1 trials 1 are no longer there, 1 are new",
         "- lr=0.05",
-        "+ lr=0.2",
+        "+ lr=0.1",
     ]
     assert refused.stderr.count("\n") == 1
     assert "add --extend to keep both, or give this run another --name" in refused.stderr
-    assert len(rows(store)) == 2
+    assert rows(store) == [(0.05, 1, False)]
 
-    extended = cli(*run, "--extend")
+    extended = cli("run", str(space), *options, "--extend", "--again")  # the new trial was never trained
     assert extended.returncode == 0, extended.stderr
-    assert "small: 3 trials on digits, 2 done, 1 to train" in extended.stdout
-    assert rows(store) == [(0.05, 1, False), (0.1, 1, False), (0.2, 1, False)]
+    assert extended.stdout.startswith(
+        "note: 1 earlier results are kept, marked superseded\nsmall: 2 trials on digits, 0 done, 2 to train\n"
+    )
+    assert rows(store) == [(0.05, 1, True), (0.05, 2, False), (0.1, 1, False)]
 
-    other = tmp_path / "other.yaml"
-    other.write_text(OTHER_LR.replace("small", "other"))
-    reused = cli("run", str(other), "--store", str(store))
-    assert reused.stdout.startswith("other: 2 trials on digits, 2 reused (2 of small), 0 to train\n")
-    plan = cli("plan", str(other), "--store", str(store), "--verbose").stdout.splitlines()
+    both = tmp_path / "both.yaml"
+    both.write_text(SPACE.replace("small", "both").replace("[0.05]", "[0.05, 0.1]"))
+    plan = cli("plan", str(both), *options, "--verbose").stdout.splitlines()
     assert plan[1].startswith("  done   2, 2 reused (2 of small) in ")
-    assert plan[3:] == ["  lr=0.1  done, trained by small", "  lr=0.2  done, trained by small"]
+    assert plan[3:] == ["  lr=0.05  done, trained by small", "  lr=0.1   done, trained by small"]
+    reused = cli("run", str(both), *options)
+    assert reused.stdout.startswith("both: 2 trials on digits, 2 reused (2 of small), 0 to train\n")
 
-    run_other = ("run", str(other), "--store", str(store))
-    stopped = start_and_interrupt(*run_other, "--again")
+    stopped = start_and_interrupt("run", str(both), *options, "--again")
     assert "0 of 2 trials done; the same command without --again goes on" in stopped
-    gone_on = cli(*run_other)
+    gone_on = cli("run", str(both), *options)
     assert gone_on.returncode == 0, gone_on.stderr
-    assert rows(store, "other") == [(0.1, 1, True), (0.1, 2, False), (0.2, 1, True), (0.2, 2, False)]
-
-    third = cli(*run_other, "--again")
-    assert third.returncode == 0, third.stderr
-    assert third.stdout.startswith("note: 2 earlier results are kept, marked superseded\nother: 2 trials on digits, ")
-    trainings = [(lr, generation, generation < 3) for lr in (0.1, 0.2) for generation in (1, 2, 3)]
-    assert rows(store, "other") == trainings
-    table = cli("table", "other", "--store", str(store)).stdout.splitlines()
-    assert len(table) == 4  # two rows
+    trainings = [(0.05, 1, True), (0.05, 2, True), (0.05, 3, False), (0.1, 1, True), (0.1, 2, False)]
+    assert rows(store, "both") == trainings
+    table = cli("table", "both", *options).stdout.splitlines()
+    assert len(table) == 4  # two rows, the newest of each
     assert "Test Error (1 run)" in table[0]
 
-    shared = cli(*run, "--extend")  # nothing to train: the other sweep's new trainings stand here, too
-    assert "small: 3 trials on digits, 1 done, 2 reused (2 of other), 0 to train" in shared.stdout
-    assert rows(store) == [(0.05, 1, False), *trainings]
+    shared = cli("run", str(space), *options, "--extend")  # the other sweep's new trainings stand here, too
+    assert "small: 2 trials on digits, 2 reused (2 of both), 0 to train" in shared.stdout
+    assert rows(store) == trainings
 
 
 def test_again_is_refused_while_others_work(space: Path, tmp_path: Path, cli: Cli) -> None:
@@ -143,7 +135,7 @@ def test_a_finished_sweep_of_100_trials_answers_at_once(tmp_path: Path) -> None:
     """Under 3 s of processor time, with neither torch nor Ray; benchmarks/answer_times.py measures the answer."""
     arguments = write_finished_sweep(tmp_path, 100)
     code = (
-        f"import sys, tune_main; tune_main.main({arguments}); print({{'ray', 'torch', 'pandas'}} & {{*sys.modules}})"
+        f"import sys, tune_main; tune_main.main({arguments}); print({{'ray', 'torch', 'sklearn'}} & {{*sys.modules}})"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

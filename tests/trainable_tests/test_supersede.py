@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from trainable import ledger
 from trainable.ledger import LOCK, Ledger, LedgerBusyError, exclusive_lock, read_trial, supersede, superseded_trials
 from trainable.records import Status, TrialEnd
 
@@ -73,12 +72,12 @@ def test_a_lock_whose_folder_is_moved_away_meanwhile_is_not_held(
     lock = fcntl.flock
 
     def move_first(file: int, operation: int) -> None:
-        monkeypatch.setattr(ledger.fcntl, "flock", lock)
+        monkeypatch.setattr(fcntl, "flock", lock)
         assert supersede(folder, 1)
         write(folder, None)
         lock(file, operation)
 
-    monkeypatch.setattr(ledger.fcntl, "flock", move_first)
+    monkeypatch.setattr(fcntl, "flock", move_first)
     with pytest.raises(LedgerBusyError):
         Ledger(folder, CONFIGURATION)
     with Ledger(folder, CONFIGURATION) as trial:
