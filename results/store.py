@@ -1,6 +1,7 @@
 """The store: a folder that holds trials by their key, and sweeps that name some of them.
 
     STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger)
+    STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
                    lock        held by the driver that runs the sweep
