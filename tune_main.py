@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(arguments: argparse.Namespace) -> int:
     """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
+    from results.changes import changes_text, extended
     from results.store import Store, busy_message, new_manifest
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
@@ -63,6 +64,11 @@ def run_command(arguments: argparse.Namespace) -> int:
     for note in expansion.notes:
         print(f"note: {note}")
     manifest = new_manifest(name, trials, loaded.source.text, overrides, code_identity(), arguments.scale)
+    existing = store.find_manifest(name)
+    if existing is not None and arguments.extend:
+        manifest = extended(existing, manifest)
+    elif existing is not None and (changes := changes_text(existing, manifest)):
+        print(changes, flush=True)
     store.check_extends(manifest)
     return run_sweep(store, manifest, data, arguments)
 
@@ -84,20 +90,25 @@ def load_checked_space(name_or_path: str) -> "LoadedSpace":
 
 
 def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments: argparse.Namespace) -> int:
-    """Train what the store does not hold yet, with the Parquet files kept current all the while."""
+    """Train what the store does not hold yet, with the Parquet files kept current all the while.
+
+    With --again what it holds is superseded first.
+    """
     from results.console import make_console
+    from results.holdings import holdings, holdings_text
     from results.keeper import ParquetKeeper
     from results.live import SweepView
     from results.status import sweep_status
 
-    left = {trial.config.trial_key: trial.config for trial in store.unfinished(manifest)}
-    num_done = len(manifest.trials) - len(left)
+    held = holdings(store, manifest)
     console = make_console()
-    heading = f"{manifest.name}: {len(manifest.trials)} trials on {data.name}, {num_done} done, {len(left)} to train"
+    heading = f"{manifest.name}: {len(manifest.trials)} trials on {data.name}"
     keeper = ParquetKeeper(store, manifest)
-    if not left:
+    if arguments.again:
+        store.check_free(manifest)
+    elif not held.left:
         with store.driving(manifest):
-            print(heading)
+            print(f"{heading}, {holdings_text(held)}")
             keeper.write()
         return report_end(store, manifest)
 
@@ -113,17 +124,23 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     )
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     with connected(resources, num_bytes) as cluster, store.driving(manifest):
-        print(heading, flush=True)
         interrupt_on_signals()  # now, since Ray has put its own handler in place
         try:
-            with SweepView(console, manifest.name, left, num_done) as view:
-                run_trials(cluster, left, data, store.trials_folder, uuid.uuid4().hex, (view, keeper))
+            if arguments.again:
+                num_superseded = store.supersede(manifest)
+                if num_superseded:
+                    print(f"note: {num_superseded} earlier results are kept, marked superseded")
+                held = holdings(store, manifest)
+            print(f"{heading}, {holdings_text(held)}", flush=True)
+            left = {trial.config.trial_key: trial.config for trial in held.left}
+            with SweepView(console, manifest.name, left, held.done) as view:
+                run_trials(cluster, left, data, store.trials_folder, manifest.name, uuid.uuid4().hex, (view, keeper))
         except KeyboardInterrupt:
             keeper.write()
             status = sweep_status(store, manifest)
+            same = "the same command without --again" if arguments.again else "the same command"
             print(
-                f"\nstopped with {status.done} of {status.planned} trials done; "
-                "the same command goes on where this one ended",
+                f"\nstopped with {status.done} of {status.planned} trials done; {same} goes on where this one ended",
                 file=sys.stderr,
             )
             return INTERRUPTED
@@ -199,7 +216,12 @@ def plan_command(arguments: argparse.Namespace) -> int:
     dataset = dataset_name(expansion.trials)
     configs = [trial.config for trial in expansion.trials]
     counts = plan_counts(Store(Path(arguments.store)), configs, NUM_IMAGES.get(dataset))
-    print(plan_text(sweep_name(loaded, arguments.scale), dataset, counts, expansion.notes))
+    sweep = sweep_name(loaded, arguments.scale)
+    print(plan_text(sweep, dataset, counts, expansion.notes))
+    if arguments.verbose:
+        from results.plan_list import plan_lines
+
+        print("\n".join(plan_lines(sweep, configs, counts)))
     return 0
 
 
@@ -212,7 +234,9 @@ def export_command(arguments: argparse.Namespace) -> int:
     manifest = store.manifest(arguments.sweep)
     trials, epochs = Collector(store, manifest).tables()
     target = export_tables(trials, epochs, arguments.to or str(store.sweep_folder(arguments.sweep)))
-    print(f"{len(trials)} trials and {len(epochs)} epochs written to {target}")
+    superseded = sum(trials["superseded"].to_pylist())
+    kept = f" ({superseded} of them superseded)" if superseded else ""
+    print(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
     return 0
 
 
@@ -355,6 +379,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="count what `run` would train, or what the published tables took")
     plan.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
     plan.add_argument("--published", action="store_true", help="the published rows instead of a space")
+    plan.add_argument("--verbose", action="store_true", help="a line for every trial")
     add_store(plan)
     add_scale(plan)
     add_set(plan)
@@ -364,6 +389,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("space", help="name of a shipped space, or a YAML file")
     add_store(run)
     run.add_argument("--name", type=not_empty, help="of the sweep (default: the space's)")
+    run.add_argument(
+        "--extend", action="store_true", help="let the sweep stand for its old trials and this space's together"
+    )
+    run.add_argument(
+        "--again", action="store_true", help="train anew what is done, too; the old results are kept, superseded"
+    )
     add_data(run)
     run.add_argument("--address", help="of a running Ray cluster (default: Ray on this machine)")
     run.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")

@@ -5,6 +5,7 @@ import json
 import statistics
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow as pa
 from results.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
 from results.store import Manifest, Store
 from trainable.config import PlannedTrial
-from trainable.ledger import read_trial, trial_status
+from trainable.ledger import read_trial, superseded_trials, trial_status
 from trainable.records import SCHEMA_VERSION, Attempt, EpochRecord, Status, TrialFiles, TrialKey, TrialRow
 
 LAST = 5
@@ -25,23 +26,35 @@ class Collector:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
-        self._ended: dict[str, tuple[Row, list[Row]]] = {}
+        self._ended: dict[tuple[Path, int], tuple[Row, list[Row]]] = {}
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows."""
+        """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows.
+
+        The superseded trainings of a trial come before the one that counts.
+        """
         trial_rows: list[Row] = []
         epoch_rows: list[Row] = []
+        superseded = superseded_trials(self._store.trials_folder)
         for trial in self._manifest.trials:
-            rows = self._rows(trial)
-            if rows is not None:
-                trial_rows.append(rows[0])
-                epoch_rows += rows[1]
+            key = trial.config.trial_key
+            earlier = superseded.get(key, {})
+            name = self._manifest.name
+            trainings = [(TrialKey(name, key, True, number), folder) for number, folder in earlier.items()]
+            newest = max(earlier, default=0) + 1
+            trainings.append((TrialKey(name, key, False, newest), self._store.trial_folder(key)))
+            for identity, folder in trainings:
+                rows = self._rows(trial, identity, folder)
+                if rows is not None:
+                    trial_rows.append(rows[0])
+                    epoch_rows += rows[1]
         metadata = {
             METADATA_PREFIX + "schema_version": str(SCHEMA_VERSION),
             METADATA_PREFIX + "sweep": self._manifest.name,
             METADATA_PREFIX + "space": self._manifest.space,
             METADATA_PREFIX + "overrides": json.dumps(self._manifest.overrides),
             METADATA_PREFIX + "scale": self._manifest.scale or "",
+            METADATA_PREFIX + "extends": json.dumps(self._manifest.extends),
             METADATA_PREFIX + "code": self._manifest.code,
             METADATA_PREFIX + "num_planned": str(len(self._manifest.trials)),
             METADATA_PREFIX + "versions": trial_rows[-1]["versions"] if trial_rows else "{}",
@@ -51,18 +64,17 @@ class Collector:
             pa.Table.from_pylist(epoch_rows, schema=EPOCHS_SCHEMA.with_metadata(metadata)),
         )
 
-    def _rows(self, trial: PlannedTrial) -> tuple[Row, list[Row]] | None:
-        key = trial.config.trial_key
-        if key in self._ended:
-            return self._ended[key]
-        files = read_trial(self._store.trial_folder(key))
+    def _rows(self, trial: PlannedTrial, identity: TrialKey, folder: Path) -> tuple[Row, list[Row]] | None:
+        place = (folder, identity.generation)
+        if place in self._ended:
+            return self._ended[place]
+        files = read_trial(folder)
         if not files.attempts and files.end is None:
             return None
-        identity = TrialKey(self._manifest.name, key)
         row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files))
         epochs = [dataclasses.asdict(identity) | dataclasses.asdict(record) for record in files.epochs]
         if trial_status(files).is_final:
-            self._ended[key] = (row, epochs)
+            self._ended[place] = (row, epochs)
         return row, epochs
 
 
@@ -85,6 +97,8 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
     return TrialRow(
         sweep=identity.sweep,
         trial_key=identity.trial_key,
+        superseded=identity.superseded,
+        generation=identity.generation,
         repeat=trial.repeat,
         variables=json.dumps(dict(trial.variables), sort_keys=True),
         status=status.value,

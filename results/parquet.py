@@ -8,10 +8,12 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from results.data_card import data_card
+from results.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
 
 CARD = "README.md"
+COLUMNS = {TRIALS_PARQUET: TRIALS_SCHEMA.names, EPOCHS_PARQUET: EPOCHS_SCHEMA.names}
 
 
 def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
@@ -74,8 +76,13 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
         store.manifest(sweep)  # says so where there is no such sweep
         raise UserError(f"{path} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew")
     try:
-        return pq.ParquetFile(path).read()  # `read_table` imports pandas
+        table = pq.ParquetFile(path).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
         raise UserError(
             f"{path} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
         ) from None
+    if not {*COLUMNS[file]} <= {*table.column_names}:
+        raise UserError(
+            f"{path} lacks columns of this version: `python tune_main.py export {sweep}{store.option}` makes it anew"
+        )
+    return table

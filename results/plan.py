@@ -1,13 +1,26 @@
 """What a run would have to train, counted from configurations and the store; no data set is loaded."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from results.holdings import has_begun, last_sweep, reused_text
 from results.store import Store
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger import read_trial, trial_status
+from trainable.ledger import SUPERSEDED, read_trial, trial_status
 from trainable.records import TrialFiles
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Standing:
+    """How far a stored trial has come; the greater of two has come further."""
+
+    is_final: bool = False
+    epochs_done: int = 0
+    has_begun: bool = False
+    sweep: str = ""
+    """The sweep whose run worked last on it; empty where there is none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,16 +31,23 @@ class PlanCounts:
     done: int
     """COMPLETE, STOPPED or DIVERGED."""
     begun: int
-    """With epochs that need not be trained again; not among `done`."""
+    """With epochs that need not be trained again, or an attempt; not among `done`."""
     epochs_left: int
     images_left: int | None
     """Images to train on, each counted once an epoch; None where the data set's size is not known."""
     store: str | None
     """The store that was looked at; None where there is none."""
+    standings: tuple[Standing, ...] = ()
+    """Of each trial, in the order of the plan."""
 
     @property
     def left(self) -> int:
         return self.trials - self.done
+
+    @property
+    def trained_by(self) -> dict[str | None, int]:
+        """Sweep -> how many of those done its runs trained."""
+        return dict(Counter(one.sweep or None for one in self.standings if one.is_final))
 
 
 def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> PlanCounts:
@@ -48,11 +68,11 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
     exists = store.trials_folder.is_dir()
     held = _furthest(_stored(store)) if exists else {}
     done = begun = epochs_left = images_left = 0
-    for config in configs:
-        epochs_done, is_final = held.get(config, (0, False))
-        done += is_final
-        begun += not is_final and epochs_done > 0
-        epochs = 0 if is_final else config.epochs - epochs_done
+    standings = tuple(held.get(config, Standing()) for config in configs)
+    for config, standing in zip(configs, standings, strict=True):
+        done += standing.is_final
+        begun += not standing.is_final and standing.has_begun
+        epochs = 0 if standing.is_final else config.epochs - standing.epochs_done
         epochs_left += epochs
         images_left += epochs * (images_an_epoch(config, num_images[0]) if num_images else 0)
     return PlanCounts(
@@ -62,6 +82,7 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
         epochs_left=epochs_left,
         images_left=None if num_images is None else images_left,
         store=str(store.path) if exists else None,
+        standings=standings,
     )
 
 
@@ -78,9 +99,11 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
     if counts.store is None:
         lines.append("  done   0 (there is no store yet)")
     else:
-        begun = f", {counts.begun} begun" if counts.begun else ""
+        reused = reused_text(sweep, counts.trained_by)
+        done = f"{counts.done}, {reused}" if reused else f"{counts.done}"
+        begun = f", {counts.begun} to go on with" if counts.begun else ""
         lines.append(
-            f"  done   {counts.done}{begun} in {counts.store} "
+            f"  done   {done}{begun} in {counts.store} "
             "(matched on all but the data set's content, which is not loaded)"
         )
     images = "images unknown" if counts.images_left is None else f"{counts.images_left:,} images"
@@ -90,6 +113,8 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
 
 def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialFiles]]:
     for folder in sorted(store.trials_folder.iterdir()):
+        if SUPERSEDED in folder.name:
+            continue
         files = read_trial(folder)
         if not files.config:
             continue
@@ -100,11 +125,12 @@ def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialFiles]]:
         yield config, files
 
 
-def _furthest(stored: Iterable[tuple[TrainConfig, TrialFiles]]) -> dict[TrainConfig, tuple[int, bool]]:
-    """Configuration without its fingerprint -> (epochs done, whether nothing is left to do)."""
-    held: dict[TrainConfig, tuple[int, bool]] = {}
+def _furthest(stored: Iterable[tuple[TrainConfig, TrialFiles]]) -> dict[TrainConfig, Standing]:
+    """Configuration without its fingerprint -> how far the furthest of its trials has come."""
+    held: dict[TrainConfig, Standing] = {}
     for config, files in stored:
         key = dataclasses.replace(config, dataset_fingerprint="")
-        found = (len(files.epochs), trial_status(files).is_final)
-        held[key] = max(found, held.get(key, (0, False)), key=lambda one: (one[1], one[0]))
+        is_final = trial_status(files).is_final
+        found = Standing(is_final, len(files.epochs), has_begun(files), last_sweep(files) or "")
+        held[key] = max(found, held.get(key, Standing()))
     return held

@@ -1,6 +1,7 @@
 """The store: a folder that holds trials by their key, and sweeps that name some of them.
 
     STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger)
+    STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
                    lock        held by the driver that runs the sweep
@@ -14,7 +15,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from trainable.ledger import (
     LedgerBusyError,
     exclusive_lock,
     is_locked,
-    read_trial,
-    trial_status,
+    supersede,
+    superseded_trials,
     write_atomically,
 )
 from trainable.records import SCHEMA_VERSION
@@ -55,10 +56,17 @@ class Manifest:
     """UTC, ISO 8601."""
     scale: str | None = None
     """The space's scale that was asked for; None is its full size."""
+    extends: list[dict[str, Any]] = field(default_factory=list)
+    """Where trials of other spaces came from, oldest first: space, overrides, scale, code and created of each."""
 
     @property
     def keys(self) -> list[str]:
         return [trial.config.trial_key for trial in self.trials]
+
+    @property
+    def images(self) -> set[tuple[str, str]]:
+        """Data set and fingerprint of its trials."""
+        return {(trial.config.dataset, trial.config.dataset_fingerprint) for trial in self.trials}
 
 
 def new_manifest(
@@ -157,18 +165,35 @@ class Store:
             return
         lost = set(existing.keys) - set(manifest.keys)
         if lost:
+            keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
             raise UserError(
                 f"the sweep {manifest.name!r} in {self.path} already stands for other trials "
-                f"({len(lost)} of its {len(existing.keys)} are not among these): give this run another --name"
+                f"({len(lost)} of its {len(existing.keys)} are not among these): {keep}give this run another --name"
             )
 
-    def unfinished(self, manifest: Manifest) -> list[PlannedTrial]:
-        """The trials that are not yet COMPLETE, STOPPED or DIVERGED, in whatever sweep they were trained."""
-        return [
-            trial
-            for trial in manifest.trials
-            if not trial_status(read_trial(self.trial_folder(trial.config.trial_key))).is_final
-        ]
+    def check_free(self, manifest: Manifest) -> None:
+        """
+        Raises:
+            UserError: another process works on one of the trials.
+        """
+        busy = [key for key in manifest.keys if is_locked(self.trial_folder(key) / LOCK)]
+        if busy:
+            raise UserError(f"{len(busy)} of these trials ({busy[0]}, ...) are being trained now: wait for them")
+
+    def supersede(self, manifest: Manifest) -> int:
+        """Put aside what has ended of these trials, so that a run trains it anew; how many that were.
+
+        Raises:
+            UserError: another process works on one of the trials.
+        """
+        self.check_free(manifest)
+        earlier = superseded_trials(self.trials_folder)
+        try:
+            return sum(
+                supersede(self.trial_folder(key), max(earlier.get(key, ()), default=0) + 1) for key in manifest.keys
+            )
+        except LedgerBusyError:  # since we looked
+            raise UserError("another process has just begun to train one of these trials: wait for it") from None
 
     def write_manifest(self, manifest: Manifest) -> None:
         values = {
@@ -179,6 +204,7 @@ class Store:
             "overrides": manifest.overrides,
             "scale": manifest.scale,
             "space": manifest.space,
+            "extends": manifest.extends,
             "trials": [
                 {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
                 for trial in manifest.trials

@@ -45,25 +45,32 @@ class Cell:
         return [error for error in errors if error is not None]
 
 
-def trials_from_table(table: pa.Table) -> list[Trial]:
-    """The inverse of what `collect` writes."""
+def trials_from_table(table: pa.Table, *, with_superseded: bool = False) -> list[Trial]:
+    """The inverse of what `collect` writes; superseded trainings only where they are asked for."""
     columns = [spec.name for spec in dataclasses.fields(TrialRow)]
-    return [
+    trials = [
         Trial(
             TrainConfig(**{name: row[name] for name in FIELD_NAMES}),
             TrialRow(**{name: row[name] for name in columns}),
         )
         for row in _rows(table)
     ]
+    return [trial for trial in trials if with_superseded or not trial.row.superseded]
 
 
 def epochs_from_table(table: pa.Table) -> dict[str, list[EpochRecord]]:
-    """Trial key -> its epochs, in their order, from the `epochs` table."""
+    """Trial key -> its epochs, in their order, from the `epochs` table; without superseded trainings."""
+    trainings = epochs_of_trainings(table)
+    return {training.trial_key: epochs for training, epochs in trainings.items() if not training.superseded}
+
+
+def epochs_of_trainings(table: pa.Table) -> dict[TrialKey, list[EpochRecord]]:
+    """Training, superseded ones too -> its epochs, in their order, from the `epochs` table."""
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     keys = [spec.name for spec in dataclasses.fields(TrialKey)]
-    epochs: dict[str, list[EpochRecord]] = {}
+    epochs: dict[TrialKey, list[EpochRecord]] = {}
     for row in _rows(table):
-        key = TrialKey(**{name: row[name] for name in keys}).trial_key
+        key = TrialKey(**{name: row[name] for name in keys})
         epochs.setdefault(key, []).append(EpochRecord(**{name: row[name] for name in names}))
     return epochs
 

@@ -128,6 +128,7 @@ def run_trials(
     configs: Mapping[str, TrainConfig],
     data: ImageData,
     trials_folder: Path,
+    sweep: str,
     run_id: str,
     observers: Sequence[Observer],
 ) -> None:
@@ -136,11 +137,12 @@ def run_trials(
     Args:
         configs: trial key -> configuration, in the order in which they are to be begun.
         trials_folder: absolute.
+        sweep: name of the sweep, which goes into the trials' ledgers.
 
     Raises:
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
     """
-    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution)
+    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep)
     setup = TrialSetup(
         configs=dict(configs),
         trials_folder=trials_folder,

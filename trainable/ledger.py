@@ -6,6 +6,7 @@
                  checkpoint-0, -1   the last two, each with a checksum and the epochs that belong to it
                  result.json        how it ended; there only then, written atomically
                  lock               held (flock) by whoever writes; freed by the kernel when that process dies
+    trials/<key>.superseded-<n>/    the same, of the n-th training that `run --again` has put another in place of
 
 Standard library only: the worker writes it, `results` reads it, and both know it from here.
 """
@@ -29,6 +30,7 @@ EPOCHS = "epochs.jsonl"
 RESULT = "result.json"
 LOCK = "lock"
 TENSORBOARD = "tensorboard"
+SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 CHECKPOINT_MAGIC = "batchscape-checkpoint-1"
 
@@ -54,12 +56,14 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold `path` against every other process of this machine; a dead holder leaves no lock behind.
 
     Raises:
-        LedgerBusyError: somebody else holds it.
+        LedgerBusyError: somebody else holds it, or has just moved its folder away.
     """
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise LedgerBusyError(str(path))
+        except (BlockingIOError, FileNotFoundError):
             raise LedgerBusyError(str(path)) from None
         yield
 
@@ -198,6 +202,34 @@ def read_trial(folder: Path) -> TrialFiles:
     if files.end is not None and files.end.status.is_final and files.end.epochs_done != len(files.epochs):
         files.end = None  # epochs are missing: the trial is trained again from what is left
     return files
+
+
+def supersede(folder: Path, number: int) -> bool:
+    """Move an ended trial aside, in one step, so that it can be trained anew; False where it has not ended.
+
+    Args:
+        number: of the superseded trainings of this trial, this one included.
+
+    Raises:
+        LedgerBusyError: another process works on this trial.
+    """
+    if not folder.is_dir():
+        return False
+    with exclusive_lock(folder / LOCK):
+        if not trial_status(read_trial(folder)).is_final:
+            return False
+        folder.rename(folder.with_name(f"{folder.name}{SUPERSEDED}{number}"))
+    return True
+
+
+def superseded_trials(trials_folder: Path) -> dict[str, dict[int, Path]]:
+    """Trial key -> the folders of its superseded trainings by their number, oldest first."""
+    found: dict[str, dict[int, Path]] = {}
+    for folder in trials_folder.glob(f"*{SUPERSEDED}*"):
+        key, _, number = folder.name.partition(SUPERSEDED)
+        if number.isdecimal():
+            found.setdefault(key, {})[int(number)] = folder
+    return {key: dict(sorted(folders.items())) for key, folders in found.items()}
 
 
 def trial_status(files: TrialFiles) -> Status:

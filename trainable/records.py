@@ -89,6 +89,8 @@ class Attempt:
     """Identity of the source: `provenance.code_identity`."""
     execution: str = "eager"
     """How the steps ran: eager, graph, compiled eager or compiled graph."""
+    sweep: str | None = None
+    """The sweep whose driver it worked for; None where it was trained alone, by `train`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,10 @@ class TrialRow:
     """Name of the sweep."""
     trial_key: str
     """First 16 hex digits of the SHA-256 of the configuration: equal keys are the same training."""
+    superseded: bool
+    """True where `run --again` has put a newer training in this one's place: tables and figures leave it out."""
+    generation: int
+    """1 for the first training of the configuration, 2 for the one that superseded it, ..."""
     repeat: int
     """0 for the first seed of a configuration, 1 for the second, ..."""
     variables: str
@@ -202,6 +208,10 @@ class TrialKey:
     """Name of the sweep."""
     trial_key: str
     """The trial's key, as in `trials`."""
+    superseded: bool
+    """As in `trials`: True where a newer training has taken the place of this one."""
+    generation: int
+    """As in `trials`: with sweep and trial_key it names one training."""
 
 
 @dataclass(slots=True)

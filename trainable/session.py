@@ -34,6 +34,8 @@ class RunInfo:
     code: str
     """The driver's code identity: git commit and source hash."""
     execution: Execution = DEFAULT_EXECUTION
+    sweep: str | None = None
+    """None where a trial is trained alone."""
 
 
 class TrialSession:
@@ -200,6 +202,7 @@ def _attempt(number: int, run: RunInfo, device: str, precision: str, execution: 
         versions=provenance.versions(),
         code=run.code,
         execution=execution,
+        sweep=run.sweep,
     )
 
 

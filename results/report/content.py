@@ -150,6 +150,9 @@ def _facts(cells: Sequence[Cell], metadata: Mapping[str, str]) -> Facts:
     overrides = json.loads(metadata.get("overrides", "{}"))
     if overrides:
         facts.append(("set on the command line", named_values(metadata["overrides"])))
+    extends = json.loads(metadata.get("extends", "[]"))
+    if extends:
+        facts.append(("extended", f"holds the trials of {count(len(extends), 'earlier space')}, too"))
     facts.append(("code (commit/source)", metadata.get("code", "-")))
     return facts
 

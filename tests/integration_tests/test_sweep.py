@@ -99,7 +99,7 @@ def test_another_sweep_reuses_what_the_store_holds(finished: Path, tmp_path: Pat
     subset = tmp_path / "subset.yaml"
     subset.write_text(SPACE.replace("small", "subset").replace("[32, 64]", "[64]"))
     done = cli("run", str(subset), "--store", str(store))
-    assert "2 trials on digits, 2 done, 0 to train" in done.stdout
+    assert "2 trials on digits, 2 reused (2 of small), 0 to train" in done.stdout
     assert pq.read_table(store / "subset" / "trials.parquet")["sweep"].to_pylist() == ["subset"] * 2
 
 
@@ -197,7 +197,7 @@ def test_adding_repeats_trains_only_the_difference(finished: Path, space: str, t
     text = SPACE.replace("grid:", "repeats: 2\ngrid:").replace("[32, 64]", "[64]").replace("small", "more")
     Path(space).write_text(text)
     done = cli("run", space, "--store", str(store))
-    assert "4 trials on digits, 2 done, 2 to train" in done.stdout
+    assert "4 trials on digits, 2 reused (2 of small), 2 to train" in done.stdout
     trials, _ = tables(store, "more")
     assert trials["repeat"].to_pylist() == [0, 1, 0, 1]
     assert trials["seed"].to_pylist() == [0, 1, 0, 1]

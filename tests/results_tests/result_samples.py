@@ -67,11 +67,15 @@ def make_manifest(configs: Sequence[TrainConfig], name: str = "sweep", **changes
 
 
 def write_trial(
-    store: Store, config: TrainConfig, epochs: Sequence[EpochRecord], end: TrialEnd | None = None
+    store: Store,
+    config: TrainConfig,
+    epochs: Sequence[EpochRecord],
+    end: TrialEnd | None = None,
+    sweep: str | None = None,
 ) -> None:
-    """What one process leaves that worked on the trial; `end` is None where it was killed."""
+    """What one process of that sweep leaves that worked on the trial; `end` is None where it was killed."""
     with Ledger(store.trial_folder(config.trial_key), config.to_dict()) as ledger:
-        ledger.begin(make_attempt())
+        ledger.begin(make_attempt(sweep=sweep))
         for record in epochs:
             ledger.append(record)
         if end is None:
@@ -85,6 +89,8 @@ def make_trial(config: TrainConfig, test_error: float | None, **changes: object)
     row = TrialRow(
         sweep="sweep",
         trial_key=config.trial_key,
+        superseded=False,
+        generation=1,
         repeat=0,
         variables="{}",
         status=Status.COMPLETE.value,

@@ -157,7 +157,7 @@ def test_epochs_hold_the_records(tmp_path: Path) -> None:
     store = Store(tmp_path)
     write_trial(store, CONFIG, EPOCHS, None)
     rows = Collector(store, make_manifest([CONFIG])).tables()[1].to_pylist()
-    identity = {"sweep": "sweep", "trial_key": CONFIG.trial_key}
+    identity = {"sweep": "sweep", "trial_key": CONFIG.trial_key, "superseded": False, "generation": 1}
     assert rows == [identity | dataclasses.asdict(record) for record in EPOCHS]
 
 
@@ -196,6 +196,7 @@ def test_metadata(tmp_path: Path) -> None:
             "batchscape.space": "name: x\n",
             "batchscape.overrides": '{"lr": 0.1}',
             "batchscape.scale": "",
+            "batchscape.extends": "[]",
             "batchscape.code": "c0de",
             "batchscape.num_planned": "3",
             "batchscape.versions": '{"python": "3.11", "torch": "2.0"}',

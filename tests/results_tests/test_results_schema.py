@@ -11,6 +11,8 @@ TIME = "timestamp[us, tz=UTC]"
 TRIALS = [
     ("sweep", "string", False),
     ("trial_key", "string", False),
+    ("superseded", "bool", False),
+    ("generation", "int64", False),
     ("model", "string", False),
     ("dataset", "string", False),
     ("dataset_fingerprint", "string", False),
@@ -64,6 +66,8 @@ TRIALS = [
 EPOCHS = [
     ("sweep", "string", False),
     ("trial_key", "string", False),
+    ("superseded", "bool", False),
+    ("generation", "int64", False),
     ("epoch", "int64", False),
     ("step", "int64", False),
     ("lr", "double", False),

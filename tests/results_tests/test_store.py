@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from results.holdings import holdings
 from results.store import Manifest, Store, new_manifest
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.config import PlannedTrial, TrainConfig
@@ -118,17 +119,6 @@ def test_another_name_is_another_sweep(tmp_path: Path) -> None:
     store.check_extends(make_manifest([C], "other"))
 
 
-def test_unfinished_is_what_has_no_final_result_in_whatever_sweep(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    configs = {status: make_config(epochs=2, seed=seed) for seed, status in enumerate(Status)}
-    epochs = [make_epoch(1, 10.0), make_epoch(2, 9.0)]
-    for status, config in configs.items():
-        write_trial(store, config, epochs, None if status is Status.INCOMPLETE else make_end(status, 2))
-    missing = make_config(epochs=2, seed=99)
-    left = store.unfinished(make_manifest([*configs.values(), missing], "new"))
-    assert [trial.config for trial in left] == [configs[Status.FAILED], configs[Status.INCOMPLETE], missing]
-
-
 def test_a_moved_store_is_the_same_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "old")
     manifest = make_manifest([A, B])
@@ -137,7 +127,7 @@ def test_a_moved_store_is_the_same_store(tmp_path: Path) -> None:
     shutil.move(tmp_path / "old", tmp_path / "new")
     moved = Store(tmp_path / "new")
     assert moved.manifest("sweep") == manifest
-    assert [trial.config for trial in moved.unfinished(manifest)] == [B]
+    assert [trial.config for trial in holdings(moved, manifest).left] == [B]
     content = b"".join(path.read_bytes() for path in (tmp_path / "new").rglob("*") if path.is_file())
     assert str(tmp_path).encode() not in content
 

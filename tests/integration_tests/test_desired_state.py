@@ -1,0 +1,147 @@
+"""`run` makes the store hold what is asked for: reused, gone on with, extended, trained again."""
+
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.finished_sweep import write_finished_sweep, write_finished_trials
+from tests.conftest import ROOT, Cli
+
+SPACE = """
+name: small
+defaults: {model: resnet_preact_8, epochs: 1, train_subset: 64, test_subset: 50, batch_size: 32, precision: fp32}
+grid: {lr: [0.05]}
+"""
+HOLD = """
+import sys, time
+from pathlib import Path
+from trainable.ledger import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SPACE)
+    return path
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Another process holds the lock."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.kill()
+
+
+def rows(store: Path, sweep: str = "small") -> list[tuple[float, int, bool]]:
+    """(lr, generation, superseded) of every training."""
+    table = pq.read_table(store / sweep / "trials.parquet")
+    columns = [table[name].to_pylist() for name in ("lr", "generation", "superseded")]
+    assert table["status"].to_pylist() == ["COMPLETE"] * len(table)
+    return list(zip(*columns, strict=True))
+
+
+def start_and_interrupt(*arguments: str) -> str:
+    """Ctrl-C as soon as the run has said what it will do; what stands on stderr."""
+    command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        while "to train" not in (line := driver.stdout.readline()):
+            assert line, "the run has ended"
+        driver.send_signal(signal.SIGINT)
+        _, errors = driver.communicate(timeout=60)
+        assert driver.returncode == 130
+    return errors
+
+
+@pytest.mark.ray
+def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
+    """One after the other, since each start of Ray costs seconds."""
+    store = tmp_path / "store"
+    options = ("--store", str(store))
+    write_finished_trials(space, store)  # lr 0.05 in generation 1, as if it had been trained
+    assert cli("run", str(space), *options).stdout.startswith("small: 1 trials on digits, 1 done, 0 to train\n")
+
+    space.write_text(SPACE.replace("0.05", "0.1"))
+    refused = cli("run", str(space), *options)
+    assert refused.returncode == 2
+    assert refused.stdout.splitlines() == [
+        "small: of its 1 trials 1 are no longer there, 1 are new",
+        "- lr=0.05",
+        "+ lr=0.1",
+    ]
+    assert refused.stderr.count("\n") == 1
+    assert "add --extend to keep both, or give this run another --name" in refused.stderr
+    assert rows(store) == [(0.05, 1, False)]
+
+    extended = cli("run", str(space), *options, "--extend", "--again")  # the new trial was never trained
+    assert extended.returncode == 0, extended.stderr
+    assert extended.stdout.startswith(
+        "note: 1 earlier results are kept, marked superseded\nsmall: 2 trials on digits, 0 done, 2 to train\n"
+    )
+    assert rows(store) == [(0.05, 1, True), (0.05, 2, False), (0.1, 1, False)]
+
+    both = tmp_path / "both.yaml"
+    both.write_text(SPACE.replace("small", "both").replace("[0.05]", "[0.05, 0.1]"))
+    plan = cli("plan", str(both), *options, "--verbose").stdout.splitlines()
+    assert plan[1].startswith("  done   2, 2 reused (2 of small) in ")
+    assert plan[3:] == ["  lr=0.05  done, trained by small", "  lr=0.1   done, trained by small"]
+    reused = cli("run", str(both), *options)
+    assert reused.stdout.startswith("both: 2 trials on digits, 2 reused (2 of small), 0 to train\n")
+
+    stopped = start_and_interrupt("run", str(both), *options, "--again")
+    assert "0 of 2 trials done; the same command without --again goes on" in stopped
+    gone_on = cli("run", str(both), *options)
+    assert gone_on.returncode == 0, gone_on.stderr
+    trainings = [(0.05, 1, True), (0.05, 2, True), (0.05, 3, False), (0.1, 1, True), (0.1, 2, False)]
+    assert rows(store, "both") == trainings
+    table = cli("table", "both", *options).stdout.splitlines()
+    assert len(table) == 4  # two rows, the newest of each
+    assert "Test Error (1 run)" in table[0]
+
+    shared = cli("run", str(space), *options, "--extend")  # the other sweep's new trainings stand here, too
+    assert "small: 2 trials on digits, 2 reused (2 of both), 0 to train" in shared.stdout
+    assert rows(store) == trainings
+
+
+def test_again_is_refused_while_others_work(space: Path, tmp_path: Path, cli: Cli) -> None:
+    arguments = write_finished_sweep(tmp_path, 2)
+    store = tmp_path / "store"
+    trials = sorted(path.name for path in (store / "trials").iterdir())
+    assert cli(*arguments).returncode == 0
+    for lock in (store / "finished" / "lock", store / "trials" / trials[0] / "lock"):
+        with held(lock):
+            refused = cli(*arguments, "--again")
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+        assert ("another process" if lock.parent.name == "finished" else "are being trained now") in refused.stderr
+    assert sorted(path.name for path in (store / "trials").iterdir()) == trials
+
+
+def test_a_finished_sweep_of_100_trials_answers_at_once(tmp_path: Path) -> None:
+    """Under 3 s of processor time, with neither torch nor Ray; benchmarks/answer_times.py measures the answer."""
+    arguments = write_finished_sweep(tmp_path, 100)
+    code = (
+        f"import sys, tune_main; tune_main.main({arguments}); print({{'ray', 'torch', 'sklearn'}} & {{*sys.modules}})"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "finished: 100 trials on digits, 100 done, 0 to train"
+    assert lines[-1] == "set()"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3.0
+    assert pq.read_metadata(tmp_path / "store" / "finished" / "trials.parquet").num_rows == 100
