@@ -25,17 +25,17 @@ class Collector:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
-        self._ended: dict[str, tuple[Row, list[Row]]] = {}
+        self._ended: dict[str, tuple[Row, pa.RecordBatch]] = {}
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows."""
         trial_rows: list[Row] = []
-        epoch_rows: list[Row] = []
+        epoch_batches: list[pa.RecordBatch] = []
         for trial in self._manifest.trials:
             rows = self._rows(trial)
             if rows is not None:
                 trial_rows.append(rows[0])
-                epoch_rows += rows[1]
+                epoch_batches.append(rows[1])
         metadata = {
             METADATA_PREFIX + "schema_version": str(SCHEMA_VERSION),
             METADATA_PREFIX + "sweep": self._manifest.name,
@@ -48,10 +48,10 @@ class Collector:
         }
         return (
             pa.Table.from_pylist(trial_rows, schema=TRIALS_SCHEMA.with_metadata(metadata)),
-            pa.Table.from_pylist(epoch_rows, schema=EPOCHS_SCHEMA.with_metadata(metadata)),
+            pa.Table.from_batches(epoch_batches, schema=EPOCHS_SCHEMA.with_metadata(metadata)),
         )
 
-    def _rows(self, trial: PlannedTrial) -> tuple[Row, list[Row]] | None:
+    def _rows(self, trial: PlannedTrial) -> tuple[Row, pa.RecordBatch] | None:
         key = trial.config.trial_key
         if key in self._ended:
             return self._ended[key]
@@ -60,10 +60,18 @@ class Collector:
             return None
         identity = TrialKey(self._manifest.name, key)
         row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files))
-        epochs = [dataclasses.asdict(identity) | dataclasses.asdict(record) for record in files.epochs]
+        epochs = epoch_rows(identity, files.epochs)
         if trial_status(files).is_final:
             self._ended[key] = (row, epochs)
         return row, epochs
+
+
+def epoch_rows(identity: TrialKey, epochs: list[EpochRecord]) -> pa.RecordBatch:
+    """A trial's part of `epochs`, in columns: a dict a row would take many times the memory."""
+    columns = {name: [value] * len(epochs) for name, value in dataclasses.asdict(identity).items()}
+    for spec in dataclasses.fields(EpochRecord):
+        columns[spec.name] = [getattr(record, spec.name) for record in epochs]
+    return pa.RecordBatch.from_pydict(columns, schema=EPOCHS_SCHEMA)
 
 
 def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> TrialRow:

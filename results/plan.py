@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from results.store import Store
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger import read_trial, trial_status
-from trainable.records import TrialFiles
+from trainable.ledger import read_standing, trial_status
+from trainable.records import Standing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,23 +88,23 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
-def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialFiles]]:
+def _stored(store: Store) -> Iterator[tuple[TrainConfig, Standing]]:
     for folder in sorted(store.trials_folder.iterdir()):
-        files = read_trial(folder)
-        if not files.config:
+        standing = read_standing(folder)
+        if not standing.config:
             continue
         try:
-            config = TrainConfig.from_dict(files.config)
+            config = TrainConfig.from_dict(standing.config)
         except UserError:  # of another version of the program: no plan of ours can mean it
             continue
-        yield config, files
+        yield config, standing
 
 
-def _furthest(stored: Iterable[tuple[TrainConfig, TrialFiles]]) -> dict[TrainConfig, tuple[int, bool]]:
+def _furthest(stored: Iterable[tuple[TrainConfig, Standing]]) -> dict[TrainConfig, tuple[int, bool]]:
     """Configuration without its fingerprint -> (epochs done, whether nothing is left to do)."""
     held: dict[TrainConfig, tuple[int, bool]] = {}
-    for config, files in stored:
+    for config, standing in stored:
         key = dataclasses.replace(config, dataset_fingerprint="")
-        found = (len(files.epochs), trial_status(files).is_final)
+        found = (standing.epochs_done, trial_status(standing).is_final)
         held[key] = max(found, held.get(key, (0, False)), key=lambda one: (one[1], one[0]))
     return held

@@ -157,7 +157,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, one for every field."""
-        values = dataclasses.asdict(self)
+        values = {name: getattr(self, name) for name in FIELD_NAMES}
         values["milestones"] = None if self.milestones is None else list(self.milestones)
         return values
 

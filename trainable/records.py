@@ -212,3 +212,12 @@ class TrialFiles:
     epochs: list[EpochRecord] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     end: TrialEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a trial has come: TrialFiles without its epochs and attempts."""
+
+    config: dict[str, Any]
+    epochs_done: int
+    end: TrialEnd | None
