@@ -138,8 +138,12 @@ def exponent(sizes: Sequence[int], costs: Sequence[float], cost_of_one: float) -
 
 def footprint(folder: Path) -> dict[str, int]:
     """Files and bytes below a folder."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+    num_files = num_bytes = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            num_files += 1
+            num_bytes += path.stat().st_size
+    return {"files": num_files, "bytes": num_bytes}
 
 
 def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds: int) -> dict[int, dict[str, Any]]:
