@@ -47,6 +47,8 @@ TARGETS = {
 PLAN, STATUS, EXPORT, TABLE, RUN = COMMANDS = ("plan", "status", "export", "table", "run")
 REWRITE = "rewrite"
 RAY = "Ray's results"
+FIGURES = {"seconds": "seconds", "processor seconds": "cpu_seconds", "peak bytes": "peak_bytes"}
+"""Name in the report -> field of Cost."""
 FINGERPRINT_CODE = f"""
 from trainable.data.sources import load_dataset
 print(load_dataset({DATASET!r}, None).fingerprint)
@@ -59,9 +61,9 @@ from results.store import Store
 store = Store(Path(sys.argv[1]))
 keeper = ParquetKeeper(store, store.manifest({SWEEP!r}))
 keeper.write()
-started = time.perf_counter()
+started, cpu_started = time.perf_counter(), time.process_time()
 keeper.write()
-print(time.perf_counter() - started)
+print(time.perf_counter() - started, time.process_time() - cpu_started)
 """
 
 
@@ -70,6 +72,9 @@ class Cost:
     """Of one process."""
 
     seconds: float
+    """From its start to its end."""
+    cpu_seconds: float
+    """Of the processor, which others who keep it busy disturb less."""
     peak_bytes: int
     """Of what was resident; never below what this process, its parent, has."""
     output: str
@@ -91,7 +96,7 @@ def cost(*arguments: str) -> Cost:
         text = output.read().decode()
     if process.returncode:
         raise SystemExit(f"{text}\n{' '.join(arguments)} failed")
-    return Cost(seconds, usage.ru_maxrss * 1024, text)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text)
 
 
 def command_line(command: str, store: Path) -> list[str]:
@@ -105,7 +110,8 @@ def measure(store: Path) -> dict[str, Cost]:
     """Every command once."""
     costs = {command: cost(*command_line(command, store)) for command in COMMANDS}
     rewrite = cost("-c", REWRITE_CODE, str(store))
-    return costs | {REWRITE: Cost(float(rewrite.output), rewrite.peak_bytes, "")}
+    seconds, cpu_seconds = map(float, rewrite.output.split())
+    return costs | {REWRITE: Cost(seconds, cpu_seconds, rewrite.peak_bytes, "")}
 
 
 def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
@@ -163,8 +169,8 @@ def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds
             check(one, size, num_epochs)
         for command in (*COMMANDS, REWRITE):
             figures[size][command] = {
-                "seconds": summary([one[command].seconds for one in rounds]),
-                "peak bytes": summary([one[command].peak_bytes for one in rounds]),
+                name: summary([float(getattr(one[command], field)) for one in rounds])
+                for name, field in FIGURES.items()
             }
         figures[size]["sweep"] = footprint(folder / str(size) / SWEEP)
     return figures
@@ -185,8 +191,7 @@ def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: in
                 raise SystemExit(f"Ray does not find {size} trials of {num_epochs} epochs: {one.output}")
         figures[size] = {
             "trials run": min(num_run, size),
-            "seconds": summary([one.seconds for one in rounds]),
-            "peak bytes": summary([one.peak_bytes for one in rounds]),
+            **{name: summary([float(getattr(one, field)) for one in rounds]) for name, field in FIGURES.items()},
             "experiment": footprint(folder / str(size)),
         }
     return figures

@@ -38,7 +38,7 @@ def test_the_cost_of_a_process_is_its_own() -> None:
 
 
 def test_a_command_that_misses_trials_is_no_measurement() -> None:
-    costs = {command: Cost(1.0, 1, "") for command in COMMANDS}
+    costs = {command: Cost(1.0, 1.0, 1, "") for command in COMMANDS}
     with pytest.raises(SystemExit, match="plan does not say 'done   3 in'"):
         check(costs, 3, 2)
 
