@@ -49,8 +49,8 @@ def test_the_quick_form_measures_both_sides(tmp_path: Path) -> None:
     process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert process.returncode == 0, process.stderr
     report = json.loads((tmp_path / "store_scale.json").read_text())
-    assert set(report["ours"]) == {"1", "4"}
-    for figures in report["ours"].values():
-        assert all(figures[name]["seconds"]["median"] > 0 for name in (*COMMANDS, REWRITE))
-        assert figures["trials"]["files"] > 0
+    figures = report["ours"]["1"]
+    assert all(figures[name]["seconds"]["median"] > 0 for name in (*COMMANDS, REWRITE))
+    assert figures["trials"]["files"] > 0
+    assert report["ray"]["2"]["trials run"] == 1
     assert report["ray"]["2"]["seconds"]["median"] > 0
