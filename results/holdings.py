@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from results.store import Manifest, Store
 from trainable.config import PlannedTrial
 from trainable.ledger import read_trial, trial_status
-from trainable.records import TrialFiles
+from trainable.records import Standing, TrialFiles
 
 SHOWN = 3
 """Other sweeps that are named; further ones are counted."""
@@ -79,10 +79,10 @@ def reused_text(sweep: str, trained_by: Mapping[str | None, int]) -> str:
     return f"{num_reused(sweep, trained_by)} reused ({', '.join(names)})"
 
 
-def last_sweep(files: TrialFiles) -> str | None:
+def last_sweep(trial: TrialFiles | Standing) -> str | None:
     """The sweep whose run worked last on the trial; None where it was trained alone."""
-    return files.attempts[-1].sweep if files.attempts else None
+    return trial.attempts[-1].sweep if trial.attempts else None
 
 
-def has_begun(files: TrialFiles) -> bool:
-    return bool(files.epochs or files.attempts)
+def has_begun(trial: TrialFiles | Standing) -> bool:
+    return bool(trial.epochs_done or trial.attempts)

@@ -20,7 +20,7 @@ def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
     """Write both tables into an existing local folder, each atomically."""
     for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
         scratch = folder / f".{name}.{os.getpid()}"
-        pq.write_table(table, scratch)
+        pq.write_table(table, scratch, use_dictionary=_texts(table))
         scratch.replace(folder / name)
 
 
@@ -43,13 +43,19 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
         filesystem, path = pafs.FileSystem.from_uri(target)
         filesystem.create_dir(path, recursive=True)
         for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
-            pq.write_table(table, f"{path.rstrip('/')}/{name}", filesystem=filesystem)
+            where = f"{path.rstrip('/')}/{name}"
+            pq.write_table(table, where, use_dictionary=_texts(table), filesystem=filesystem)
         with filesystem.open_output_stream(f"{path.rstrip('/')}/{CARD}") as stream:
             stream.write(data_card(trials, epochs).encode())
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"cannot write to {target}: {reason}") from None
     return target
+
+
+def _texts(table: pa.Table) -> list[str]:
+    """The columns with few distinct values; a dictionary of measured figures costs time and space for nothing."""
+    return [field.name for field in table.schema if pa.types.is_string(field.type)]
 
 
 def read_trials(store: Store, sweep: str) -> pa.Table:

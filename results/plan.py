@@ -8,12 +8,12 @@ from results.holdings import has_begun, last_sweep, reused_text
 from results.store import Store
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger import SUPERSEDED, read_trial, trial_status
-from trainable.records import TrialFiles
+from trainable.ledger import SUPERSEDED, read_standing, trial_status
+from trainable.records import Standing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Standing:
+class HowFar:
     """How far a stored trial has come; the greater of two has come further."""
 
     is_final: bool = False
@@ -37,7 +37,7 @@ class PlanCounts:
     """Images to train on, each counted once an epoch; None where the data set's size is not known."""
     store: str | None
     """The store that was looked at; None where there is none."""
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[HowFar, ...] = ()
     """Of each trial, in the order of the plan."""
 
     @property
@@ -68,7 +68,7 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
     exists = store.trials_folder.is_dir()
     held = _furthest(_stored(store)) if exists else {}
     done = begun = epochs_left = images_left = 0
-    standings = tuple(held.get(config, Standing()) for config in configs)
+    standings = tuple(held.get(config, HowFar()) for config in configs)
     for config, standing in zip(configs, standings, strict=True):
         done += standing.is_final
         begun += not standing.is_final and standing.has_begun
@@ -111,26 +111,26 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
-def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialFiles]]:
+def _stored(store: Store) -> Iterator[tuple[TrainConfig, Standing]]:
     for folder in sorted(store.trials_folder.iterdir()):
         if SUPERSEDED in folder.name:
             continue
-        files = read_trial(folder)
-        if not files.config:
+        standing = read_standing(folder)
+        if not standing.config:
             continue
         try:
-            config = TrainConfig.from_dict(files.config)
+            config = TrainConfig.from_dict(standing.config)
         except UserError:  # of another version of the program: no plan of ours can mean it
             continue
-        yield config, files
+        yield config, standing
 
 
-def _furthest(stored: Iterable[tuple[TrainConfig, TrialFiles]]) -> dict[TrainConfig, Standing]:
+def _furthest(stored: Iterable[tuple[TrainConfig, Standing]]) -> dict[TrainConfig, HowFar]:
     """Configuration without its fingerprint -> how far the furthest of its trials has come."""
-    held: dict[TrainConfig, Standing] = {}
-    for config, files in stored:
+    held: dict[TrainConfig, HowFar] = {}
+    for config, standing in stored:
         key = dataclasses.replace(config, dataset_fingerprint="")
-        is_final = trial_status(files).is_final
-        found = Standing(is_final, len(files.epochs), has_begun(files), last_sweep(files) or "")
-        held[key] = max(found, held.get(key, Standing()))
+        is_final = trial_status(standing).is_final
+        found = HowFar(is_final, standing.epochs_done, has_begun(standing), last_sweep(standing) or "")
+        held[key] = max(found, held.get(key, HowFar()))
     return held

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from results.store import Manifest, Store
-from trainable.ledger import LOCK, is_locked, read_trial, trial_status
+from trainable.ledger import LOCK, is_locked, read_standing, trial_status
 from trainable.records import Status
 
 
@@ -35,14 +35,14 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     for trial in manifest.trials:
         key = trial.config.trial_key
         folder = store.trial_folder(key)
-        files = read_trial(folder)
-        status = trial_status(files)
+        standing = read_standing(folder)
+        status = trial_status(standing)
         by_status[status] += 1
         running += not status.is_final and is_locked(folder / LOCK)
-        epochs_done += len(files.epochs)
-        epochs_planned += len(files.epochs) if status.is_final else trial.config.epochs
-        if status is Status.FAILED and files.end is not None:
-            errors[key] = files.end.error or ""
+        epochs_done += standing.epochs_done
+        epochs_planned += standing.epochs_done if status.is_final else trial.config.epochs
+        if status is Status.FAILED and standing.end is not None:
+            errors[key] = standing.end.error or ""
     done = sum(count for status, count in by_status.items() if status.is_final)
     return SweepStatus(
         sweep=manifest.name,

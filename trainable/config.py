@@ -1,6 +1,7 @@
 """What makes two trials the same: `TrainConfig` and its key. Standard library only."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -94,9 +95,8 @@ class TrainConfig:
     """Raised when the meaning of training changes."""
 
     def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):
-            annotation = str(spec.type).removeprefix("<class '").removesuffix("'>")
-            object.__setattr__(self, spec.name, _typed(spec.name, getattr(self, spec.name), annotation))
+        for name, annotation in _annotations():
+            object.__setattr__(self, name, _typed(name, getattr(self, name), annotation))
         self._check_domains()
         object.__setattr__(self, "milestones", self._canonical_milestones())
         if self.schedule == "cosine" and self.lr_min_factor is None:
@@ -157,7 +157,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, one for every field."""
-        values = dataclasses.asdict(self)
+        values = {name: getattr(self, name) for name in FIELD_NAMES}
         values["milestones"] = None if self.milestones is None else list(self.milestones)
         return values
 
@@ -244,6 +244,13 @@ def check_settable(name: str, also: tuple[str, ...] = ()) -> None:
     check_field_name(name, also=also)
     if name in FIELD_NAMES and name not in SETTABLE_FIELDS:
         raise UserError(f"{name!r} is found out by the program, not set")
+
+
+@functools.cache
+def _annotations() -> list[tuple[str, str]]:
+    """Field -> its type, as `_typed` knows it."""
+    specs = dataclasses.fields(TrainConfig)
+    return [(spec.name, str(spec.type).removeprefix("<class '").removesuffix("'>")) for spec in specs]
 
 
 def _typed(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
-from trainable.records import Attempt, EpochRecord, Status, TrialEnd, TrialFiles
+from trainable.records import Attempt, EpochRecord, Standing, Status, TrialEnd, TrialFiles
 
 CONFIG = "config.json"
 ATTEMPTS = "attempts.jsonl"
@@ -33,6 +33,8 @@ TENSORBOARD = "tensorboard"
 SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 CHECKPOINT_MAGIC = "batchscape-checkpoint-1"
+TAIL_BYTES = 4096
+"""Of epochs.jsonl, more than a line has."""
 
 Record = TypeVar("Record", EpochRecord, Attempt)
 
@@ -197,7 +199,7 @@ def read_trial(folder: Path) -> TrialFiles:
         if record.epoch != number:
             break
         files.epochs.append(record)
-    files.attempts = list(_read_lines(folder / ATTEMPTS, Attempt))
+    files.attempts = _read_lines(folder / ATTEMPTS, Attempt)
     files.end = _read_end(folder / RESULT)
     if files.end is not None and files.end.status.is_final and files.end.epochs_done != len(files.epochs):
         files.end = None  # epochs are missing: the trial is trained again from what is left
@@ -232,8 +234,22 @@ def superseded_trials(trials_folder: Path) -> dict[str, dict[int, Path]]:
     return {key: dict(sorted(folders.items())) for key, folders in found.items()}
 
 
-def trial_status(files: TrialFiles) -> Status:
-    return files.end.status if files.end else Status.INCOMPLETE
+def read_standing(folder: Path) -> Standing:
+    """What `read_trial` would find, for those who only count.
+
+    Of a trial that has ended for good the last epoch alone is read: that the epochs before it are whole is
+    seen by `read_trial` only.
+    """
+    config = _read_config(folder / CONFIG)
+    end = _read_end(folder / RESULT) if config else None
+    if end is not None and end.status.is_final and _last_epoch(folder / EPOCHS) == end.epochs_done:
+        return Standing(config, end.epochs_done, end, _read_lines(folder / ATTEMPTS, Attempt))
+    files = read_trial(folder)
+    return Standing(files.config, files.epochs_done, files.end, files.attempts)
+
+
+def trial_status(trial: TrialFiles | Standing) -> Status:
+    return trial.end.status if trial.end else Status.INCOMPLETE
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -253,18 +269,38 @@ def _read_end(path: Path) -> TrialEnd | None:
         return None
 
 
-def _read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
+def _read_lines(path: Path, kind: type[Record]) -> list[Record]:
+    """The records up to the first line that is torn or damaged."""
     try:
-        content = path.read_bytes()
+        *lines, _torn = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return
-    for line in content.splitlines(keepends=True):
-        try:
-            if not line.endswith(b"\n"):
-                return
-            yield kind(**json.loads(line))
-        except (ValueError, TypeError):
-            return
+        return []
+    try:  # all at once: much faster than one by one
+        values = json.loads(b"[%b]" % b",".join(lines))
+        if len(values) == len(lines):
+            return [kind(**value) for value in values]
+    except (ValueError, TypeError):
+        pass
+    records = []
+    with contextlib.suppress(ValueError, TypeError):
+        for line in lines:
+            records.append(kind(**json.loads(line)))
+    return records
+
+
+def _last_epoch(path: Path) -> int | None:
+    """Number of the last epoch; 0 where the file is empty or missing, None where its last line is damaged."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            tail = file.read()
+    except FileNotFoundError:
+        return 0
+    try:
+        *_, line, torn = tail.split(b"\n")
+        return None if torn else EpochRecord(**json.loads(line)).epoch
+    except (ValueError, TypeError):
+        return None if tail else 0
 
 
 def _newest_checkpoint(folder: Path, num_epochs: int) -> Checkpoint | None:

@@ -222,3 +222,17 @@ class TrialFiles:
     epochs: list[EpochRecord] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     end: TrialEnd | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a trial has come: TrialFiles without its epochs."""
+
+    config: dict[str, Any]
+    epochs_done: int
+    end: TrialEnd | None
+    attempts: list[Attempt]

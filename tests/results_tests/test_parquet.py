@@ -76,7 +76,7 @@ def test_a_write_that_breaks_leaves_the_old_file(
     write_tables(*tables, folder)
     before = (folder / f"{name}.parquet").read_bytes()
 
-    def break_off(table: pa.Table, path: Path) -> None:
+    def break_off(table: pa.Table, path: Path, **options: object) -> None:
         path.write_bytes(b"half")
         raise OSError("disk full")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.plan import PlanCounts, Standing, images_an_epoch, plan_counts, plan_text
+from results.plan import HowFar, PlanCounts, images_an_epoch, plan_counts, plan_text
 from results.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
@@ -36,7 +36,7 @@ def hold(store: Store, config: TrainConfig, num_epochs: int, status: Status | No
 
 def test_without_a_store_everything_is_left(store: Store) -> None:
     counts = plan_counts(store, [FULL, TrainConfig(dataset="cifar10", epochs=5, batch_size=1000)], SIZE)
-    nothing = (Standing(), Standing())
+    nothing = (HowFar(), HowFar())
     assert counts == PlanCounts(2, 0, 0, 15, images_left=10 * 900 + 5 * 1000, store=None, standings=nothing)
     assert not store.path.exists()
 

@@ -1,8 +1,13 @@
 """The embedded data set."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
+from trainable.data import digits as digits_module
 from trainable.data.contract import ImageData
 from trainable.data.digits import load_digits
 from trainable.data.sources import load_dataset
@@ -22,6 +27,19 @@ def test_sizes_and_shape(digits: ImageData) -> None:
 def test_content_is_pinned(digits: ImageData) -> None:
     """Stored results name this fingerprint: a change makes all of them results of another data set."""
     assert digits.fingerprint == "38817ec1dd0c812c"
+
+
+def test_content_is_the_same_where_the_file_has_moved(digits: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits_module, "SOURCE_FILE", "elsewhere.csv.gz")
+    assert load_digits().fingerprint == digits.fingerprint
+
+
+def test_scikit_learn_is_not_imported() -> None:
+    """It takes a second, of which every `run` on digits would have its part."""
+    code = "from trainable.data.digits import load_digits; load_digits(); import sys; print('sklearn' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert process.stdout == "False\n"
 
 
 def test_a_fifth_of_every_class_is_for_testing(digits: ImageData) -> None:

@@ -3,13 +3,15 @@
 Source: E. Alpaydin, C. Kaynak, 'Optical Recognition of Handwritten Digits', UCI 1998 (its test part).
 """
 
-from importlib.metadata import distribution
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 
-from trainable.data.contract import ImageData, make_image_data
+from trainable.data.contract import ImageData, Images, Labels, make_image_data
 
+SOURCE_FILE = "datasets/data/digits.csv.gz"
+"""Inside scikit-learn's folder."""
 SCALE = 4
 TEST_EVERY = 5
 SHUFFLE_SEED = 0
@@ -17,10 +19,8 @@ SHUFFLE_SEED = 0
 
 def load_digits() -> ImageData:
     """1,442 training and 355 test images: per class every fifth image is a test image, in a fixed order."""
-    rows = np.loadtxt(_file(), delimiter=",")
-    small = np.rint(rows[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    small, labels = _load_small()
     images = small.repeat(SCALE, axis=1).repeat(SCALE, axis=2)[..., None].repeat(3, axis=3)
-    labels = rows[:, -1].astype(np.int64)
     is_test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
         is_test[np.flatnonzero(labels == digit)[TEST_EVERY - 1 :: TEST_EVERY]] = True
@@ -29,6 +29,16 @@ def load_digits() -> ImageData:
     return make_image_data("digits", 10, (images[train], labels[train]), (images[test], labels[test]))
 
 
-def _file() -> Path:
-    """What sklearn.datasets.load_digits reads, found without the second that importing scikit-learn takes."""
-    return Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
+def _load_small() -> tuple[Images, Labels]:
+    """Images [1797, 8, 8] and labels: from scikit-learn's file where it is known, since its import takes a second."""
+    found = importlib.util.find_spec("sklearn")
+    path = Path(found.origin).parent / SOURCE_FILE if found and found.origin else None
+    if path is not None and path.is_file():
+        table = np.loadtxt(path, delimiter=",")
+        pixels, target = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+    else:
+        from sklearn.datasets import load_digits as load_sklearn_digits
+
+        bunch = load_sklearn_digits()
+        pixels, target = bunch.images, bunch.target
+    return np.rint(pixels * (255 / 16)).astype(np.uint8), target.astype(np.int64)

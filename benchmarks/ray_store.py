@@ -1,0 +1,97 @@
+"""A sweep's results as Ray Tune itself keeps them: `python benchmarks/ray_store.py make|read DIR`.
+
+What a store of ours is measured against (benchmarks/store_scale.py). `make` runs no-op trials with Ray's default
+loggers that report the figures of one of our epochs again and again; further trials are copies of these (hard links),
+with an entry of their own in Ray's state file. `read` is the documented way back: `Tuner.restore(...).get_results()`,
+which reads every epoch of every trial, and `get_dataframe()`.
+"""
+
+import argparse
+import copy
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.experiment import Trial  # noqa: E402
+
+from benchmarks.filled_store import learning_rates, make_config, make_records  # noqa: E402
+
+NAME = "sweep"
+
+
+def no_op(config: dict[str, Any], reports: list[dict[str, Any]]) -> None:
+    """A trial that has nothing to do but to report."""
+    for report in reports:
+        tune.report(report)
+
+
+def make(folder: Path, num_run: int, num_trials: int, num_epochs: int) -> None:
+    """Run the first `num_run` trials, copy the others."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    reports = [dataclasses.asdict(record) for record in make_records(0, num_epochs)]
+    rates = learning_rates(min(num_run, num_trials))
+    results = tune.Tuner(
+        tune.with_parameters(no_op, reports=reports),
+        param_space=make_config(rates[0], "", num_epochs).to_dict() | {"lr": tune.grid_search(rates)},
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(name=NAME, storage_path=str(folder.absolute()), verbose=0),
+    ).fit()
+    if results.num_errors:
+        raise SystemExit(f"{results.num_errors} trials failed")
+    ray.shutdown()
+    copy_trials(folder / NAME, num_trials)
+
+
+def copy_trials(experiment: Path, num_trials: int) -> None:
+    """Bring the experiment to `num_trials` trials by copies of those that it has."""
+    path = max(experiment.glob("experiment_state-*.json"))
+    state = json.loads(path.read_text())
+    originals = list(state["trial_data"])
+    for number in range(len(originals), num_trials):
+        fields, metadata = originals[number % len(originals)]
+        trial = Trial.from_json_state(fields, stub=True)
+        trial.restore_run_metadata(metadata)
+        source = experiment / trial.storage.trial_dir_name
+        trial.trial_id = f"copy_{number:05}"
+        storage = copy.copy(trial.storage)
+        storage.trial_dir_name = trial.trial_id
+        trial.set_storage(storage)
+        shutil.copytree(source, experiment / trial.trial_id, copy_function=os.link)
+        state["trial_data"].append(trial.get_json_state())
+    path.write_text(json.dumps(state))
+
+
+def read(folder: Path) -> None:
+    """Print how many rows the trials, and the epochs of all of them, are."""
+    results = tune.Tuner.restore(str(folder.absolute() / NAME), trainable=no_op).get_results()
+    num_epochs = sum(len(result.metrics_dataframe) for result in results)
+    print(json.dumps({"num_trials": len(results.get_dataframe()), "num_epochs": num_epochs}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("action", choices=("make", "read"))
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--run", type=int, default=50, metavar="N", help="trials that are really run (default: 50)")
+    parser.add_argument("--trials", type=int, default=1000, metavar="N", help="default: 1000")
+    parser.add_argument("--epochs", type=int, default=200, metavar="N", help="default: 200")
+    arguments = parser.parse_args()
+    if arguments.action == "make":
+        make(arguments.folder, arguments.run, arguments.trials, arguments.epochs)
+    else:
+        read(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

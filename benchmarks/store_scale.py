@@ -1,0 +1,266 @@
+"""What many trials cost: `python benchmarks/store_scale.py [--sizes 100 1000 5000] [--rounds 3] [--quick]`.
+
+Stores of N finished trials of 200 epochs each, written by the ledger itself (without TensorBoard's files), and the
+commands that look at them, each a whole process as a user starts it; `run` finds nothing left to train. Times are
+those from the start to the end of the process, the start of Python in them; memory is the peak of what is resident
+(getrusage(2)). `rewrite` is what the running driver spends each time it brings the Parquet files up to date, once it
+has read the trials that have ended. The exponent of the growth is the slope of log(cost) over log(N), where the cost
+is what a command takes above the same command on a store of one trial: 1 is proportional.
+
+Beside it Ray's own results of as many trials and epochs, read back with `Tuner.restore(...).get_results()`
+(benchmarks/ray_store.py: `--ray-run` trials are really run there, the others are copies of their files).
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.filled_store import DATASET, SWEEP, fill_store  # noqa: E402
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import busy_cores, interleaved, print_table, summary  # noqa: E402
+from results.store import Store  # noqa: E402
+
+SIZES = (100, 1000, 5000)
+NUM_EPOCHS = 200
+RAY_SIZES = (100, 1000)
+RAY_RUN = 50
+MEGABYTE = 10**6
+TARGETS = {
+    "plan of 1000 trials, seconds": 5.0,
+    "export of 1000 trials, seconds": 20.0,
+    "export of 1000 trials, bytes": 2**30,
+    "run of 100 trials, seconds": 3.0,
+}
+PLAN, STATUS, EXPORT, TABLE, RUN = COMMANDS = ("plan", "status", "export", "table", "run")
+REWRITE = "rewrite"
+RAY = "Ray's results"
+FIGURES = {"seconds": "seconds", "processor seconds": "cpu_seconds", "peak bytes": "peak_bytes"}
+"""Name in the report -> field of Cost."""
+FINGERPRINT_CODE = f"""
+from trainable.data.sources import load_dataset
+print(load_dataset({DATASET!r}, None).fingerprint)
+"""
+REWRITE_CODE = f"""
+import sys, time
+from pathlib import Path
+from results.keeper import ParquetKeeper
+from results.store import Store
+store = Store(Path(sys.argv[1]))
+keeper = ParquetKeeper(store, store.manifest({SWEEP!r}))
+keeper.write()
+started, cpu_started = time.perf_counter(), time.process_time()
+keeper.write()
+print(time.perf_counter() - started, time.process_time() - cpu_started)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one process."""
+
+    seconds: float
+    """From its start to its end."""
+    cpu_seconds: float
+    """Of the processor, which others who keep it busy disturb less."""
+    peak_bytes: int
+    """Of what was resident; never below what this process, its parent, has."""
+    output: str
+
+
+def cost(*arguments: str) -> Cost:
+    """Of `python ARGUMENTS` from its start to its end.
+
+    Raises:
+        SystemExit: it failed; with what it said.
+    """
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode()
+    if process.returncode:
+        raise SystemExit(f"{text}\n{' '.join(arguments)} failed")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text)
+
+
+def command_line(command: str, store: Path) -> list[str]:
+    """What follows `python` for one of COMMANDS."""
+    of_space = command in (PLAN, RUN)
+    what = str(store / f"{SWEEP}.yaml") if of_space else SWEEP
+    return ["tune_main.py", command, what, "--store", str(store)]
+
+
+def measure(store: Path) -> dict[str, Cost]:
+    """Every command once."""
+    costs = {command: cost(*command_line(command, store)) for command in COMMANDS}
+    rewrite = cost("-c", REWRITE_CODE, str(store))
+    seconds, cpu_seconds = map(float, rewrite.output.split())
+    return costs | {REWRITE: Cost(seconds, cpu_seconds, rewrite.peak_bytes, "")}
+
+
+def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
+    """
+    Raises:
+        SystemExit: a command did not see all trials: its time would count as saved.
+    """
+    expected = {
+        PLAN: f"done   {num_trials} in",
+        STATUS: f"epochs   {num_trials * num_epochs} of {num_trials * num_epochs}",
+        EXPORT: f"{num_trials} trials and {num_trials * num_epochs} epochs",
+        RUN: f"{num_trials} of {num_trials} trials done",
+    }
+    for command, text in expected.items():
+        if text not in costs[command].output:
+            raise SystemExit(f"{command} does not say {text!r}:\n{costs[command].output}")
+    if len(costs[TABLE].output.splitlines()) != num_trials + 2:
+        raise SystemExit(f"the table has not {num_trials} rows")
+
+
+def exponent(sizes: Sequence[int], costs: Sequence[float], cost_of_one: float) -> float | None:
+    """Slope of log(cost above that of one trial) over log(size); None where that is no cost at all."""
+    above = [value - cost_of_one for value in costs]
+    if len(sizes) < 2 or min(above) <= 0:
+        return None
+    return statistics.linear_regression(
+        [math.log(size) for size in sizes], [math.log(value) for value in above]
+    ).slope
+
+
+def footprint(folder: Path) -> dict[str, int]:
+    """Files and bytes below a folder."""
+    num_files = num_bytes = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            num_files += 1
+            num_bytes += path.stat().st_size
+    return {"files": num_files, "bytes": num_bytes}
+
+
+def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds: int) -> dict[int, dict[str, Any]]:
+    """Size -> its footprint, and of every command seconds and peak bytes."""
+    fingerprint = cost("-c", FINGERPRINT_CODE).output.strip()
+    figures: dict[int, dict[str, Any]] = {}
+    for size in sizes:
+        store = Store(folder / str(size))
+        started = time.perf_counter()
+        fill_store(store, size, num_epochs, fingerprint)
+        seconds = time.perf_counter() - started
+        print(f"{size} trials written in {seconds:.1f} s", flush=True)
+        figures[size] = {"seconds to write": seconds, "trials": footprint(store.trials_folder)}
+    costs = interleaved(num_rounds, {size: lambda size=size: measure(folder / str(size)) for size in sizes})  # type: ignore[misc]
+    for size, rounds in costs.items():
+        for one in rounds:
+            check(one, size, num_epochs)
+        for command in (*COMMANDS, REWRITE):
+            figures[size][command] = {
+                name: summary([float(getattr(one[command], field)) for one in rounds])
+                for name, field in FIGURES.items()
+            }
+        figures[size]["sweep"] = footprint(folder / str(size) / SWEEP)
+    return figures
+
+
+def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: int, num_rounds: int) -> dict[int, Any]:
+    """The same of Ray's results; the process that reads them is `python benchmarks/ray_store.py read DIR`."""
+    script = "benchmarks/ray_store.py"
+    figures: dict[int, Any] = {}
+    for size in sizes:
+        experiment = str(folder / str(size))
+        options = ["--run", str(num_run), "--trials", str(size), "--epochs", str(num_epochs)]
+        made = cost(script, "make", experiment, *options)
+        print(f"{size} trials of Ray's ({min(num_run, size)} run) in {made.seconds:.1f} s", flush=True)
+        rounds = [cost(script, "read", experiment) for _ in range(num_rounds)]
+        for one in rounds:
+            if json.loads(one.output.splitlines()[-1]) != {"num_trials": size, "num_epochs": size * num_epochs}:
+                raise SystemExit(f"Ray does not find {size} trials of {num_epochs} epochs: {one.output}")
+        figures[size] = {
+            "trials run": min(num_run, size),
+            **{name: summary([float(getattr(one, field)) for one in rounds]) for name, field in FIGURES.items()},
+            "experiment": footprint(folder / str(size)),
+        }
+    return figures
+
+
+def report_table(ours: Mapping[int, Mapping[str, Any]], ray: Mapping[int, Any]) -> None:
+    rows = [
+        [command, *(_cell(figures[command]) for figures in ours.values()), _exponent_text(ours, command)]
+        for command in (*COMMANDS, REWRITE)
+    ]
+    rows.append([RAY, *(_cell(ray[size]) if size in ray else "-" for size in ours), ""])
+    print_table("median seconds, peak memory", ["command", *(f"{size} trials" for size in ours), "exponent"], rows)
+    for name, footprints in (
+        ("ours", {size: figures["trials"] for size, figures in ours.items()}),
+        ("Ray", {size: figures["experiment"] for size, figures in ray.items()}),
+    ):
+        for size, found in footprints.items():
+            print(
+                f"{name}: {found['bytes'] / size / 1000:.0f} kB, {found['files'] / size:.1f} files a trial of {size}"
+            )
+
+
+def _cell(figures: Mapping[str, Any]) -> str:
+    return f"{figures['seconds']['median']:.2f} s, {figures['peak bytes']['median'] / MEGABYTE:.0f} MB"
+
+
+def _exponent_text(ours: Mapping[int, Mapping[str, Any]], command: str) -> str:
+    slope = growth(ours, command)
+    return "-" if slope is None else f"{slope:.2f}"
+
+
+def growth(ours: Mapping[int, Mapping[str, Any]], command: str) -> float | None:
+    """The exponent of a command's seconds."""
+    seconds = {size: figures[command]["seconds"]["median"] for size, figures in ours.items()}
+    cost_of_one = seconds.pop(1)
+    return exponent(list(seconds), list(seconds.values()), cost_of_one)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
+    parser.add_argument("--epochs", type=int, default=NUM_EPOCHS, metavar="N", help="default: 200")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ray-sizes", type=int, nargs="*", default=RAY_SIZES, metavar="N", help="default: 100 1000")
+    parser.add_argument("--ray-run", type=int, default=RAY_RUN, metavar="N", help="default: 50")
+    parser.add_argument(
+        "--quick", action="store_true", help="one trial of five epochs (two of Ray's), to see that it works"
+    )
+    add_to(parser)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sizes, arguments.epochs, arguments.rounds = [], 5, 1
+        arguments.ray_sizes, arguments.ray_run = [2], 1
+    busy_before = busy_cores()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ours = measure_ours(folder / "ours", [1, *arguments.sizes], arguments.epochs, arguments.rounds)
+        ray = measure_ray(folder / "ray", arguments.ray_sizes, arguments.ray_run, arguments.epochs, arguments.rounds)
+    report_table(ours, ray)
+    report = {
+        "num_epochs": arguments.epochs,
+        "busy_cores_before": busy_before,
+        "targets": TARGETS,
+        "exponents": {command: growth(ours, command) for command in (*COMMANDS, REWRITE)},
+        "ours": ours,
+        "ray": ray,
+    }
+    print(write_report("store_scale", "python benchmarks/store_scale.py", report, arguments.to))
+
+
+if __name__ == "__main__":
+    main()
