@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
+from results.estimate import Work
 from results.store import Store
 from trainable.config import TrainConfig
 from trainable.errors import UserError
@@ -24,6 +25,8 @@ class PlanCounts:
     """Images to train on, each counted once an epoch; None where the data set's size is not known."""
     store: str | None
     """The store that was looked at; None where there is none."""
+    works: tuple[Work, ...] = dataclasses.field(default=(), compare=False)
+    """What is left of each trial; empty where the data set's size is not known."""
 
     @property
     def left(self) -> int:
@@ -33,28 +36,31 @@ class PlanCounts:
 def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> PlanCounts:
     """Count; nothing is written.
 
-    A stored trial counts where everything but the data set's fingerprint is the same: the fingerprint is
-    known only once the data set is loaded. Of several such trials the one that has come furthest counts.
+    Where a configuration is not tied to a data set's content, a stored trial counts if everything but the
+    fingerprint is the same; of several such trials the one that has come furthest.
 
     Args:
-        configs: distinct, not tied to a data set's content.
+        configs: distinct.
         num_images: of the data set, to train and to test; None where unknown.
 
     Raises:
         UserError: a batch or a subset larger than the data set.
     """
     if num_images is not None:
-        configs = [config.for_dataset(config.dataset, "", *num_images) for config in configs]
+        configs = [config.for_dataset(config.dataset, config.dataset_fingerprint, *num_images) for config in configs]
     exists = store.trials_folder.is_dir()
     held = _furthest(_stored(store)) if exists else {}
     done = begun = epochs_left = images_left = 0
+    works: list[Work] = []
     for config in configs:
         epochs_done, is_final = held.get(config, (0, False))
         done += is_final
         begun += not is_final and epochs_done > 0
         epochs = 0 if is_final else config.epochs - epochs_done
         epochs_left += epochs
-        images_left += epochs * (images_an_epoch(config, num_images[0]) if num_images else 0)
+        if num_images is not None and epochs:
+            works.append(work_left(config, epochs, num_images))
+            images_left += epochs * works[-1].train_images
     return PlanCounts(
         trials=len(configs),
         done=done,
@@ -62,6 +68,25 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
         epochs_left=epochs_left,
         images_left=None if num_images is None else images_left,
         store=str(store.path) if exists else None,
+        works=tuple(works),
+    )
+
+
+def work_left(config: TrainConfig, epochs: int, num_images: tuple[int, int]) -> Work:
+    """
+    Args:
+        epochs: that are left.
+        num_images: of the data set, to train and to test.
+    """
+    num_train, num_test = num_images
+    held_out = round((config.train_subset or num_train) * config.holdout)
+    return Work(
+        model=config.model,
+        batch_size=config.batch_size,
+        precision=config.precision,
+        epochs=epochs,
+        train_images=images_an_epoch(config, num_train),
+        eval_images=(config.test_subset or num_test) + held_out,
     )
 
 
@@ -72,16 +97,20 @@ def images_an_epoch(config: TrainConfig, num_train: int) -> int:
     return used // config.batch_size * config.batch_size
 
 
-def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]) -> str:
-    """For people."""
+def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str], *, is_loaded: bool = False) -> str:
+    """For people.
+
+    Args:
+        is_loaded: the data set's content is known.
+    """
     lines = [f"{sweep}: {counts.trials} trials on {dataset}"]
     if counts.store is None:
         lines.append("  done   0 (there is no store yet)")
     else:
         begun = f", {counts.begun} begun" if counts.begun else ""
         lines.append(
-            f"  done   {counts.done}{begun} in {counts.store} "
-            "(matched on all but the data set's content, which is not loaded)"
+            f"  done   {counts.done}{begun} in {counts.store}"
+            + " (matched on all but the data set's content, which is not loaded)" * (not is_loaded)
         )
     images = "images unknown" if counts.images_left is None else f"{counts.images_left:,} images"
     lines.append(f"  left   {counts.left} trials, {counts.epochs_left:,} epochs, {images}")
@@ -101,10 +130,10 @@ def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialFiles]]:
 
 
 def _furthest(stored: Iterable[tuple[TrainConfig, TrialFiles]]) -> dict[TrainConfig, tuple[int, bool]]:
-    """Configuration without its fingerprint -> (epochs done, whether nothing is left to do)."""
+    """Configuration, with and without its fingerprint -> (epochs done, whether nothing is left to do)."""
     held: dict[TrainConfig, tuple[int, bool]] = {}
     for config, files in stored:
-        key = dataclasses.replace(config, dataset_fingerprint="")
         found = (len(files.epochs), trial_status(files).is_final)
-        held[key] = max(found, held.get(key, (0, False)), key=lambda one: (one[1], one[0]))
+        for key in (config, dataclasses.replace(config, dataset_fingerprint="")):
+            held[key] = max(found, held.get(key, (0, False)), key=lambda one: (one[1], one[0]))
     return held

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -64,3 +65,15 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def gpu_names() -> list[str]:
+    """The NVIDIA GPUs of this machine as their driver, and torch, name them; none where they are hidden."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return []
+    names = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        with contextlib.suppress(OSError):
+            fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
+            names.append(fields.get("Model", "").strip())
+    return names
