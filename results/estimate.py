@@ -16,13 +16,14 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.costs import multiply_accumulates
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 LEVEL = 0.9
 """Probability that an interval contains the truth."""
@@ -48,10 +49,12 @@ PRIOR_WIDTHS = (0.7, 0.7, 1.0)
 """... and how widely these are spread, in logarithms."""
 SHARED_CURVE = 0.5
 """Part of the curve's variance that is common to all models."""
-START_UP_SECONDS, START_UP_WIDTH = 8.0, 0.4
-"""Ray's start on a machine of a few cores, until the first run of the store has told; width in logarithms."""
-BETWEEN_SECONDS, BETWEEN_WIDTH = 0.05, 1.0
+START_UP_SECONDS, START_UP_SCALE = 8.0, 0.15
+"""Ray's start on a machine of a few cores, until the store's runs have told; and how runs deviate."""
+BETWEEN_SECONDS, BETWEEN_SCALE = 0.05, 0.4
 """What a trial takes beside its epochs, likewise."""
+GUESS_COUNTS, SCALE_COUNTS = 0.2, 4
+"""As how many runs such a guess of the median counts, and one of the scale."""
 
 
 class NoHistoryError(Exception):
@@ -167,7 +170,7 @@ def estimate(
     """
     Args:
         works: at least one.
-        speeds: measured anywhere; only those of `place` are used.
+        speeds: measured anywhere, the latest first; only those of `place` are used.
         overheads: of earlier runs, the latest last.
         slots: how many trials at a time to answer for.
         image_size: side of an image in pixels, the same for the work and all speeds.
@@ -193,8 +196,8 @@ def estimate(
             [works[index] for index in chosen], like, run_deviation, rng, image_size
         )
         used += like
-    start_up = _lognormal([one.start_up for one in overheads], START_UP_SECONDS, START_UP_WIDTH, num_draws, rng)
-    between = _lognormal([one.between for one in overheads], BETWEEN_SECONDS, BETWEEN_WIDTH, num_draws, rng)
+    start_up = _lognormal([one.start_up for one in overheads], START_UP_SECONDS, START_UP_SCALE, num_draws, rng)
+    between = _lognormal([one.between for one in overheads], BETWEEN_SECONDS, BETWEEN_SCALE, num_draws, rng)
     seconds += between[:, None]
     in_order = seconds[:, longest_first(medians)]
     return Estimate(
@@ -207,7 +210,7 @@ def estimate(
 
 def longest_first(seconds: Sequence[float] | Floats) -> list[int]:
     """Positions of the trials in the order in which they are best begun; equals keep their order."""
-    return np.argsort(-np.asarray(seconds), kind="stable").tolist()
+    return [int(index) for index in np.argsort(-np.asarray(seconds), kind="stable")]
 
 
 def makespans(seconds: Floats, num_slots: int) -> Floats:
@@ -223,12 +226,14 @@ def makespans(seconds: Floats, num_slots: int) -> Floats:
     """
     num_draws, num_trials = seconds.shape
     if num_slots == 1:
-        return seconds.sum(axis=1)
-    loads = np.zeros((num_draws, min(num_slots, num_trials)))
+        total: Floats = seconds.sum(axis=1)
+        return total
+    loads: Floats = np.zeros((num_draws, min(num_slots, num_trials)))
     rows = np.arange(num_draws)
     for index in range(num_trials):
         loads[rows, loads.argmin(axis=1)] += seconds[:, index]
-    return loads.max(axis=1)
+    latest: Floats = loads.max(axis=1)
+    return latest
 
 
 def _resolve(precision: str, here: Sequence[Speed], place: Place) -> str:
@@ -237,7 +242,7 @@ def _resolve(precision: str, here: Sequence[Speed], place: Place) -> str:
     Raises:
         NoHistoryError: nobody has asked it.
     """
-    for speed in reversed(here):
+    for speed in here:
         if precision in (speed.precision, speed.precision_resolved):
             return speed.precision_resolved
     raise NoHistoryError(f"nothing was measured on {place} in precision {precision}")
@@ -247,7 +252,8 @@ def _trial_seconds(
     works: Sequence[Work], speeds: Sequence[Speed], run_deviation: Floats, rng: np.random.Generator, image_size: int
 ) -> tuple[Floats, Floats]:
     """Draws [num_draws, num_works] of the seconds of each piece of work, and medians [num_works]."""
-    macs = {model: multiply_accumulates(model, image_size) for model in {one.model for one in (*works, *speeds)}}
+    models = {work.model for work in works} | {speed.model for speed in speeds}
+    macs = {model: multiply_accumulates(model, image_size) for model in models}
     cost = np.array([macs[work.model] for work in works], dtype=float)
     train_images = np.array([work.epochs * work.train_images for work in works])
     eval_images = np.array([work.epochs * work.eval_images for work in works])
@@ -339,7 +345,7 @@ class _Fit:
         covariance += run_scale**2 * measured.same_run
         covariance += PROBE_SCALE**2 * np.outer(measured.probes, measured.probes)
         covariance += trial_scale**2 * np.eye(len(values))
-        factor = np.linalg.cholesky(covariance)
+        factor: Floats = np.linalg.cholesky(covariance)
         whitened = np.linalg.solve(factor, values)
         prior = sum(
             -0.5 * (math.log(scale / median) / width) ** 2
@@ -348,7 +354,7 @@ class _Fit:
             )
         )
         evidence = prior - 0.5 * float(whitened @ whitened) - float(np.log(np.diag(factor)).sum())
-        solved = np.linalg.solve(factor.T, whitened)
+        solved: Floats = np.linalg.solve(factor.T, whitened)
         return cls(curve_scale, run_scale, trial_scale, factor, solved, evidence)
 
     def draw(
@@ -360,7 +366,8 @@ class _Fit:
         left = _covariance(cells, cells, self.curve_scale) - explained.T @ explained
         sizes, vectors = np.linalg.eigh(left)
         root = vectors * np.sqrt(np.maximum(sizes, 0.0))
-        return across.T @ self.solved + rng.standard_normal((count, len(cells))) @ root.T
+        drawn: Floats = across.T @ self.solved + rng.standard_normal((count, len(cells))) @ root.T
+        return drawn
 
 
 def _covariance(ones: Sequence[tuple[str, float]], others: Sequence[tuple[str, float]], curve_scale: float) -> Floats:
@@ -375,17 +382,16 @@ def _covariance(ones: Sequence[tuple[str, float]], others: Sequence[tuple[str, f
 
 
 def _lognormal(
-    seen: Sequence[float], median: float, width: float, num_draws: int, rng: np.random.Generator
+    seen: Sequence[float], median: float, scale: float, num_draws: int, rng: np.random.Generator
 ) -> Floats:
-    """Draws of the next value; the prior counts as one seen, its width as four (Gelman et al. 2013, section 3.3)."""
+    """Draws of the next value, from a guess and what was seen (Gelman et al. 2013, section 3.3)."""
     logs = np.log(np.maximum(np.asarray(seen, dtype=float), 1e-3))
-    prior = math.log(median)
-    count = len(logs) + 1
-    mean = (prior + logs.sum()) / count
-    freedom = 4 + len(logs)
-    squares = 4 * width**2 + ((logs - mean) ** 2).sum() + (prior - mean) ** 2
-    scale = math.sqrt(squares / freedom * (1 + 1 / count))
-    drawn: Floats = np.exp(mean + scale * rng.standard_t(freedom, num_draws))
+    guess, num_seen, total = math.log(median), len(logs), len(logs) + GUESS_COUNTS
+    mean = (GUESS_COUNTS * guess + logs.sum()) / total
+    freedom = SCALE_COUNTS + num_seen
+    squares = SCALE_COUNTS * scale**2 + ((logs - mean) ** 2).sum() + GUESS_COUNTS * (guess - mean) ** 2
+    spread = math.sqrt(squares / freedom * (1 + 1 / total))
+    drawn: Floats = np.exp(mean + spread * rng.standard_t(freedom, num_draws))
     return drawn
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_an_interrupted_run_is_told_as_such(space: str, tmp_path: Path, cli: Cli
     assert "  last run interrupted after " in cli("status", "timed", "--store", str(store)).stdout
 
 
-def read(store: Path, sweep: str = "timed") -> list[dict[str, object]]:
+def read(store: Path, sweep: str = "timed") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (store / sweep / "runs.jsonl").read_text().splitlines()]
 
 
