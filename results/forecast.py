@@ -58,7 +58,7 @@ def estimate_text(found: Estimate, num_slots_here: int) -> str:
         line + (" (as this machine can)" if number == num_slots_here else "")
         for line, number in zip(lines, found.wall, strict=True)
     ]
-    lines.append(f"         median, and in brackets {LEVEL:.0%} of what may come, from {found.basis}")
+    lines.append(f"         median, and in brackets {100 * LEVEL:.0f} % of what may come, from {found.basis}")
     if found.memory is None:
         lines.append("  memory unknown")
     else:

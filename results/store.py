@@ -3,6 +3,7 @@
     STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger)
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
+                   runs.jsonl  what each run of the driver was expected to take, and what it took (results.runs)
                    lock        held by the driver that runs the sweep
 
 Nothing inside holds an absolute path: a store can be moved or copied.

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "ray", "numpy")
 TRAINING_SOURCES = ("models", "trainable")
 """The packages whose source decides what a training computes."""
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+"""Where NVIDIA's driver for Linux describes what it found, a folder a GPU."""
 
 
 @functools.cache
@@ -72,7 +74,7 @@ def gpu_names() -> list[str]:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return []
     names = []
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+    for path in sorted(NVIDIA_GPUS.glob("*/information")):
         with contextlib.suppress(OSError):
             fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
             names.append(fields.get("Model", "").strip())
