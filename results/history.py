@@ -11,7 +11,7 @@ from trainable.errors import UserError
 from trainable.ledger import EPOCHS, read_trial
 from trainable.records import EpochRecord, TrialFiles
 
-MAX_TRIALS = 256
+MAX_TRIALS = 128
 """The latest so many are looked at: enough for the spread, and quick in a store of thousands."""
 BITS_PER_HEX_DIGIT = 4
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tune_main
+from benchmarks.images import noise, write_parquet
 from results.tables import format_seconds
 from tests.conftest import ROOT, Cli
 
@@ -125,3 +126,17 @@ def loaded_by_plan(space: str, store: Path) -> str:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     return done.stdout.splitlines()[-1]
+
+
+def test_with_the_data_set_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name, its size and its content are known: no words of what is only supposed."""
+    write_parquet(noise(96, 32), tmp_path / "mine")
+    path = tmp_path / "space.yaml"
+    path.write_text("rows: [{lr: 0.1, epochs: 2, batch_size: 32}, {lr: 0.1, epochs: 2, batch_size: 64}]\n")
+    (tmp_path / "store" / "trials").mkdir(parents=True)
+    options = ["--store", str(tmp_path / "store"), "--data", str(tmp_path / "mine")]
+    assert tune_main.main(["plan", str(path), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "space: 2 trials on mine"
+    assert lines[1] == f"  done   0 in {tmp_path / 'store'}"
+    assert lines[2] == "  left   2 trials, 4 epochs, 320 images"
