@@ -1,6 +1,8 @@
 """Batchscape's command line. Each command imports what it needs, so that the light ones answer at once."""
 
 import argparse
+import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -14,8 +16,12 @@ from results.store import DEFAULT_STORE
 from trainable.errors import UserError, located
 
 if TYPE_CHECKING:
+    from results.estimate import Place, Work
+    from results.runs import ExpectedTime, RunRecord
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
+    from search_spaces.tune_adapter import Cluster
+    from trainable.config import TrainConfig
     from trainable.data.contract import ImageData
 
 INTERRUPTED = 130
@@ -98,8 +104,11 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     from results.holdings import holdings, holdings_text
     from results.keeper import ParquetKeeper
     from results.live import SweepView
+    from results.runs import RunClock, append_run
     from results.status import sweep_status
 
+    run_id = uuid.uuid4().hex
+    clock = RunClock(run_id)
     held = holdings(store, manifest)
     console = make_console()
     heading = f"{manifest.name}: {len(manifest.trials)} trials on {data.name}"
@@ -125,17 +134,22 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     with connected(resources, num_bytes) as cluster, store.driving(manifest):
         interrupt_on_signals()  # now, since Ray has put its own handler in place
+        if arguments.again:
+            num_superseded = store.supersede(manifest)
+            if num_superseded:
+                print(f"note: {num_superseded} earlier results are kept, marked superseded")
+            held = holdings(store, manifest)
+        print(f"{heading}, {holdings_text(held)}", flush=True)
+        left = {trial.config.trial_key: trial.config for trial in held.left}
+        left, expected = estimate_left(store, left, data, cluster)
+        end_of_run = functools.partial(
+            clock.stop, num_trials=len(left), num_slots=cluster.num_slots, expected=expected
+        )
         try:
-            if arguments.again:
-                num_superseded = store.supersede(manifest)
-                if num_superseded:
-                    print(f"note: {num_superseded} earlier results are kept, marked superseded")
-                held = holdings(store, manifest)
-            print(f"{heading}, {holdings_text(held)}", flush=True)
-            left = {trial.config.trial_key: trial.config for trial in held.left}
             with SweepView(console, manifest.name, left, held.done) as view:
-                run_trials(cluster, left, data, store.trials_folder, manifest.name, uuid.uuid4().hex, (view, keeper))
+                run_trials(cluster, left, data, store.trials_folder, manifest.name, run_id, (view, keeper, clock))
         except KeyboardInterrupt:
+            append_run(store, manifest.name, end_of_run(interrupted=True))
             keeper.write()
             status = sweep_status(store, manifest)
             same = "the same command without --again" if arguments.again else "the same command"
@@ -144,17 +158,68 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
                 file=sys.stderr,
             )
             return INTERRUPTED
+        record = end_of_run(interrupted=False)
+        append_run(store, manifest.name, record)
         keeper.write()
-    return report_end(store, manifest)
+    return report_end(store, manifest, record)
 
 
-def report_end(store: "Store", manifest: "Manifest") -> int:
+def estimate_left(
+    store: "Store", left: dict[str, "TrainConfig"], data: "ImageData", cluster: "Cluster"
+) -> tuple[dict[str, "TrainConfig"], "ExpectedTime | None"]:
+    """The trials that are left, longest first where the store's history tells, and how long they will take.
+
+    The longest last would leave all slots but one idle in the end.
+    """
+    from results.estimate import longest_first
+    from results.forecast import estimate_run
+    from results.runs import ExpectedTime, format_interval
+
+    place = place_here(cluster.num_threads, use_gpu=cluster.gpus_per_trial > 0, compiled=cluster.execution.compile)
+    found = estimate_run(
+        store,
+        left,
+        (len(data.train_labels), len(data.test_labels)),
+        like_data_sets(data.name, data),
+        place,
+        cluster.num_slots,
+        data.train_images.shape[1],
+    )
+    if found is None:
+        return left, None
+    keys = list(left)
+    expected = ExpectedTime.of(found.wall[cluster.num_slots], found.basis)
+    print(f"estimate: {format_interval(expected.interval)}, from {found.basis}", flush=True)
+    return {keys[index]: left[keys[index]] for index in longest_first(found.trial_seconds)}, expected
+
+
+def place_here(num_threads: int, *, use_gpu: bool, compiled: bool = False) -> "Place":
+    """This machine, as trials that run on it record it."""
+    from results.estimate import Place
+    from trainable.provenance import gpu_names, processor_name
+
+    gpus = gpu_names() if use_gpu else []
+    return Place(gpus[0] if gpus else processor_name(), num_threads, compiled)
+
+
+def like_data_sets(name: str, data: "ImageData | None") -> set[str]:
+    """Data sets whose images are as large as those of this one: trials on them tell how fast it is trained."""
+    from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
+
+    is_usual = name in NUM_IMAGES if data is None else data.train_images.shape[1] == IMAGE_SIZE
+    return {name, *NUM_IMAGES} if is_usual else {name}
+
+
+def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" = None) -> int:
     """Say where the results lie and what to type next."""
+    from results.runs import run_text
     from results.status import sweep_status
 
     status = sweep_status(store, manifest)
     for key, error in status.errors.items():
         print(f"failed {key}: {error}", file=sys.stderr)
+    if record is not None:
+        print(run_text(record))
     print(f"{status.done} of {status.planned} trials done, results in {store.sweep_folder(manifest.name)}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
     return 1 if status.left else 0
@@ -196,7 +261,7 @@ def spaces_command(arguments: argparse.Namespace) -> int:
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
-    """What `run` would train, or what the published tables took, counted without data, torch or Ray."""
+    """What `run` would train and how long that takes, or what the published tables took."""
     if (arguments.space is None) != arguments.published:
         raise UserError("plan: give either a space or --published")
     if arguments.published:
@@ -207,22 +272,69 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     from results.plan import plan_counts, plan_text
     from results.store import Store
-    from search_spaces.expansion import dataset_name, expand, parse_overrides
+    from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
     from trainable.data.sizes import NUM_IMAGES
+    from trainable.data.sources import load_dataset
 
     loaded = load_checked_space(arguments.space)
     expansion = expand(loaded, parse_overrides(arguments.set), arguments.scale)
-    dataset = dataset_name(expansion.trials)
-    configs = [trial.config for trial in expansion.trials]
-    counts = plan_counts(Store(Path(arguments.store)), configs, NUM_IMAGES.get(dataset))
-    sweep = sweep_name(loaded, arguments.scale)
-    print(plan_text(sweep, dataset, counts, expansion.notes))
+    trials, dataset = expansion.trials, dataset_name(expansion.trials)
+    num_images = NUM_IMAGES.get(dataset)
+    data = load_dataset(dataset, arguments.data) if arguments.data is not None else None
+    if data is not None:
+        dataset, num_images = data.name, (len(data.train_labels), len(data.test_labels))
+        trials = tie_to_data(trials, dataset, data.fingerprint, *num_images)
+    store = Store(Path(arguments.store))
+    configs = [trial.config for trial in trials]
+    counts = plan_counts(store, configs, num_images)
+    name = sweep_name(loaded, arguments.scale)
+    print(plan_text(name, dataset, counts, expansion.notes, is_loaded=data is not None))
     if arguments.verbose:
         from results.plan_list import plan_lines
 
-        print("\n".join(plan_lines(sweep, configs, counts)))
+        print("\n".join(plan_lines(name, configs, counts)))
+    if counts.works:
+        print(time_text(store, counts.works, like_data_sets(dataset, data), data, arguments))
+    elif counts.left:
+        print("  time   unknown: how many images are trained on is not known, --data DIR tells")
     return 0
+
+
+def time_text(
+    store: "Store",
+    works: "Sequence[Work]",
+    datasets: set[str],
+    data: "ImageData | None",
+    arguments: argparse.Namespace,
+) -> str:
+    """How long the work takes, from the store's history, or from a probe where that is asked for."""
+    from results.estimate import NoHistoryError, Speed, estimate
+    from results.forecast import estimate_text, unmeasured
+    from results.history import read_speeds
+    from results.runs import read_overheads
+    from trainable.data.sizes import IMAGE_SIZE
+    from trainable.provenance import gpu_names
+
+    num_threads = max(1, int(arguments.cpus_per_trial))
+    num_slots = len(gpu_names()) or max(1, int(len(os.sched_getaffinity(0)) / arguments.cpus_per_trial))
+    place = place_here(num_threads, use_gpu=True)
+    speeds = read_speeds(store, datasets)
+    image_size = IMAGE_SIZE if data is None else data.train_images.shape[1]
+    cases = unmeasured(works, speeds, place) if arguments.probe else []
+    if cases:
+        from trainable.probe import probe
+
+        print(f"probing {len(cases)} configurations ...", file=sys.stderr, flush=True)
+        device, probes = probe(cases, num_threads, image_size)
+        place = dataclasses.replace(place, device=device)
+        speeds += [Speed(place=place, run="", **dataclasses.asdict(one)) for one in probes]
+    slots = sorted({*(arguments.slots or (1, 2, 4, 8, num_slots))})
+    try:
+        found = estimate(works, speeds, read_overheads(store), place, slots, image_size)
+    except NoHistoryError as error:
+        return f"  time   unknown: {error}; --probe measures a few steps here"
+    return estimate_text(found, num_slots)
 
 
 def export_command(arguments: argparse.Namespace) -> int:
@@ -334,12 +446,18 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 
 def status_command(arguments: argparse.Namespace) -> int:
+    from results.runs import read_runs, run_text
     from results.status import status_json, status_text, sweep_status
     from results.store import Store
 
     store = Store(Path(arguments.store))
     status = sweep_status(store, store.manifest(arguments.sweep))
-    print(status_json(status) if arguments.json else status_text(status))
+    if arguments.json:
+        print(status_json(status))
+        return 0
+    print(status_text(status))
+    for record in read_runs(store, arguments.sweep)[-1:]:
+        print(f"  last run {run_text(record)}")
     return 0
 
 
@@ -376,11 +494,19 @@ def build_parser() -> argparse.ArgumentParser:
     add_set(spaces)
     spaces.set_defaults(command=spaces_command)
 
-    plan = commands.add_parser("plan", help="count what `run` would train, or what the published tables took")
+    plan = commands.add_parser(
+        "plan", help="what `run` would train and how long it takes, or what the published tables took"
+    )
     plan.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
     plan.add_argument("--published", action="store_true", help="the published rows instead of a space")
     plan.add_argument("--verbose", action="store_true", help="a line for every trial")
     add_store(plan)
+    add_data(plan)
+    plan.add_argument("--probe", action="store_true", help="time a few steps here where the store cannot tell")
+    plan.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")
+    plan.add_argument(
+        "--slots", type=positive_whole, nargs="+", metavar="N", help="trials at a time (default: 1, 2, 4, 8)"
+    )
     add_scale(plan)
     add_set(plan)
     plan.set_defaults(command=plan_command)

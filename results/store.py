@@ -4,6 +4,7 @@
     STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
+                   runs.jsonl  what each run of the driver was expected to take, and what it took (results.runs)
                    lock        held by the driver that runs the sweep
 
 Nothing inside holds an absolute path: a store can be moved or copied.

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -12,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "ray", "numpy")
 TRAINING_SOURCES = ("models", "trainable")
 """The packages whose source decides what a training computes."""
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+"""Where NVIDIA's driver for Linux describes what it found, a folder a GPU."""
 
 
 @functools.cache
@@ -64,3 +67,15 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def gpu_names() -> list[str]:
+    """The NVIDIA GPUs of this machine as their driver, and torch, name them; none where they are hidden."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return []
+    names = []
+    for path in sorted(NVIDIA_GPUS.glob("*/information")):
+        with contextlib.suppress(OSError):
+            fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
+            names.append(fields.get("Model", "").strip())
+    return names

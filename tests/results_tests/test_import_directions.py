@@ -105,6 +105,7 @@ def loaded_by(*modules: str) -> set[str]:
         "results.status",
         "search_spaces.listing",
         "results.live",
+        "results.forecast",
     ],
 )
 def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
+from results.estimate import Work
 from results.plan import HowFar, PlanCounts, images_an_epoch, plan_counts, plan_text
 from results.store import Store
 from tests.conftest import ROOT
@@ -17,6 +18,7 @@ from tests.search_spaces_tests.space_samples import load_text
 from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
 from trainable.data.sizes import NUM_IMAGES
+from trainable.provenance import processor_name
 from trainable.records import Status
 
 SIZE = (1000, 100)
@@ -69,6 +71,22 @@ def test_of_two_contents_the_furthest_counts(store: Store) -> None:
     assert plan_counts(store, [FULL], SIZE).done == 1
 
 
+def test_tied_to_a_content_only_that_content_counts(store: Store) -> None:
+    hold(store, STORED, 4, Status.COMPLETE)
+    assert plan_counts(store, [STORED], SIZE).done == 1
+    assert plan_counts(store, [make_config(epochs=10, batch_size=300, dataset_fingerprint="f" * 16)], SIZE).done == 0
+
+
+def test_the_work_that_is_left(store: Store) -> None:
+    hold(store, STORED, 4, None)
+    other = TrainConfig(dataset="cifar10", epochs=5, batch_size=100, holdout=0.1, test_subset=40, precision="fp32")
+    assert plan_counts(store, [FULL, other], SIZE).works == (
+        Work("resnet_preact_20", 300, "auto", epochs=6, train_images=900, eval_images=100),
+        Work("resnet_preact_20", 100, "fp32", epochs=5, train_images=900, eval_images=140),
+    )
+    assert plan_counts(store, [FULL], None).works == ()
+
+
 def test_a_subset_of_all_is_no_subset(store: Store) -> None:
     hold(store, STORED, 4, Status.COMPLETE)
     whole = TrainConfig(dataset="cifar10", epochs=10, batch_size=300, train_subset=1000)
@@ -117,14 +135,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "space: 2 trials on digits\n"
         "  done   0 (there is no store yet)\n"
         f"  left   2 trials, 8 epochs, {4 * 1408 + 4 * 1280:,} images\n"
+        f"  time   unknown: nothing was measured on {processor_name()}, 1 thread; --probe measures a few steps here\n"
     )
     done = TrainConfig(epochs=2, batch_size=64, dataset_fingerprint="0" * 16)
     hold(store, done, 2, Status.COMPLETE)
     assert tune_main.main(["plan", *options, "--scale", "smoke"]) == 0
-    assert capsys.readouterr().out == (
+    assert capsys.readouterr().out.startswith(
         "space-smoke: 2 trials on digits\n"
         f"  done   1 in {store.path} (matched on all but the data set's content, which is not loaded)\n"
         f"  left   1 trials, 2 epochs, {2 * 1408:,} images\n"
+        "  time   "
     )
     assert tune_main.main(["plan", *options, "--scale", "smoke", "--set", "epochs=1"]) == 0
     assert "done   0 in" in (output := capsys.readouterr().out)

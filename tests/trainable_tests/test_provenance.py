@@ -105,3 +105,14 @@ def test_versions_are_those_installed() -> None:
 def test_provenance_is_free_of_torch() -> None:
     program = "import sys, trainable.provenance; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=provenance.ROOT, check=False).returncode == 0
+
+
+def test_gpus_are_named_by_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "NVIDIA_GPUS", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert provenance.gpu_names() == []
+    (tmp_path / "0000:04:00.0").mkdir()
+    (tmp_path / "0000:04:00.0" / "information").write_text("Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 1\n")
+    assert provenance.gpu_names() == ["NVIDIA H100 80GB HBM3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert provenance.gpu_names() == []

@@ -1,0 +1,173 @@
+"""How good estimates of a sweep's time are: `python benchmarks/estimates.py [--quick]`.
+
+A few small sweeps of real trainings on the digits, one after the other in one store, whole processes. Then each is
+estimated from what is known without it, and set against what it took:
+
+- from all others: the speeds and start-up times of all other sweeps;
+- from one other: each other sweep alone in turn, so most batch sizes are judged by others;
+- from a probe: steps timed in this process afterwards, with no sweep known at all.
+
+The figures are truth / estimate, and the share of intervals that contain the truth.
+"""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import yaml  # noqa: E402
+
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import Spread, busy_cores, print_table, summary  # noqa: E402
+from benchmarks.sweeps import run_sweep  # noqa: E402
+from results.estimate import LEVEL, Interval, Overhead, Place, Speed, Work, estimate  # noqa: E402
+from results.history import read_speeds  # noqa: E402
+from results.plan import work_left  # noqa: E402
+from results.runs import RunRecord, read_runs  # noqa: E402
+from results.store import Store  # noqa: E402
+from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
+from trainable.provenance import processor_name  # noqa: E402
+
+CONCURRENT = 2
+DATASET = "digits"
+DEFAULTS: dict[str, Any] = {"model": "resnet_preact_8", "dataset": DATASET, "epochs": 2, "lr": 0.05}
+BATCH_SIZES = ((16, 64, 256), (8, 32), (32, 128, 512), (16, 16, 16, 16), (64, 256), (8, 128), (32, 64, 128, 256))
+"""Of the trials of each sweep; equal ones differ in their seed."""
+QUICK_DEFAULTS = {**DEFAULTS, "epochs": 1, "train_subset": 128, "test_subset": 50}
+QUICK_BATCH_SIZES = ((16, 64), (16, 32))
+ALL_OTHERS, ONE_OTHER, PROBE = "all others", "one other", "a probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What one sweep was to do, how fast it was, and what it took."""
+
+    name: str
+    works: list[Work]
+    record: RunRecord
+    speeds: list[Speed]
+    """Of its own trials."""
+
+    @property
+    def overhead(self) -> Overhead:
+        return Overhead(self.record.start_up_seconds or 0.0, self.record.between_seconds or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One estimate against the truth."""
+
+    sweep: str
+    interval: Interval
+    wall_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        return self.wall_seconds / self.interval.median
+
+    @property
+    def is_inside(self) -> bool:
+        return self.interval.low <= self.wall_seconds <= self.interval.high
+
+
+def run_sweeps(defaults: dict[str, Any], batch_sizes: Sequence[Sequence[int]], store: Store) -> list[Sweep]:
+    """One after the other, each with seeds of its own, so that nothing is trained once for two."""
+    names = [f"sweep{number}" for number in range(len(batch_sizes))]
+    for number, (name, sizes) in enumerate(zip(names, batch_sizes, strict=True)):
+        space = store.path / f"{name}.yaml"
+        rows = [{"batch_size": size, "seed": 100 * number + index} for index, size in enumerate(sizes)]
+        space.write_text(yaml.safe_dump({"name": name, "defaults": defaults, "rows": rows}))
+        run_sweep(space, store.path, "--max-concurrent", str(CONCURRENT))
+        print(f"sweep {number + 1} of {len(names)} done", flush=True)
+    speeds = read_speeds(store, {DATASET})
+    sweeps = []
+    for name in names:
+        record = read_runs(store, name)[-1]
+        trials = store.manifest(name).trials
+        works = [work_left(trial.config, trial.config.epochs, NUM_IMAGES[DATASET]) for trial in trials]
+        sweeps.append(Sweep(name, works, record, [speed for speed in speeds if speed.run == record.run_id]))
+    return sweeps
+
+
+def judge(sweep: Sweep, speeds: Sequence[Speed], overheads: Sequence[Overhead], place: Place) -> Outcome:
+    found = estimate(sweep.works, speeds, overheads, place, [CONCURRENT])
+    return Outcome(sweep.name, found.wall[CONCURRENT], sweep.record.wall_seconds)
+
+
+def outcomes(sweeps: Sequence[Sweep], place: Place) -> dict[str, list[Outcome]]:
+    """Way of estimating -> its estimates."""
+    judged: dict[str, list[Outcome]] = {ALL_OTHERS: [], ONE_OTHER: [], PROBE: []}
+    for sweep in sweeps:
+        others = [other for other in sweeps if other is not sweep]
+        speeds = [speed for other in others for speed in other.speeds]
+        judged[ALL_OTHERS].append(judge(sweep, speeds, [other.overhead for other in others], place))
+        judged[ONE_OTHER] += [judge(sweep, other.speeds, [other.overhead], place) for other in others]
+    probed = probe_all(sweeps, place)
+    judged[PROBE] = [judge(sweep, probed, [], place) for sweep in sweeps]
+    return judged
+
+
+def probe_all(sweeps: Sequence[Sweep], place: Place) -> list[Speed]:
+    from trainable.probe import probe
+
+    cases = {(work.model, work.batch_size, work.precision) for sweep in sweeps for work in sweep.works}
+    _, probes = probe(cases, place.num_threads, IMAGE_SIZE)
+    return [Speed(place=place, run="", **dataclasses.asdict(one)) for one in probes]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="two tiny sweeps, to see that it works")
+    add_to(parser)
+    arguments = parser.parse_args()
+    defaults = QUICK_DEFAULTS if arguments.quick else DEFAULTS
+    batch_sizes = QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES
+    busy_before = busy_cores()
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        sweeps = run_sweeps(defaults, batch_sizes, Store(Path(folder)))
+    judged = outcomes(sweeps, Place(processor_name(), num_threads=1))
+    rows: list[list[str]] = []
+    report: dict[str, Any] = {}
+    for way, estimates in judged.items():
+        ratios = [one.ratio for one in estimates]
+        widths = [one.interval.high / one.interval.low for one in estimates]
+        num_inside = sum(one.is_inside for one in estimates)
+        report[way] = {
+            "num_estimates": len(estimates),
+            "num_inside": num_inside,
+            "truth / estimate": summary(ratios),
+            "high / low": summary(widths),
+            "estimates": [dataclasses.asdict(one) for one in estimates],
+        }
+        inside = f"{num_inside} of {len(estimates)}"
+        rows.append([way, inside, f"{Spread.of(ratios):.2f}", f"{Spread.of(widths):.2f}"])
+    walls = Spread.of([sweep.record.wall_seconds for sweep in sweeps])
+    print_table(
+        f"{len(sweeps)} sweeps of {walls:.0f} s; intervals of {LEVEL:.0%}",
+        ["estimated from", "truth inside", "truth / estimate", "high / low"],
+        rows,
+    )
+    print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
+    figures = {
+        "defaults": defaults,
+        "batch_sizes": batch_sizes,
+        "concurrent": CONCURRENT,
+        "level": LEVEL,
+        "busy_cores_before": busy_before,
+        "runs": [dataclasses.asdict(sweep.record) for sweep in sweeps],
+        "estimated from": report,
+    }
+    print(write_report("estimates", "python benchmarks/estimates.py", figures, arguments.to))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""What each run of a sweep was expected to take and what it took: STORE/SWEEP/runs.jsonl, a line a run."""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from results.estimate import LEVEL, Interval, Overhead, makespans
+from results.store import Store
+from results.tables import format_seconds
+from trainable.records import Progress
+
+RUNS = "runs.jsonl"
+MAX_RUNS = 50
+"""The latest so many tell of the overhead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTime:
+    """The estimate at the start of a run."""
+
+    median_seconds: float
+    low_seconds: float
+    high_seconds: float
+    level: float
+    """Probability that the interval contains the truth."""
+    basis: str
+    """What it rests on."""
+
+    @classmethod
+    def of(cls, interval: Interval, basis: str) -> "ExpectedTime":
+        return cls(interval.median, interval.low, interval.high, LEVEL, basis)
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.median_seconds, self.low_seconds, self.high_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of the driver; a line of `runs.jsonl`."""
+
+    run_id: str
+    start_time: str
+    """UTC, ISO 8601."""
+    num_slots: int
+    """Trials at a time."""
+    num_trials: int
+    """That it was to train."""
+    trials_ended: int
+    """COMPLETE, STOPPED, DIVERGED or FAILED."""
+    epochs_trained: int
+    """Replayed ones apart."""
+    wall_seconds: float
+    """Until the last trial had ended, or the interruption; Ray's start is in it, its end is not."""
+    start_up_seconds: float | None
+    """Until the first epoch began; None where none has ended."""
+    between_seconds: float | None
+    """What a trial took beside its epochs; None where the run was interrupted."""
+    interrupted: bool
+    estimate: ExpectedTime | None = None
+    """None where nothing was known."""
+
+    @classmethod
+    def from_line(cls, line: str) -> "RunRecord":
+        """
+        Raises:
+            ValueError, TypeError: no such record.
+        """
+        values = json.loads(line)
+        if values["estimate"] is not None:
+            values["estimate"] = ExpectedTime(**values["estimate"])
+        return cls(**values)
+
+
+class RunClock:
+    """An Observer of the Tune adapter that takes a run's time; it starts when it is made."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._start_time = datetime.now(UTC).isoformat(timespec="seconds")
+        self._started = time.monotonic()
+        self._start_up_seconds: float | None = None
+        self._seconds: dict[str, float] = {}
+        self._epochs_trained = 0
+        self._trials_ended = 0
+
+    def on_trial_start(self, trial_key: str) -> None:
+        """Its epochs count from when they are reported."""
+
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
+        self._trials_ended += progress.ended
+        record = progress.record
+        if record is None or progress.replayed:
+            return
+        seconds = record.train_seconds + record.eval_seconds
+        if self._start_up_seconds is None:
+            self._start_up_seconds = max(0.0, time.monotonic() - self._started - seconds)
+        self._seconds[trial_key] = self._seconds.get(trial_key, 0.0) + seconds
+        self._epochs_trained += 1
+
+    def on_tick(self) -> None:
+        """Nothing to do."""
+
+    def stop(self, *, num_trials: int, num_slots: int, interrupted: bool, expected: ExpectedTime | None) -> RunRecord:
+        """The run as it was, up to now."""
+        wall_seconds = time.monotonic() - self._started
+        return RunRecord(
+            run_id=self._run_id,
+            start_time=self._start_time,
+            num_slots=num_slots,
+            num_trials=num_trials,
+            trials_ended=self._trials_ended,
+            epochs_trained=self._epochs_trained,
+            wall_seconds=wall_seconds,
+            start_up_seconds=self._start_up_seconds,
+            between_seconds=None if interrupted else self._between(wall_seconds, num_slots),
+            interrupted=interrupted,
+            estimate=expected,
+        )
+
+    def _between(self, wall_seconds: float, num_slots: int) -> float | None:
+        """The time that neither the start nor the epochs, in their slots, account for, spread over the trials."""
+        if self._start_up_seconds is None:
+            return None
+        epochs = float(makespans(np.array([list(self._seconds.values())]), num_slots)[0])
+        num_a_slot = max(1.0, len(self._seconds) / num_slots)
+        return max(0.0, wall_seconds - self._start_up_seconds - epochs) / num_a_slot
+
+
+def append_run(store: Store, sweep: str, record: RunRecord) -> None:
+    """
+    Raises:
+        OSError: the store cannot be written.
+    """
+    with _path(store, sweep).open("a") as file:
+        file.write(json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n")
+
+
+def read_runs(store: Store, sweep: str) -> list[RunRecord]:
+    """In the order in which they ended; damaged lines are passed over."""
+    try:
+        lines = _path(store, sweep).read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    records = []
+    for line in lines:
+        try:
+            records.append(RunRecord.from_line(line))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return records
+
+
+def read_overheads(store: Store) -> list[Overhead]:
+    """Of the latest runs of all sweeps that were not interrupted."""
+    runs = sorted(
+        (run for sweep in store.sweeps() for run in read_runs(store, sweep)), key=lambda run: run.start_time
+    )
+    return [
+        Overhead(run.start_up_seconds, run.between_seconds)
+        for run in runs[-MAX_RUNS:]
+        if run.start_up_seconds is not None and run.between_seconds is not None
+    ]
+
+
+def run_text(record: RunRecord) -> str:
+    """`took 1m32s; the estimate was 1m20s (1m05s to 1m50s)`."""
+    seconds = format_seconds(record.wall_seconds)
+    text = f"interrupted after {seconds}" if record.interrupted else f"took {seconds}"
+    if record.estimate is None:
+        return text
+    return (
+        f"{text}; the estimate was {format_interval(record.estimate.interval)}"
+        + " for all of it" * record.interrupted
+    )
+
+
+def format_interval(interval: Interval) -> str:
+    """`1m20s (1m05s to 1m50s)`."""
+    low, high = format_seconds(interval.low), format_seconds(interval.high)
+    return f"{format_seconds(interval.median)} ({low} to {high})"
+
+
+def _path(store: Store, sweep: str) -> Path:
+    return store.sweep_folder(sweep) / RUNS

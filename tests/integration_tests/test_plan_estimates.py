@@ -1,0 +1,142 @@
+"""How long a sweep will take, told before it and checked after it, through the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tune_main
+from benchmarks.images import noise, write_parquet
+from results.tables import format_seconds
+from tests.conftest import ROOT, Cli
+
+SPACE = """
+name: timed
+defaults: {model: resnet_preact_8, epochs: 6, train_subset: 256, test_subset: 100, precision: fp32}
+grid:
+  batch_size: [16, 64]
+  lr: [0.05, 0.2]
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> str:
+    path = tmp_path / "timed.yaml"
+    path.write_text(SPACE)
+    return str(path)
+
+
+def test_an_empty_store_cannot_tell(space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune_main.main(["plan", space, "--store", str(tmp_path / "none")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "  left   4 trials, 24 epochs, 6,144 images"
+    assert lines[3].startswith("  time   unknown: nothing was measured on ")
+    assert lines[3].endswith("--probe measures a few steps here")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_data_set_of_unknown_size_cannot_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("rows: [{lr: 0.1, dataset: mine}]\n")
+    assert tune_main.main(["plan", str(path), "--store", str(tmp_path / "none")]) == 0
+    assert "--data DIR tells" in capsys.readouterr().out
+
+
+def test_a_probe_tells_and_leaves_nothing(space: str, tmp_path: Path, cli: Cli) -> None:
+    before = {*tmp_path.iterdir()}
+    done = cli("plan", space, "--probe", "--slots", "1", "3", "--store", str(tmp_path / "none"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "probing 2 configurations ...\n"
+    lines = done.stdout.splitlines()
+    assert [line.split(", ")[-1].split(" (")[0] for line in lines[3:5]] == ["1 at a time", "3 at a time"]
+    assert lines[3].startswith("  time   ")
+    assert "from a probe on " in lines[5]
+    assert lines[6].startswith("  memory at most ")
+    assert {*tmp_path.iterdir()} == before
+
+
+def test_no_such_slots(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tune_main.main(["plan", space, "--slots", "0"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.ray
+def test_estimate_and_truth_stand_side_by_side(space: str, tmp_path: Path, cli: Cli) -> None:
+    """A run without history that is interrupted, and the one that goes on with it."""
+    store = tmp_path / "store"
+    options = ("--store", str(store))
+    interrupt(["run", space, *options], store)
+    (stopped,) = read(store)
+    assert (stopped["num_trials"], stopped["interrupted"], stopped["estimate"]) == (4, True, None)
+    assert (stopped["trials_ended"] < 4, stopped["between_seconds"]) == (True, None)
+    assert 0 < stopped["epochs_trained"] < 4 * 6
+    assert "  last run interrupted after " in cli("status", "timed", *options).stdout
+
+    planned = cli("plan", space, *options)
+    assert " of 1 run in the store on " in planned.stdout
+    assert loaded_by_plan(space, store) == "set()"
+
+    done = cli("run", space, *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith("estimate: ")
+    _, record = read(store)
+    assert (record["interrupted"], record["trials_ended"]) == (False, record["num_trials"])
+    assert 0 < record["start_up_seconds"] < record["wall_seconds"]
+    assert record["epochs_trained"] <= 4 * 6 - stopped["trials_ended"] * 6
+    told = record["estimate"]
+    assert 0 < told["low_seconds"] < told["median_seconds"] < told["high_seconds"]
+    assert f"took {format_seconds(record['wall_seconds'])}; the estimate was " in done.stdout
+    assert "  last run took " in cli("status", "timed", *options).stdout
+
+
+def interrupt(arguments: list[str], store: Path) -> None:
+    """Ctrl-C once the ledgers hold two epochs of a trial."""
+    command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        deadline = time.monotonic() + 120
+        while not any(path.read_bytes().count(b"\n") > 1 for path in store.glob("trials/*/epochs.jsonl")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        driver.send_signal(signal.SIGINT)
+        output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "\nestimate: " not in output
+
+
+def read(store: Path, sweep: str = "timed") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (store / sweep / "runs.jsonl").read_text().splitlines()]
+
+
+def loaded_by_plan(space: str, store: Path) -> str:
+    """What of the heavy libraries a plan with history has loaded."""
+    code = (
+        "import sys, tune_main\n"
+        f"assert tune_main.main(['plan', {space!r}, '--store', {str(store)!r}]) == 0\n"
+        "print({'torch', 'ray', 'torchvision', 'sklearn', 'pandas', 'scipy'} & {*sys.modules})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def test_with_the_data_set_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name, its size and its content are known: no words of what is only supposed."""
+    write_parquet(noise(96, 32), tmp_path / "mine")
+    path = tmp_path / "space.yaml"
+    path.write_text("rows: [{lr: 0.1, epochs: 2, batch_size: 32}, {lr: 0.1, epochs: 2, batch_size: 64}]\n")
+    (tmp_path / "store" / "trials").mkdir(parents=True)
+    options = ["--store", str(tmp_path / "store"), "--data", str(tmp_path / "mine")]
+    assert tune_main.main(["plan", str(path), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "space: 2 trials on mine"
+    assert lines[1] == f"  done   0 in {tmp_path / 'store'}"
+    assert lines[2] == "  left   2 trials, 4 epochs, 320 images"

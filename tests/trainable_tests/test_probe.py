@@ -1,0 +1,69 @@
+"""A few steps, timed."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainable import probe as module
+from trainable.probe import FIRST_BATCH, _EnoughError, _StepTimer, probe
+
+CPU = torch.device("cpu")
+
+
+def test_one_for_each_case_and_a_small_batch_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "MOST", 1e9)  # also where the machine is busy
+    started = time.perf_counter()
+    device, probes = probe([("resnet_8", 64, "fp32"), ("resnet_8", 32, "fp32")], 1, 16, seconds=0.05)
+    assert time.perf_counter() - started < 20
+    assert [(one.model, one.batch_size, one.precision) for one in probes] == [
+        ("resnet_8", size, "fp32") for size in (FIRST_BATCH, 32, 64)
+    ]
+    assert all(one.precision_resolved == "fp32" and one.peak_memory_bytes for one in probes)
+    assert all(0 < one.eval_seconds < one.train_seconds < 0.05 for one in probes)
+    assert device
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_batch_that_would_take_too_long_is_left_out() -> None:
+    _, probes = probe([("resnet_8", 2, "fp32"), ("resnet_8", 4096, "fp32")], 1, 16, seconds=1e-3)
+    assert [one.batch_size for one in probes] == [2]
+
+
+class Clock:
+    """Stands for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_the_first_step_and_the_time_between_epochs_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    timer = _StepTimer(CPU, 1.0, 8)
+    with pytest.raises(_EnoughError):
+        for epoch in range(100):
+            clock.now += 50.0  # evaluation, and the next epoch's plan
+            timer.begin_epoch()
+            for step in range(1, 31):
+                clock.now += 9.0 if epoch == 0 and step == 1 else 0.01
+                timer.on_step(step)
+    assert timer.seconds_a_step == pytest.approx(0.01)
+
+
+def test_epochs_of_a_single_step_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    timer = _StepTimer(CPU, 0.1, 1)
+    with pytest.raises(_EnoughError):
+        for _ in range(200):
+            timer.begin_epoch()
+            clock.now += 0.001
+            timer.on_step(1)
+            clock.now += 1.0
+    assert timer.seconds_a_step == pytest.approx(0.001)
