@@ -83,6 +83,8 @@ class SweepView:
         trial = self.trials[trial_key]
         if progress.record is not None:
             _count(trial, progress.record, replayed=progress.replayed)
+        if progress.note is not None:
+            self._say(f"{trial.label}: {progress.note}")
         if progress.ended:
             trial.status = progress.status
             if not self._console.is_terminal:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from results.data_card import data_card
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
+from trainable.ledger import write_atomically
 
 CARD = "README.md"
 
@@ -36,7 +37,7 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
             folder = Path(target).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(trials, epochs, folder)
-            (folder / CARD).write_text(data_card(trials, epochs))
+            write_atomically(folder / CARD, data_card(trials, epochs).encode())
             return str(folder)
         filesystem, path = pafs.FileSystem.from_uri(target)
         filesystem.create_dir(path, recursive=True)

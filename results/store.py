@@ -27,6 +27,7 @@ from trainable.ledger import (
     exclusive_lock,
     is_locked,
     read_trial,
+    remove_scratch,
     trial_status,
     write_atomically,
 )
@@ -112,7 +113,7 @@ class Store:
         """The sweep's manifest, or None where the store has no such sweep.
 
         Raises:
-            UserError: the manifest is damaged.
+            UserError: the manifest is damaged, or another sweep's.
         """
         path = self.sweep_folder(name) / MANIFEST
         try:
@@ -123,6 +124,8 @@ class Store:
                     for trial in values.pop("trials")
                 ]
             values.pop("schema_version")
+            if values["name"] != name:
+                raise UserError(f"{path} is of the sweep {values['name']!r}: give the folder that name again")
             return Manifest(trials=trials, **values)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -215,6 +218,7 @@ class Store:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(exclusive_lock(folder / LOCK))
+                remove_scratch(folder)
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
             except LedgerBusyError:

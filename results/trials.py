@@ -51,7 +51,7 @@ def trials_from_table(table: pa.Table) -> list[Trial]:
     return [
         Trial(
             TrainConfig(**{name: row[name] for name in FIELD_NAMES}),
-            TrialRow(**{name: row[name] for name in columns}),
+            TrialRow(**{name: row.get(name) for name in columns}),  # files from before a column was added lack it
         )
         for row in _rows(table)
     ]

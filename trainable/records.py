@@ -89,6 +89,8 @@ class Attempt:
     """Identity of the source: `provenance.code_identity`."""
     execution: str = "eager"
     """How the steps ran: eager, graph, compiled eager or compiled graph."""
+    damage: str | None = None
+    """Which of the trial's files this attempt found damaged, and from where it went on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Progress:
     """How the trial stands after it."""
     replayed: bool
     error: str | None = None
+    note: str | None = None
+    """What else a person should be told, once."""
 
     @property
     def ended(self) -> bool:
@@ -170,6 +174,10 @@ class TrialRow:
     """Of the last attempt: of the process (CPU) or of its share of the GPU."""
     attempts: int
     """Processes that worked on the trial."""
+    attempts_differ: str | None
+    """JSON: what the attempts whose epochs count do not share (code, versions, ...) -> its values in order."""
+    damage: str | None
+    """Files of the trial that were found damaged, and from where it went on; None where none was."""
     error: str | None
     """One line, FAILED only."""
     host: str
