@@ -11,6 +11,8 @@ from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TRIALS_ADDED = ("attempts_differ", "damage")
+"""Columns that `trials` files written before have not; they are read as empty."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def trials_from_table(table: pa.Table) -> list[Trial]:
     return [
         Trial(
             TrainConfig(**{name: row[name] for name in FIELD_NAMES}),
-            TrialRow(**{name: row.get(name) for name in columns}),  # files from before a column was added lack it
+            TrialRow(**{name: row[name] for name in columns}),
         )
         for row in _rows(table)
     ]
@@ -79,7 +81,8 @@ def _rows(table: pa.Table) -> list[dict[str, Any]]:
         else column.to_pylist()
         for column in table.columns
     ]
-    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+    missing = dict.fromkeys(TRIALS_ADDED)
+    return [missing | dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def group_repeats(trials: Iterable[Trial]) -> list[Cell]:

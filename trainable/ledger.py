@@ -126,7 +126,7 @@ class Ledger:
                     self.damage.append(CONFIG)
                 write_atomically(folder / CONFIG, _dump(config))
                 files = read_trial(folder)
-            self.damage += _damaged_end(folder, files)
+            self.damage += _damaged_records(folder, files)
             self._stack = stack.pop_all()
         self.attempts = files.attempts
         self.end = files.end
@@ -149,7 +149,7 @@ class Ledger:
     def rewind(self) -> None:
         """Go back to the newest good checkpoint, or to the beginning; what came after it is cut off."""
         self.checkpoint, damage = _newest_checkpoint(self.folder, len(self.epochs))
-        self.damage += [name for name in damage if name not in self.damage]
+        self.damage = list(dict.fromkeys(self.damage + damage))
         del self.epochs[self.checkpoint.epochs_done if self.checkpoint else 0 :]
         kept = b"".join(_dump(dataclasses.asdict(record)) for record in self.epochs)
         path = self.folder / EPOCHS
@@ -286,12 +286,18 @@ def _newest_checkpoint(folder: Path, num_epochs: int) -> tuple[Checkpoint | None
     return max(usable, key=lambda checkpoint: checkpoint.epochs_done, default=None), damaged
 
 
-def _damaged_end(folder: Path, files: TrialFiles) -> list[str]:
-    """Names of the files that contradict how the trial ended."""
+def _damaged_records(folder: Path, files: TrialFiles) -> list[str]:
+    """Names of the files that do not hold what was written. (A torn last line of epochs is no damage.)"""
+    damaged = []
+    path = folder / ATTEMPTS
+    if path.exists() and len(path.read_bytes().splitlines()) != len(files.attempts):
+        damaged.append(ATTEMPTS)
     end = _read_end(folder / RESULT)
-    if end is None:
-        return [RESULT] if (folder / RESULT).exists() else []
-    return [EPOCHS] if files.end is None else []
+    if end is None and (folder / RESULT).exists():
+        damaged.append(RESULT)
+    if end is not None and files.end is None:
+        damaged.append(EPOCHS)
+    return damaged
 
 
 def _refuse_links(folder: Path) -> None:

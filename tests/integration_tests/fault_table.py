@@ -67,7 +67,6 @@ def user_sees(output: str, about: str = "") -> list[str]:
 
 def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs in .*", "", line)  # and how long it took
-    line = re.sub(r"(?<![\w/])/[\w./-]*/(?=(trials|small|faults)\b)", "STORE/", line)
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)
@@ -79,7 +78,7 @@ def _comparable(line: str) -> str:
 
 def row(fault: str, seen: Iterable[str], exit_status: int | None, data: str) -> str:
     """A line of the table."""
-    words = "<br>".join(f"`{line.strip()}`".replace("|", "\\|") for line in seen) or "nothing"
+    words = "<br>".join(f"`` {line.strip()} ``".replace("|", "\\|") for line in seen) or "nothing"
     return f"| {fault} | {words} | {'-' if exit_status is None else exit_status} | {data} |\n"
 
 

@@ -37,5 +37,5 @@ def test_what_differs_from_run_to_run_is_left_out() -> None:
 
 
 def test_a_row_cannot_break_the_table() -> None:
-    assert row("a fault", ["a | b"], 2, "kept") == "| a fault | `a \\| b` | 2 | kept |\n"
+    assert row("a fault", ["a | b"], 2, "kept") == "| a fault | `` a \\| b `` | 2 | kept |\n"
     assert row("a fault", [], None, "kept") == "| a fault | nothing | - | kept |\n"

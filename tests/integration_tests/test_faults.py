@@ -27,6 +27,7 @@ from tests.integration_tests.running_sweeps import Start, tables, wait_for_epoch
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger
+from trainable.provenance import code_identity
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 
@@ -44,7 +45,7 @@ def newest(folder: Path) -> Path:
 
 
 def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def alter(path: Path) -> None:
@@ -192,7 +193,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
         manifest = new_manifest("faults", trials, loaded.source.text, {}, "code", None)
         store, expected = Store(folder / "store"), Store(folder / "expected")
         prepare_device(1, use_gpu=False)
-        run = RunInfo("before", 1, "code")
+        run = RunInfo("before", 1, code_identity())
         for name, trial in zip(NAMES, trials, strict=True):
             prepared = prepare(data, trial.config, CPU)
             key = trial.config.trial_key
@@ -305,7 +306,6 @@ def sweep(damaged: Damaged, tmp_path: Path) -> Store:
 def test_a_corrupt_sweep_file_is_named_and_its_trials_are_kept(sweep: Store, damaged: Damaged, cli: Cli) -> None:
     manifest = sweep.sweep_folder("faults") / "sweep.json"
     truncate(manifest)
-    truncate(manifest)
     refused = cli("status", "faults", "--store", str(sweep.path))
     assert refused.stderr.count("\n") == 1
     manifest.unlink()
@@ -343,7 +343,7 @@ def test_a_report_replaces_a_link_and_leaves_its_target(sweep: Store, cli: Cli, 
 def test_a_corrupt_parquet_file_is_made_anew(sweep: Store, cli: Cli) -> None:
     path = sweep.sweep_folder("faults") / "trials.parquet"
     whole = pq.read_table(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    truncate(path)
     refused = cli("table", "faults", "--store", str(sweep.path))
     assert refused.stderr.count("\n") == 1
     assert cli("export", "faults", "--store", str(sweep.path)).returncode == 0
