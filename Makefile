@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test benchmarks clean
+.PHONY: quickstart test test-faults faults-table benchmarks clean
 
 quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
@@ -16,6 +16,14 @@ test: $(VENV)/.ready-tests
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest
+
+# The long forms of the tests that kill a sweep again and again: 50 kills twice.
+test-faults: $(VENV)/.ready-tests
+	$(RUN) -m pytest -m faults
+
+# What the user sees of each fault, as the tests see it, into tests/integration_tests/faults.md.
+faults-table: $(VENV)/.ready-tests
+	BATCHSCAPE_WRITE_FAULTS=1 $(RUN) -m pytest tests/integration_tests -m ray
 
 benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/overhead.py

@@ -17,6 +17,8 @@ from trainable.ledger import read_trial, superseded_trials, trial_status
 from trainable.records import SCHEMA_VERSION, Attempt, EpochRecord, Status, TrialFiles, TrialKey, TrialRow
 
 LAST = 5
+ORIGINS = ("code", "versions", "host", "device", "num_threads", "precision_resolved", "execution")
+"""Of an attempt: where its numbers come from."""
 Row = dict[str, Any]
 
 
@@ -126,6 +128,8 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
         images_per_second=num_images / train_seconds if train_seconds else None,
         peak_memory_bytes=end.peak_memory_bytes if end else None,
         attempts=len(files.attempts),
+        attempts_differ=_differences(files),
+        damage="; ".join(one.damage for one in files.attempts if one.damage) or None,
         error=end.error if end else None,
         host=attempt.host,
         device=attempt.device,
@@ -138,6 +142,21 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
         end_time=datetime.fromisoformat(end.end_time) if end else None,
         test_correct_bits=bytes.fromhex(end.test_correct_bits) if end and end.test_correct_bits else None,
     )
+
+
+def _differences(files: TrialFiles) -> str | None:
+    """JSON: field -> its distinct values, of what the attempts whose epochs count do not have in common."""
+    counted = {record.attempt for record in files.epochs}
+    differing: dict[str, list[Any]] = {}
+    for name in ORIGINS:
+        values: list[Any] = []
+        for attempt in files.attempts:
+            value = getattr(attempt, name)
+            if attempt.attempt in counted and value not in values:
+                values.append(value)
+        if len(values) > 1:
+            differing[name] = values
+    return json.dumps(differing, sort_keys=True) if differing else None
 
 
 def _unknown_attempt(time: str) -> Attempt:

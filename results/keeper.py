@@ -1,10 +1,12 @@
 """Keeps a running sweep's Parquet files current without spending much of the driver's time on it."""
 
+import os
 import time
 
 from results.collect import Collector
 from results.parquet import write_tables
 from results.store import Manifest, Store
+from trainable.errors import UserError
 from trainable.records import Progress
 
 MIN_INTERVAL_SECONDS = 1.0
@@ -34,9 +36,20 @@ class ParquetKeeper:
             self.write()
 
     def write(self) -> None:
-        """Rewrite both files now."""
+        """Rewrite both files now.
+
+        Raises:
+            UserError: the disk is full, or the store can no longer be written.
+        """
         started = time.monotonic()
         self._dirty = False
-        write_tables(*self._collector.tables(), self._folder)
+        try:
+            write_tables(*self._collector.tables(), self._folder)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise UserError(
+                f"cannot write to {self._folder}: {reason}; "
+                "what was trained is kept: mend this, and the same command goes on"
+            ) from None
         self._written_at = time.monotonic()
         self._cost_seconds = self._written_at - started

@@ -35,6 +35,8 @@ class TrialProgress:
     error_percent: float | None = None
     speeds: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    died_at: int | None = None
+    """Epochs done when it was started anew, until it is known why."""
     status: str = ""
     """Empty while it waits; 'running', or a Status once it has ended."""
 
@@ -73,16 +75,18 @@ class SweepView:
     def on_trial_start(self, trial_key: str) -> None:
         self._training_since = self._training_since or time.monotonic()
         trial = self.trials[trial_key]
-        if trial.status == RUNNING and not self._console.is_terminal:
-            self._say(
-                f"{trial.label}: its process died at epoch {trial.epochs_done}, going on from the last checkpoint"
-            )
-        self.trials[trial_key] = TrialProgress(trial.label, trial.config, status=RUNNING)
+        died_at = trial.epochs_done if trial.status == RUNNING else None
+        self.trials[trial_key] = TrialProgress(trial.label, trial.config, died_at=died_at, status=RUNNING)
 
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         trial = self.trials[trial_key]
+        if trial.died_at is not None and progress.status is not Status.FAILED and not self._console.is_terminal:
+            self._say(f"{trial.label}: its process died at epoch {trial.died_at}, going on from the last checkpoint")
+        trial.died_at = None
         if progress.record is not None:
             _count(trial, progress.record, replayed=progress.replayed)
+        if progress.note is not None:
+            self._say(f"{trial.label}: {progress.note}")
         if progress.ended:
             trial.status = progress.status
             if not self._console.is_terminal:

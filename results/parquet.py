@@ -11,6 +11,7 @@ from results.data_card import data_card
 from results.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
+from trainable.ledger import write_atomically
 
 CARD = "README.md"
 COLUMNS = {TRIALS_PARQUET: TRIALS_SCHEMA.names, EPOCHS_PARQUET: EPOCHS_SCHEMA.names}
@@ -38,7 +39,7 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
             folder = Path(target).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(trials, epochs, folder)
-            (folder / CARD).write_text(data_card(trials, epochs))
+            write_atomically(folder / CARD, data_card(trials, epochs).encode())
             return str(folder)
         filesystem, path = pafs.FileSystem.from_uri(target)
         filesystem.create_dir(path, recursive=True)

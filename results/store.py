@@ -28,6 +28,7 @@ from trainable.ledger import (
     LedgerBusyError,
     exclusive_lock,
     is_locked,
+    remove_scratch,
     supersede,
     superseded_trials,
     write_atomically,
@@ -121,7 +122,7 @@ class Store:
         """The sweep's manifest, or None where the store has no such sweep.
 
         Raises:
-            UserError: the manifest is damaged.
+            UserError: the manifest is damaged, or another sweep's.
         """
         path = self.sweep_folder(name) / MANIFEST
         try:
@@ -132,6 +133,8 @@ class Store:
                     for trial in values.pop("trials")
                 ]
             values.pop("schema_version")
+            if values["name"] != name:
+                raise UserError(f"{path} is of the sweep {values['name']!r}: give the folder that name again")
             return Manifest(trials=trials, **values)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -242,6 +245,7 @@ class Store:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(exclusive_lock(folder / LOCK))
+                remove_scratch(folder)
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
             except LedgerBusyError:

@@ -283,6 +283,8 @@ def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
     else:
         _probe(resources.address)
         options["address"] = resources.address
+    # Without a cluster every port is on 127.0.0.1: whoever reaches a port of Ray's can run code here.
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = resources.address is not None
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # what the raylet says of dead workers
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is reported by us
     try:

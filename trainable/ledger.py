@@ -13,10 +13,12 @@ Standard library only: the worker writes it, `results` reads it, and both know i
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +37,7 @@ CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 CHECKPOINT_MAGIC = "batchscape-checkpoint-1"
 TAIL_BYTES = 4096
 """Of epochs.jsonl, more than a line has."""
+_SCRATCH = re.compile(r"\..+\.\d+")
 
 Record = TypeVar("Record", EpochRecord, Attempt)
 
@@ -46,11 +49,22 @@ class LedgerBusyError(RuntimeError):
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a reader, or a crash at any moment, sees the old content or the new, never a part."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except BaseException:  # a full disk, above all
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def remove_scratch(folder: Path) -> None:
+    """Delete what processes that were killed left of files half written. Only for the holder of the folder's lock."""
+    for path in folder.iterdir():
+        if _SCRATCH.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -102,16 +116,23 @@ class Ledger:
         """
         Raises:
             LedgerBusyError: another process works on this trial.
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written, or holds symbolic links.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        _refuse_links(folder)
         self.folder = folder
+        self.damage: list[str] = []
+        """Names of files that were found damaged."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(exclusive_lock(folder / LOCK))
+            remove_scratch(folder)
             files = read_trial(folder)
             if not files.config:
+                if (folder / CONFIG).exists():
+                    self.damage.append(CONFIG)
                 write_atomically(folder / CONFIG, _dump(config))
                 files = read_trial(folder)
+            self.damage += _damaged_records(folder, files)
             self._stack = stack.pop_all()
         self.attempts = files.attempts
         self.end = files.end
@@ -133,7 +154,8 @@ class Ledger:
 
     def rewind(self) -> None:
         """Go back to the newest good checkpoint, or to the beginning; what came after it is cut off."""
-        self.checkpoint = _newest_checkpoint(self.folder, len(self.epochs))
+        self.checkpoint, damage = _newest_checkpoint(self.folder, len(self.epochs))
+        self.damage = list(dict.fromkeys(self.damage + damage))
         del self.epochs[self.checkpoint.epochs_done if self.checkpoint else 0 :]
         kept = b"".join(_dump(dataclasses.asdict(record)) for record in self.epochs)
         path = self.folder / EPOCHS
@@ -145,15 +167,20 @@ class Ledger:
         for name in CHECKPOINTS:
             if self.checkpoint is not None and _read_checkpoint(self.folder / name) == self.checkpoint:
                 (self.folder / name).unlink()
+                self.damage.append(f"{name} (this code cannot load it)")
         self.rewind()
 
     def begin(self, attempt: Attempt) -> None:
         """Record that a process starts to work; an earlier failure no longer counts."""
         self.attempts.append(attempt)
-        lines = b"".join(_dump(dataclasses.asdict(one)) for one in self.attempts)
-        write_atomically(self.folder / ATTEMPTS, lines)
+        self._write_attempts()
         (self.folder / RESULT).unlink(missing_ok=True)
         self.end = None
+
+    def amend(self, attempt: Attempt) -> None:
+        """Record more of the attempt that was begun last."""
+        self.attempts[-1] = attempt
+        self._write_attempts()
 
     def append(self, record: EpochRecord) -> None:
         """Add the next epoch; readers see it at once, the disk at the next checkpoint or at the end."""
@@ -183,6 +210,10 @@ class Ledger:
         if end.status.is_final:
             for name in CHECKPOINTS:
                 (self.folder / name).unlink(missing_ok=True)
+
+    def _write_attempts(self) -> None:
+        lines = b"".join(_dump(dataclasses.asdict(one)) for one in self.attempts)
+        write_atomically(self.folder / ATTEMPTS, lines)
 
     def _sync_epochs(self) -> None:
         if self._epochs_file is not None:
@@ -303,16 +334,49 @@ def _last_epoch(path: Path) -> int | None:
         return None if tail else 0
 
 
-def _newest_checkpoint(folder: Path, num_epochs: int) -> Checkpoint | None:
-    """The newest checkpoint that is whole and whose epochs are there; those that are not are deleted."""
-    usable = []
+def _newest_checkpoint(folder: Path, num_epochs: int) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole and whose epochs are there; those that are not are deleted.
+
+    Returns:
+        It, and the names of files that were found damaged.
+    """
+    usable, damaged = [], []
     for name in CHECKPOINTS:
-        checkpoint = _read_checkpoint(folder / name)
+        path = folder / name
+        if not path.exists():
+            continue
+        checkpoint = _read_checkpoint(path)
         if checkpoint is not None and checkpoint.epochs_done <= num_epochs:
             usable.append(checkpoint)
-        else:
-            (folder / name).unlink(missing_ok=True)
-    return max(usable, key=lambda checkpoint: checkpoint.epochs_done, default=None)
+            continue
+        damaged.append(name if checkpoint is None else EPOCHS)
+        path.unlink()
+    return max(usable, key=lambda checkpoint: checkpoint.epochs_done, default=None), damaged
+
+
+def _damaged_records(folder: Path, files: TrialFiles) -> list[str]:
+    """Names of the files that do not hold what was written. (A torn last line of epochs is no damage.)"""
+    damaged = []
+    path = folder / ATTEMPTS
+    if path.exists() and len(path.read_bytes().splitlines()) != len(files.attempts):
+        damaged.append(ATTEMPTS)
+    end = _read_end(folder / RESULT)
+    if end is None and (folder / RESULT).exists():
+        damaged.append(RESULT)
+    if end is not None and files.end is None:
+        damaged.append(EPOCHS)
+    return damaged
+
+
+def _refuse_links(folder: Path) -> None:
+    """A store may come from elsewhere: nothing in it makes us write outside of it.
+
+    Raises:
+        OSError: the folder is a symbolic link, or holds one.
+    """
+    for path in (folder, *folder.iterdir()):
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "a trial's folder and files must not be symbolic links", str(path))
 
 
 def _read_checkpoint(path: Path) -> Checkpoint | None:

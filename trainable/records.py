@@ -91,6 +91,8 @@ class Attempt:
     """How the steps ran: eager, graph, compiled eager or compiled graph."""
     sweep: str | None = None
     """The sweep whose driver it worked for; None where it was trained alone, by `train`."""
+    damage: str | None = None
+    """Which of the trial's files this attempt found damaged, and from where it went on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class Progress:
     """How the trial stands after it."""
     replayed: bool
     error: str | None = None
+    note: str | None = None
+    """What else a person should be told, once."""
 
     @property
     def ended(self) -> bool:
@@ -176,6 +180,10 @@ class TrialRow:
     """Of the last attempt: of the process (CPU) or of its share of the GPU."""
     attempts: int
     """Processes that worked on the trial."""
+    attempts_differ: str | None
+    """JSON: what the attempts whose epochs count do not share (code, versions, ...) -> its values in order."""
+    damage: str | None
+    """Files of the trial that were found damaged, and from where it went on; None where none was."""
     error: str | None
     """One line, FAILED only."""
     host: str

@@ -1,5 +1,7 @@
 """One process's work on one trial: replay what its ledger holds, go on from the checkpoint, record the rest."""
 
+import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ CHECKPOINT_SHARE = 0.02
 """Most of a training's time that may go into checkpoints."""
 FIRST_CHECKPOINT_SECONDS = 0.05
 """What a checkpoint is taken to cost until the first one has been measured."""
+TOLD_CHANGES = ("code", "versions", "device", "num_threads", "precision_resolved")
+"""Of an attempt: what may change the numbers of a trial that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class TrialSession:
         if not self._has_ended():
             self._ledger.rewind()
         self._position = 0
+        damage = self._damage()
+        self._notes = [] if damage is None else [damage]
         self._training: Training | None = None
         self._events: TrialEvents | None = None
         self._checkpoint_seconds = FIRST_CHECKPOINT_SECONDS
@@ -84,7 +90,8 @@ class TrialSession:
             outcome = training.run_epoch(self._ledger.attempts[-1].attempt, on_step)
             return self._record(training, outcome)
         except Exception as error:
-            self._finish(Status.FAILED, error=f"{type(error).__name__}: {error}".splitlines()[0])
+            with contextlib.suppress(OSError):  # a full disk takes no record of its being full
+                self._finish(Status.FAILED, error=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
 
     @property
@@ -103,10 +110,10 @@ class TrialSession:
 
     def close(self) -> None:
         """Free the trial for other processes; what was recorded stays."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
-        self._ledger.close()
+        try:
+            self._close_events()
+        finally:
+            self._ledger.close()
 
     def _has_ended(self) -> bool:
         """A failure ends the trial for the run in which it happened; the next run tries again."""
@@ -119,32 +126,49 @@ class TrialSession:
         self._position += 1
         end = self._ledger.end
         if end is not None and self._has_ended() and self._position >= len(records):
-            return Progress(record, end.status, replayed=True, error=end.error)
-        return Progress(record, Status.INCOMPLETE, replayed=True)
+            return Progress(record, end.status, replayed=True, error=end.error, note=self._take_note())
+        return Progress(record, Status.INCOMPLETE, replayed=True, note=self._take_note())
 
     def _begin(self) -> Training:
         reset_peak_memory(self._device)
-        training = Training(self._config, self._data, self._device, self._run.execution)
+        training = self._new_training()
         number = len(self._ledger.attempts) + 1
         attempt = _attempt(
-            number, self._run, device_name(self._device), training.precision.name, str(training.execution)
+            number,
+            self._run,
+            device_name(self._device),
+            training.precision.name,
+            str(training.execution),
+            self._damage(),
         )
         self._ledger.begin(attempt)
-        self._restore(training)
+        training = self._restored(training)
+        damage = self._damage()
+        if damage is not None and damage != attempt.damage:
+            self._ledger.amend(dataclasses.replace(attempt, damage=damage))
+            self._notes = [damage]
+        self._note_changes(attempt)
         self._events = TrialEvents(self._ledger.folder / TENSORBOARD, training.epochs_done, number)
         self._training = training
         self._checkpointed_at = time.perf_counter()
         return training
 
-    def _restore(self, training: Training) -> None:
-        """From the newest checkpoint that this code can load, else from the beginning."""
-        while self._ledger.checkpoint is not None:
+    def _new_training(self) -> Training:
+        return Training(self._config, self._data, self._device, self._run.execution)
+
+    def _restored(self, training: Training) -> Training:
+        """At the newest checkpoint that this code can load, else at the beginning."""
+        while (checkpoint := self._ledger.checkpoint) is not None:
             try:
-                training.load_state(self._ledger.checkpoint.state)
-                return
+                training.load_state(checkpoint.state)
+                if training.epochs_done == checkpoint.epochs_done:
+                    return training
             except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, UnpicklingError):
-                self._ledger.reject_checkpoint()
-                self._position = min(self._position, len(self._ledger.epochs))
+                pass
+            self._ledger.reject_checkpoint()
+            self._position = min(self._position, len(self._ledger.epochs))
+            training = self._new_training()  # the other one may be half loaded
+        return training
 
     def _record(self, training: Training, outcome: EpochOutcome) -> Progress:
         self._ledger.append(outcome.record)
@@ -160,7 +184,7 @@ class TrialSession:
             self._checkpoint_when_due(training)
         else:
             self._finish(status, bits=outcome.test_correct_bits)
-        return Progress(outcome.record, status, replayed=False)
+        return Progress(outcome.record, status, replayed=False, note=self._take_note())
 
     def _checkpoint_when_due(self, training: Training) -> None:
         started = time.perf_counter()
@@ -172,9 +196,39 @@ class TrialSession:
 
     def _finish(self, status: Status, *, bits: str | None = None, error: str | None = None) -> None:
         peak_memory = peak_memory_bytes(self._device)
-        self._ledger.finish(_end(status, self._ledger, self._run, error=error, peak_memory=peak_memory, bits=bits))
         if self._events is not None and self._ledger.epochs:
             self._events.add_hparams(self._config, self._ledger.epochs[-1])
+        self._close_events()  # before the end is recorded: it can fail
+        self._ledger.finish(_end(status, self._ledger, self._run, error=error, peak_memory=peak_memory, bits=bits))
+
+    def _close_events(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            events.close()
+
+    def _damage(self) -> str | None:
+        """What was found damaged, and what is left to go on from."""
+        if not self._ledger.damage:
+            return None
+        files = ", ".join(self._ledger.damage)
+        if self._has_ended():
+            return f"damaged and written anew: {files}"
+        epochs_done = len(self._ledger.epochs)
+        return f"damaged: {files}; " + (f"went on after epoch {epochs_done}" if epochs_done else "began again")
+
+    def _note_changes(self, attempt: Attempt) -> None:
+        """Say so where the epochs that are kept were made otherwise."""
+        if not self._ledger.epochs:
+            return
+        counted = self._ledger.epochs[-1].attempt
+        for before in self._ledger.attempts[:-1]:
+            changes = [name for name in TOLD_CHANGES if getattr(before, name) != getattr(attempt, name)]
+            if before.attempt == counted and changes:
+                self._notes.append(f"goes on with other {' and '.join(changes)} than its first epochs")
+
+    def _take_note(self) -> str | None:
+        notes, self._notes = self._notes, []
+        return "; ".join(notes) or None
 
 
 def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) -> None:
@@ -188,9 +242,13 @@ def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) 
             ledger.finish(_end(Status.FAILED, ledger, run, error=error))
     except LedgerBusyError:
         return  # a process that outlived its driver still trains: it will record its own end
+    except OSError:
+        return  # a full disk: the trial stays INCOMPLETE, and the driver will say what it cannot write
 
 
-def _attempt(number: int, run: RunInfo, device: str, precision: str, execution: str) -> Attempt:
+def _attempt(
+    number: int, run: RunInfo, device: str, precision: str, execution: str, damage: str | None = None
+) -> Attempt:
     return Attempt(
         attempt=number,
         start_time=_now(),
@@ -203,6 +261,7 @@ def _attempt(number: int, run: RunInfo, device: str, precision: str, execution: 
         code=run.code,
         execution=execution,
         sweep=run.sweep,
+        damage=damage,
     )
 
 
@@ -218,7 +277,7 @@ def _end(
     return TrialEnd(
         status=status,
         epochs_done=len(ledger.epochs),
-        end_time=_now(),
+        end_time=max([_now(), *(attempt.start_time for attempt in ledger.attempts)]),  # clocks are set back
         run_id=run.run_id,
         error=error,
         peak_memory_bytes=peak_memory,

@@ -54,6 +54,8 @@ def train(
                 done = session.epochs_reported * steps_per_epoch
                 progress = session.next_epoch(lambda step, done=done: bar.update(task, completed=done + step))  # type: ignore[misc]
                 bar.update(task, completed=session.epochs_reported * steps_per_epoch)
+                if progress.note is not None:
+                    console.print(progress.note, highlight=False, markup=False)
                 console.print(_line(config, progress), highlight=False, markup=False)
                 if progress.ended:
                     return progress.status

@@ -1,6 +1,7 @@
 """TensorBoard event files of a trial, with its hyper-parameters, through tensorboardX."""
 
 import dataclasses
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,16 +11,27 @@ from trainable.records import EpochRecord
 
 UNPLOTTED = ("epoch", "step", "attempt")
 FINAL_PREFIX = "final/"
+FLUSH_SECONDS = 30.0
 
 
 class TrialEvents:
-    """Writes one trial's epochs as scalars over the epoch; an interrupted trial's later epochs are purged."""
+    """Writes one trial's epochs as scalars over the epoch; an interrupted trial's later epochs are purged.
+
+    In the caller's thread: the thread of tensorboardX's SummaryWriter dies of a full disk, and then `add_scalar`
+    waits for it for ever. Every method may raise OSError.
+    """
 
     def __init__(self, folder: Path, epochs_done: int, attempt: int) -> None:
-        from tensorboardX import SummaryWriter  # slow to import
+        from tensorboardX.event_file_writer import EventsWriter  # slow to import
+        from tensorboardX.proto import event_pb2
 
+        folder.mkdir(exist_ok=True)
         suffix = f".{attempt}"  # the file's name has whole seconds only
-        self._writer: Any = SummaryWriter(str(folder), purge_step=epochs_done + 1, filename_suffix=suffix)
+        self._writer: Any = EventsWriter(str(folder / "events"), suffix)
+        self._event: Any = event_pb2.Event
+        self._flushed_at = 0.0
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write(epochs_done + 1, session_log=start)
 
     def __enter__(self) -> Self:
         return self
@@ -32,7 +44,10 @@ class TrialEvents:
     def add_epoch(self, record: EpochRecord) -> None:
         for name, value in dataclasses.asdict(record).items():
             if value is not None and name not in UNPLOTTED:
-                self._writer.add_scalar(name, value, record.epoch)
+                self._add_scalar(name, value, record.epoch)
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self._writer.flush()
+            self._flushed_at = time.monotonic()
 
     def add_hparams(self, config: TrainConfig, last: EpochRecord) -> None:
         """Tie the trial's configuration to its final figures, for TensorBoard's HPARAMS page."""
@@ -47,9 +62,17 @@ class TrialEvents:
             if value is not None and name not in UNPLOTTED
         }
         for summary in hparams(chosen, metrics):
-            self._writer.file_writer.add_summary(summary)
+            self._write(0, summary=summary)
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, last.epoch)
+            self._add_scalar(name, value, last.epoch)
 
     def close(self) -> None:
         self._writer.close()
+
+    def _add_scalar(self, name: str, value: float, epoch: int) -> None:
+        from tensorboardX.summary import scalar
+
+        self._write(epoch, summary=scalar(name, value))
+
+    def _write(self, step: int, **content: object) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))

@@ -27,6 +27,7 @@ TRIAL_KEY = "trial_key"
 STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
+NOTE = "note"
 BUSY_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.2
 POSITION_FILE = "epochs_reported"
@@ -50,6 +51,7 @@ def report(progress: Progress) -> dict[str, Any]:
     """What `step` reports to Tune: the fields of the EpochRecord, beside how the trial stands."""
     fields = dataclasses.asdict(progress.record) if progress.record else {}
     standing = {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error}
+    standing[NOTE] = progress.note
     return fields | standing | {DONE: progress.ended}
 
 
@@ -57,7 +59,7 @@ def from_report(result: Mapping[str, Any]) -> Progress:
     """The inverse of `report`, among all that Tune has added."""
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     record = EpochRecord(**{name: result[name] for name in names}) if names[0] in result else None
-    return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR])
+    return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE])
 
 
 class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
@@ -114,9 +116,9 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._epochs_reported = int((Path(checkpoint_dir) / POSITION_FILE).read_text())
 
     def cleanup(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
         self._key = str(config[TRIAL_KEY])
@@ -145,5 +147,5 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
                 return TrialSession(config, data, folder, self._device, self._sweep.run)
             except LedgerBusyError:
                 if time.monotonic() > deadline:
-                    raise
+                    raise LedgerBusyError("another process trains it: run this command again afterwards") from None
                 time.sleep(BUSY_POLL_SECONDS)

@@ -186,5 +186,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in FORMATS]
     with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
         for path in paths:
+            path.unlink(missing_ok=True)  # else we would write through a link
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths

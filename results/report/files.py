@@ -9,6 +9,7 @@ from results.report.html import render_html
 from results.report.markdown import render_markdown
 from results.store import Store
 from trainable.errors import UserError
+from trainable.ledger import write_atomically
 
 HTML = "report.html"
 MARKDOWN = "report.md"
@@ -25,7 +26,7 @@ def write_report(store: Store, sweep: str, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            write_atomically(folder / name, text.encode())
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
     return [folder / name for name in texts]

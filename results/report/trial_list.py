@@ -108,6 +108,8 @@ ORIGINS: dict[str, Callable[[Trial], str]] = {
     "threads": lambda trial: str(trial.row.num_threads),
     "versions": lambda trial: named_values(trial.row.versions),
     "code (commit/source)": lambda trial: trial.row.code,
+    "attempts differ in": lambda trial: ", ".join(json.loads(trial.row.attempts_differ or "{}")) or "-",
+    "damaged files": lambda trial: trial.row.damage or "-",
 }
 """Name -> what a trial says of where its numbers come from."""
 

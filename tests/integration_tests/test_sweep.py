@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.processes import trial_workers
 from tests.conftest import ROOT, Cli
+from tests.integration_tests.fault_table import record, user_sees
+from tests.integration_tests.running_sweeps import Start, tables, wait_for_epochs
 
 pytestmark = pytest.mark.ray
 
@@ -25,18 +26,7 @@ grid:
   batch_size: [32, 64]
   lr: [0.05, 0.2]
 """
-CLOCKS = {
-    "train_seconds",
-    "eval_seconds",
-    "total_seconds",
-    "images_per_second",
-    "peak_memory_bytes",
-    "attempts",
-    "attempt",
-    "start_time",
-    "end_time",
-}
-"""Columns in which an interrupted sweep may differ from an uninterrupted one."""
+GOES_ON = "the sweep goes on from its last checkpoints to the rows of an uninterrupted run"
 
 
 @pytest.fixture
@@ -57,13 +47,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.stderr == ""  # not a word of Ray's
     assert [line.split("]")[0] for line in done.stdout.splitlines()[1:5]] == ["[1/4", "[2/4", "[3/4", "[4/4"]
     return folder / "store"
-
-
-def tables(store: Path, name: str = "small") -> tuple[pa.Table, pa.Table]:
-    """Both tables without the columns that depend on clocks."""
-    both = [pq.read_table(store / name / f"{table}.parquet") for table in ("trials", "epochs")]
-    trials, epochs = (table.drop_columns([c for c in table.column_names if c in CLOCKS]) for table in both)
-    return trials, epochs
 
 
 def test_a_sweep_leaves_one_row_a_trial_and_one_an_epoch(finished: Path) -> None:
@@ -118,43 +101,6 @@ def test_status_table_export_and_plot_answer_from_the_store(finished: Path, tmp_
     assert (tmp_path / "figures" / "error_by_lr.png").read_bytes().startswith(b"\x89PNG")
 
 
-Start = Callable[[str, Path], subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start a driver and come back at once; whatever the test leaves running is ended."""
-    drivers: list[subprocess.Popen[str]] = []
-
-    def begin(space: str, store: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, str(ROOT / "tune_main.py"), "run", space, "--store", str(store)]
-        drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-        return drivers[-1]
-
-    yield begin
-    for driver in drivers:
-        with driver:
-            driver.kill()
-
-
-def trial_workers(driver: subprocess.Popen[str]) -> list[int]:
-    """Process ids of the trials' workers below a driver."""
-    listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-    processes = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
-    family = {driver.pid}
-    for _ in range(4):
-        family |= {int(pid) for pid, parent, _ in processes if int(parent) in family}
-    return [int(pid) for pid, _, name in processes if int(pid) in family and "Trainable" in name]
-
-
-def wait_for_epochs(store: Path, count: int) -> None:
-    """Until the ledgers hold so many epochs."""
-    deadline = time.monotonic() + 120
-    while sum(len(path.read_bytes().splitlines()) for path in store.glob("trials/*/epochs.jsonl")) < count:
-        assert time.monotonic() < deadline, "the sweep makes no progress"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
     number: signal.Signals, finished: Path, space: str, tmp_path: Path, cli: Cli, start: Start
@@ -172,6 +118,8 @@ def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
     done = cli("run", space, "--store", str(store))
     assert done.returncode == 0, done.stderr
     assert tables(store) == tables(finished)
+    fault = "Ctrl-C" if number == signal.SIGINT else "the driver is killed"
+    record(fault, user_sees(errors), None if number == signal.SIGKILL else driver.returncode, GOES_ON)
 
 
 def test_a_second_driver_is_refused(space: str, tmp_path: Path, cli: Cli, start: Start) -> None:
@@ -187,6 +135,7 @@ def test_a_second_driver_is_refused(space: str, tmp_path: Path, cli: Cli, start:
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
     assert "another process is running the sweep 'small'" in second.stderr
+    record("a second driver on one sweep", user_sees(second.stderr), second.returncode, "the first driver goes on")
     assert running["driver_running"]
     assert running["running"] >= 1
 
@@ -229,7 +178,7 @@ def test_a_trial_that_raises_is_a_failed_row_and_is_tried_again(
     in_the_way.write_text("a file where the event files are to lie")
     done = cli("run", space, "--store", str(store))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"failed {key}: NotADirectoryError")
+    assert done.stderr.startswith(f"failed {key}: FileExistsError")
     assert done.stderr.count("\n") == 1
     trials, _ = tables(store)
     assert trials["status"].to_pylist() == ["COMPLETE", "FAILED", "COMPLETE", "COMPLETE"]
@@ -244,7 +193,7 @@ def test_a_killed_worker_costs_nothing_but_time(finished: Path, space: str, tmp_
     store = tmp_path / "store"
     driver = start(space, store)
     wait_for_epochs(store, 3)
-    os.kill(trial_workers(driver)[0], signal.SIGKILL)
+    os.kill(trial_workers(driver.pid)[0], signal.SIGKILL)
     output, errors = driver.communicate(timeout=200)
     assert driver.returncode == 0, output + errors
     assert errors == ""
@@ -252,6 +201,7 @@ def test_a_killed_worker_costs_nothing_but_time(finished: Path, space: str, tmp_
     assert sum("its process died" in line for line in lines) == 1
     assert not [line for line in lines if "raylet" in line or "Traceback" in line]
     assert tables(store) == tables(finished)
+    record("one worker is killed", user_sees(output), driver.returncode, GOES_ON)
 
 
 def test_a_gpu_that_no_node_has_is_refused_before_anything_is_created(space: str, tmp_path: Path, cli: Cli) -> None:

@@ -110,6 +110,8 @@ def make_trial(config: TrainConfig, test_error: float | None, **changes: object)
         images_per_second=10_000.0,
         peak_memory_bytes=2**30,
         attempts=1,
+        attempts_differ=None,
+        damage=None,
         error=None,
         host="host",
         device="a processor",

@@ -51,6 +51,8 @@ TRIALS = [
     ("images_per_second", "double", True),
     ("peak_memory_bytes", "int64", True),
     ("attempts", "int64", False),
+    ("attempts_differ", "string", True),
+    ("damage", "string", True),
     ("error", "string", True),
     ("host", "string", False),
     ("device", "string", False),

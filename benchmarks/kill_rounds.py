@@ -1,0 +1,363 @@
+"""A sweep that is killed again and again: `python benchmarks/kill_rounds.py --rounds 20`.
+
+Each round lets the sweep work for a random while (seeded), then kills with SIGKILL the driver, one worker, or the
+driver with Ray and all workers; then the same command goes on, until the sweep is finished. Half-way the store moves
+to another path. What the trials' folders hold right after a kill is compared with what they hold after the next: a
+finished trial must not have changed by a byte, and neither must the epochs up to a trial's last checkpoint. At the
+end both Parquet files must equal those of an uninterrupted run, clocks and attempts apart.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import pyarrow.parquet as pq  # noqa: E402
+
+from benchmarks.processes import family, kill, trial_workers  # noqa: E402
+from benchmarks.report import add_to, write_report  # noqa: E402
+from trainable.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT  # noqa: E402
+from trainable.records import Status  # noqa: E402
+
+NAME = "killed"
+SPACE = f"""\
+name: {NAME}
+defaults: {{model: resnet_preact_8, batch_size: 32, train_subset: 64, test_subset: 20, precision: fp32}}
+grid: {{lr: [0.4, 0.2, 0.1, 0.05, 0.025, 0.0125]}}
+"""
+DRIVER, WORKER, EVERYTHING = "driver", "one worker", "driver, Ray and workers"
+KINDS = (DRIVER, WORKER, EVERYTHING)
+MAX_WORKER_KILLS = 2
+"""Of one driver: a trial whose process dies more often fails, as it should."""
+CLOCKS = (
+    *("train_seconds", "eval_seconds", "total_seconds", "images_per_second", "peak_memory_bytes"),
+    *("attempts", "attempt", "start_time", "end_time"),
+)
+"""Columns in which an interrupted sweep may differ from an uninterrupted one."""
+STALL_SECONDS = 120.0
+LINGER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is killed, and when."""
+
+    rounds: int
+    seed: int = 0
+    epochs: int = 60
+    """Of each trial."""
+    least_seconds: float = 0.1
+    most_seconds: float = 3.0
+    """Between the first sign of work in a round and its kill."""
+    early_share: float = 0.25
+    """Of the rounds that start a driver: killed while it starts."""
+    most_start_seconds: float = 5.0
+    """Between the start of a driver and an early kill."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """A trial's folder at one moment."""
+
+    attempts: list[bytes]
+    epochs: list[bytes]
+    end: bytes | None
+    """What `result.json` holds, where it ends the trial for good."""
+    num_safe: int
+    """Epochs that no later run may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One kill and what it cost."""
+
+    killed: str
+    seconds: float
+    """From the first sign of work, or from the driver's start, to the kill."""
+    while_starting: bool
+    trials_finished: int
+    epochs_recorded: int
+    epochs_lost: int
+    """Recorded after the last checkpoint before the kill of before, and so trained again until this one."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What all rounds together gave."""
+
+    rounds: list[Round] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    """Between the final Parquet files and those of the uninterrupted run."""
+    left_behind: list[str] = field(default_factory=list)
+    """Half-written files, scratch folders and processes."""
+    wall_seconds: float = 0.0
+
+
+class Sweep:
+    """The command that is typed again and again, and the store that it works on."""
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.store = folder / "store"
+        self._arguments = ["run", str(folder / f"{NAME}.yaml"), "--set", f"epochs={epochs}"]
+        (folder / f"{NAME}.yaml").write_text(SPACE)
+        self._environment = os.environ | {"TMPDIR": str(folder), "BATCHSCAPE_CACHE": str(folder / "cache")}
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(ROOT / "tune_main.py"), *self._arguments, "--store", str(self.store)]
+        with (self.folder / "output").open("ab") as output:
+            return subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
+
+    def finish(self, driver: subprocess.Popen[bytes] | None) -> None:
+        """
+        Raises:
+            SystemExit: the command failed; with what it said.
+        """
+        if (driver or self.start()).wait():
+            raise SystemExit(self.output)
+
+    @property
+    def output(self) -> str:
+        """All that the command has said so far."""
+        return (self.folder / "output").read_text()
+
+    def states(self) -> dict[str, TrialState]:
+        """Trial key -> its state now. What makes epochs safe is read before the epochs."""
+        return {path.name: _state(path) for path in sorted(self.store.glob("trials/*"))}
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Both Parquet files, clocks and attempts apart."""
+        rows = {}
+        for name in ("trials", "epochs"):
+            table = pq.read_table(self.store / NAME / f"{name}.parquet")
+            rows[name] = table.drop_columns([one for one in CLOCKS if one in table.column_names]).to_pylist()
+        return rows
+
+
+def _state(folder: Path) -> TrialState:
+    end, num_safe = None, 0
+    with contextlib.suppress(FileNotFoundError):
+        content = (folder / RESULT).read_bytes()
+        if Status(json.loads(content)["status"]).is_final:
+            end = content
+    for name in CHECKPOINTS:
+        with contextlib.suppress(FileNotFoundError), (folder / name).open("rb") as file:
+            num_safe = max(num_safe, json.loads(file.readline())["epochs_done"])
+    epochs = _whole_lines(folder / EPOCHS)
+    return TrialState(_whole_lines(folder / ATTEMPTS), epochs, end, num_safe if end is None else len(epochs))
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    try:
+        return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return []
+
+
+def violations(before: dict[str, TrialState], after: dict[str, TrialState]) -> Iterator[str]:
+    """What must not have happened between two moments."""
+    for key, old in before.items():
+        new = after.get(key)
+        if new is None:
+            yield f"{key}: its folder is gone"
+            continue
+        if old.end is not None and (new.end, new.epochs, new.attempts) != (old.end, old.epochs, old.attempts):
+            yield f"{key}: was finished and has changed"
+        if new.epochs[: old.num_safe] != old.epochs[: old.num_safe]:
+            yield f"{key}: epochs up to its checkpoint at {old.num_safe} were trained again"
+    for key, new in after.items():
+        if (numbers := [json.loads(line)["epoch"] for line in new.epochs]) != list(range(1, len(numbers) + 1)):
+            yield f"{key}: its epochs are {numbers}"
+
+
+class Killer:
+    """Starts the sweep, kills it, and keeps what it saw."""
+
+    def __init__(self, plan: Plan, sweep: Sweep) -> None:
+        self._plan = plan
+        self._sweep = sweep
+        self._choice = random.Random(plan.seed)  # noqa: S311
+        self._driver: subprocess.Popen[bytes] | None = None
+        self._worker_kills = 0
+        self._states: dict[str, TrialState] = {}
+        self.outcome = Outcome()
+
+    def round(self) -> bool:
+        """One kill; False where the sweep was finished before it."""
+        plan, choice = self._plan, self._choice
+        early = self._driver is None and choice.random() < plan.early_share
+        may_kill_worker = not early and self._worker_kills < MAX_WORKER_KILLS
+        kind = choice.choice([kind for kind in KINDS if kind != WORKER or may_kill_worker])
+        seconds = choice.uniform(
+            *((0.0, plan.most_start_seconds) if early else (plan.least_seconds, plan.most_seconds))
+        )
+        driver = self._driver = self._driver or self._sweep.start()
+        if not early:
+            self._wait_for_work(driver)
+        time.sleep(seconds)
+        if driver.poll() is not None:
+            return False
+        workers = trial_workers(driver.pid) if kind == WORKER else []
+        if workers:
+            kill([choice.choice(workers)])
+            self._worker_kills += 1
+        else:
+            kill(list(family(driver.pid)) if kind == EVERYTHING else [driver.pid])
+            driver.wait()
+            self._driver, self._worker_kills = None, 0
+        before = self._look()
+        self.outcome.rounds.append(
+            _round(kind if workers or kind != WORKER else DRIVER, seconds, early, before, self._states)
+        )
+        return True
+
+    def finish(self) -> None:
+        """Let the sweep come to its end."""
+        driver, self._driver = self._driver, None
+        self._sweep.finish(driver)
+        self._look()
+
+    def move(self) -> None:
+        """Give the store another path, unless a driver is at work."""
+        if self._driver is None:
+            self._sweep.store = self._sweep.store.rename(self._sweep.folder / "moved")
+
+    def close(self) -> None:
+        """End what is still at work."""
+        if self._driver is not None:
+            kill(list(family(self._driver.pid)))
+            self._driver.wait()
+
+    def _look(self) -> dict[str, TrialState]:
+        """Compare the trials with what they were; returns that."""
+        before, self._states = self._states, self._sweep.states()
+        self.outcome.violations += violations(before, self._states)
+        return before
+
+    def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> None:
+        """Until a process has begun to work on a trial since the last kill, or the sweep is finished.
+
+        Raises:
+            SystemExit: nothing happens.
+        """
+        deadline = time.monotonic() + STALL_SECONDS
+        known = _num_attempts(self._states)
+        while driver.poll() is None and _num_attempts(self._sweep.states()) <= known:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
+            time.sleep(0.05)
+
+
+def run_rounds(plan: Plan, folder: Path) -> Outcome:
+    """
+    Args:
+        folder: empty, with a short path: Ray's sockets lie below it.
+
+    Raises:
+        SystemExit: the sweep stalls or fails.
+    """
+    started = time.monotonic()
+    whole = Sweep(folder / "w", plan.epochs)
+    whole.finish(None)
+    sweep = Sweep(folder / "k", plan.epochs)
+    killer = Killer(plan, sweep)
+    try:
+        while len(killer.outcome.rounds) < plan.rounds and killer.round():
+            if len(killer.outcome.rounds) >= plan.rounds / 2 and not (sweep.folder / "moved").exists():
+                killer.move()
+        killer.finish()
+    finally:
+        killer.close()
+    outcome = killer.outcome
+    outcome.differences = list(differences(whole.rows(), sweep.rows()))
+    outcome.left_behind = left_behind(sweep)
+    outcome.wall_seconds = time.monotonic() - started
+    return outcome
+
+
+def differences(expected: dict[str, list[dict[str, Any]]], found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Between the rows of two stores."""
+    for name, rows in expected.items():
+        if len(found[name]) != len(rows):
+            yield f"{len(found[name])} {name} instead of {len(rows)}"
+        for theirs, ours in zip(rows, found[name], strict=False):
+            if theirs != ours:
+                yield f"{name}: {ours} instead of {theirs}"
+
+
+def left_behind(sweep: Sweep) -> list[str]:
+    """Files half written, scratch folders, and processes that have not ended some seconds after the last."""
+    deadline = time.monotonic() + LINGER_SECONDS
+    while True:
+        found = [str(path.relative_to(sweep.folder)) for path in sweep.store.rglob(".*")]
+        found += [path.name for path in sweep.folder.glob("batchscape-*")]
+        listing = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True).stdout
+        found += [line for line in listing.splitlines() if str(sweep.folder) in line]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
+def _num_attempts(states: dict[str, TrialState]) -> int:
+    return sum(len(state.attempts) for state in states.values())
+
+
+def _round(
+    kind: str, seconds: float, early: bool, before: dict[str, TrialState], after: dict[str, TrialState]
+) -> Round:
+    return Round(
+        killed=kind,
+        seconds=seconds,
+        while_starting=early,
+        trials_finished=sum(state.end is not None for state in after.values()),
+        epochs_recorded=sum(len(state.epochs) for state in after.values()),
+        epochs_lost=sum(len(set(old.epochs) - set(after[key].epochs)) for key, old in before.items() if key in after),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=Plan(0).epochs, help="of each trial")
+    add_to(parser)
+    arguments = parser.parse_args()
+    plan = Plan(arguments.rounds, arguments.seed, arguments.epochs)
+    folder = Path(tempfile.mkdtemp(prefix="k"))
+    try:
+        outcome = run_rounds(plan, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for number, one in enumerate(outcome.rounds, 1):
+        when = "while it started" if one.while_starting else "at work"
+        print(
+            f"{number:2}: killed {one.killed} after {one.seconds:.1f} s {when}: {one.trials_finished} trials "
+            f"finished, {one.epochs_recorded} epochs recorded, {one.epochs_lost} trained again"
+        )
+    print(
+        f"{len(outcome.rounds)} kills in {outcome.wall_seconds:.0f} s; {len(outcome.violations)} violations, "
+        f"{len(outcome.differences)} differences from the uninterrupted run, {len(outcome.left_behind)} left behind"
+    )
+    for line in (*outcome.violations, *outcome.differences, *outcome.left_behind):
+        print(line)
+    command = f"python benchmarks/kill_rounds.py --rounds {plan.rounds}"
+    print(write_report("kill_rounds", command, {"plan": asdict(plan), **asdict(outcome)}, arguments.to))
+
+
+if __name__ == "__main__":
+    main()

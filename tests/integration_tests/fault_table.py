@@ -1,0 +1,106 @@
+"""The table of faults in faults.md: each row is what a test saw, and a test that sees something else fails.
+
+`make faults-table` writes the rows anew.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+TABLE = ROOT / "tests" / "integration_tests" / "faults.md"
+WRITE = "BATCHSCAPE_WRITE_FAULTS"
+FAULTS = (
+    "Ctrl-C",
+    "the driver is killed",
+    "the driver, Ray and all workers are killed, again and again",
+    "one worker is killed",
+    "a worker is killed again and again (out of memory)",
+    "torch cannot allocate memory",
+    "a trial raises",
+    "a trial diverges",
+    "the disk is full",
+    "the store is read-only",
+    "a second driver on one sweep",
+    "another sweep's name in a sweep.json",
+    "a corrupt sweep.json",
+    "a corrupt Parquet file",
+    "a corrupt result.json",
+    "a corrupt config.json",
+    "a corrupt attempts.jsonl",
+    "a torn last line in epochs.jsonl",
+    "a damaged line within epochs.jsonl",
+    "the newest checkpoint is truncated",
+    "the newest checkpoint is altered",
+    "both checkpoints are damaged",
+    "a checkpoint that holds code",
+    "a symbolic link among a trial's files",
+    "the clock was set back between two attempts",
+    "other code and library versions between two attempts",
+)
+HEAD = """\
+# What happens when something goes wrong
+
+Seen by the tests in this folder, and written by them (`make faults-table`); a test fails where a row no longer holds.
+`STORE`, `KEY` and `N` stand for a path, a trial's key and a number.
+
+| fault | what the user sees | exit status | what becomes of the data |
+|:------|:-------------------|------------:|:-------------------------|
+"""
+ROUTINE = re.compile(
+    r"\S+: \d+ trials on .*|\[\d+/\d+\] .*: test error .*|\d+ of \d+ trials done, results in .*|next: .*|\s*"
+)
+"""Lines of a run in which nothing goes wrong."""
+
+
+def user_sees(output: str, about: str = "") -> list[str]:
+    """The lines of an output that a run in which nothing goes wrong does not print, made comparable.
+
+    Args:
+        about: a text that the lines must hold.
+    """
+    lines = [line for line in output.splitlines() if about in line and not ROUTINE.fullmatch(line)]
+    return [_comparable(line) for line in lines]
+
+
+def _comparable(line: str) -> str:
+    line = re.sub(r", \d+ epochs in .*", "", line)  # and how long it took
+    line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
+    line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
+    line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)
+    line = re.sub(r"\blr=[\d.e+]+", "lr=N", line)
+    line = re.sub(r"at epoch \d+", "at epoch N", line)
+    line = re.sub(r"with \d+ of \d+ trials", "with N of N trials", line)
+    return re.sub(r"\d{5,}", "N", line)
+
+
+def row(fault: str, seen: Iterable[str], exit_status: int | None, data: str) -> str:
+    """A line of the table."""
+    words = "<br>".join(f"`` {line.strip()} ``".replace("|", "\\|") for line in seen) or "nothing"
+    return f"| {fault} | {words} | {'-' if exit_status is None else exit_status} | {data} |\n"
+
+
+def committed_rows(path: Path = TABLE) -> dict[str, str]:
+    """Fault -> its line, in the order of the file."""
+    if not path.exists():
+        return {}
+    lines = path.read_text().removeprefix(HEAD).splitlines(keepends=True)
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines}
+
+
+def record(fault: str, seen: Iterable[str], exit_status: int | None, data: str) -> None:
+    """Hold what was seen against the table, or put it there where the environment says so.
+
+    Raises:
+        AssertionError: the table says something else.
+    """
+    assert fault in FAULTS
+    rows = committed_rows()
+    line = row(fault, seen, exit_status, data)
+    if os.environ.get(WRITE):
+        rows[fault] = line
+        TABLE.write_text(HEAD + "".join(rows[one] for one in FAULTS if one in rows))
+    else:
+        assert rows.get(fault) == line, f"{TABLE.name} says something else: look, then `make faults-table`"

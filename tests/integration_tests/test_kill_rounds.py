@@ -1,0 +1,86 @@
+"""A sweep under random kills (see benchmarks/kill_rounds.py), and that the rounds would notice what must not be."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kill_rounds import KINDS, Plan, TrialState, differences, run_rounds, violations
+from tests.integration_tests.fault_table import record
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Ray's sockets lie below it, and their paths have at most 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="k"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.ray
+def test_twenty_kills_cost_nothing_but_time(short_path: Path) -> None:
+    check_rounds(Plan(rounds=20), short_path)
+    record(
+        "the driver, Ray and all workers are killed, again and again",
+        [],
+        None,
+        "after 20 kills: no finished trial and no epoch before a checkpoint trained again, no row twice or missing, "
+        "the rows of an uninterrupted run, nothing left behind; the store may move in between",
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fifty_kills_cost_nothing_but_time(short_path: Path, seed: int) -> None:
+    check_rounds(Plan(rounds=50, seed=seed, epochs=150), short_path)
+
+
+def check_rounds(plan: Plan, folder: Path) -> None:
+    outcome = run_rounds(plan, folder)
+    assert len(outcome.rounds) == plan.rounds, "the sweep was finished before its last kill: make it longer"
+    assert {one.killed for one in outcome.rounds} == set(KINDS)
+    assert outcome.rounds[-1].epochs_recorded > 0
+    assert outcome.violations == []
+    assert outcome.differences == []
+    assert outcome.left_behind == []
+    assert (folder / "k" / "moved").exists()
+
+
+def lines(*epochs: int, attempt: int = 1) -> list[bytes]:
+    return [f'{{"epoch": {epoch}, "attempt": {attempt}}}\n'.encode() for epoch in epochs]
+
+
+BEFORE = TrialState([b"1\n"], lines(1, 2, 3), end=None, num_safe=2)
+FINISHED = TrialState([b"1\n"], lines(1, 2, 3), end=b"{}", num_safe=3)
+
+
+def test_going_on_from_the_last_checkpoint_is_no_violation() -> None:
+    after = TrialState([b"1\n", b"2\n"], lines(1, 2) + lines(3, 4, attempt=2), end=None, num_safe=4)
+    assert list(violations({"key": BEFORE, "done": FINISHED}, {"key": after, "done": FINISHED})) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (BEFORE, TrialState([b"1\n", b"2\n"], lines(1) + lines(2, 3, attempt=2), None, 3)),
+        (BEFORE, TrialState([b"1\n"], lines(1), None, 1)),
+        (BEFORE, TrialState([b"1\n"], lines(1, 2, 2, 3), None, 2)),
+        (BEFORE, TrialState([b"1\n"], lines(1, 2, 4), None, 2)),
+        (FINISHED, TrialState([b"1\n", b"2\n"], lines(1, 2, 3), b"{}", 3)),
+        (FINISHED, TrialState([b"1\n"], lines(1, 2, 3), None, 3)),
+        (FINISHED, None),
+    ],
+    ids=["trained again", "gone", "twice", "missing", "begun again", "no longer finished", "folder gone"],
+)
+def test_what_must_not_be_is_noticed(before: TrialState, after: TrialState | None) -> None:
+    assert len(list(violations({"key": before}, {"key": after} if after else {}))) == 1
+
+
+def test_rows_that_differ_or_are_missing_are_told() -> None:
+    rows = {"trials": [{"lr": 1}, {"lr": 2}]}
+    assert list(differences(rows, rows)) == []
+    assert len(list(differences(rows, {"trials": [{"lr": 1}, {"lr": 3}]}))) == 1
+    assert len(list(differences(rows, {"trials": [{"lr": 1}]}))) == 1
