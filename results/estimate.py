@@ -49,7 +49,7 @@ PRIOR_WIDTHS = (0.7, 0.7, 1.0)
 """... and how widely these are spread, in logarithms."""
 SHARED_CURVE = 0.5
 """Part of the curve's variance that is common to all models."""
-START_UP_SECONDS, START_UP_SCALE = 8.0, 0.15
+START_UP_SECONDS, START_UP_SCALE = 8.0, 0.25
 """Ray's start on a machine of a few cores, until the store's runs have told; and how runs deviate."""
 BETWEEN_SECONDS, BETWEEN_SCALE = 0.05, 0.4
 """What a trial takes beside its epochs, likewise."""
