@@ -32,6 +32,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/training_speed.py
 	$(RUN) benchmarks/machine_limit.py
 	$(RUN) benchmarks/whole_sweep.py
+	$(RUN) benchmarks/store_scale.py
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
