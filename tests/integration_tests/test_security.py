@@ -47,7 +47,8 @@ def test_addresses_are_read_as_the_kernel_writes_them() -> None:
 def test_ray_listens_on_this_machine_alone(tmp_path: Path, start: Start) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(
-        "defaults: {model: resnet_preact_8, epochs: 2000, train_subset: 64, test_subset: 20}\nrows: [{batch_size: 32}]\n"
+        "defaults: {model: resnet_preact_8, epochs: 2000, train_subset: 64, test_subset: 20}\n"
+        "rows: [{batch_size: 32}]\n"
     )
     driver = start(str(space), tmp_path / "store")
     wait_for_epochs(tmp_path / "store", 1)
