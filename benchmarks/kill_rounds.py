@@ -60,11 +60,11 @@ class Plan:
     epochs: int = 60
     """Of each trial."""
     least_seconds: float = 0.1
-    most_seconds: float = 3.0
+    most_seconds: float = 2.8
     """Between the first sign of work in a round and its kill."""
     early_share: float = 0.25
     """Of the rounds that start a driver: killed while it starts."""
-    most_start_seconds: float = 5.0
+    most_start_seconds: float = 4.0
     """Between the start of a driver and an early kill."""
 
 

@@ -195,3 +195,22 @@ def test_trials_are_told_apart_by_their_seed_too() -> None:
 
 def test_a_single_trial_is_named_by_what_matters() -> None:
     assert describe(make_config(lr=0.1), []) == "model=resnet_preact_20 batch_size=128 lr=0.1"
+
+
+def test_a_process_that_died_is_told_when_the_trial_goes_on(clock: Clock) -> None:
+    view, output = make_view(*TWO)
+    view.on_trial_start("0")
+    view.on_progress("0", result(3, 10.0))
+    view.on_trial_start("0")
+    assert output.getvalue() == ""
+    view.on_progress("0", result(1, 30.0))
+    view.on_progress("0", result(2, 20.0))
+    assert output.getvalue() == "lr=0.1: its process died at epoch 3, going on from the last checkpoint\n"
+
+
+def test_a_trial_that_raised_is_not_told_to_have_died(clock: Clock) -> None:
+    view, output = make_view(*TWO)
+    view.on_trial_start("0")
+    view.on_trial_start("0")
+    view.on_progress("0", ended("FAILED", "error"))
+    assert "died" not in output.getvalue()

@@ -161,9 +161,11 @@ def test_damaged_newest_checkpoint_falls_back_to_the_older(
     folder: Path, make_record: MakeRecord, damage: Damage
 ) -> None:
     fill(folder, make_record, 6, checkpoints_at=(3, 5))
+    name = holding(folder, 5).name
     damage(holding(folder, 5))
     with Ledger(folder, CONFIGURATION) as ledger:
         ledger.rewind()
+        assert ledger.damage == [name]
         assert ledger.checkpoint is not None
         assert (ledger.checkpoint.epochs_done, ledger.checkpoint.state) == (3, b"state 3")
         assert [record.epoch for record in ledger.epochs] == [1, 2, 3]
@@ -293,3 +295,58 @@ def test_atomic_write_that_breaks_off_leaves_the_old_content(tmp_path: Path, mon
     with pytest.raises(_BrokenError):
         write(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_an_atomic_write_that_breaks_off_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path / "file", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(folder: Path, make_record: MakeRecord) -> None:
+    fill(folder, make_record, 2, checkpoints_at=(2,))
+    before = sorted(folder.iterdir())
+    (folder / ".checkpoint-1.4711").write_bytes(b"half")
+    with Ledger(folder, CONFIGURATION):
+        assert sorted(folder.iterdir()) == before
+
+
+def test_damage_is_none_where_all_is_well(
+    folder: Path, make_record: MakeRecord, make_attempt: Callable[[int], Attempt]
+) -> None:
+    with Ledger(folder, CONFIGURATION) as ledger:
+        ledger.begin(make_attempt(1))
+    fill(folder, make_record, 3, checkpoints_at=(1, 2))
+    with Ledger(folder, CONFIGURATION) as ledger:
+        ledger.rewind()
+        assert ledger.damage == []
+
+
+@pytest.mark.parametrize("name", [CONFIG, ATTEMPTS, RESULT])
+def test_a_damaged_record_is_named(
+    folder: Path, make_record: MakeRecord, make_attempt: Callable[[int], Attempt], name: str
+) -> None:
+    with Ledger(folder, CONFIGURATION) as ledger:
+        ledger.begin(make_attempt(1))
+        ledger.append(make_record(1))
+        ledger.finish(end(Status.COMPLETE, 1))
+    (folder / name).write_bytes(b"{")
+    with Ledger(folder, CONFIGURATION) as ledger:
+        assert ledger.damage == [name]
+
+
+@pytest.mark.parametrize("name", [EPOCHS, "lock", "tensorboard", "."])
+def test_links_are_refused(tmp_path: Path, folder: Path, make_record: MakeRecord, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder.parent.mkdir()
+    if name != ".":
+        folder.mkdir()
+    (folder / name if name != "." else folder).symlink_to(outside)
+    with pytest.raises(OSError, match="symbolic link"):
+        Ledger(folder, CONFIGURATION)
+    assert list(outside.iterdir()) == []

@@ -1,14 +1,17 @@
 """A process's work on a trial: replay, go on, record; interrupted is as uninterrupted."""
 
 import dataclasses
+import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from trainable.config import TrainConfig
-from trainable.ledger import Ledger, LedgerBusyError, read_trial, trial_status
+from trainable.ledger import ATTEMPTS, CHECKPOINTS, Ledger, LedgerBusyError, read_trial, trial_status
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo, TrialSession, record_failure
 
@@ -288,5 +291,75 @@ def test_a_checkpoint_that_this_code_cannot_load_gives_way(
     files = read_trial(trial)
     assert [record.epoch for record in files.epochs] == [1, 2, 3, 4]
     assert [record.train_loss for record in files.epochs[:3]] == losses
+    assert "this code cannot load it" in (files.attempts[-1].damage or "")
     assert files.end is not None
     assert files.end.status is Status.COMPLETE
+
+
+def test_a_half_loaded_state_leaves_no_trace(
+    make_session: MakeSession, short_config: TrainConfig, trial: Path, expected: list[EpochRecord]
+) -> None:
+    """Its weights fit, its momentum does not: the trial begins again from its own first weights."""
+    session = make_session(short_config)
+    session.next_epoch()
+    assert session._training is not None
+    state = torch.load(io.BytesIO(session._training.state()), weights_only=True)
+    session.close()
+    buffer = io.BytesIO()
+    torch.save({**state, "momentum": {}}, buffer)
+    for name in CHECKPOINTS:
+        (trial / name).unlink(missing_ok=True)
+    with Ledger(trial, short_config.to_dict()) as ledger:
+        ledger.save_checkpoint(buffer.getvalue())
+    assert [figures(progress.record) for progress in run(make_session(short_config, "run-2"))][1:] == expected
+
+
+def test_a_checkpoint_of_another_epoch_than_it_says_is_not_used(
+    make_session: MakeSession, short_config: TrainConfig, trial: Path, expected: list[EpochRecord]
+) -> None:
+    run(make_session(short_config), 2)
+    for name in CHECKPOINTS:
+        header, newline, state = (trial / name).read_bytes().partition(b"\n")
+        changed = json.loads(header) | {"epochs_done": 1}
+        (trial / name).write_bytes(json.dumps(changed).encode() + newline + state)
+    run(make_session(short_config, "run-2"))
+    assert [figures(record) for record in read_trial(trial).epochs] == expected
+
+
+def test_damage_and_changes_are_told_once(make_session: MakeSession, short_config: TrainConfig, trial: Path) -> None:
+    run(make_session(short_config), 3)
+    newest = max((trial / name for name in CHECKPOINTS), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(b"")
+    attempt = json.loads((trial / ATTEMPTS).read_bytes())
+    (trial / ATTEMPTS).write_text(json.dumps(attempt | {"code": "older"}) + "\n")
+    notes = [progress.note for progress in run(make_session(short_config, "run-2"))]
+    damage = f"damaged: {newest.name}; went on after epoch 2"
+    assert notes == [damage, None, "goes on with other code than its first epochs", None]
+    assert read_trial(trial).attempts[-1].damage == damage
+
+
+def test_an_end_is_never_before_its_beginning(
+    make_session: MakeSession, short_config: TrainConfig, trial: Path
+) -> None:
+    run(make_session(short_config), 2)
+    attempt = json.loads((trial / ATTEMPTS).read_bytes())
+    later = "2999-01-01T00:00:00.000000+00:00"
+    (trial / ATTEMPTS).write_text(json.dumps(attempt | {"start_time": later}) + "\n")
+    run(make_session(short_config, "run-2"))
+    end = read_trial(trial).end
+    assert end is not None
+    assert end.end_time == later
+
+
+def test_a_failure_that_cannot_be_recorded_is_raised_as_it_was(
+    make_session: MakeSession, short_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    session = make_session(short_config)
+    session.next_epoch()
+    monkeypatch.setattr(Ledger, "finish", full)
+    with pytest.raises(RuntimeError, match="the step broke"):
+        session.next_epoch(fail)
+    record_failure(session._ledger.folder, short_config, RUN, "the worker died")

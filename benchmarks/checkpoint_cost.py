@@ -1,0 +1,100 @@
+"""What checkpoints cost a training: `python benchmarks/checkpoint_cost.py [--seconds 30]`.
+
+One training as a worker does it (resnet_preact_20 on the embedded digits, one thread), with the rule and the writer
+of every sweep: checksum, fsync, atomic replacement. The share is the time in checkpoints over the time from the first
+epoch to the last; the target is at most 2 %.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import add_to, write_report  # noqa: E402
+from trainable.config import TrainConfig  # noqa: E402
+from trainable.data.digits import load_digits  # noqa: E402
+from trainable.device import prepare_device  # noqa: E402
+from trainable.ledger import CHECKPOINTS  # noqa: E402
+from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession  # noqa: E402
+from trainable.splits import prepare  # noqa: E402
+from trainable.training import Training  # noqa: E402
+
+
+class TimedSession(TrialSession):
+    """Notes what its checkpoints cost, and changes nothing else."""
+
+    checkpoint_seconds: list[float]
+    rule_seconds = 0.0
+    """In the rule, whether it wrote a checkpoint or not."""
+
+    def _checkpoint_when_due(self, training: Training) -> None:
+        started, last = time.perf_counter(), self._checkpointed_at
+        super()._checkpoint_when_due(training)
+        seconds = time.perf_counter() - started
+        self.rule_seconds += seconds
+        if self._checkpointed_at != last:
+            self.checkpoint_seconds.append(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one training's checkpoints."""
+
+    seconds: list[float]
+    """Of each checkpoint: the state's bytes made, checked and written."""
+    share: float
+    """Of the training's time."""
+    training_seconds: float
+    num_epochs: int
+    file_bytes: int
+
+
+def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Cost:
+    """Train for so long.
+
+    Args:
+        folder: on the disk whose checkpoints are measured; empty.
+    """
+    device = prepare_device(1, use_gpu=False)
+    data = load_digits()
+    counts = len(data.train_labels), len(data.test_labels)
+    config = TrainConfig(
+        model=model, epochs=10_000, batch_size=32, train_subset=128, test_subset=32, precision="fp32"
+    )
+    config = config.for_dataset(data.name, data.fingerprint, *counts)
+    session = TimedSession(config, prepare(data, config, device), folder, device, RunInfo("run", 1, "code"))
+    session.checkpoint_seconds = []
+    session.next_epoch()  # torch's first steps are slow: they would flatter the share
+    started, before = time.perf_counter(), session.rule_seconds
+    while time.perf_counter() - started < seconds:
+        session.next_epoch()
+    elapsed = time.perf_counter() - started
+    share, num_epochs = (session.rule_seconds - before) / elapsed, session.epochs_reported
+    sizes = [path.stat().st_size for name in CHECKPOINTS if (path := folder / name).exists()]
+    session.close()
+    return Cost(session.checkpoint_seconds, share, elapsed, num_epochs, max(sizes, default=0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    add_to(parser)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        cost = measure(Path(folder) / "trial", arguments.seconds)
+    print(
+        f"{len(cost.seconds)} checkpoints of {cost.file_bytes / 1e6:.2f} MB, median "
+        f"{1000 * statistics.median(cost.seconds):.1f} ms: {100 * cost.share:.2f} % of {cost.training_seconds:.0f} s "
+        f"({cost.num_epochs} epochs); target {100 * CHECKPOINT_SHARE:g} %"
+    )
+    print(write_report("checkpoint_cost", "python benchmarks/checkpoint_cost.py", asdict(cost), arguments.to))
+
+
+if __name__ == "__main__":
+    main()
