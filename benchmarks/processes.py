@@ -31,8 +31,8 @@ def trial_workers(driver: int) -> list[int]:
 
 
 def holder(driver: int, path: Path) -> int | None:
-    """The process below a driver that has this file open; None where none has."""
-    for pid in family(driver):
+    """The process below a driver, itself apart, that has this file open; None where none has."""
+    for pid in family(driver).keys() - {driver}:
         with contextlib.suppress(OSError):
             if any(link.resolve() == path for link in Path(f"/proc/{pid}/fd").iterdir()):
                 return pid

@@ -80,9 +80,10 @@ class SweepView:
 
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         trial = self.trials[trial_key]
-        if trial.died_at is not None and progress.status is not Status.FAILED and not self._console.is_terminal:
-            self._say(f"{trial.label}: its process died at epoch {trial.died_at}, going on from the last checkpoint")
-        trial.died_at = None
+        if not progress.replayed:  # what the ledger holds does not tell whether the trial goes on
+            died_at, trial.died_at = trial.died_at, None
+            if died_at is not None and progress.status is not Status.FAILED and not self._console.is_terminal:
+                self._say(f"{trial.label}: its process died at epoch {died_at}, going on from the last checkpoint")
         if progress.record is not None:
             _count(trial, progress.record, replayed=progress.replayed)
         if progress.note is not None:

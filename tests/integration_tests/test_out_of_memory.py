@@ -35,15 +35,16 @@ def test_a_process_that_is_killed_again_and_again_fails_its_trial_alone(
     )
     store = tmp_path / "store"
     driver = start(str(space), store)
-    num_kills, deadline = 0, time.monotonic() + 120
+    killed: set[int] = set()
+    deadline = time.monotonic() + 120
     while driver.poll() is None and time.monotonic() < deadline:
         for folder in store.glob("trials/*"):
             if read_trial(folder).config.get("epochs") == 2000 and (pid := holder(driver.pid, folder / LOCK)):
                 kill([pid])
-                num_kills += 1
+                killed.add(pid)
         time.sleep(0.05)
     output, errors = driver.communicate(timeout=60)
-    assert num_kills == 3
+    assert len(killed) == 3
     assert statuses(store) == ["FAILED", "COMPLETE"]
     record(
         "a worker is killed again and again (out of memory)",

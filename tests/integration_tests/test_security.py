@@ -1,5 +1,6 @@
 """What a running sweep offers to others on the network, and what a space may name. (See also test_faults.py.)"""
 
+import importlib
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,3 +74,11 @@ def test_a_space_cannot_name_a_folder_outside_of_the_store(name: str, tmp_path: 
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_tune_does_not_pass_credentials_on() -> None:
+    """Ray writes a runtime environment into its logs."""
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+
+    importlib.import_module("search_spaces.tune_adapter")
+    assert not [name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")]
