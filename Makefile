@@ -17,7 +17,7 @@ test: $(VENV)/.ready-tests
 	$(RUN) -m mypy
 	$(RUN) -m pytest
 
-# The long forms of the tests that kill a sweep again and again: 50 kills twice.
+# The long forms of the tests that kill a sweep again and again: 20 and 50 kills.
 test-faults: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m faults
 
