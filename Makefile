@@ -17,13 +17,13 @@ test: $(VENV)/.ready-tests
 	$(RUN) -m mypy
 	$(RUN) -m pytest
 
-# The long forms of the tests that kill a sweep again and again: 20 and 50 kills.
+# The tests that take minutes: a sweep that is killed 20 and 50 times, a full disk.
 test-faults: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m faults
 
 # What the user sees of each fault, as the tests see it, into tests/integration_tests/faults.md.
 faults-table: $(VENV)/.ready-tests
-	BATCHSCAPE_WRITE_FAULTS=1 $(RUN) -m pytest tests/integration_tests -m ray
+	BATCHSCAPE_WRITE_FAULTS=1 $(RUN) -m pytest tests/integration_tests -m "ray or faults"
 
 benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/overhead.py

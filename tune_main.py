@@ -141,15 +141,14 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             held = holdings(store, manifest)
         print(f"{heading}, {holdings_text(held)}", flush=True)
         left = {trial.config.trial_key: trial.config for trial in held.left}
-        left, expected = estimate_left(store, left, data, cluster)
-        end_of_run = functools.partial(
-            clock.stop, num_trials=len(left), num_slots=cluster.num_slots, expected=expected
-        )
+        end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=cluster.num_slots)
+        expected: ExpectedTime | None = None
         try:
+            left, expected = estimate_left(store, left, data, cluster)
             with SweepView(console, manifest.name, left, held.done) as view:
                 run_trials(cluster, left, data, store.trials_folder, manifest.name, run_id, (view, keeper, clock))
         except KeyboardInterrupt:
-            append_run(store, manifest.name, end_of_run(interrupted=True))
+            append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
             status = sweep_status(store, manifest)
             same = "the same command without --again" if arguments.again else "the same command"
@@ -158,7 +157,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
                 file=sys.stderr,
             )
             return INTERRUPTED
-        record = end_of_run(interrupted=False)
+        record = end_of_run(interrupted=False, expected=expected)
         append_run(store, manifest.name, record)
         keeper.write()
     return report_end(store, manifest, record)

@@ -306,7 +306,9 @@ def left_behind(sweep: Sweep) -> list[str]:
     while True:
         found = [str(path.relative_to(sweep.folder)) for path in sweep.store.rglob(".*")]
         found += [path.name for path in sweep.folder.glob("batchscape-*")]
-        listing = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True).stdout
+        listing = subprocess.run(
+            ["ps", "-ww", "-e", "-o", "args="], capture_output=True, text=True, check=True
+        ).stdout
         found += [line for line in listing.splitlines() if str(sweep.folder) in line]
         if not found or time.monotonic() > deadline:
             return found

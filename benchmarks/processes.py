@@ -13,7 +13,7 @@ WORKER = "Trainable"
 def family(pid: int) -> dict[int, str]:
     """Process id -> title, of a living process and all below it."""
     listing = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
     parents, titles = {}, {}
     for line in listing.splitlines():

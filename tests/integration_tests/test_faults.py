@@ -387,6 +387,7 @@ def test_a_read_only_store_is_refused_and_can_be_read(small_disk: Path, damaged:
     )
 
 
+@pytest.mark.faults
 def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
     small_disk: Path, tmp_path: Path, start: Start, cli: Cli
 ) -> None:
