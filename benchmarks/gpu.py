@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from benchmarks.on_gpu import tables  # noqa: E402
-from benchmarks.on_gpu.bench import RANDOM, Bench, Job, Row, load_images  # noqa: E402
+from benchmarks.on_gpu.bench import Bench, Job, Row, load_images  # noqa: E402
 from benchmarks.on_gpu.conclusions import conclude, readme_line  # noqa: E402
 from benchmarks.on_gpu.correctness import correctness  # noqa: E402
 from benchmarks.on_gpu.effort import FULL, QUICK, Budget, Effort  # noqa: E402
@@ -126,7 +126,7 @@ class Report:
             "is_quick": arguments.quick,
             "sections": {},
         }
-        noise = " (seeded noise of CIFAR-10's shape: no --data)" if data.name == RANDOM else ""
+        noise = " (seeded noise of CIFAR-10's shape: no --data)" if job.folder is None else ""
         print(f"data: {data.name}, {len(data.train_labels):,} and {len(data.test_labels):,}{noise}")
 
     def begin(self, section: str) -> None:

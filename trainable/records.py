@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from benchmarks.images import noise
 from benchmarks.on_gpu.effort import MODEL
 from trainable.config import TrainConfig
-from trainable.data.contract import ImageData, Images, Labels, make_image_data
+from trainable.data.contract import ImageData
 from trainable.data.sources import load_dataset
 from trainable.device import device_name, prepare_device
 from trainable.execution import Execution
@@ -30,8 +30,6 @@ NUM_THREADS = 1
 ENDLESS = 10_000
 """Epochs: more than any measurement takes."""
 LR = 0.05
-RANDOM = "random images"
-NUM_CLASSES = 10
 
 Row = dict[str, Any]
 """Plain JSON values."""
@@ -136,14 +134,7 @@ def load_images(job: Job) -> ImageData:
     """
     if job.folder is not None:
         return load_dataset("", job.folder)
-    random = np.random.RandomState(0)
-
-    def split(count: int) -> tuple[Images, Labels]:
-        images = random.randint(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-        return images, random.randint(0, NUM_CLASSES, count).astype(np.int64)
-
-    num_train, num_test = job.num_random
-    return make_image_data(RANDOM, NUM_CLASSES, split(num_train), split(num_test))
+    return noise(*job.num_random)
 
 
 def timed_epoch(training: Training) -> tuple[EpochRecord, float]:

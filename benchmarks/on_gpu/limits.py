@@ -10,7 +10,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.on_gpu.bench import NUM_CLASSES, Bench, Row, brief
+from benchmarks.images import NUM_CLASSES
+from benchmarks.on_gpu.bench import Bench, Row, brief
 from benchmarks.on_gpu.effort import MODEL, Budget, Effort
 from models.registry import build_model
 from trainable.precision import DTYPES, Precision

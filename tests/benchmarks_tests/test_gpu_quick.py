@@ -54,7 +54,7 @@ def test_what_was_not_to_be_had_is_said(quick: tuple[dict[str, Any], list[str]])
     figures, _ = quick
     assert figures["sections"]["speed"]["left_out"] == ["compile"]
     assert figures["sections"]["sharing"]["mps_unavailable"] == ["the device is a processor"]
-    assert figures["data"] == {"name": "random images", "is_random": True, "num_train": 1000, "num_test": 200}
+    assert figures["data"] == {"name": "noise", "is_random": True, "num_train": 1000, "num_test": 200}
     assert figures["is_quick"]
 
 

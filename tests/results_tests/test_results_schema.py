@@ -95,7 +95,7 @@ def test_columns_types_and_nulls(schema: pa.Schema, columns: list[tuple[str, str
 
 
 def test_the_version_that_these_columns_have() -> None:
-    assert SCHEMA_VERSION == 1
+    assert SCHEMA_VERSION == 2
 
 
 def test_every_field_of_the_configuration_is_a_column() -> None:
