@@ -26,6 +26,8 @@ def test_what_differs_from_run_to_run_is_left_out() -> None:
         "[2/4] lr=0.05: FAILED: OSError: no, 1 epochs in 0s\n"
         "failed 0123456789abcdef: OSError: no\n"
         "batchscape: cannot write to /tmp/x-1/store/small: no\n"
+        "estimate: 15s (12s to 20s), from 3 trials\n"
+        "took 1m32s; the estimate was 15s (12s to 20s)\n"
         "4 of 4 trials done, results in /tmp/store/small\n"
     )
     assert user_sees(output) == [
