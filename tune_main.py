@@ -139,11 +139,11 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             if num_superseded:
                 print(f"note: {num_superseded} earlier results are kept, marked superseded")
             held = holdings(store, manifest)
-        print(f"{heading}, {holdings_text(held)}", flush=True)
         left = {trial.config.trial_key: trial.config for trial in held.left}
         end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=cluster.num_slots)
         expected: ExpectedTime | None = None
         try:
+            print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
             with SweepView(console, manifest.name, left, held.done) as view:
                 run_trials(cluster, left, data, store.trials_folder, manifest.name, run_id, (view, keeper, clock))
