@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainable import provenance
-from trainable.config import TrainConfig
+from search_spaces.search import Search
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
@@ -47,10 +48,12 @@ os.environ.update({name: value for name, value in ENVIRONMENT.items() if name no
 import ray  # noqa: E402 (reads the environment when it is imported)
 from ray import tune  # noqa: E402
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
 
 from trainable.records import Progress, Status  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
-from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
+from trainable.tune_adapter import CONFIG, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
 
 # Tune would put them into every trial's runtime environment, which Ray writes into its logs on every node.
 ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
@@ -71,6 +74,9 @@ class Resources:
 
 class Observer(Protocol):
     """Whoever watches a sweep; called in the driver's process, between two events of Tune."""
+
+    def on_trial_added(self, trial: PlannedTrial) -> None:
+        """A search has proposed it."""
 
     def on_trial_start(self, trial_key: str) -> None: ...
 
@@ -135,6 +141,7 @@ def run_trials(
     sweep: str,
     run_id: str,
     observers: Sequence[Observer],
+    search: Search | None = None,
 ) -> None:
     """Train these trials; returns when each has ended. A failed trial is recorded and does not end the sweep.
 
@@ -142,6 +149,7 @@ def run_trials(
         configs: trial key -> configuration, in the order in which they are to be begun.
         trials_folder: absolute.
         sweep: name of the sweep, which goes into the trials' ledgers.
+        search: proposes the trials, in place of `configs`, and says which are stopped.
 
     Raises:
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
@@ -155,25 +163,130 @@ def run_trials(
         use_gpu=cluster.gpus_per_trial > 0,
     )
     stop = _StopRequest()
+    steps = None if search is None else _SearchSteps(search, observers)
     trainable = tune.with_resources(
         tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
     )
     tuner = tune.Tuner(
         trainable,
-        param_space={TRIAL_KEY: tune.grid_search(list(configs))},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
+        param_space={TRIAL_KEY: tune.grid_search(list(configs))} if steps is None else {},
+        tune_config=_tune_config(cluster, steps),
         run_config=tune.RunConfig(
             name="sweep",
             storage_path=str(cluster.scratch / "tune"),
             verbose=0,
-            callbacks=[_ObserverCallback(observers, setup, stop)],
+            callbacks=[_ObserverCallback(observers, setup, stop, steps)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     with stop.on_signals():
         tuner.fit()
+
+
+def _tune_config(cluster: Cluster, steps: "_SearchSteps | None") -> tune.TuneConfig:
+    if steps is None:
+        return tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent)
+    return tune.TuneConfig(
+        reuse_actors=True,
+        max_concurrent_trials=cluster.num_slots,  # what is proposed before it can begin knows less than it could
+        search_alg=_ProposingSearcher(steps),
+        scheduler=_StoppingScheduler(steps),
+        num_samples=-1,
+    )
+
+
+class _SearchSteps:
+    """The search, as Tune's two plug-ins below use it.
+
+    Tune takes an exception inside a plug-in for the failure of a trial, so one that concerns the search is kept
+    until the end of a step of Tune's loop.
+    """
+
+    def __init__(self, search: Search, observers: Sequence[Observer]) -> None:
+        self._search = search
+        self._observers = observers
+        self._trouble: Exception | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles the Tuner for a restore that never comes; a search holds an open file."""
+        return {}
+
+    def propose(self) -> dict[str, Any] | None:
+        """What Tune is to carry of the next trial; None where there are no more."""
+        with self._kept():
+            proposal = self._search.next()
+            if proposal is not None:
+                config = proposal.trial.config
+                for observer in self._observers:
+                    observer.on_trial_added(proposal.trial)
+                return {TRIAL_KEY: config.trial_key, CONFIG: config.to_dict()}
+        return None
+
+    def report(self, trial_key: str, progress: Progress) -> bool:
+        """Whether the trial is to be stopped."""
+        with self._kept():
+            stop = progress.record is not None and self._search.report(trial_key, progress.record)
+            if progress.ended:
+                self._search.end(trial_key, progress.status)
+            elif stop:
+                for observer in self._observers:
+                    observer.on_progress(trial_key, Progress(None, Status.STOPPED, replayed=progress.replayed))
+            return stop
+        return True
+
+    def fail(self, trial_key: str) -> None:
+        self._search.end(trial_key, Status.FAILED)
+
+    def raise_trouble(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._trouble = self._trouble or error
+
+
+class _ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untyped here
+    """Asks the search. What comes of a trial the search is told by the scheduler, which hears it first."""
+
+    def __init__(self, steps: _SearchSteps) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        return self._steps.propose() or Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing to do."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Tune's own restore is not used."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Tune's own restore is not used."""
+
+
+class _StoppingScheduler(FIFOScheduler):  # type: ignore[misc] # Ray's class is untyped here
+    """Begins trials as they are proposed, and stops those that the search says."""
+
+    def __init__(self, steps: _SearchSteps) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
+        stop = self._steps.report(trial.config[TRIAL_KEY], from_report(result))
+        return str(self.STOP if stop else self.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:  # noqa: ANN401
+        """Its last epoch Tune tells only here."""
+        progress = from_report(result)
+        if progress.ended:
+            self._steps.report(trial.config[TRIAL_KEY], progress)
 
 
 class _StopRequest:
@@ -210,10 +323,13 @@ class _StopRequest:
 class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Tells the observers what Tune tells us."""
 
-    def __init__(self, observers: Sequence[Observer], setup: TrialSetup, stop: _StopRequest) -> None:
+    def __init__(
+        self, observers: Sequence[Observer], setup: TrialSetup, stop: _StopRequest, steps: _SearchSteps | None
+    ) -> None:
         self._observers = observers
         self._setup = setup
         self._stop = stop
+        self._steps = steps
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles the Tuner for a restore that never comes; observers hold terminals and locks."""
@@ -222,6 +338,8 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         for observer in self._observers:
             observer.on_tick()
+        if self._steps is not None:
+            self._steps.raise_trouble()
         self._stop.raise_if_requested()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
@@ -244,7 +362,10 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         """The process died, or could not be set up, more often than is tried again."""
         key = trial.config[TRIAL_KEY]
         error = _reason(trial)
-        record_failure(self._setup.trials_folder / key, self._setup.configs[key], self._setup.run, error)
+        config = TrainConfig.from_dict(trial.config[CONFIG]) if CONFIG in trial.config else self._setup.configs[key]
+        record_failure(self._setup.trials_folder / key, config, self._setup.run, error)
+        if self._steps is not None:
+            self._steps.fail(key)
         for observer in self._observers:
             observer.on_progress(key, Progress(None, Status.FAILED, replayed=False, error=error))
 

@@ -4,6 +4,7 @@ What has to be exact belongs to the trial's ledger; Ray schedules. A trial that 
 replayed epoch by epoch through the same `step`, so that schedulers and the live view see the whole history.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
 
 TRIAL_KEY = "trial_key"
-"""The one entry of the configuration that Tune carries: it names a trial of the plan."""
+"""The entry of the configuration that Tune carries which names a trial."""
+CONFIG = "config"
+"""The entry that holds the TrainConfig of a trial that was proposed; those of a plan lie in TrialSetup."""
 STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
@@ -38,7 +41,7 @@ class TrialSetup:
     """What every trial of a sweep is given, the data set apart."""
 
     configs: dict[str, TrainConfig]
-    """Trial key -> configuration."""
+    """Trial key -> configuration, of the trials that are known before the run."""
     trials_folder: Path
     """Absolute; where the trials' ledgers lie."""
     run: RunInfo
@@ -75,7 +78,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
         """
         Args:
-            config: {TRIAL_KEY: key}.
+            config: {TRIAL_KEY: key}, and CONFIG for a trial that is not among the sweep's `configs`.
             data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
 
         Raises:
@@ -116,16 +119,19 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._epochs_reported = int((Path(checkpoint_dir) / POSITION_FILE).read_text())
 
     def cleanup(self) -> None:
+        """Free the trial; of one that a scheduler stops the state is kept, so that another sweep can go on with it."""
         session, self._session = self._session, None
         if session is not None:
-            session.close()
+            with contextlib.closing(session), contextlib.suppress(OSError):  # a full disk: the older one serves
+                session.save_checkpoint()
 
     def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
         self._key = str(config[TRIAL_KEY])
+        self._config = TrainConfig.from_dict(config[CONFIG]) if CONFIG in config else self._sweep.configs[self._key]
         self._epochs_reported = epochs_reported
 
     def _open(self) -> TrialSession:
-        config = self._sweep.configs[self._key]
+        config = self._config
         cut = (config.train_subset, config.test_subset, config.holdout)
         if self._prepared is None or self._prepared[0] != cut:
             self._prepared = (cut, prepare(self._data, config, self._device))
