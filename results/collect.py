@@ -29,6 +29,7 @@ class Collector:
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows."""
+        self._store.refresh_trials(set(self._manifest.keys) - self._ended.keys())
         trial_rows: list[Row] = []
         epoch_rows: list[Row] = []
         for trial in self._manifest.trials:

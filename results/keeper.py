@@ -4,7 +4,8 @@ import time
 
 from results.collect import Collector
 from results.parquet import write_tables
-from results.store import Manifest, Store
+from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Manifest, Store
+from trainable.errors import UserError
 from trainable.records import Progress
 
 MIN_INTERVAL_SECONDS = 1.0
@@ -17,6 +18,7 @@ class ParquetKeeper:
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._collector = Collector(store, manifest)
+        self._store = store
         self._folder = store.sweep_folder(manifest.name)
         self._dirty = False
         self._written_at = 0.0
@@ -29,14 +31,28 @@ class ParquetKeeper:
         self._dirty = True
 
     def on_tick(self) -> None:
+        started = time.monotonic()
         interval = max(MIN_INTERVAL_SECONDS, self._cost_seconds / MAX_SHARE)
-        if self._dirty and time.monotonic() - self._written_at >= interval:
-            self.write()
+        if self._dirty and started - self._written_at >= interval:
+            try:
+                with self._store.hurried():
+                    self.write()
+            except UserError:  # a remote store does not answer now: the sweep goes on
+                self._dirty = True
+                self._note_cost(started)
 
     def write(self) -> None:
-        """Rewrite both files now."""
+        """Rewrite both files now.
+
+        Raises:
+            RemoteError: a remote store does not answer, or refuses.
+        """
         started = time.monotonic()
         self._dirty = False
         write_tables(*self._collector.tables(), self._folder)
+        self._store.publish(self._folder / TRIALS_PARQUET, self._folder / EPOCHS_PARQUET)
+        self._note_cost(started)
+
+    def _note_cost(self, started: float) -> None:
         self._written_at = time.monotonic()
         self._cost_seconds = self._written_at - started

@@ -4,14 +4,15 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from results.data_card import data_card
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
+from trainable.remote import is_uri, open_filesystem, reason_of
 
 CARD = "README.md"
+EXPORTED = (TRIALS_PARQUET, EPOCHS_PARQUET, CARD)
 
 
 def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
@@ -32,20 +33,20 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
         UserError: the target cannot be written.
     """
     try:
-        if "://" not in target:
+        if not is_uri(target):
             folder = Path(target).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(trials, epochs, folder)
             (folder / CARD).write_text(data_card(trials, epochs))
             return str(folder)
-        filesystem, path = pafs.FileSystem.from_uri(target)
+        filesystem, path = open_filesystem(target)
         filesystem.create_dir(path, recursive=True)
         for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
             pq.write_table(table, f"{path.rstrip('/')}/{name}", filesystem=filesystem)
         with filesystem.open_output_stream(f"{path.rstrip('/')}/{CARD}") as stream:
             stream.write(data_card(trials, epochs).encode())
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or reason_of(error)[0]
         raise UserError(f"cannot write to {target}: {reason}") from None
     return target
 
@@ -70,12 +71,15 @@ def read_epochs(store: Store, sweep: str) -> pa.Table:
 
 def _read(store: Store, sweep: str, file: str) -> pa.Table:
     path = store.sweep_folder(sweep) / file
+    store.refresh(path)
     if not path.exists():
         store.manifest(sweep)  # says so where there is no such sweep
-        raise UserError(f"{path} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew")
+        raise UserError(
+            f"{store.shown(path)} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew"
+        )
     try:
         return pq.ParquetFile(path).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
         raise UserError(
-            f"{path} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
+            f"{store.shown(path)} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
         ) from None

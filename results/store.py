@@ -13,11 +13,12 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError, located, nearest
@@ -30,7 +31,10 @@ from trainable.ledger import (
     trial_status,
     write_atomically,
 )
-from trainable.records import SCHEMA_VERSION
+from trainable.records import SCHEMA_VERSION, TrialFiles
+
+if TYPE_CHECKING:
+    from trainable.remote_ledger import RemoteFolder
 
 TRIALS = "trials"
 MANIFEST = "sweep.json"
@@ -85,6 +89,28 @@ class Store:
     def trials_folder(self) -> Path:
         return self.path / TRIALS
 
+    @property
+    def ledgers(self) -> "Path | RemoteFolder":
+        """Absolute; where processes open the trials that they train, each by its key."""
+        return self.trials_folder.absolute()
+
+    def shown(self, path: Path | None = None) -> str:
+        """Where a file of the store lies, or the store itself, for people."""
+        return str(path or self.path)
+
+    def refresh_trials(self, keys: Collection[str] | None = None) -> None:
+        """See to it that `trial_folder` of each key (None: of all trials) holds what is known of the trial now."""
+
+    def refresh(self, path: Path) -> None:
+        """See to it that this file of a sweep is the newest."""
+
+    def publish(self, *paths: Path) -> None:
+        """To be called after files of a sweep were written: they become the store's."""
+
+    def hurried(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, a store that does not answer is not waited for."""
+        return contextlib.nullcontext()
+
     def trial_folder(self, trial_key: str) -> Path:
         return self.trials_folder / trial_key
 
@@ -115,9 +141,10 @@ class Store:
             UserError: the manifest is damaged.
         """
         path = self.sweep_folder(name) / MANIFEST
+        self.refresh(path)
         try:
             values = json.loads(path.read_bytes())
-            with located(str(path)):
+            with located(self.shown(path)):
                 trials = [
                     PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
                     for trial in values.pop("trials")
@@ -127,9 +154,11 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path} is damaged: delete it and run the sweep again (its trials are kept)") from None
+            raise UserError(
+                f"{self.shown(path)} is damaged: delete it and run the sweep again (its trials are kept)"
+            ) from None
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
+            raise UserError(f"cannot read {self.shown(path)}: {error.strerror}") from None
 
     def manifest(self, name: str) -> Manifest:
         """
@@ -144,7 +173,7 @@ class Store:
                 if sweeps
                 else f"it holds none yet: start with `python tune_main.py run quickstart{self.option}`"
             )
-            raise UserError(f"no sweep {name!r} in {self.path}: {hint}")
+            raise UserError(f"no sweep {name!r} in {self.shown()}: {hint}")
         return found
 
     def check_extends(self, manifest: Manifest) -> None:
@@ -158,12 +187,13 @@ class Store:
         lost = set(existing.keys) - set(manifest.keys)
         if lost:
             raise UserError(
-                f"the sweep {manifest.name!r} in {self.path} already stands for other trials "
+                f"the sweep {manifest.name!r} in {self.shown()} already stands for other trials "
                 f"({len(lost)} of its {len(existing.keys)} are not among these): give this run another --name"
             )
 
     def unfinished(self, manifest: Manifest) -> list[PlannedTrial]:
         """The trials that are not yet COMPLETE, STOPPED or DIVERGED, in whatever sweep they were trained."""
+        self.refresh_trials(manifest.keys)
         return [
             trial
             for trial in manifest.trials
@@ -186,6 +216,7 @@ class Store:
         }
         folder = self.sweep_folder(manifest.name)
         write_atomically(folder / MANIFEST, json.dumps(values, indent=1).encode() + b"\n")
+        self.publish(folder / MANIFEST)
 
     def check_writable(self) -> None:
         """
@@ -202,26 +233,51 @@ class Store:
         """True while a living driver works on the sweep."""
         return is_locked(self.sweep_folder(name) / LOCK)
 
+    def at_work(self, name: str, trials: Mapping[str, TrialFiles]) -> set[str]:
+        """Keys of those of the sweep's trials that a living process works on."""
+        return {key for key in trials if is_locked(self.trial_folder(key) / LOCK)}
+
+    def _only_driver(self, name: str, run_id: str) -> contextlib.AbstractContextManager[None]:
+        """Inside, no other driver works on the sweep.
+
+        Raises:
+            LedgerBusyError: another driver works on the sweep.
+        """
+        return exclusive_lock(self.sweep_folder(name) / LOCK)
+
     @contextlib.contextmanager
-    def driving(self, manifest: Manifest) -> Iterator[None]:
-        """Be the one driver of the sweep, which thereby stands for the manifest's trials.
+    def driving(self, manifest: Manifest) -> Iterator[str]:
+        """Be the one driver of the sweep, which thereby stands for the manifest's trials; gives the run's id.
 
         Raises:
             UserError: another driver works on it, its name stands for other trials, or the store cannot be
                 written.
         """
-        folder = self.sweep_folder(manifest.name)
+        folder, run_id = self.sweep_folder(manifest.name), uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(exclusive_lock(folder / LOCK))
+                stack.enter_context(self._only_driver(manifest.name, run_id))
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
             except LedgerBusyError:
                 raise UserError(busy_message(manifest.name)) from None
             except OSError as error:
                 raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-            yield
+            yield run_id
+
+
+def open_store(place: str) -> Store:
+    """The store in a folder, or at a URI such as s3://bucket/prefix; a folder need not exist yet.
+
+    Raises:
+        UserError: the URI cannot be opened, or nobody answers there.
+    """
+    if "://" not in place:
+        return Store(Path(place))
+    from results.remote_store import RemoteStore  # imports pyarrow
+
+    return RemoteStore(place)
 
 
 def busy_message(name: str) -> str:

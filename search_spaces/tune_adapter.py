@@ -48,6 +48,7 @@ import ray  # noqa: E402 (reads the environment when it is imported)
 from ray import tune  # noqa: E402
 
 from trainable.records import Progress, Status  # noqa: E402
+from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
 from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
 
@@ -127,7 +128,7 @@ def run_trials(
     cluster: Cluster,
     configs: Mapping[str, TrainConfig],
     data: ImageData,
-    trials_folder: Path,
+    trials_folder: Path | RemoteFolder,
     run_id: str,
     observers: Sequence[Observer],
 ) -> None:

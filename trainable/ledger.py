@@ -102,6 +102,7 @@ class Ledger:
         self.folder = folder
         with contextlib.ExitStack() as stack:
             stack.enter_context(exclusive_lock(folder / LOCK))
+            self._before_reading()
             files = read_trial(folder)
             if not files.config:
                 write_atomically(folder / CONFIG, _dump(config))
@@ -124,6 +125,9 @@ class Ledger:
     def close(self) -> None:
         """Free the lock; what was appended is on disk."""
         self._stack.close()
+
+    def _before_reading(self) -> None:
+        """Under the lock: where the trial really lies elsewhere, it is fetched now."""
 
     def rewind(self) -> None:
         """Go back to the newest good checkpoint, or to the beginning; what came after it is cut off."""
@@ -157,8 +161,8 @@ class Ledger:
         self._epochs_file.flush()
         self.epochs.append(record)
 
-    def save_checkpoint(self, state: bytes) -> None:
-        """Keep `state` as the newest checkpoint in place of the older of the two."""
+    def save_checkpoint(self, state: bytes) -> str:
+        """Keep `state` as the newest checkpoint in place of the older of the two; gives its file's name."""
         self._sync_epochs()
         epochs_done = len(self.epochs)
         header = {
@@ -168,6 +172,7 @@ class Ledger:
         }
         older = min(CHECKPOINTS, key=lambda name: _checkpoint_age(self.folder / name))
         write_atomically(self.folder / older, _dump(header) + state)
+        return older
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended; where it needs no more training its checkpoints go."""
