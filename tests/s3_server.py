@@ -1,8 +1,11 @@
 """A real S3 server on loopback, moto's, in a process of its own; and what tests ask of it."""
 
+import contextlib
+import http.client
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,22 @@ class S3Server:
 
     def down(self) -> None:
         self._tell("down")
+
+    @contextlib.contextmanager
+    def knowing_nobody(self) -> Iterator[None]:
+        """Inside, no credentials are good enough."""
+        self._allow_requests("0")
+        try:
+            yield
+        finally:
+            self._allow_requests("inf")
+
+    def _allow_requests(self, number: str) -> None:
+        """Without good credentials."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("POST", "/moto-api/reset-auth", number, {"Content-Type": "text/plain"})
+        assert connection.getresponse().status == 200
+        connection.close()
 
     def stop(self) -> None:
         self._process.communicate()

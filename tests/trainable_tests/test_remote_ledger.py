@@ -69,7 +69,7 @@ def test_a_folder_says_where_it_lies_without_options() -> None:
 def test_another_machine_goes_on_from_the_last_checkpoint(
     folder: RemoteFolder, make_record: MakeRecord, make_attempt: MakeAttempt, another_machine: Callable[[], None]
 ) -> None:
-    first = RemoteLedger(folder, CONFIG)  # never closed: its process is killed
+    first = RemoteLedger(folder, CONFIG)  # not closed before the end: its process is killed
     first.begin(make_attempt(1))
     train(first, make_record, range(1, 3), b"at 2")
     train(first, make_record, range(3, 5), b"at 4")
@@ -81,6 +81,7 @@ def test_another_machine_goes_on_from_the_last_checkpoint(
         assert second.checkpoint is not None
         assert second.checkpoint.state == b"at 4"
         assert [attempt.attempt for attempt in second.attempts] == [1]
+    first.close()
 
 
 def test_with_a_damaged_checkpoint_the_one_before_serves(
@@ -105,6 +106,7 @@ def test_with_a_damaged_checkpoint_the_one_before_serves(
     assert b"at 2" in files[CHECKPOINTS[0]]
     assert b"at 3" in files[CHECKPOINTS[1]]
     assert files[EPOCHS].count(b"\n") == 3
+    first.close()
 
 
 def test_order_of_what_is_pushed(
