@@ -4,7 +4,7 @@ import pickle
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -125,7 +125,12 @@ def test_wrong_credentials_are_told_at_once(place: Remote, s3: S3Server) -> None
     place.write("file", b"")
     with s3.knowing_nobody():
         started = time.monotonic()
-        for action in (place.check, lambda: place.read("file"), lambda: place.write("file", b"")):
+        actions: list[Callable[[], object]] = [
+            place.check,
+            lambda: place.read("file"),
+            lambda: place.write("file", b""),
+        ]
+        for action in actions:
             with pytest.raises(RemoteError, match=r"access denied.*check the credentials") as caught:
                 action()
             assert SECRET not in str(caught.value)
@@ -190,7 +195,12 @@ def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: 
     place = Remote(f"s3://{s3.new_bucket()}", patience_seconds=2.0)
     pauses: list[float] = []
     sleep = time.sleep
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: (pauses.append(seconds), sleep(seconds)))
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr("trainable.remote.time.sleep", pause)
     s3.down()
     try:
         for _ in range(2):
