@@ -46,11 +46,15 @@ os.environ.update({name: value for name, value in ENVIRONMENT.items() if name no
 
 import ray  # noqa: E402 (reads the environment when it is imported)
 from ray import tune  # noqa: E402
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: E402
 
 from trainable.records import Progress, Status  # noqa: E402
 from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
 from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
+
+# Tune would put them into every trial's runtime environment, which Ray writes into its logs on every node.
+ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
 
 
 @dataclass(frozen=True, slots=True)
