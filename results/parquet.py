@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from results.data_card import data_card
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
-from trainable.remote import is_uri, open_filesystem, reason_of
+from trainable.remote import Remote, RemoteError, is_uri
 
 CARD = "README.md"
 EXPORTED = (TRIALS_PARQUET, EPOCHS_PARQUET, CARD)
@@ -39,16 +39,23 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
             write_tables(trials, epochs, folder)
             (folder / CARD).write_text(data_card(trials, epochs))
             return str(folder)
-        filesystem, path = open_filesystem(target)
-        filesystem.create_dir(path, recursive=True)
+        remote = Remote(target, patience_seconds=0.0)
+        remote.check()
         for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
-            pq.write_table(table, f"{path.rstrip('/')}/{name}", filesystem=filesystem)
-        with filesystem.open_output_stream(f"{path.rstrip('/')}/{CARD}") as stream:
-            stream.write(data_card(trials, epochs).encode())
-    except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or reason_of(error)[0]
-        raise UserError(f"cannot write to {target}: {reason}") from None
+            remote.write(name, _parquet(table))
+        remote.write(CARD, data_card(trials, epochs).encode())
+    except RemoteError as error:
+        raise UserError(f"cannot write to {target}: {error.reason}") from None
+    except OSError as error:
+        raise UserError(f"cannot write to {target}: {error.strerror or error}") from None
     return target
+
+
+def _parquet(table: pa.Table) -> bytes:
+    stream = pa.BufferOutputStream()
+    pq.write_table(table, stream)
+    content: bytes = stream.getvalue().to_pybytes()
+    return content
 
 
 def read_trials(store: Store, sweep: str) -> pa.Table:

@@ -59,6 +59,13 @@ Result = TypeVar("Result")
 class RemoteError(UserError):
     """The place does not answer, or refuses."""
 
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place, reason)  # both: it is pickled on its way out of a worker
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -104,12 +111,12 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
             parts = parts._replace(query=urlencode(options))
         filesystem, path = pafs.FileSystem.from_uri(urlunsplit(parts))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise RemoteError(f"cannot open {without_options(uri)}: {reason_of(error)[0]}") from None
+        raise RemoteError(without_options(uri), f"cannot be opened: {_reason(error)[0]}") from None
     return filesystem, path.rstrip("/")
 
 
 def _open_s3(parts: SplitResult) -> tuple[Any, str]:
-    options = dict(parse_qsl(parts.query))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(options.keys() - set(S3_OPTIONS)):
         raise UserError(f"unknown option {unknown[0]!r} in the s3:// URI; valid: {', '.join(S3_OPTIONS)}")
     if not parts.netloc:
@@ -166,7 +173,7 @@ class Remote:
                 bucket = self._base.partition("/")[0]
                 info = self._patiently(lambda: self._filesystem.get_file_info(bucket))
                 if info.type is pafs.FileType.NotFound:
-                    raise RemoteError(f"{self.shown}: there is no bucket {bucket!r}")
+                    raise RemoteError(self.shown, f"there is no bucket {bucket!r}")
             self._listing("", recursive=False)
 
     @contextlib.contextmanager
@@ -208,7 +215,7 @@ class Remote:
         try:
             self._patiently(action)
         except FileNotFoundError as error:
-            raise RemoteError(f"{self.shown}: {reason_of(error)[0]}") from None
+            raise RemoteError(self.shown, _reason(error)[0]) from None
 
     def delete(self, name: str) -> None:
         """Delete the file, if it is there."""
@@ -260,10 +267,10 @@ class Remote:
                 self._given_up = False
                 raise
             except (OSError, pa.ArrowException) as error:
-                reason, lasts = reason_of(error)
+                reason, lasts = _reason(error)
                 if lasts or time.monotonic() + pause > deadline:
                     self._given_up |= patience_seconds > 0 and not lasts
-                    raise RemoteError(f"{self.shown}: {reason}") from None
+                    raise RemoteError(self.shown, reason) from None
             else:
                 self._given_up = False
                 return result
@@ -271,7 +278,7 @@ class Remote:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def reason_of(error: Exception) -> tuple[str, bool]:
+def _reason(error: Exception) -> tuple[str, bool]:
     """What went wrong, without naming the endpoint, and whether asking again is of no use."""
     text = (str(error).splitlines() or [type(error).__name__])[0][:MAX_REASON_LENGTH]
     found = _AWS_ERROR.search(text)

@@ -266,7 +266,7 @@ REFUSALS = {
     "no bucket": ("s3://no-such-bucket/x", {}, "there is no bucket 'no-such-bucket'"),
     "nobody there": ("s3://bucket/x", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "no answer: check the network"),
     "credentials in the URI": (f"s3://key:{SECRET}@bucket/x", {}, "leave the credentials out"),
-    "no such file system": ("nosuch://bucket/x", {}, "cannot open nosuch://bucket/x"),
+    "no such file system": ("nosuch://bucket/x", {}, "nosuch://bucket/x: cannot be opened"),
 }
 
 

@@ -72,6 +72,8 @@ def test_many_files_are_fetched_at_a_time(place: Remote, monkeypatch: pytest.Mon
 def test_a_connection_cannot_be_sent_to_another_process(place: Remote) -> None:
     with pytest.raises(TypeError, match="send its URI"):
         pickle.dumps(place)
+    error = pickle.loads(pickle.dumps(RemoteError("s3://bucket", "no answer")))  # noqa: S301 (our own)
+    assert (str(error), error.reason) == ("s3://bucket: no answer", "no answer")
 
 
 @pytest.mark.parametrize("uri", [f"s3://key:{SECRET}@bucket/x", f"s3://key:sl/ash{SECRET}@bucket", "gs://a:b@c/d"])
@@ -86,7 +88,7 @@ def test_credentials_in_the_uri_are_refused_and_not_repeated(uri: str) -> None:
     [
         ("s3://bucket?acl=public", "unknown option 'acl'"),
         ("s3:///prefix", "names no bucket"),
-        ("nosuch://bucket/x", "cannot open nosuch://bucket/x"),
+        ("nosuch://bucket/x", "nosuch://bucket/x: cannot be opened"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(uri: str, message: str) -> None:
