@@ -4,13 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.s3_server import S3Server
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
 from trainable.ledger import CHECKPOINTS, EPOCHS, RESULT, Ledger, LedgerBusyError, read_trial, trial_status
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 from trainable.remote import Remote, RemoteError
 from trainable.remote_ledger import RemoteFolder, RemoteLedger, open_ledger
+from trainable.session import RunInfo, TrialSession, record_failure
+from trainable.splits import prepare
 
+CPU = torch.device("cpu")
 CONFIG = {"lr": 0.1}
 MakeRecord = Callable[[int], EpochRecord]
 MakeAttempt = Callable[[int], Attempt]
@@ -224,3 +230,41 @@ def test_what_cannot_be_pushed_is_an_error_and_costs_no_more_than_the_last_epoch
     with open_ledger(folder, CONFIG) as again:
         again.rewind()
         assert (again.end, len(again.epochs)) == (None, 2)
+
+
+def test_a_training_whose_store_stays_away_fails_clearly_and_goes_on_in_the_next_run(
+    folder: RemoteFolder,
+    short_config: TrainConfig,
+    tiny_data: ImageData,
+    s3: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def session(run_id: str) -> TrialSession:
+        run = RunInfo(run_id, num_threads=1, code="code")
+        data = prepare(tiny_data, short_config, CPU)
+        return TrialSession(short_config, data, folder, CPU, run, checkpoint_share=float("inf"))
+
+    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 1.0)
+    first = session("run-1")
+    first.next_epoch()
+    first.next_epoch()
+    s3.down()
+    try:
+        with pytest.raises(RemoteError, match=r"^s3://.*/store: no answer: check the network"):
+            first.next_epoch()
+        assert trial_status(read_trial(folder.local)) is Status.FAILED
+        first.close()
+        with pytest.raises(RemoteError):
+            session("run-1")
+        record_failure(folder, short_config, RunInfo("run-1", 1, "code"), "the driver cannot record it either")
+    finally:
+        s3.up()
+    second = session("run-2")
+    replayed = []
+    while True:
+        progress = second.next_epoch()
+        replayed.append(progress.replayed)
+        if progress.ended:
+            break
+    second.close()
+    assert (replayed, progress.status) == ([True, True, False, False], Status.COMPLETE)
