@@ -52,6 +52,7 @@ from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from trainable.records import Progress, Status  # noqa: E402
+from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
 from trainable.tune_adapter import CONFIG, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
 
@@ -137,7 +138,7 @@ def run_trials(
     cluster: Cluster,
     configs: Mapping[str, TrainConfig],
     data: ImageData,
-    trials_folder: Path,
+    trials_folder: Path | RemoteFolder,
     sweep: str,
     run_id: str,
     observers: Sequence[Observer],

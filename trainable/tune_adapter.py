@@ -20,6 +20,8 @@ from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.ledger import LedgerBusyError
 from trainable.records import EpochRecord, Progress, Status
+from trainable.remote import RemoteError
+from trainable.remote_ledger import RemoteFolder
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
 
@@ -42,7 +44,7 @@ class TrialSetup:
 
     configs: dict[str, TrainConfig]
     """Trial key -> configuration, of the trials that are known before the run."""
-    trials_folder: Path
+    trials_folder: Path | RemoteFolder
     """Absolute; where the trials' ledgers lie."""
     run: RunInfo
     source_hash: str
@@ -122,7 +124,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         """Free the trial; of one that a scheduler stops the state is kept, so that another sweep can go on with it."""
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.closing(session), contextlib.suppress(OSError):  # a full disk: the older one serves
+            with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # the older one serves
                 session.save_checkpoint()
 
     def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
@@ -141,7 +143,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._session = session
         return session
 
-    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path) -> TrialSession:
+    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
         """A process that outlived its driver may still hold the trial; Ray ends such processes within seconds.
 
         Raises:
