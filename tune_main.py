@@ -65,6 +65,10 @@ def run_command(arguments: argparse.Namespace) -> int:
     if store.is_running(name):
         raise UserError(busy_message(name))
     store.check_writable()
+    if expansion.search is not None:
+        data = load_dataset(dataset_name(expansion.search.corners), arguments.data)
+        manifest = new_manifest(name, [], loaded.source.text, overrides, code_identity(), arguments.scale)
+        return run_search(store, dataclasses.replace(manifest, is_search=True), expansion.search, data, arguments)
     data = load_dataset(dataset_name(expansion.trials), arguments.data)
     trials = tie_to_data(expansion.trials, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
     for note in expansion.notes:
@@ -121,18 +125,9 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             keeper.write()
         return report_end(store, manifest)
 
-    from search_spaces.tune_adapter import Resources, connected, run_trials
-    from trainable.execution import Execution
+    from search_spaces.tune_adapter import connected, run_trials
 
-    resources = Resources(
-        arguments.address,
-        arguments.cpus_per_trial,
-        arguments.gpus_per_trial,
-        arguments.max_concurrent,
-        Execution(compile=arguments.compile),
-    )
-    num_bytes = data.train_images.nbytes + data.test_images.nbytes
-    with connected(resources, num_bytes) as cluster, store.driving(manifest, run_id):
+    with connected(resources(arguments), num_bytes(data)) as cluster, store.driving(manifest, run_id):
         interrupt_on_signals()  # now, since Ray has put its own handler in place
         if arguments.again:
             num_superseded = store.supersede(manifest)
@@ -146,7 +141,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
             with SweepView(console, manifest.name, left, held.done) as view:
-                run_trials(cluster, left, data, store.ledgers, manifest.name, run_id, (view, keeper, clock))
+                run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, (view, keeper, clock))
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -161,6 +156,115 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         append_run(store, manifest.name, record)
         keeper.write()
     return report_end(store, manifest, record)
+
+
+def resources(arguments: argparse.Namespace) -> "Resources":
+    """What the command line says of the machine."""
+    from search_spaces.tune_adapter import Resources
+    from trainable.execution import Execution
+
+    return Resources(
+        arguments.address,
+        arguments.cpus_per_trial,
+        arguments.gpus_per_trial,
+        arguments.max_concurrent,
+        Execution(compile=arguments.compile),
+    )
+
+
+def num_bytes(data: "ImageData") -> int:
+    """Of all images."""
+    return data.train_images.nbytes + data.test_images.nbytes
+
+
+def run_search(
+    store: "Store", manifest: "Manifest", maker: "ProposalMaker", data: "ImageData", arguments: argparse.Namespace
+) -> int:
+    """Propose and train until the search is over, then confirm what it chose; go on where an earlier run ended."""
+    from results.console import make_console
+    from results.keeper import ParquetKeeper
+    from results.live import SweepView
+    from results.runs import RunClock, append_run
+    from results.search_status import left_to_confirm, search_heading, search_progress
+
+    if arguments.again or arguments.extend:
+        option = "--again" if arguments.again else "--extend"
+        raise UserError(f"{option}: a search grows by a larger num_trials, and starts anew under another --name")
+    run_id = uuid.uuid4().hex
+    clock = RunClock(run_id)
+    console = make_console()
+    keeper = ParquetKeeper(store, manifest)
+    with store.driving(manifest, run_id), contextlib.closing(open_search(store, manifest, maker, data)) as search:
+        print(search_heading(manifest.name, data.name, search.record), flush=True)
+        for note in search.notes:
+            print(f"note: {note}")
+        confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
+        if search.is_over and not confirm:
+            keeper.write()
+            return report_end(store, manifest)
+
+        from search_spaces.tune_adapter import connected, run_trials
+
+        with connected(resources(arguments), num_bytes(data)) as cluster:
+            interrupt_on_signals()  # now, since Ray has put its own handler in place
+            end_of_run = functools.partial(clock.stop, num_slots=cluster.num_slots, expected=None)
+            observers = (keeper, clock)
+            place = (cluster, data, store.ledgers, manifest.name, run_id)
+            try:
+                if not search.is_over:
+                    progress = search_progress(search.record)
+                    with SweepView(console, manifest.name, {}, progress.ended, progress.to_come) as view:
+                        run_trials(*place, {}, (view, *observers), search, lambda: store.publish(search.path))
+                    confirm = left_to_confirm(store, search.confirmations())
+                    store.publish(search.path)
+                if confirm:
+                    print(f"{manifest.name}: {len(confirm)} trials confirm the best on all training images", flush=True)
+                    with SweepView(console, manifest.name, confirm, 0) as view:
+                        run_trials(*place, confirm, (view, *observers))
+            except KeyboardInterrupt:
+                append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
+                keeper.write()
+                ended = search_progress(search.record).ended
+                print(f"\nstopped after {ended} trials; the same command goes on from here", file=sys.stderr)
+                return INTERRUPTED
+            record = end_of_run(num_trials=clock.trials_ended, interrupted=False)
+            append_run(store, manifest.name, record)
+            keeper.write()
+    return report_end(store, manifest, record)
+
+
+def open_search(store: "Store", manifest: "Manifest", maker: "ProposalMaker", data: "ImageData") -> "Search":
+    """The search of this name as far as it has come, with all that decides how it goes on."""
+    from results.warm_start import earlier_results
+    from search_spaces.search import Search, SearchSettings
+    from search_spaces.steering import Steering
+
+    def trial(params: Mapping[str, Any]) -> "PlannedTrial":
+        made = maker.trial(params)
+        num_images = (len(data.train_labels), len(data.test_labels))
+        return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
+
+    settings = SearchSettings(
+        name=manifest.name,
+        num_trials=maker.num_trials,
+        search=maker.search,
+        parameters=maker.parameters,
+        objectives=maker.objectives,
+        scheduler=maker.scheduler,
+        confirm=maker.confirm,
+        trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint},
+    )
+    path = store.search_log(manifest.name)
+    store.refresh(path)
+    earlier: list[Earlier] = []
+    if maker.search.warm_start is not None and not path.exists():
+        names, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
+        models = {corner.config.model for corner in maker.corners}
+        earlier, notes = earlier_results(store, maker.search.warm_start, names, metrics, models)
+        for note in notes:
+            print(f"note: {note}")
+    steering = Steering(maker.scheduler, maker.max_epochs, maker.search.seed)
+    return Search(settings, path, trial, maker.active, steering, earlier)
 
 
 def estimate_left(
@@ -222,7 +326,7 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
     folder = store.shown(store.sweep_folder(manifest.name))
     print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
-    return 1 if status.left else 0
+    return 1 if status.left or status.failed else 0
 
 
 def train_command(arguments: argparse.Namespace) -> int:

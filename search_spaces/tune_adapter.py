@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -136,21 +136,23 @@ def _ray_in(scratch: Path, resources: Resources, data_bytes: int) -> Iterator[Cl
 
 def run_trials(
     cluster: Cluster,
-    configs: Mapping[str, TrainConfig],
     data: ImageData,
     trials_folder: Path | RemoteFolder,
     sweep: str,
     run_id: str,
+    configs: Mapping[str, TrainConfig],
     observers: Sequence[Observer],
     search: Search | None = None,
+    on_decision: Callable[[], None] = lambda: None,
 ) -> None:
     """Train these trials; returns when each has ended. A failed trial is recorded and does not end the sweep.
 
     Args:
-        configs: trial key -> configuration, in the order in which they are to be begun.
         trials_folder: absolute.
         sweep: name of the sweep, which goes into the trials' ledgers.
+        configs: trial key -> configuration, in the order in which they are to be begun.
         search: proposes the trials, in place of `configs`, and says which are stopped.
+        on_decision: called when the search has proposed a trial, and when one of its trials has ended.
 
     Raises:
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
@@ -164,7 +166,7 @@ def run_trials(
         use_gpu=cluster.gpus_per_trial > 0,
     )
     stop = _StopRequest()
-    steps = None if search is None else _SearchSteps(search, observers)
+    steps = None if search is None else _SearchSteps(search, observers, on_decision)
     trainable = tune.with_resources(
         tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
@@ -175,7 +177,7 @@ def run_trials(
         tune_config=_tune_config(cluster, steps),
         run_config=tune.RunConfig(
             name="sweep",
-            storage_path=str(cluster.scratch / "tune"),
+            storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
             verbose=0,
             callbacks=[_ObserverCallback(observers, setup, stop, steps)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
@@ -205,9 +207,10 @@ class _SearchSteps:
     until the end of a step of Tune's loop.
     """
 
-    def __init__(self, search: Search, observers: Sequence[Observer]) -> None:
+    def __init__(self, search: Search, observers: Sequence[Observer], on_decision: Callable[[], None]) -> None:
         self._search = search
         self._observers = observers
+        self._on_decision = on_decision
         self._trouble: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -218,6 +221,7 @@ class _SearchSteps:
         """What Tune is to carry of the next trial; None where there are no more."""
         with self._kept():
             proposal = self._search.next()
+            self._on_decision()
             if proposal is not None:
                 config = proposal.trial.config
                 for observer in self._observers:
@@ -231,7 +235,9 @@ class _SearchSteps:
             stop = progress.record is not None and self._search.report(trial_key, progress.record)
             if progress.ended:
                 self._search.end(trial_key, progress.status)
-            elif stop:
+            if progress.ended or stop:
+                self._on_decision()
+            if stop and not progress.ended:
                 for observer in self._observers:
                     observer.on_progress(trial_key, Progress(None, Status.STOPPED, replayed=progress.replayed))
             return stop
