@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("models", "trainable", "search_spaces", "results")
 HEAVY = ("torch", "ray")
 ALLOWED_FROM_TRAINABLE = {
-    "results": {"config", "records", "ledger", "errors"},
-    "search_spaces": {"config", "records", "errors"},
+    "results": {"config", "records", "ledger", "errors", "curves"},
+    "search_spaces": {"config", "records", "errors", "curves"},
 }
 ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py"}
 KNOW_RAY = {*ADAPTERS, "search_spaces/steering.py"}
