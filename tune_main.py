@@ -578,6 +578,29 @@ def status_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def replay_command(arguments: argparse.Namespace) -> int:
+    """What a scheduler would have done on a sweep's recorded curves."""
+    from results.curves import sweep_curves
+    from results.parquet import read_epochs, read_trials
+    from results.store import Store
+    from results.trials import epochs_from_table, trials_from_table
+
+    store, sweep = Store(Path(arguments.store)), arguments.sweep
+    trials = trials_from_table(read_trials(store, sweep))
+    recorded = sweep_curves(sweep, trials, epochs_from_table(read_epochs(store, sweep)))
+
+    from search_spaces.replay import replay, replay_json, replay_text, scheduler_spec
+
+    keys = ("grace_epochs", "reduction_factor", "brackets", "min_trials")
+    spec = scheduler_spec({"type": arguments.scheduler, **{key: getattr(arguments, key) for key in keys}})
+    result = replay(recorded.curves, spec, arguments.workers, arguments.orders)
+    if arguments.json:
+        print(replay_json(result, sweep, recorded.metric))
+        return 0
+    print(replay_text(result, sweep, recorded.objective, "points"))
+    return 0
+
+
 def interrupt_on_signals() -> None:
     """A SIGTERM, or the terminal that closes, stops as cleanly as Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -710,7 +733,26 @@ def build_parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
     export.add_argument("--to", type=not_empty, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
     export.set_defaults(command=export_command)
-    for command in (status, compare, report, export):
+    replay = commands.add_parser(
+        "replay", help="what a scheduler would have saved on a sweep's recorded curves, and at what risk"
+    )
+    replay.add_argument("--scheduler", choices=("asha", "hyperband", "median"), default="asha", help="default: asha")
+    for option, meaning in (
+        ("--grace-epochs", "before which none is stopped (default: 1)"),
+        ("--reduction-factor", "asha, hyperband: of so many trials one goes on (default: 3)"),
+        ("--brackets", "asha, hyperband (default: 1, hyperband 3)"),
+        ("--min-trials", "median: trials to compare with (default: 3)"),
+    ):
+        replay.add_argument(option, type=positive_whole, metavar="N", help=meaning)
+    replay.add_argument(
+        "--workers", type=positive_whole, default=1, metavar="N", help="trials at a time (default: 1)"
+    )
+    replay.add_argument(
+        "--orders", type=positive_whole, default=200, metavar="N", help="in which trials are begun (default: 200)"
+    )
+    replay.add_argument("--json", action="store_true", help="for programs")
+    replay.set_defaults(command=replay_command)
+    for command in (status, compare, report, export, replay):
         command.add_argument("sweep", help="name of a sweep in the store")
         add_store(command)
     return parser
