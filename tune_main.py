@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from results.figures import FIGURE_NAMES
+from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.store import DEFAULT_STORE
 from trainable.errors import UserError, located
 
@@ -354,9 +354,8 @@ def export_command(arguments: argparse.Namespace) -> int:
 def table_command(arguments: argparse.Namespace) -> int:
     from results.parquet import read_trials
     from results.published.tables import published_table
+    from results.search_table import sweep_table
     from results.store import Store
-    from results.tables import render, table_rows
-    from results.trials import group_repeats, trials_from_table
 
     if (arguments.sweep is None) == (arguments.published is None):
         raise UserError("table: give either a sweep or --published NAME")
@@ -365,8 +364,8 @@ def table_command(arguments: argparse.Namespace) -> int:
             raise UserError("table: --mean needs a sweep: published tables hold one number a configuration")
         print(published_table(arguments.published, arguments.format), end="")
         return 0
-    trials = trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep))
-    print(render(table_rows(group_repeats(trials)), arguments.format, with_mean=arguments.mean), end="")
+    table = read_trials(Store(Path(arguments.store)), arguments.sweep)
+    print(sweep_table(table, arguments.format, with_mean=arguments.mean), end="")
     return 0
 
 
@@ -414,6 +413,7 @@ def plot_command(arguments: argparse.Namespace) -> int:
     from results.figures.gallery import Results, draw
     from results.figures.style import save
     from results.parquet import read_epochs, read_trials
+    from results.search_results import read_search
     from results.store import FIGURES, Store
     from results.trials import epochs_from_table, group_repeats, trials_from_table
 
@@ -423,8 +423,14 @@ def plot_command(arguments: argparse.Namespace) -> int:
             raise UserError("nothing to plot: name a sweep, or add --published, or both")
         results, default = Results(published=True), Path(FIGURES)
     else:
-        cells = group_repeats(trials_from_table(read_trials(store, sweep)))
-        results = Results(sweep, cells, arguments.published, lambda: epochs_from_table(read_epochs(store, sweep)))
+        table = read_trials(store, sweep)
+        results = Results(
+            sweep,
+            group_repeats(trials_from_table(table)),
+            arguments.published,
+            lambda: epochs_from_table(read_epochs(store, sweep)),
+            read_search(table),
+        )
         default = store.sweep_folder(sweep) / FIGURES
     for stem, figure in draw(arguments.figure, results).items():
         for path in save(figure, Path(arguments.to) / stem if arguments.to else default / stem):
@@ -579,7 +585,10 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument("sweep", nargs="?", help="name of a sweep in the store")
     plot.add_argument("--published", action="store_true", help="the published rows, with the sweep's or alone")
     plot.add_argument(
-        "--figure", default="all", metavar="NAME", help=f"one of {', '.join(FIGURE_NAMES)} (default: all)"
+        "--figure",
+        default="all",
+        metavar="NAME",
+        help=f"one of {', '.join(FIGURE_NAMES)}, of a search also {', '.join(SEARCH_FIGURE_NAMES)} (default: all)",
     )
     plot.add_argument(
         "--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep"

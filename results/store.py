@@ -4,6 +4,7 @@
     STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
+                   search.jsonl  of a search: what it proposed, stopped and chose (trainable.search_log)
                    runs.jsonl  what each run of the driver was expected to take, and what it took (results.runs)
                    lock        held by the driver that runs the sweep
 
@@ -33,7 +34,8 @@ from trainable.ledger import (
     superseded_trials,
     write_atomically,
 )
-from trainable.records import SCHEMA_VERSION
+from trainable.records import SCHEMA_VERSION, Purpose
+from trainable.search_log import SEARCH_LOG
 
 TRIALS = "trials"
 MANIFEST = "sweep.json"
@@ -109,6 +111,10 @@ class Store:
             )
         return self.path / name
 
+    def search_log(self, name: str) -> Path:
+        """Where a search of this name has its log; a sweep that is no search has none."""
+        return self.sweep_folder(name) / SEARCH_LOG
+
     @property
     def option(self) -> str:
         """What to add to a command so that it finds this store: nothing for the default one."""
@@ -129,7 +135,13 @@ class Store:
             values = json.loads(path.read_bytes())
             with located(str(path)):
                 trials = [
-                    PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
+                    PlannedTrial(
+                        TrainConfig.from_dict(trial["config"]),
+                        trial["repeat"],
+                        trial["variables"],
+                        Purpose(trial.get("purpose", Purpose.PLANNED)),
+                        trial.get("proposal"),
+                    )
                     for trial in values.pop("trials")
                 ]
             values.pop("schema_version")
@@ -210,7 +222,13 @@ class Store:
             "space": manifest.space,
             "extends": manifest.extends,
             "trials": [
-                {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
+                {
+                    "config": trial.config.to_dict(),
+                    "repeat": trial.repeat,
+                    "variables": dict(trial.variables),
+                    "purpose": trial.purpose,
+                    "proposal": trial.proposal,
+                }
                 for trial in manifest.trials
             ],
         }
