@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from results.figures import FIGURE_NAMES
+from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.store import DEFAULT_STORE
 from trainable.errors import UserError, located
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from results.runs import ExpectedTime, RunRecord
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
-    from search_spaces.tune_adapter import Cluster
-    from trainable.config import TrainConfig
+    from search_spaces.parameters import ProposalMaker
+    from search_spaces.search import Search
+    from search_spaces.tune_adapter import Cluster, Resources
+    from trainable.config import PlannedTrial, TrainConfig
     from trainable.data.contract import ImageData
+    from trainable.search_log import Earlier
 
 INTERRUPTED = 130
 
@@ -194,7 +197,9 @@ def run_search(
     clock = RunClock(run_id)
     console = make_console()
     keeper = ParquetKeeper(store, manifest)
-    with store.driving(manifest, run_id), contextlib.closing(open_search(store, manifest, maker, data)) as search:
+    with store.driving(manifest, run_id):
+        search = open_search(store, manifest, maker, data)
+        log = store.search_log(manifest.name)
         print(search_heading(manifest.name, data.name, search.record), flush=True)
         for note in search.notes:
             print(f"note: {note}")
@@ -213,10 +218,11 @@ def run_search(
             try:
                 if not search.is_over:
                     progress = search_progress(search.record)
-                    with SweepView(console, manifest.name, {}, progress.ended, progress.to_come) as view:
-                        run_trials(*place, {}, (view, *observers), search, lambda: store.publish(search.path))
+                    to_come, fields = progress.begun + progress.to_come, maker.varying_fields
+                    with SweepView(console, manifest.name, {}, progress.ended, to_come, fields) as view:
+                        run_trials(*place, {}, (view, *observers), search, lambda: store.publish(log))
                     confirm = left_to_confirm(store, search.confirmations())
-                    store.publish(search.path)
+                    store.publish(log)
                 if confirm:
                     print(f"{manifest.name}: {len(confirm)} trials confirm the best on all training images", flush=True)
                     with SweepView(console, manifest.name, confirm, 0) as view:
@@ -252,7 +258,7 @@ def open_search(store: "Store", manifest: "Manifest", maker: "ProposalMaker", da
         objectives=maker.objectives,
         scheduler=maker.scheduler,
         confirm=maker.confirm,
-        trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint},
+        trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint, "derive": dict(maker.derived)},
     )
     path = store.search_log(manifest.name)
     store.refresh(path)
@@ -465,9 +471,8 @@ def export_command(arguments: argparse.Namespace) -> int:
 def table_command(arguments: argparse.Namespace) -> int:
     from results.parquet import read_trials
     from results.published.tables import published_table
+    from results.search_table import sweep_table
     from results.store import open_store
-    from results.tables import render, table_rows
-    from results.trials import group_repeats, trials_from_table
 
     if (arguments.sweep is None) == (arguments.published is None):
         raise UserError("table: give either a sweep or --published NAME")
@@ -476,8 +481,8 @@ def table_command(arguments: argparse.Namespace) -> int:
             raise UserError("table: --mean needs a sweep: published tables hold one number a configuration")
         print(published_table(arguments.published, arguments.format), end="")
         return 0
-    trials = trials_from_table(read_trials(open_store(arguments.store), arguments.sweep))
-    print(render(table_rows(group_repeats(trials)), arguments.format, with_mean=arguments.mean), end="")
+    table = read_trials(open_store(arguments.store), arguments.sweep)
+    print(sweep_table(table, arguments.format, with_mean=arguments.mean), end="")
     return 0
 
 
@@ -525,6 +530,7 @@ def plot_command(arguments: argparse.Namespace) -> int:
     from results.figures.gallery import Results, draw
     from results.figures.style import save
     from results.parquet import read_epochs, read_trials
+    from results.search_results import read_search
     from results.store import FIGURES, open_store
     from results.trials import epochs_from_table, group_repeats, trials_from_table
 
@@ -535,8 +541,14 @@ def plot_command(arguments: argparse.Namespace) -> int:
         results, default = Results(published=True), Path(FIGURES)
     else:
         store = open_store(arguments.store)
-        cells = group_repeats(trials_from_table(read_trials(store, sweep)))
-        results = Results(sweep, cells, arguments.published, lambda: epochs_from_table(read_epochs(store, sweep)))
+        table = read_trials(store, sweep)
+        results = Results(
+            sweep,
+            group_repeats(trials_from_table(table)),
+            arguments.published,
+            lambda: epochs_from_table(read_epochs(store, sweep)),
+            read_search(table),
+        )
         default = store.sweep_folder(sweep) / FIGURES
     for stem, figure in draw(arguments.figure, results).items():
         for path in save(figure, Path(arguments.to) / stem if arguments.to else default / stem):
@@ -582,10 +594,10 @@ def replay_command(arguments: argparse.Namespace) -> int:
     """What a scheduler would have done on a sweep's recorded curves."""
     from results.curves import sweep_curves
     from results.parquet import read_epochs, read_trials
-    from results.store import Store
+    from results.store import open_store
     from results.trials import epochs_from_table, trials_from_table
 
-    store, sweep = Store(Path(arguments.store)), arguments.sweep
+    store, sweep = open_store(arguments.store), arguments.sweep
     trials = trials_from_table(read_trials(store, sweep))
     recorded = sweep_curves(sweep, trials, epochs_from_table(read_epochs(store, sweep)))
 
@@ -720,7 +732,10 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument("sweep", nargs="?", help="name of a sweep in the store")
     plot.add_argument("--published", action="store_true", help="the published rows, with the sweep's or alone")
     plot.add_argument(
-        "--figure", default="all", metavar="NAME", help=f"one of {', '.join(FIGURE_NAMES)} (default: all)"
+        "--figure",
+        default="all",
+        metavar="NAME",
+        help=f"one of {', '.join(FIGURE_NAMES)}, of a search also {', '.join(SEARCH_FIGURE_NAMES)} (default: all)",
     )
     plot.add_argument(
         "--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep"

@@ -10,11 +10,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from results.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
+from results.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
+from results.search_status import planned_trials
 from results.store import Manifest, Store
 from trainable.config import PlannedTrial
 from trainable.ledger import read_trial, superseded_trials, trial_status
-from trainable.records import SCHEMA_VERSION, Attempt, EpochRecord, Status, TrialFiles, TrialKey, TrialRow
+from trainable.records import (
+    SCHEMA_VERSION,
+    Attempt,
+    EpochRecord,
+    Purpose,
+    Status,
+    TrialFiles,
+    TrialKey,
+    TrialRow,
+)
+from trainable.search_log import ProposalRecord, SearchRecord, read_log
 
 LAST = 5
 ORIGINS = ("code", "versions", "host", "device", "num_threads", "precision_resolved", "execution")
@@ -33,14 +44,21 @@ class Collector:
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows.
 
-        The superseded trainings of a trial come before the one that counts.
+        The superseded trainings of a trial come before the one that counts. Of a search those come that its
+        log names, too.
+
+        Raises:
+            UserError: the log of the search is damaged.
         """
+        record = read_log(self._store.search_log(self._manifest.name))
+        planned = planned_trials(self._manifest, record)
         ended = {folder.name for folder, _ in self._ended}
-        self._store.refresh_trials([key for key in self._manifest.keys if key not in ended])
+        keys = [trial.config.trial_key for trial in planned]
+        self._store.refresh_trials([key for key in keys if key not in ended])
         trial_rows: list[Row] = []
         epoch_batches: list[pa.RecordBatch] = []
         superseded = superseded_trials(self._store.trials_folder)
-        for trial in self._manifest.trials:
+        for trial in planned:
             key = trial.config.trial_key
             earlier = superseded.get(key, {})
             name = self._manifest.name
@@ -48,7 +66,7 @@ class Collector:
             newest = max(earlier, default=0) + 1
             trainings.append((TrialKey(name, key, False, newest), self._store.trial_folder(key)))
             for identity, folder in trainings:
-                rows = self._rows(trial, identity, folder)
+                rows = self._rows(trial, identity, folder, _proposal(record, trial, identity))
                 if rows is not None:
                     trial_rows.append(rows[0])
                     epoch_batches.append(rows[1])
@@ -60,26 +78,54 @@ class Collector:
             METADATA_PREFIX + "scale": self._manifest.scale or "",
             METADATA_PREFIX + "extends": json.dumps(self._manifest.extends),
             METADATA_PREFIX + "code": self._manifest.code,
-            METADATA_PREFIX + "num_planned": str(len(self._manifest.trials)),
+            METADATA_PREFIX + "num_planned": str(len(planned)),
             METADATA_PREFIX + "versions": trial_rows[-1]["versions"] if trial_rows else "{}",
         }
+        if record.settings:
+            metadata[SEARCH_METADATA] = json.dumps(dict(record.settings))
         return (
             pa.Table.from_pylist(trial_rows, schema=TRIALS_SCHEMA.with_metadata(metadata)),
             pa.Table.from_batches(epoch_batches, schema=EPOCHS_SCHEMA.with_metadata(metadata)),
         )
 
-    def _rows(self, trial: PlannedTrial, identity: TrialKey, folder: Path) -> tuple[Row, pa.RecordBatch] | None:
+    def _rows(
+        self, trial: PlannedTrial, identity: TrialKey, folder: Path, proposal: ProposalRecord | None
+    ) -> tuple[Row, pa.RecordBatch] | None:
         place = (folder, identity.generation)
         if place in self._ended:
             return self._ended[place]
         files = read_trial(folder)
         if not files.attempts and files.end is None:
             return None
-        row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files))
+        is_ended = trial_status(files).is_final
+        if proposal is not None:
+            is_ended = proposal.status is Status.STOPPED or (is_ended and proposal.status is not None)
+            files = _as_far_as_searched(files, proposal)
+        row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files, proposal))
         epochs = epoch_rows(identity, files.epochs)
-        if trial_status(files).is_final:
+        if is_ended:
             self._ended[place] = (row, epochs)
         return row, epochs
+
+
+def _proposal(record: SearchRecord, trial: PlannedTrial, identity: TrialKey) -> ProposalRecord | None:
+    """What the search knows of this training; nothing of those that were superseded."""
+    if trial.purpose is not Purpose.SEARCH or trial.proposal is None or identity.superseded:
+        return None
+    return record.proposals[trial.proposal]
+
+
+def _as_far_as_searched(files: TrialFiles, proposal: ProposalRecord) -> TrialFiles:
+    """Without what came after this sweep's scheduler had stopped the trial, by whomever it was trained."""
+    if proposal.status is not Status.STOPPED:
+        return files
+    epochs = files.epochs[: _stopped_epoch(proposal)]
+    last = max((record.attempt for record in epochs), default=0)
+    return TrialFiles(files.config, epochs, [one for one in files.attempts if one.attempt <= last], None)
+
+
+def _stopped_epoch(proposal: ProposalRecord | None) -> int | None:
+    return proposal.reports[-1].epoch if proposal is not None and proposal.status is Status.STOPPED else None
 
 
 def epoch_rows(identity: TrialKey, epochs: list[EpochRecord]) -> pa.RecordBatch:
@@ -90,9 +136,17 @@ def epoch_rows(identity: TrialKey, epochs: list[EpochRecord]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns, schema=EPOCHS_SCHEMA)
 
 
-def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> TrialRow:
-    """What came of a trial. A trial that diverged has no final error: its last weights mean nothing."""
-    status = trial_status(files)
+def trial_row(
+    identity: TrialKey, trial: PlannedTrial, files: TrialFiles, proposal: ProposalRecord | None = None
+) -> TrialRow:
+    """What came of a trial. A trial that diverged has no final error: its last weights mean nothing.
+
+    Args:
+        files: as far as the sweep's search came, where it stopped the trial.
+        proposal: what the search knows of it.
+    """
+    stopped_epoch = _stopped_epoch(proposal)
+    status = trial_status(files) if stopped_epoch is None else Status.STOPPED
     epochs = files.epochs
     last = epochs[-1] if epochs else None
     has_final_error = last is not None and status is not Status.DIVERGED
@@ -113,8 +167,12 @@ def trial_row(identity: TrialKey, trial: PlannedTrial, files: TrialFiles) -> Tri
         generation=identity.generation,
         repeat=trial.repeat,
         variables=json.dumps(dict(trial.variables), sort_keys=True),
+        purpose=trial.purpose.value,
+        proposal=trial.proposal,
         status=status.value,
         epochs_done=len(epochs),
+        stopped_epoch=stopped_epoch,
+        objective_values=proposal.values if proposal is not None else None,
         test_error_percent=last.test_error_percent if last and has_final_error else None,
         test_error_percent_last5=_median_of_last(tested) if has_final_error else None,
         best_test_error_percent=best_test,

@@ -6,6 +6,7 @@ import time
 from results.collect import Collector
 from results.parquet import write_tables
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Manifest, Store
+from trainable.config import PlannedTrial
 from trainable.errors import UserError
 from trainable.records import Progress
 from trainable.remote import RemoteError
@@ -25,6 +26,9 @@ class ParquetKeeper:
         self._dirty = False
         self._written_at = 0.0
         self._cost_seconds = 0.0
+
+    def on_trial_added(self, trial: PlannedTrial) -> None:
+        """Nothing has been recorded yet."""
 
     def on_trial_start(self, trial_key: str) -> None:
         """Nothing has been recorded yet."""

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -12,13 +12,13 @@ from rich.text import Text
 
 from results.tables import format_seconds
 from results.trials import varying_fields
-from trainable.config import TrainConfig
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import EpochRecord, Progress, Status
 
 RUNNING = "running"
 MAX_ENDED_ROWS = 12
 REFRESH_PER_SECOND = 4
-MIN_WIDTHS = {"epoch": 9, "test error": 10, "images/s": 8, "time": 6, "": 10}
+MIN_WIDTHS = {"epoch": 9, "test error": 10, "holdout error": 13, "images/s": 8, "time": 6, "": 10}
 """Of the columns with figures, in characters: in a narrow terminal the trial's name is cut, not these."""
 SPEED_WINDOW = 5
 """Epochs whose median speed is shown."""
@@ -33,6 +33,7 @@ class TrialProgress:
     epochs_done: int = 0
     replayed: int = 0
     error_percent: float | None = None
+    """On the held-out images where there are any, else on the test images."""
     speeds: list[float] = field(default_factory=list)
     seconds: float = 0.0
     died_at: int | None = None
@@ -44,17 +45,28 @@ class TrialProgress:
 class SweepView:
     """Follows a run; an Observer of the Tune adapter. Use as a context manager."""
 
-    def __init__(self, console: Console, name: str, configs: Mapping[str, TrainConfig], num_before: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        name: str,
+        configs: Mapping[str, TrainConfig],
+        num_before: int,
+        num_proposed: int = 0,
+        fields: Sequence[str] = (),
+    ) -> None:
         """
         Args:
             configs: the trials that this run works on.
             num_before: trials of the sweep that were done already.
+            num_proposed: trials that a search will add, at most.
+            fields: of a trial's configuration, that tell these trials apart.
         """
         self._console = console
         self._name = name
         self._num_before = num_before
-        fields = varying_fields(list(configs.values())) + _seed_field(list(configs.values()))
-        self._fields = [name for name in fields if name != "dataset_fingerprint"]
+        self._num_proposed = num_proposed
+        varying = varying_fields(list(configs.values())) + _seed_field(list(configs.values()))
+        self._fields = [name for name in (*fields, *varying) if name != "dataset_fingerprint"]
         self.trials = {key: TrialProgress(describe(config, self._fields), config) for key, config in configs.items()}
         self._training_since = 0.0
         self._live = Live(
@@ -71,6 +83,10 @@ class SweepView:
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
+
+    def on_trial_added(self, trial: PlannedTrial) -> None:
+        config = trial.config
+        self.trials[config.trial_key] = TrialProgress(describe(config, self._fields), config)
 
     def on_trial_start(self, trial_key: str) -> None:
         self._training_since = self._training_since or time.monotonic()
@@ -100,11 +116,18 @@ class SweepView:
         """Nothing to do: the live table renders itself."""
 
     @property
+    def num_trials(self) -> int:
+        """Of the sweep, those done before and those still to be proposed among them."""
+        return self._num_before + max(len(self.trials), self._num_proposed)
+
+    @property
     def num_ended(self) -> int:
         return sum(_has_ended(trial) for trial in self.trials.values())
 
     def seconds_left(self) -> float | None:
-        """From the images trained so far in this run; None before the first epoch."""
+        """From the images trained so far in this run; None before the first epoch, and while trials are to be proposed."""
+        if self._num_proposed > len(self.trials):
+            return None
         done = total = 0
         for trial in self.trials.values():
             epochs = trial.epochs_done if _has_ended(trial) else trial.config.epochs
@@ -115,10 +138,11 @@ class SweepView:
 
     def renderable(self) -> Group:
         """The live table: running trials, and the last that ended."""
+        error = "holdout error" if any(trial.config.holdout for trial in self.trials.values()) else "test error"
         widest = max((len(trial.label) for trial in self.trials.values()), default=0)
         width = min(self._console.width, widest + sum(MIN_WIDTHS.values()) + 2 * len(MIN_WIDTHS))
         table = Table(box=None, pad_edge=False, header_style="bold", width=width)
-        for header in ("trial", "epoch", "test error", "images/s", "time", ""):
+        for header in ("trial", "epoch", error, "images/s", "time", ""):
             is_label = header == "trial"
             table.add_column(
                 header,
@@ -139,7 +163,7 @@ class SweepView:
         left = self.seconds_left()
         speeds = [trial.speeds[-1] for trial in self.trials.values() if trial.status == RUNNING and trial.speeds]
         parts = [
-            f"{self._num_before + self.num_ended} of {self._num_before + len(self.trials)} trials done",
+            f"{self._num_before + self.num_ended} of {self.num_trials} trials done",
             f"{waiting} waiting",
             f"{sum(speeds):,.0f} images/s" if speeds else "" if left is not None else "starting",
             f"about {format_seconds(left)} left" if left else "",
@@ -147,10 +171,12 @@ class SweepView:
         return Text.assemble((self._name, "bold"), "  ", "  ".join(part for part in parts if part))
 
     def _ended_line(self, trial: TrialProgress, error: str | None) -> str:
-        place = f"[{self._num_before + self.num_ended}/{self._num_before + len(self.trials)}]"
+        place = f"[{self._num_before + self.num_ended}/{self.num_trials}]"
         outcome = trial.status if error is None else f"{trial.status}: {error}"
-        if trial.status == Status.COMPLETE and trial.error_percent is not None:
-            outcome = f"test error {trial.error_percent:.2f} %"
+        if trial.status in (Status.COMPLETE, Status.STOPPED) and trial.error_percent is not None:
+            images = "holdout" if trial.config.holdout else "test"
+            stopped = "stopped at " if trial.status == Status.STOPPED else ""
+            outcome = f"{stopped}{images} error {trial.error_percent:.2f} %"
         work = f"{trial.epochs_done} epochs in {format_seconds(trial.seconds)}"
         speed = f", {statistics.median(trial.speeds):,.0f} images/s" if trial.speeds else ""
         left = self.seconds_left()
@@ -172,7 +198,7 @@ def _plain(value: object) -> str:
 
 def _count(trial: TrialProgress, record: EpochRecord, *, replayed: bool) -> None:
     trial.epochs_done = record.epoch
-    trial.error_percent = record.test_error_percent
+    trial.error_percent = record.holdout_error_percent if trial.config.holdout else record.test_error_percent
     trial.seconds += record.train_seconds + record.eval_seconds
     if replayed:
         trial.replayed = record.epoch

@@ -12,6 +12,7 @@ import numpy as np
 from results.estimate import LEVEL, Interval, Overhead, makespans
 from results.store import Store
 from results.tables import format_seconds
+from trainable.config import PlannedTrial
 from trainable.records import Progress
 
 RUNS = "runs.jsonl"
@@ -87,13 +88,16 @@ class RunClock:
         self._start_up_seconds: float | None = None
         self._seconds: dict[str, float] = {}
         self._epochs_trained = 0
-        self._trials_ended = 0
+        self.trials_ended = 0
+
+    def on_trial_added(self, trial: PlannedTrial) -> None:
+        """Its epochs count from when they are reported."""
 
     def on_trial_start(self, trial_key: str) -> None:
         """Its epochs count from when they are reported."""
 
     def on_progress(self, trial_key: str, progress: Progress) -> None:
-        self._trials_ended += progress.ended
+        self.trials_ended += progress.ended
         record = progress.record
         if record is None or progress.replayed:
             return
@@ -114,7 +118,7 @@ class RunClock:
             start_time=self._start_time,
             num_slots=num_slots,
             num_trials=num_trials,
-            trials_ended=self._trials_ended,
+            trials_ended=self.trials_ended,
             epochs_trained=self._epochs_trained,
             wall_seconds=wall_seconds,
             start_up_seconds=self._start_up_seconds,

@@ -12,6 +12,8 @@ from trainable.config import TrainConfig
 from trainable.records import EpochRecord, TrialKey, TrialRow
 
 METADATA_PREFIX = "batchscape."
+SEARCH_METADATA = METADATA_PREFIX + "search"
+"""Only of a search: its settings, JSON, as its log begins with them."""
 
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
@@ -21,6 +23,7 @@ _TYPES: dict[Any, pa.DataType] = {
     bytes: pa.binary(),
     datetime: pa.timestamp("us", tz="UTC"),
     tuple[float, ...]: pa.list_(pa.float64()),
+    tuple[float | None, ...]: pa.list_(pa.float64()),
 }
 
 

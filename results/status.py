@@ -3,9 +3,11 @@
 import json
 from dataclasses import asdict, dataclass
 
+from results.search_status import num_given_up, num_to_come, planned_trials, status_in_search
 from results.store import Manifest, Store
 from trainable.ledger import read_standing, trial_status
 from trainable.records import Standing, Status
+from trainable.search_log import read_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,19 @@ class SweepStatus:
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     """Count; nothing is written."""
-    store.refresh_trials(manifest.keys)
+    store.refresh(store.search_log(manifest.name))
+    record = read_log(store.search_log(manifest.name))
+    trials = planned_trials(manifest, record)
+    store.refresh_trials([trial.config.trial_key for trial in trials])
     driver_running = store.is_running(manifest.name)
     by_status = dict.fromkeys(Status, 0)
     epochs_done = epochs_planned = 0
     unfinished: dict[str, Standing] = {}
     errors: dict[str, str] = {}
-    for trial in manifest.trials:
+    for trial in trials:
         key = trial.config.trial_key
         standing = read_standing(store.trial_folder(key))
-        status = trial_status(standing)
+        status = status_in_search(record, trial, trial_status(standing))
         by_status[status] += 1
         if not status.is_final:
             unfinished[key] = standing
@@ -47,15 +52,16 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         if status is Status.FAILED and standing.end is not None:
             errors[key] = standing.end.error or ""
     done = sum(count for status, count in by_status.items() if status.is_final)
+    planned = len(trials) + num_to_come(record)
     return SweepStatus(
         sweep=manifest.name,
         driver_running=driver_running,
-        planned=len(manifest.trials),
+        planned=planned,
         done=done,
         diverged=by_status[Status.DIVERGED],
         running=len(store.at_work(manifest.name, unfinished)),
         failed=by_status[Status.FAILED],
-        left=len(manifest.trials) - done,
+        left=planned - done - num_given_up(record),
         epochs_done=epochs_done,
         epochs_planned=epochs_planned,
         errors=errors,

@@ -4,6 +4,7 @@
     STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
+                   search.jsonl  of a search: what it proposed, stopped and chose (trainable.search_log)
                    runs.jsonl  what each run of the driver was expected to take, and what it took (results.runs)
                    lock        held by the driver that runs the sweep
 
@@ -36,6 +37,7 @@ from trainable.ledger import (
     write_atomically,
 )
 from trainable.records import SCHEMA_VERSION, Standing
+from trainable.search_log import SEARCH_LOG
 
 if TYPE_CHECKING:
     from trainable.remote_ledger import RemoteFolder
@@ -65,6 +67,8 @@ class Manifest:
     """The space's scale that was asked for; None is its full size."""
     extends: list[dict[str, Any]] = field(default_factory=list)
     """Where trials of other spaces came from, oldest first: space, overrides, scale, code and created of each."""
+    is_search: bool = False
+    """Whether its trials stand in the log of a search; `trials` is empty then."""
 
     @property
     def keys(self) -> list[str]:
@@ -141,6 +145,10 @@ class Store:
             )
         return self.path / name
 
+    def search_log(self, name: str) -> Path:
+        """Where a search of this name has its log; a sweep that is no search has none."""
+        return self.sweep_folder(name) / SEARCH_LOG
+
     @property
     def option(self) -> str:
         """What to add to a command so that it finds this store: nothing for the default one."""
@@ -205,6 +213,9 @@ class Store:
         existing = self.find_manifest(manifest.name)
         if existing is None:
             return
+        if existing.is_search != manifest.is_search:
+            kind = "a search" if existing.is_search else "rows or a grid"
+            raise UserError(f"the sweep {manifest.name!r} in {self.shown()} is {kind}: give this run another --name")
         lost = set(existing.keys) - set(manifest.keys)
         if lost:
             keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
@@ -248,6 +259,7 @@ class Store:
             "scale": manifest.scale,
             "space": manifest.space,
             "extends": manifest.extends,
+            "is_search": manifest.is_search,
             "trials": [
                 {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
                 for trial in manifest.trials

@@ -83,6 +83,8 @@ def _rows(table: pa.Table) -> list[dict[str, Any]]:
             for value in column.cast("int64").to_pylist()
         ]
         if pa.types.is_timestamp(column.type)
+        else [None if value is None else tuple(value) for value in column.to_pylist()]
+        if pa.types.is_list(column.type)
         else column.to_pylist()
         for column in table.columns
     ]

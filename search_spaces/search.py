@@ -152,11 +152,16 @@ class Search:
         trained = [one for one in self.record.proposals if one.is_trained and one.status is None]
         self._pending = collections.deque(one.number for one in trained)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to propose or to go on with."""
+        return not self._pending and self._has_proposed_all()
+
     def next(self) -> Proposal | None:
         """The next trial to train, those first that an earlier driver left; None where there are no more."""
         if self._pending:
             return self._proposal(self._pending.popleft())
-        while not self._is_over():
+        while not self._has_proposed_all():
             number = self._propose()
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
@@ -208,7 +213,7 @@ class Search:
         """The best that were trained to the end, at most `num`, best first."""
         return best(self.record)[:num]
 
-    def _is_over(self) -> bool:
+    def _has_proposed_all(self) -> bool:
         trained = sum(one.is_trained for one in self.record.proposals)
         wanted = self.settings.num_trials
         if trained >= wanted:

@@ -13,6 +13,7 @@ from typing import Any
 
 from models.names import parse_model_name
 from trainable.errors import FieldError, UserError, nearest
+from trainable.records import Purpose
 
 RECIPE_VERSION = 1
 """Raised whenever the meaning of training changes, so that old results are not taken for new ones."""
@@ -215,6 +216,9 @@ class PlannedTrial:
     """0 for the first seed of a configuration, 1 for the second, ..."""
     variables: Mapping[str, float | str]
     """What `derive` was fed with beside the fields of the config, for example base_lr."""
+    purpose: Purpose = Purpose.PLANNED
+    proposal: int | None = None
+    """Number of the search's proposal that it is or confirms."""
 
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))

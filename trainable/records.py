@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"
@@ -29,6 +29,17 @@ class Status(StrEnum):
     def is_final(self) -> bool:
         """True where a further run has nothing left to do."""
         return self in (Status.COMPLETE, Status.STOPPED, Status.DIVERGED)
+
+
+class Purpose(StrEnum):
+    """Why a sweep holds a trial."""
+
+    PLANNED = "planned"
+    """Its space lists it: a row, or a point of a grid."""
+    SEARCH = "search"
+    """Proposed by the search's algorithm."""
+    CONFIRM = "confirm"
+    """A configuration that the search chose, trained again on all of the training images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +157,18 @@ class TrialRow:
     """0 for the first seed of a configuration, 1 for the second, ..."""
     variables: str
     """JSON: what `derive` was fed with beside the config's fields."""
+    purpose: str
+    """planned (its space lists it), search (proposed by it) or confirm (chosen by it, trained on all of train)."""
+    proposal: int | None
+    """Number of the search's proposal, from 0, that this is or confirms; None where nothing was searched."""
     status: str
-    """COMPLETE, STOPPED (by a scheduler), DIVERGED, FAILED or INCOMPLETE."""
+    """COMPLETE, STOPPED (by this sweep's scheduler), DIVERGED, FAILED or INCOMPLETE."""
     epochs_done: int
     """Epochs that count."""
+    stopped_epoch: int | None
+    """The epoch after which this sweep's scheduler stopped it; its row and epochs end there. None: not stopped."""
+    objective_values: tuple[float | None, ...] | None
+    """What steered the search, one value an objective, at the proposal's end; None where it has none."""
     test_error_percent: float | None
     """At the last epoch: what the published tables report. None where the trial diverged."""
     test_error_percent_last5: float | None
@@ -203,7 +222,7 @@ class TrialRow:
     start_time: datetime
     """UTC, of the first attempt."""
     end_time: datetime | None
-    """UTC; None while the trial has not ended."""
+    """UTC; None while the trial has not ended, and where it was stopped: another sweep may go on with it."""
     test_correct_bits: bytes | None
     """One bit a test image at the last epoch, first image = highest bit of the first byte, 1 = right."""
 

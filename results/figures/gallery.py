@@ -5,8 +5,22 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from results.figures import FIGURE_NAMES, error_by_epochs, error_by_lr, heat_map, learning_curves, pareto_front
+from results.figures import (
+    FIGURE_NAMES,
+    SEARCH_FIGURE_NAMES,
+    error_by_epochs,
+    error_by_lr,
+    heat_map,
+    learning_curves,
+    objective_front,
+    optimisation_history,
+    parallel_coordinates,
+    parameter_importance,
+    pareto_front,
+)
+from results.importance import MIN_TRIALS
 from results.points import Point, sweep_points, title
+from results.search_results import SearchResults
 from results.trials import Cell
 from trainable.errors import UserError, nearest
 from trainable.records import EpochRecord
@@ -22,7 +36,8 @@ class Results:
     cells: Sequence[Cell] = ()
     published: bool = False
     epochs: Callable[[], Mapping[str, Sequence[EpochRecord]]] = dict
-    """Reads trial key -> epochs; called for the learning curves only."""
+    """Reads trial key -> epochs; called for the learning curves, and of a search for the importances."""
+    search: SearchResults | None = None
 
     def points(self, published: Callable[[], list[Point]]) -> list[Point]:
         ours = sweep_points(self.cells, self.sweep or "")
@@ -35,9 +50,10 @@ def chosen_names(figure: str) -> list[str]:
     Raises:
         UserError: no such figure.
     """
-    if figure != ALL and figure not in FIGURE_NAMES:
-        raise UserError(f"no figure {figure!r}: {nearest(figure, [*FIGURE_NAMES, ALL])}")
-    return list(FIGURE_NAMES) if figure == ALL else [figure]
+    names = [*FIGURE_NAMES, *SEARCH_FIGURE_NAMES]
+    if figure != ALL and figure not in names:
+        raise UserError(f"no figure {figure!r}: {nearest(figure, [*names, ALL])}")
+    return names if figure == ALL else [figure]
 
 
 def draw(figure: str, results: Results) -> dict[str, Figure]:
@@ -86,14 +102,54 @@ def _learning_curves(results: Results) -> list[Figure]:
     return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
 
 
+def _optimisation_history(results: Results) -> list[Figure]:
+    found = optimisation_history.optimisation_history(results.search) if results.search else []
+    return [optimisation_history.draw_optimisation_history(found, search_title(results))] if found else []
+
+
+def _parallel_coordinates(results: Results) -> list[Figure]:
+    found = parallel_coordinates.parallel_coordinates(results.search) if results.search else None
+    if results.search is None or found is None:
+        return []
+    words = results.search.objectives[0].words
+    return [parallel_coordinates.draw_parallel_coordinates(found, words, search_title(results))]
+
+
+def _parameter_importance(results: Results) -> list[Figure]:
+    if results.search is None:
+        return []
+    found = parameter_importance.parameter_importance(results.search, results.epochs())
+    return [parameter_importance.draw_parameter_importance(found, search_title(results))] if found else []
+
+
+def _objective_front(results: Results) -> list[Figure]:
+    found = objective_front.objective_front(results.search) if results.search else None
+    return [objective_front.draw_objective_front(found, search_title(results))] if found else []
+
+
+def search_title(results: Results) -> str:
+    """The sweep, how it was searched, and on what."""
+    search = results.search
+    how = f": {search.algorithm}, scheduler {search.scheduler['type']}" if search else ""
+    return f"{results.sweep}{how}\n{title(sweep_points(results.cells, results.sweep or ''))}"
+
+
 DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
     "error_by_lr": _error_by_lr,
     "error_by_epochs": _error_by_epochs,
     "heat_map": _heat_map,
     "pareto_front": _pareto_front,
     "learning_curves": _learning_curves,
+    "optimisation_history": _optimisation_history,
+    "parallel_coordinates": _parallel_coordinates,
+    "parameter_importance": _parameter_importance,
+    "objective_front": _objective_front,
 }
 WHY_EMPTY = {
+    "optimisation_history": "the sweep is no search, or no trial of it has ended",
+    "parallel_coordinates": "the sweep is no search, or no trial of it ran to the end",
+    "parameter_importance": f"the sweep is no search, or fewer than {MIN_TRIALS} of its trials can be compared",
+    "objective_front": "the sweep is no search with two objectives, or no trial of it ran to the end",
     "learning_curves": "no epoch is recorded (there are no published curves)",
     "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} learning rates",
 }

@@ -1,6 +1,6 @@
 """Test error against the hours that a run takes, with the Pareto front."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def draw_pareto_front(found: Sequence[Cloud], title: str) -> Figure:
         _draw_cloud(axes, cloud)
     _set_scales(axes, [point for cloud in found for point in cloud.points])
     set_title(axes, title)
-    axes.set_xlabel(f"{hours_name(found)} a run (training and evaluation)")
+    axes.set_xlabel(f"{hours_name([cloud.hardware for cloud in found])} a run (training and evaluation)")
     axes.set_ylabel("test error at the last epoch (%)")
     axes.grid(visible=True, which="major", alpha=0.3)
     for cloud, block, place in zip(found, blocks, grid[1:], strict=True):
@@ -116,9 +116,9 @@ def draw_pareto_front(found: Sequence[Cloud], title: str) -> Figure:
     return figure
 
 
-def hours_name(found: Sequence[Cloud]) -> str:
+def hours_name(devices: Iterable[str]) -> str:
     """GPU-hours where all devices are GPUs."""
-    names = [name for cloud in found for name in cloud.hardware.split(", ")]
+    names = [name for device in devices for name in device.split(", ")]
     return "GPU-hours" if all(any(maker in name for maker in GPU_NAMES) for name in names) else "device-hours"
 
 

@@ -16,6 +16,7 @@ from results.lint import lint
 from results.lint_rows import Finding, rows_of_cells
 from results.published.cells import table_cells
 from results.published.reference import named_tables
+from results.report.search_section import SearchSection, chosen_facts, search_section
 from results.report.trial_list import (
     Facts,
     TrialList,
@@ -29,6 +30,8 @@ from results.report.trial_list import (
     trial_list,
 )
 from results.schema import METADATA_PREFIX
+from results.search_results import SearchResults, read_search, with_rounded
+from results.search_table import shown_cells
 from results.tables import Column, format_seconds, in_table_order, table_columns, table_rows
 from results.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
 from trainable.errors import UserError
@@ -78,6 +81,9 @@ class Report:
     findings: list[Finding]
     failures: list[Failure]
     trials: TrialList
+    search: SearchResults | None
+    search_section: SearchSection | None
+    """Both None where the sweep is no search."""
     space: str
     """The YAML text."""
     cells: list[Cell]
@@ -96,17 +102,23 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     comparison = _comparison(sweep, cells)
     space = metadata.get("space", "")
     named = _loaded(space)
+    search = read_search(trials)
+    shown = cells if search is None else in_table_order(shown_cells(search))
+    shown_anchors = anchors if search is None else _anchors_of(shown, cells, anchors)
+    rows = table_rows(shown if search is None else list(map(with_rounded, shown)))
     return Report(
         sweep=sweep,
         description=str(named.get("description") or ""),
-        facts=_facts(cells, metadata),
-        table=ResultTable(table_columns(table_rows(cells), with_mean=_has_repeats(cells)), anchors),
+        facts=_facts(cells, metadata, search),
+        table=ResultTable(table_columns(rows, with_mean=_has_repeats(shown)), shown_anchors),
         references=_references(named, cells),
         comparison=comparison,
         comparison_anchors=_comparison_anchors(comparison, cells, anchors) if comparison else [],
         findings=lint(rows_of_cells(cells)),
         failures=[_failure(cell, trial, records) for cell in cells for trial in cell.trials if _is_failure(trial)],
         trials=listed,
+        search=search,
+        search_section=search_section(search, records, named) if search else None,
         space=space,
         cells=cells,
         epochs=records,
@@ -131,11 +143,19 @@ def _has_repeats(cells: Sequence[Cell]) -> bool:
     return any(len(cell.trials) > 1 for cell in cells)
 
 
-def _facts(cells: Sequence[Cell], metadata: Mapping[str, str]) -> Facts:
+def _anchors_of(shown: Sequence[Cell], cells: Sequence[Cell], anchors: Sequence[str | None]) -> list[str | None]:
+    """The anchors of some of the cells, which need not be whole: a trial's key tells which it is."""
+    places = {
+        trial.row.trial_key: anchor for cell, anchor in zip(cells, anchors, strict=True) for trial in cell.trials
+    }
+    return [places[cell.trials[0].row.trial_key] for cell in shown]
+
+
+def _facts(cells: Sequence[Cell], metadata: Mapping[str, str], search: SearchResults | None) -> Facts:
     trials = [trial for cell in cells for trial in cell.trials]
     num_planned = int(metadata.get("num_planned", len(trials)))
     facts: Facts = [("trials", _status_counts(trials, num_planned)), ("configurations", str(len(cells)))]
-    facts += _best(cells)
+    facts += _best(cells) if search is None else chosen_facts(search)
     if trials:
         facts += [
             ("time of all trials", format_seconds(sum(trial.row.total_seconds for trial in trials))),
@@ -232,7 +252,8 @@ def _references(space: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
 
 
 def _is_failure(trial: Trial) -> bool:
-    return trial.status is not Status.COMPLETE
+    """What a scheduler stopped is none."""
+    return trial.status is not Status.COMPLETE and trial.row.stopped_epoch is None
 
 
 def _failure(cell: Cell, trial: Trial, records: Mapping[str, Sequence[EpochRecord]]) -> Failure:

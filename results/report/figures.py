@@ -21,7 +21,7 @@ _OPENING = re.compile(r"<svg\b[^>]*>")
 def inline_figures(report: Report) -> dict[str, str]:
     """File stem -> SVG element, for all figures that the sweep can fill."""
     try:
-        figures = draw(ALL, Results(report.sweep, report.cells, epochs=lambda: report.epochs))
+        figures = draw(ALL, Results(report.sweep, report.cells, epochs=lambda: report.epochs, search=report.search))
     except UserError:
         return {}
     return {stem: inline_svg(stem, figure) for stem, figure in figures.items()}

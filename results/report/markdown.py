@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from results.comparison_text import comparison_markdown
 from results.report.content import Failure, Report
+from results.report.search_section import SearchSection
 from results.report.trial_list import Facts, TrialList
 from results.tables import Column, markdown_table
 
@@ -20,6 +21,8 @@ def render_markdown(report: Report) -> str:
         "## Results",
         _table(report.table.columns),
     ]
+    if report.search_section:
+        sections += ["## The search", *_search(report.search_section)]
     if report.references or report.comparison:
         sections += ["## Beside the published tables", *_comparison(report)]
     sections += ["## What lint finds", _findings(report)]
@@ -54,6 +57,13 @@ def _facts(facts: Facts) -> str:
 def _comparison(report: Report) -> list[str]:
     sections = [comparison_markdown(report.comparison)] if report.comparison else []
     return sections + ["\n".join(f"- {safe(line)}" for line in report.references)] * bool(report.references)
+
+
+def _search(section: SearchSection) -> list[str]:
+    sections = [_facts(section.facts)]
+    for table in section.tables:
+        sections += [f"### {safe(table.heading)}", _table(table.columns)] + [safe(table.note)] * bool(table.note)
+    return sections
 
 
 def _findings(report: Report) -> str:

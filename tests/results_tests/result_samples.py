@@ -9,7 +9,7 @@ from results.store import Manifest, Store
 from results.trials import Trial
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger import Ledger
-from trainable.records import Attempt, EpochRecord, Status, TrialEnd, TrialRow
+from trainable.records import Attempt, EpochRecord, Purpose, Status, TrialEnd, TrialRow
 
 START = "2026-01-02T03:04:05+00:00"
 END = "2026-01-02T04:05:06+00:00"
@@ -93,6 +93,10 @@ def make_trial(config: TrainConfig, test_error: float | None, **changes: object)
         generation=1,
         repeat=0,
         variables="{}",
+        purpose=Purpose.PLANNED,
+        proposal=None,
+        stopped_epoch=None,
+        objective_values=None,
         status=Status.COMPLETE.value,
         epochs_done=config.epochs,
         test_error_percent=test_error,

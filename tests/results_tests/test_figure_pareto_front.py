@@ -40,8 +40,8 @@ def test_each_source_has_a_front_of_its_own() -> None:
 
 
 def test_hours_are_gpu_hours_on_gpus_only() -> None:
-    assert hours_name(clouds(published())) == "GPU-hours"
-    assert hours_name(clouds([*published(), make_point()])) == "device-hours"
+    assert hours_name([cloud.hardware for cloud in clouds(published())]) == "GPU-hours"
+    assert hours_name(["NVIDIA H100, a processor"]) == "device-hours"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Which parameters of a search decide its objective."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from results.figures.style import COLORS, broken
+from results.importance import Importance, importance
+from results.search_results import SearchResults
+from trainable.records import EpochRecord
+
+BAR = 0.38
+ALONE, TOGETHER = ("alone", "with its interactions")
+STYLES = {
+    ALONE: {"facecolor": COLORS[0]},
+    TOGETHER: {"facecolor": "white", "edgecolor": COLORS[0], "hatch": "///"},
+}
+
+
+def parameter_importance(
+    search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]]
+) -> list[tuple[str, Importance]]:
+    """(words for the objective, its importances), for those of which they can be told."""
+    found = [(one.words, importance(search, epochs, index)) for index, one in enumerate(search.objectives)]
+    return [(words, one) for words, one in found if one is not None]
+
+
+def basis(one: Importance) -> str:
+    """What the figures rest on."""
+    when = "that ran to the end" if one.epoch is None else f"after epoch {one.epoch}, the last that so many reached"
+    return f"{one.num_trials} trials {when}; the forest explains {max(one.explained, 0):.0%} of trials unseen"
+
+
+def draw_parameter_importance(found: Sequence[tuple[str, Importance]], title: str) -> Figure:
+    """A panel an objective, below each other; the largest bar on top."""
+    heights = [0.55 * len(one.total) + 1.0 for _, one in found]
+    figure = Figure(figsize=(7.2, sum(heights) + 1.0), layout="constrained")
+    panels = figure.subplots(len(found), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+    for axes, (words, one) in zip(panels, found, strict=True):
+        names = sorted(one.total, key=lambda name: one.total[name])
+        for shares, offset, kind in ((one.main, BAR / 2, ALONE), (one.total, -BAR / 2, TOGETHER)):
+            places = [place + offset for place in range(len(names))]
+            axes.barh(places, [100 * shares[name] for name in names], height=BAR, **STYLES[kind])
+            for place, name in zip(places, names, strict=True):
+                axes.text(100 * shares[name] + 1, place, f"{100 * shares[name]:.0f}", va="center", fontsize=8)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(broken(f"{words}: {basis(one)}", 90), loc="left", fontsize="small")
+        axes.grid(visible=True, axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+    panels[-1].set_xlim(0, 108)
+    panels[-1].set_xlabel("share of the objective's variance over the space (%)")
+    figure.suptitle(broken(title, 74), fontsize="medium")
+    handles = [Patch(label=kind, **style) for kind, style in STYLES.items()]  # type: ignore[arg-type]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
+    return figure

@@ -1,0 +1,210 @@
+"""What a report says of a search; its figures apart."""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from results.figures.parameter_importance import basis, parameter_importance
+from results.figures.pareto_front import hours_name
+from results.importance import Importance
+from results.report.trial_list import Facts, count, percent, trial_anchor
+from results.search_results import SearchResults, SearchTrial, param_words, reached, rounded, spent, stopped_by_epoch
+from results.tables import Column
+from trainable.records import EpochRecord, Status
+
+MOST_LISTED = 10
+"""Trials that a line names."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTable:
+    """A table with a heading, of which each row leads to an anchor; None where there is nothing to lead to."""
+
+    heading: str
+    columns: list[Column]
+    anchors: list[str | None]
+    note: str = ""
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The columns' values, row by row."""
+        return [list(values) for values in zip(*(column.values for column in self.columns), strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSection:
+    """All of it."""
+
+    facts: Facts
+    tables: list[SearchTable]
+
+
+def search_section(
+    search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], space: Mapping[str, Any]
+) -> SearchSection:
+    """
+    Args:
+        epochs: trial key -> its epochs.
+        space: the space's YAML, for what it derives.
+    """
+    tables = [_chosen(search)] if search.chosen else []
+    if search.stopped:
+        tables.append(_stopped(search))
+    tables += [_importances(words, one, search, space) for words, one in parameter_importance(search, epochs)]
+    return SearchSection(_facts(search), tables)
+
+
+def chosen_facts(search: SearchResults) -> Facts:
+    """The first of what was chosen, and its error on the test images where it was confirmed."""
+    if not search.chosen:
+        return []
+    first = search.chosen[0]
+    facts = [("chosen", f"proposal {first.number}: {param_words(first)}"), ("how it was chosen", _how(search, first))]
+    if first.number in search.confirmed:
+        text = _error_words(search.confirmed[first.number].test_errors)
+        facts.append(("its test error", f"{text}, trained again on all training images"))
+    return facts
+
+
+def _how(search: SearchResults, first: SearchTrial) -> str:
+    values = zip(search.objectives, first.values or (), strict=True)
+    reached = ", ".join(f"{objective.words} {value:.4g}" for objective, value in values)
+    which = "the best of" if len(search.objectives) == 1 else "one that none is better than in both, of"
+    return f"{which} {count(_num_complete(search), 'trial')} that ran to the end: {reached}; the test set had no part"
+
+
+def _error_words(errors: Sequence[float]) -> str:
+    """Mean and its standard error, percent."""
+    if not errors:
+        return "not known yet"
+    spread = f" +- {_standard_error(errors)} (standard error)" if len(errors) > 1 else ""
+    return f"{statistics.fmean(errors):.2f}{spread} %, n = {len(errors)}"
+
+
+def _standard_error(errors: Sequence[float]) -> str:
+    return f"{statistics.stdev(errors) / len(errors) ** 0.5:.2f}" if len(errors) > 1 else "-"
+
+
+def _num_complete(search: SearchResults) -> int:
+    return sum(one.is_complete for one in search.trials)
+
+
+def _facts(search: SearchResults) -> Facts:
+    scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != "type")
+    facts = [
+        ("algorithm", f"{search.algorithm}, seed {search.seed}, {count(search.num_trials, 'trial')} asked for"),
+        ("objective", " and ".join(f"{one.goal} {one.words}" for one in search.objectives)),
+        ("scheduler", search.scheduler["type"] + (f" ({scheduler})" if scheduler else "")),
+        ("parameters", "; ".join(_parameter_words(search))),
+    ]
+    if search.warm_start:
+        facts.append(("began with the results of", search.warm_start))
+    used = spent(search)
+    epochs = f"{used.epochs} instead of {used.full_epochs} ({_share(used.epochs, used.full_epochs)} saved)"
+    name = hours_name([trial.trial.row.device for trial in search.trials])
+    hours, full = used.seconds / 3600, used.full_seconds / 3600
+    time = f"{hours:.3g} instead of {full:.3g} ({full - hours:.3g}, {_share(hours, full)} saved)"
+    facts += [
+        ("epochs", epochs),
+        (name, f"{time}; what stopped trials would have taken is reckoned from their own epochs, confirmations left out"),
+    ]
+    return facts
+
+
+def _share(used: float, full: float) -> str:
+    return f"{1 - used / full:.0%}" if full else "0%"
+
+
+def _parameter_words(search: SearchResults) -> list[str]:
+    words = []
+    for one in search.parameters:
+        if one.choices is not None:
+            words.append(f"{one.name} of {', '.join(map(str, one.choices))}")
+        else:
+            words.append(f"{one.name} {one.low:g} to {one.high:g}{' (log)' if one.log else ''}")
+    return words
+
+
+def _chosen(search: SearchResults) -> SearchTable:
+    """A row each: its parameters, what it was chosen by, and its error on test where it was confirmed."""
+    chosen = search.chosen
+    columns = [_numbers("proposal", [str(one.number) for one in chosen])]
+    for parameter in search.parameters:
+        columns.append(_numbers(parameter.name, [str(rounded(one.params[parameter.name])) for one in chosen]))
+    derived = [name for name in ("lr", "batch_size") if name not in {one.name for one in search.parameters}]
+    for name in derived:
+        columns.append(_numbers(name, [str(rounded(getattr(one.trial.config, name))) for one in chosen]))
+    for index, objective in enumerate(search.objectives):
+        columns.append(_numbers(objective.words, [f"{one.values[index]:.4g}" for one in chosen if one.values]))
+    note = (
+        "Not confirmed: no test error is told of a configuration before it is trained again on all training images."
+    )
+    if search.confirmed:
+        errors = [search.confirmed[one.number].test_errors for one in chosen]
+        columns += [
+            _numbers("test error %", [percent(statistics.fmean(one) if one else None) for one in errors]),
+            _numbers("standard error", [_standard_error(one) for one in errors]),
+            _numbers("n", [str(len(one)) for one in errors]),
+        ]
+        note = (
+            "Test error at the last epoch, mean of n seeds, trained again on all training images. The order is that "
+            "of the search: to choose among the rows by test error would be selecting on the test set."
+        )
+    anchors: list[str | None] = [_anchor(search, one) for one in chosen]
+    return SearchTable("What it chose" if len(search.objectives) == 1 else "Pareto front", columns, anchors, note)
+
+
+def _anchor(search: SearchResults, one: SearchTrial) -> str:
+    """The first of its confirmations, or the trial itself."""
+    cell = search.confirmed.get(one.number)
+    return trial_anchor(cell.trials[0] if cell else one.trial)
+
+
+def _stopped(search: SearchResults) -> SearchTable:
+    rungs = stopped_by_epoch(search)
+    columns = [
+        _numbers("after epoch", [str(epoch) for epoch in rungs]),
+        _numbers("reached by", [str(reached(search, epoch)) for epoch in rungs]),
+        _numbers("stopped", [str(len(trials)) for trials in rungs.values()]),
+        Column("whom (number of the proposal)", "left", [_listed(trials) for trials in rungs.values()]),
+    ]
+    others = [one for one in search.trials if one.trial.status is Status.DIVERGED]
+    note = f"{_num_complete(search)} ran to the end, {len(search.stopped)} were stopped, {len(others)} diverged."
+    return SearchTable("Which rung stopped whom", columns, [None] * len(rungs), note)
+
+
+def _listed(trials: Sequence[SearchTrial]) -> str:
+    numbers = [str(one.number) for one in trials]
+    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
+    return ", ".join(numbers[:MOST_LISTED]) + more
+
+
+def _importances(words: str, one: Importance, search: SearchResults, space: Mapping[str, Any]) -> SearchTable:
+    names = sorted(one.total, key=lambda name: -one.total[name])
+    columns = [
+        Column("parameter", "left", names),
+        _numbers("alone %", [f"{100 * one.main[name]:.0f}" for name in names]),
+        _numbers("with its interactions %", [f"{100 * one.total[name]:.0f}" for name in names]),
+    ]
+    note = (
+        f"Share of the variance of {words} over the space that was searched, as a random forest predicts it "
+        f"(functional analysis of variance), from {basis(one)}. {_caveat(search, space)}"
+    )
+    return SearchTable(f"What decides: {words}", columns, [None] * len(names), note.strip())
+
+
+def _caveat(search: SearchResults, space: Mapping[str, Any]) -> str:
+    """An importance is of what was proposed, not of what follows from it."""
+    derive = space.get("derive")
+    lines = []
+    for field, text in derive.items() if isinstance(derive, dict) else ():
+        used = [one.name for one in search.parameters if re.search(rf"\b{re.escape(one.name)}\b", str(text))]
+        if used:
+            lines.append(f"It is of {' and '.join(used)}, not of the {field} derived from it: {field} = {text}.")
+    return " ".join(lines)
+
+
+def _numbers(header: str, values: list[str]) -> Column:
+    return Column(header, "right", values, stop=len(header))

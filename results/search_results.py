@@ -1,0 +1,272 @@
+"""A search as its Parquet files tell it: what was asked for, what was proposed, and what came of it."""
+
+import collections
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from results.schema import SEARCH_METADATA
+from results.trials import Cell, Trial, group_repeats, trials_from_table
+from trainable.config import FIELD_NAMES
+from trainable.records import (
+    PUBLISHED_BATCH_SIZE,
+    PUBLISHED_EPOCHS,
+    PUBLISHED_MODEL,
+    EpochRecord,
+    Purpose,
+    Status,
+)
+
+Scalar = bool | int | float | str | None
+METRIC_WORDS = {
+    "holdout_error_percent": "error on held-out images (%)",
+    "holdout_loss": "loss on held-out images (nats)",
+    "train_seconds": "training time (s)",
+}
+CUMULATED = ("train_seconds",)
+"""Metrics that add up over the epochs."""
+FULL_SCALE = {"model": PUBLISHED_MODEL, "epochs": PUBLISHED_EPOCHS, "batch_size": PUBLISHED_BATCH_SIZE}
+"""Field -> the variable that holds what was proposed, where a scale has put another value in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What was searched for: a range, or choices."""
+
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+    """`low` and `high` mean nothing where there are choices."""
+    log: bool = False
+    choices: tuple[Scalar, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What was made small, or large."""
+
+    metric: str
+    goal: str
+
+    @property
+    def words(self) -> str:
+        return METRIC_WORDS.get(self.metric, self.metric)
+
+    @property
+    def sign(self) -> float:
+        """Times a value: the smaller the better."""
+        return -1.0 if self.goal == "maximize" else 1.0
+
+    def after(self, epochs: Sequence[EpochRecord], epoch: int) -> float | None:
+        """Its value after that epoch; None where the trial did not come so far, or it is not finite."""
+        known = [getattr(record, self.metric) for record in epochs[:epoch]]
+        if len(known) < epoch or known[-1] is None:
+            return None
+        return float(sum(known) if self.metric in CUMULATED else known[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTrial:
+    """A proposal that was trained."""
+
+    number: int
+    """Of the proposal, from 0."""
+    trial: Trial
+    params: Mapping[str, Scalar]
+    """Parameter -> its value, at the space's full size."""
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """One an objective, at the end or where it was stopped; None where one is missing."""
+        values = self.trial.row.objective_values
+        known = [value for value in values or () if value is not None]
+        return tuple(known) if values is not None and len(known) == len(values) else None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.trial.status is Status.COMPLETE and self.values is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults:
+    """All of a search."""
+
+    algorithm: str
+    num_trials: int
+    """That were asked for."""
+    seed: int
+    scheduler: Mapping[str, Any]
+    """As the space gives it: `type` and what belongs to it."""
+    objectives: tuple[Objective, ...]
+    parameters: tuple[Parameter, ...]
+    warm_start: str | None
+    confirm_top: int
+    confirm_repeats: int
+    trials: list[SearchTrial]
+    """In the order of their proposals; superseded ones left out."""
+    confirmed: Mapping[int, Cell]
+    """Number of a proposal -> its configuration trained on all of the training images."""
+
+    @property
+    def stopped(self) -> list[SearchTrial]:
+        return [one for one in self.trials if one.trial.row.stopped_epoch is not None]
+
+    @property
+    def best(self) -> list[SearchTrial]:
+        """Those that ran to the end, best first; of several objectives those that no other is better than in all."""
+        scored = [(self.losses(one), one) for one in self.trials if one.is_complete]
+        scored.sort(key=lambda pair: (pair[0], pair[1].number))
+        if len(self.objectives) == 1:
+            return [one for _, one in scored]
+        return [one for losses, one in scored if not any(dominates(other, losses) for other, _ in scored)]
+
+    @property
+    def chosen(self) -> list[SearchTrial]:
+        """Those whose confirmation was begun, best first; the best where none was."""
+        best = self.best
+        confirmed = [one for one in best if one.number in self.confirmed]
+        return confirmed or (best if len(self.objectives) > 1 else best[:1])
+
+    def losses(self, one: SearchTrial) -> tuple[float, ...]:
+        """Its values, the smaller the better; empty where it has none."""
+        if one.values is None:
+            return ()
+        return tuple(value * objective.sign for value, objective in zip(one.values, self.objectives, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the proposals took, and what they would have taken had none been stopped."""
+
+    epochs: int
+    full_epochs: int
+    seconds: float
+    """Training and evaluation, of one device each."""
+    full_seconds: float
+    """A stopped trial's further epochs counted like the mean of those that it did."""
+
+
+def read_search(table: pa.Table) -> SearchResults | None:
+    """From the `trials` table; None where the sweep is no search."""
+    text = (table.schema.metadata or {}).get(SEARCH_METADATA.encode())
+    if text is None:
+        return None
+    settings = json.loads(text)
+    parameters = tuple(map(_parameter, settings["parameters"]))
+    by_purpose: dict[str, list[Trial]] = collections.defaultdict(list)
+    for trial in trials_from_table(table):
+        by_purpose[trial.row.purpose].append(trial)
+    proposed = [
+        SearchTrial(trial.row.proposal, trial, _params(trial, parameters))
+        for trial in by_purpose[Purpose.SEARCH]
+        if trial.row.proposal is not None
+    ]
+    return SearchResults(
+        algorithm=settings["algorithm"],
+        num_trials=settings["num_trials"],
+        seed=settings["seed"],
+        scheduler=settings["scheduler"],
+        objectives=tuple(Objective(one["metric"], one["goal"]) for one in settings["objectives"]),
+        parameters=parameters,
+        warm_start=settings.get("warm_start"),
+        confirm_top=settings.get("confirm_top", 0),
+        confirm_repeats=settings.get("confirm_repeats", 0),
+        trials=sorted(proposed, key=lambda one: one.number),
+        confirmed=_confirmed(by_purpose[Purpose.CONFIRM]),
+    )
+
+
+def _parameter(values: Mapping[str, Any]) -> Parameter:
+    if "choices" in values:
+        return Parameter(values["name"], choices=tuple(values["choices"]))
+    return Parameter(values["name"], values["low"], values["high"], values["log"])
+
+
+def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
+    variables = json.loads(trial.row.variables)
+    found: dict[str, Scalar] = {}
+    for parameter in parameters:
+        name = parameter.name
+        if name not in FIELD_NAMES:
+            found[name] = variables.get(name)
+        else:
+            found[name] = variables.get(FULL_SCALE.get(name, ""), getattr(trial.config, name))
+    return found
+
+
+def _confirmed(trials: Sequence[Trial]) -> dict[int, Cell]:
+    """Repeats of one proposal are one cell, whatever their seeds."""
+    found: dict[int, Cell] = {}
+    for cell in group_repeats(trials):
+        number = cell.trials[0].row.proposal
+        if number is not None:
+            found[number] = cell
+    return found
+
+
+def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Not larger in anything, and smaller in something."""
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:
+    """(number, best value up to it) of one objective, where it becomes better; of trials that ran to the end."""
+    steps: list[tuple[int, float]] = []
+    sign = search.objectives[index].sign
+    for one in search.trials:
+        if one.is_complete and one.values is not None:
+            value = one.values[index]
+            if not steps or value * sign < steps[-1][1] * sign:
+                steps.append((one.number, value))
+    return steps
+
+
+def stopped_by_epoch(search: SearchResults) -> dict[int, list[SearchTrial]]:
+    """Epoch -> the trials that the scheduler stopped after it, in rising order of both."""
+    found: dict[int, list[SearchTrial]] = collections.defaultdict(list)
+    for one in search.stopped:
+        found[one.trial.row.stopped_epoch or 0].append(one)
+    return dict(sorted(found.items()))
+
+
+def reached(search: SearchResults, epoch: int) -> int:
+    """How many trials did this epoch."""
+    return sum(one.trial.row.epochs_done >= epoch for one in search.trials)
+
+
+def spent(search: SearchResults) -> Spent:
+    """Confirmations left out; only what the scheduler stopped counts as saved, not what diverged."""
+
+    def total(value: Callable[[Trial], float]) -> float:
+        return sum(value(one.trial) for one in search.trials)
+
+    def share_done(trial: Trial) -> float:
+        row = trial.row
+        return row.epochs_done / trial.config.epochs if row.stopped_epoch and row.epochs_done else 1.0
+
+    return Spent(
+        epochs=round(total(lambda trial: trial.row.epochs_done)),
+        full_epochs=round(total(lambda trial: trial.row.epochs_done / share_done(trial))),
+        seconds=total(lambda trial: trial.row.total_seconds),
+        full_seconds=total(lambda trial: trial.row.total_seconds / share_done(trial)),
+    )
+
+
+def rounded(value: Scalar) -> Scalar:
+    """To four digits, which is what a reader compares."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def param_words(one: SearchTrial) -> str:
+    """`base_lr 0.1234, batch_size 64`."""
+    return ", ".join(f"{name} {rounded(value)}" for name, value in one.params.items())
+
+
+def with_rounded(cell: Cell) -> Cell:
+    """The cell as a table for people shows it: drawn values have 17 digits."""
+    fields: dict[str, Any] = {name: rounded(getattr(cell.config, name)) for name in FIELD_NAMES}
+    return dataclasses.replace(cell, config=dataclasses.replace(cell.config, **fields))
