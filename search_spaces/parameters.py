@@ -71,7 +71,7 @@ class SearchParameter:
 class ProposalMaker:
     """A search as it is declared, at one scale and with what --set says: its parameters, and trials of proposals.
 
-    What --set gives is searched for no more.
+    What --set gives is searched for no more, nor what only fed a derived field that --set gives.
     """
 
     def __init__(self, loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> None:
@@ -91,14 +91,18 @@ class ProposalMaker:
         self.search = scaled_search(space.search, changes)
         self.scheduler = scaled_scheduler(space.scheduler, changes)
         self.confirm = scaled_confirm(space.confirm, changes)
+        derived = [*space.derive.items(), *({} if changes is None else changes.derive).items()]
+        self.derived = [(key, text) for key, text in derived if key not in overrides]
+        """Field and expression, those of the scale last."""
         self.objectives = tuple(space.objective or [ObjectiveSpec()])
+        has_a_say = {*FIELD_NAMES, *self._maker.operand_names, *(n for one in conditions.values() for n in one.names)}
         self.parameters = [
             _parameter(name, spec, conditions.get(name), source)
             for name, spec in space.parameters.items()
-            if name not in overrides
+            if name not in overrides and name in has_a_say
         ]
         if not self.parameters:
-            raise UserError(f"--set gives all parameters of {loaded.name!r}: leave one to search for")
+            raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
         for one in self.parameters:
             if one.when is not None and one.name not in {*FIELD_NAMES, *space.defaults}:
                 raise UserError(
@@ -113,6 +117,16 @@ class ProposalMaker:
     def num_trials(self) -> int:
         """Distinct configurations that the search tries, at most."""
         return self.search.num_trials or math.prod(len(one.ends) for one in self.parameters)
+
+    @property
+    def varying_fields(self) -> list[str]:
+        """Training fields that are not the same in all trials."""
+        return [name for name in FIELD_NAMES if name not in self.fixed]
+
+    @property
+    def num_confirmations(self) -> int:
+        """Trainings that confirm the best, at most."""
+        return 0 if self.confirm is None else self.confirm.top * self.confirm.repeats
 
     @property
     def max_epochs(self) -> int:
