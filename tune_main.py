@@ -21,14 +21,9 @@ if TYPE_CHECKING:
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
-<<<<<<< HEAD
     from search_spaces.search import Search
     from search_spaces.tune_adapter import Cluster, Resources
     from trainable.config import PlannedTrial, TrainConfig
-=======
-    from search_spaces.tune_adapter import Cluster
-    from trainable.config import TrainConfig
->>>>>>> e1
     from trainable.data.contract import ImageData
     from trainable.search_log import Earlier
 
@@ -229,7 +224,7 @@ def run_search(
                     confirm = left_to_confirm(store, search.confirmations())
                     store.publish(log)
                 if confirm:
-                    print(f"{manifest.name}: {len(confirm)} trials confirm the best on all training images", flush=True)
+                    print(f"{len(confirm)} trials to confirm the best, on all training images", flush=True)
                     with SweepView(console, manifest.name, confirm, 0) as view:
                         run_trials(*place, confirm, (view, *observers))
             except KeyboardInterrupt:
@@ -263,7 +258,8 @@ def open_search(store: "Store", manifest: "Manifest", maker: "ProposalMaker", da
         objectives=maker.objectives,
         scheduler=maker.scheduler,
         confirm=maker.confirm,
-        trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint, "derive": dict(maker.derived)},
+        trial=maker.fixed
+        | {"dataset": data.name, "dataset_fingerprint": data.fingerprint, "derive": dict(maker.derived)},
     )
     path = store.search_log(manifest.name)
     store.refresh(path)

@@ -77,7 +77,9 @@ def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, 
     configs = {trial.config.trial_key: trial.config for trial in planned}
     store.refresh_trials(configs)
     return {
-        key: config for key, config in configs.items() if not trial_status(read_standing(store.trial_folder(key))).is_final
+        key: config
+        for key, config in configs.items()
+        if not trial_status(read_standing(store.trial_folder(key))).is_final
     }
 
 

@@ -44,7 +44,11 @@ def earlier_results(
     found = []
     for row in rows:
         values = [row.get(metric) for metric in metrics]
-        if row.get("model") in models and all(name in row for name in parameters) and all(isinstance(value, int | float) for value in values):
+        if (
+            row.get("model") in models
+            and all(name in row for name in parameters)
+            and all(isinstance(value, int | float) for value in values)
+        ):
             found.append(Earlier({name: row[name] for name in parameters}, tuple(map(float, values))))
     if not found:
         raise UserError(
@@ -74,6 +78,10 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def _published_rows() -> list[dict[str, Any]]:
     """`base_lr` is the rate at batch size 128 that the linear rule scales."""
     return [
-        {**dataclasses.asdict(cell), "base_lr": cell.lr * 128 / cell.batch_size, HOLDOUT_ERROR: cell.test_error_percent}
+        {
+            **dataclasses.asdict(cell),
+            "base_lr": cell.lr * 128 / cell.batch_size,
+            HOLDOUT_ERROR: cell.test_error_percent,
+        }
         for cell in [*published_cells(), *published_cells(LONGER_FILE)]
     ]

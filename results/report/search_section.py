@@ -108,7 +108,10 @@ def _facts(search: SearchResults) -> Facts:
     time = f"{hours:.3g} instead of {full:.3g} ({full - hours:.3g}, {_share(hours, full)} saved)"
     facts += [
         ("epochs", epochs),
-        (name, f"{time}; what stopped trials would have taken is reckoned from their own epochs, confirmations left out"),
+        (
+            name,
+            f"{time}; what stopped trials would have taken is reckoned from their own epochs, confirmations left out",
+        ),
     ]
     return facts
 

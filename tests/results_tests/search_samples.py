@@ -130,9 +130,7 @@ def write_search(
         dataclasses.replace(ended, number=num_trials),
         ProposalEvent(num_trials + 1, {"base_lr": 1.0, "batch_size": 99999}, None, {}, error="too large"),
         EndEvent(num_trials + 1, Status.FAILED, None),
-        ProposalEvent(
-            num_trials + 2, {"base_lr": 0.1, "batch_size": 32}, searched_config(0.1, 32), {"base_lr": 0.1}
-        ),
+        ProposalEvent(num_trials + 2, {"base_lr": 0.1, "batch_size": 32}, searched_config(0.1, 32), {"base_lr": 0.1}),
     ]
     write_trial(store, searched_config(0.1, 32), [searched_epoch(0.1, 32, 1)])
     if confirm:
