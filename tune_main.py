@@ -225,7 +225,7 @@ def run_search(
                     store.publish(log)
                 if confirm:
                     print(f"{len(confirm)} trials to confirm the best, on all training images", flush=True)
-                    with SweepView(console, manifest.name, confirm, 0) as view:
+                    with SweepView(console, manifest.name, confirm, 0, fields=maker.varying_fields) as view:
                         run_trials(*place, confirm, (view, *observers))
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))

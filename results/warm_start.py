@@ -43,7 +43,7 @@ def earlier_results(
         rows, notes = [*map(_flat, _trials(store, source).to_pylist())], []
     found = []
     for row in rows:
-        values = [row.get(metric) for metric in metrics]
+        values = [row[metric] for metric in metrics if isinstance(row.get(metric), int | float)]
         if (
             row.get("model") in models
             and all(name in row for name in parameters)
@@ -52,8 +52,8 @@ def earlier_results(
             found.append(Earlier({name: row[name] for name in parameters}, tuple(map(float, values))))
     if not found:
         raise UserError(
-            f"search.warm_start {source}: no finished row of it {' or '.join(models)} has {', '.join([*parameters, *metrics])}: "
-            "leave warm_start out, or name other results"
+            f"search.warm_start {source}: no finished row of {' or '.join(models)} there has "
+            f"{', '.join([*parameters, *metrics])}: leave warm_start out, or name other results"
         )
     return found, notes
 

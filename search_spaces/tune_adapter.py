@@ -5,6 +5,7 @@ off. What a trial did lies in its ledger (see trainable.ledger), and every run s
 """
 
 import contextlib
+import dataclasses
 import logging
 import math
 import os
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainable import provenance
 from search_spaces.search import Search
+from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
@@ -212,6 +213,8 @@ class _SearchSteps:
         self._observers = observers
         self._on_decision = on_decision
         self._trouble: Exception | None = None
+        self.stopped: set[str] = set()
+        """Keys of the trials that were stopped in this run."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles the Tuner for a restore that never comes; a search holds an open file."""
@@ -235,11 +238,10 @@ class _SearchSteps:
             stop = progress.record is not None and self._search.report(trial_key, progress.record)
             if progress.ended:
                 self._search.end(trial_key, progress.status)
+            if stop:
+                self.stopped.add(trial_key)
             if progress.ended or stop:
                 self._on_decision()
-            if stop and not progress.ended:
-                for observer in self._observers:
-                    observer.on_progress(trial_key, Progress(None, Status.STOPPED, replayed=progress.replayed))
             return stop
         return True
 
@@ -362,8 +364,11 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         **info: object,
     ) -> None:
         key = trial.config[TRIAL_KEY]
+        progress = from_report(result)
+        if self._steps is not None and key in self._steps.stopped:
+            progress = dataclasses.replace(progress, status=Status.STOPPED)
         for observer in self._observers:
-            observer.on_progress(key, from_report(result))
+            observer.on_progress(key, progress)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """The process died, or could not be set up, more often than is tried again."""

@@ -121,7 +121,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._epochs_reported = int((Path(checkpoint_dir) / POSITION_FILE).read_text())
 
     def cleanup(self) -> None:
-        """Free the trial; of one that a scheduler stops the state is kept, so that another sweep can go on with it."""
+        """Free the trial; what a scheduler stops is kept, so that another sweep can go on with it."""
         session, self._session = self._session, None
         if session is not None:
             with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # the older one serves

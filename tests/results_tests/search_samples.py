@@ -135,8 +135,7 @@ def write_search(
     write_trial(store, searched_config(0.1, 32), [searched_epoch(0.1, 32, 1)])
     if confirm:
         events += _confirm(store, sorted(complete)[:2])
-    with SearchLog(store.search_log(name)) as log:
-        log.append(events)
+    SearchLog(store.search_log(name)).append(events)
     tables = Collector(store, make_manifest([], name, space=SPACE)).tables()
     export_tables(*tables, str(store.sweep_folder(name)))
     return store
