@@ -1,5 +1,6 @@
 """A proposal becomes a trial: defaults, conditions, derive, --set, scale."""
 
+import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -220,8 +221,22 @@ def test_with_many_parameters_the_corners_are_those_of_each(tmp_path: Path) -> N
         f"  {name}: {values if name not in ('batch_size', 'epochs') else '{values: [2, 3, 4, 5]}'}" for name in fields
     ]
     maker = maker_of(tmp_path, SEARCH + "parameters:\n" + "\n".join(lines))
-    assert len(maker.corners) == 1 + 6 * 3
+    assert len(maker.corners) == 2 * (1 + 6 * 3)
     assert maker.max_epochs == 5
+
+
+def test_what_makes_a_trial_is_told_as_plain_json(tmp_path: Path) -> None:
+    fixed = maker_of(tmp_path, SPACE).fixed
+    assert json.loads(json.dumps(fixed)) == fixed
+    assert fixed["defaults"]["holdout"] == 0.1
+    others = [
+        maker_of(tmp_path, SPACE, {"epochs": 7}).fixed,
+        maker_of(tmp_path, SPACE, scale="smoke").fixed,
+        maker_of(tmp_path, SPACE.replace("/ 128", "/ 256")).fixed,
+        maker_of(tmp_path, SPACE.replace("epochs: 100", "epochs: 90")).fixed,
+    ]
+    assert fixed not in others
+    assert maker_of(tmp_path, SPACE.replace("num_trials: 20", "num_trials: 30")).fixed == fixed
 
 
 def test_a_grid_has_as_many_trials_as_its_values_give(tmp_path: Path) -> None:

@@ -148,6 +148,25 @@ def test_of_conditions(tmp_path: Path, when: str, message: str) -> None:
     assert refusal(tmp_path, text) == f"FILE:7: parameters.momentum.when: {message}"
 
 
+def test_a_condition_that_is_never_true(tmp_path: Path) -> None:
+    text = (
+        f"{SEARCH}parameters:\n  schedule: {{values: [cosine, constant]}}\n"
+        "  lr_min_factor:\n    values: [0.1, 0.01]\n    when: schedule == 'cosin'\n"
+    )
+    message = "is never true, the values above are schedule: cosine, constant"
+    assert refusal(tmp_path, text) == f"FILE:6: parameters.lr_min_factor.when: {message}"
+
+
+def test_set_may_make_a_condition_false(tmp_path: Path) -> None:
+    text = f"""{SEARCH}parameters:
+  schedule: {{values: [cosine, constant]}}
+  momentum: {{values: [0.7, 0.8], when: schedule == 'cosine'}}
+  weight_decay: {{values: [0.1, 0.2], when: momentum == 0.7}}
+  lr: {{min: 0.1, max: 0.2}}
+"""
+    assert expand(load_text(tmp_path, text), {"schedule": "constant"}).search is not None
+
+
 def test_a_conditional_variable_needs_a_default(tmp_path: Path) -> None:
     text = (
         f"{SEARCH}parameters:\n  batch_size: {{values: [8, 64]}}\n"
