@@ -1,8 +1,9 @@
 """What a space file may say. Unknown keys are refused."""
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[int | float]
@@ -70,6 +71,46 @@ class Parameter(_Strict):
     when: str | None = None
     """Expression over parameters above this one; where it is false the key keeps its default."""
 
+    @model_validator(mode="after")
+    def _is_choice_or_range(self) -> "Parameter":
+        if self.values is not None:
+            if not {"min", "max", "distribution", "q"}.isdisjoint(self.model_fields_set):
+                raise ValueError("give either values, or min and max (distribution and q go with these)")
+            texts = [repr(value) for value in self.values]
+            if twice := [text for text in texts if texts.count(text) > 1]:
+                raise ValueError(f"values holds {twice[0]} twice")
+        elif self.min is None or self.max is None:
+            raise ValueError("give either values: [...] or min: ... and max: ...")
+        else:
+            self._check_range(self.min, self.max)
+        return self
+
+    def _check_range(self, low: float, high: float) -> None:
+        kind, span = self.distribution_resolved, f"got min {low!r} and max {high!r}"
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"min and max must be finite numbers, {span}")
+        if low >= high:
+            raise ValueError(f"min must be below max, {span}: one value alone goes into defaults")
+        if "log" in kind and low <= 0:
+            raise ValueError(f"{kind} needs a min above 0, {span}")
+        if kind == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
+            raise ValueError(f"int_uniform needs a whole min and max, {span}: or say distribution: uniform")
+        if kind.startswith("q_") != (self.q is not None):
+            raise ValueError("q goes with distribution: q_uniform or q_log_uniform_values, and these need it: q: 0.1")
+        if self.q is not None and not 0 < self.q <= high - low:
+            raise ValueError(f"q must be above 0 and at most max - min, got q {self.q!r}, {span}")
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Min and max; None where there are values."""
+        return None if self.min is None or self.max is None else (self.min, self.max)
+
+    @property
+    def distribution_resolved(self) -> Distribution:
+        """As the file says, else uniform, or int_uniform between whole numbers."""
+        is_whole = isinstance(self.min, int) and isinstance(self.max, int)
+        return self.distribution or ("int_uniform" if is_whole else "uniform")
+
 
 class SearchSpec(_Strict):
     """How trials are proposed."""
@@ -79,8 +120,24 @@ class SearchSpec(_Strict):
     """Distinct configurations; needed by all algorithms but `grid`, which has as many as its values give."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the algorithm, not of the trainings."""
-    warm_start: str | None = None
+    warm_start: Annotated[str, Field(min_length=1)] | None = None
     """Earlier results to begin from: a sweep's name, the path of a trials.parquet, or `published`."""
+
+    @model_validator(mode="after")
+    def _knows_its_end(self) -> "SearchSpec":
+        if self.num_trials is None and self.algorithm != "grid":
+            raise ValueError(f"{self.algorithm} needs num_trials, for example num_trials: 20")
+        return self
+
+
+SCHEDULER_KEYS: dict[SchedulerType, tuple[str, ...]] = {
+    "none": (),
+    "asha": ("grace_epochs", "reduction_factor", "brackets"),
+    "hyperband": ("grace_epochs", "reduction_factor", "brackets"),
+    "median": ("grace_epochs", "min_trials"),
+}
+"""What each type understands beside `type`."""
+HYPERBAND_BRACKETS = 3
 
 
 class SchedulerSpec(_Strict):
@@ -96,6 +153,20 @@ class SchedulerSpec(_Strict):
     min_trials: Count = 3
     """`median`: trials that must have come as far before one is compared with them."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hyperband_has_brackets(cls, given: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+        if isinstance(given, dict) and given.get("type") == "hyperband":
+            return {"brackets": HYPERBAND_BRACKETS, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _has_the_keys_of_its_type(self) -> "SchedulerSpec":
+        valid = SCHEDULER_KEYS[self.type]
+        for key in sorted(self.model_fields_set - {"type", *valid}):
+            raise ValueError(f"{key} means nothing to {self.type}, which has {' '.join(valid) or 'no keys'}")
+        return self
+
 
 class ObjectiveSpec(_Strict):
     """What a search makes small."""
@@ -103,6 +174,17 @@ class ObjectiveSpec(_Strict):
     metric: Metric = "holdout_error_percent"
     """`train_seconds` (of training alone, so far) only as the second of two objectives."""
     goal: Literal["minimize"] = "minimize"
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _is_not_of_test(cls, given: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+        if isinstance(given, str) and "test" in given:
+            raise ValueError(f"{given} is of the test images, which steer nothing: metric: holdout_error_percent")
+        return given
+
+
+def _as_list(given: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+    return [given] if isinstance(given, dict) else given
 
 
 class ConfirmSpec(_Strict):
@@ -148,7 +230,7 @@ class Scale(_Strict):
 
     @model_validator(mode="after")
     def _changes_something(self) -> "Scale":
-        if not self.model_fields_set:
+        if not any((self.set, self.derive, self.search, self.scheduler, self.confirm)):
             raise ValueError("a scale needs set or derive: without them it changes nothing")
         if both := self.set.keys() & self.derive.keys():
             raise ValueError(f"{min(both)!r} is derived too: give it in set or in derive, not in both")
@@ -181,8 +263,10 @@ class Space(_Strict):
     parameters: Annotated[dict[str, Parameter], Field(min_length=1)] | None = None
     """What a search may propose."""
     scheduler: SchedulerSpec | None = None
-    objective: ObjectiveSpec | Annotated[list[ObjectiveSpec], Field(min_length=1, max_length=2)] | None = None
-    """One, or two: then there is no best trial but a front."""
+    objective: Annotated[list[ObjectiveSpec], Field(min_length=1, max_length=2), BeforeValidator(_as_list)] | None = (
+        None
+    )
+    """One, which may stand without a list, or two: then there is no best trial but a front."""
     confirm: ConfirmSpec | None = None
 
     @model_validator(mode="after")

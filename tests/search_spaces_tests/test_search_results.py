@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from search_spaces.schema import ConfirmSpec
 from search_spaces.study import export_storage
-from tests.search_spaces_tests.search_samples import (
+from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
     ERROR,
     LR,

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ConfirmSpec
-from tests.search_spaces_tests.search_samples import (
+from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
     ERROR,
     LR,
