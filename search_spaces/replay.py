@@ -81,9 +81,8 @@ def scheduler_spec(settings: dict[str, Any]) -> SchedulerSpec:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         path = "".join(f"--{str(part).replace('_', '-')} {problem['input']}: " for part in problem["loc"])
-        raise UserError(
-            f"{path}{problem['msg'].removeprefix('Value error, ').replace('Input should be', 'must be')}"
-        ) from None
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        raise UserError(f"{path}{message}") from None
 
 
 def replay(curves: Sequence[Curve], spec: SchedulerSpec, num_workers: int, num_orders: int) -> Replay:
