@@ -96,7 +96,7 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
         case "missing":
             message = f"is missing: one of {', '.join(get_args(Algorithm))}"
         case "literal_error":
-            message = f"{problem['input']!r} is unknown: {nearest(str(problem['input']), _expected(problem))}"
+            message = f"{problem['input']!r} is unknown: one of {', '.join(_expected(problem))}"
         case "extra_forbidden":
             message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
         case "too_short":

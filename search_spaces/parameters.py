@@ -71,7 +71,7 @@ class SearchParameter:
 class ProposalMaker:
     """A search as it is declared, at one scale and with what --set says: its parameters, and trials of proposals.
 
-    What --set gives is searched for no more.
+    What --set gives is searched for no more, nor what only fed a derived field that --set gives.
     """
 
     def __init__(self, loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> None:
@@ -91,28 +91,46 @@ class ProposalMaker:
         self.search = scaled_search(space.search, changes)
         self.scheduler = scaled_scheduler(space.scheduler, changes)
         self.confirm = scaled_confirm(space.confirm, changes)
+        derived = [*space.derive.items(), *({} if changes is None else changes.derive).items()]
+        self.derived = [(key, text) for key, text in derived if key not in overrides]
+        """Field and expression, those of the scale last."""
+        self.fixed: dict[str, Any] = {
+            "defaults": dict(self._maker.defaults),
+            "derive": dict(space.derive),
+            "set": dict(overrides),
+            "scale": None if changes is None else {"set": dict(changes.set), "derive": dict(changes.derive)},
+        }
+        """Plain JSON: what makes a trial of a proposal; equal for searches whose proposals mean the same."""
         self.objectives = tuple(space.objective or [ObjectiveSpec()])
+        has_a_say = {*FIELD_NAMES, *self._maker.operand_names, *(n for one in conditions.values() for n in one.names)}
         self.parameters = [
             _parameter(name, spec, conditions.get(name), source)
             for name, spec in space.parameters.items()
-            if name not in overrides
+            if name not in overrides and name in has_a_say
         ]
         if not self.parameters:
-            raise UserError(f"--set gives all parameters of {loaded.name!r}: leave one to search for")
+            raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
         for one in self.parameters:
             if one.when is not None and one.name not in {*FIELD_NAMES, *space.defaults}:
                 raise UserError(
                     f"{source.where((*PARAMETERS, one.name, 'when'))}: {one.name!r} has no value where this is "
                     f"false: give one in defaults"
                 )
-        self.corners = [self.trial(assignment) for assignment in self.corner_assignments()]
-        """The trials at the ends of the parameters; each parameter's alone where there are too many together."""
+        assignments = self._corner_assignments()
+        self._check_conditions(source, assignments)
+        self.corners = [self.trial(assignment) for assignment in assignments]
+        """The trials at the ends of the parameters; where those are too many, one parameter is moved at a time."""
         self._check_epochs(source, scale)
 
     @property
     def num_trials(self) -> int:
         """Distinct configurations that the search tries, at most."""
         return self.search.num_trials or math.prod(len(one.ends) for one in self.parameters)
+
+    @property
+    def num_confirmations(self) -> int:
+        """Trainings that confirm the best, at most."""
+        return 0 if self.confirm is None else self.confirm.top * self.confirm.repeats
 
     @property
     def max_epochs(self) -> int:
@@ -170,20 +188,45 @@ class ProposalMaker:
         """An assignment at random."""
         return self.assignment({one.name: one.draw(dice) for one in self.parameters})
 
-    def corner_assignments(self) -> list[dict[str, Scalar]]:
+    def _corner_assignments(self) -> list[dict[str, Scalar]]:
         """Distinct ones, with every parameter at one of its ends."""
         ends = {one.name: one.ends for one in self.parameters}
         points: Iterable[dict[str, Scalar]]
-        if math.prod(map(len, ends.values())) <= MAX_CORNERS:
+        if self._has_few_corners:
             points = (dict(zip(ends, point, strict=True)) for point in itertools.product(*ends.values()))
         else:
-            first = {name: values[0] for name, values in ends.items()}
-            points = ({**first, name: value} for name, values in ends.items() for value in values)
+            bases = [{name: values[index] for name, values in ends.items()} for index in (0, -1)]
+            points = ({**base, name: value} for base in bases for name, values in ends.items() for value in values)
         distinct: dict[str, dict[str, Scalar]] = {}
         for point in points:
             chosen = self.assignment(point)
             distinct.setdefault(repr(chosen), chosen)
         return list(distinct.values())
+
+    @property
+    def _has_few_corners(self) -> bool:
+        return math.prod(len(one.ends) for one in self.parameters) <= MAX_CORNERS
+
+    def _check_conditions(self, source: YamlSource, corners: Iterable[Assignment]) -> None:
+        """A condition on choices that none of them fulfils is a mistake, for example a word that is no choice."""
+        proposed = {name for assignment in corners for name in assignment}
+        choices = {one.name for one in self.parameters if one.choices is not None and one.when is None}
+        for one in self.parameters:
+            if (
+                one.when is not None
+                and one.when.names <= choices
+                and self._has_few_corners
+                and one.name not in proposed
+            ):
+                values = "; ".join(
+                    f"{name}: {', '.join(map(str, self._ends_of(name)))}" for name in sorted(one.when.names)
+                )
+                raise UserError(
+                    f"{source.where((*PARAMETERS, one.name, 'when'))}: is never true, the values above are {values}"
+                )
+
+    def _ends_of(self, name: str) -> tuple[Scalar, ...]:
+        return next(one.ends for one in self.parameters if one.name == name)
 
     def _check_epochs(self, source: YamlSource, scale: str | None) -> None:
         """A scheduler that can stop nobody is a mistake."""

@@ -22,7 +22,7 @@ class TrialMaker:
     """Makes configurations out of combinations of a space's values, with `overrides` put over them.
 
     With a scale, a trial is computed at its full size, then scaled; `overrides` of training fields come
-    after that, those of variables and of a search's parameters before.
+    after that, those of variables before. What a search proposes or derives is overridden at both places.
     """
 
     def __init__(
@@ -52,11 +52,9 @@ class TrialMaker:
         self.scaling = None if scale is None else find_scale(loaded, scales, scale)
         self.defaults: dict[str, Any] = dict(space.defaults)
         self._overrides = overrides
-        is_field = {key for key in overrides if key in FIELD_NAMES}
-        self._after = {key: overrides[key] for key in overrides if self.scaling is not None and key in is_field}
-        self._before = {
-            key: overrides[key] for key in overrides if key not in self._after or key in (space.parameters or ())
-        }
+        self._after = {key: overrides[key] for key in overrides if self.scaling is not None and key in FIELD_NAMES}
+        of_search = {*(space.parameters or ()), *space.derive} if space.search is not None else set()
+        self._before = {key: overrides[key] for key in overrides if key not in self._after or key in of_search}
         for key in self._before:
             self.expressions.pop(key, None)
 
@@ -78,6 +76,13 @@ class TrialMaker:
             variables |= stands_for(config)
             config = _scaled(self.scaling, config, inputs, self._after)
         return config, variables
+
+    @property
+    def operand_names(self) -> set[str]:
+        """What the expressions need that have a say in a trial."""
+        scaled = {} if self.scaling is None else self.scaling.expressions
+        in_force = [*self.expressions.values(), *(one for key, one in scaled.items() if key not in self._after)]
+        return {name for expression in in_force for name in expression.names}
 
     def where(self, path: KeyPath, field: str | None) -> str:
         """Where this field of a trial was written."""

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("models", "trainable", "search_spaces", "results")
 HEAVY = ("torch", "ray")
 ALLOWED_FROM_TRAINABLE = {
-    "results": {"config", "records", "ledger", "errors", "curves"},
-    "search_spaces": {"config", "records", "errors", "curves"},
+    "results": {"config", "records", "ledger", "errors", "curves", "search_log"},
+    "search_spaces": {"config", "records", "errors", "curves", "search_log"},
 }
 ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py"}
 KNOW_RAY = {*ADAPTERS, "search_spaces/steering.py"}
@@ -54,6 +54,11 @@ def test_the_packages_are_found() -> None:
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_ray_is_known_to_the_two_adapters_and_the_steering_only(path: Path) -> None:
     assert "ray" not in tops(path) or relative(path) in KNOW_RAY
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_optuna_is_known_to_the_study_only(path: Path) -> None:
+    assert not tops(path) & {"optuna", "cmaes"} or relative(path) == "search_spaces/study.py"
 
 
 @pytest.mark.parametrize("path", files_of("models"), ids=relative)
