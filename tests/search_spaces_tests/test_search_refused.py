@@ -160,8 +160,9 @@ def test_a_condition_that_is_never_true(tmp_path: Path) -> None:
 def test_set_may_make_a_condition_false(tmp_path: Path) -> None:
     text = f"""{SEARCH}parameters:
   schedule: {{values: [cosine, constant]}}
-  lr_min_factor: {{values: [0.1, 0.01], when: schedule == 'cosine'}}
-  lr: {{values: [0.1, 0.2], when: lr_min_factor == 0.1}}
+  momentum: {{values: [0.7, 0.8], when: schedule == 'cosine'}}
+  weight_decay: {{values: [0.1, 0.2], when: momentum == 0.7}}
+  lr: {{min: 0.1, max: 0.2}}
 """
     assert expand(load_text(tmp_path, text), {"schedule": "constant"}).search is not None
 
