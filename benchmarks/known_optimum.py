@@ -47,7 +47,7 @@ def true_error(lr: float, batch_size: int, epoch: int = EPOCHS) -> float:
     u = distance(lr, batch_size)
     floor = 8 + 6 * u**2 + 0.2 * math.log2(batch_size / 64) ** 2
     tau = 0.25 * math.sqrt(batch_size / 128)
-    decay = (1 + epoch / tau) ** -(1.2 + 0.3 * u)
+    decay = math.pow(1 + epoch / tau, -(1.2 + 0.3 * u))
     return floor + (CHANCE - floor) * decay + 10 * max(0.0, u) * (1 - epoch / EPOCHS)
 
 

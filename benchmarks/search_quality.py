@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error  # noqa: E402
 from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import busy_cores, print_table  # noqa: E402
-from search_spaces.schema import Algorithm, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
+from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
 from search_spaces.search import Search, SearchSettings  # noqa: E402
 from search_spaces.simulation import Simulation, simulate  # noqa: E402
 from search_spaces.steering import Steering  # noqa: E402
@@ -49,7 +49,7 @@ NUM_WORKERS = 4
 ALGORITHMS: tuple[Algorithm, ...] = ("random", "tpe", "gp")
 NONE = SchedulerSpec(type="none")
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
-METRIC = "holdout_error_percent"
+METRIC: Metric = "holdout_error_percent"
 WORST = 100.0
 TARGETS = {"asha_extra_regret": 0.2, "asha_epochs_percent": 40.0}
 """Points, and percent of the epochs without a scheduler: at most."""
@@ -241,11 +241,47 @@ def contrast(ours: Sequence[Found], other: Sequence[Found]) -> dict[str, Any]:
 
 
 def contrasts(found: dict[str, list[Found]]) -> dict[str, dict[str, Any]]:
-    pairs = [(algorithm, "random") for algorithm in ALGORITHMS if algorithm != "random"]
+    pairs: list[tuple[str, str]] = [(algorithm, "random") for algorithm in ALGORITHMS if algorithm != "random"]
     pairs += [(f"{algorithm} + asha", algorithm) for algorithm in ALGORITHMS]
     pairs += [("tpe + asha", name) for name in found if name.startswith("stock")]
     pairs.append(("stock tpe + asha, told PRUNED", "stock tpe + asha"))
     return {f"{one} against {other}": contrast(found[one], found[other]) for one, other in pairs}
+
+
+def print_searches(summaries: dict[str, dict[str, Any]], num_trials: int, num_seeds: int) -> None:
+    print_table(
+        f"{num_trials} trials of {EPOCHS} epochs, {num_seeds} seeds: regret (points)",
+        ("search", "median", "quartiles", "mean", "epochs"),
+        [
+            (
+                name,
+                f"{one['median_regret']:.3f}",
+                "{:.3f} to {:.3f}".format(*one["quartiles"]),
+                f"{one['mean_regret']:.3f}",
+                f"{one['median_epochs']:.0f}",
+            )
+            for name, one in summaries.items()
+        ],
+    )
+
+
+def print_contrasts(compared: dict[str, dict[str, Any]]) -> None:
+    print_table(
+        "seed by seed: regret of the first less that of the second",
+        ("searches", "median", "mean", "better", "worse", "p", "epochs, %"),
+        [
+            (
+                name,
+                f"{one['median_difference']:+.3f}",
+                f"{one['mean_difference']:+.3f}",
+                str(one["num_better"]),
+                str(one["num_worse"]),
+                "-" if one["wilcoxon_p_two_sided"] is None else f"{one['wilcoxon_p_two_sided']:.3f}",
+                f"{one['median_epochs_percent']:.0f}",
+            )
+            for name, one in compared.items()
+        ],
+    )
 
 
 def main() -> None:
@@ -269,36 +305,8 @@ def main() -> None:
         print(f"seed {seed + 1} of {arguments.rounds} done, {time.perf_counter() - started:.0f} s", flush=True)
     summaries = {name: summary(one) for name, one in found.items()}
     compared = contrasts(found)
-    print_table(
-        f"{arguments.trials} trials of {EPOCHS} epochs, {arguments.rounds} seeds: regret (points)",
-        ("search", "median", "quartiles", "mean", "epochs"),
-        [
-            (
-                name,
-                f"{one['median_regret']:.3f}",
-                "{:.3f} to {:.3f}".format(*one["quartiles"]),
-                f"{one['mean_regret']:.3f}",
-                f"{one['median_epochs']:.0f}",
-            )
-            for name, one in summaries.items()
-        ],
-    )
-    print_table(
-        "seed by seed: regret of the first less that of the second",
-        ("searches", "median", "mean", "better", "worse", "p", "epochs, %"),
-        [
-            (
-                name,
-                f"{one['median_difference']:+.3f}",
-                f"{one['mean_difference']:+.3f}",
-                str(one["num_better"]),
-                str(one["num_worse"]),
-                "-" if one["wilcoxon_p_two_sided"] is None else f"{one['wilcoxon_p_two_sided']:.3f}",
-                f"{one['median_epochs_percent']:.0f}",
-            )
-            for name, one in compared.items()
-        ],
-    )
+    print_searches(summaries, arguments.trials, arguments.rounds)
+    print_contrasts(compared)
     report = {
         "num_seeds": arguments.rounds,
         "num_trials": arguments.trials,

@@ -162,7 +162,7 @@ def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
     workers = f"{result.num_workers} worker{'s' if result.num_workers > 1 else ''}"
     lines = [
         f"{heading}: {result.num_trials} trials under {result.scheduler['type']} ({keys}), {workers}, "
-        f"{result.num_orders} orders",
+        f"{result.num_orders} order{'s' if result.num_orders > 1 else ''}",
         f"  objective       {objective}",
         f"  epochs saved    {_text(result.epochs_saved_percent, 1)} %",
         f"  time saved      {_text(result.seconds_saved_percent, 1)} %",

@@ -67,7 +67,7 @@ def test_the_text_and_the_json_tell_the_same() -> None:
     result = replay(parallel(12), ASHA, num_workers=1, num_orders=1)
     text = replay_text(result, "sweep", "held-out error", "points")
     assert text.splitlines()[0] == (
-        "sweep: 12 trials under asha (grace_epochs 1, reduction_factor 3, brackets 1), 1 worker, 1 orders"
+        "sweep: 12 trials under asha (grace_epochs 1, reduction_factor 3, brackets 1), 1 worker, 1 order"
     )
     assert f"epochs saved    {result.epochs_saved_percent.mean:.1f} %" in text, "one order has no standard error"
     content = json.loads(replay_json(result, "sweep", "holdout_error_percent"))
