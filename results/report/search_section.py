@@ -108,13 +108,16 @@ def _facts(search: SearchResults) -> Facts:
     time = f"{hours:.3g} instead of {full:.3g} ({full - hours:.3g}, {_share(hours, full)} saved)"
     facts += [
         ("epochs", epochs),
-        (name, f"{time}; what stopped trials would have taken is reckoned from their own epochs, confirmations left out"),
+        (
+            name,
+            f"{time}; what stopped trials would have taken is reckoned from their own epochs, confirmations left out",
+        ),
     ]
     return facts
 
 
 def _share(used: float, full: float) -> str:
-    return f"{1 - used / full:.0%}" if full else "0%"
+    return f"{100 * (1 - used / full):.0f} %" if full else "0 %"
 
 
 def _parameter_words(search: SearchResults) -> list[str]:
@@ -202,7 +205,7 @@ def _caveat(search: SearchResults, space: Mapping[str, Any]) -> str:
     for field, text in derive.items() if isinstance(derive, dict) else ():
         used = [one.name for one in search.parameters if re.search(rf"\b{re.escape(one.name)}\b", str(text))]
         if used:
-            lines.append(f"It is of {' and '.join(used)}, not of the {field} derived from it: {field} = {text}.")
+            lines.append(f"It is of {' and '.join(used)}, not of the {field} that follows from it: {field} = {text}.")
     return " ".join(lines)
 
 

@@ -130,13 +130,16 @@ def write_search(
         dataclasses.replace(ended, number=num_trials),
         ProposalEvent(num_trials + 1, {"base_lr": 1.0, "batch_size": 99999}, None, {}, error="too large"),
         EndEvent(num_trials + 1, Status.FAILED, None),
-        ProposalEvent(
-            num_trials + 2, {"base_lr": 0.1, "batch_size": 32}, searched_config(0.1, 32), {"base_lr": 0.1}
-        ),
+        ProposalEvent(num_trials + 2, {"base_lr": 0.1, "batch_size": 32}, searched_config(0.1, 32), {"base_lr": 0.1}),
     ]
     write_trial(store, searched_config(0.1, 32), [searched_epoch(0.1, 32, 1)])
     if confirm:
-        events += _confirm(store, sorted(complete)[:2])
+        complete.sort()
+        if (
+            two_objectives
+        ):  # nothing that another beats in both: of each batch size the best, if smaller ones are worse
+            complete = [one for i, one in enumerate(complete) if all(one[3] > other[3] for other in complete[:i])]
+        events += _confirm(store, complete[:2])
     with SearchLog(store.search_log(name)) as log:
         log.append(events)
     tables = Collector(store, make_manifest([], name, space=SPACE)).tables()
