@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import importlib.util
 import os
 import signal
 import sys
@@ -57,6 +58,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     from trainable.data.sources import load_dataset
     from trainable.provenance import code_identity
 
+    if arguments.log is not None and importlib.util.find_spec(arguments.log) is None:
+        raise UserError(f"--log {arguments.log}: that package is not installed: pip install {arguments.log}")
     loaded = load_checked_space(arguments.space)
     overrides = parse_overrides(arguments.set)
     expansion = expand(loaded, overrides, arguments.scale)
@@ -146,7 +149,8 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
             with SweepView(console, manifest.name, left, held.done) as view:
-                run_trials(cluster, left, data, store.trials_folder, manifest.name, run_id, (view, keeper, clock))
+                observers = (view, keeper, clock)
+                run_trials(cluster, left, data, store.trials_folder, manifest.name, run_id, observers, arguments.log)
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -536,6 +540,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="trials at a time (default: as many as fit)",
     )
+    run.add_argument("--log", choices=("mlflow", "wandb"), help="show the trials there, too (pip install it first)")
     add_compile(run)
     add_scale(run)
     add_set(run)

@@ -48,6 +48,7 @@ import ray  # noqa: E402 (reads the environment when it is imported)
 from ray import tune  # noqa: E402
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: E402
 
+from search_spaces.tune_loggers import Tracker  # noqa: E402
 from trainable.records import Progress, Status  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
 from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
@@ -135,6 +136,7 @@ def run_trials(
     sweep: str,
     run_id: str,
     observers: Sequence[Observer],
+    log: str | None = None,
 ) -> None:
     """Train these trials; returns when each has ended. A failed trial is recorded and does not end the sweep.
 
@@ -142,8 +144,10 @@ def run_trials(
         configs: trial key -> configuration, in the order in which they are to be begun.
         trials_folder: absolute.
         sweep: name of the sweep, which goes into the trials' ledgers.
+        log: mlflow or wandb, to show the trials there too.
 
     Raises:
+        UserError: what `log` names cannot be reached.
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
     """
     run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep)
@@ -155,6 +159,7 @@ def run_trials(
         use_gpu=cluster.gpus_per_trial > 0,
     )
     stop = _StopRequest()
+    trackers = [] if log is None else [Tracker(log, sweep, setup.configs)]
     trainable = tune.with_resources(
         tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
@@ -167,12 +172,15 @@ def run_trials(
             name="sweep",
             storage_path=str(cluster.scratch / "tune"),
             verbose=0,
-            callbacks=[_ObserverCallback(observers, setup, stop)],
+            callbacks=[*trackers, _ObserverCallback(observers, setup, stop)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    with stop.on_signals():
+    with contextlib.ExitStack() as stack:
+        for tracker in trackers:
+            stack.callback(tracker.close)
+        stack.enter_context(stop.on_signals())
         tuner.fit()
 
 

@@ -15,7 +15,7 @@ ALLOWED_FROM_TRAINABLE = {
     "results": {"config", "records", "ledger", "errors", "search_log"},
     "search_spaces": {"config", "records", "errors"},
 }
-ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py"}
+ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py", "search_spaces/tune_loggers.py"}
 
 
 def files_of(package: str) -> list[Path]:
