@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tune_main
-from search_spaces import tune_adapter, tune_loggers
+from search_spaces import tune_loggers
 from search_spaces.tune_loggers import Tracker
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.errors import UserError
@@ -81,9 +81,8 @@ def test_a_server_that_goes_away_is_one_line_and_the_sweep_goes_on(
 
 
 def test_a_server_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="^--log mlflow: no server$"):
+    with pytest.raises(UserError, match=r"^--log mlflow: no server$"):
         make_tracker(monkeypatch, FakeLogger("setup"))
-    assert tune_adapter.Tracker is Tracker
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
