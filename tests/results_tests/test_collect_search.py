@@ -5,17 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from results.collect import Collector
 from results.schema import SEARCH_METADATA
 from results.store import Store
 from results.trials import trials_from_table
-from tests.results_tests.result_samples import START, make_attempt, make_end, make_manifest, write_trial
+from tests.results_tests.result_samples import make_attempt, make_end, make_manifest, write_trial
 from tests.results_tests.search_samples import EPOCHS, SETTINGS, SWEEP, searched_config, searched_epoch
-from trainable.config import PlannedTrial
 from trainable.ledger import Ledger
-from trainable.records import Purpose, Status
+from trainable.records import Status
 from trainable.search_log import ConfirmEvent, EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
 
 CONFIG = searched_config(0.1, 32)
@@ -111,12 +108,3 @@ def test_a_sweep_without_a_log_is_no_search(tmp_path: Path) -> None:
     trials, _ = Collector(store, make_manifest([CONFIG], SWEEP)).tables()
     assert SEARCH_METADATA.encode() not in trials.schema.metadata
     assert trials["purpose"].to_pylist() == ["planned"]
-
-
-@pytest.mark.parametrize("purpose", list(Purpose))
-def test_the_manifest_keeps_the_purpose(tmp_path: Path, purpose: Purpose) -> None:
-    store = Store(tmp_path)
-    trial = PlannedTrial(CONFIG, 0, {}, purpose, 3)
-    store.sweep_folder(SWEEP).mkdir()
-    store.write_manifest(make_manifest([], SWEEP, trials=[trial], created=START))
-    assert store.manifest(SWEEP).trials == [trial]
