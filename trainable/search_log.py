@@ -16,8 +16,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from trainable.config import TrainConfig
 from trainable.errors import UserError
@@ -226,16 +225,8 @@ class SearchLog:
         self.events, _, self._size = _read(path)
         """What the log held when it was opened."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        self._file.truncate(self._size)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._path = path
+        self._cut()
 
     def append(self, events: Sequence[Event]) -> None:
         """Add the events at once; on disk when this returns, unless they are reports only.
@@ -245,18 +236,20 @@ class SearchLog:
         """
         content = b"".join(_dump(event) for event in events)
         try:
-            written = self._file.write(content)
-            if written != len(content):
-                raise OSError(f"{written} of {len(content)} bytes were written")
-            if any(isinstance(event, _SYNCED) for event in events):
-                os.fsync(self._file.fileno())
+            with self._path.open("ab") as file:
+                file.write(content)
+                file.flush()
+                if any(isinstance(event, _SYNCED) for event in events):
+                    os.fsync(file.fileno())
         except OSError:
-            self._file.truncate(self._size)
+            self._cut()
             raise
         self._size += len(content)
 
-    def close(self) -> None:
-        self._file.close()
+    def _cut(self) -> None:
+        """What was written after the last whole event."""
+        if self._path.exists() and self._path.stat().st_size > self._size:
+            os.truncate(self._path, self._size)
 
 
 def finite(value: float | None) -> float | None:

@@ -31,8 +31,7 @@ STOPPED = [*reports(3, stop=True), EndEvent(0, Status.STOPPED, (47.0,))]
 
 
 def append(store: Store, *events: Event) -> None:
-    with SearchLog(store.search_log(SWEEP)) as log:
-        log.append(events)
+    SearchLog(store.search_log(SWEEP)).append(events)
 
 
 def begun(store: Store, *events: Event) -> Collector:

@@ -15,6 +15,7 @@ from trainable.records import Progress, Status
 from trainable.tune_adapter import TRIAL_KEY, report
 
 CONFIG = make_config(lr=0.25)
+assert tune_adapter.ENVIRONMENT  # imported before Ray, which reads the environment that it sets
 CONFIGS = {CONFIG.trial_key: CONFIG}
 TRIAL = SimpleNamespace(trial_id="1", config={TRIAL_KEY: CONFIG.trial_key}, local_path="here")
 RESULT = report(Progress(make_epoch(3, None, train_loss=0.5), Status.INCOMPLETE, replayed=False))
@@ -81,9 +82,8 @@ def test_a_server_that_goes_away_is_one_line_and_the_sweep_goes_on(
 
 
 def test_a_server_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="^--log mlflow: no server$"):
+    with pytest.raises(UserError, match=r"^--log mlflow: no server$"):
         make_tracker(monkeypatch, FakeLogger("setup"))
-    assert tune_adapter.Tracker is Tracker
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
