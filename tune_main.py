@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from results.runs import ExpectedTime, RunRecord
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
+    from search_spaces.parameters import ProposalMaker
     from search_spaces.tune_adapter import Cluster
     from trainable.config import TrainConfig
     from trainable.data.contract import ImageData
@@ -282,6 +283,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     loaded = load_checked_space(arguments.space)
     expansion = expand(loaded, parse_overrides(arguments.set), arguments.scale)
+    if expansion.search is not None:
+        return plan_search(loaded, expansion.search, arguments)
     trials, dataset = expansion.trials, dataset_name(expansion.trials)
     num_images = NUM_IMAGES.get(dataset)
     data = load_dataset(dataset, arguments.data) if arguments.data is not None else None
@@ -301,6 +304,41 @@ def plan_command(arguments: argparse.Namespace) -> int:
         print(time_text(store, counts.works, like_data_sets(dataset, data), data, arguments))
     elif counts.left:
         print("  time   unknown: how many images are trained on is not known, --data DIR tells")
+    return 0
+
+
+def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argparse.Namespace) -> int:
+    """What a search would train at most; its trials are not known before."""
+    import random
+
+    from results.plan import search_plan_text, work_left
+    from results.store import Store
+    from search_spaces.expansion import dataset_name, tie_to_data
+    from search_spaces.listing import search_lines
+    from search_spaces.scaling import sweep_name
+    from trainable.data.sizes import NUM_IMAGES
+    from trainable.data.sources import load_dataset
+
+    dataset, fingerprint = dataset_name(search.corners), ""
+    num_images = NUM_IMAGES.get(dataset)
+    data = load_dataset(dataset, arguments.data) if arguments.data is not None else None
+    if data is not None:
+        dataset, fingerprint = data.name, data.fingerprint
+        num_images = (len(data.train_labels), len(data.test_labels))
+    corners = search.corners if num_images is None else tie_to_data(search.corners, dataset, fingerprint, *num_images)
+    name = sweep_name(loaded, arguments.scale)
+    configs = [trial.config for trial in corners]
+    print(search_plan_text(name, dataset, search.num_trials, search.num_confirmations, configs, num_images))
+    if num_images is None:
+        print("  time   unknown: how many images are trained on is not known, --data DIR tells")
+    else:
+        dice = random.Random(search.search.seed)  # noqa: S311 (no secret)
+        drawn = [search.trial(search.draw(dice)).config for _ in range(search.num_trials)]
+        works = [work_left(config, config.epochs, num_images) for config in drawn]
+        print(f"  random {len(works)} proposals drawn at random, all to the end, without confirmation, would take:")
+        print(time_text(Store(Path(arguments.store)), works, like_data_sets(dataset, data), data, arguments))
+    if arguments.verbose:
+        print("\n".join(["", *search_lines(search)]))
     return 0
 
 

@@ -113,9 +113,7 @@ def work_left(config: TrainConfig, epochs: int, num_images: tuple[int, int]) -> 
 
 def images_an_epoch(config: TrainConfig, num_train: int) -> int:
     """Images that an epoch trains on: without those held out and the last incomplete batch."""
-    used = num_train if config.train_subset is None else config.train_subset
-    used -= round(used * config.holdout)
-    return used // config.batch_size * config.batch_size
+    return _images_not_held_out(config, num_train) // config.batch_size * config.batch_size
 
 
 def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str], *, is_loaded: bool = False) -> str:
@@ -138,6 +136,46 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
     images = "images unknown" if counts.images_left is None else f"{counts.images_left:,} images"
     lines.append(f"  left   {counts.left} trials, {counts.epochs_left:,} epochs, {images}")
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+
+def search_plan_text(
+    sweep: str,
+    dataset: str,
+    num_trials: int,
+    num_confirmations: int,
+    configs: Sequence[TrainConfig],
+    num_images: tuple[int, int] | None,
+) -> str:
+    """What a search trains at most, for people.
+
+    Args:
+        configs: at the ends of what may be proposed.
+        num_images: of the data set, to train and to test; None where unknown.
+    """
+    epochs = sorted({config.epochs for config in configs})
+    each = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    lines = [f"{sweep}: a search of up to {num_trials} trials on {dataset}, none of them known before"]
+    most = _most_text(num_trials, configs, num_images)
+    lines.append(f"  most   {num_trials} trials of {each} epochs: {most} if all go to the end")
+    if num_confirmations:
+        again = [dataclasses.replace(config, holdout=0.0) for config in configs]
+        most = _most_text(num_confirmations, again, num_images)
+        lines.append(f"  then   up to {num_confirmations} to confirm the best: {most}")
+    return "\n".join(lines)
+
+
+def _most_text(num_trials: int, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> str:
+    """Of so many trials, all as large as the largest of these configurations."""
+    epochs = f"{num_trials * max(config.epochs for config in configs):,} epochs"
+    if num_images is None:
+        return f"{epochs}, images unknown"
+    images = max(config.epochs * _images_not_held_out(config, num_images[0]) for config in configs)
+    return f"{epochs}, {num_trials * images:,} images"
+
+
+def _images_not_held_out(config: TrainConfig, num_train: int) -> int:
+    used = num_train if config.train_subset is None else config.train_subset
+    return used - round(used * config.holdout)
 
 
 def _stored(store: Store) -> Iterator[tuple[TrainConfig, Standing]]:

@@ -1,16 +1,19 @@
 """The small language of `derive`: arithmetic over named numbers, parsed and computed here, never eval'ed.
 
 `+ - * / // % **`, comparisons, `a if c else b`, `and or not`, and min, max, sqrt, log2, round, int.
+Words are for `==` and `!=` alone: `schedule == 'cosine'`.
 """
 
 import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from trainable.errors import UserError, nearest
 
 Number = int | float
+Operand = Number | str
 
 MAX_LENGTH = 500
 MAX_EXPONENT = 64
@@ -23,7 +26,7 @@ _BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-_COMPARE: dict[type[ast.cmpop], Callable[[Number, Number], bool]] = {
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -57,14 +60,20 @@ class Expression:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise UserError(f"cannot read the expression {text!r}") from None
         called = {id(node.func) for node in ast.walk(self._root) if isinstance(node, ast.Call)}
+        words = {
+            id(operand)
+            for node in ast.walk(self._root)
+            if isinstance(node, ast.Compare) and all(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)
+            for operand in (node.left, *node.comparators)
+        }
         for node in ast.walk(self._root):
-            _check_node(node, text)
+            _check_node(node, text, may_be_word=id(node) in words)
         self.names = frozenset(
             node.id for node in ast.walk(self._root) if isinstance(node, ast.Name) and id(node) not in called
         )
 
-    def compute(self, values: Mapping[str, Number]) -> Number:
-        """The value with these numbers for the names.
+    def compute(self, values: Mapping[str, Operand]) -> Number:
+        """The value with these numbers, or words to compare with, for the names.
 
         Raises:
             UserError: a name without a number, or arithmetic that has no finite result.
@@ -79,9 +88,18 @@ class Expression:
         return result
 
 
-def _check_node(node: ast.AST, text: str) -> None:
+def operands_of(values: Mapping[str, Any]) -> dict[str, Operand]:
+    """What expressions can work with: numbers and words."""
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+    }
+
+
+def _check_node(node: ast.AST, text: str, *, may_be_word: bool) -> None:
     if isinstance(node, ast.Constant):
-        if isinstance(node.value, int | float):
+        if isinstance(node.value, int | float) or (may_be_word and isinstance(node.value, str)):
             return
     elif isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords:
@@ -97,14 +115,16 @@ def _check_node(node: ast.AST, text: str) -> None:
     raise UserError(f"{text!r} holds something other than arithmetic over names and numbers")
 
 
-def _compute(node: ast.AST, values: Mapping[str, Number]) -> Number:
+def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
     match node:
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.Name(id=name):
-            if name not in values:
-                raise UserError(f"{name!r} has no number: {nearest(name, values)}")
-            return values[name]
+            operand = values.get(name)
+            if operand is None or isinstance(operand, str):
+                numbers = [known for known, one in values.items() if not isinstance(one, str)]
+                raise UserError(f"{name!r} has no number: {nearest(name, numbers)}")
+            return operand
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             base, exponent = _compute(left, values), _compute(right, values)
             if abs(exponent) > MAX_EXPONENT:
@@ -127,12 +147,25 @@ def _compute(node: ast.AST, values: Mapping[str, Number]) -> Number:
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return _compute(body if _compute(test, values) else orelse, values)
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            operands = [_compute(part, values) for part in (left, *comparators)]
+            has_words = all(isinstance(op, ast.Eq | ast.NotEq) for op in ops)
+            operands = [
+                _operand(part, values) if has_words else _compute(part, values) for part in (left, *comparators)
+            ]
             pairs = zip(ops, operands, operands[1:], strict=False)
             return all(_COMPARE[type(op)](a, b) for op, a, b in pairs if _known(op))
         case ast.Call(func=ast.Name(id=name), args=args):
             return FUNCTIONS[name](*(_compute(arg, values) for arg in args))
     raise ValueError(f"{type(node).__name__} is not part of the language")
+
+
+def _operand(node: ast.AST, values: Mapping[str, Operand]) -> Operand:
+    """Of == and !=, which know words too."""
+    match node:
+        case ast.Constant(value=str() as word):
+            return word
+        case ast.Name(id=name) if isinstance(values.get(name), str):
+            return values[name]
+    return _compute(node, values)
 
 
 def _real(value: float | complex) -> float:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from search_spaces.expansion import expand, parse_overrides
 from search_spaces.loader import load_space, shipped_spaces
+from search_spaces.parameters import ProposalMaker, SearchParameter
 from search_spaces.scaling import sweep_name
+from search_spaces.schema import SCHEDULER_KEYS
 from trainable.config import FIELD_NAMES, TrainConfig
 
 
@@ -13,7 +15,9 @@ def list_spaces() -> str:
     lines = []
     for name in shipped_spaces():
         loaded = load_space(name)
-        count = len(expand(loaded, {}).trials)
+        expansion = expand(loaded, {})
+        search = expansion.search
+        count = len(expansion.trials) if search is None else search.num_trials
         lines.append(f"{name:24} {count:4d} trials  {loaded.space.description}")
     return "\n".join(lines)
 
@@ -26,7 +30,8 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
     """
     loaded = load_space(name_or_path)
     expansion = expand(loaded, parse_overrides(settings), scale)
-    configs = [trial.config for trial in expansion.trials]
+    search = expansion.search
+    configs = [trial.config for trial in (expansion.trials if search is None else search.corners)]
     varying = [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
     common = [name for name in FIELD_NAMES if name not in varying and _is_shown(name, configs[0])]
     lines = [f"{sweep_name(loaded, scale)}: {loaded.space.description}"]
@@ -36,6 +41,8 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
         lines.append(f"scales: {', '.join(loaded.space.scales)}")
     lines.append("")
     lines += [f"  {name:16} {_text(getattr(configs[0], name))}" for name in common]
+    if search is not None:
+        return "\n".join([*lines, "", *search_lines(search)])
     lines += ["", f"{len(configs)} trials" + ("" if varying else ", all as above")]
     if varying:
         rows = [varying, *([_text(getattr(config, name)) for name in varying] for config in configs)]
@@ -45,6 +52,42 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
         ]
     lines += [f"note: {note}" for note in expansion.notes]
     return "\n".join(lines)
+
+
+def search_lines(search: ProposalMaker) -> list[str]:
+    """What is searched for, and how."""
+    num_epochs = _span(sorted({trial.config.epochs for trial in search.corners}))
+    lines = [f"a search of up to {search.num_trials} trials of {num_epochs} epochs, none known before"]
+    lines += [f"  {one.name:16} {_range(one)}" for one in search.parameters]
+    lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
+    spec, scheduler = search.search, search.scheduler
+    warm = "" if spec.warm_start is None else f", begun from {spec.warm_start}"
+    keys = [f"{key} {getattr(scheduler, key)}" for key in SCHEDULER_KEYS[scheduler.type]]
+    confirm = search.confirm
+    lines += [
+        "",
+        f"  {'algorithm':16} {spec.algorithm}, seed {spec.seed}{warm}",
+        f"  {'scheduler':16} {', '.join([scheduler.type, *keys])}",
+        f"  {'objective':16} {' and '.join(f'{one.goal} {one.metric}' for one in search.objectives)}",
+    ]
+    if confirm is not None:
+        lines.append(f"  {'confirm':16} the best {confirm.top}, {confirm.repeats} seeds each, on all of train")
+    return lines
+
+
+def _range(one: SearchParameter) -> str:
+    """Of a parameter, for people."""
+    if one.choices is not None:
+        text = ", ".join(_text(choice) for choice in one.choices)
+    else:
+        step = "" if one.step is None or (one.kind == "int" and one.step == 1) else f" in steps of {one.step:g}"
+        whole = ", whole" * (one.kind == "int")
+        text = f"{one.low:g} to {one.high:g}{step}{whole}{', log' * one.log}"
+    return text if one.when is None else f"{text}; when {one.when.text}"
+
+
+def _span(values: Sequence[int]) -> str:
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def _is_shown(name: str, config: TrainConfig) -> bool:

@@ -1,12 +1,29 @@
 """From the name of a shipped space, or the path of a YAML file, to a checked `Space`."""
 
 import dataclasses
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from search_spaces.schema import Part, Scale, Space, Values
+from search_spaces.schema import (
+    Algorithm,
+    ConfirmSpec,
+    ObjectiveSpec,
+    Parameter,
+    Part,
+    Scale,
+    ScaledConfirm,
+    ScaledScheduler,
+    ScaledSearch,
+    SchedulerSpec,
+    SearchSpec,
+    Space,
+    Values,
+)
+from search_spaces.search_checks import check_search
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
 from trainable.errors import UserError, nearest
 
@@ -47,17 +64,23 @@ def load_space(name_or_path: str) -> LoadedSpace:
         space = Space.model_validate(source.content)
     except ValidationError as error:
         raise UserError(_one_line(source, error)) from None
+    check_search(space, source)
     return LoadedSpace(space.name or path.stem, space, source)
 
 
 KIND_MESSAGES = {
     "list_type": "must be a list",
     "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
     "string_type": "must be a text",
     "int_type": "must be a whole number",
+    "number_type": "must be a number",
     "bool_type": "must be one value or a list of numbers",
+    "scalar_type": "must be one number or word",
 }
-"""By pydantic's type of the error; where a union fails, its first branch (bool) speaks for all."""
+"""By pydantic's type of the error; where a union fails, its first branch (bool, or int) speaks for all."""
+PARAMETERS = "parameters"
+PARAMETER_FORMS = "{values: [...]} or {min: ..., max: ...}"
 
 
 def _one_line(source: YamlSource, error: ValidationError) -> str:
@@ -66,8 +89,14 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
     unknown = [one for one in problems if one["type"] == "extra_forbidden"]
     long_form = [one for one in problems if _is_about_long_form(one["loc"]) and one["type"] != "model_type"]
     problem = [*unknown, *long_form, *problems][0]
-    path: KeyPath = tuple(part for part in problem["loc"] if not _is_union_tag(part))
-    match problem["type"]:
+    path = _written_path(source, problem["loc"])
+    match _kind(problem):
+        case "model_type" if path[0] == PARAMETERS:
+            message = f"must be {PARAMETER_FORMS}, got {_shorten(problem['input'])}"
+        case "missing":
+            message = f"is missing: one of {', '.join(get_args(Algorithm))}"
+        case "literal_error":
+            message = f"{problem['input']!r} is unknown: one of {', '.join(_expected(problem))}"
         case "extra_forbidden":
             message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
         case "too_short":
@@ -83,16 +112,59 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
     return f"{source.where(path)}: {message}"
 
 
+def _kind(problem: ErrorDetails) -> str:
+    """The type of the error; of a union's the branch that failed first says what would have been right."""
+    kind, place = problem["type"], problem["loc"]
+    if kind == "int_type" and place[-1] == "int":
+        return "number_type"
+    if kind == "bool_type" and place[0] == PARAMETERS:
+        return "scalar_type"
+    return kind
+
+
+def _expected(problem: ErrorDetails) -> list[str]:
+    """The words that would have been right."""
+    return re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+
+
+def _written_path(source: YamlSource, place: tuple[str | int, ...]) -> KeyPath:
+    """Pydantic's path without what the file does not have: branches of unions, the list around one objective."""
+    path = tuple(part for part in place if not _is_union_tag(part))
+    if path[:1] == ("objective",) and not isinstance(source.content["objective"], list):
+        return (path[0], *path[2:])
+    return path
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "search": SearchSpec,
+    "scheduler": SchedulerSpec,
+    "objective": ObjectiveSpec,
+    "confirm": ConfirmSpec,
+}
+SCALED_SECTIONS: dict[str, type[BaseModel]] = {
+    "search": ScaledSearch,
+    "scheduler": ScaledScheduler,
+    "confirm": ScaledConfirm,
+}
+
+
 def _valid_keys(path: KeyPath) -> list[str]:
     """What could have stood in place of the last key of the path."""
+    model: type[BaseModel] = Values
     match path:
         case [_]:
-            return list(Space.model_fields)
+            model = Space
         case ["parts", _, _]:
-            return list(Part.model_fields)
+            model = Part
         case ["scales", _, _]:
-            return list(Scale.model_fields)
-    return list(Values.model_fields)
+            model = Scale
+        case ["scales", _, str() as section, _] if section in SCALED_SECTIONS:
+            model = SCALED_SECTIONS[section]
+        case ["parameters", _, _]:
+            model = Parameter
+        case [str() as section, *_] if section in SECTIONS:
+            model = SECTIONS[section]
+    return list(model.model_fields)
 
 
 def _is_about_long_form(path: KeyPath) -> bool:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from search_spaces.expressions import Expression, Number
+from search_spaces.expressions import Expression, Number, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
@@ -35,15 +35,11 @@ class Scaling:
             UserError: an expression that cannot be computed, with file, line and key.
         """
         values = full.to_dict()
-        numbers = {
-            name: value
-            for name, value in {**values, **variables}.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
+        operands = operands_of({**values, **variables})
         derived: dict[str, Number] = {}
         for key, expression in self.expressions.items():
             with located(self.where(key)):
-                derived[key] = expression.compute(numbers)
+                derived[key] = expression.compute(operands)
         return {**values, **self.settings, **derived}
 
     def where(self, field: str | None) -> str:

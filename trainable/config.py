@@ -250,6 +250,11 @@ def check_settable(name: str, also: tuple[str, ...] = ()) -> None:
         raise UserError(f"{name!r} is found out by the program, not set")
 
 
+def field_kind(name: str) -> str | None:
+    """bool, int, float, str or tuple[float, ...]; None where there is no such field."""
+    return dict(_annotations()).get(name, "").removesuffix(" | None") or None
+
+
 @functools.cache
 def _annotations() -> list[tuple[str, str]]:
     """Field -> its type, as `_typed` knows it."""

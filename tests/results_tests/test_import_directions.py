@@ -13,7 +13,7 @@ PACKAGES = ("models", "trainable", "search_spaces", "results")
 HEAVY = ("torch", "ray")
 ALLOWED_FROM_TRAINABLE = {
     "results": {"config", "records", "ledger", "errors", "search_log"},
-    "search_spaces": {"config", "records", "errors"},
+    "search_spaces": {"config", "records", "errors", "search_log"},
 }
 ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py", "search_spaces/tune_loggers.py"}
 
@@ -53,6 +53,11 @@ def test_the_packages_are_found() -> None:
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_ray_is_known_to_the_two_adapters_only(path: Path) -> None:
     assert "ray" not in tops(path) or relative(path) in ADAPTERS
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_optuna_is_known_to_the_study_only(path: Path) -> None:
+    assert not tops(path) & {"optuna", "cmaes"} or relative(path) == "search_spaces/study.py"
 
 
 @pytest.mark.parametrize("path", files_of("models"), ids=relative)

@@ -108,3 +108,17 @@ def test_space_around_is_allowed() -> None:
 def test_or_gives_the_first_value_that_counts() -> None:
     """As in Python: `warm or 0.1` reads 'warm, else 0.1'."""
     assert Expression("(zero or x) * 2").compute(VALUES) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("schedule == 'cosine'", 1),
+        ("'cosine' != schedule", 0),
+        ("schedule == 'constant' or a == 6", 1),
+        ("2 if schedule == 'cosine' else 3", 2),
+        ("a == 'cosine'", 0),
+    ],
+)
+def test_words_can_be_compared(text: str, value: float) -> None:
+    assert Expression(text).compute({**VALUES, "schedule": "cosine"}) == value

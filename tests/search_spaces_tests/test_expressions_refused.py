@@ -121,3 +121,12 @@ def test_deep_nesting_is_computed_or_refused_but_never_a_crash(text: str) -> Non
     except UserError:
         return
     assert abs(value) in (0, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["word < 'a'", "a < 'b'", "1 < a == 'b'", "'a' + 'b' == word", "word * 3", "word", "-word"]
+)
+def test_words_are_for_equality_alone(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Expression(text).compute({"a": 1, "word": "text"})
+    assert "\n" not in str(caught.value)

@@ -52,3 +52,39 @@ def test_milestones_are_readable(tmp_path: Path) -> None:
 def test_an_unknown_space_is_refused() -> None:
     with pytest.raises(UserError, match="no space 'nothing'"):
         show_space("nothing", [])
+
+
+SEARCH = """description: a search
+defaults: {epochs: 9}
+search: {algorithm: tpe, num_trials: 12, warm_start: published}
+parameters:
+  base_lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}
+  batch_size: {min: 8, max: 64}
+  momentum: {values: [0.8, 0.9], when: batch_size > 8}
+derive: {lr: base_lr * batch_size / 128}
+scheduler: {type: median, min_trials: 4}
+objective: {metric: holdout_loss}
+confirm: {top: 3, repeats: 2}
+"""
+
+
+def test_a_search_shows_how_it_searches(tmp_path: Path) -> None:
+    lines = show_text(tmp_path, SEARCH)
+    assert "  epochs           9" in lines
+    assert "  holdout          0.1" in lines
+    assert lines[lines.index("a search of up to 12 trials of 9 epochs, none known before") + 1 :] == [
+        "  base_lr          0.01 to 1, log",
+        "  batch_size       8 to 64, whole",
+        "  momentum         0.8, 0.9; when batch_size > 8",
+        "  lr =             base_lr * batch_size / 128",
+        "",
+        "  algorithm        tpe, seed 0, begun from published",
+        "  scheduler        median, grace_epochs 1, min_trials 4",
+        "  objective        minimize holdout_loss",
+        "  confirm          the best 3, 2 seeds each, on all of train",
+    ]
+
+
+def test_a_search_that_is_shipped_is_listed_with_its_trials() -> None:
+    (line,) = [line for line in list_spaces().splitlines() if line.startswith("lr_batch_gp ")]
+    assert "  40 trials  " in line

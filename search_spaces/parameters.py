@@ -1,0 +1,300 @@
+"""The parameters of a search, and what becomes of values for them: one planned trial."""
+
+import dataclasses
+import functools
+import itertools
+import math
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from search_spaces.expressions import Expression, operands_of
+from search_spaces.loader import LoadedSpace
+from search_spaces.schema import ObjectiveSpec, Parameter, Scalar
+from search_spaces.search_checks import scaled_confirm, scaled_scheduler, scaled_search
+from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
+from search_spaces.yaml_source import YamlSource
+from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
+from trainable.errors import FieldError, UserError, located, nearest
+
+SIGNIFICANT_DIGITS = 12
+"""That a quantised value keeps: 0.1 + 2 * 0.1 is 0.3."""
+DEFAULT_HOLDOUT = 0.1
+"""Fraction of the training images that steer a search, where the space does not say otherwise."""
+MAX_CORNERS = 1000
+"""Combinations of the parameters' ends that are looked at."""
+
+Assignment = Mapping[str, Scalar]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SearchParameter:
+    """What a search may propose for one key."""
+
+    name: str
+    """A training field, or a name that `derive` uses."""
+    kind: Literal["float", "int", "categorical"]
+    low: float = math.nan
+    """The smallest value, itself allowed; not a number where the kind is categorical, as `high`."""
+    high: float = math.nan
+    """The largest value, itself allowed; with a step it is a whole number of steps from `low`."""
+    step: float | None = None
+    """None for a continuous float; 1 for an int unless the space says otherwise."""
+    log: bool = False
+    """Whether equal ratios are equally likely, not equal differences."""
+    choices: tuple[Scalar, ...] | None = None
+    """Of a categorical parameter, distinct; None else."""
+    when: Expression | None = None
+    """The parameter is proposed only where this is true of those before it; None: always."""
+
+    def snap(self, value: float) -> float:
+        """The value of the parameter's range that is nearest: whole where the kind is int, a number of steps."""
+        if self.step is not None:
+            value = _tidy(self.low + round((value - self.low) / self.step) * self.step)
+        value = min(max(value, self.low), self.high)
+        return round(value) if self.kind == "int" else value
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        """The choices, or the smallest and the largest value."""
+        return (self.snap(self.low), self.snap(self.high)) if self.choices is None else self.choices
+
+    def draw(self, dice: random.Random) -> Scalar:
+        """A value at random, by the parameter's distribution."""
+        if self.choices is not None:
+            return dice.choice(self.choices)
+        if self.log:
+            return self.snap(math.exp(dice.uniform(math.log(self.low), math.log(self.high))))
+        return self.snap(dice.uniform(self.low, self.high))
+
+
+class ProposalMaker:
+    """A search as it is declared, at one scale and with what --set says: its parameters, and trials of proposals.
+
+    What --set gives is searched for no more, nor what only fed a derived field that --set gives.
+    """
+
+    def __init__(self, loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> None:
+        """
+        Raises:
+            UserError: what can be seen to be wrong before anything is proposed, values at the ends of the
+                parameters included; with file, line and key.
+        """
+        space, source = loaded.space, loaded.source
+        if space.search is None or space.parameters is None:
+            raise UserError(f"{source.path}: the space is no search")
+        conditions = _conditions(space.parameters, source)
+        self._maker = TrialMaker(loaded, overrides, scale, conditions.values())
+        self._maker.defaults.setdefault("holdout", DEFAULT_HOLDOUT)
+        self._overrides = overrides
+        changes = None if scale is None else space.scales[scale]
+        self.search = scaled_search(space.search, changes)
+        self.scheduler = scaled_scheduler(space.scheduler, changes)
+        self.confirm = scaled_confirm(space.confirm, changes)
+        derived = [*space.derive.items(), *({} if changes is None else changes.derive).items()]
+        self.derived = [(key, text) for key, text in derived if key not in overrides]
+        """Field and expression, those of the scale last."""
+        self.fixed: dict[str, Any] = {
+            "defaults": dict(self._maker.defaults),
+            "derive": dict(space.derive),
+            "set": dict(overrides),
+            "scale": None if changes is None else {"set": dict(changes.set), "derive": dict(changes.derive)},
+        }
+        """Plain JSON: what makes a trial of a proposal; equal for searches whose proposals mean the same."""
+        self.objectives = tuple(space.objective or [ObjectiveSpec()])
+        has_a_say = {*FIELD_NAMES, *self._maker.operand_names, *(n for one in conditions.values() for n in one.names)}
+        self.parameters = [
+            _parameter(name, spec, conditions.get(name), source)
+            for name, spec in space.parameters.items()
+            if name not in overrides and name in has_a_say
+        ]
+        if not self.parameters:
+            raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
+        for one in self.parameters:
+            if one.when is not None and one.name not in {*FIELD_NAMES, *space.defaults}:
+                raise UserError(
+                    f"{source.where((*PARAMETERS, one.name, 'when'))}: {one.name!r} has no value where this is "
+                    f"false: give one in defaults"
+                )
+        assignments = self._corner_assignments()
+        self._check_conditions(source, assignments)
+        self.corners = [self.trial(assignment) for assignment in assignments]
+        """The trials at the ends of the parameters; where those are too many, one parameter is moved at a time."""
+        self._check_epochs(source, scale)
+
+    @property
+    def num_trials(self) -> int:
+        """Distinct configurations that the search tries, at most."""
+        return self.search.num_trials or math.prod(len(one.ends) for one in self.parameters)
+
+    @property
+    def num_confirmations(self) -> int:
+        """Trainings that confirm the best, at most."""
+        return 0 if self.confirm is None else self.confirm.top * self.confirm.repeats
+
+    @property
+    def max_epochs(self) -> int:
+        """Of any trial."""
+        return max(trial.config.epochs for trial in self.corners)
+
+    def active(self, assignment: Assignment, name: str) -> bool:
+        """Whether the parameter has a part in a trial.
+
+        Args:
+            assignment: values of the active parameters before this one; further ones do no harm.
+
+        Raises:
+            UserError: a condition that cannot be computed.
+        """
+        when = next(one.when for one in self.parameters if one.name == name)
+        if when is None:
+            return True
+        known = {**field_defaults(), **self._maker.defaults, **self._overrides, **assignment}
+        flags = {key: int(value) for key, value in known.items() if isinstance(value, bool)}
+        with located(self._maker.source.where((*PARAMETERS, name, "when"))):
+            return bool(when.compute(operands_of({**known, **flags})))
+
+    def assignment(self, values: Assignment) -> dict[str, Scalar]:
+        """Of these values those whose parameters are active, in the parameters' order.
+
+        Raises:
+            UserError: a condition that cannot be computed.
+        """
+        chosen: dict[str, Scalar] = {}
+        for one in self.parameters:
+            if self.active(chosen, one.name):
+                chosen[one.name] = values[one.name]
+        return chosen
+
+    def trial(self, assignment: Assignment) -> PlannedTrial:
+        """What a proposal is trained as; values of parameters that are not active are left out of account.
+
+        Raises:
+            UserError: an impossible configuration, with file, line and key, and the proposal.
+        """
+        chosen = self.assignment(assignment)
+        try:
+            config, variables = self._maker.make(PARAMETERS, chosen)
+            with located(functools.partial(self._maker.where, PARAMETERS)):
+                _check_held_out(config)
+        except FieldError as error:
+            told = "" if error.field in chosen else f" (proposed: {_words(chosen)})"
+            raise FieldError(error.field, f"{error}{told}") from None
+        except UserError as error:
+            raise UserError(f"{error} (proposed: {_words(chosen)})") from None
+        return PlannedTrial(config, 0, variables)
+
+    def draw(self, dice: random.Random) -> dict[str, Scalar]:
+        """An assignment at random."""
+        return self.assignment({one.name: one.draw(dice) for one in self.parameters})
+
+    def _corner_assignments(self) -> list[dict[str, Scalar]]:
+        """Distinct ones, with every parameter at one of its ends."""
+        ends = {one.name: one.ends for one in self.parameters}
+        points: Iterable[dict[str, Scalar]]
+        if self._has_few_corners:
+            points = (dict(zip(ends, point, strict=True)) for point in itertools.product(*ends.values()))
+        else:
+            bases = [{name: values[index] for name, values in ends.items()} for index in (0, -1)]
+            points = ({**base, name: value} for base in bases for name, values in ends.items() for value in values)
+        distinct: dict[str, dict[str, Scalar]] = {}
+        for point in points:
+            chosen = self.assignment(point)
+            distinct.setdefault(repr(chosen), chosen)
+        return list(distinct.values())
+
+    @property
+    def _has_few_corners(self) -> bool:
+        return math.prod(len(one.ends) for one in self.parameters) <= MAX_CORNERS
+
+    def _check_conditions(self, source: YamlSource, corners: Iterable[Assignment]) -> None:
+        """A condition on choices that none of them fulfils is a mistake, for example a word that is no choice."""
+        proposed = {name for assignment in corners for name in assignment}
+        choices = {one.name for one in self.parameters if one.choices is not None and one.when is None}
+        for one in self.parameters:
+            if (
+                one.when is not None
+                and one.when.names <= choices
+                and self._has_few_corners
+                and one.name not in proposed
+            ):
+                values = "; ".join(
+                    f"{name}: {', '.join(map(str, self._ends_of(name)))}" for name in sorted(one.when.names)
+                )
+                raise UserError(
+                    f"{source.where((*PARAMETERS, one.name, 'when'))}: is never true, the values above are {values}"
+                )
+
+    def _ends_of(self, name: str) -> tuple[Scalar, ...]:
+        return next(one.ends for one in self.parameters if one.name == name)
+
+    def _check_epochs(self, source: YamlSource, scale: str | None) -> None:
+        """A scheduler that can stop nobody is a mistake."""
+        grace = self.scheduler.grace_epochs
+        if self.scheduler.type != "none" and grace >= self.max_epochs:
+            paths = [
+                ("scales", scale or "", "scheduler", "grace_epochs"),
+                ("scheduler", "grace_epochs"),
+                ("scheduler",),
+            ]
+            where = source.where(next(path for path in paths if path in source.lines))
+            raise UserError(
+                f"{where}: grace_epochs {grace} is not below the {self.max_epochs} epochs of a trial: nothing would "
+                "be stopped; lower it, or scheduler: {type: none}"
+            )
+
+
+def _conditions(parameters: Mapping[str, Parameter], source: YamlSource) -> dict[str, Expression]:
+    """Parameter -> its `when`, which may speak of the parameters above it.
+
+    Raises:
+        UserError: no expression, or of something else.
+    """
+    conditions: dict[str, Expression] = {}
+    above: list[str] = []
+    for name, spec in parameters.items():
+        if spec.when is not None:
+            with located(source.where((*PARAMETERS, name, "when"))):
+                conditions[name] = Expression(spec.when)
+                for used in sorted(conditions[name].names - {*above}):
+                    if used in parameters:
+                        raise UserError(f"{used!r} does not stand above {name!r}: move it there")
+                    raise UserError(f"{used!r} is no parameter above {name!r}: {nearest(used, above)}")
+        above.append(name)
+    return conditions
+
+
+def _parameter(name: str, spec: Parameter, when: Expression | None, source: YamlSource) -> SearchParameter:
+    if spec.bounds is None:
+        return SearchParameter(name, "categorical", choices=tuple(spec.values or ()), when=when)
+    low, high = spec.bounds
+    distribution = spec.distribution_resolved
+    step = spec.q if spec.q is not None else 1 if distribution == "int_uniform" else None
+    is_whole = step is not None and all(float(value).is_integer() for value in (low, high, step))
+    if not is_whole and field_kind(name) == "int":
+        raise UserError(
+            f"{source.where((*PARAMETERS, name))}: {name} is a whole number: distribution: int_uniform, or "
+            "q_log_uniform_values with q: 1, between whole numbers"
+        )
+    if step is not None:
+        high = _tidy(low + math.floor((high - low) / step * (1 + 1e-9)) * step)
+    kind: Literal["float", "int"] = "int" if is_whole else "float"
+    return SearchParameter(name, kind, low, high, step, "log" in distribution, when=when)
+
+
+def _check_held_out(config: TrainConfig) -> None:
+    if config.holdout == 0:
+        raise FieldError(
+            "holdout", f"holdout must be above 0 to steer a search, for example {DEFAULT_HOLDOUT:g}, got 0"
+        )
+
+
+def _tidy(value: float) -> float:
+    """Without the last bits that steps add up to."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def _words(assignment: Assignment) -> str:
+    return " ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in assignment.items()
+    )

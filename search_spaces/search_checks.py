@@ -1,0 +1,123 @@
+"""What the sections of a declared search must be to each other, and what a scale makes of them."""
+
+from search_spaces.schema import (
+    SCHEDULER_KEYS,
+    ConfirmSpec,
+    Scale,
+    ScaledConfirm,
+    ScaledScheduler,
+    ScaledSearch,
+    SchedulerSpec,
+    SearchSpec,
+    Space,
+)
+from search_spaces.yaml_source import KeyPath, YamlSource
+from trainable.errors import UserError
+
+SECTIONS = ("parameters", "scheduler", "objective", "confirm")
+"""What only a search has, beside `search` itself."""
+NO_PARAMETERS = {
+    "holdout": "its images steer the search: give it in defaults",
+    "dataset": "a sweep has one data set: give it in defaults",
+    "test_subset": "errors on different images cannot be compared: give it in defaults",
+    "seed": "the best of several seeds is luck: confirm: {top: 3, repeats: 3} trains the best with several",
+}
+"""Training fields that no search may propose, and why."""
+COST = "train_seconds"
+"""The metric that is only for the second of two objectives."""
+
+
+def check_search(space: Space, source: YamlSource) -> None:
+    """
+    Raises:
+        UserError: sections that do not go together, with file, line and key.
+    """
+    if space.search is None:
+        for key in SECTIONS:
+            if getattr(space, key) is not None:
+                _refuse(source, (key,), "belongs to a search: add search: {algorithm: tpe, num_trials: 20}")
+    else:
+        _check_sections(space, source)
+        _check_objective(space, space.search, source)
+        _check_parameters(space, space.search, source)
+    _check_scales(space, source)
+
+
+def scaled_search(spec: SearchSpec, scale: Scale | None) -> SearchSpec:
+    """The section at this scale."""
+    return spec if scale is None else spec.model_copy(update=_given(scale.search))
+
+
+def scaled_scheduler(spec: SchedulerSpec | None, scale: Scale | None) -> SchedulerSpec:
+    """The section at this scale; `type: none` where there is none."""
+    spec = spec or SchedulerSpec()
+    return spec if scale is None else spec.model_copy(update=_given(scale.scheduler))
+
+
+def scaled_confirm(spec: ConfirmSpec | None, scale: Scale | None) -> ConfirmSpec | None:
+    """The section at this scale."""
+    return spec if spec is None or scale is None else spec.model_copy(update=_given(scale.confirm))
+
+
+def _given(changes: ScaledSearch | ScaledScheduler | ScaledConfirm | None) -> dict[str, int]:
+    return {} if changes is None else changes.model_dump(exclude_none=True)
+
+
+def _check_sections(space: Space, source: YamlSource) -> None:
+    for key in ("rows", "grid", "parts"):
+        if getattr(space, key) is not None:
+            _refuse(source, (key,), f"a search proposes its trials: give either {key}, or search and parameters")
+    if space.parameters is None:
+        example = "parameters: {lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}"
+        _refuse(source, ("search",), f"needs parameters, for example {example}")
+    if "repeats" in space.model_fields_set:
+        _refuse(source, ("repeats",), "is not for a search: confirm: {top: 3, repeats: 3} repeats the best")
+
+
+def _check_objective(space: Space, search: SearchSpec, source: YamlSource) -> None:
+    metrics = [one.metric for one in space.objective or ()]
+    if metrics and metrics[0] == COST:
+        other = "[{metric: holdout_error_percent}, {metric: train_seconds}]"
+        _refuse(source, ("objective",), f"{COST} is for the second of two objectives: objective: {other}")
+    if len(metrics) < 2:
+        return
+    if metrics[0] == metrics[1]:
+        _refuse(source, ("objective", 1), f"{metrics[1]} stands here twice: leave one out")
+    if search.algorithm == "cmaes":
+        _refuse(source, ("search", "algorithm"), "cmaes has one objective: algorithm: tpe can have two")
+    if space.scheduler is not None and space.scheduler.type != "none":
+        _refuse(
+            source, ("scheduler",), "compares trials by one objective: leave it out, or one of the two objectives"
+        )
+
+
+def _check_parameters(space: Space, search: SearchSpec, source: YamlSource) -> None:
+    for name, parameter in (space.parameters or {}).items():
+        path: KeyPath = ("parameters", name)
+        if name in NO_PARAMETERS:
+            _refuse(source, path, f"is no parameter of a search: {NO_PARAMETERS[name]}")
+        if search.algorithm == "grid" and parameter.values is None:
+            _refuse(source, path, "algorithm grid needs values: [...] in place of min and max")
+        if name in space.defaults and parameter.when is None:
+            _refuse(source, ("defaults", name), "is a parameter too: leave it out here")
+
+
+def _check_scales(space: Space, source: YamlSource) -> None:
+    for name, scale in space.scales.items():
+        for section in ("search", "scheduler", "confirm"):
+            if getattr(scale, section) is not None and getattr(space, section) is None:
+                _refuse(source, ("scales", name, section), f"the space has no {section} of its own")
+        for key in scale.set:
+            if key in (space.parameters or ()):
+                _refuse(
+                    source, ("scales", name, "set", key), "is a parameter: the scale would leave nothing to search"
+                )
+        kind = "none" if space.scheduler is None else space.scheduler.type
+        for key in _given(scale.scheduler):
+            if key not in SCHEDULER_KEYS[kind]:
+                message = f"means nothing to {kind}, which has {' '.join(SCHEDULER_KEYS[kind]) or 'no keys'}"
+                _refuse(source, ("scales", name, "scheduler", key), message)
+
+
+def _refuse(source: YamlSource, path: KeyPath, message: str) -> None:
+    raise UserError(f"{source.where(path)}: {message}")

@@ -1,0 +1,171 @@
+"""From one combination of values to the configuration of a trial: defaults, derive, --set, scale."""
+
+import dataclasses
+import functools
+import graphlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from search_spaces.expressions import Expression, Number, operands_of
+from search_spaces.loader import LoadedSpace
+from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
+from search_spaces.schema import Part, Space
+from search_spaces.yaml_source import KeyPath, YamlSource
+from trainable.config import FIELD_NAMES, TrainConfig, check_settable
+from trainable.errors import UserError, located
+
+PARAMETERS: KeyPath = ("parameters",)
+"""Where the values of a search are written."""
+
+
+class TrialMaker:
+    """Makes configurations out of combinations of a space's values, with `overrides` put over them.
+
+    With a scale, a trial is computed at its full size, then scaled; `overrides` of training fields come
+    after that, those of variables before. What a search proposes or derives is overridden at both places.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedSpace,
+        overrides: Mapping[str, Any],
+        scale: str | None,
+        conditions: Iterable[Expression] = (),
+    ) -> None:
+        """
+        Args:
+            conditions: further expressions whose names the space may give.
+
+        Raises:
+            UserError: a key that is neither a training field nor used by an expression, no expression, or no
+                such scale; with file, line and key.
+        """
+        space, source = loaded.space, loaded.source
+        self.source = source
+        self.expressions: dict[str, Expression] = {}
+        for key, text in space.derive.items():
+            with located(source.where(("derive", key))):
+                self.expressions[key] = Expression(text)
+        self.variables = _variables([*self.expressions.values(), *conditions])
+        _check_keys(loaded, self.variables, overrides)
+        scales = parse_scales(loaded, self.variables)
+        self.scaling = None if scale is None else find_scale(loaded, scales, scale)
+        self.defaults: dict[str, Any] = dict(space.defaults)
+        self._overrides = overrides
+        self._after = {key: overrides[key] for key in overrides if self.scaling is not None and key in FIELD_NAMES}
+        of_search = {*(space.parameters or ()), *space.derive} if space.search is not None else set()
+        self._before = {key: overrides[key] for key in overrides if key not in self._after or key in of_search}
+        for key in self._before:
+            self.expressions.pop(key, None)
+
+    def make(self, path: KeyPath, combination: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Number | str]]:
+        """The trial's configuration, and its variables.
+
+        Args:
+            path: at which the combination is written.
+
+        Raises:
+            UserError: an impossible value, or an expression that cannot be computed, with file, line and key.
+        """
+        with located(functools.partial(_place, self.source, path, self._before)):
+            values = {**self.defaults, **combination, **self._before}
+            inputs = _derive(values, self.expressions)
+            config = TrainConfig(**values)
+        variables: dict[str, Number | str] = dict(inputs)
+        if self.scaling is not None:
+            variables |= stands_for(config)
+            config = _scaled(self.scaling, config, inputs, self._after)
+        return config, variables
+
+    @property
+    def operand_names(self) -> set[str]:
+        """What the expressions need that have a say in a trial."""
+        scaled = {} if self.scaling is None else self.scaling.expressions
+        in_force = [*self.expressions.values(), *(one for key, one in scaled.items() if key not in self._after)]
+        return {name for expression in in_force for name in expression.names}
+
+    def where(self, path: KeyPath, field: str | None) -> str:
+        """Where this field of a trial was written."""
+        scaled = {} if self.scaling is None else {**self.scaling.settings, **self.scaling.expressions}
+        if self.scaling is not None and field in scaled and field not in self._overrides:
+            return self.scaling.where(field)
+        return _place(self.source, path, self._overrides, field)
+
+
+def parts_of(space: Space) -> Iterator[tuple[KeyPath, Space | Part]]:
+    """The space itself, whose rows and grid come first, then its parts."""
+    yield (), space
+    for index, part in enumerate(space.parts or ()):
+        yield ("parts", index), part
+
+
+def _place(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], field: str | None) -> str:
+    """Where the wrong field was written: on the command line, in the combination, or in the defaults."""
+    if field is None:
+        return source.where(path)
+    if field in overrides:
+        return "--set"
+    places: list[KeyPath] = [(*path, field), (*path[:2], "defaults", field), ("defaults", field)]
+    if path == PARAMETERS:
+        places.append(("derive", field))
+    written = [place for place in places if place in source.lines]
+    return source.where(written[0] if written else path)
+
+
+def _variables(expressions: Iterable[Expression]) -> tuple[str, ...]:
+    """What expressions need beside the training fields."""
+    used = {name for expression in expressions for name in expression.names}
+    return tuple(sorted(used - {*FIELD_NAMES}))
+
+
+def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapping[str, Any]) -> None:
+    space, source = loaded.space, loaded.source
+    paths: list[KeyPath] = [("parameters", key) for key in space.parameters or {}]
+    for path, part in parts_of(space):
+        paths += [(*path, "defaults", key) for key in part.defaults]
+        paths += [(*path, "rows", index, key) for index, row in enumerate(part.rows or ()) for key in row]
+        paths += [(*path, "grid", key) for key in part.grid or {}]
+    for path in paths:
+        with located(source.where(path)):
+            check_settable(str(path[-1]), variables)
+            if path[-1] in space.derive:
+                raise UserError(f"{path[-1]!r} is derived too: give it here or in derive, not in both")
+    for key in space.derive:
+        with located(source.where(("derive", key))):
+            check_settable(key)
+    for key in overrides:
+        with located("--set"):
+            check_settable(key, variables)
+
+
+def _scaled(
+    scaling: Scaling, full: TrainConfig, inputs: Mapping[str, Number], overrides: Mapping[str, Any]
+) -> TrainConfig:
+    values = {**scaling.values(full, inputs), **overrides}
+    with located(lambda field: "--set" if field in overrides else scaling.where(field)):
+        return TrainConfig(**values)
+
+
+def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> dict[str, Number]:
+    """Put the derived values into `values`; return (and take out) those that are no training fields."""
+    for key in _order(expressions):
+        expression = expressions[key]
+        operands = operands_of({**field_defaults(), **values})
+        try:
+            values[key] = expression.compute(operands)
+        except UserError as error:
+            raise UserError(f"derive.{key}: {error}") from None
+    return {key: values.pop(key) for key in list(values) if key not in FIELD_NAMES}
+
+
+def _order(expressions: Mapping[str, Expression]) -> list[str]:
+    """The keys in an order in which each expression finds the derived values that it needs."""
+    needs = {key: [name for name in expressions if name in one.names] for key, one in expressions.items()}
+    try:
+        return list(graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        raise UserError(f"derive goes round in a circle: {' -> '.join(error.args[1])}") from None
+
+
+def field_defaults() -> dict[str, Any]:
+    return {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}

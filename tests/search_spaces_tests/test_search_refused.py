@@ -1,0 +1,296 @@
+"""A mistake in the declaration of a search is one line that names file, line and key, and says what to type."""
+
+from pathlib import Path
+
+import pytest
+
+from search_spaces.expansion import expand
+from tests.search_spaces_tests.search_samples import LR, SEARCH
+from tests.search_spaces_tests.space_samples import load_text
+from trainable.errors import UserError
+
+
+def refusal(folder: Path, text: str, overrides: dict[str, object] | None = None, scale: str | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        expand(load_text(folder, text), overrides or {}, scale)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.replace(str(folder / "space.yaml"), "FILE")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("search: tpe\n" + LR, "FILE:1: search: must be a mapping of keys to values, got 'tpe'"),
+        ("search: {}\n" + LR, "FILE:1: search.algorithm: is missing: one of grid, random, tpe, gp, cmaes, qmc"),
+        (
+            "search:\n  algorithm: tpee\n" + LR,
+            "FILE:2: search.algorithm: 'tpee' is unknown: one of grid, random, tpe, gp, cmaes, qmc",
+        ),
+        ("search: {algorithm: tpe}\n" + LR, "FILE:1: search: tpe needs num_trials, for example num_trials: 20"),
+        (
+            "search: {algorithm: tpe, trials: 3}\n" + LR,
+            "FILE:1: search.trials: unknown key 'trials': did you mean 'num_trials'?",
+        ),
+        (
+            "search: {algorithm: tpe, num_trials: 2.5}\n" + LR,
+            "FILE:1: search.num_trials: must be a whole number, got 2.5",
+        ),
+        (SEARCH, "FILE:1: search: needs parameters, for example parameters: {lr: {min: 0.01, max: 1.0, "),
+        (SEARCH + "parameters: {}\n", "FILE:2: parameters: is empty: give at least one entry"),
+        (LR, "FILE:1: the space needs rows or grid (or parts, or search): without them it holds no trial"),
+        (
+            "grid: {lr: [1]}\nscheduler: {type: asha}\n",
+            "FILE:2: scheduler: belongs to a search: add search: {algorithm: tpe, num_trials: 20}",
+        ),
+        ("rows: [{lr: 1}]\n" + LR, "FILE:2: parameters: belongs to a search: add search: {"),
+        (
+            SEARCH + LR + "grid: {momentum: [0.9]}\n",
+            "FILE:3: grid: a search proposes its trials: give either grid, or search and parameters",
+        ),
+        (SEARCH + LR + "repeats: 3\n", "FILE:3: repeats: is not for a search: confirm: {top: 3, repeats: 3} repeats"),
+        (SEARCH + LR + "defaults: {lr: 1}\n", "FILE:3: defaults.lr: is a parameter too: leave it out here"),
+        (SEARCH + LR + "derive: {lr: batch_size / 8}\n", "FILE:2: parameters.lr: 'lr' is derived too"),
+    ],
+)
+def test_of_search(tmp_path: Path, text: str, message: str) -> None:
+    assert refusal(tmp_path, text).startswith(message)
+
+
+FORMS = "{values: [...]} or {min: ..., max: ...}"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("lr: [0.1, 0.2]", f"lr: must be {FORMS}, got [0.1, 0.2]"),
+        ("lr: 0.1", f"lr: must be {FORMS}, got 0.1"),
+        ("lr: {value: 0.1}", "lr.value: unknown key 'value': did you mean 'values'?"),
+        ("lr: {}", "lr: give either values: [...] or min: ... and max: ..."),
+        ("lr: {min: 1}", "lr: give either values: [...] or min: ... and max: ..."),
+        ("lr: {min: 1, max: 2, values: [1]}", "lr: give either values, or min and max (distribution and q go with"),
+        ("lr: {values: [1], distribution: uniform}", "lr: give either values, or min and max (distribution and q"),
+        ("lr: {values: []}", "lr.values: is empty: give at least one entry"),
+        ("lr: {values: [0.1, 0.2, 0.1]}", "lr: values holds 0.1 twice"),
+        ("milestones: {values: [[0.5]]}", "milestones.values[0]: must be one number or word, got [0.5]"),
+        ("lr: {min: small, max: 1.0}", "lr.min: must be a number, got 'small'"),
+        ("lr: {min: 2.0, max: 1.0}", "lr: min must be below max, got min 2.0 and max 1.0"),
+        (
+            "lr: {min: 1.0, max: 1.0}",
+            "lr: min must be below max, got min 1.0 and max 1.0: one value alone goes into def",
+        ),
+        ("lr: {min: 0.1, max: .inf}", "lr: min and max must be finite numbers, got min 0.1 and max inf"),
+        (
+            "lr: {min: 0, max: 1, distribution: log_uniform_values}",
+            "lr: log_uniform_values needs a min above 0, got min 0 and max 1",
+        ),
+        (
+            "lr: {min: 0.1, max: 1, distribution: log_uniform}",
+            "lr.distribution: 'log_uniform' is unknown: one of uniform, int_uniform, log_uniform_values, q_uniform, ",
+        ),
+        (
+            "epochs: {min: 1.5, max: 3, distribution: int_uniform}",
+            "epochs: int_uniform needs a whole min and max, got min 1.5 and max 3: or say distribution: uniform",
+        ),
+        ("lr: {min: 0.1, max: 1.0, q: 0.1}", "lr: q goes with distribution: q_uniform or q_log_uniform_values"),
+        ("lr: {min: 0.1, max: 1.0, distribution: q_uniform}", "lr: q goes with distribution: q_uniform or q_log"),
+        (
+            "lr: {min: 0.1, max: 1.0, distribution: q_uniform, q: 2}",
+            "lr: q must be above 0 and at most max - min, got q 2, got min 0.1 and max 1.0",
+        ),
+        (
+            "batch_size: {min: 8.0, max: 64.0}",
+            "batch_size: batch_size is a whole number: distribution: int_uniform, or",
+        ),
+        (
+            "batch_size: {min: 8, max: 64, distribution: log_uniform_values}",
+            "batch_size: batch_size is a whole number: distribution: int_uniform, or q_log_uniform_values with q: 1",
+        ),
+        ("bach_size: {values: [8, 16]}", "bach_size: unknown key 'bach_size': did you mean 'batch_size'?"),
+        ("learning_rate: {min: 0.1, max: 1.0}", "learning_rate: unknown key 'learning_rate': did you mean 'lr'?"),
+        ("momentum: {min: 0.8, max: 1.0}", "momentum: momentum must be between 0 and below 1, got 1"),
+        ("lr: {min: -1.0, max: 1.0}", "lr: lr must be greater than 0, got -1"),
+        (
+            "augmentation: {values: [crop, flip]}",
+            "augmentation: augmentation 'flip' is unknown: did you mean 'crop_flip",
+        ),
+        ("augmentation: {min: 0.1, max: 1.0}", "augmentation: augmentation must be a word, got 0.1"),
+        (
+            "holdout: {min: 0.1, max: 0.2}",
+            "holdout: is no parameter of a search: its images steer the search: give it",
+        ),
+        (
+            "seed: {values: [0, 1]}",
+            "seed: is no parameter of a search: the best of several seeds is luck: confirm: {",
+        ),
+        ("dataset: {values: [digits]}", "dataset: is no parameter of a search: a sweep has one data set"),
+    ],
+)
+def test_of_parameters(tmp_path: Path, parameter: str, message: str) -> None:
+    text = refusal(tmp_path, f"{SEARCH}parameters:\n  {parameter}\n")
+    assert text.startswith(f"FILE:3: parameters.{message}")
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("batch_sise >= 64", "'batch_sise' is no parameter above 'momentum': did you mean 'batch_size'?"),
+        ("lr > 0.1", "'lr' does not stand above 'momentum': move it there"),
+        ("momentum > 0.1", "'momentum' does not stand above 'momentum': move it there"),
+        ("batch_size >=", "cannot read the expression 'batch_size >='"),
+    ],
+)
+def test_of_conditions(tmp_path: Path, when: str, message: str) -> None:
+    text = (
+        f"{SEARCH}parameters:\n  batch_size: {{values: [8, 64]}}\n"
+        f"  momentum:\n    min: 0.8\n    max: 0.9\n    when: {when}\n  lr: {{min: 0.1, max: 0.2}}\n"
+    )
+    assert refusal(tmp_path, text) == f"FILE:7: parameters.momentum.when: {message}"
+
+
+def test_a_condition_that_is_never_true(tmp_path: Path) -> None:
+    text = (
+        f"{SEARCH}parameters:\n  schedule: {{values: [cosine, constant]}}\n"
+        "  lr_min_factor:\n    values: [0.1, 0.01]\n    when: schedule == 'cosin'\n"
+    )
+    message = "is never true, the values above are schedule: cosine, constant"
+    assert refusal(tmp_path, text) == f"FILE:6: parameters.lr_min_factor.when: {message}"
+
+
+def test_set_may_make_a_condition_false(tmp_path: Path) -> None:
+    text = f"""{SEARCH}parameters:
+  schedule: {{values: [cosine, constant]}}
+  momentum: {{values: [0.7, 0.8], when: schedule == 'cosine'}}
+  weight_decay: {{values: [0.1, 0.2], when: momentum == 0.7}}
+  lr: {{min: 0.1, max: 0.2}}
+"""
+    assert expand(load_text(tmp_path, text), {"schedule": "constant"}).search is not None
+
+
+def test_a_conditional_variable_needs_a_default(tmp_path: Path) -> None:
+    text = (
+        f"{SEARCH}parameters:\n  batch_size: {{values: [8, 64]}}\n"
+        "  factor: {min: 0.1, max: 0.9, when: batch_size > 8}\nderive: {lr: factor * batch_size}\n"
+    )
+    message = "FILE:4: parameters.factor.when: 'factor' has no value where this is false: give one in defaults"
+    assert refusal(tmp_path, text) == message
+    assert expand(load_text(tmp_path, text + "defaults: {factor: 0.5}\n"), {}).search is not None
+
+
+def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> None:
+    text = f"{SEARCH}parameters: {{shift: {{min: 0, max: 1}}}}\nderive:\n  lr: 0.5 - shift\n"
+    assert refusal(tmp_path, text) == ("FILE:4: derive.lr: lr must be greater than 0, got -0.5 (proposed: shift=1)")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("scheduler: asha", "scheduler: must be a mapping of keys to values, got 'asha'"),
+        ("scheduler: {type: ashaa}", "scheduler.type: 'ashaa' is unknown: one of none, asha, hyperband, median"),
+        ("scheduler: {type: pbt}", "scheduler.type: 'pbt' is unknown: one of none, asha, hyperband, median"),
+        (
+            "scheduler: {type: asha, grace_period: 1}",
+            "scheduler.grace_period: unknown key 'grace_period': did you mean 'grace_epochs'?",
+        ),
+        ("scheduler: {type: asha, grace_epochs: 0}", "scheduler.grace_epochs: input should be greater than or equal"),
+        (
+            "scheduler: {type: asha, min_trials: 2}",
+            "scheduler: min_trials means nothing to asha, which has grace_epochs reduction_factor brackets",
+        ),
+        (
+            "scheduler: {type: median, brackets: 2}",
+            "scheduler: brackets means nothing to median, which has grace_epochs min_trials",
+        ),
+        ("scheduler: {grace_epochs: 2}", "scheduler: grace_epochs means nothing to none, which has no keys"),
+        (
+            "scheduler: {type: asha, grace_epochs: 200}",
+            "scheduler.grace_epochs: grace_epochs 200 is not below the 200 epochs of a trial: nothing would",
+        ),
+        (
+            "objective: {metric: test_error_percent}",
+            "objective.metric: test_error_percent is of the test images, which steer nothing: metric: holdout_error",
+        ),
+        (
+            "objective: {metric: holdout_eror}",
+            "objective.metric: 'holdout_eror' is unknown: one of holdout_error_percent, holdout_loss, train_seconds",
+        ),
+        ("objective: {goal: maximize}", "objective.goal: 'maximize' is unknown: one of minimize"),
+        ("objective: holdout_loss", "objective: must be a list, got 'holdout_loss'"),
+        ("objective: []", "objective: is empty: give at least one entry"),
+        (
+            "objective: [{goal: minimize, metrik: a}]",
+            "objective[0].metrik: unknown key 'metrik': did you mean 'metric'",
+        ),
+        (
+            "objective: {metric: train_seconds}",
+            "objective: train_seconds is for the second of two objectives: objective: [{metric: holdout",
+        ),
+        (
+            "objective: [{metric: holdout_loss}, {metric: holdout_loss}]",
+            "objective[1]: holdout_loss stands here twice: leave one out",
+        ),
+        ("confirm: 3", "confirm: must be a mapping of keys to values, got 3"),
+        ("confirm: {tops: 3}", "confirm.tops: unknown key 'tops': did you mean 'top'?"),
+        ("confirm: {top: 0}", "confirm.top: input should be greater than or equal to 1, got 0"),
+        (
+            "defaults: {holdout: 0}",
+            "defaults.holdout: holdout must be above 0 to steer a search, for example 0.1, got 0",
+        ),
+    ],
+)
+def test_of_the_other_sections(tmp_path: Path, section: str, message: str) -> None:
+    assert refusal(tmp_path, f"{SEARCH}{LR}{section}\n").startswith(f"FILE:3: {message}")
+
+
+TWO = "objective: [{metric: holdout_error_percent}, {metric: train_seconds}]\n"
+
+
+def test_two_objectives_have_no_scheduler_and_no_cmaes(tmp_path: Path) -> None:
+    message = refusal(tmp_path, f"{SEARCH}{LR}{TWO}scheduler: {{type: asha}}\n")
+    assert message.startswith("FILE:4: scheduler: compares trials by one objective: leave it out")
+    message = refusal(tmp_path, f"search: {{algorithm: cmaes, num_trials: 3}}\n{LR}{TWO}")
+    assert message == "FILE:1: search.algorithm: cmaes has one objective: algorithm: tpe can have two"
+
+
+def test_a_grid_needs_values(tmp_path: Path) -> None:
+    message = refusal(tmp_path, f"search: {{algorithm: grid}}\n{LR}")
+    assert message == "FILE:2: parameters.lr: algorithm grid needs values: [...] in place of min and max"
+
+
+def test_set_cannot_take_the_held_out_images_away_or_leave_nothing(tmp_path: Path) -> None:
+    assert refusal(tmp_path, SEARCH + LR, {"holdout": 0}).startswith("--set: holdout must be above 0 to steer")
+    message = "--set: nothing is left of 'space' to search for: give fewer of its parameters"
+    assert refusal(tmp_path, SEARCH + LR, {"lr": 0.1}) == message
+    assert refusal(tmp_path, SEARCH + LR, {"lrr": 0.1}).startswith("--set: unknown key 'lrr'")
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ("{search: {trials: 3}}", "search.trials: unknown key 'trials': did you mean 'num_trials'?"),
+        ("{search: {num_trials: 0}}", "search.num_trials: input should be greater than or equal to 1, got 0"),
+        ("{scheduler: {type: asha}}", "scheduler.type: unknown key 'type': valid: grace_epochs, reduction_factor, "),
+        ("{scheduler: {grace_epochs: 1}}", "scheduler: the space has no scheduler of its own"),
+        ("{confirm: {top: 1}}", "confirm: the space has no confirm of its own"),
+        ("{confirm: {tip: 1}}", "confirm.tip: unknown key 'tip': did you mean 'top'?"),
+        ("{set: {lr: 1}}", "set.lr: is a parameter: the scale would leave nothing to search"),
+        ("{set: {holdout: 0}}", "set.holdout: holdout must be above 0 to steer a search, for example 0.1, got 0"),
+    ],
+)
+def test_of_scales(tmp_path: Path, scale: str, message: str) -> None:
+    text = f"{SEARCH}{LR}scales:\n  smoke: {scale}\n"
+    assert refusal(tmp_path, text, scale="smoke").startswith(f"FILE:4: scales.smoke.{message}")
+
+
+def test_a_scale_with_a_key_of_another_scheduler(tmp_path: Path) -> None:
+    text = f"{SEARCH}{LR}scheduler: {{type: median}}\nscales: {{s: {{scheduler: {{brackets: 2}}}}}}\n"
+    message = refusal(tmp_path, text)
+    assert message.startswith("FILE:4: scales.s.scheduler.brackets: means nothing to median, which has grace_epochs")
+
+
+def test_a_scale_whose_epochs_are_too_few_for_the_scheduler(tmp_path: Path) -> None:
+    text = f"{SEARCH}{LR}scheduler: {{type: asha, grace_epochs: 5}}\nscales: {{s: {{set: {{epochs: 3}}}}}}\n"
+    assert refusal(tmp_path, text, scale="s").startswith(
+        "FILE:3: scheduler.grace_epochs: grace_epochs 5 is not below"
+    )
+    assert expand(load_text(tmp_path, text), {}).search is not None
