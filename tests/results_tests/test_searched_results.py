@@ -18,7 +18,7 @@ from results.search_results import (
     stopped_by_epoch,
 )
 from tests.results_tests.result_samples import make_config, make_trial
-from tests.results_tests.search_samples import BATCH_SIZES, SWEEP, write_search
+from tests.results_tests.searched_stores import BATCH_SIZES, SWEEP, write_search
 
 
 @pytest.fixture(scope="module")
