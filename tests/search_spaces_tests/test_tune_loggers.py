@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tune_main
-from search_spaces import tune_loggers
+from search_spaces import tune_adapter, tune_loggers
 from search_spaces.tune_loggers import Tracker
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.errors import UserError
