@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(arguments: argparse.Namespace) -> int:
     """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
     from results.changes import changes_text, extended
-    from results.store import Store, busy_message, new_manifest
+    from results.store import busy_message, new_manifest, open_store
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
     from trainable.data.sources import load_dataset
@@ -61,7 +61,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     overrides = parse_overrides(arguments.set)
     expansion = expand(loaded, overrides, arguments.scale)
     name = arguments.name or sweep_name(loaded, arguments.scale)
-    store = Store(Path(arguments.store).absolute())
+    store = open_store(arguments.store)
     if store.is_running(name):
         raise UserError(busy_message(name))
     store.check_writable()
@@ -132,7 +132,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         Execution(compile=arguments.compile),
     )
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
-    with connected(resources, num_bytes) as cluster, store.driving(manifest):
+    with connected(resources, num_bytes) as cluster, store.driving(manifest, run_id):
         interrupt_on_signals()  # now, since Ray has put its own handler in place
         if arguments.again:
             num_superseded = store.supersede(manifest)
@@ -146,7 +146,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
             with SweepView(console, manifest.name, left, held.done) as view:
-                run_trials(cluster, left, data, store.trials_folder, manifest.name, run_id, (view, keeper, clock))
+                run_trials(cluster, left, data, store.ledgers, manifest.name, run_id, (view, keeper, clock))
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -219,7 +219,8 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
         print(f"failed {key}: {error}", file=sys.stderr)
     if record is not None:
         print(run_text(record))
-    print(f"{status.done} of {status.planned} trials done, results in {store.sweep_folder(manifest.name)}")
+    folder = store.shown(store.sweep_folder(manifest.name))
+    print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
     return 1 if status.left else 0
 
@@ -227,13 +228,13 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
 def train_command(arguments: argparse.Namespace) -> int:
     """Train one configuration in this process, without Ray."""
     from results.console import make_console
-    from results.store import Store
+    from results.store import open_store
     from search_spaces.expansion import parse_config
     from trainable.data.sources import load_dataset
     from trainable.records import Status
 
     config = parse_config(arguments.model, arguments.set)
-    store = Store(Path(arguments.store).absolute())
+    store = open_store(arguments.store)
     store.check_writable()
     data = load_dataset(config.dataset, arguments.data)
     config = config.for_dataset(data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
@@ -241,7 +242,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     from trainable.execution import Execution
     from trainable.standalone import train
 
-    folder = store.trial_folder(config.trial_key)
+    folder = store.ledgers / config.trial_key
     interrupt_on_signals()
     try:
         status = train(config, data, folder, arguments.threads, make_console(), Execution(compile=arguments.compile))
@@ -270,7 +271,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         return 0
 
     from results.plan import plan_counts, plan_text
-    from results.store import Store
+    from results.store import open_store
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
     from trainable.data.sizes import NUM_IMAGES
@@ -284,7 +285,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     if data is not None:
         dataset, num_images = data.name, (len(data.train_labels), len(data.test_labels))
         trials = tie_to_data(trials, dataset, data.fingerprint, *num_images)
-    store = Store(Path(arguments.store))
+    store = open_store(arguments.store)
     configs = [trial.config for trial in trials]
     counts = plan_counts(store, configs, num_images)
     name = sweep_name(loaded, arguments.scale)
@@ -338,13 +339,19 @@ def time_text(
 
 def export_command(arguments: argparse.Namespace) -> int:
     from results.collect import Collector
-    from results.parquet import export_tables
-    from results.store import Store
+    from results.parquet import EXPORTED, export_tables
+    from results.store import open_store
 
-    store = Store(Path(arguments.store))
+    store = open_store(arguments.store)
     manifest = store.manifest(arguments.sweep)
     trials, epochs = Collector(store, manifest).tables()
-    target = export_tables(trials, epochs, arguments.to or str(store.sweep_folder(arguments.sweep)))
+    if arguments.to:
+        target = export_tables(trials, epochs, arguments.to)
+    else:
+        folder = store.sweep_folder(arguments.sweep)
+        export_tables(trials, epochs, str(folder))
+        store.publish(*(folder / name for name in EXPORTED))
+        target = store.shown(folder)
     superseded = sum(trials["superseded"].to_pylist())
     kept = f" ({superseded} of them superseded)" if superseded else ""
     print(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
@@ -354,7 +361,7 @@ def export_command(arguments: argparse.Namespace) -> int:
 def table_command(arguments: argparse.Namespace) -> int:
     from results.parquet import read_trials
     from results.published.tables import published_table
-    from results.store import Store
+    from results.store import open_store
     from results.tables import render, table_rows
     from results.trials import group_repeats, trials_from_table
 
@@ -365,7 +372,7 @@ def table_command(arguments: argparse.Namespace) -> int:
             raise UserError("table: --mean needs a sweep: published tables hold one number a configuration")
         print(published_table(arguments.published, arguments.format), end="")
         return 0
-    trials = trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep))
+    trials = trials_from_table(read_trials(open_store(arguments.store), arguments.sweep))
     print(render(table_rows(group_repeats(trials)), arguments.format, with_mean=arguments.mean), end="")
     return 0
 
@@ -375,10 +382,10 @@ def compare_command(arguments: argparse.Namespace) -> int:
     from results.compare import compare
     from results.comparison_text import render_comparison
     from results.parquet import read_trials
-    from results.store import Store
+    from results.store import open_store
     from results.trials import group_repeats, trials_from_table
 
-    cells = group_repeats(trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep)))
+    cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
     comparison = compare(
         arguments.sweep,
         cells,
@@ -396,14 +403,14 @@ def lint_command(arguments: argparse.Namespace) -> int:
     from results.lint_rows import rows_of_cells, rows_of_published
     from results.parquet import read_trials
     from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
-    from results.store import Store
+    from results.store import open_store
     from results.trials import group_repeats, trials_from_table
 
     if arguments.sweep == PUBLISHED:
         rows = rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])
     else:
         rows = rows_of_cells(
-            group_repeats(trials_from_table(read_trials(Store(Path(arguments.store)), arguments.sweep)))
+            group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
         )
     print(lint_text(rows))
     return 0
@@ -414,42 +421,49 @@ def plot_command(arguments: argparse.Namespace) -> int:
     from results.figures.gallery import Results, draw
     from results.figures.style import save
     from results.parquet import read_epochs, read_trials
-    from results.store import FIGURES, Store
+    from results.store import FIGURES, open_store
     from results.trials import epochs_from_table, group_repeats, trials_from_table
 
-    sweep, store = arguments.sweep, Store(Path(arguments.store))
+    sweep = arguments.sweep
     if sweep is None:
         if not arguments.published:
             raise UserError("nothing to plot: name a sweep, or add --published, or both")
         results, default = Results(published=True), Path(FIGURES)
     else:
+        store = open_store(arguments.store)
         cells = group_repeats(trials_from_table(read_trials(store, sweep)))
         results = Results(sweep, cells, arguments.published, lambda: epochs_from_table(read_epochs(store, sweep)))
         default = store.sweep_folder(sweep) / FIGURES
     for stem, figure in draw(arguments.figure, results).items():
         for path in save(figure, Path(arguments.to) / stem if arguments.to else default / stem):
-            print(path)
+            if sweep is None or arguments.to:
+                print(path)
+            else:
+                store.publish(path)
+                print(store.shown(path))
     return 0
 
 
 def report_command(arguments: argparse.Namespace) -> int:
     """All that there is to say of a sweep, in one HTML file and one Markdown file."""
     from results.report.files import write_report
-    from results.store import Store
+    from results.store import open_store
 
-    store = Store(Path(arguments.store))
+    store = open_store(arguments.store)
     folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep)
     for path in write_report(store, arguments.sweep, folder):
-        print(path)
+        if not arguments.to:
+            store.publish(path)
+        print(path if arguments.to else store.shown(path))
     return 0
 
 
 def status_command(arguments: argparse.Namespace) -> int:
     from results.runs import read_runs, run_text
     from results.status import status_json, status_text, sweep_status
-    from results.store import Store
+    from results.store import open_store
 
-    store = Store(Path(arguments.store))
+    store = open_store(arguments.store)
     status = sweep_status(store, store.manifest(arguments.sweep))
     if arguments.json:
         print(status_json(status))
@@ -599,7 +613,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", default=DEFAULT_STORE, type=not_empty, metavar="DIR", help="default: runs/")
+    parser.add_argument(
+        "--store",
+        default=DEFAULT_STORE,
+        type=not_empty,
+        metavar="DIR",
+        help="a folder, or s3://bucket/prefix (default: runs/)",
+    )
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

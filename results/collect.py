@@ -35,6 +35,8 @@ class Collector:
 
         The superseded trainings of a trial come before the one that counts.
         """
+        ended = {folder.name for folder, _ in self._ended}
+        self._store.refresh_trials([key for key in self._manifest.keys if key not in ended])
         trial_rows: list[Row] = []
         epoch_batches: list[pa.RecordBatch] = []
         superseded = superseded_trials(self._store.trials_folder)

@@ -39,6 +39,7 @@ def estimate_run(
         num_images: of the data set, to train and to test.
         datasets: whose trials tell of the speed.
     """
+    store.refresh_trials(configs)
     works = [
         work_left(config, max(1, config.epochs - len(read_trial(store.trial_folder(key)).epochs)), num_images)
         for key, config in configs.items()

@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 from results.estimate import Place, Speed
 from results.store import TRIALS_PARQUET, Store
 from trainable.errors import UserError
-from trainable.ledger import EPOCHS, read_trial
+from trainable.ledger import read_trial
 from trainable.records import EpochRecord, TrialFiles
 
 MAX_TRIALS = 128
@@ -21,22 +20,15 @@ def read_speeds(store: Store, datasets: Collection[str]) -> list[Speed]:
 
     A trial that several processes worked on gives one speed each. Damaged trials give none.
     """
-    folders = sorted(store.trials_folder.glob(f"*/{EPOCHS}"), key=_changed, reverse=True)
+    folders = store.latest_trials(MAX_TRIALS)
     speeds: list[Speed] = []
-    for path in folders[:MAX_TRIALS]:
-        files = read_trial(path.parent)
+    for folder in folders:
+        files = read_trial(folder)
         if files.config.get("dataset") in datasets:
             speeds += _speeds_of(files)
     if not folders:
         speeds += itertools.islice(_parquet_speeds(store, datasets), MAX_TRIALS)
     return speeds
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # gone since
-        return 0.0
 
 
 def _speeds_of(files: TrialFiles) -> Iterator[Speed]:
@@ -76,9 +68,9 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
     from results.parquet import read_trials
     from results.trials import trials_from_table
 
-    for path in sorted(store.path.glob(f"*/{TRIALS_PARQUET}")):
+    for sweep in store.sweeps(TRIALS_PARQUET):
         try:
-            trials = trials_from_table(read_trials(store, path.parent.name))
+            trials = trials_from_table(read_trials(store, sweep))
         except (UserError, KeyError, TypeError):  # damaged, or of another version
             continue
         for trial in trials:

@@ -33,6 +33,7 @@ class Holdings:
 
 def holdings(store: Store, manifest: Manifest) -> Holdings:
     """Look; nothing is written."""
+    store.refresh_trials(manifest.keys)
     trained_by: Counter[str | None] = Counter()
     begun: list[PlannedTrial] = []
     untouched: list[PlannedTrial] = []

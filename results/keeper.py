@@ -5,9 +5,10 @@ import time
 
 from results.collect import Collector
 from results.parquet import write_tables
-from results.store import Manifest, Store
+from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Manifest, Store
 from trainable.errors import UserError
 from trainable.records import Progress
+from trainable.remote import RemoteError
 
 MIN_INTERVAL_SECONDS = 1.0
 MAX_SHARE = 0.05
@@ -19,6 +20,7 @@ class ParquetKeeper:
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._collector = Collector(store, manifest)
+        self._store = store
         self._folder = store.sweep_folder(manifest.name)
         self._dirty = False
         self._written_at = 0.0
@@ -31,15 +33,22 @@ class ParquetKeeper:
         self._dirty = True
 
     def on_tick(self) -> None:
+        started = time.monotonic()
         interval = max(MIN_INTERVAL_SECONDS, self._cost_seconds / MAX_SHARE)
-        if self._dirty and time.monotonic() - self._written_at >= interval:
-            self.write()
+        if self._dirty and started - self._written_at >= interval:
+            try:
+                with self._store.hurried():
+                    self.write()
+            except RemoteError:  # a remote store does not answer now: the sweep goes on
+                self._dirty = True
+                self._note_cost(started)
 
     def write(self) -> None:
         """Rewrite both files now.
 
         Raises:
             UserError: the disk is full, or the store can no longer be written.
+            RemoteError: a remote store does not answer, or refuses.
         """
         started = time.monotonic()
         self._dirty = False
@@ -51,5 +60,9 @@ class ParquetKeeper:
                 f"cannot write to {self._folder}: {reason}; "
                 "what was trained is kept: mend this, and the same command goes on"
             ) from None
+        self._store.publish(self._folder / TRIALS_PARQUET, self._folder / EPOCHS_PARQUET)
+        self._note_cost(started)
+
+    def _note_cost(self, started: float) -> None:
         self._written_at = time.monotonic()
         self._cost_seconds = self._written_at - started

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from results.data_card import data_card
@@ -12,8 +11,10 @@ from results.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
 from trainable.ledger import write_atomically
+from trainable.remote import Remote, RemoteError, is_uri
 
 CARD = "README.md"
+EXPORTED = (TRIALS_PARQUET, EPOCHS_PARQUET, CARD)
 COLUMNS = {TRIALS_PARQUET: TRIALS_SCHEMA.names, EPOCHS_PARQUET: EPOCHS_SCHEMA.names}
 
 
@@ -35,23 +36,29 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
         UserError: the target cannot be written.
     """
     try:
-        if "://" not in target:
+        if not is_uri(target):
             folder = Path(target).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(trials, epochs, folder)
             write_atomically(folder / CARD, data_card(trials, epochs).encode())
             return str(folder)
-        filesystem, path = pafs.FileSystem.from_uri(target)
-        filesystem.create_dir(path, recursive=True)
+        remote = Remote(target, patience_seconds=0.0)
+        remote.check()
         for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
-            where = f"{path.rstrip('/')}/{name}"
-            pq.write_table(table, where, use_dictionary=_texts(table), filesystem=filesystem)
-        with filesystem.open_output_stream(f"{path.rstrip('/')}/{CARD}") as stream:
-            stream.write(data_card(trials, epochs).encode())
-    except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"cannot write to {target}: {reason}") from None
+            remote.write(name, _parquet(table))
+        remote.write(CARD, data_card(trials, epochs).encode())
+    except RemoteError as error:
+        raise UserError(f"cannot write to {target}: {error.reason}") from None
+    except OSError as error:
+        raise UserError(f"cannot write to {target}: {error.strerror or error}") from None
     return target
+
+
+def _parquet(table: pa.Table) -> bytes:
+    stream = pa.BufferOutputStream()
+    pq.write_table(table, stream, use_dictionary=_texts(table))
+    content: bytes = stream.getvalue().to_pybytes()
+    return content
 
 
 def _texts(table: pa.Table) -> list[str]:
@@ -79,17 +86,21 @@ def read_epochs(store: Store, sweep: str) -> pa.Table:
 
 def _read(store: Store, sweep: str, file: str) -> pa.Table:
     path = store.sweep_folder(sweep) / file
+    store.refresh(path)
     if not path.exists():
         store.manifest(sweep)  # says so where there is no such sweep
-        raise UserError(f"{path} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew")
+        raise UserError(
+            f"{store.shown(path)} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew"
+        )
     try:
         table = pq.ParquetFile(path).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
         raise UserError(
-            f"{path} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
+            f"{store.shown(path)} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
         ) from None
     if not {*COLUMNS[file]} <= {*table.column_names}:
         raise UserError(
-            f"{path} lacks columns of this version: `python tune_main.py export {sweep}{store.option}` makes it anew"
+            f"{store.shown(path)} lacks columns of this version: "
+            f"`python tune_main.py export {sweep}{store.option}` makes it anew"
         )
     return table

@@ -68,6 +68,7 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
     """
     if num_images is not None:
         configs = [config.for_dataset(config.dataset, config.dataset_fingerprint, *num_images) for config in configs]
+    store.refresh_trials()
     exists = store.trials_folder.is_dir()
     held = _furthest(_stored(store)) if exists else {}
     done = begun = epochs_left = images_left = 0
@@ -87,7 +88,7 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
         begun=begun,
         epochs_left=epochs_left,
         images_left=None if num_images is None else images_left,
-        store=str(store.path) if exists else None,
+        store=store.shown() if exists else None,
         standings=standings,
         works=tuple(works),
     )

@@ -137,14 +137,23 @@ def append_run(store: Store, sweep: str, record: RunRecord) -> None:
     Raises:
         OSError: the store cannot be written.
     """
-    with _path(store, sweep).open("a") as file:
+    path = _path(store, sweep)
+    store.refresh(path)
+    with path.open("a") as file:
         file.write(json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n")
+    store.publish(path)
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:
     """In the order in which they ended; damaged lines are passed over."""
+    path = _path(store, sweep)
+    store.refresh(path)
+    return _records(path)
+
+
+def _records(path: Path) -> list[RunRecord]:
     try:
-        lines = _path(store, sweep).read_text().splitlines()
+        lines = path.read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return []
     records = []
@@ -158,9 +167,9 @@ def read_runs(store: Store, sweep: str) -> list[RunRecord]:
 
 def read_overheads(store: Store) -> list[Overhead]:
     """Of the latest runs of all sweeps that were not interrupted."""
-    runs = sorted(
-        (run for sweep in store.sweeps() for run in read_runs(store, sweep)), key=lambda run: run.start_time
-    )
+    paths = [_path(store, sweep) for sweep in store.sweeps(RUNS)]
+    store.refresh(*paths)
+    runs = sorted((run for path in paths for run in _records(path)), key=lambda run: run.start_time)
     return [
         Overhead(run.start_up_seconds, run.between_seconds)
         for run in runs[-MAX_RUNS:]

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 
 from results.store import Manifest, Store
-from trainable.ledger import LOCK, is_locked, read_standing, trial_status
-from trainable.records import Status
+from trainable.ledger import read_standing, trial_status
+from trainable.records import Standing, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,19 @@ class SweepStatus:
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     """Count; nothing is written."""
+    store.refresh_trials(manifest.keys)
+    driver_running = store.is_running(manifest.name)
     by_status = dict.fromkeys(Status, 0)
-    running = epochs_done = epochs_planned = 0
+    epochs_done = epochs_planned = 0
+    unfinished: dict[str, Standing] = {}
     errors: dict[str, str] = {}
     for trial in manifest.trials:
         key = trial.config.trial_key
-        folder = store.trial_folder(key)
-        standing = read_standing(folder)
+        standing = read_standing(store.trial_folder(key))
         status = trial_status(standing)
         by_status[status] += 1
-        running += not status.is_final and is_locked(folder / LOCK)
+        if not status.is_final:
+            unfinished[key] = standing
         epochs_done += standing.epochs_done
         epochs_planned += standing.epochs_done if status.is_final else trial.config.epochs
         if status is Status.FAILED and standing.end is not None:
@@ -46,11 +49,11 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     done = sum(count for status, count in by_status.items() if status.is_final)
     return SweepStatus(
         sweep=manifest.name,
-        driver_running=store.is_running(manifest.name),
+        driver_running=driver_running,
         planned=len(manifest.trials),
         done=done,
         diverged=by_status[Status.DIVERGED],
-        running=running,
+        running=len(store.at_work(manifest.name, unfinished)),
         failed=by_status[Status.FAILED],
         left=len(manifest.trials) - done,
         epochs_done=epochs_done,

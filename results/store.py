@@ -15,15 +15,17 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError, located, nearest
 from trainable.ledger import (
+    EPOCHS,
     LOCK,
     LedgerBusyError,
     exclusive_lock,
@@ -33,7 +35,10 @@ from trainable.ledger import (
     superseded_trials,
     write_atomically,
 )
-from trainable.records import SCHEMA_VERSION
+from trainable.records import SCHEMA_VERSION, Standing
+
+if TYPE_CHECKING:
+    from trainable.remote_ledger import RemoteFolder
 
 TRIALS = "trials"
 MANIFEST = "sweep.json"
@@ -95,8 +100,35 @@ class Store:
     def trials_folder(self) -> Path:
         return self.path / TRIALS
 
+    @property
+    def ledgers(self) -> "Path | RemoteFolder":
+        """Absolute; where processes open the trials that they train, each by its key."""
+        return self.trials_folder.absolute()
+
+    def shown(self, path: Path | None = None) -> str:
+        """Where a file of the store lies, or the store itself, for people."""
+        return str(path or self.path)
+
+    def refresh_trials(self, keys: Collection[str] | None = None) -> None:
+        """See to it that `trial_folder` of each key (None: of all trials) holds what is known of the trial now."""
+
+    def refresh(self, *paths: Path) -> None:
+        """See to it that these files of sweeps are the newest."""
+
+    def publish(self, *paths: Path) -> None:
+        """To be called after files of a sweep were written: they become the store's."""
+
+    def hurried(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, a store that does not answer is not waited for."""
+        return contextlib.nullcontext()
+
     def trial_folder(self, trial_key: str) -> Path:
         return self.trials_folder / trial_key
+
+    def latest_trials(self, limit: int) -> list[Path]:
+        """Folders of the trainings, superseded ones included, whose epochs were written last, the latest first."""
+        files = sorted(self.trials_folder.glob(f"*/{EPOCHS}"), key=_changed, reverse=True)
+        return [path.parent for path in files[:limit]]
 
     def sweep_folder(self, name: str) -> Path:
         """
@@ -115,8 +147,9 @@ class Store:
         is_default = self.path.absolute() == Path(DEFAULT_STORE).absolute()
         return "" if is_default else f" --store {shlex.quote(str(self.path))}"
 
-    def sweeps(self) -> list[str]:
-        return sorted(path.parent.name for path in self.path.glob(f"*/{MANIFEST}"))
+    def sweeps(self, file: str = MANIFEST) -> list[str]:
+        """Names of the sweeps that have this file."""
+        return sorted(path.parent.name for path in self.path.glob(f"*/{file}"))
 
     def find_manifest(self, name: str) -> Manifest | None:
         """The sweep's manifest, or None where the store has no such sweep.
@@ -125,23 +158,28 @@ class Store:
             UserError: the manifest is damaged, or another sweep's.
         """
         path = self.sweep_folder(name) / MANIFEST
+        self.refresh(path)
         try:
             values = json.loads(path.read_bytes())
-            with located(str(path)):
+            with located(self.shown(path)):
                 trials = [
                     PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
                     for trial in values.pop("trials")
                 ]
             values.pop("schema_version")
             if values["name"] != name:
-                raise UserError(f"{path} is of the sweep {values['name']!r}: give the folder that name again")
+                raise UserError(
+                    f"{self.shown(path)} is of the sweep {values['name']!r}: give the folder that name again"
+                )
             return Manifest(trials=trials, **values)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path} is damaged: delete it and run the sweep again (its trials are kept)") from None
+            raise UserError(
+                f"{self.shown(path)} is damaged: delete it and run the sweep again (its trials are kept)"
+            ) from None
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
+            raise UserError(f"cannot read {self.shown(path)}: {error.strerror}") from None
 
     def manifest(self, name: str) -> Manifest:
         """
@@ -156,7 +194,7 @@ class Store:
                 if sweeps
                 else f"it holds none yet: start with `python tune_main.py run quickstart{self.option}`"
             )
-            raise UserError(f"no sweep {name!r} in {self.path}: {hint}")
+            raise UserError(f"no sweep {name!r} in {self.shown()}: {hint}")
         return found
 
     def check_extends(self, manifest: Manifest) -> None:
@@ -171,7 +209,7 @@ class Store:
         if lost:
             keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
             raise UserError(
-                f"the sweep {manifest.name!r} in {self.path} already stands for other trials "
+                f"the sweep {manifest.name!r} in {self.shown()} already stands for other trials "
                 f"({len(lost)} of its {len(existing.keys)} are not among these): {keep}give this run another --name"
             )
 
@@ -180,7 +218,7 @@ class Store:
         Raises:
             UserError: another process works on one of the trials.
         """
-        busy = [key for key in manifest.keys if is_locked(self.trial_folder(key) / LOCK)]
+        busy = self._busy(manifest.keys)
         if busy:
             raise UserError(f"{len(busy)} of these trials ({busy[0]}, ...) are being trained now: wait for them")
 
@@ -192,9 +230,10 @@ class Store:
         """
         self.check_free(manifest)
         earlier = superseded_trials(self.trials_folder)
+        configs = [trial.config for trial in manifest.trials]
         try:
-            return sum(
-                supersede(self.trial_folder(key), max(earlier.get(key, ()), default=0) + 1) for key in manifest.keys
+            return self._put_aside(
+                [(config, max(earlier.get(config.trial_key, ()), default=0) + 1) for config in configs]
             )
         except LedgerBusyError:  # since we looked
             raise UserError("another process has just begun to train one of these trials: wait for it") from None
@@ -216,6 +255,7 @@ class Store:
         }
         folder = self.sweep_folder(manifest.name)
         write_atomically(folder / MANIFEST, json.dumps(values, indent=1).encode() + b"\n")
+        self.publish(folder / MANIFEST)
 
     def check_writable(self) -> None:
         """
@@ -232,27 +272,80 @@ class Store:
         """True while a living driver works on the sweep."""
         return is_locked(self.sweep_folder(name) / LOCK)
 
+    def at_work(self, name: str, trials: Mapping[str, Standing]) -> set[str]:
+        """Keys of those of the sweep's unfinished trials that a living process works on."""
+        return {key for key in trials if is_locked(self.trial_folder(key) / LOCK)}
+
+    def _busy(self, keys: Collection[str]) -> list[str]:
+        """Those of the trials that a living process works on, in whatever sweep."""
+        return [key for key in keys if is_locked(self.trial_folder(key) / LOCK)]
+
+    def _put_aside(self, generations: Sequence[tuple[TrainConfig, int]]) -> int:
+        """Supersede those of the trials that have ended; how many that were.
+
+        Args:
+            generations: of each trial, the number that its training gets.
+
+        Raises:
+            LedgerBusyError: another process works on one of them.
+        """
+        return sum(supersede(self.trial_folder(config.trial_key), number) for config, number in generations)
+
     @contextlib.contextmanager
-    def driving(self, manifest: Manifest) -> Iterator[None]:
-        """Be the one driver of the sweep, which thereby stands for the manifest's trials.
+    def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
+        """Inside, no other driver works on the sweep.
+
+        Raises:
+            LedgerBusyError: another driver works on the sweep.
+        """
+        folder = self.sweep_folder(name)
+        with exclusive_lock(folder / LOCK):
+            remove_scratch(folder)
+            yield
+
+    @contextlib.contextmanager
+    def driving(self, manifest: Manifest, run_id: str | None = None) -> Iterator[str]:
+        """Be the one driver of the sweep, which thereby stands for the manifest's trials; gives the run's id.
+
+        Args:
+            run_id: a new one where none is given.
 
         Raises:
             UserError: another driver works on it, its name stands for other trials, or the store cannot be
                 written.
         """
-        folder = self.sweep_folder(manifest.name)
+        folder, run_id = self.sweep_folder(manifest.name), run_id or uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(exclusive_lock(folder / LOCK))
-                remove_scratch(folder)
+                stack.enter_context(self._only_driver(manifest.name, run_id))
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
             except LedgerBusyError:
                 raise UserError(busy_message(manifest.name)) from None
             except OSError as error:
                 raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-            yield
+            yield run_id
+
+
+def open_store(place: str) -> Store:
+    """The store in a folder, or at a URI such as s3://bucket/prefix; a folder need not exist yet.
+
+    Raises:
+        UserError: the URI cannot be opened, or nobody answers there.
+    """
+    if "://" not in place:
+        return Store(Path(place))
+    from results.remote_store import RemoteStore  # imports pyarrow
+
+    return RemoteStore(place)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # gone since
+        return 0.0
 
 
 def busy_message(name: str) -> str:

@@ -49,6 +49,7 @@ from ray import tune  # noqa: E402
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: E402
 
 from trainable.records import Progress, Status  # noqa: E402
+from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
 from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
 
@@ -131,7 +132,7 @@ def run_trials(
     cluster: Cluster,
     configs: Mapping[str, TrainConfig],
     data: ImageData,
-    trials_folder: Path,
+    trials_folder: Path | RemoteFolder,
     sweep: str,
     run_id: str,
     observers: Sequence[Observer],

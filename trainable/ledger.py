@@ -126,6 +126,7 @@ class Ledger:
         with contextlib.ExitStack() as stack:
             stack.enter_context(exclusive_lock(folder / LOCK))
             remove_scratch(folder)
+            self._before_reading()
             files = read_trial(folder)
             if not files.config:
                 if (folder / CONFIG).exists():
@@ -151,6 +152,9 @@ class Ledger:
     def close(self) -> None:
         """Free the lock; what was appended is on disk."""
         self._stack.close()
+
+    def _before_reading(self) -> None:
+        """Under the lock: where the trial really lies elsewhere, it is fetched now."""
 
     def rewind(self) -> None:
         """Go back to the newest good checkpoint, or to the beginning; what came after it is cut off."""
@@ -190,8 +194,8 @@ class Ledger:
         self._epochs_file.flush()
         self.epochs.append(record)
 
-    def save_checkpoint(self, state: bytes) -> None:
-        """Keep `state` as the newest checkpoint in place of the older of the two."""
+    def save_checkpoint(self, state: bytes) -> str:
+        """Keep `state` as the newest checkpoint in place of the older of the two; gives its file's name."""
         self._sync_epochs()
         epochs_done = len(self.epochs)
         header = {
@@ -201,6 +205,7 @@ class Ledger:
         }
         older = min(CHECKPOINTS, key=lambda name: _checkpoint_age(self.folder / name))
         write_atomically(self.folder / older, _dump(header) + state)
+        return older
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended; where it needs no more training its checkpoints go."""
@@ -256,13 +261,32 @@ def supersede(folder: Path, number: int) -> bool:
 
 
 def superseded_trials(trials_folder: Path) -> dict[str, dict[int, Path]]:
-    """Trial key -> the folders of its superseded trainings by their number, oldest first."""
+    """Trial key -> the folders of its superseded trainings by their number, oldest first.
+
+    In a remote store a training is put aside by copies (see trainable.remote_ledger): such a folder counts once
+    the copy is whole and its original does not count any more.
+    """
     found: dict[str, dict[int, Path]] = {}
     for folder in trials_folder.glob(f"*{SUPERSEDED}*"):
         key, _, number = folder.name.partition(SUPERSEDED)
-        if number.isdecimal():
+        if number.isdecimal() and _is_whole_copy(folder, trials_folder / key):
             found.setdefault(key, {})[int(number)] = folder
     return {key: dict(sorted(folders.items())) for key, folders in found.items()}
+
+
+def _is_whole_copy(folder: Path, original: Path) -> bool:
+    """Whether it holds its result, and the original is not the same training."""
+    if not (folder / RESULT).exists():
+        return False
+    is_same = all(_read_if_there(folder / name) == _read_if_there(original / name) for name in (RESULT, EPOCHS))
+    return not (is_same and _read_config(original / CONFIG))
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def read_standing(folder: Path) -> Standing:

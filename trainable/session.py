@@ -17,6 +17,8 @@ from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
 from trainable.records import Attempt, Progress, Status, TrialEnd
+from trainable.remote import RemoteError
+from trainable.remote_ledger import RemoteFolder, open_ledger
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
@@ -49,7 +51,7 @@ class TrialSession:
         self,
         config: TrainConfig,
         data: TrialData,
-        folder: Path,
+        folder: Path | RemoteFolder,
         device: torch.device,
         run: RunInfo,
         checkpoint_share: float = CHECKPOINT_SHARE,
@@ -60,13 +62,14 @@ class TrialSession:
 
         Raises:
             LedgerBusyError: another process works on this trial.
+            RemoteError: a remote store does not answer, or refuses.
         """
         self._config = config
         self._data = data
         self._device = device
         self._run = run
         self._checkpoint_share = checkpoint_share
-        self._ledger = Ledger(folder, config.to_dict())
+        self._ledger = open_ledger(folder, config.to_dict())
         if not self._has_ended():
             self._ledger.rewind()
         self._position = 0
@@ -90,7 +93,7 @@ class TrialSession:
             outcome = training.run_epoch(self._ledger.attempts[-1].attempt, on_step)
             return self._record(training, outcome)
         except Exception as error:
-            with contextlib.suppress(OSError):  # a full disk takes no record of its being full
+            with contextlib.suppress(OSError, RemoteError):  # a full disk takes no record of its being full
                 self._finish(Status.FAILED, error=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
 
@@ -231,10 +234,10 @@ class TrialSession:
         return "; ".join(notes) or None
 
 
-def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) -> None:
+def record_failure(folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str) -> None:
     """Record, in the driver, the end of a trial whose process could not do it; nothing where it did."""
     try:
-        with Ledger(folder, config.to_dict()) as ledger:
+        with open_ledger(folder, config.to_dict()) as ledger:
             if ledger.end is not None and (ledger.end.status.is_final or ledger.end.run_id == run.run_id):
                 return
             if not ledger.attempts or ledger.attempts[-1].run_id != run.run_id:
@@ -242,8 +245,8 @@ def record_failure(folder: Path, config: TrainConfig, run: RunInfo, error: str) 
             ledger.finish(_end(Status.FAILED, ledger, run, error=error))
     except LedgerBusyError:
         return  # a process that outlived its driver still trains: it will record its own end
-    except OSError:
-        return  # a full disk: the trial stays INCOMPLETE, and the driver will say what it cannot write
+    except (OSError, RemoteError):
+        return  # a full disk, or no store: the trial stays INCOMPLETE, and the driver will say what it cannot write
 
 
 def _attempt(

@@ -16,6 +16,7 @@ from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
 from trainable.ledger import LedgerBusyError
 from trainable.records import Progress as TrialProgress
 from trainable.records import Status
+from trainable.remote_ledger import RemoteFolder
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 
@@ -23,7 +24,7 @@ from trainable.splits import prepare
 def train(
     config: TrainConfig,
     data: ImageData,
-    folder: Path,
+    folder: Path | RemoteFolder,
     num_threads: int,
     console: Console,
     execution: Execution = DEFAULT_EXECUTION,

@@ -19,6 +19,7 @@ from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.ledger import LedgerBusyError
 from trainable.records import EpochRecord, Progress, Status
+from trainable.remote_ledger import RemoteFolder
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
 
@@ -39,7 +40,7 @@ class TrialSetup:
 
     configs: dict[str, TrainConfig]
     """Trial key -> configuration."""
-    trials_folder: Path
+    trials_folder: Path | RemoteFolder
     """Absolute; where the trials' ledgers lie."""
     run: RunInfo
     source_hash: str
@@ -135,7 +136,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._session = session
         return session
 
-    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path) -> TrialSession:
+    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
         """A process that outlived its driver may still hold the trial; Ray ends such processes within seconds.
 
         Raises:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("models", "trainable", "search_spaces", "results")
 HEAVY = ("torch", "ray")
 ALLOWED_FROM_TRAINABLE = {
-    "results": {"config", "records", "ledger", "errors"},
+    "results": {"config", "records", "ledger", "errors", "remote", "remote_ledger"},
     "search_spaces": {"config", "records", "errors"},
 }
 ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py"}

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainable.data.cache import cache_folder, cached
+from trainable.cache_folder import cache_folder
+from trainable.data.cache import cached
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
 

@@ -55,7 +55,7 @@ def test_generations_are_found_by_number_oldest_first(tmp_path: Path) -> None:
     for number in (10, 2, 1):
         write(tmp_path / KEY)
         supersede(tmp_path / KEY, number)
-    write(tmp_path / KEY)
+    write(tmp_path / KEY, Status.STOPPED)
     (tmp_path / f"{KEY}.superseded-x").mkdir()
     folders = {number: tmp_path / f"{KEY}.superseded-{number}" for number in (1, 2, 10)}
     assert superseded_trials(tmp_path) == {KEY: folders}

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from trainable.cache_folder import cache_folder
 from trainable.data.contract import ImageData, make_image_data
 from trainable.errors import UserError
 
 META = "meta.json"
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-
-
-def cache_folder() -> Path:
-    """`$BATCHSCAPE_CACHE`, or `batchscape` in `$XDG_CACHE_HOME`, or `~/.cache/batchscape`."""
-    if explicit := os.environ.get("BATCHSCAPE_CACHE"):
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "batchscape"
 
 
 def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> ImageData:

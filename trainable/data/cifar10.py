@@ -11,7 +11,8 @@ from urllib.error import HTTPError
 
 import numpy as np
 
-from trainable.data.cache import cache_folder, cached
+from trainable.cache_folder import cache_folder
+from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.torchvision_import import import_torchvision
 from trainable.errors import UserError

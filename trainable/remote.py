@@ -1,0 +1,306 @@
+"""A place in the network, such as s3://bucket/prefix: whatever pyarrow opens by a URI. The only client of it.
+
+Credentials come from where the file system looks for them (for S3 the environment, a profile or the machine's
+role). A pyarrow file system, once pickled, contains them: processes are sent a URI and open it themselves.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from trainable.cache_folder import cache_folder
+from trainable.errors import UserError
+
+CONNECT_SECONDS = 3.0
+SILENCE_SECONDS = 5.0
+"""How long a server may send nothing."""
+ATTEMPTS = 2
+"""Of a single request, by the client itself."""
+PATIENCE_SECONDS = 90.0
+"""How long a place that does not answer is asked again; a server that is restarted must not cost a trial."""
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+MAX_REQUESTS = 16
+"""At a time."""
+OBJECT_STORES = ("s3", "gcs")
+"""File systems by pyarrow's names for them: they have buckets, and no folders that would have to be made."""
+S3_OPTIONS = ("endpoint_override", "region", "scheme")
+DENIED = {
+    "ACCESS_DENIED",
+    "EXPIRED_TOKEN",
+    "INCOMPLETE_SIGNATURE",
+    "INVALID_ACCESS_KEY_ID",
+    "INVALID_CLIENT_TOKEN_ID",
+    "INVALID_SIGNATURE",
+    "MISSING_AUTHENTICATION_TOKEN",
+    "NOT_INITIALIZED",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "UNRECOGNIZED_CLIENT",
+}
+"""AWS error codes that no patience mends."""
+MAX_REASON_LENGTH = 200
+
+_AWS_ERROR = re.compile(r"AWS Error (\w+)(?: \(HTTP status (\d+)\))?")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class RemoteError(UserError):
+    """The place does not answer, or refuses."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place, reason)  # both: it is pickled on its way out of a worker
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells one version of a file from the next."""
+
+    size: int
+    mtime_ns: int
+    """By the server's clock."""
+
+
+def is_uri(place: str) -> bool:
+    return "://" in place
+
+
+def without_options(uri: str) -> str:
+    """The URI as it may be printed: an endpoint in it concerns nobody else."""
+    return urlunsplit(urlsplit(uri)._replace(query="", fragment="")).rstrip("/")
+
+
+def mirror_folder(uri: str) -> Path:
+    """Where this machine keeps its copies of what lies there; another endpoint is another place."""
+    identity = f"{uri}\n{_endpoint_of_environment()}"
+    return cache_folder() / "stores" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def open_filesystem(uri: str) -> tuple[Any, str]:
+    """The pyarrow file system and the path in it, with limits on how long a dead server is waited for.
+
+    Raises:
+        UserError: credentials in the URI, an unknown option or scheme, or no such server.
+    """
+    parts = urlsplit(uri)
+    if parts.password is not None or (parts.scheme == "s3" and "@" in uri):
+        raise UserError(
+            f"leave the credentials out of the {parts.scheme}:// URI: they are read from the environment "
+            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), from a profile or from the machine's role"
+        )
+    try:
+        if parts.scheme == "s3":
+            return _open_s3(parts)
+        if parts.scheme in ("gs", "gcs"):
+            options = {"retry_limit_seconds": f"{SILENCE_SECONDS:g}"} | dict(parse_qsl(parts.query))
+            parts = parts._replace(query=urlencode(options))
+        filesystem, path = pafs.FileSystem.from_uri(urlunsplit(parts))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise RemoteError(without_options(uri), f"cannot be opened: {_reason(error)[0]}") from None
+    return filesystem, path.rstrip("/")
+
+
+def _open_s3(parts: SplitResult) -> tuple[Any, str]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(options.keys() - set(S3_OPTIONS)):
+        raise UserError(f"unknown option {unknown[0]!r} in the s3:// URI; valid: {', '.join(S3_OPTIONS)}")
+    if not parts.netloc:
+        raise UserError("the s3:// URI names no bucket: write s3://bucket/prefix")
+    endpoint = options.get("endpoint_override") or _endpoint_of_environment()
+    scheme, separator, host = endpoint.rpartition("://")
+    region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if region is None and host:
+        region = "us-east-1"  # any will do there, and without one the machine's metadata service is asked
+    filesystem = pafs.S3FileSystem(
+        region=region or pafs.resolve_s3_region(parts.netloc),
+        endpoint_override=host.rstrip("/") or None,
+        scheme=options.get("scheme") or (scheme if separator else None),
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=SILENCE_SECONDS,
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        background_writes=False,
+        allow_delayed_open=True,  # a small file is then one request, not three
+    )
+    return filesystem, (parts.netloc + unquote(parts.path)).rstrip("/")
+
+
+def _endpoint_of_environment() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+class Remote:
+    """Whole files below a URI, by their relative names; every request is tried again while patience lasts.
+
+    Once the patience has been used up, further requests are tried once only, until one succeeds.
+    """
+
+    def __init__(self, uri: str, patience_seconds: float | None = None) -> None:
+        """
+        Raises:
+            UserError: the URI cannot be meant; nothing is asked yet whether anybody is there.
+        """
+        self.shown = without_options(uri)
+        self.patience_seconds = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+        self._filesystem, self._base = open_filesystem(uri)
+        self._given_up = False
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a connection holds credentials: send its URI")
+
+    def check(self) -> None:
+        """Ask once whether the place answers, and may be listed.
+
+        Raises:
+            RemoteError: it does not, or may not.
+        """
+        with self.hurried():
+            if self._filesystem.type_name in OBJECT_STORES:
+                bucket = self._base.partition("/")[0]
+                info = self._patiently(lambda: self._filesystem.get_file_info(bucket))
+                if info.type is pafs.FileType.NotFound:
+                    raise RemoteError(self.shown, f"there is no bucket {bucket!r}")
+            self._listing("", recursive=False)
+
+    @contextlib.contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Inside, every request is tried once only."""
+        before, self.patience_seconds = self.patience_seconds, 0.0
+        try:
+            yield
+        finally:
+            self.patience_seconds = before
+
+    def read(self, name: str) -> bytes | None:
+        """The file's content; None where there is no such file.
+
+        Raises:
+            RemoteError: no answer, or refused; as all methods.
+        """
+
+        def action() -> bytes:
+            with self._filesystem.open_input_stream(self._path(name)) as stream:
+                content: bytes = stream.read()
+            return content
+
+        try:
+            return self._patiently(action)
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Create or replace the file: on S3 a reader sees the old content or the new."""
+        path = self._path(name)
+
+        def action() -> None:
+            if self._filesystem.type_name not in OBJECT_STORES:
+                self._filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+            with self._filesystem.open_output_stream(path) as stream:
+                stream.write(content)
+
+        try:
+            self._patiently(action)
+        except FileNotFoundError as error:
+            raise RemoteError(self.shown, _reason(error)[0]) from None
+
+    def copy(self, source: str, target: str) -> None:
+        """Create or replace the target; the content does not leave the server."""
+        if self._filesystem.type_name not in OBJECT_STORES:
+            self._patiently(lambda: self._filesystem.create_dir(self._path(target).rpartition("/")[0]))
+        self._patiently(lambda: self._filesystem.copy_file(self._path(source), self._path(target)))
+
+    def delete(self, name: str) -> None:
+        """Delete the file, if it is there."""
+        try:
+            self._patiently(lambda: self._filesystem.delete_file(self._path(name)))
+        except FileNotFoundError:
+            return
+
+    def stamp(self, name: str) -> Stamp | None:
+        """None where there is no such file."""
+        info = self._patiently(lambda: self._filesystem.get_file_info(self._path(name)))
+        return Stamp(info.size, info.mtime_ns) if info.type is pafs.FileType.File else None
+
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        """Name -> stamp of all files in the folder, and below it."""
+        infos = self._listing(folder, recursive=True)
+        return {
+            info.path[len(self._base) + 1 :]: Stamp(info.size, info.mtime_ns)
+            for info in infos
+            if info.type is pafs.FileType.File
+        }
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Names of the folders right in this one."""
+        infos = self._listing(folder, recursive=False)
+        return [info.base_name for info in infos if info.type is pafs.FileType.Directory]
+
+    def _listing(self, folder: str, *, recursive: bool) -> list[Any]:
+        selector = pafs.FileSelector(self._path(folder), recursive=recursive, allow_not_found=True)
+        infos: list[Any] = self._patiently(lambda: self._filesystem.get_file_info(selector))
+        return infos
+
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}".rstrip("/")
+
+    def _patiently(self, action: Callable[[], Result]) -> Result:
+        """
+        Raises:
+            FileNotFoundError: as the action.
+            RemoteError: refused, or no answer for as long as patience lasts.
+        """
+        patience_seconds = 0.0 if self._given_up else self.patience_seconds
+        deadline = time.monotonic() + patience_seconds
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                result = action()
+            except FileNotFoundError:
+                self._given_up = False
+                raise
+            except (OSError, pa.ArrowException) as error:
+                reason, lasts = _reason(error)
+                if lasts or time.monotonic() + pause > deadline:
+                    self._given_up |= patience_seconds > 0 and not lasts
+                    raise RemoteError(self.shown, reason) from None
+            else:
+                self._given_up = False
+                return result
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """What went wrong, without naming the endpoint, and whether asking again is of no use."""
+    text = (str(error).splitlines() or [type(error).__name__])[0][:MAX_REASON_LENGTH]
+    found = _AWS_ERROR.search(text)
+    if found is None:
+        return text, isinstance(error, PermissionError)
+    code, http_status = found.groups()
+    if code in DENIED or http_status in ("401", "403"):
+        return f"access denied ({code}): check the credentials and what they may do there", True
+    if code == "NO_SUCH_BUCKET":
+        return "there is no such bucket", True
+    if code == "NETWORK_CONNECTION":
+        return "no answer: check the network and AWS_ENDPOINT_URL", False
+    return text[found.start() :], False
+
+
+def in_parallel(action: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The action on each, some at a time; the first error is raised."""
+    with ThreadPoolExecutor(MAX_REQUESTS) as pool:
+        return list(pool.map(action, items))

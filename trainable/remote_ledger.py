@@ -1,0 +1,197 @@
+"""A trial's ledger in a remote store: a local folder like any other, of which every step is copied there.
+
+The remote is the truth. Whoever opens a trial copies its folder here first, and what an earlier process left
+here is replaced. What is pushed, and when:
+
+    config, attempts    when a process begins to work
+    epochs.jsonl        before every checkpoint and before the end, else every few seconds
+    checkpoint-0, -1    whole, right after they were written here; deleted there, too, once the trial has ended
+    result.json         last
+    tensorboard/        when the process lets go of the trial
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainable.ledger import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    CONFIG,
+    EPOCHS,
+    RESULT,
+    SUPERSEDED,
+    TENSORBOARD,
+    Ledger,
+    write_atomically,
+)
+from trainable.records import Attempt, EpochRecord, TrialEnd
+from trainable.remote import Remote, RemoteError, in_parallel, mirror_folder, without_options
+
+PUSH_SECONDS = 5.0
+"""Between two pushes of the epochs, checkpoints apart."""
+FILES = (CONFIG, ATTEMPTS, EPOCHS, *CHECKPOINTS, RESULT)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """A folder of a remote store, by its URI: this can be sent to other machines, a connection cannot."""
+
+    uri: str
+    """Of the store."""
+    name: str
+    """Relative to it."""
+
+    def __truediv__(self, name: str) -> "RemoteFolder":
+        return RemoteFolder(self.uri, f"{self.name}/{name}")
+
+    def __str__(self) -> str:
+        return f"{without_options(self.uri)}/{self.name}"
+
+    @property
+    def local(self) -> Path:
+        """Where this machine works on it."""
+        return mirror_folder(self.uri) / "work" / self.name
+
+
+class RemoteLedger(Ledger):
+    """The writing side of a trial's folder in a remote store, under a lock on this machine."""
+
+    def __init__(self, folder: RemoteFolder, config: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            LedgerBusyError: another process of this machine works on this trial.
+            RemoteError: the store does not answer, or refuses.
+            OSError: the local copy cannot be written.
+        """
+        self._remote = Remote(folder.uri)
+        self._remote_folder = folder.name
+        self._has_remote_result = False
+        self._pushed_at = 0.0
+        super().__init__(folder.local, config)
+
+    def begin(self, attempt: Attempt) -> None:
+        super().begin(attempt)
+        self._push(CONFIG)
+        self._push(ATTEMPTS)
+        if self._has_remote_result:
+            self._remote.delete(f"{self._remote_folder}/{RESULT}")
+        self._pushed_at = time.monotonic()
+
+    def amend(self, attempt: Attempt) -> None:
+        super().amend(attempt)
+        self._push(ATTEMPTS)
+
+    def append(self, record: EpochRecord) -> None:
+        super().append(record)
+        if time.monotonic() - self._pushed_at >= PUSH_SECONDS:
+            self._push_epochs()
+
+    def save_checkpoint(self, state: bytes) -> str:
+        self._push_epochs()
+        name = super().save_checkpoint(state)
+        self._push(name)
+        return name
+
+    def finish(self, end: TrialEnd) -> None:
+        super().finish(end)
+        self._push_epochs()
+        self._push(RESULT)
+        if end.status.is_final:
+            with contextlib.suppress(RemoteError):  # the trial is complete, whatever else lies there
+                for name in CHECKPOINTS:
+                    self._remote.delete(f"{self._remote_folder}/{name}")
+
+    def supersede(self, number: int) -> bool:
+        """Move the training aside, so that the trial can be trained anew; False where it has not ended.
+
+        Nothing can be renamed there. In this order the training counts once at any moment, and whoever goes
+        on after a kill knows where it stood:
+
+            all is copied, the result last   the copy is whole, and does not count beside the same training
+                                             (`ledger.superseded_trials`)
+            config.json is deleted           the copy counts; the trial has not begun (`ledger.read_trial`)
+            the rest is deleted, the result  what is left has the result of a copy: whoever opens the trial
+            last                             deletes it (`_before_reading`)
+
+        Args:
+            number: of the superseded trainings of this trial, this one included.
+        """
+        if self.end is None or not self.end.status.is_final:
+            return False
+        self._push(CONFIG)  # it may be damaged there, or missing
+        aside = f"{self._remote_folder}{SUPERSEDED}{number}"
+        names = self._names(self._remote_folder)
+        in_parallel(lambda name: self._remote.delete(f"{aside}/{name}"), self._names(aside) - names)
+        in_parallel(lambda name: self._copy(name, aside), names - {RESULT})
+        self._copy(RESULT, aside)
+        self._remote.delete(f"{self._remote_folder}/{CONFIG}")
+        self._delete_all(names)
+        return True
+
+    def close(self) -> None:
+        """Free the lock. The curves are pushed where that succeeds at once: they only show the epochs."""
+        self._remote.patience_seconds = 0.0
+        with contextlib.suppress(RemoteError, OSError):
+            for path in sorted((self.folder / TENSORBOARD).glob("*")):
+                self._remote.write(f"{self._remote_folder}/{TENSORBOARD}/{path.name}", path.read_bytes())
+        super().close()
+
+    def _before_reading(self) -> None:
+        there = self._names(self._remote_folder)
+        if RESULT in there and CONFIG not in there and self._is_superseded():
+            self._delete_all(there)
+            there = set()
+        names = [name for name in FILES if name in there]
+        self._has_remote_result = RESULT in names
+        shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        in_parallel(self._pull, names)
+
+    def _is_superseded(self) -> bool:
+        """Whether what lies there has been put aside, and was to be deleted."""
+        parent, _, key = self._remote_folder.rpartition("/")
+        end = self._remote.read(f"{self._remote_folder}/{RESULT}")
+        copies = [name for name in self._remote.folders(parent) if name.startswith(f"{key}{SUPERSEDED}")]
+        return end is not None and any(self._remote.read(f"{parent}/{name}/{RESULT}") == end for name in copies)
+
+    def _names(self, folder: str) -> set[str]:
+        """Of all files below the folder."""
+        return {path.removeprefix(f"{folder}/") for path in self._remote.stamps(folder)}
+
+    def _copy(self, name: str, folder: str) -> None:
+        self._remote.copy(f"{self._remote_folder}/{name}", f"{folder}/{name}")
+
+    def _delete_all(self, names: set[str]) -> None:
+        """The result last."""
+        in_parallel(lambda name: self._remote.delete(f"{self._remote_folder}/{name}"), names - {RESULT})
+        self._remote.delete(f"{self._remote_folder}/{RESULT}")
+
+    def _pull(self, name: str) -> None:
+        content = self._remote.read(f"{self._remote_folder}/{name}")
+        if content is not None:
+            write_atomically(self.folder / name, content)
+
+    def _push(self, name: str) -> None:
+        self._remote.write(f"{self._remote_folder}/{name}", (self.folder / name).read_bytes())
+
+    def _push_epochs(self) -> None:
+        if (self.folder / EPOCHS).exists():
+            self._push(EPOCHS)
+        self._pushed_at = time.monotonic()
+
+
+def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any]) -> Ledger:
+    """The ledger of the trial in this folder, wherever it lies.
+
+    Raises:
+        LedgerBusyError: another process works on this trial.
+        RemoteError: a remote store does not answer, or refuses.
+        OSError: the folder cannot be written.
+    """
+    return RemoteLedger(folder, config) if isinstance(folder, RemoteFolder) else Ledger(folder, config)
