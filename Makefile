@@ -15,7 +15,7 @@ test: $(VENV)/.ready-tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 # The tests that take minutes: a sweep that is killed 20 and 50 times, a full disk.
 test-faults: $(VENV)/.ready-tests

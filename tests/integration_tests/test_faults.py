@@ -24,7 +24,7 @@ from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record, user_sees
-from tests.integration_tests.running_sweeps import Start, tables, wait_for_epochs
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger
@@ -445,7 +445,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
         while True:
             file.write(b"\0" * 2**16)
             file.flush()
-    _, errors = driver.communicate(timeout=120)
+    _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
     assert errors.count("\n") == 1, errors
     assert list(store.rglob(".*")) == []
     pq.read_table(store / "small" / "trials.parquet")

@@ -15,6 +15,7 @@ import tune_main
 from benchmarks.images import noise, write_parquet
 from results.tables import format_seconds
 from tests.conftest import ROOT, Cli
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS
 
 SPACE = """
 name: timed
@@ -100,12 +101,12 @@ def interrupt(arguments: list[str], store: Path) -> None:
     """Ctrl-C once the ledgers hold two epochs of a trial."""
     command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not any(path.read_bytes().count(b"\n") > 1 for path in store.glob("trials/*/epochs.jsonl")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         driver.send_signal(signal.SIGINT)
-        output, _ = driver.communicate(timeout=60)
+        output, _ = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 130
     assert "\nestimate: " not in output
 

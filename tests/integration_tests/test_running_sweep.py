@@ -3,7 +3,6 @@
 import ipaddress
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 

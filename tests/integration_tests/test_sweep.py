@@ -115,7 +115,7 @@ def test_stray_packages_in_the_users_folder_are_not_imported(finished: Path) -> 
 def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
     finished: Path, space: str, tmp_path: Path, start: Start
 ) -> None:
-    """Ctrl-C, a driver that is killed, a worker that is killed: one after the other, each start of Ray costs seconds."""
+    """Ctrl-C, a killed driver, a killed worker: one after the other, since each start of Ray costs seconds."""
     store = tmp_path / "store"
     interrupted = start(space, store)
     wait_for_epochs(store, 3)
