@@ -214,11 +214,11 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
                 (store.trial_folder(key) / "tensorboard").mkdir()
                 (BEGUN | FINISHED)[name](store.trial_folder(key))
         (store.trial_folder(manifest.keys[0]) / ".checkpoint-0.99999").write_bytes(b"of a process that was killed")
-        done = run(space, store)
+        done = go_on(space, store)
     yield Damaged(store, manifest, expected, done)
 
 
-def run(space: Path, store: Store) -> subprocess.CompletedProcess[str]:
+def go_on(space: Path, store: Store) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", str(store.path)]
     return subprocess.run(command, cwd=space.parent, capture_output=True, text=True, timeout=300, check=False)
 
@@ -231,7 +231,7 @@ def mended(damaged: Damaged) -> Damaged:
     shutil.copytree(damaged.store.path, store.path)  # with the contents of the linked file
     blocked = store.trial_folder(damaged.manifest.keys[NAMES.index("a trial raises")])
     (blocked / "tensorboard").unlink()
-    return Damaged(store, damaged.manifest, damaged.expected, run(folder / "faults.yaml", store))
+    return Damaged(store, damaged.manifest, damaged.expected, go_on(folder / "faults.yaml", store))
 
 
 @pytest.mark.parametrize("fault", [name for name in NAMES if name not in NOT_TRAINED])

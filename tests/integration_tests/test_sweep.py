@@ -10,21 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.processes import holder, kill
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record, user_sees
-from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, epoch_lines, tables, wait_for_epochs
-from trainable.ledger import LOCK
+from tests.integration_tests.running_sweeps import SPACE, InterruptedSweep, tables
 
 pytestmark = pytest.mark.ray
 
-SPACE = """
-name: small
-defaults: {model: resnet_preact_8, epochs: 6, train_subset: 256, test_subset: 100, precision: fp32}
-grid:
-  batch_size: [32, 64]
-  lr: [0.05, 0.2]
-"""
 GOES_ON = "the sweep goes on from its last checkpoints to the rows of an uninterrupted run"
 
 
@@ -112,51 +103,31 @@ def test_stray_packages_in_the_users_folder_are_not_imported(finished: Path) -> 
         assert "the wrong package" in done.stderr
 
 
-def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
-    finished: Path, space: str, tmp_path: Path, start: Start
-) -> None:
-    """Ctrl-C, a killed driver, a killed worker: one after the other, since each start of Ray costs seconds."""
-    store = tmp_path / "store"
-    interrupted = start(space, store)
-    wait_for_epochs(store, 3)
-    interrupted.send_signal(signal.SIGINT)
-    _, errors = interrupted.communicate(timeout=PATIENCE_SECONDS)
-    assert interrupted.returncode == 130
-    assert errors.startswith("\nstopped with ")
-    assert "the same command goes on" in errors
-    record("Ctrl-C", user_sees(errors), interrupted.returncode, GOES_ON)
+def test_ctrl_c_says_how_to_go_on(interrupted: InterruptedSweep) -> None:
+    stopped = interrupted.by_ctrl_c
+    assert stopped.returncode == 130
+    assert stopped.stderr.startswith("\nstopped with ")
+    assert "the same command goes on" in stopped.stderr
 
-    before = epoch_lines(store)
-    killed = start(space, store)
-    wait_for_epochs(store, 3, before)
-    killed.kill()
-    _, errors = killed.communicate(timeout=PATIENCE_SECONDS)
-    assert killed.returncode == -signal.SIGKILL
-    pq.read_table(store / "small" / "trials.parquet")  # readable at every moment
-    record("the driver is killed", user_sees(errors), None, GOES_ON)
 
-    before = epoch_lines(store)
-    last = start(space, store)
-    wait_for_epochs(store, 1, before)
-    kill_a_worker(last, store)
-    output, errors = last.communicate(timeout=PATIENCE_SECONDS)
-    assert last.returncode == 0, output + errors
-    assert errors == ""
-    lines = output.splitlines()
+def test_a_killed_worker_is_one_line(interrupted: InterruptedSweep) -> None:
+    last = interrupted.last
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert last.stderr == ""
+    lines = last.stdout.splitlines()
     assert sum("its process died" in line for line in lines) == 1
     assert not [line for line in lines if "raylet" in line or "Traceback" in line]
-    record("one worker is killed", user_sees(output), last.returncode, GOES_ON)
-    assert tables(store) == tables(finished)
 
 
-def kill_a_worker(driver: subprocess.Popen[str], store: Path) -> None:
-    """One that works on a trial."""
-    while driver.poll() is None:
-        for folder in store.glob("trials/*"):
-            if pid := holder(driver.pid, folder / LOCK):
-                kill([pid])
-                return
-    raise AssertionError("the sweep has ended")
+def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
+    interrupted: InterruptedSweep, finished: Path
+) -> None:
+    assert interrupted.by_a_kill.returncode == -signal.SIGKILL
+    assert tables(interrupted.store) == tables(finished)
+    stopped, killed, last = interrupted.by_ctrl_c, interrupted.by_a_kill, interrupted.last
+    record("Ctrl-C", user_sees(stopped.stderr), stopped.returncode, GOES_ON)
+    record("the driver is killed", user_sees(killed.stderr), None, GOES_ON)
+    record("one worker is killed", user_sees(last.stdout), last.returncode, GOES_ON)
 
 
 def test_adding_values_and_repeats_trains_only_the_difference(
