@@ -19,6 +19,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 RAY = "ray"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long forms, unless they are asked for by their marker; share the others out to the processes."""
     if "faults" not in config.getoption("markexpr"):
