@@ -16,29 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-RAY = "ray"
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist's reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long forms, unless they are asked for by their marker; share the others out to the processes."""
+    """Leave out the long forms, unless they are asked for by their marker."""
     if "faults" not in config.getoption("markexpr"):
         left_out = [item for item in items if item.get_closest_marker("faults")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-    if config.pluginmanager.hasplugin("xdist"):
-        items.sort(key=lambda item: item.get_closest_marker(RAY) is None)  # the longest first
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(process_group(item)))
-
-
-def process_group(item: pytest.Item) -> str:
-    """Tests of one group run one after the other in one process (`--dist loadgroup`).
-
-    Those that start Ray are one group, since two such sweeps at a time would make each other slow and their
-    deadlines short; of the others each file, whose tests may share what they have made.
-    """
-    return RAY if item.get_closest_marker(RAY) else item.path.stem
 
 
 @pytest.fixture(autouse=True)
