@@ -113,7 +113,9 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     assert len(table) == 4  # two rows, the newest of each
     assert "Test Error (1 run)" in table[0]
 
-    shared = cli("run", str(space), *options, "--extend")  # the other sweep's new trainings stand here, too
+    shared = cli(
+        "run", str(space), *options
+    )  # once extended it stays so; the other sweep's new trainings stand here, too
     assert "small: 2 trials on digits, 2 reused (2 of both), 0 to train" in shared.stdout
     assert rows(store) == trainings
 
