@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.finished_sweep import write_finished_sweep, write_finished_trials
 from tests.conftest import ROOT, Cli
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS
 
 SPACE = """
 name: small
@@ -62,7 +63,7 @@ def start_and_interrupt(*arguments: str) -> str:
         while "to train" not in (line := driver.stdout.readline()):
             assert line, "the run has ended"
         driver.send_signal(signal.SIGINT)
-        _, errors = driver.communicate(timeout=60)
+        _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
         assert driver.returncode == 130
     return errors
 
