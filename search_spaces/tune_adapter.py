@@ -116,7 +116,7 @@ def connected(resources: Resources, data_bytes: int) -> Iterator[Cluster]:
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder of this run's own; another where a run that starts now has just looked at whether it is a dead one's."""
+    """A folder of this run's own; another one where a run that starts now looks whether it is a dead one's."""
     with contextlib.ExitStack() as stack:
         while True:
             scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
