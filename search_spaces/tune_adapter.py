@@ -25,7 +25,7 @@ from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
-from trainable.ledger import LOCK, exclusive_lock, is_locked
+from trainable.ledger import LOCK, LedgerBusyError, exclusive_lock, is_locked
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -118,9 +118,20 @@ def connected(resources: Resources, data_bytes: int) -> Iterator[Cluster]:
         UserError: no cluster at that address, or one that can never run such a trial.
     """
     _clear_scratch_of_the_dead()
-    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
-    with exclusive_lock(scratch / LOCK), _ray_in(scratch, resources, data_bytes) as cluster:
+    with _scratch() as scratch, _ray_in(scratch, resources, data_bytes) as cluster:
         yield cluster
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder of this run's own; another one where a run that starts now looks whether it is a dead one's."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
+            with contextlib.suppress(LedgerBusyError):
+                stack.enter_context(exclusive_lock(scratch / LOCK))
+                break
+        yield scratch
 
 
 @contextlib.contextmanager
