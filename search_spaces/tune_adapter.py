@@ -184,27 +184,27 @@ def run_trials(
     stop = _StopRequest()
     steps = None if search is None else _SearchSteps(search, observers, on_decision)
     trackers = [] if log is None else [Tracker(log, sweep, configs)]
-    trainable = tune.with_resources(
-        tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-        {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
-    )
-    tuner = tune.Tuner(
-        trainable,
-        param_space={TRIAL_KEY: tune.grid_search(list(configs))} if steps is None else {},
-        tune_config=_tune_config(cluster, steps),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
-            verbose=0,
-            callbacks=[*trackers, _ObserverCallback(observers, setup, stop, steps)],
-            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
     with contextlib.ExitStack() as stack:
         for tracker in trackers:
             stack.callback(tracker.close)
-        stack.enter_context(stop.on_signals())
+        stack.enter_context(stop.on_signals())  # from here on Ray could swallow an interruption
+        trainable = tune.with_resources(
+            tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
+            {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+        )
+        tuner = tune.Tuner(
+            trainable,
+            param_space={TRIAL_KEY: tune.grid_search(list(configs))} if steps is None else {},
+            tune_config=_tune_config(cluster, steps),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
+                verbose=0,
+                callbacks=[*trackers, _ObserverCallback(observers, setup, stop, steps)],
+                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
         tuner.fit()
 
 
