@@ -167,24 +167,24 @@ def run_trials(
         use_gpu=cluster.gpus_per_trial > 0,
     )
     stop = _StopRequest()
-    trainable = tune.with_resources(
-        tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-        {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
-    )
-    tuner = tune.Tuner(
-        trainable,
-        param_space={TRIAL_KEY: tune.grid_search(list(configs))},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=str(cluster.scratch / "tune"),
-            verbose=0,
-            callbacks=[_ObserverCallback(observers, setup, stop)],
-            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    with stop.on_signals():
+    with stop.on_signals():  # Ray can swallow an interruption here, too
+        trainable = tune.with_resources(
+            tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
+            {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+        )
+        tuner = tune.Tuner(
+            trainable,
+            param_space={TRIAL_KEY: tune.grid_search(list(configs))},
+            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(cluster.scratch / "tune"),
+                verbose=0,
+                callbacks=[_ObserverCallback(observers, setup, stop)],
+                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
         tuner.fit()
 
 
