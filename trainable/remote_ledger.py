@@ -8,6 +8,8 @@ here is replaced. What is pushed, and when:
     checkpoint-0, -1    whole, right after they were written here; deleted there, too, once the trial has ended
     result.json         last
     tensorboard/        when the process lets go of the trial
+
+Where `run --again` puts a training aside, its files are copied there and then deleted (`RemoteLedger.supersede`).
 """
 
 import contextlib

@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 from tests.s3_server import SECRET, S3Server
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
 
-EPOCHS_OF = {64: 16, 32: 2, 128: 1}
+EPOCHS_OF = {64: 10, 32: 2, 128: 1}
 """By batch size. The first outlasts the time to its first checkpoint on a fast machine, too."""
 LONG, SHORT, ADDED = EPOCHS_OF
 FIELDS = {"train_subset": 512, "test_subset": 100, "precision": "fp32", "lr": 0.1}
@@ -304,7 +304,7 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
     assert plan[1].startswith(f"  done   2 in {place.uri} (matched on all but")
     assert [line.split()[-1] for line in plan[3:]] == ["done", "done"]
     again = place.says("plan", str(both), "--set", "seed=1", "--slots", "1")
-    assert "  left   2 trials, 18 epochs, " in again
+    assert "  left   2 trials, 12 epochs, " in again
     assert " of 3 runs in the store" in again
     assert place.says("run", str(both), "--name", "reused").startswith(
         "reused: 2 trials on digits, 2 reused (2 of small), 0 to train\n"

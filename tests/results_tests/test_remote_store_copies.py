@@ -85,6 +85,22 @@ def test_a_manifest_comes_back_on_another_machine(
         other.manifest("swep")
 
 
+def test_a_reader_of_this_machine_does_not_spoil_what_is_about_to_be_published(store: Store) -> None:
+    with store.driving(make_manifest([make_config()])):
+        reader, path = open_store(store.shown()), store.sweep_folder("sweep") / "trials.parquet"
+        path.write_bytes(b"old")
+        store.publish(path)
+        path.write_bytes(b"new")
+        copy = reader.sweep_folder("sweep") / path.name
+        reader.refresh(copy)
+        store.publish(path)
+    assert copy.read_bytes() == b"old"
+    reader.refresh(copy)
+    assert copy.read_bytes() == b"new"
+    del reader
+    assert not copy.exists()
+
+
 def test_a_second_driver_is_refused_as_it_is_locally(store: Store) -> None:
     manifest = make_manifest([make_config()])
     with (
