@@ -128,15 +128,10 @@ class ProposalMaker:
         return self.search.num_trials or math.prod(len(one.ends) for one in self.parameters)
 
     @property
-    def fixed(self) -> dict[str, Any]:
-        """Training fields that are the same in all trials, plain JSON."""
-        configs = [corner.config.to_dict() for corner in self.corners]
-        return {name: value for name, value in configs[0].items() if all(one[name] == value for one in configs)}
-
-    @property
     def varying_fields(self) -> list[str]:
         """Training fields that are not the same in all trials."""
-        return [name for name in FIELD_NAMES if name not in self.fixed]
+        first, *others = (corner.config.to_dict() for corner in self.corners)
+        return [name for name in FIELD_NAMES if any(one[name] != first[name] for one in others)]
 
     @property
     def num_confirmations(self) -> int:
