@@ -156,7 +156,8 @@ def read_search(table: pa.Table) -> SearchResults | None:
     if text is None:
         return None
     settings = json.loads(text)
-    parameters = tuple(map(_parameter, settings["parameters"]))
+    parameters = tuple(_parameter(name, values) for name, values in settings["parameters"].items())
+    confirm = settings["confirm"] or {"top": 0, "repeats": 0}
     by_purpose: dict[str, list[Trial]] = collections.defaultdict(list)
     for trial in trials_from_table(table):
         by_purpose[trial.row.purpose].append(trial)
@@ -170,20 +171,20 @@ def read_search(table: pa.Table) -> SearchResults | None:
         num_trials=settings["num_trials"],
         seed=settings["seed"],
         scheduler=settings["scheduler"],
-        objectives=tuple(Objective(one["metric"], one["goal"]) for one in settings["objectives"]),
+        objectives=tuple(Objective(one["metric"], one["goal"]) for one in settings["objective"]),
         parameters=parameters,
-        warm_start=settings.get("warm_start"),
-        confirm_top=settings.get("confirm_top", 0),
-        confirm_repeats=settings.get("confirm_repeats", 0),
+        warm_start=settings["warm_start"],
+        confirm_top=confirm["top"],
+        confirm_repeats=confirm["repeats"],
         trials=sorted(proposed, key=lambda one: one.number),
         confirmed=_confirmed(by_purpose[Purpose.CONFIRM]),
     )
 
 
-def _parameter(values: Mapping[str, Any]) -> Parameter:
+def _parameter(name: str, values: Mapping[str, Any]) -> Parameter:
     if "choices" in values:
-        return Parameter(values["name"], choices=tuple(values["choices"]))
-    return Parameter(values["name"], values["low"], values["high"], values["log"])
+        return Parameter(name, choices=tuple(values["choices"]))
+    return Parameter(name, values["low"], values["high"], values["log"])
 
 
 def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
