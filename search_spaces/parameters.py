@@ -130,8 +130,8 @@ class ProposalMaker:
     @property
     def varying_fields(self) -> list[str]:
         """Training fields that are not the same in all trials."""
-        first, *others = (corner.config.to_dict() for corner in self.corners)
-        return [name for name in FIELD_NAMES if any(one[name] != first[name] for one in others)]
+        configs = [corner.config for corner in self.corners]
+        return [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
 
     @property
     def num_confirmations(self) -> int:
