@@ -341,6 +341,8 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
         print(f"failed {key}: {error}", file=sys.stderr)
     if record is not None:
         print(run_text(record))
+    if status.best is not None:
+        print(f"best: {status.best}")
     folder = store.shown(store.sweep_folder(manifest.name))
     print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
