@@ -6,9 +6,10 @@ to another path. What the trials' folders hold right after a kill is compared wi
 finished trial must not have changed by a byte, and neither must the epochs up to a trial's last checkpoint. At the
 end both Parquet files must equal those of an uninterrupted run, clocks and attempts apart.
 
-With --search the sweep is an adaptive search, in which a trial that was stopped counts as finished, and at the end
-all holds that benchmarks/kept_search.py asks for. With one trial at a time (--max-concurrent 1) its log must also
-equal that of an uninterrupted run byte by byte; else the order in which trials report decides what is proposed.
+With --search the sweep is an adaptive search, killed after a random number of its log's events. A trial that was
+stopped counts as finished, and at the end all holds that benchmarks/kept_search.py asks for. With one trial at a time
+(--max-concurrent 1) its log must also equal that of an uninterrupted run byte by byte; else the order in which trials
+report decides what is proposed.
 """
 
 import argparse
@@ -50,12 +51,14 @@ defaults: {{model: resnet_preact_8, train_subset: 160, test_subset: 20, precisio
 search: {{algorithm: tpe, num_trials: 18}}
 parameters:
   base_lr: {{min: 0.01, max: 3.2, distribution: log_uniform_values}}
-  batch_size: {{values: [16, 32, 64]}}
+  batch_size: {{values: [32, 64]}}
 derive: {{lr: base_lr * batch_size / 128}}
-scheduler: {{type: asha, grace_epochs: 4, reduction_factor: 3}}
+scheduler: {{type: asha, grace_epochs: 3, reduction_factor: 3}}
 confirm: {{top: 1, repeats: 2}}
 """
 """More trials than the ten that TPE draws at random."""
+EPOCHS_A_TRIAL = {False: 60, True: 27}
+"""Of a grid, and of a search."""
 DRIVER, WORKER, EVERYTHING = "driver", "one worker", "driver, Ray and workers"
 KINDS = (DRIVER, WORKER, EVERYTHING)
 MAX_WORKER_KILLS = 2
@@ -66,6 +69,7 @@ CLOCKS = (
 )
 """Columns in which an interrupted sweep may differ from an uninterrupted one."""
 STALL_SECONDS = 120.0
+MOST_SECONDS_AFTER_EVENT = 0.5
 LINGER_SECONDS = 10.0
 
 
@@ -75,7 +79,7 @@ class Plan:
 
     rounds: int
     seed: int = 0
-    epochs: int = 60
+    epochs: int = EPOCHS_A_TRIAL[False]
     """Of each trial."""
     least_seconds: float = 0.1
     most_seconds: float = 2.8
@@ -86,6 +90,8 @@ class Plan:
     """Between the start of a driver and an early kill."""
     search: bool = False
     """An adaptive search instead of a grid."""
+    most_events: int = 24
+    """Of a search's log, from the first sign of work in a round; its kill comes up to half a second later."""
     max_concurrent: int = 2
     """Trials at a time."""
 
@@ -174,6 +180,10 @@ class Sweep:
         }
         return {path.name: _state(path, path.name in stopped) for path in sorted(self.store.glob("trials/*"))}
 
+    def num_events(self) -> int:
+        """Of the search so far."""
+        return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
+
     @property
     def log(self) -> Path:
         """Of a search."""
@@ -242,13 +252,17 @@ class Killer:
         early = self._driver is None and choice.random() < plan.early_share
         may_kill_worker = not early and self._worker_kills < MAX_WORKER_KILLS
         kind = choice.choice([kind for kind in KINDS if kind != WORKER or may_kill_worker])
-        seconds = choice.uniform(
-            *((0.0, plan.most_start_seconds) if early else (plan.least_seconds, plan.most_seconds))
-        )
+        usual = (0.0, MOST_SECONDS_AFTER_EVENT) if plan.search else (plan.least_seconds, plan.most_seconds)
+        seconds = choice.uniform(*((0.0, plan.most_start_seconds) if early else usual))
         driver = self._driver = self._driver or self._sweep.start()
         if not early:
-            self._wait_for_work(driver)
-        time.sleep(seconds)
+            started = self._wait_for_work(driver)
+            if plan.search:
+                self._wait_for_events(driver, choice.randint(0, plan.most_events))
+            time.sleep(seconds)
+            seconds = time.monotonic() - started
+        else:
+            time.sleep(seconds)
         if driver.poll() is not None:
             return False
         workers = trial_workers(driver.pid) if kind == WORKER else []
@@ -288,8 +302,23 @@ class Killer:
         self.outcome.violations += violations(before, self._states)
         return before
 
-    def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> None:
-        """Until a process has begun to work on a trial since the last kill, or the sweep is finished.
+    def _wait_for_events(self, driver: subprocess.Popen[bytes], count: int) -> None:
+        """Until the search's log has grown by so many, or the search is over.
+
+        Raises:
+            SystemExit: nothing happens.
+        """
+        deadline = time.monotonic() + STALL_SECONDS
+        wanted = self._sweep.num_events() + count
+        while driver.poll() is None and self._sweep.num_events() < wanted:
+            if read_log(self._sweep.log).confirmations:
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
+            time.sleep(0.05)
+
+    def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> float:
+        """Until a process has begun to work on a trial since the last kill, or the sweep is finished; when that was.
 
         Raises:
             SystemExit: nothing happens.
@@ -300,6 +329,7 @@ class Killer:
             if time.monotonic() > deadline:
                 raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
             time.sleep(0.05)
+        return time.monotonic()
 
 
 def run_rounds(plan: Plan, folder: Path) -> Outcome:
@@ -381,7 +411,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=Plan(0).epochs, help="of each trial")
+    parser.add_argument("--epochs", type=int, help="of each trial")
     parser.add_argument("--search", action="store_true", help="an adaptive search (TPE and ASHA) instead of a grid")
     parser.add_argument("--max-concurrent", type=int, default=Plan(0).max_concurrent, help="trials at a time")
     add_to(parser)
@@ -389,7 +419,7 @@ def main() -> None:
     plan = Plan(
         arguments.rounds,
         arguments.seed,
-        arguments.epochs,
+        arguments.epochs or EPOCHS_A_TRIAL[arguments.search],
         search=arguments.search,
         max_concurrent=arguments.max_concurrent,
     )
