@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
-    from search_spaces.search import Search
+    from search_spaces.search import Search, SearchSettings
     from search_spaces.tune_adapter import Cluster, Resources
     from trainable.config import PlannedTrial, TrainConfig
     from trainable.data.contract import ImageData
@@ -195,6 +195,7 @@ def run_search(
     from results.live import SweepView
     from results.runs import RunClock, append_run
     from results.search_status import left_to_confirm, search_heading, search_progress
+    from search_spaces.search import check_goes_on
 
     if arguments.again or arguments.extend:
         option = "--again" if arguments.again else "--extend"
@@ -203,13 +204,17 @@ def run_search(
     clock = RunClock(run_id)
     console = make_console()
     keeper = ParquetKeeper(store, manifest)
+    settings = search_settings(manifest.name, maker, data)
+    log = store.search_log(manifest.name)
+    store.refresh(log)
+    check_goes_on(settings, log)  # before anything is written
     with store.driving(manifest, run_id):
-        search = open_search(store, manifest, maker, data)
-        log = store.search_log(manifest.name)
+        search = open_search(store, settings, maker, data)
         print(search_heading(manifest.name, data.name, search.record), flush=True)
         for note in search.notes:
             print(f"note: {note}")
         confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
+        store.publish(log)
         if search.is_over and not confirm:
             keeper.write()
             return report_end(store, manifest)
@@ -227,7 +232,7 @@ def run_search(
                     to_come, fields = progress.begun + progress.to_come, maker.varying_fields
                     with SweepView(console, manifest.name, {}, progress.ended, to_come, fields) as view:
                         run_trials(*place, {}, (view, *observers), arguments.log, search, lambda: store.publish(log))
-                    confirm = left_to_confirm(store, search.confirmations())
+                    confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
                     store.publish(log)
                 if confirm:
                     print(f"{len(confirm)} trials to confirm the best, on all training images", flush=True)
@@ -235,6 +240,7 @@ def run_search(
                         run_trials(*place, confirm, (view, *observers), arguments.log)
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
+                store.publish(log)
                 keeper.write()
                 ended = search_progress(search.record).ended
                 print(f"\nstopped after {ended} trials; the same command goes on from here", file=sys.stderr)
@@ -245,19 +251,12 @@ def run_search(
     return report_end(store, manifest, record)
 
 
-def open_search(store: "Store", manifest: "Manifest", maker: "ProposalMaker", data: "ImageData") -> "Search":
-    """The search of this name as far as it has come, with all that decides how it goes on."""
-    from results.warm_start import earlier_results
-    from search_spaces.search import Search, SearchSettings
-    from search_spaces.steering import Steering
+def search_settings(name: str, maker: "ProposalMaker", data: "ImageData") -> "SearchSettings":
+    """What decides how the search of this name goes on."""
+    from search_spaces.search import SearchSettings
 
-    def trial(params: Mapping[str, Any]) -> "PlannedTrial":
-        made = maker.trial(params)
-        num_images = (len(data.train_labels), len(data.test_labels))
-        return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
-
-    settings = SearchSettings(
-        name=manifest.name,
+    return SearchSettings(
+        name=name,
         num_trials=maker.num_trials,
         search=maker.search,
         parameters=maker.parameters,
@@ -266,7 +265,20 @@ def open_search(store: "Store", manifest: "Manifest", maker: "ProposalMaker", da
         confirm=maker.confirm,
         trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint},
     )
-    path = store.search_log(manifest.name)
+
+
+def open_search(store: "Store", settings: "SearchSettings", maker: "ProposalMaker", data: "ImageData") -> "Search":
+    """The search of this name as far as it has come."""
+    from results.warm_start import earlier_results
+    from search_spaces.search import Search
+    from search_spaces.steering import Steering
+
+    def trial(params: Mapping[str, Any]) -> "PlannedTrial":
+        made = maker.trial(params)
+        num_images = (len(data.train_labels), len(data.test_labels))
+        return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
+
+    path = store.search_log(settings.name)
     store.refresh(path)
     earlier: list[Earlier] = []
     if maker.search.warm_start is not None and not path.exists():
@@ -335,6 +347,8 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
         print(f"failed {key}: {error}", file=sys.stderr)
     if record is not None:
         print(run_text(record))
+    if status.best is not None:
+        print(f"best: {status.best}")
     folder = store.shown(store.sweep_folder(manifest.name))
     print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")

@@ -5,6 +5,11 @@ driver with Ray and all workers; then the same command goes on, until the sweep 
 to another path. What the trials' folders hold right after a kill is compared with what they hold after the next: a
 finished trial must not have changed by a byte, and neither must the epochs up to a trial's last checkpoint. At the
 end both Parquet files must equal those of an uninterrupted run, clocks and attempts apart.
+
+With --search the sweep is an adaptive search, killed after a random number of its log's events. A trial that was
+stopped counts as finished, and at the end all holds that benchmarks/kept_search.py asks for. With one trial at a time
+(--max-concurrent 1) its log must also equal that of an uninterrupted run byte by byte; else the order in which trials
+report decides what is proposed.
 """
 
 import argparse
@@ -27,10 +32,12 @@ sys.path.insert(0, str(ROOT))
 
 import pyarrow.parquet as pq  # noqa: E402
 
+from benchmarks import kept_search  # noqa: E402
 from benchmarks.processes import family, kill, trial_workers  # noqa: E402
 from benchmarks.report import add_to, write_report  # noqa: E402
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT  # noqa: E402
 from trainable.records import Status  # noqa: E402
+from trainable.search_log import SEARCH_LOG, read_log  # noqa: E402
 
 NAME = "killed"
 SPACE = f"""\
@@ -38,6 +45,20 @@ name: {NAME}
 defaults: {{model: resnet_preact_8, batch_size: 32, train_subset: 64, test_subset: 20, precision: fp32}}
 grid: {{lr: [0.4, 0.2, 0.1, 0.05, 0.025, 0.0125]}}
 """
+SEARCH = f"""\
+name: {NAME}
+defaults: {{model: resnet_preact_8, train_subset: 160, test_subset: 20, precision: fp32}}
+search: {{algorithm: tpe, num_trials: 18}}
+parameters:
+  base_lr: {{min: 0.01, max: 3.2, distribution: log_uniform_values}}
+  batch_size: {{values: [32, 64]}}
+derive: {{lr: base_lr * batch_size / 128}}
+scheduler: {{type: asha, grace_epochs: 3, reduction_factor: 3}}
+confirm: {{top: 1, repeats: 2}}
+"""
+"""More trials than the ten that TPE draws at random."""
+EPOCHS_A_TRIAL = {False: 60, True: 27}
+"""Of a grid, and of a search."""
 DRIVER, WORKER, EVERYTHING = "driver", "one worker", "driver, Ray and workers"
 KINDS = (DRIVER, WORKER, EVERYTHING)
 MAX_WORKER_KILLS = 2
@@ -48,6 +69,7 @@ CLOCKS = (
 )
 """Columns in which an interrupted sweep may differ from an uninterrupted one."""
 STALL_SECONDS = 120.0
+MOST_SECONDS_AFTER_EVENT = 0.5
 LINGER_SECONDS = 10.0
 
 
@@ -57,7 +79,7 @@ class Plan:
 
     rounds: int
     seed: int = 0
-    epochs: int = 60
+    epochs: int = EPOCHS_A_TRIAL[False]
     """Of each trial."""
     least_seconds: float = 0.1
     most_seconds: float = 2.8
@@ -66,6 +88,17 @@ class Plan:
     """Of the rounds that start a driver: killed while it starts."""
     most_start_seconds: float = 4.0
     """Between the start of a driver and an early kill."""
+    search: bool = False
+    """An adaptive search instead of a grid."""
+    most_events: int = 24
+    """Of a search's log, from the first sign of work in a round; its kill comes up to half a second later."""
+    max_concurrent: int = 2
+    """Trials at a time."""
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether an uninterrupted run gives the same."""
+        return not self.search or self.max_concurrent == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +108,7 @@ class TrialState:
     attempts: list[bytes]
     epochs: list[bytes]
     end: bytes | None
-    """What `result.json` holds, where it ends the trial for good."""
+    """What `result.json` holds, where it ends the trial for good; STOPPED where the search has stopped it."""
     num_safe: int
     """Epochs that no later run may change."""
 
@@ -110,12 +143,14 @@ class Outcome:
 class Sweep:
     """The command that is typed again and again, and the store that it works on."""
 
-    def __init__(self, folder: Path, epochs: int) -> None:
+    def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.store = folder / "store"
-        self._arguments = ["run", str(folder / f"{NAME}.yaml"), "--set", f"epochs={epochs}"]
-        (folder / f"{NAME}.yaml").write_text(SPACE)
+        self.space = folder / f"{NAME}.yaml"
+        self.space.write_text(SEARCH if plan.search else SPACE)
+        self._arguments = ["run", str(self.space), "--set", f"epochs={plan.epochs}"]
+        self._arguments += ["--max-concurrent", str(plan.max_concurrent)]
         self._environment = os.environ | {"TMPDIR": str(folder), "BATCHSCAPE_CACHE": str(folder / "cache")}
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -138,7 +173,21 @@ class Sweep:
 
     def states(self) -> dict[str, TrialState]:
         """Trial key -> its state now. What makes epochs safe is read before the epochs."""
-        return {path.name: _state(path) for path in sorted(self.store.glob("trials/*"))}
+        stopped = {
+            one.config.trial_key
+            for one in read_log(self.log).proposals
+            if one.config is not None and one.status is Status.STOPPED
+        }
+        return {path.name: _state(path, path.name in stopped) for path in sorted(self.store.glob("trials/*"))}
+
+    def num_events(self) -> int:
+        """Of the search so far."""
+        return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
+
+    @property
+    def log(self) -> Path:
+        """Of a search."""
+        return self.store / NAME / SEARCH_LOG
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Both Parquet files, clocks and attempts apart."""
@@ -149,8 +198,8 @@ class Sweep:
         return rows
 
 
-def _state(folder: Path) -> TrialState:
-    end, num_safe = None, 0
+def _state(folder: Path, is_stopped: bool) -> TrialState:
+    end, num_safe = Status.STOPPED.encode() if is_stopped else None, 0
     with contextlib.suppress(FileNotFoundError):
         content = (folder / RESULT).read_bytes()
         if Status(json.loads(content)["status"]).is_final:
@@ -203,13 +252,17 @@ class Killer:
         early = self._driver is None and choice.random() < plan.early_share
         may_kill_worker = not early and self._worker_kills < MAX_WORKER_KILLS
         kind = choice.choice([kind for kind in KINDS if kind != WORKER or may_kill_worker])
-        seconds = choice.uniform(
-            *((0.0, plan.most_start_seconds) if early else (plan.least_seconds, plan.most_seconds))
-        )
+        usual = (0.0, MOST_SECONDS_AFTER_EVENT) if plan.search else (plan.least_seconds, plan.most_seconds)
+        seconds = choice.uniform(*((0.0, plan.most_start_seconds) if early else usual))
         driver = self._driver = self._driver or self._sweep.start()
         if not early:
-            self._wait_for_work(driver)
-        time.sleep(seconds)
+            started = self._wait_for_work(driver)
+            if plan.search:
+                self._wait_for_events(driver, choice.randint(0, plan.most_events))
+            time.sleep(seconds)
+            seconds = time.monotonic() - started
+        else:
+            time.sleep(seconds)
         if driver.poll() is not None:
             return False
         workers = trial_workers(driver.pid) if kind == WORKER else []
@@ -249,8 +302,23 @@ class Killer:
         self.outcome.violations += violations(before, self._states)
         return before
 
-    def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> None:
-        """Until a process has begun to work on a trial since the last kill, or the sweep is finished.
+    def _wait_for_events(self, driver: subprocess.Popen[bytes], count: int) -> None:
+        """Until the search's log has grown by so many, or the search is over.
+
+        Raises:
+            SystemExit: nothing happens.
+        """
+        deadline = time.monotonic() + STALL_SECONDS
+        wanted = self._sweep.num_events() + count
+        while driver.poll() is None and self._sweep.num_events() < wanted:
+            if read_log(self._sweep.log).confirmations:
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
+            time.sleep(0.05)
+
+    def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> float:
+        """Until a process has begun to work on a trial since the last kill, or the sweep is finished; when that was.
 
         Raises:
             SystemExit: nothing happens.
@@ -261,6 +329,7 @@ class Killer:
             if time.monotonic() > deadline:
                 raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
             time.sleep(0.05)
+        return time.monotonic()
 
 
 def run_rounds(plan: Plan, folder: Path) -> Outcome:
@@ -272,9 +341,10 @@ def run_rounds(plan: Plan, folder: Path) -> Outcome:
         SystemExit: the sweep stalls or fails.
     """
     started = time.monotonic()
-    whole = Sweep(folder / "w", plan.epochs)
-    whole.finish(None)
-    sweep = Sweep(folder / "k", plan.epochs)
+    whole = Sweep(folder / "w", plan)
+    if plan.is_comparable:
+        whole.finish(None)
+    sweep = Sweep(folder / "k", plan)
     killer = Killer(plan, sweep)
     try:
         while len(killer.outcome.rounds) < plan.rounds and killer.round():
@@ -284,7 +354,12 @@ def run_rounds(plan: Plan, folder: Path) -> Outcome:
     finally:
         killer.close()
     outcome = killer.outcome
-    outcome.differences = list(differences(whole.rows(), sweep.rows()))
+    if plan.is_comparable:
+        outcome.differences = list(differences(whole.rows(), sweep.rows()))
+    if plan.search:
+        outcome.violations += kept_search.problems(sweep.store, sweep.space, {"epochs": plan.epochs})
+        if plan.is_comparable and sweep.log.read_bytes() != whole.log.read_bytes():
+            outcome.differences.append("the log of the search is another one")
     outcome.left_behind = left_behind(sweep)
     outcome.wall_seconds = time.monotonic() - started
     return outcome
@@ -336,10 +411,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=Plan(0).epochs, help="of each trial")
+    parser.add_argument("--epochs", type=int, help="of each trial")
+    parser.add_argument("--search", action="store_true", help="an adaptive search (TPE and ASHA) instead of a grid")
+    parser.add_argument("--max-concurrent", type=int, default=Plan(0).max_concurrent, help="trials at a time")
     add_to(parser)
     arguments = parser.parse_args()
-    plan = Plan(arguments.rounds, arguments.seed, arguments.epochs)
+    plan = Plan(
+        arguments.rounds,
+        arguments.seed,
+        arguments.epochs or EPOCHS_A_TRIAL[arguments.search],
+        search=arguments.search,
+        max_concurrent=arguments.max_concurrent,
+    )
     folder = Path(tempfile.mkdtemp(prefix="k"))
     try:
         outcome = run_rounds(plan, folder)
@@ -353,12 +436,16 @@ def main() -> None:
         )
     print(
         f"{len(outcome.rounds)} kills in {outcome.wall_seconds:.0f} s; {len(outcome.violations)} violations, "
-        f"{len(outcome.differences)} differences from the uninterrupted run, {len(outcome.left_behind)} left behind"
+        + f"{len(outcome.differences)} differences from the uninterrupted run, " * plan.is_comparable
+        + f"{len(outcome.left_behind)} left behind"
     )
     for line in (*outcome.violations, *outcome.differences, *outcome.left_behind):
         print(line)
-    command = f"python benchmarks/kill_rounds.py --rounds {plan.rounds}"
-    print(write_report("kill_rounds", command, {"plan": asdict(plan), **asdict(outcome)}, arguments.to))
+    command, name = f"python benchmarks/kill_rounds.py --rounds {plan.rounds}", "kill_rounds"
+    if plan.search:
+        command += f" --seed {plan.seed} --search --max-concurrent {plan.max_concurrent}"
+        name += f"_search_{plan.max_concurrent}"
+    print(write_report(name, command, {"plan": asdict(plan), **asdict(outcome)}, arguments.to))
 
 
 if __name__ == "__main__":

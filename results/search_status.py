@@ -11,6 +11,7 @@ from trainable.search_log import SearchRecord
 
 NUM_TRIALS = "num_trials"
 CONFIRM = "confirm"
+OBJECTIVE = "objective"
 """Keys of the settings (search_spaces.search writes them)."""
 
 
@@ -70,6 +71,26 @@ def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
         f"{progress.to_come} to propose",
     ]
     return f"{sweep}: a search of {progress.wanted} trials on {dataset}, " + ", ".join(part for part in parts if part)
+
+
+def best_words(record: SearchRecord) -> str | None:
+    """`base_lr=0.21 batch_size=16: holdout_error_percent 2.5`; None where nothing ran to the end, or of several
+    objectives."""
+    objectives = record.settings.get(OBJECTIVE, ())
+    scored = [
+        (one.values[0], one.number)
+        for one in record.proposals
+        if one.is_trained and one.status is Status.COMPLETE and one.values and one.values[0] is not None
+    ]
+    if len(objectives) != 1 or not scored:
+        return None
+    value, number = min(scored)
+    params = " ".join(f"{name}={_rounded(given)}" for name, given in record.proposals[number].params.items())
+    return f"{params}: {objectives[0]['metric']} {_rounded(value)}"
+
+
+def _rounded(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, TrainConfig]:

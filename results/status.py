@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from results.search_status import num_given_up, num_to_come, planned_trials, status_in_search
+from results.search_status import best_words, num_given_up, num_to_come, planned_trials, status_in_search
 from results.store import Manifest, Store
 from trainable.ledger import read_standing, trial_status
 from trainable.records import Standing, Status
@@ -19,6 +19,8 @@ class SweepStatus:
     planned: int
     done: int
     """COMPLETE, STOPPED or DIVERGED."""
+    stopped: int
+    """Of the done ones, by this sweep's scheduler."""
     diverged: int
     running: int
     failed: int
@@ -27,6 +29,8 @@ class SweepStatus:
     epochs_planned: int
     errors: dict[str, str]
     """Trial key -> error of those that failed."""
+    best: str | None
+    """Of a search with one objective: what has steered best so far, and to which value."""
 
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
@@ -58,6 +62,7 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         driver_running=driver_running,
         planned=planned,
         done=done,
+        stopped=by_status[Status.STOPPED],
         diverged=by_status[Status.DIVERGED],
         running=len(store.at_work(manifest.name, unfinished)),
         failed=by_status[Status.FAILED],
@@ -65,21 +70,25 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         epochs_done=epochs_done,
         epochs_planned=epochs_planned,
         errors=errors,
+        best=best_words(record),
     )
 
 
 def status_text(status: SweepStatus) -> str:
     """For people."""
     state = "running now" if status.driver_running else "not running"
-    diverged = f" ({status.diverged} diverged)" if status.diverged else ""
+    counts = {"stopped early": status.stopped, "diverged": status.diverged}
+    early = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     lines = [
         f"{status.sweep}: {state}",
-        f"  done     {status.done} of {status.planned} trials{diverged}",
+        f"  done     {status.done} of {status.planned} trials" + (f" ({early})" if early else ""),
         f"  running  {status.running}",
         f"  failed   {status.failed}",
         f"  left     {status.left}",
         f"  epochs   {status.epochs_done} of {status.epochs_planned}",
     ]
+    if status.best is not None:
+        lines.append(f"  best     {status.best}")
     lines += [f"  failed {key}: {error}" for key, error in status.errors.items()]
     if status.left and not status.driver_running:
         lines.append(f"`python tune_main.py run` with the same space goes on with the {status.left} that are left")

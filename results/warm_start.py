@@ -44,11 +44,7 @@ def earlier_results(
     found = []
     for row in rows:
         values = [row[metric] for metric in metrics if isinstance(row.get(metric), int | float)]
-        if (
-            row.get("model") in models
-            and all(name in row for name in parameters)
-            and all(isinstance(value, int | float) for value in values)
-        ):
+        if row.get("model") in models and all(name in row for name in parameters) and len(values) == len(metrics):
             found.append(Earlier({name: row[name] for name in parameters}, tuple(map(float, values))))
     if not found:
         raise UserError(

@@ -33,6 +33,7 @@ from trainable.search_log import (
     SearchRecord,
     Values,
     finite,
+    read_log,
 )
 
 MAX_PROPOSALS_A_TRIAL = 10
@@ -155,7 +156,8 @@ class Search:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to propose or to go on with."""
-        return not self._pending and self._has_proposed_all()
+        has_ended = all(one.status is not None for one in self.record.proposals if one.is_trained)
+        return has_ended and self._has_proposed_all()
 
     def next(self) -> Proposal | None:
         """The next trial to train, those first that an earlier driver left; None where there are no more."""
@@ -322,6 +324,16 @@ class Search:
     def _proposal(self, number: int) -> Proposal:
         proposal = self.record.proposals[number]
         return Proposal(number, PlannedTrial(_config(proposal), 0, proposal.variables))
+
+
+def check_goes_on(settings: SearchSettings, log_path: Path) -> None:
+    """
+    Raises:
+        UserError: the log is damaged, or holds a search with other settings.
+    """
+    begun = read_log(log_path).settings
+    if begun:
+        _check_same(settings.name, begun, settings.canonical())
 
 
 def best(record: SearchRecord) -> list[ProposalRecord]:

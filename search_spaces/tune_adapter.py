@@ -241,6 +241,8 @@ class _SearchSteps:
 
     def propose(self) -> dict[str, Any] | None:
         """What Tune is to carry of the next trial; None where there are no more."""
+        if self._trouble is not None:
+            return None
         with self._kept():
             proposal = self._search.next()
             self._on_decision()
@@ -253,6 +255,8 @@ class _SearchSteps:
 
     def report(self, trial_key: str, progress: Progress) -> bool:
         """Whether the trial is to be stopped."""
+        if self._trouble is not None:
+            return True
         with self._kept():
             stop = progress.record is not None and self._search.report(trial_key, progress.record)
             if progress.ended:
@@ -265,7 +269,11 @@ class _SearchSteps:
         return True
 
     def fail(self, trial_key: str) -> None:
-        self._search.end(trial_key, Status.FAILED)
+        """The trial's failure is on record: the search learns from it, and does not try it again."""
+        if self._trouble is None:
+            with self._kept():
+                self._search.end(trial_key, Status.FAILED)
+                self._on_decision()
 
     def raise_trouble(self) -> None:
         if self._trouble is not None:
@@ -394,8 +402,8 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         key = trial.config[TRIAL_KEY]
         error = _reason(trial)
         config = config_of(trial.config, self._setup.configs)
-        record_failure(self._setup.trials_folder / key, config, self._setup.run, error)
-        if self._steps is not None:
+        is_recorded = record_failure(self._setup.trials_folder / key, config, self._setup.run, error)
+        if self._steps is not None and is_recorded:  # else a full disk, for one, failed: the next run goes on with it
             self._steps.fail(key)
         for observer in self._observers:
             observer.on_progress(key, Progress(None, Status.FAILED, replayed=False, error=error))

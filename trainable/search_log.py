@@ -9,6 +9,7 @@
 Appended only, by the one driver of the sweep. Standard library only: the driver writes it, `results` reads it.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -232,7 +233,7 @@ class SearchLog:
         """Add the events at once; on disk when this returns, unless they are reports only.
 
         Raises:
-            OSError: the disk is full; nothing was added.
+            UserError: the disk is full, or the store can no longer be written; nothing was added.
         """
         content = b"".join(_dump(event) for event in events)
         try:
@@ -241,9 +242,13 @@ class SearchLog:
                 file.flush()
                 if any(isinstance(event, _SYNCED) for event in events):
                     os.fsync(file.fileno())
-        except OSError:
-            self._cut()
-            raise
+        except OSError as error:
+            with contextlib.suppress(OSError):  # whoever reads it next leaves a torn line out
+                self._cut()
+            raise UserError(
+                f"cannot write to {self._path}: {error.strerror}; "
+                "what was trained is kept: mend this, and the same command goes on"
+            ) from None
         self._size += len(content)
 
     def _cut(self) -> None:

@@ -234,19 +234,24 @@ class TrialSession:
         return "; ".join(notes) or None
 
 
-def record_failure(folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str) -> None:
-    """Record, in the driver, the end of a trial whose process could not do it; nothing where it did."""
+def record_failure(folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str) -> bool:
+    """Record, in the driver, the end of a trial whose process could not do it; nothing where it did.
+
+    Returns:
+        Whether the trial's failure is on record now.
+    """
     try:
         with open_ledger(folder, config.to_dict()) as ledger:
             if ledger.end is not None and (ledger.end.status.is_final or ledger.end.run_id == run.run_id):
-                return
+                return True
             if not ledger.attempts or ledger.attempts[-1].run_id != run.run_id:
                 ledger.begin(_attempt(len(ledger.attempts) + 1, run, device="", precision="", execution=""))
             ledger.finish(_end(Status.FAILED, ledger, run, error=error))
+            return True
     except LedgerBusyError:
-        return  # a process that outlived its driver still trains: it will record its own end
+        return False  # a process that outlived its driver still trains: it will record its own end
     except (OSError, RemoteError):
-        return  # a full disk, or no store: the trial stays INCOMPLETE, and the driver will say what it cannot write
+        return False  # a full disk, or no store: the trial stays INCOMPLETE, the driver says what it cannot write
 
 
 def _attempt(

@@ -90,6 +90,7 @@ def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
         "driver_running": False,
         "planned": 6,
         "done": 3,
+        "stopped": 1,
         "diverged": 1,
         "running": 0,
         "failed": 1,
@@ -97,13 +98,14 @@ def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
         "epochs_done": 10,
         "epochs_planned": 15,
         "errors": {CONFIGS[Status.FAILED].trial_key: "out of memory"},
+        "best": None,
     }
 
 
 def test_text_for_people(store: Store, manifest: Manifest) -> None:
     lines = status_text(sweep_status(store, manifest)).splitlines()
     assert lines[0] == "sweep: not running"
-    assert lines[1].split() == ["done", "3", "of", "6", "trials", "(1", "diverged)"]
+    assert lines[1].split() == ["done", "3", "of", "6", "trials", "(1", "stopped", "early,", "1", "diverged)"]
     assert lines[5].split() == ["epochs", "10", "of", "15"]
     assert lines[6] == f"  failed {CONFIGS[Status.FAILED].trial_key}: out of memory"
     assert lines[7].endswith("goes on with the 3 that are left")

@@ -1,0 +1,119 @@
+"""What must hold of a finished search, whatever was killed while it ran: log, study, folders of trials, Parquet."""
+
+import collections
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+import tune_main
+from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from search_spaces.expansion import expand
+from search_spaces.loader import load_space
+from search_spaces.search import best
+from search_spaces.study import Told
+from trainable.data.sources import load_dataset
+from trainable.records import Purpose, Status
+from trainable.search_log import EVENT, EndEvent, ProposalEvent, SearchRecord, read_log
+
+DATASET = "digits"
+"""Of the searches that this looks at."""
+Row = Mapping[str, Any]
+
+
+def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> Iterator[str]:
+    """All that is wrong with the search of a space, by its name."""
+    store, loaded = Store(store_folder), load_space(str(space))
+    maker = expand(loaded, overrides, None).search
+    if maker is None:
+        raise ValueError(f"{space} is no search")
+    log = store.search_log(loaded.name)
+    before = log.read_bytes()
+    data = load_dataset(DATASET, None)
+    search = tune_main.open_search(store, tune_main.search_settings(loaded.name, maker, data), maker, data)
+    yield from log_problems(before.splitlines())
+    record = read_log(log)
+    if log.read_bytes() != before or not search.is_over:
+        yield "a driver that looks at the finished search finds something to write, or to do"
+    states = [Told(trial.state.name) for trial in search._study.trials()[search._study.num_earlier :]]
+    yield from study_problems(record, states)
+    yield from folder_problems(record, [path.name for path in store.trials_folder.iterdir()])
+    rows = [
+        pq.read_table(store.sweep_folder(loaded.name) / name).to_pylist() for name in (TRIALS_PARQUET, EPOCHS_PARQUET)
+    ]
+    yield from row_problems(record, *rows)
+    yield from confirmation_problems(record, rows[0])
+
+
+def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
+    """Each proposal is there once, in its place, and ends once."""
+    events = [json.loads(line) for line in lines]
+    proposed = [event["number"] for event in events if event[EVENT] == ProposalEvent.name]
+    if proposed != list(range(len(proposed))):
+        yield f"the proposals are {proposed}"
+    ends = collections.Counter(event["number"] for event in events if event[EVENT] == EndEvent.name)
+    for number in sorted({*proposed, *ends}):
+        if ends[number] != 1:
+            yield f"proposal {number} ended {ends[number]} times"
+
+
+def study_problems(record: SearchRecord, states: Sequence[Told]) -> Iterator[str]:
+    """Nothing is left RUNNING; PRUNED are those that were stopped, and no others."""
+    if len(states) != len(record.proposals):
+        yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
+    for proposal, state in zip(record.proposals, states, strict=False):
+        is_stopped = proposal.status is Status.STOPPED
+        if state is Told.RUNNING or (state is Told.PRUNED) != is_stopped:
+            yield f"proposal {proposal.number} is {proposal.status} in the log and {state} in the study"
+
+
+def folder_problems(record: SearchRecord, folders: Collection[str]) -> Iterator[str]:
+    """The store holds what was proposed or is confirmed, and no more."""
+    known = {one.config.trial_key for one in record.proposals if one.is_trained and one.config is not None}
+    known |= {one.config.trial_key for one in record.confirmations}
+    yield from (f"{key}: nobody asked for it" for key in sorted({*folders} - known))
+    yield from (f"{key}: its folder is missing" for key in sorted(known - {*folders}))
+
+
+def row_problems(record: SearchRecord, trials: Sequence[Row], epochs: Sequence[Row]) -> Iterator[str]:
+    """The Parquet files say what the log says, each held-out error to the last bit."""
+    curves = collections.defaultdict(list)
+    for row in epochs:
+        curves[row["trial_key"]].append(row["holdout_error_percent"])
+    rows = {row["proposal"]: row for row in trials if row["purpose"] == Purpose.SEARCH}
+    trained = {one.number: one for one in record.proposals if one.is_trained}
+    if rows.keys() != trained.keys() or len(rows) != sum(row["purpose"] == Purpose.SEARCH for row in trials):
+        yield f"rows of the proposals {sorted(rows)} instead of {sorted(trained)}"
+    for number in sorted(rows.keys() & trained.keys()):
+        row, proposal = rows[number], trained[number]
+        values = None if proposal.values is None else list(proposal.values)
+        stopped = [one.epoch for one in proposal.reports if one.stop]
+        expected = {
+            "status": proposal.status,
+            "objective_values": values,
+            "stopped_epoch": stopped[0] if stopped else None,
+            "epochs_done": len(proposal.reports),
+        }
+        for name, value in expected.items():
+            if row[name] != value:
+                yield f"proposal {number}: {name} is {row[name]} in its row, {value} in the log"
+        if curves[row["trial_key"]] != [one.values[0] for one in proposal.reports]:
+            yield f"proposal {number}: its epochs are not those that were reported"
+        if proposal.status is Status.COMPLETE and row["epochs_done"] != row["epochs"]:
+            yield f"proposal {number} is complete after {row['epochs_done']} of {row['epochs']} epochs"
+
+
+def confirmation_problems(record: SearchRecord, trials: Sequence[Row]) -> Iterator[str]:
+    """What the search chose is the best, and was trained once with each seed, to the end, on all images."""
+    asked = record.settings["confirm"] or {"top": 0, "repeats": 0}
+    chosen = [one.number for one in best(record)[: asked["top"]]]
+    wanted = [(number, repeat) for number in chosen for repeat in range(asked["repeats"])]
+    logged = [(one.number, one.repeat) for one in record.confirmations]
+    found = [row for row in trials if row["purpose"] == Purpose.CONFIRM]
+    if logged != wanted or [(row["proposal"], row["repeat"]) for row in found] != wanted:
+        yield f"confirmations of (proposal, repeat) {wanted} were to be made, {logged} are in the log"
+    for row in found:
+        if row["status"] != Status.COMPLETE or row["holdout"] != 0 or row["epochs_done"] != row["epochs"]:
+            yield f"{row['trial_key']}: this confirmation is {row['status']} after {row['epochs_done']} epochs"
