@@ -11,7 +11,7 @@ from typing import Any, Literal
 from search_spaces.expressions import Expression, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.schema import ObjectiveSpec, Parameter, Scalar
-from search_spaces.search_checks import scaled_confirm, scaled_scheduler, scaled_search
+from search_spaces.search_checks import check_population, scaled_confirm, scaled_scheduler, scaled_search
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
@@ -120,7 +120,11 @@ class ProposalMaker:
         self._check_conditions(source, assignments)
         self.corners = [self.trial(assignment) for assignment in assignments]
         """The trials at the ends of the parameters; where those are too many, one parameter is moved at a time."""
-        self._check_epochs(source, scale)
+        if self.scheduler.type == "pbt":
+            configs = [corner.config for corner in self.corners]
+            check_population(self.search, self.scheduler, self.confirm, configs, source)
+        else:
+            self._check_epochs(source, scale)
 
     @property
     def num_trials(self) -> int:
@@ -128,15 +132,10 @@ class ProposalMaker:
         return self.search.num_trials or math.prod(len(one.ends) for one in self.parameters)
 
     @property
-    def fixed(self) -> dict[str, Any]:
-        """Training fields that are the same in all trials, plain JSON."""
-        configs = [corner.config.to_dict() for corner in self.corners]
-        return {name: value for name, value in configs[0].items() if all(one[name] == value for one in configs)}
-
-    @property
     def varying_fields(self) -> list[str]:
         """Training fields that are not the same in all trials."""
-        return [name for name in FIELD_NAMES if name not in self.fixed]
+        configs = [corner.config for corner in self.corners]
+        return [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
 
     @property
     def num_confirmations(self) -> int:

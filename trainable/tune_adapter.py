@@ -17,6 +17,7 @@ from ray.tune.result import DONE
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
+from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.ledger import LedgerBusyError
 from trainable.records import EpochRecord, Progress, Status
@@ -29,6 +30,8 @@ TRIAL_KEY = "trial_key"
 """The entry of the configuration that Tune carries which names a trial."""
 CONFIG = "config"
 """The entry that holds the TrainConfig of a trial that was proposed; those of a plan lie in TrialSetup."""
+ANCESTORS = "ancestors"
+"""The entry that holds the TrainConfigs that such a trial goes on from, the first first; none of most trials."""
 STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
@@ -80,7 +83,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
         """
         Args:
-            config: {TRIAL_KEY: key}, and CONFIG for a trial that is not among the sweep's `configs`.
+            config: {TRIAL_KEY: key}, and CONFIG and ANCESTORS for a trial that is not among the sweep's `configs`.
             data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
 
         Raises:
@@ -130,6 +133,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
         self._key = str(config[TRIAL_KEY])
         self._config = TrainConfig.from_dict(config[CONFIG]) if CONFIG in config else self._sweep.configs[self._key]
+        self._ancestors = [TrainConfig.from_dict(one) for one in config.get(ANCESTORS, ())]
         self._epochs_reported = epochs_reported
 
     def _open(self) -> TrialSession:
@@ -137,13 +141,12 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         cut = (config.train_subset, config.test_subset, config.holdout)
         if self._prepared is None or self._prepared[0] != cut:
             self._prepared = (cut, prepare(self._data, config, self._device))
-        folder = self._sweep.trials_folder / self._key
-        session = self._wait_for_session(config, self._prepared[1], folder)
+        session = self._wait_for_session(config, self._prepared[1])
         session.skip(self._epochs_reported)
         self._session = session
         return session
 
-    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
+    def _wait_for_session(self, config: TrainConfig, data: TrialData) -> TrialSession:
         """A process that outlived its driver may still hold the trial; Ray ends such processes within seconds.
 
         Raises:
@@ -152,7 +155,9 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                return TrialSession(config, data, folder, self._device, self._sweep.run)
+                return open_session(
+                    config, self._ancestors, data, self._sweep.trials_folder, self._device, self._sweep.run
+                )
             except LedgerBusyError:
                 if time.monotonic() > deadline:
                     raise LedgerBusyError("another process trains it: run this command again afterwards") from None
