@@ -21,7 +21,7 @@ def open_session(
     config: TrainConfig,
     ancestors: Sequence[TrainConfig],
     data: TrialData,
-    trials_folder: Path | RemoteFolder,
+    folder: Path | RemoteFolder,
     device: torch.device,
     run: RunInfo,
     checkpoint_share: float = CHECKPOINT_SHARE,
@@ -30,24 +30,27 @@ def open_session(
 
     Args:
         ancestors: whose trainings it goes on from, the first first, its parent last; all on the same `data`.
+        folder: of the trial; those of its ancestors are its neighbours.
 
     Raises:
         LedgerBusyError: another process works on this trial.
         RemoteError: a remote store does not answer, or refuses.
     """
-    parent_state = functools.partial(final_state, ancestors, data, trials_folder, device, run) if ancestors else None
-    folder = trials_folder / config.trial_key
+    parent_state = functools.partial(final_state, ancestors, data, folder, device, run) if ancestors else None
     return TrialSession(config, data, folder, device, run, checkpoint_share, parent_state)
 
 
 def final_state(
     ancestors: Sequence[TrainConfig],
     data: TrialData,
-    trials_folder: Path | RemoteFolder,
+    neighbour: Path | RemoteFolder,
     device: torch.device,
     run: RunInfo,
 ) -> tuple[bytes, str | None]:
     """The last state of the last of these, which is trained again where its state is missing or damaged.
+
+    Args:
+        neighbour: a folder beside theirs.
 
     Returns:
         It, and what a person should be told.
@@ -56,15 +59,16 @@ def final_state(
         Exception: whatever that training raised.
     """
     *earlier, parent = ancestors
+    folder = neighbour.with_name(parent.trial_key)
     note = None
     while True:
-        state = read_final_state(trials_folder / parent.trial_key, parent.epochs)
+        state = read_final_state(folder, parent.epochs)
         if state is not None:
             return state, note
         if note is not None:
             raise RuntimeError(f"the last state of {parent.trial_key} cannot be kept: it is damaged again")
         try:
-            session = open_session(parent, earlier, data, trials_folder, device, run)
+            session = open_session(parent, earlier, data, folder, device, run)
         except LedgerBusyError:  # another one that goes on from there trains it again, or has just done so
             time.sleep(BUSY_POLL_SECONDS)
             continue

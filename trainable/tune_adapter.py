@@ -141,12 +141,13 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         cut = (config.train_subset, config.test_subset, config.holdout)
         if self._prepared is None or self._prepared[0] != cut:
             self._prepared = (cut, prepare(self._data, config, self._device))
-        session = self._wait_for_session(config, self._prepared[1])
+        folder = self._sweep.trials_folder / self._key
+        session = self._wait_for_session(config, self._prepared[1], folder)
         session.skip(self._epochs_reported)
         self._session = session
         return session
 
-    def _wait_for_session(self, config: TrainConfig, data: TrialData) -> TrialSession:
+    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
         """A process that outlived its driver may still hold the trial; Ray ends such processes within seconds.
 
         Raises:
@@ -155,9 +156,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                return open_session(
-                    config, self._ancestors, data, self._sweep.trials_folder, self._device, self._sweep.run
-                )
+                return open_session(config, self._ancestors, data, folder, self._device, self._sweep.run)
             except LedgerBusyError:
                 if time.monotonic() > deadline:
                     raise LedgerBusyError("another process trains it: run this command again afterwards") from None
