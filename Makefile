@@ -33,6 +33,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/machine_limit.py
 	$(RUN) benchmarks/whole_sweep.py
 	$(RUN) benchmarks/store_scale.py
+	$(RUN) benchmarks/search_quality.py
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -258,8 +258,7 @@ def open_search(store: "Store", manifest: "Manifest", maker: "ProposalMaker", da
         objectives=maker.objectives,
         scheduler=maker.scheduler,
         confirm=maker.confirm,
-        trial=maker.fixed
-        | {"dataset": data.name, "dataset_fingerprint": data.fingerprint, "derive": dict(maker.derived)},
+        trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint},
     )
     path = store.search_log(manifest.name)
     store.refresh(path)

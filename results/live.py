@@ -125,7 +125,7 @@ class SweepView:
         return sum(_has_ended(trial) for trial in self.trials.values())
 
     def seconds_left(self) -> float | None:
-        """From the images trained so far in this run; None before the first epoch, and while some are to be proposed."""
+        """From the images trained so far in this run; None before the first epoch, and while some are to come."""
         if self._num_proposed > len(self.trials):
             return None
         done = total = 0

@@ -81,9 +81,8 @@ def scheduler_spec(settings: dict[str, Any]) -> SchedulerSpec:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         path = "".join(f"--{str(part).replace('_', '-')} {problem['input']}: " for part in problem["loc"])
-        raise UserError(
-            f"{path}{problem['msg'].removeprefix('Value error, ').replace('Input should be', 'must be')}"
-        ) from None
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        raise UserError(f"{path}{message}") from None
 
 
 def replay(curves: Sequence[Curve], spec: SchedulerSpec, num_workers: int, num_orders: int) -> Replay:
@@ -163,7 +162,7 @@ def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
     workers = f"{result.num_workers} worker{'s' if result.num_workers > 1 else ''}"
     lines = [
         f"{heading}: {result.num_trials} trials under {result.scheduler['type']} ({keys}), {workers}, "
-        f"{result.num_orders} orders",
+        f"{result.num_orders} order{'s' if result.num_orders > 1 else ''}",
         f"  objective       {objective}",
         f"  epochs saved    {_text(result.epochs_saved_percent, 1)} %",
         f"  time saved      {_text(result.seconds_saved_percent, 1)} %",

@@ -56,6 +56,11 @@ def test_ray_is_known_to_the_two_adapters_and_the_steering_only(path: Path) -> N
     assert "ray" not in tops(path) or relative(path) in KNOW_RAY
 
 
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_optuna_is_known_to_the_study_only(path: Path) -> None:
+    assert not tops(path) & {"optuna", "cmaes"} or relative(path) == "search_spaces/study.py"
+
+
 @pytest.mark.parametrize("path", files_of("models"), ids=relative)
 def test_models_know_torch_and_themselves(path: Path) -> None:
     outside = {name for name in tops(path) if name not in sys.stdlib_module_names}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces.expansion import expand
-from tests.search_spaces_tests.declared_searches import LR, SEARCH
+from tests.search_spaces_tests.search_samples import LR, SEARCH
 from tests.search_spaces_tests.space_samples import load_text
 from trainable.errors import UserError
 

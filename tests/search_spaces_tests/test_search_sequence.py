@@ -1,5 +1,6 @@
 """What a search proposes: the same for the same seed, inside the space, each configuration once."""
 
+import math
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,8 +11,10 @@ from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm
 from search_spaces.search import Search
-from tests.search_spaces_tests.search_samples import (
+from search_spaces.study import all_finite
+from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
+    EPOCHS,
     ERROR,
     LR,
     NUMBERS,
@@ -30,9 +33,11 @@ from tests.search_spaces_tests.search_samples import (
 )
 from trainable.config import TrainConfig
 from trainable.records import Status
-from trainable.search_log import Earlier, Params, read_log
+from trainable.search_log import Earlier, Params, ProposalRecord, read_log
 
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
+NUM_TRIALS = dict.fromkeys(ALGORITHMS, 14) | {"gp": 11}
+"""The first ten are drawn at random; one by a Gaussian process takes a second."""
 GRID = (
     SearchParameter("lr", "categorical", choices=(0.01, 0.1)),
     BATCH_SIZE,
@@ -53,7 +58,9 @@ def test_samples_speak_of_every_algorithm() -> None:
 def test_same_seed_same_sequence(algorithm: Algorithm, tmp_path: Path) -> None:
     sequences = []
     for index, seed in enumerate((0, 0, 1)):
-        search = open_search(tmp_path / str(index), settings(algorithm, space_for(algorithm), 13, seed))
+        search = open_search(
+            tmp_path / str(index), settings(algorithm, space_for(algorithm), NUM_TRIALS[algorithm], seed)
+        )
         drive(search)
         sequences.append(params_of(search))
     assert sequences[0] == sequences[1]
@@ -62,7 +69,7 @@ def test_same_seed_same_sequence(algorithm: Algorithm, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if one != "grid"])
 def test_proposals_lie_in_the_space_and_obey_conditions(algorithm: Algorithm, tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings(algorithm, num_trials=14))
+    search = open_search(tmp_path, settings(algorithm, num_trials=NUM_TRIALS[algorithm]))
     drive(search)
     for params in params_of(search):
         assert 0.001 <= params["lr"] <= 1.0
@@ -102,7 +109,7 @@ def test_a_grid_is_tried_in_the_order_in_which_it_is_written_and_ends(tmp_path: 
     assert search.notes == []
 
 
-@pytest.mark.parametrize("algorithm", ["random", "tpe", "gp", "cmaes", "qmc"])
+@pytest.mark.parametrize("algorithm", ["random", "tpe", "cmaes", "qmc"])
 def test_a_finite_space_ends_when_all_was_tried(algorithm: Algorithm, tmp_path: Path) -> None:
     search = open_search(tmp_path, settings(algorithm, GRID, 100))
     drive(search)
@@ -246,25 +253,30 @@ def test_a_search_of_impossible_proposals_ends_with_the_reason(tmp_path: Path) -
 
 @pytest.mark.parametrize("algorithm", ["tpe", "gp", "random", "qmc"])
 def test_two_objectives_make_a_front(algorithm: Algorithm, tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings(algorithm, (LR, BATCH_SIZE), 15, objectives=(ERROR, SECONDS)))
+    search = open_search(
+        tmp_path, settings(algorithm, (LR, BATCH_SIZE), NUM_TRIALS[algorithm], objectives=(ERROR, SECONDS))
+    )
     drive(search, steep)
     front = search.best(15)
     assert 1 < len(front) < 15
-    points = [one.values for one in front]
+    points = [values_of(one) for one in front]
     assert points == sorted(points)
-    complete = [one.values for one in search.record.proposals if one.is_trained]
+    complete = [values_of(one) for one in search.record.proposals if one.is_trained]
     for point in complete:
         beaten = any(a <= point[0] and b <= point[1] and (a, b) != point for a, b in complete)
         assert beaten == (point not in points)
-    assert {round(seconds * batch) for (_, seconds), batch in zip(points, batches(front), strict=True)} == {64}
+    assert all(values_of(one)[1] == 64 / one.params["batch_size"] for one in front)
+
+
+def values_of(proposal: ProposalRecord) -> tuple[float, float]:
+    values = all_finite(proposal.values)
+    assert values is not None
+    error, seconds = values
+    return error, seconds
 
 
 def steep(config: TrainConfig, epoch: int) -> float:
-    return bowl(config, epoch) + config.batch_size / 16
-
-
-def batches(proposals: list[Any]) -> list[int]:
-    return [one.config.batch_size for one in proposals]
+    return bowl(config, epoch) + config.batch_size / 4
 
 
 def test_with_two_objectives_what_diverges_is_not_on_the_front(tmp_path: Path) -> None:
@@ -281,17 +293,15 @@ def test_with_two_objectives_what_diverges_is_not_on_the_front(tmp_path: Path) -
 
 @pytest.mark.parametrize("algorithm", ["tpe", "gp", "cmaes"])
 def test_earlier_results_are_learned_from(algorithm: Algorithm, tmp_path: Path) -> None:
-    """Proposals come closer to the best of what is known than without."""
-    earlier = [Earlier({"lr": 10 ** (-i / 8), "weight_decay": 0.001}, (abs(i / 8 - 1) * 50,)) for i in range(25)]
-
-    def spread(search: Search) -> float:
-        drive(search)
-        return sum(abs(bowl(make_trial(params).config, 1) - 35) for params in params_of(search)[2:])
-
-    warm = open_search(tmp_path / "warm", settings(algorithm, NUMBERS, 12), earlier=earlier)
-    cold = open_search(tmp_path / "cold", settings(algorithm, NUMBERS, 12))
-    assert spread(warm) < spread(cold)
-    assert warm.notes == []
+    """Proposals come closer to the best of what is known, which is 0.1 in [0.001, 1], than at random."""
+    known = [{"lr": 10 ** (-i / 16), "weight_decay": 0.001} for i in range(49)]
+    earlier = [Earlier(params, (bowl(make_trial(params).config, EPOCHS),)) for params in known]
+    search = open_search(tmp_path, settings(algorithm, NUMBERS, 4 if algorithm == "gp" else 16), earlier=earlier)
+    drive(search)
+    distances = [abs(math.log10(params["lr"]) + 1) for params in params_of(search)]
+    at_random = (1**2 / 2 + 2**2 / 2) / 3
+    assert sum(distances) / len(distances) < 0.5 * at_random
+    assert search.notes == []
 
 
 def test_earlier_results_outside_of_the_space_are_left_out(tmp_path: Path) -> None:

@@ -1,0 +1,327 @@
+"""How good searches are at equal trials, on a training whose best configuration is known (`known_optimum`).
+
+    algorithms  TPE and GP against random, every trial trained to its end
+    asha        each with ASHA against itself without: what is lost, for which share of the epochs
+    adapter     TPE with ASHA here against Ray's OptunaSearch itself under the same scheduler. OptunaSearch tells a
+                stopped trial as COMPLETE with its half-trained error. That this is what matters is shown by a third
+                arm: OptunaSearch again, but stopped trials told as PRUNED. In all arms a training that diverged is
+                told as COMPLETE with 100 %.
+
+The regret is the true error of the configuration that a search ends with, less the smallest there is, in points.
+Four trials at a time; no training and no running Ray: the events come from search_spaces.simulation.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from ray.tune.search.optuna import OptunaSearch
+from scipy import stats
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error  # noqa: E402
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import busy_cores, print_table  # noqa: E402
+from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
+from search_spaces.search import Search, SearchSettings  # noqa: E402
+from search_spaces.simulation import Simulation, simulate  # noqa: E402
+from search_spaces.steering import Steering  # noqa: E402
+from trainable.config import PlannedTrial, TrainConfig  # noqa: E402
+from trainable.curves import Curve  # noqa: E402
+from trainable.records import EpochRecord, Status  # noqa: E402
+from trainable.search_log import Params  # noqa: E402
+
+NUM_SEEDS = 20
+NUM_TRIALS = 40
+NUM_WORKERS = 4
+ALGORITHMS: tuple[Algorithm, ...] = ("random", "tpe", "gp")
+NONE = SchedulerSpec(type="none")
+ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
+METRIC: Metric = "holdout_error_percent"
+WORST = 100.0
+TARGETS = {"asha_extra_regret": 0.2, "asha_epochs_percent": 40.0}
+"""Points, and percent of the epochs without a scheduler: at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one search came to."""
+
+    regret: float
+    epochs: int
+    worker_seconds: float
+
+    @classmethod
+    def of(cls, lr: float, batch_size: int, done: Simulation) -> "Found":
+        regret = WORST if diverges(lr, batch_size) else true_error(lr, batch_size) - optimum()
+        return cls(regret, done.epochs_trained, done.worker_seconds)
+
+
+class OurDriver:
+    """A Search, as sweeps are driven by it."""
+
+    def __init__(
+        self, algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, seed: int, folder: Path
+    ) -> None:
+        settings = SearchSettings(
+            name="search_quality",
+            num_trials=num_trials,
+            search=SearchSpec(algorithm=algorithm, num_trials=num_trials, seed=seed),
+            parameters=PARAMETERS,
+            objectives=[ObjectiveSpec(metric=METRIC)],
+            scheduler=scheduler,
+        )
+        self.search = Search(
+            settings, folder / "search.jsonl", make_trial, lambda given, name: True, Steering(scheduler, EPOCHS, seed)
+        )
+        self._seed = seed
+        self._keys: dict[int, str] = {}
+
+    def next(self) -> tuple[int, Curve] | None:
+        proposal = self.search.next()
+        if proposal is None:
+            return None
+        config = proposal.trial.config
+        self._keys[proposal.number] = config.trial_key
+        return proposal.number, curve(config.lr, config.batch_size, self._seed, proposal.number)
+
+    def report(self, number: int, epoch: int, value: float | None) -> bool:
+        return self.search.report(self._keys[number], epoch_record(epoch, value))
+
+    def end(self, number: int, status: Status) -> None:
+        self.search.end(self._keys[number], status)
+
+
+class StockDriver:
+    """Ray's OptunaSearch, called as Tune's controller calls it (TuneController._process_trial_result, Ray 2.60)."""
+
+    def __init__(self, scheduler: SchedulerSpec, num_trials: int, seed: int, *, tell_pruned: bool = False) -> None:
+        """
+        Args:
+            tell_pruned: not as it is: a stopped trial is told without its value, which OptunaSearch takes as PRUNED.
+        """
+        space = {
+            "lr": FloatDistribution(LR.low, LR.high, log=True),
+            "batch_size": CategoricalDistribution(BATCH_SIZES),
+        }
+        self._searcher = OptunaSearch(space=space, metric=METRIC, mode="min", seed=seed)
+        self._steering = Steering(scheduler, EPOCHS, seed)
+        self._left = num_trials
+        self._seed = seed
+        self._tell_pruned = tell_pruned
+        self.configs: list[dict[str, Any]] = []
+        self.last: list[float] = []
+        """What each trial reported last; WORST where it diverged."""
+
+    def next(self) -> tuple[int, Curve] | None:
+        number = len(self.configs)
+        if number == self._left:
+            return None
+        config = self._searcher.suggest(str(number))
+        self.configs.append(config)
+        self.last.append(WORST)
+        self._steering.add(number, EPOCHS)
+        return number, curve(config["lr"], config["batch_size"], self._seed, number)
+
+    def report(self, number: int, epoch: int, value: float | None) -> bool:
+        stop = self._steering.report(number, epoch, value)
+        self.last[number] = WORST if value is None else value
+        is_last = stop or epoch == EPOCHS or value is None
+        if not is_last or (stop and self._tell_pruned):
+            self._searcher.on_trial_result(str(number), {METRIC: value, "training_iteration": epoch})
+        return stop
+
+    def end(self, number: int, status: Status) -> None:
+        self._steering.end(number)
+        pruned = status is Status.STOPPED and self._tell_pruned
+        self._searcher.on_trial_complete(str(number), None if pruned else {METRIC: self.last[number]})
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """As ResultGrid.get_best_result chooses: by what was reported last."""
+        return self.configs[min(range(len(self.last)), key=self.last.__getitem__)]
+
+    def states(self) -> list[str]:
+        """What Optuna was told of each trial."""
+        return [trial.state.name for trial in self._searcher._ot_study.get_trials()]
+
+
+def make_trial(params: Params) -> PlannedTrial:
+    config = TrainConfig(epochs=EPOCHS, holdout=0.1, lr=params["lr"], batch_size=params["batch_size"])
+    return PlannedTrial(config, 0, {})
+
+
+def epoch_record(epoch: int, error: float | None) -> EpochRecord:
+    """Of which the search reads the error alone."""
+    return EpochRecord(
+        epoch=epoch,
+        step=epoch,
+        lr=0.0,
+        train_loss=None,
+        train_error_percent=None,
+        holdout_loss=None,
+        holdout_error_percent=error,
+        test_loss=None,
+        test_error_percent=None,
+        train_seconds=0.0,
+        eval_seconds=0.0,
+        images_per_second=0.0,
+        gradient_norm=None,
+        attempt=1,
+    )
+
+
+def run_ours(algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, seed: int) -> Found:
+    with tempfile.TemporaryDirectory() as folder:
+        driver = OurDriver(algorithm, scheduler, num_trials, seed, Path(folder))
+        done = simulate(driver, NUM_WORKERS)
+        config = make_trial(driver.search.best(1)[0].params).config
+    return Found.of(config.lr, config.batch_size, done)
+
+
+def run_stock(num_trials: int, seed: int, *, tell_pruned: bool) -> Found:
+    driver = StockDriver(ASHA, num_trials, seed, tell_pruned=tell_pruned)
+    done = simulate(driver, NUM_WORKERS)
+    return Found.of(driver.chosen["lr"], driver.chosen["batch_size"], done)
+
+
+def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
+    """Name -> the search with a seed."""
+
+    def ours(algorithm: Algorithm, scheduler: SchedulerSpec) -> Callable[[int], Found]:
+        return lambda seed: run_ours(algorithm, scheduler, num_trials, seed)
+
+    searches = {one: ours(one, NONE) for one in ALGORITHMS} | {f"{one} + asha": ours(one, ASHA) for one in ALGORITHMS}
+    return searches | {
+        "stock tpe + asha": lambda seed: run_stock(num_trials, seed, tell_pruned=False),
+        "stock tpe + asha, told PRUNED": lambda seed: run_stock(num_trials, seed, tell_pruned=True),
+    }
+
+
+def summary(searches: Sequence[Found]) -> dict[str, Any]:
+    regrets = [one.regret for one in searches]
+    quartiles = statistics.quantiles(regrets, n=4, method="inclusive")
+    return {
+        "median_regret": quartiles[1],
+        "quartiles": [quartiles[0], quartiles[2]],
+        "mean_regret": statistics.fmean(regrets),
+        "regrets": regrets,
+        "epochs": [one.epochs for one in searches],
+        "median_epochs": statistics.median(one.epochs for one in searches),
+        "median_worker_seconds": statistics.median(one.worker_seconds for one in searches),
+    }
+
+
+def contrast(ours: Sequence[Found], other: Sequence[Found]) -> dict[str, Any]:
+    """Seed by seed, our regret less the other's: negative where ours is better."""
+    differences = [one.regret - two.regret for one, two in zip(ours, other, strict=True)]
+    epochs = [100 * one.epochs / two.epochs for one, two in zip(ours, other, strict=True)]
+    tested = any(differences) and len(differences) > 1
+    return {
+        "median_difference": statistics.median(differences),
+        "mean_difference": statistics.fmean(differences),
+        "num_better": sum(one < 0 for one in differences),
+        "num_worse": sum(one > 0 for one in differences),
+        "wilcoxon_p_two_sided": float(stats.wilcoxon(differences).pvalue) if tested else None,
+        "median_epochs_percent": statistics.median(epochs),
+        "num_within_target": sum(one <= TARGETS["asha_extra_regret"] for one in differences),
+    }
+
+
+def contrasts(found: dict[str, list[Found]]) -> dict[str, dict[str, Any]]:
+    pairs: list[tuple[str, str]] = [(algorithm, "random") for algorithm in ALGORITHMS if algorithm != "random"]
+    pairs += [(f"{algorithm} + asha", algorithm) for algorithm in ALGORITHMS]
+    pairs += [("tpe + asha", name) for name in found if name.startswith("stock")]
+    pairs.append(("stock tpe + asha, told PRUNED", "stock tpe + asha"))
+    return {f"{one} against {other}": contrast(found[one], found[other]) for one, other in pairs}
+
+
+def print_searches(summaries: dict[str, dict[str, Any]], num_trials: int, num_seeds: int) -> None:
+    print_table(
+        f"{num_trials} trials of {EPOCHS} epochs, {num_seeds} seeds: regret (points)",
+        ("search", "median", "quartiles", "mean", "epochs"),
+        [
+            (
+                name,
+                f"{one['median_regret']:.3f}",
+                "{:.3f} to {:.3f}".format(*one["quartiles"]),
+                f"{one['mean_regret']:.3f}",
+                f"{one['median_epochs']:.0f}",
+            )
+            for name, one in summaries.items()
+        ],
+    )
+
+
+def print_contrasts(compared: dict[str, dict[str, Any]]) -> None:
+    print_table(
+        "seed by seed: regret of the first less that of the second",
+        ("searches", "median", "mean", "better", "worse", "p", "epochs, %"),
+        [
+            (
+                name,
+                f"{one['median_difference']:+.3f}",
+                f"{one['mean_difference']:+.3f}",
+                str(one["num_better"]),
+                str(one["num_worse"]),
+                "-" if one["wilcoxon_p_two_sided"] is None else f"{one['wilcoxon_p_two_sided']:.3f}",
+                f"{one['median_epochs_percent']:.0f}",
+            )
+            for name, one in compared.items()
+        ],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=NUM_SEEDS, metavar="N", help="seeds (default: 20)")
+    parser.add_argument("--trials", type=int, default=NUM_TRIALS, metavar="N", help="of each search (default: 40)")
+    parser.add_argument("--quick", action="store_true", help="two seeds of eight trials, to see that it works")
+    add_to(parser)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.trials = 2, 8
+    optuna.logging.set_verbosity(logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    busy_before = busy_cores()
+    started = time.perf_counter()
+    searches = arms(arguments.trials)
+    found: dict[str, list[Found]] = {name: [] for name in searches}
+    for seed in range(arguments.rounds):
+        for name, search in searches.items():
+            found[name].append(search(seed))
+        print(f"seed {seed + 1} of {arguments.rounds} done, {time.perf_counter() - started:.0f} s", flush=True)
+    summaries = {name: summary(one) for name, one in found.items()}
+    compared = contrasts(found)
+    print_searches(summaries, arguments.trials, arguments.rounds)
+    print_contrasts(compared)
+    report = {
+        "num_seeds": arguments.rounds,
+        "num_trials": arguments.trials,
+        "num_workers": NUM_WORKERS,
+        "num_epochs": EPOCHS,
+        "optimum_percent": optimum(),
+        "optuna": optuna.__version__,
+        "busy_cores_before": busy_before,
+        "seconds": time.perf_counter() - started,
+        "targets": TARGETS,
+        "searches": summaries,
+        "contrasts": compared,
+    }
+    print(write_report("search_quality", "python benchmarks/search_quality.py", report, arguments.to))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What comes after a search: the confirmations of the best, and the storage for Optuna's dashboard."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from search_spaces.schema import ConfirmSpec
+from search_spaces.study import export_storage
+from tests.search_spaces_tests.driven_searches import (
+    BATCH_SIZE,
+    ERROR,
+    LR,
+    SECONDS,
+    SPACE,
+    HalfStops,
+    bowl,
+    drive,
+    epoch_record,
+    open_search,
+    settings,
+)
+from trainable.config import TrainConfig
+from trainable.records import Status
+from trainable.search_log import read_log
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_best_are_confirmed_on_all_of_the_training_images(tmp_path: Path) -> None:
+    wanted = settings("tpe", num_trials=12, confirm=ConfirmSpec(top=2, repeats=3))
+    search = open_search(tmp_path, wanted, steering=HalfStops())
+    drive(search)
+    best = search.best(2)
+    complete = [one for one in search.record.proposals if one.status is Status.COMPLETE and one.is_trained]
+    assert [one.values for one in best] == sorted(one.values for one in complete if one.values)[:2]
+    planned = search.confirmations()
+    assert [(one.repeat, one.config.seed, one.config.holdout) for one in planned] == [
+        (i, i, 0.0) for i in (0, 1, 2)
+    ] * 2
+    assert [one.config.lr for one in planned] == [one.params["lr"] for one in best for _ in range(3)]
+    assert len(search.record.confirmations) == 6
+
+
+def test_confirmations_are_logged_once(tmp_path: Path) -> None:
+    wanted = settings("random", num_trials=3, confirm=ConfirmSpec(top=5, repeats=1))
+    search = open_search(tmp_path, wanted)
+    drive(search)
+    first = search.confirmations()
+    assert len(first) == 3
+    again = open_search(tmp_path, wanted)
+    assert again.confirmations() == first
+    assert read_log(tmp_path / "search.jsonl") == search.record
+
+
+def test_without_confirm_nothing_is_confirmed(tmp_path: Path) -> None:
+    search = open_search(tmp_path, settings(num_trials=2))
+    drive(search)
+    assert search.confirmations() == []
+
+
+def exported(search_folder: Path, path: Path, metrics: list[str]) -> optuna.Study:
+    record = read_log(search_folder / "search.jsonl")
+    export_storage(record, SPACE, metrics, "wide", path, {0: {"test_error_percent": 4.5}})
+    return optuna.load_study(study_name="wide", storage=f"sqlite:///{path}")
+
+
+def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
+    def rough(config: TrainConfig, epoch: int) -> float | None:
+        return None if config.lr > 0.3 and epoch == 3 else bowl(config, epoch)
+
+    search = open_search(tmp_path, settings("tpe", num_trials=14), steering=HalfStops())
+    drive(search, rough)
+    for _ in range(2):  # the second replaces the first
+        study = exported(tmp_path, tmp_path / "optuna.db", ["holdout_error_percent"])
+    assert study.metric_names == ["holdout_error_percent"]
+    assert len(study.trials) == len(search.record.proposals)
+    seen = set()
+    for one, trial, told in zip(search.record.proposals, study.trials, search._study.trials(), strict=True):
+        assert (trial.state, trial.params, trial.distributions) == (told.state, one.params, told.distributions)
+        assert trial.intermediate_values == pytest.approx(told.intermediate_values)
+        assert one.config is not None
+        assert trial.user_attrs["trial_key"] == one.config.trial_key
+        assert trial.user_attrs["status"] == one.status
+        assert trial.user_attrs.get("test_error_percent") == (4.5 if one.number == 0 else None)
+        seen.add(trial.state)
+    assert seen == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["optuna.db", "search.jsonl"]
+
+
+def test_a_storage_of_a_search_under_way_with_two_objectives(tmp_path: Path) -> None:
+    wanted = settings("random", (LR, BATCH_SIZE), 5, objectives=(ERROR, SECONDS))
+    search = open_search(tmp_path, wanted)
+    drive(search, num_steps=4 * 3 + 2)
+    study = exported(tmp_path, tmp_path / "optuna.db", ["holdout_error_percent", "train_seconds"])
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE] * 3 + [TrialState.RUNNING]
+    assert [tuple(trial.values) for trial in study.trials[:3]] == [one.values for one in search.record.proposals[:3]]
+
+
+def test_an_end_is_said_once_and_what_is_known_is_answered_as_it_was(tmp_path: Path) -> None:
+    search = open_search(tmp_path, settings(num_trials=8), steering=(steering := HalfStops()))
+    drive(search)
+    stopped = next(one for one in search.record.proposals if one.status is Status.STOPPED)
+    assert stopped.config is not None
+    key = stopped.config.trial_key
+    before = (tmp_path / "search.jsonl").read_bytes()
+    num_calls = len(steering.calls)
+    answers = [search.report(key, epoch_record(epoch, 1.0)) for epoch in range(1, 5)]
+    assert answers == [epoch >= len(stopped.reports) for epoch in range(1, 5)]
+    search.end(key, Status.FAILED)
+    assert stopped.status is Status.STOPPED
+    assert (tmp_path / "search.jsonl").read_bytes() == before
+    assert len(steering.calls) == num_calls
+
+
+@pytest.mark.parametrize("module", ["trainable.search_log", "search_spaces.study", "search_spaces.search"])
+def test_a_search_loads_neither_torch_nor_ray(module: str) -> None:
+    code = f"import {module}, sys; print({{'torch', 'ray'}} & {{*sys.modules}})"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert process.stdout == "set()\n"
