@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import importlib.util
 import os
 import signal
 import sys
@@ -60,6 +61,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     from trainable.data.sources import load_dataset
     from trainable.provenance import code_identity
 
+    if arguments.log is not None and importlib.util.find_spec(arguments.log) is None:
+        raise UserError(f"--log {arguments.log}: that package is not installed: pip install {arguments.log}")
     loaded = load_checked_space(arguments.space)
     overrides = parse_overrides(arguments.set)
     expansion = expand(loaded, overrides, arguments.scale)
@@ -144,7 +147,8 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
             with SweepView(console, manifest.name, left, held.done) as view:
-                run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, (view, keeper, clock))
+                observers = (view, keeper, clock)
+                run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, observers, arguments.log)
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -220,13 +224,13 @@ def run_search(
                     progress = search_progress(search.record)
                     to_come, fields = progress.begun + progress.to_come, maker.varying_fields
                     with SweepView(console, manifest.name, {}, progress.ended, to_come, fields) as view:
-                        run_trials(*place, {}, (view, *observers), search, lambda: store.publish(log))
+                        run_trials(*place, {}, (view, *observers), arguments.log, search, lambda: store.publish(log))
                     confirm = left_to_confirm(store, search.confirmations())
                     store.publish(log)
                 if confirm:
                     print(f"{len(confirm)} trials to confirm the best, on all training images", flush=True)
                     with SweepView(console, manifest.name, confirm, 0, fields=maker.varying_fields) as view:
-                        run_trials(*place, confirm, (view, *observers))
+                        run_trials(*place, confirm, (view, *observers), arguments.log)
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
                 keeper.write()
@@ -720,6 +724,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="trials at a time (default: as many as fit)",
     )
+    run.add_argument("--log", choices=("mlflow", "wandb"), help="show the trials there, too (pip install it first)")
     add_compile(run)
     add_scale(run)
     add_set(run)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from results.search_results import Parameter, Scalar, SearchResults, SearchTrial
+from results.search_results import Parameter, Scalar, SearchResults, SearchTrial, stopped_by_epoch
 from trainable.records import EpochRecord
 
 MIN_TRIALS = 10
@@ -34,7 +34,7 @@ class Importance:
     num_trials: int
     """That the forest was fitted to."""
     epoch: int | None
-    """The objective is that after this epoch; None: at the end."""
+    """The objective is that after this epoch, the first at which a trial was stopped; None: at the end."""
     explained: float
     """R2 of the forest on trials that a tree has not seen; 0 and less: it knows nothing."""
 
@@ -44,8 +44,8 @@ def importance(
 ) -> Importance | None:
     """Of the objective with this index; None where too few trials can be compared, or all are alike.
 
-    Half-trained and trained values do not compare. Where fewer than MIN_TRIALS ran to the end, the values
-    after the last epoch are taken that so many trials reached.
+    Half-trained and trained values do not compare, and those that a scheduler let run to the end are a choice
+    of the best: where it stopped any, the values after the epoch of the first stop are taken, which all have.
     """
     trials, values, epoch = _compared(search, epochs, index)
     if len(trials) < MIN_TRIALS or len(set(values)) == 1:
@@ -80,16 +80,15 @@ def importance(
 def _compared(
     search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], index: int
 ) -> tuple[list[SearchTrial], list[float], int | None]:
-    complete = [(one, one.values[index]) for one in search.trials if one.is_complete and one.values is not None]
-    if len(complete) >= MIN_TRIALS:
+    rungs = stopped_by_epoch(search)
+    if not rungs:
+        complete = [(one, one.values[index]) for one in search.trials if one.is_complete and one.values is not None]
         return [one for one, _ in complete], [value for _, value in complete], None
-    for epoch in range(max((one.trial.row.epochs_done for one in search.trials), default=0), 0, -1):
-        curves = [(one, epochs.get(one.trial.row.trial_key, ())) for one in search.trials]
-        after = [(one, search.objectives[index].after(curve, epoch)) for one, curve in curves]
-        known = [(one, value) for one, value in after if value is not None]
-        if len(known) >= MIN_TRIALS:
-            return [one for one, _ in known], [value for _, value in known], epoch
-    return [], [], None
+    epoch = next(iter(rungs))
+    curves = [(one, epochs.get(one.trial.row.trial_key, ())) for one in search.trials]
+    after = [(one, search.objectives[index].after(curve, epoch)) for one, curve in curves]
+    known = [(one, value) for one, value in after if value is not None]
+    return [one for one, _ in known], [value for _, value in known], epoch
 
 
 def _place(one: SearchTrial, parameters: Sequence[Parameter]) -> list[float]:

@@ -52,10 +52,19 @@ from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from search_spaces.tune_loggers import Tracker  # noqa: E402
 from trainable.records import Progress, Status  # noqa: E402
 from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
-from trainable.tune_adapter import ANCESTORS, CONFIG, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report  # noqa: E402
+from trainable.tune_adapter import (  # noqa: E402
+    ANCESTORS,
+    CONFIG,
+    TRIAL_KEY,
+    TrainingTrainable,
+    TrialSetup,
+    config_of,
+    from_report,
+)
 
 # Tune would put them into every trial's runtime environment, which Ray writes into its logs on every node.
 ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
@@ -143,6 +152,7 @@ def run_trials(
     run_id: str,
     configs: Mapping[str, TrainConfig],
     observers: Sequence[Observer],
+    log: str | None = None,
     search: Search | None = None,
     on_decision: Callable[[], None] = lambda: None,
 ) -> None:
@@ -154,8 +164,10 @@ def run_trials(
         configs: trial key -> configuration, in the order in which they are to be begun.
         search: proposes the trials, in place of `configs`, and says which are stopped.
         on_decision: called when the search has proposed a trial, and when one of its trials has ended.
+        log: mlflow or wandb, to show the trials there too.
 
     Raises:
+        UserError: what `log` names cannot be reached.
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
     """
     is_population = search is not None and search.settings.scheduler.type == "pbt"
@@ -169,6 +181,7 @@ def run_trials(
     )
     stop = _StopRequest()
     steps = None if search is None else _SearchSteps(search, observers, on_decision)
+    trackers = [] if log is None else [Tracker(log, sweep, configs)]
     trainable = tune.with_resources(
         tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
@@ -181,12 +194,15 @@ def run_trials(
             name="sweep",
             storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
             verbose=0,
-            callbacks=[_ObserverCallback(observers, setup, stop, steps)],
+            callbacks=[*trackers, _ObserverCallback(observers, setup, stop, steps)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    with stop.on_signals():
+    with contextlib.ExitStack() as stack:
+        for tracker in trackers:
+            stack.callback(tracker.close)
+        stack.enter_context(stop.on_signals())
         tuner.fit()
 
 
@@ -383,7 +399,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         """The process died, or could not be set up, more often than is tried again."""
         key = trial.config[TRIAL_KEY]
         error = _reason(trial)
-        config = TrainConfig.from_dict(trial.config[CONFIG]) if CONFIG in trial.config else self._setup.configs[key]
+        config = config_of(trial.config, self._setup.configs)
         record_failure(self._setup.trials_folder / key, config, self._setup.run, error)
         if self._steps is not None:
             self._steps.fail(key)

@@ -70,6 +70,11 @@ def from_report(result: Mapping[str, Any]) -> Progress:
     return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE])
 
 
+def config_of(carried: Mapping[str, Any], known: Mapping[str, TrainConfig]) -> TrainConfig:
+    """Of a trial: from what Tune carries of it, else by its key from those known before the run."""
+    return TrainConfig.from_dict(carried[CONFIG]) if CONFIG in carried else known[carried[TRIAL_KEY]]
+
+
 class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
     """Trains one configuration an epoch a step. The actor is used again for the next trial (`reset_config`).
 
@@ -132,7 +137,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
 
     def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
         self._key = str(config[TRIAL_KEY])
-        self._config = TrainConfig.from_dict(config[CONFIG]) if CONFIG in config else self._sweep.configs[self._key]
+        self._config = config_of(config, self._sweep.configs)
         self._ancestors = [TrainConfig.from_dict(one) for one in config.get(ANCESTORS, ())]
         self._epochs_reported = epochs_reported
 

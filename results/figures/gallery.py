@@ -130,8 +130,8 @@ def _objective_front(results: Results) -> list[Figure]:
 def search_title(results: Results) -> str:
     """The sweep, how it was searched, and on what."""
     search = results.search
-    how = f": {search.algorithm}, scheduler {search.scheduler['type']}" if search else ""
-    return f"{results.sweep}{how}\n{title(sweep_points(results.cells, results.sweep or ''))}"
+    how = f"\nsearch by {search.algorithm}, scheduler {search.scheduler['type']}" if search else ""
+    return f"{title(sweep_points(results.cells, results.sweep or ''))}{how}"
 
 
 DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {

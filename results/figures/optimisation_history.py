@@ -60,7 +60,7 @@ def draw_optimisation_history(histories: Sequence[History], title: str) -> Figur
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(broken(title, 74), fontsize="medium")
     handles = [
-        Line2D([], [], linestyle="none", marker=marker, color=color, label=ended)
+        Line2D([], [], linestyle="none", marker=marker, color=color, markerfacecolor=_face(ended), label=ended)
         for ended, (marker, color) in MARKS.items()
         if any(one.lost if ended == DIVERGED else one.values[ended] for one in histories)
     ]
@@ -72,12 +72,17 @@ def draw_optimisation_history(histories: Sequence[History], title: str) -> Figur
     return figure
 
 
+def _face(ended: str) -> str:
+    return COLORS[0] if ended == COMPLETE else "white"
+
+
 def _draw(axes: Axes, history: History) -> None:
     for ended, points in history.values.items():
         marker, color = MARKS[ended]
-        face = color if ended == COMPLETE else "white"
         numbers, values = ([number for number, _ in points], [value for _, value in points])
-        axes.plot(numbers, values, linestyle="none", marker=marker, color=color, markerfacecolor=face, markersize=5)
+        axes.plot(
+            numbers, values, linestyle="none", marker=marker, color=color, markerfacecolor=_face(ended), markersize=5
+        )
     marker, color = MARKS[DIVERGED]
     place = axes.get_xaxis_transform()
     axes.plot(history.lost, [EDGE] * len(history.lost), linestyle="none", marker=marker, color=color, transform=place)

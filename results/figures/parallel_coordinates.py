@@ -1,6 +1,7 @@
 """Every trial of a search as a line through its parameters to its objective."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +97,9 @@ def _column(
     numbers = [float(value) if isinstance(value, int | float) else math.nan for value in values]
     known = [number for number in numbers if not math.isnan(number)]
     low, high = min(known), max(known)
-    locator: Any = LogLocator(subs=labelled_digits(high / low)) if log else MaxNLocator(MOST_TICKS - 1)
+    locator: Any = (
+        LogLocator(subs=labelled_digits(high / low)) if log else MaxNLocator(MOST_TICKS - 1, steps=[1, 2, 5, 10])
+    )
     turned = math.log if log else float
     ends = (turned(low), turned(high))
     ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high] if low < high else [low]
@@ -154,7 +157,7 @@ def _draw_scale(axes: Axes, place: int, scale: Scale) -> None:
 
 
 def _bare(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_xticks(range(len(names)), [broken(name.replace("_", " "), NARROW) for name in names])
+    axes.set_xticks(range(len(names)), [textwrap.fill(name, NARROW, break_on_hyphens=False) for name in names])
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.set_xlim(-0.35, len(names) - 1 + 0.1)

@@ -28,8 +28,9 @@ def parameter_importance(
 
 def basis(one: Importance) -> str:
     """What the figures rest on."""
-    when = "that ran to the end" if one.epoch is None else f"after epoch {one.epoch}, the last that so many reached"
-    return f"{one.num_trials} trials {when}; the forest explains {max(one.explained, 0):.0%} of trials unseen"
+    when = "at the end" if one.epoch is None else f"after epoch {one.epoch}, before any was stopped"
+    explained = f"{100 * max(one.explained, 0):.0f} % of the variance of trials unseen"
+    return f"{one.num_trials} trials {when}; the forest explains {explained}"
 
 
 def draw_parameter_importance(found: Sequence[tuple[str, Importance]], title: str) -> Figure:

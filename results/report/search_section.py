@@ -117,7 +117,7 @@ def _facts(search: SearchResults) -> Facts:
 
 
 def _share(used: float, full: float) -> str:
-    return f"{1 - used / full:.0%}" if full else "0%"
+    return f"{100 * (1 - used / full):.0f} %" if full else "0 %"
 
 
 def _parameter_words(search: SearchResults) -> list[str]:
@@ -205,7 +205,7 @@ def _caveat(search: SearchResults, space: Mapping[str, Any]) -> str:
     for field, text in derive.items() if isinstance(derive, dict) else ():
         used = [one.name for one in search.parameters if re.search(rf"\b{re.escape(one.name)}\b", str(text))]
         if used:
-            lines.append(f"It is of {' and '.join(used)}, not of the {field} derived from it: {field} = {text}.")
+            lines.append(f"It is of {' and '.join(used)}, not of the {field} that follows from it: {field} = {text}.")
     return " ".join(lines)
 
 

@@ -13,6 +13,8 @@ from results.report.files import write_report
 from results.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
+from tests.results_tests.search_samples import SWEEP as SEARCH
+from tests.results_tests.search_samples import write_search
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESK = 390, 1280
@@ -44,12 +46,13 @@ def browser() -> str:
     return found
 
 
-@pytest.fixture(scope="module", params=["evil", "quickstart", "cifar10_smoke"])
+@pytest.fixture(scope="module", params=["evil", "tuned", "quickstart", "cifar10_smoke"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The text of an HTML report."""
     folder = tmp_path_factory.mktemp("report")
     name: str = request.param
-    store = write_evil_sweep(folder) if name == SWEEP else Store(ROOT / "results" / "examples")
+    writers = {SWEEP: write_evil_sweep, SEARCH: write_search}
+    store = writers[name](folder) if name in writers else Store(ROOT / "results" / "examples")
     return write_report(store, name, folder)[0].read_text(encoding="utf-8")
 
 

@@ -134,7 +134,12 @@ def write_search(
     ]
     write_trial(store, searched_config(0.1, 32), [searched_epoch(0.1, 32, 1)])
     if confirm:
-        events += _confirm(store, sorted(complete)[:2])
+        complete.sort()
+        if (
+            two_objectives
+        ):  # nothing that another beats in both: of each batch size the best, if smaller ones are worse
+            complete = [one for i, one in enumerate(complete) if all(one[3] > other[3] for other in complete[:i])]
+        events += _confirm(store, complete[:2])
     SearchLog(store.search_log(name)).append(events)
     tables = Collector(store, make_manifest([], name, space=SPACE)).tables()
     export_tables(*tables, str(store.sweep_folder(name)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from results.figures import FIGURE_NAMES
+from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.figures.gallery import DRAWERS, Results, draw
 from results.figures.style import HATCHES, keep_apart, look, save
 from results.trials import group_repeats
@@ -22,7 +22,7 @@ EXAMPLES = ROOT / "results" / "examples"
 
 
 def test_every_name_has_a_drawer() -> None:
-    assert tuple(DRAWERS) == FIGURE_NAMES
+    assert tuple(DRAWERS) == (*FIGURE_NAMES, *SEARCH_FIGURE_NAMES)
 
 
 def test_all_leaves_out_what_would_be_empty() -> None:
@@ -36,6 +36,7 @@ def test_all_leaves_out_what_would_be_empty() -> None:
         ("learning_curves", PUBLISHED, "no published curves"),
         ("heat_map", DIVERGED, "no finished trial"),
         ("all", DIVERGED, "every figure would be empty"),
+        *((name, SWEEP, "no search") for name in SEARCH_FIGURE_NAMES),
         ("heatmap", SWEEP, "did you mean 'heat_map'"),
     ],
 )

@@ -15,7 +15,7 @@ ALLOWED_FROM_TRAINABLE = {
     "results": {"config", "records", "ledger", "errors", "remote", "remote_ledger", "curves", "search_log"},
     "search_spaces": {"config", "records", "errors", "curves", "search_log"},
 }
-ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py"}
+ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py", "search_spaces/tune_loggers.py"}
 KNOW_RAY = {*ADAPTERS, "search_spaces/steering.py"}
 
 

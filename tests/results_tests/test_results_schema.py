@@ -32,10 +32,15 @@ TRIALS = [
     ("precision", "string", False),
     ("seed", "int64", False),
     ("recipe_version", "int64", False),
+    ("parent", "string", True),
     ("repeat", "int64", False),
     ("variables", "string", False),
+    ("purpose", "string", False),
+    ("proposal", "int64", True),
     ("status", "string", False),
     ("epochs_done", "int64", False),
+    ("stopped_epoch", "int64", True),
+    ("objective_values", "list<item: double>", True),
     ("test_error_percent", "double", True),
     ("test_error_percent_last5", "double", True),
     ("best_test_error_percent", "double", True),
@@ -95,7 +100,7 @@ def test_columns_types_and_nulls(schema: pa.Schema, columns: list[tuple[str, str
 
 
 def test_the_version_that_these_columns_have() -> None:
-    assert SCHEMA_VERSION == 2
+    assert SCHEMA_VERSION == 3
 
 
 def test_every_field_of_the_configuration_is_a_column() -> None:

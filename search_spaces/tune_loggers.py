@@ -1,0 +1,120 @@
+"""Trials shown in MLflow or Weights & Biases, through Ray's own callbacks for them. They are never needed.
+
+Our ledgers stay the record: whatever goes wrong here ends the showing, not the sweep.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.result import TRAINING_ITERATION
+
+from trainable.config import TrainConfig
+from trainable.errors import UserError
+from trainable.records import EpochRecord
+from trainable.tune_adapter import TRIAL_KEY, config_of
+
+PROJECT = "batchscape"
+"""W&B's project; the sweep is a group in it. In MLflow the sweep is the experiment."""
+METRICS = [spec.name for spec in dataclasses.fields(EpochRecord)]
+
+
+class _ShownTrial:
+    """A trial of Tune's under our name, with the whole configuration in place of the key that Tune carries."""
+
+    def __init__(self, trial: Any, config: TrainConfig) -> None:  # noqa: ANN401
+        self._trial = trial
+        self.config = {TRIAL_KEY: config.trial_key, **config.to_dict()}
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._trial, name)
+
+    def __str__(self) -> str:
+        return str(self.config[TRIAL_KEY])
+
+
+class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
+    """Hands every trial of a sweep to one of Ray's logging callbacks."""
+
+    def __init__(self, name: str, sweep: str, configs: Mapping[str, TrainConfig]) -> None:
+        """
+        Args:
+            name: mlflow or wandb.
+            configs: trial key -> configuration, of the trials whose configuration Tune does not carry.
+
+        Raises:
+            UserError: the tracker cannot be reached, or not be written to.
+        """
+        self._name = name
+        self._configs = configs
+        self._shown: dict[str, _ShownTrial] = {}
+        self._is_on = True
+        try:
+            self._logger = _ray_logger(name, sweep)
+            self._logger.setup()
+        except Exception as error:
+            raise UserError(f"--log {name}: {_first_line(error)}") from None
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        """Also called when a trial's process had died and it starts anew: it stays the same run there."""
+        if trial.trial_id not in self._shown:
+            config = config_of(trial.config, self._configs)
+            self._shown[trial.trial_id] = _ShownTrial(trial, config)
+            self._tell("log_trial_start", self._shown[trial.trial_id])
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Any],
+        trial: Any,  # noqa: ANN401
+        result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        """An epoch, replayed or trained; what is not finite is left out."""
+        metrics = {name: result[name] for name in METRICS if result.get(name) is not None}
+        if metrics and trial.trial_id in self._shown:
+            step = {TRAINING_ITERATION: result["epoch"]}
+            self._tell("log_trial_result", iteration, self._shown[trial.trial_id], metrics | step)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        self._end(trial.trial_id, failed=False)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        self._end(trial.trial_id, failed=True)
+
+    def close(self) -> None:
+        """What is still under way ends as failed there: nobody would end it later."""
+        for trial_id in list(self._shown):
+            self._end(trial_id, failed=True)
+        self._tell("on_experiment_end", [])
+
+    def _end(self, trial_id: str, *, failed: bool) -> None:
+        shown = self._shown.pop(trial_id, None)
+        if shown is not None:
+            self._tell("log_trial_end", shown, failed)
+
+    def _tell(self, method: str, *arguments: object) -> None:
+        if not self._is_on:
+            return
+        try:
+            getattr(self._logger, method)(*arguments)
+        except Exception as error:
+            self._is_on = False
+            print(f"note: --log {self._name}: {_first_line(error)}; the sweep goes on without", file=sys.stderr)
+
+
+def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
+    """It writes where its own environment variables say: MLFLOW_TRACKING_URI, WANDB_MODE and the like."""
+    if name == "mlflow":
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        return MLflowLoggerCallback(experiment_name=sweep, tags={"sweep": sweep})
+    from ray.air.integrations.wandb import WandbLoggerCallback
+
+    return WandbLoggerCallback(project=PROJECT, group=sweep)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

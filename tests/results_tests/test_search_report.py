@@ -1,0 +1,95 @@
+"""What `table` and `report` say of a search."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from results.parquet import read_epochs, read_trials
+from results.report.content import Report, make_report
+from results.report.files import write_report
+from results.report.markdown import render_markdown
+from results.search_table import sweep_table
+from results.store import Store
+from tests.conftest import Cli
+from tests.results_tests.search_samples import SWEEP, write_search
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_search(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def report(store: Store) -> Report:
+    return make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP)
+
+
+def test_the_table_is_of_what_was_confirmed(store: Store, cli: Cli) -> None:
+    done = cli("table", SWEEP, "--store", str(store.path))
+    heading, blank, *rows = done.stdout.splitlines()
+    assert heading == (
+        "Chosen by error on held-out images (%), of 25 trials (tpe, scheduler asha); "
+        "trained again on all training images:"
+    )
+    assert (blank, len(rows), done.returncode) == ("", 4, 0)
+    assert [re.findall(r" (\d\.\d\d) +\| 3 ", row) for row in rows[2:]] == [["9.00"], ["8.00"]]
+
+
+def test_before_that_it_is_of_what_ran_to_the_end(tmp_path: Path) -> None:
+    text = sweep_table(read_trials(write_search(tmp_path, confirm=False), SWEEP), "markdown", with_mean=False)
+    assert text.startswith(
+        "The 5 of 25 trials that ran to the end (tpe, scheduler asha, steered by error on held-out"
+    )
+    assert len(text.splitlines()) == 2 + 2 + 5
+    assert not re.search(r"\d\.\d{6}", text)
+
+
+def test_programs_get_rows_alone_and_every_digit(store: Store) -> None:
+    header, *rows = sweep_table(read_trials(store, SWEEP), "csv", with_mean=False).splitlines()
+    assert header.startswith("model,")
+    assert len(rows) == 2
+    assert all(re.search(r",0\.\d{12,},", row) for row in rows)
+
+
+def test_the_report_says_what_was_chosen_by_what_and_how_good_it_is_on_test(report: Report) -> None:
+    facts = dict(report.facts)
+    assert facts["chosen"].startswith("proposal 5: base_lr ")
+    assert facts["how it was chosen"].endswith("the test set had no part")
+    assert facts["its test error"] == "9.00 +- 0.58 (standard error) %, n = 3, trained again on all training images"
+    assert "best test error" not in facts
+
+
+def test_it_says_who_was_stopped_and_what_that_saved(report: Report) -> None:
+    assert report.search_section is not None
+    (stopped,) = (one for one in report.search_section.tables if one.heading == "Which rung stopped whom")
+    assert [row[:3] for row in stopped.rows] == [["1", "25", "13"], ["3", "8", "3"]]
+    assert dict(report.search_section.facts)["epochs"] == "74 instead of 196 (62 % saved)"
+    assert {failure.status for failure in report.failures} == {"diverged", "incomplete"}
+
+
+def test_importance_is_told_of_what_was_proposed(report: Report) -> None:
+    text = render_markdown(report).replace("\\", "")
+    assert "It is of base_lr and batch_size, not of the lr that follows from it: lr = base_lr * " in text
+
+
+def test_without_confirmation_no_test_error_is_told(tmp_path: Path) -> None:
+    store = write_search(tmp_path, confirm=False)
+    facts = dict(make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP).facts)
+    assert "chosen" in facts
+    assert not any("test error" in name for name in facts)
+
+
+@pytest.mark.parametrize("num_trials", [1, 3])
+def test_a_search_that_has_just_begun_has_a_report(tmp_path: Path, num_trials: int) -> None:
+    store = write_search(tmp_path, num_trials=num_trials, confirm=False)
+    page, text = (path.read_text() for path in write_report(store, SWEEP, tmp_path / "out"))
+    assert "The search" in page
+    assert "## The search" in text
+
+
+def test_of_two_objectives_the_front_is_a_table(tmp_path: Path) -> None:
+    store = write_search(tmp_path, two_objectives=True, name="two")
+    page = write_report(store, "two", tmp_path / "out")[0].read_text()
+    assert "<h3>Pareto front</h3>" in page
+    assert 'id="figure-objective_front"' in page

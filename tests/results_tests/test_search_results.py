@@ -1,0 +1,113 @@
+"""What a search chose, stopped and saved, read from its Parquet files."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from results.parquet import read_trials
+from results.schema import SEARCH_METADATA
+from results.search_results import (
+    SearchResults,
+    best_so_far,
+    dominates,
+    param_words,
+    reached,
+    read_search,
+    spent,
+    stopped_by_epoch,
+)
+from tests.results_tests.result_samples import make_config, make_trial
+from tests.results_tests.search_samples import BATCH_SIZES, SWEEP, write_search
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
+    found = read_search(read_trials(write_search(tmp_path_factory.mktemp("store")), SWEEP))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
+    store = write_search(tmp_path_factory.mktemp("store"), two_objectives=True, name="two")
+    found = read_search(read_trials(store, "two"))
+    assert found is not None
+    return found
+
+
+def test_the_best_is_the_smallest_value_of_those_that_ran_to_the_end(search: SearchResults) -> None:
+    complete = [one for one in search.trials if one.is_complete]
+    values = [one.values[0] for one in search.best if one.values]
+    assert values == sorted(values)
+    assert len(values) == len(complete) < len(search.trials)
+    assert {one.number for one in search.best} & {one.number for one in search.stopped} == set()
+    assert [one.number for one in search.chosen] == [one.number for one in search.best[:2]] == [*search.confirmed]
+
+
+def test_confirmations_are_repeats_of_their_proposal(search: SearchResults) -> None:
+    assert [cell.test_errors for cell in search.confirmed.values()] == [[8.0, 9.0, 10.0], [7.0, 8.0, 9.0]]
+    assert {cell.config.holdout for cell in search.confirmed.values()} == {0.0}
+
+
+def test_of_two_objectives_the_front_is_chosen(two: SearchResults) -> None:
+    losses = [two.losses(one) for one in two.trials if one.is_complete]
+    front = [two.losses(one) for one in two.best]
+    assert 1 < len(front) < len(losses)
+    assert not any(dominates(other, one) for one in front for other in losses)
+    assert all(any(dominates(one, other) for one in front) for other in losses if other not in front)
+
+
+def test_a_maximum_is_the_best_where_that_is_the_goal(search: SearchResults) -> None:
+    (objective,) = search.objectives
+    turned = dataclasses.replace(search, objectives=(dataclasses.replace(objective, goal="maximize"),))
+    assert turned.best == search.best[::-1]
+    assert [value for _, value in best_so_far(turned, 0)] == sorted(value for _, value in best_so_far(turned, 0))
+
+
+def test_the_best_so_far_only_falls_and_ends_at_the_best(search: SearchResults) -> None:
+    steps = best_so_far(search, 0)
+    assert [value for _, value in steps] == sorted((value for _, value in steps), reverse=True)
+    assert steps[-1] == (search.best[0].number, search.best[0].values[0] if search.best[0].values else None)
+
+
+def test_rungs_and_what_they_saved(search: SearchResults) -> None:
+    rungs = stopped_by_epoch(search)
+    assert [*rungs] == [1, 3]
+    assert sum(map(len, rungs.values())) == len(search.stopped)
+    assert reached(search, 1) == len(search.trials)
+    found = spent(search)
+    assert found.full_epochs - found.epochs == 8 * len(rungs[1]) + 6 * len(rungs[3])
+    saved = sum(
+        one.trial.row.total_seconds * (9 / one.trial.row.epochs_done - 1) for ones in rungs.values() for one in ones
+    )
+    assert found.full_seconds - found.seconds == pytest.approx(saved)
+
+
+def test_parameters_are_fields_or_variables(search: SearchResults) -> None:
+    assert [parameter.name for parameter in search.parameters] == ["base_lr", "batch_size"]
+    for one in search.trials:
+        assert one.params["batch_size"] in BATCH_SIZES
+        base_lr, batch_size = one.params["base_lr"], one.params["batch_size"]
+        assert isinstance(base_lr, float)
+        assert isinstance(batch_size, int)
+        assert one.trial.config.lr == pytest.approx(base_lr * batch_size / 128)
+
+
+def test_a_scaled_trial_is_shown_as_it_was_proposed(tmp_path: Path) -> None:
+    table = read_trials(write_search(tmp_path, num_trials=1, confirm=False), SWEEP)
+    variables = [
+        json.dumps({**json.loads(text), "published_batch_size": 4096}) for text in table["variables"].to_pylist()
+    ]
+    index = table.column_names.index("variables")
+    found = read_search(table.set_column(index, table.schema.field(index), [variables]))
+    assert found is not None
+    assert param_words(found.trials[0]).endswith("batch_size 4096")
+
+
+def test_a_plain_sweep_is_no_search(tmp_path: Path) -> None:
+    table = read_trials(write_search(tmp_path, num_trials=1, confirm=False), SWEEP)
+    metadata = {key: value for key, value in table.schema.metadata.items() if key != SEARCH_METADATA.encode()}
+    assert read_search(table.replace_schema_metadata(metadata)) is None
+    assert make_trial(make_config(), 9.0).row.purpose == "planned"
