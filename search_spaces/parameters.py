@@ -11,7 +11,7 @@ from typing import Any, Literal
 from search_spaces.expressions import Expression, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.schema import ObjectiveSpec, Parameter, Scalar
-from search_spaces.search_checks import scaled_confirm, scaled_scheduler, scaled_search
+from search_spaces.search_checks import check_population, scaled_confirm, scaled_scheduler, scaled_search
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
@@ -120,7 +120,11 @@ class ProposalMaker:
         self._check_conditions(source, assignments)
         self.corners = [self.trial(assignment) for assignment in assignments]
         """The trials at the ends of the parameters; where those are too many, one parameter is moved at a time."""
-        self._check_epochs(source, scale)
+        if self.scheduler.type == "pbt":
+            configs = [corner.config for corner in self.corners]
+            check_population(self.search, self.scheduler, self.confirm, configs, source)
+        else:
+            self._check_epochs(source, scale)
 
     @property
     def num_trials(self) -> int:

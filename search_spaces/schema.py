@@ -52,7 +52,7 @@ class Part(_Strict):
 
 Algorithm = Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"]
 Distribution = Literal["uniform", "int_uniform", "log_uniform_values", "q_uniform", "q_log_uniform_values"]
-SchedulerType = Literal["none", "asha", "hyperband", "median"]
+SchedulerType = Literal["none", "asha", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]
 """What may steer a search: nothing that is measured on the test images."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
@@ -135,13 +135,14 @@ SCHEDULER_KEYS: dict[SchedulerType, tuple[str, ...]] = {
     "asha": ("grace_epochs", "reduction_factor", "brackets"),
     "hyperband": ("grace_epochs", "reduction_factor", "brackets"),
     "median": ("grace_epochs", "min_trials"),
+    "pbt": ("population", "quantile", "perturb", "resample_probability"),
 }
 """What each type understands beside `type`."""
 HYPERBAND_BRACKETS = 3
 
 
 class SchedulerSpec(_Strict):
-    """Which trials are stopped before their end."""
+    """Which trials are stopped before their end; `pbt`: which go on, and with what (see search_spaces.population)."""
 
     type: SchedulerType = "none"
     grace_epochs: Count = 1
@@ -152,6 +153,14 @@ class SchedulerSpec(_Strict):
     """`asha`, `hyperband` (there 3 by default): bracket s begins to stop at grace_epochs * reduction_factor**s."""
     min_trials: Count = 3
     """`median`: trials that must have come as far before one is compared with them."""
+    population: Annotated[int, Field(ge=2, le=MAX_COUNT)] = 8
+    """`pbt`: members; each trains for a trial's epochs, then they are compared, and that again."""
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    """`pbt`: fraction of the members that go on from one of the best as many; at least one does."""
+    perturb: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1)] = [0.8, 1.2]
+    """`pbt`: what such a member's numbers are multiplied by, one of these at random."""
+    resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """`pbt`: how often such a member's parameter is drawn anew instead."""
 
     @model_validator(mode="before")
     @classmethod
@@ -209,6 +218,7 @@ class ScaledScheduler(_Strict):
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] | None = None
     brackets: Annotated[int, Field(ge=1, le=100)] | None = None
     min_trials: Count | None = None
+    population: Annotated[int, Field(ge=2, le=MAX_COUNT)] | None = None
 
 
 class ScaledConfirm(_Strict):

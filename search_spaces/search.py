@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from search_spaces.parameters import SearchParameter
-from search_spaces.schema import ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
+from search_spaces.population import Population
+from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
 from search_spaces.study import WITHOUT_HISTORY, Active, Study, all_finite, outcome
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
@@ -85,7 +86,7 @@ class SearchSettings:
             NUM_TRIALS: self.num_trials,
             PARAMETERS: {one.name: _plain(one) for one in self.parameters},
             "objective": [one.model_dump() for one in self.objectives],
-            "scheduler": self.scheduler.model_dump(),
+            "scheduler": self.scheduler.model_dump(include={"type", *SCHEDULER_KEYS[self.scheduler.type]}),
             CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
             "trial": dict(self.trial),
         }
@@ -98,6 +99,8 @@ class Proposal:
 
     number: int
     trial: PlannedTrial
+    ancestors: tuple[TrainConfig, ...] = ()
+    """Whose trainings it goes on from, the first first: only in population based training."""
 
 
 class Search:
@@ -131,6 +134,9 @@ class Search:
         self._steering = steering
         self._metrics = [one.metric for one in settings.objectives]
         self._numbers: dict[str, int] = {}
+        self._population: Population | None = None
+        if settings.scheduler.type == "pbt":
+            self._population = Population(settings.scheduler, settings.parameters, active, settings.search.seed)
         self._log = SearchLog(log_path)
         now = SearchEvent(settings.canonical(), tuple(earlier))
         begun = [event for event in self._log.events if isinstance(event, SearchEvent)] or [now]
@@ -160,10 +166,13 @@ class Search:
         return has_ended and self._has_proposed_all()
 
     def next(self) -> Proposal | None:
-        """The next trial to train, those first that an earlier driver left; None where there are no more."""
+        """The next trial to train, those first that an earlier driver left.
+
+        None where there are no more; or, while not `is_over`, none before others have ended.
+        """
         if self._pending:
             return self._proposal(self._pending.popleft())
-        while not self._has_proposed_all():
+        while not self._has_proposed_all() and not self._is_waiting():
             number = self._propose()
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
@@ -215,7 +224,13 @@ class Search:
         """The best that were trained to the end, at most `num`, best first."""
         return best(self.record)[:num]
 
+    def _is_waiting(self) -> bool:
+        """Whether a generation has to come to its end."""
+        return self._population is not None and self._population.is_waiting(self.record.proposals)
+
     def _has_proposed_all(self) -> bool:
+        if self._population is not None:
+            return self._has_ended_population(self._population)
         trained = sum(one.is_trained for one in self.record.proposals)
         wanted = self.settings.num_trials
         if trained >= wanted:
@@ -237,6 +252,15 @@ class Search:
             return True
         return False
 
+    def _has_ended_population(self, population: Population) -> bool:
+        proposals = self.record.proposals
+        if population.has_died_out(proposals):
+            errors = [one.error for one in proposals if one.error]
+            reason = f": {errors[-1]}" if errors else ""
+            self._note_once(f"no member of generation {len(proposals) // population.size} came to its end{reason}")
+            return True
+        return len(proposals) >= self.settings.num_trials
+
     def _note_once(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
@@ -252,9 +276,16 @@ class Search:
     def _propose(self) -> int:
         """Ask for one more; what needs no training is answered at once."""
         number = len(self.record.proposals)
-        params = self._study.ask(self._is_repeating())
+        parent: str | None = None
+        if self._population is not None and number >= self._population.size:
+            params, parent = self._population.member(self.record.proposals)
+        else:
+            params = self._study.ask(self._is_repeating())
         try:
             trial = self._make_trial(params)
+            if self._population is not None:
+                config = dataclasses.replace(trial.config, seed=trial.config.seed + number, parent=parent)
+                trial = dataclasses.replace(trial, config=config)
         except UserError as error:
             impossible = ProposalEvent(number, params, None, {}, error=str(error))
             self._write([impossible, EndEvent(number, Status.FAILED, None)])
@@ -267,6 +298,8 @@ class Search:
         return number
 
     def _is_repeating(self) -> bool:
+        if self._population is not None:
+            return False  # no two members have the same seed
         last = self.record.proposals[-MAX_REPEATED:]
         return len(last) == MAX_REPEATED and not any(one.is_trained for one in last)
 
@@ -323,7 +356,15 @@ class Search:
 
     def _proposal(self, number: int) -> Proposal:
         proposal = self.record.proposals[number]
-        return Proposal(number, PlannedTrial(_config(proposal), 0, proposal.variables))
+        *ancestors, config = [_config(self.record.proposals[one]) for one in self._lineage(proposal)]
+        return Proposal(number, PlannedTrial(config, 0, proposal.variables), tuple(ancestors))
+
+    def _lineage(self, proposal: ProposalRecord) -> list[int]:
+        """Numbers of the proposals that make one training, the first first, this one last."""
+        numbers = [proposal.number]
+        while (parent := _config(self.record.proposals[numbers[-1]]).parent) is not None:
+            numbers.append(self._numbers[parent])
+        return numbers[::-1]
 
 
 def check_goes_on(settings: SearchSettings, log_path: Path) -> None:

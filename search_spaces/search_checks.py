@@ -1,5 +1,7 @@
 """What the sections of a declared search must be to each other, and what a scale makes of them."""
 
+from collections.abc import Sequence
+
 from search_spaces.schema import (
     SCHEDULER_KEYS,
     ConfirmSpec,
@@ -12,6 +14,7 @@ from search_spaces.schema import (
     Space,
 )
 from search_spaces.yaml_source import KeyPath, YamlSource
+from trainable.config import TrainConfig
 from trainable.errors import UserError
 
 SECTIONS = ("parameters", "scheduler", "objective", "confirm")
@@ -25,6 +28,10 @@ NO_PARAMETERS = {
 """Training fields that no search may propose, and why."""
 LEARN_FROM_COMPLETE = ("gp", "cmaes")
 """Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
+OF_A_MEMBER = ("model", "precision", "train_subset", "epochs")
+"""Training fields that are the same in all of a population: states are handed on, and ends are compared."""
+WITHOUT_MEMORY = ("random", "qmc")
+"""Algorithms that a population can begin with: its members are proposed before any has come to an end."""
 COST = "train_seconds"
 """The metric that is only for the second of two objectives."""
 
@@ -60,6 +67,43 @@ def scaled_scheduler(spec: SchedulerSpec | None, scale: Scale | None) -> Schedul
 def scaled_confirm(spec: ConfirmSpec | None, scale: Scale | None) -> ConfirmSpec | None:
     """The section at this scale."""
     return spec if spec is None or scale is None else spec.model_copy(update=_given(scale.confirm))
+
+
+def check_population(
+    search: SearchSpec,
+    scheduler: SchedulerSpec,
+    confirm: ConfirmSpec | None,
+    corners: Sequence[TrainConfig],
+    source: YamlSource,
+) -> None:
+    """
+    Args:
+        search, scheduler, confirm: at the scale that is run.
+        corners: at the ends of the parameters.
+
+    Raises:
+        UserError: what cannot be searched by population based training, with file, line and key.
+    """
+    size, num_trials = scheduler.population, search.num_trials or 0
+    if search.algorithm not in WITHOUT_MEMORY:
+        message = "a population begins at random: algorithm: random (or qmc)"
+        _refuse(source, ("search", "algorithm"), message)
+    if confirm is not None:
+        message = "pbt finds a schedule, which is no configuration that could be trained again: leave it out"
+        _refuse(source, ("confirm",), message)
+    if num_trials % size or num_trials < 2 * size:
+        fitting = max(2, num_trials // size) * size
+        message = (
+            f"num_trials counts a trial for each member and generation: a multiple of population {size}, "
+            f"for example {fitting}, got {num_trials}"
+        )
+        _refuse(source, ("search",), message)
+    for name in OF_A_MEMBER:
+        if len({getattr(config, name) for config in corners}) > 1:
+            _refuse(source, ("parameters",), f"{name} must be the same in all of a population")
+    if any(config.schedule != "constant" for config in corners):
+        path = ("defaults", "schedule") if ("defaults", "schedule") in source.lines else ("scheduler",)
+        _refuse(source, path, "pbt finds the schedule itself, from constant pieces: schedule: constant in defaults")
 
 
 def _given(changes: ScaledSearch | ScaledScheduler | ScaledConfirm | None) -> dict[str, int]:

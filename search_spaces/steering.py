@@ -105,7 +105,7 @@ class Steering:
 
 
 def _scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ray's classes are untyped here)
-    if spec.type == "none":
+    if spec.type in ("none", "pbt"):  # a population's members are trained to the end of their generation
         return FIFOScheduler()
     if spec.grace_epochs > max_epochs:
         raise UserError(

@@ -56,7 +56,15 @@ from search_spaces.tune_loggers import Tracker  # noqa: E402
 from trainable.records import Progress, Status  # noqa: E402
 from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
-from trainable.tune_adapter import CONFIG, TRIAL_KEY, TrainingTrainable, TrialSetup, config_of, from_report  # noqa: E402
+from trainable.tune_adapter import (  # noqa: E402
+    ANCESTORS,
+    CONFIG,
+    TRIAL_KEY,
+    TrainingTrainable,
+    TrialSetup,
+    config_of,
+    from_report,
+)
 
 # Tune would put them into every trial's runtime environment, which Ray writes into its logs on every node.
 ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
@@ -173,7 +181,8 @@ def run_trials(
         UserError: what `log` names cannot be reached.
         KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
     """
-    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep)
+    is_population = search is not None and search.settings.scheduler.type == "pbt"
+    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep, is_population)
     setup = TrialSetup(
         configs=dict(configs),
         trials_folder=trials_folder,
@@ -240,7 +249,7 @@ class _SearchSteps:
         return {}
 
     def propose(self) -> dict[str, Any] | None:
-        """What Tune is to carry of the next trial; None where there are no more."""
+        """What Tune is to carry of the next trial; None where there is none now."""
         if self._trouble is not None:
             return None
         with self._kept():
@@ -250,8 +259,14 @@ class _SearchSteps:
                 config = proposal.trial.config
                 for observer in self._observers:
                     observer.on_trial_added(proposal.trial)
-                return {TRIAL_KEY: config.trial_key, CONFIG: config.to_dict()}
+                ancestors = [one.to_dict() for one in proposal.ancestors]
+                return {TRIAL_KEY: config.trial_key, CONFIG: config.to_dict(), ANCESTORS: ancestors}
         return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be proposed."""
+        return self._trouble is not None or self._search.is_over
 
     def report(self, trial_key: str, progress: Progress) -> bool:
         """Whether the trial is to be stopped."""
@@ -294,8 +309,10 @@ class _ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untyp
         super().__init__()
         self._steps = steps
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        return self._steps.propose() or Searcher.FINISHED
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """None while others have to end first: Tune asks again."""
+        proposed = self._steps.propose()
+        return Searcher.FINISHED if proposed is None and self._steps.is_over else proposed
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to do."""

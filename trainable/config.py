@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32")
 AUGMENTATIONS = ("crop_flip", "crop", "none")
 DEFAULT_MILESTONES = (0.5, 0.75)
 DEFAULT_LR_MIN_FACTOR = 0.001
+TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
 
 SYNONYMS = {
     "learning_rate": "lr",
@@ -94,6 +96,8 @@ class TrainConfig:
     """Of the initial weights, and with the epoch of order, crops and flips."""
     recipe_version: int = field(default=RECIPE_VERSION)
     """Raised when the meaning of training changes."""
+    parent: str | None = None
+    """Key of the trial whose last weights and momentum it begins with (population based training), or None."""
 
     def __post_init__(self) -> None:
         for name, annotation in _annotations():
@@ -132,6 +136,8 @@ class TrainConfig:
             _check_range("lr_min_factor", self.lr_min_factor, least=0.0, most=1.0)
         if not 0 <= self.seed < 2**63:
             raise FieldError("seed", f"seed must be between 0 and 2**63 - 1, got {self.seed}")
+        if self.parent is not None and not TRIAL_KEY_PATTERN.fullmatch(self.parent):
+            raise FieldError("parent", f"parent must be a trial's key of 16 hex digits, got {self.parent!r}")
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
@@ -157,8 +163,10 @@ class TrainConfig:
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, one for every field."""
+        """Plain JSON values, one for every field; without `parent` where there is none."""
         values = {name: getattr(self, name) for name in FIELD_NAMES}
+        if self.parent is None:
+            del values["parent"]  # the keys of all trials without one are older than the field
         values["milestones"] = None if self.milestones is None else list(self.milestones)
         return values
 
@@ -222,7 +230,8 @@ class PlannedTrial:
 
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
-SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in ("dataset_fingerprint", "recipe_version"))
+_FOUND_OUT = ("dataset_fingerprint", "recipe_version", "parent")
+SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _FOUND_OUT)
 """The fields that a user sets, in YAML or with --set."""
 
 

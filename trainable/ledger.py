@@ -4,6 +4,8 @@
                  attempts.jsonl     a line for every process that worked on it
                  epochs.jsonl       a line for every epoch, append only
                  checkpoint-0, -1   the last two, each with a checksum and the epochs that belong to it
+                 final-state        the state after the last epoch, like a checkpoint; only of a trial that others
+                                    may go on from
                  result.json        how it ended; there only then, written atomically
                  lock               held (flock) by whoever writes; freed by the kernel when that process dies
     trials/<key>.superseded-<n>/    the same, of the n-th training that `run --again` has put another in place of
@@ -34,6 +36,7 @@ LOCK = "lock"
 TENSORBOARD = "tensorboard"
 SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
+FINAL_STATE = "final-state"
 CHECKPOINT_MAGIC = "batchscape-checkpoint-1"
 TAIL_BYTES = 4096
 """Of epochs.jsonl, more than a line has."""
@@ -197,15 +200,13 @@ class Ledger:
     def save_checkpoint(self, state: bytes) -> str:
         """Keep `state` as the newest checkpoint in place of the older of the two; gives its file's name."""
         self._sync_epochs()
-        epochs_done = len(self.epochs)
-        header = {
-            "magic": CHECKPOINT_MAGIC,
-            "epochs_done": epochs_done,
-            "sha256": hashlib.sha256(state).hexdigest(),
-        }
         older = min(CHECKPOINTS, key=lambda name: _checkpoint_age(self.folder / name))
-        write_atomically(self.folder / older, _dump(header) + state)
+        write_atomically(self.folder / older, self._with_header(state))
         return older
+
+    def save_final_state(self, state: bytes) -> None:
+        """Keep the state after the last epoch: for trials that go on from this one."""
+        write_atomically(self.folder / FINAL_STATE, self._with_header(state))
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended; where it needs no more training its checkpoints go."""
@@ -215,6 +216,14 @@ class Ledger:
         if end.status.is_final:
             for name in CHECKPOINTS:
                 (self.folder / name).unlink(missing_ok=True)
+
+    def _with_header(self, state: bytes) -> bytes:
+        header = {
+            "magic": CHECKPOINT_MAGIC,
+            "epochs_done": len(self.epochs),
+            "sha256": hashlib.sha256(state).hexdigest(),
+        }
+        return _dump(header) + state
 
     def _write_attempts(self) -> None:
         lines = b"".join(_dump(dataclasses.asdict(one)) for one in self.attempts)
@@ -405,12 +414,20 @@ def _refuse_links(folder: Path) -> None:
 
 def _read_checkpoint(path: Path) -> Checkpoint | None:
     try:
-        line, _, state = path.read_bytes().partition(b"\n")
+        return parse_checkpoint(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parse_checkpoint(content: bytes) -> Checkpoint | None:
+    """What the file of a checkpoint, or of a final state, holds; None where it is damaged."""
+    try:
+        line, _, state = content.partition(b"\n")
         header = json.loads(line)
         if header["magic"] != CHECKPOINT_MAGIC or header["sha256"] != hashlib.sha256(state).hexdigest():
             return None
         return Checkpoint(int(header["epochs_done"]), state)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
 
 

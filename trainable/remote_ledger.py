@@ -6,6 +6,7 @@ here is replaced. What is pushed, and when:
     config, attempts    when a process begins to work
     epochs.jsonl        before every checkpoint and before the end, else every few seconds
     checkpoint-0, -1    whole, right after they were written here; deleted there, too, once the trial has ended
+    final-state         before the result, of a trial that others may go on from; fetched by these alone
     result.json         last
     tensorboard/        when the process lets go of the trial
 
@@ -25,10 +26,12 @@ from trainable.ledger import (
     CHECKPOINTS,
     CONFIG,
     EPOCHS,
+    FINAL_STATE,
     RESULT,
     SUPERSEDED,
     TENSORBOARD,
     Ledger,
+    parse_checkpoint,
     write_atomically,
 )
 from trainable.records import Attempt, EpochRecord, TrialEnd
@@ -50,6 +53,10 @@ class RemoteFolder:
 
     def __truediv__(self, name: str) -> "RemoteFolder":
         return RemoteFolder(self.uri, f"{self.name}/{name}")
+
+    def with_name(self, name: str) -> "RemoteFolder":
+        """Its neighbour of that name."""
+        return RemoteFolder(self.uri, self.name.rpartition("/")[0]) / name
 
     def __str__(self) -> str:
         return f"{without_options(self.uri)}/{self.name}"
@@ -98,6 +105,10 @@ class RemoteLedger(Ledger):
         name = super().save_checkpoint(state)
         self._push(name)
         return name
+
+    def save_final_state(self, state: bytes) -> None:
+        super().save_final_state(state)
+        self._push(FINAL_STATE)
 
     def finish(self, end: TrialEnd) -> None:
         super().finish(end)
@@ -197,3 +208,19 @@ def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any]) -> Ledge
         OSError: the folder cannot be written.
     """
     return RemoteLedger(folder, config) if isinstance(folder, RemoteFolder) else Ledger(folder, config)
+
+
+def read_final_state(folder: Path | RemoteFolder, num_epochs: int) -> bytes | None:
+    """The state after so many epochs that the trial in this folder ended with; None: missing, or damaged.
+
+    Raises:
+        RemoteError: a remote store does not answer, or refuses.
+    """
+    content: bytes | None = None
+    if isinstance(folder, RemoteFolder):
+        content = Remote(folder.uri).read(f"{folder.name}/{FINAL_STATE}")
+    else:
+        with contextlib.suppress(OSError):
+            content = (folder / FINAL_STATE).read_bytes()
+    state = None if content is None else parse_checkpoint(content)
+    return None if state is None or state.epochs_done != num_epochs else state.state

@@ -18,7 +18,7 @@ from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
 from trainable.records import Attempt, Progress, Status, TrialEnd
 from trainable.remote import RemoteError
-from trainable.remote_ledger import RemoteFolder, open_ledger
+from trainable.remote_ledger import RemoteFolder, open_ledger, read_final_state
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
@@ -29,6 +29,11 @@ FIRST_CHECKPOINT_SECONDS = 0.05
 """What a checkpoint is taken to cost until the first one has been measured."""
 TOLD_CHANGES = ("code", "versions", "device", "num_threads", "precision_resolved")
 """Of an attempt: what may change the numbers of a trial that goes on."""
+FIGURES = ("train_loss", "holdout_loss", "test_loss", "gradient_norm")
+"""Of an epoch: equal where the same was trained, but for chance."""
+
+ParentState = Callable[[], tuple[bytes, str | None]]
+"""Gives the state that a trial begins at, and what a person should be told of how it was come by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class RunInfo:
     execution: Execution = DEFAULT_EXECUTION
     sweep: str | None = None
     """None where a trial is trained alone."""
+    keep_final_state: bool = False
+    """Whether other trials may go on from these."""
 
 
 class TrialSession:
@@ -55,10 +62,12 @@ class TrialSession:
         device: torch.device,
         run: RunInfo,
         checkpoint_share: float = CHECKPOINT_SHARE,
+        parent_state: ParentState | None = None,
     ) -> None:
         """
         Args:
             checkpoint_share: most of the time that checkpoints may take; infinity writes one every epoch.
+            parent_state: asked where a trial that has a parent begins.
 
         Raises:
             LedgerBusyError: another process works on this trial.
@@ -69,6 +78,8 @@ class TrialSession:
         self._device = device
         self._run = run
         self._checkpoint_share = checkpoint_share
+        self._parent_state = parent_state
+        self._folder = folder
         self._ledger = open_ledger(folder, config.to_dict())
         if not self._has_ended():
             self._ledger.rewind()
@@ -105,6 +116,30 @@ class TrialSession:
     def skip(self, num_epochs: int) -> None:
         """Do not replay the first epochs: the caller knows them already."""
         self._position = min(num_epochs, len(self._ledger.epochs))
+
+    def recover_final_state(self) -> bool:
+        """Train what is missing, or all again, so that the ledger holds the state after the last epoch.
+
+        Returns:
+            Whether the last epoch came out as it had been recorded.
+
+        Raises:
+            RuntimeError: it does not come to its end this time.
+        """
+        while not self._has_ended():
+            self.next_epoch()
+        if read_final_state(self._folder, self._config.epochs) is not None:
+            return True
+        training = self._new_training()
+        self._begin_from_parent(training)
+        outcome: EpochOutcome | None = None
+        while not training.finished and not (outcome and outcome.diverged):
+            outcome = training.run_epoch(len(self._ledger.attempts))
+        if outcome is None or outcome.diverged:
+            raise RuntimeError("trained again it diverges")
+        self._ledger.save_final_state(training.state())
+        recorded = self._ledger.epochs[-1] if self._ledger.epochs else None
+        return all(getattr(recorded, name, None) == getattr(outcome.record, name) for name in FIGURES)
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint into the ledger now, whatever it costs."""
@@ -149,7 +184,7 @@ class TrialSession:
         damage = self._damage()
         if damage is not None and damage != attempt.damage:
             self._ledger.amend(dataclasses.replace(attempt, damage=damage))
-            self._notes = [damage]
+            self._notes = [damage, *(note for note in self._notes if note != attempt.damage)]
         self._note_changes(attempt)
         self._events = TrialEvents(self._ledger.folder / TENSORBOARD, training.epochs_done, number)
         self._training = training
@@ -171,7 +206,18 @@ class TrialSession:
             self._ledger.reject_checkpoint()
             self._position = min(self._position, len(self._ledger.epochs))
             training = self._new_training()  # the other one may be half loaded
+        self._begin_from_parent(training)
         return training
+
+    def _begin_from_parent(self, training: Training) -> None:
+        """Nothing where there is none."""
+        if self._config.parent is None:
+            return
+        if self._parent_state is None:
+            raise RuntimeError(f"goes on from trial {self._config.parent}, which only its search can do")
+        state, note = self._parent_state()
+        training.begin_from(state)
+        self._notes += [] if note is None else [note]
 
     def _record(self, training: Training, outcome: EpochOutcome) -> Progress:
         self._ledger.append(outcome.record)
@@ -183,6 +229,8 @@ class TrialSession:
             status = Status.DIVERGED
         elif training.finished:
             status = Status.COMPLETE
+        if status is Status.COMPLETE and self._run.keep_final_state:
+            self._ledger.save_final_state(training.state())
         if status is Status.INCOMPLETE:
             self._checkpoint_when_due(training)
         else:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -136,12 +137,33 @@ class Training:
         Raises:
             pickle.UnpicklingError, RuntimeError, KeyError: not a state of this configuration.
         """
-        state = torch.load(io.BytesIO(content), map_location=self.learner.device, weights_only=True)
+        state = self._read(content)
         _copy_into(self._model_state(), state["model"])
         _copy_into(self._momentum(), state["momentum"])
         self.learner.weights.round()
         self.learner.scaler.load_state_dict(state["scaler"])
         self.epochs_done = state["epochs_done"]
+
+    def begin_from(self, content: bytes) -> None:
+        """Begin at another training's `state`: all of it but its position.
+
+        Where only one of the two has a momentum, or scales its gradients, that begins as new.
+
+        Raises:
+            pickle.UnpicklingError, RuntimeError, KeyError: not a state of this model.
+        """
+        state, momentum = self._read(content), self._momentum()
+        _copy_into(self._model_state(), state["model"])
+        if momentum and state["momentum"]:
+            _copy_into(momentum, state["momentum"])
+        self.learner.weights.round()
+        if state["scaler"]:
+            self.learner.scaler.load_state_dict(state["scaler"])
+
+    def _read(self, content: bytes) -> dict[str, Any]:
+        """Tensors and numbers; pickled code is refused."""
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=self.learner.device, weights_only=True)
+        return state
 
     def _model_state(self) -> dict[str, torch.Tensor]:
         """The weights in fp32, whatever they are rounded to, and the running statistics; views, not copies."""

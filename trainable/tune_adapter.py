@@ -17,6 +17,7 @@ from ray.tune.result import DONE
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
+from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.ledger import LedgerBusyError
 from trainable.records import EpochRecord, Progress, Status
@@ -29,6 +30,8 @@ TRIAL_KEY = "trial_key"
 """The entry of the configuration that Tune carries which names a trial."""
 CONFIG = "config"
 """The entry that holds the TrainConfig of a trial that was proposed; those of a plan lie in TrialSetup."""
+ANCESTORS = "ancestors"
+"""The entry that holds the TrainConfigs that such a trial goes on from, the first first; none of most trials."""
 STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
@@ -85,7 +88,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
         """
         Args:
-            config: {TRIAL_KEY: key}, and CONFIG for a trial that is not among the sweep's `configs`.
+            config: {TRIAL_KEY: key}, and CONFIG and ANCESTORS for a trial that is not among the sweep's `configs`.
             data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
 
         Raises:
@@ -135,6 +138,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
         self._key = str(config[TRIAL_KEY])
         self._config = config_of(config, self._sweep.configs)
+        self._ancestors = [TrainConfig.from_dict(one) for one in config.get(ANCESTORS, ())]
         self._epochs_reported = epochs_reported
 
     def _open(self) -> TrialSession:
@@ -157,7 +161,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                return TrialSession(config, data, folder, self._device, self._sweep.run)
+                return open_session(config, self._ancestors, data, folder, self._device, self._sweep.run)
             except LedgerBusyError:
                 if time.monotonic() > deadline:
                     raise LedgerBusyError("another process trains it: run this command again afterwards") from None

@@ -32,6 +32,7 @@ TRIALS = [
     ("precision", "string", False),
     ("seed", "int64", False),
     ("recipe_version", "int64", False),
+    ("parent", "string", True),
     ("repeat", "int64", False),
     ("variables", "string", False),
     ("purpose", "string", False),

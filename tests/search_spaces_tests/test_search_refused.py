@@ -186,8 +186,14 @@ def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> 
     ("section", "message"),
     [
         ("scheduler: asha", "scheduler: must be a mapping of keys to values, got 'asha'"),
-        ("scheduler: {type: ashaa}", "scheduler.type: 'ashaa' is unknown: one of none, asha, hyperband, median"),
-        ("scheduler: {type: pbt}", "scheduler.type: 'pbt' is unknown: one of none, asha, hyperband, median"),
+        ("scheduler: {type: ashaa}", "scheduler.type: 'ashaa' is unknown: one of none, asha, hyperband, median, pbt"),
+        ("scheduler: {type: pbt, quantile: 0.6}", "scheduler.quantile: input should be less than or equal to 0.5"),
+        ("scheduler: {type: pbt, population: 1}", "scheduler.population: input should be greater than or equal to 2"),
+        ("scheduler: {type: pbt, perturb: []}", "scheduler.perturb: is empty: give at least one entry"),
+        (
+            "scheduler: {type: pbt, epochs_per_generation: 5}",
+            "scheduler.epochs_per_generation: unknown key",
+        ),
         (
             "scheduler: {type: asha, grace_period: 1}",
             "scheduler.grace_period: unknown key 'grace_period': did you mean 'grace_epochs'?",

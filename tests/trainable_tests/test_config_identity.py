@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trainable.config import FIELD_NAMES, SETTABLE_FIELDS, TrainConfig
+from trainable.errors import FieldError
 
 CHANGES: dict[str, Any] = {
     "model": "resnet_20",
@@ -28,6 +29,7 @@ CHANGES: dict[str, Any] = {
     "precision": "fp32",
     "seed": 1,
     "recipe_version": 2,
+    "parent": "0123456789abcdef",
 }
 
 
@@ -51,7 +53,7 @@ def test_every_field_changes_the_key(name: str) -> None:
 
 
 def test_identity_fields_are_not_set_by_users() -> None:
-    assert set(FIELD_NAMES) - set(SETTABLE_FIELDS) == {"dataset_fingerprint", "recipe_version"}
+    assert set(FIELD_NAMES) - set(SETTABLE_FIELDS) == {"dataset_fingerprint", "recipe_version", "parent"}
 
 
 def test_key_is_16_hex_digits() -> None:
@@ -90,7 +92,13 @@ def test_lr_min_factor_belongs_to_cosine(schedule: str, factor: float | None) ->
 
 
 @pytest.mark.parametrize(
-    "config", [TrainConfig(), multistep(milestones=(50, 100, 150)), TrainConfig(train_subset=7, holdout=0.25)]
+    "config",
+    [
+        TrainConfig(),
+        multistep(milestones=(50, 100, 150)),
+        TrainConfig(train_subset=7, holdout=0.25),
+        TrainConfig(parent="0123456789abcdef"),
+    ],
 )
 def test_dict_round_trip_through_json(config: TrainConfig) -> None:
     again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
@@ -99,9 +107,19 @@ def test_dict_round_trip_through_json(config: TrainConfig) -> None:
 
 
 def test_dict_has_every_field_in_plain_values() -> None:
-    values = multistep().to_dict()
+    values = multistep(parent="0123456789abcdef").to_dict()
     assert tuple(values) == FIELD_NAMES
     assert values["milestones"] == [0.5, 0.75]
+
+
+def test_a_trial_without_a_parent_is_written_as_before_there_were_any() -> None:
+    assert set(FIELD_NAMES) - set(multistep().to_dict()) == {"parent"}
+
+
+@pytest.mark.parametrize("parent", ["", "..", "0123456789abcdeg", "0123456789ABCDEF", "0123456789abcdef0"])
+def test_a_parent_is_the_key_of_a_trial(parent: str) -> None:
+    with pytest.raises(FieldError, match="parent must be a trial's key of 16 hex digits"):
+        TrainConfig(parent=parent)
 
 
 def test_canonical_milestones_follow_a_change_of_length() -> None:
