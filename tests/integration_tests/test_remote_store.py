@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks import kept_search
 from tests.conftest import ROOT, Cli
 from tests.s3_server import SECRET, S3Server
 from trainable.ledger import CHECKPOINTS
+from trainable.search_log import SEARCH_LOG
 
 pytestmark = pytest.mark.ray
 
@@ -27,6 +29,14 @@ SPACE = """
 name: small
 defaults: {model: resnet_preact_8, epochs: 6, train_subset: 512, test_subset: 100, precision: fp32, lr: 0.1}
 grid: {batch_size: [32, 64]}
+"""
+SEARCH = """
+name: wide
+defaults: {model: resnet_preact_8, epochs: 9, train_subset: 160, test_subset: 20, precision: fp32}
+search: {algorithm: tpe, num_trials: 4}
+parameters: {lr: {min: 0.005, max: 1.0, distribution: log_uniform_values}, batch_size: {values: [16, 32]}}
+scheduler: {type: asha, grace_epochs: 2, reduction_factor: 2}
+confirm: {top: 1, repeats: 1}
 """
 CLOCKS = {
     "train_seconds",
@@ -260,6 +270,37 @@ def test_a_machine_that_is_lost_costs_no_more_than_the_last_checkpoints(
     assert len(epochs) == 12
     gone_on = [row for row in epochs if row["trial_key"] in kept]
     assert [row["attempt"] == 1 for row in gone_on] == [row["epoch"] <= kept[row["trial_key"]] for row in gone_on]
+
+
+@pytest.mark.faults
+def test_a_search_goes_on_on_another_machine_from_the_log_in_the_bucket(
+    make_place: Callable[[], Place], s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = make_place(), make_place()
+    place = Place(first.bucket, other.environment, other.cache, other.scratch)
+    space = tmp_path / "wide.yaml"
+    space.write_text(SEARCH)
+    log = f"{first.bucket}/store/wide"
+
+    def num_ended() -> int:
+        return s3_server.files(log).get(SEARCH_LOG, b"").count(b'"event":"end"')
+
+    with first.command("run", str(space)) as driver:
+        wait_for(lambda: num_ended() > 0, "the end of a proposal")
+        end_family(driver)
+    time.sleep(0.5)  # for the server to end what it was sent
+    left = s3_server.files(log)[SEARCH_LOG]
+    status = json.loads(place.finished("status", "wide", "--json"))
+    assert (status["driver_running"], status["planned"]) == (False, 5)
+    output = place.finished("run", str(space))
+    assert "wide: a search of 4 trials on digits, " in output
+    assert "0 done" not in output.splitlines()[0]
+    assert s3_server.files(log)[SEARCH_LOG].startswith(left)
+    for name, content in s3_server.files(f"{first.bucket}/store").items():
+        (tmp_path / "store" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "store" / name).write_bytes(content)
+    monkeypatch.setenv("BATCHSCAPE_CACHE", str(place.cache))
+    assert list(kept_search.problems(tmp_path / "store", space, {})) == []
 
 
 REFUSALS = {
