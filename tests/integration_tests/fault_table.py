@@ -16,6 +16,7 @@ FAULTS = (
     "Ctrl-C",
     "the driver is killed",
     "the driver, Ray and all workers are killed, again and again",
+    "a search is killed, its driver, Ray and all workers, again and again",
     "one worker is killed",
     "a worker is killed again and again (out of memory)",
     "torch cannot allocate memory",

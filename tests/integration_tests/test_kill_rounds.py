@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kill_rounds import KINDS, Plan, TrialState, differences, run_rounds, violations
+from benchmarks.kill_rounds import EPOCHS_A_TRIAL, KINDS, Plan, TrialState, differences, run_rounds, violations
 from tests.integration_tests.fault_table import record
 
 
@@ -29,6 +29,21 @@ def test_kills_cost_nothing_but_time(short_path: Path) -> None:
         None,
         "no finished trial and no epoch before a checkpoint trained again, no row twice or missing, "
         "the rows of an uninterrupted run, nothing left behind; the store may move in between",
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+@pytest.mark.parametrize("max_concurrent", [1, 2])
+def test_kills_cost_a_search_nothing_but_time(short_path: Path, max_concurrent: int) -> None:
+    epochs = EPOCHS_A_TRIAL[True]
+    check_rounds(Plan(rounds=10, epochs=epochs, search=True, max_concurrent=max_concurrent), short_path)
+    record(
+        "a search is killed, its driver, Ray and all workers, again and again",
+        [],
+        None,
+        "no configuration trained twice, every proposal ended once, nothing left running in the study, the rows are "
+        "those of the log; with one trial at a time also the log and the rows of an uninterrupted search",
     )
 
 
