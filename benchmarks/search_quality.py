@@ -3,16 +3,18 @@
     algorithms  TPE and GP against random, every trial trained to its end
     asha        each with ASHA against itself without: what is lost, for which share of the epochs
     adapter     TPE with ASHA here against Ray's OptunaSearch itself under the same scheduler. OptunaSearch tells a
-                stopped trial as COMPLETE with its half-trained error. That this is what matters is shown by a third
-                arm: OptunaSearch again, but stopped trials told as PRUNED. In all arms a training that diverged is
-                told as COMPLETE with 100 %.
+                stopped trial as COMPLETE with its half-trained error. How much of a difference that makes by itself
+                is shown by a third arm: OptunaSearch again, but stopped trials told as PRUNED. In all arms a training
+                that diverged is told as COMPLETE with 100 %. GP likewise.
 
-The regret is the true error of the configuration that a search ends with, less the smallest there is, in points.
+The regret is the true error of the configuration that a search ends with, less the smallest there is, in points. The
+search chooses by what it sees, with its noise; `best tried` is the same of the best configuration that was proposed.
 Four trials at a time; no training and no running Ray: the events come from search_spaces.simulation.
 """
 
 import argparse
 import logging
+import math
 import statistics
 import sys
 import tempfile
@@ -25,6 +27,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from ray.tune.search.optuna import OptunaSearch
 from scipy import stats
 
@@ -43,7 +46,7 @@ from trainable.curves import Curve  # noqa: E402
 from trainable.records import EpochRecord, Status  # noqa: E402
 from trainable.search_log import Params  # noqa: E402
 
-NUM_SEEDS = 20
+NUM_SEEDS, NUM_GP_SEEDS = 100, 20
 NUM_TRIALS = 40
 NUM_WORKERS = 4
 ALGORITHMS: tuple[Algorithm, ...] = ("random", "tpe", "gp")
@@ -51,6 +54,7 @@ NONE = SchedulerSpec(type="none")
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
 METRIC: Metric = "holdout_error_percent"
 WORST = 100.0
+STOCK_PRUNED = "stock tpe + asha, told PRUNED"
 TARGETS = {"asha_extra_regret": 0.2, "asha_epochs_percent": 40.0}
 """Points, and percent of the epochs without a scheduler: at most."""
 
@@ -60,13 +64,20 @@ class Found:
     """What one search came to."""
 
     regret: float
+    best_tried: float
     epochs: int
     worker_seconds: float
 
     @classmethod
-    def of(cls, lr: float, batch_size: int, done: Simulation) -> "Found":
-        regret = WORST if diverges(lr, batch_size) else true_error(lr, batch_size) - optimum()
-        return cls(regret, done.epochs_trained, done.worker_seconds)
+    def of(cls, chosen: Params, tried: Sequence[Params], done: Simulation) -> "Found":
+        best_tried = min(regret(one) for one in tried)
+        return cls(regret(chosen), best_tried, done.epochs_trained, done.worker_seconds)
+
+
+def regret(params: Params) -> float:
+    """Points; WORST where the training diverges."""
+    lr, batch_size = params["lr"], params["batch_size"]
+    return WORST if diverges(lr, batch_size) else true_error(lr, batch_size) - optimum()
 
 
 class OurDriver:
@@ -107,7 +118,7 @@ class OurDriver:
 class StockDriver:
     """Ray's OptunaSearch, called as Tune's controller calls it (TuneController._process_trial_result, Ray 2.60)."""
 
-    def __init__(self, scheduler: SchedulerSpec, num_trials: int, seed: int, *, tell_pruned: bool = False) -> None:
+    def __init__(self, sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: bool = False) -> None:
         """
         Args:
             tell_pruned: not as it is: a stopped trial is told without its value, which OptunaSearch takes as PRUNED.
@@ -116,8 +127,8 @@ class StockDriver:
             "lr": FloatDistribution(LR.low, LR.high, log=True),
             "batch_size": CategoricalDistribution(BATCH_SIZES),
         }
-        self._searcher = OptunaSearch(space=space, metric=METRIC, mode="min", seed=seed)
-        self._steering = Steering(scheduler, EPOCHS, seed)
+        self._searcher = OptunaSearch(space=space, metric=METRIC, mode="min", sampler=sampler)
+        self._steering = Steering(ASHA, EPOCHS, seed)
         self._left = num_trials
         self._seed = seed
         self._tell_pruned = tell_pruned
@@ -187,14 +198,13 @@ def run_ours(algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, se
     with tempfile.TemporaryDirectory() as folder:
         driver = OurDriver(algorithm, scheduler, num_trials, seed, Path(folder))
         done = simulate(driver, NUM_WORKERS)
-        config = make_trial(driver.search.best(1)[0].params).config
-    return Found.of(config.lr, config.batch_size, done)
+    return Found.of(driver.search.best(1)[0].params, [one.params for one in driver.search.record.proposals], done)
 
 
-def run_stock(num_trials: int, seed: int, *, tell_pruned: bool) -> Found:
-    driver = StockDriver(ASHA, num_trials, seed, tell_pruned=tell_pruned)
+def run_stock(sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: bool = False) -> Found:
+    driver = StockDriver(sampler, num_trials, seed, tell_pruned=tell_pruned)
     done = simulate(driver, NUM_WORKERS)
-    return Found.of(driver.chosen["lr"], driver.chosen["batch_size"], done)
+    return Found.of(driver.chosen, driver.configs, done)
 
 
 def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
@@ -205,8 +215,9 @@ def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
 
     searches = {one: ours(one, NONE) for one in ALGORITHMS} | {f"{one} + asha": ours(one, ASHA) for one in ALGORITHMS}
     return searches | {
-        "stock tpe + asha": lambda seed: run_stock(num_trials, seed, tell_pruned=False),
-        "stock tpe + asha, told PRUNED": lambda seed: run_stock(num_trials, seed, tell_pruned=True),
+        "stock tpe + asha": lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed),
+        STOCK_PRUNED: lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed, tell_pruned=True),
+        "stock gp + asha": lambda seed: run_stock(GPSampler(seed=seed), num_trials, seed),
     }
 
 
@@ -214,9 +225,11 @@ def summary(searches: Sequence[Found]) -> dict[str, Any]:
     regrets = [one.regret for one in searches]
     quartiles = statistics.quantiles(regrets, n=4, method="inclusive")
     return {
+        "num_seeds": len(searches),
         "median_regret": quartiles[1],
         "quartiles": [quartiles[0], quartiles[2]],
         "mean_regret": statistics.fmean(regrets),
+        "median_best_tried": statistics.median(one.best_tried for one in searches),
         "regrets": regrets,
         "epochs": [one.epochs for one in searches],
         "median_epochs": statistics.median(one.epochs for one in searches),
@@ -225,13 +238,16 @@ def summary(searches: Sequence[Found]) -> dict[str, Any]:
 
 
 def contrast(ours: Sequence[Found], other: Sequence[Found]) -> dict[str, Any]:
-    """Seed by seed, our regret less the other's: negative where ours is better."""
-    differences = [one.regret - two.regret for one, two in zip(ours, other, strict=True)]
-    epochs = [100 * one.epochs / two.epochs for one, two in zip(ours, other, strict=True)]
+    """Over the seeds that both have, one by one: our regret less the other's, negative where ours is better."""
+    pairs = list(zip(ours, other, strict=False))
+    differences = [one.regret - two.regret for one, two in pairs]
+    epochs = [100 * one.epochs / two.epochs for one, two in pairs]
     tested = any(differences) and len(differences) > 1
     return {
+        "num_seeds": len(pairs),
         "median_difference": statistics.median(differences),
         "mean_difference": statistics.fmean(differences),
+        "standard_error_of_mean": statistics.stdev(differences) / math.sqrt(len(differences)),
         "num_better": sum(one < 0 for one in differences),
         "num_worse": sum(one > 0 for one in differences),
         "wilcoxon_p_two_sided": float(stats.wilcoxon(differences).pvalue) if tested else None,
@@ -243,21 +259,23 @@ def contrast(ours: Sequence[Found], other: Sequence[Found]) -> dict[str, Any]:
 def contrasts(found: dict[str, list[Found]]) -> dict[str, dict[str, Any]]:
     pairs: list[tuple[str, str]] = [(algorithm, "random") for algorithm in ALGORITHMS if algorithm != "random"]
     pairs += [(f"{algorithm} + asha", algorithm) for algorithm in ALGORITHMS]
-    pairs += [("tpe + asha", name) for name in found if name.startswith("stock")]
-    pairs.append(("stock tpe + asha, told PRUNED", "stock tpe + asha"))
+    pairs += [(f"{algorithm} + asha", f"stock {algorithm} + asha") for algorithm in ("tpe", "gp")]
+    pairs.append((STOCK_PRUNED, "stock tpe + asha"))
     return {f"{one} against {other}": contrast(found[one], found[other]) for one, other in pairs}
 
 
-def print_searches(summaries: dict[str, dict[str, Any]], num_trials: int, num_seeds: int) -> None:
+def print_searches(summaries: dict[str, dict[str, Any]], num_trials: int) -> None:
     print_table(
-        f"{num_trials} trials of {EPOCHS} epochs, {num_seeds} seeds: regret (points)",
-        ("search", "median", "quartiles", "mean", "epochs"),
+        f"{num_trials} trials of {EPOCHS} epochs: regret (points)",
+        ("search", "seeds", "median", "quartiles", "mean", "best tried", "epochs"),
         [
             (
                 name,
+                str(one["num_seeds"]),
                 f"{one['median_regret']:.3f}",
                 "{:.3f} to {:.3f}".format(*one["quartiles"]),
                 f"{one['mean_regret']:.3f}",
+                f"{one['median_best_tried']:.3f}",
                 f"{one['median_epochs']:.0f}",
             )
             for name, one in summaries.items()
@@ -268,12 +286,13 @@ def print_searches(summaries: dict[str, dict[str, Any]], num_trials: int, num_se
 def print_contrasts(compared: dict[str, dict[str, Any]]) -> None:
     print_table(
         "seed by seed: regret of the first less that of the second",
-        ("searches", "median", "mean", "better", "worse", "p", "epochs, %"),
+        ("searches", "seeds", "median", "mean", "better", "worse", "p", "epochs, %"),
         [
             (
                 name,
+                str(one["num_seeds"]),
                 f"{one['median_difference']:+.3f}",
-                f"{one['mean_difference']:+.3f}",
+                f"{one['mean_difference']:+.3f} +- {one['standard_error_of_mean']:.3f}",
                 str(one["num_better"]),
                 str(one["num_worse"]),
                 "-" if one["wilcoxon_p_two_sided"] is None else f"{one['wilcoxon_p_two_sided']:.3f}",
@@ -286,13 +305,16 @@ def print_contrasts(compared: dict[str, dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=NUM_SEEDS, metavar="N", help="seeds (default: 20)")
+    parser.add_argument("--rounds", type=int, default=NUM_SEEDS, metavar="N", help="seeds (default: 100)")
+    parser.add_argument("--gp-rounds", type=int, default=NUM_GP_SEEDS, metavar="N", help="seeds of GP (default: 20)")
     parser.add_argument("--trials", type=int, default=NUM_TRIALS, metavar="N", help="of each search (default: 40)")
     parser.add_argument("--quick", action="store_true", help="two seeds of eight trials, to see that it works")
     add_to(parser)
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.rounds, arguments.trials = 2, 8
+        arguments.rounds, arguments.gp_rounds, arguments.trials = 2, 2, 8
+    if min(arguments.rounds, arguments.gp_rounds) < 2:
+        parser.error("at least 2 rounds: a spread is told")
     optuna.logging.set_verbosity(logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     busy_before = busy_cores()
@@ -301,14 +323,15 @@ def main() -> None:
     found: dict[str, list[Found]] = {name: [] for name in searches}
     for seed in range(arguments.rounds):
         for name, search in searches.items():
+            if seed >= arguments.gp_rounds and "gp" in name.split():
+                continue
             found[name].append(search(seed))
         print(f"seed {seed + 1} of {arguments.rounds} done, {time.perf_counter() - started:.0f} s", flush=True)
     summaries = {name: summary(one) for name, one in found.items()}
     compared = contrasts(found)
-    print_searches(summaries, arguments.trials, arguments.rounds)
+    print_searches(summaries, arguments.trials)
     print_contrasts(compared)
     report = {
-        "num_seeds": arguments.rounds,
         "num_trials": arguments.trials,
         "num_workers": NUM_WORKERS,
         "num_epochs": EPOCHS,

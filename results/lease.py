@@ -38,6 +38,9 @@ class Timing:
     """Without an answer for so long, a run is stopped: what it trains cannot be recorded."""
 
 
+TIMING = Timing()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Holder:
     """What a lease says of its holder."""
@@ -61,7 +64,7 @@ class Lease:
         self._sweep = sweep
         self._name = f"{sweep}/{LEASE}"
         self._run_id = run_id
-        self._timing = timing or Timing()
+        self._timing = timing or TIMING
         self._over = threading.Event()
         self._trouble: str | None = None
 

@@ -1,7 +1,9 @@
 """A store behind a URI: every reader works on copies of its files on this machine, fetched when they have changed.
 
 What processes write of a trial goes there directly (see trainable.remote_ledger); what is written of a sweep
-is written here, and published. The copies lie in `mirror_folder(uri)` and can be deleted at any time.
+is written here, and published. The copies lie in `mirror_folder(uri)`, those of the trials for all processes of
+this machine, those of a sweep's files for this process alone, so that nobody fetches an old one over a new one
+that is about to be published. All of them can be deleted at any time.
 """
 
 import contextlib
@@ -10,6 +12,7 @@ import shlex
 import shutil
 import threading
 import uuid
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -41,6 +44,8 @@ class RemoteStore(Store):
         self._remote = Remote(uri)
         self._remote.check()
         super().__init__(mirror_folder(uri) / "view")
+        self._sweeps = mirror_folder(uri) / "sweeps" / uuid.uuid4().hex
+        weakref.finalize(self, shutil.rmtree, self._sweeps, ignore_errors=True)
 
     @property
     def ledgers(self) -> RemoteFolder:
@@ -52,6 +57,9 @@ class RemoteStore(Store):
 
     def shown(self, path: Path | None = None) -> str:
         return self._remote.shown if path is None else f"{self._remote.shown}/{self._name(path)}"
+
+    def sweep_folder(self, name: str) -> Path:
+        return self._sweeps / super().sweep_folder(name).name
 
     def sweeps(self, file: str = MANIFEST) -> list[str]:
         names = [name for name in self._remote.folders() if name != TRIALS]
@@ -133,7 +141,8 @@ class RemoteStore(Store):
         return {holder.run_id for holder in holders if holder is not None}
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.path).as_posix()
+        """Of a sweep's file, in the store."""
+        return path.relative_to(self._sweeps).as_posix()
 
     def _stamps_of_trials(self, keys: Collection[str] | None) -> dict[str, dict[str, Stamp]]:
         """Folder name -> file name -> stamp, of those of the wanted trials that the store holds."""

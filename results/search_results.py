@@ -47,19 +47,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What was made small, or large."""
+    """What was made small."""
 
     metric: str
-    goal: str
+    """A field of EpochRecord."""
 
     @property
     def words(self) -> str:
         return METRIC_WORDS.get(self.metric, self.metric)
-
-    @property
-    def sign(self) -> float:
-        """Times a value: the smaller the better."""
-        return -1.0 if self.goal == "maximize" else 1.0
 
     def after(self, epochs: Sequence[EpochRecord], epoch: int) -> float | None:
         """Its value after that epoch; None where the trial did not come so far, or it is not finite."""
@@ -104,8 +99,7 @@ class SearchResults:
     objectives: tuple[Objective, ...]
     parameters: tuple[Parameter, ...]
     warm_start: str | None
-    confirm_top: int
-    confirm_repeats: int
+    """Where it began from."""
     trials: list[SearchTrial]
     """In the order of their proposals; superseded ones left out."""
     confirmed: Mapping[int, Cell]
@@ -118,11 +112,11 @@ class SearchResults:
     @property
     def best(self) -> list[SearchTrial]:
         """Those that ran to the end, best first; of several objectives those that no other is better than in all."""
-        scored = [(self.losses(one), one) for one in self.trials if one.is_complete]
+        scored = [(one.values, one) for one in self.trials if one.is_complete and one.values is not None]
         scored.sort(key=lambda pair: (pair[0], pair[1].number))
         if len(self.objectives) == 1:
             return [one for _, one in scored]
-        return [one for losses, one in scored if not any(dominates(other, losses) for other, _ in scored)]
+        return [one for values, one in scored if not any(dominates(other, values) for other, _ in scored)]
 
     @property
     def chosen(self) -> list[SearchTrial]:
@@ -130,12 +124,6 @@ class SearchResults:
         best = self.best
         confirmed = [one for one in best if one.number in self.confirmed]
         return confirmed or (best if len(self.objectives) > 1 else best[:1])
-
-    def losses(self, one: SearchTrial) -> tuple[float, ...]:
-        """Its values, the smaller the better; empty where it has none."""
-        if one.values is None:
-            return ()
-        return tuple(value * objective.sign for value, objective in zip(one.values, self.objectives, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +144,7 @@ def read_search(table: pa.Table) -> SearchResults | None:
     if text is None:
         return None
     settings = json.loads(text)
-    parameters = tuple(map(_parameter, settings["parameters"]))
+    parameters = tuple(_parameter(name, values) for name, values in settings["parameters"].items())
     by_purpose: dict[str, list[Trial]] = collections.defaultdict(list)
     for trial in trials_from_table(table):
         by_purpose[trial.row.purpose].append(trial)
@@ -170,20 +158,18 @@ def read_search(table: pa.Table) -> SearchResults | None:
         num_trials=settings["num_trials"],
         seed=settings["seed"],
         scheduler=settings["scheduler"],
-        objectives=tuple(Objective(one["metric"], one["goal"]) for one in settings["objectives"]),
+        objectives=tuple(Objective(one["metric"]) for one in settings["objective"]),
         parameters=parameters,
-        warm_start=settings.get("warm_start"),
-        confirm_top=settings.get("confirm_top", 0),
-        confirm_repeats=settings.get("confirm_repeats", 0),
+        warm_start=settings["warm_start"],
         trials=sorted(proposed, key=lambda one: one.number),
         confirmed=_confirmed(by_purpose[Purpose.CONFIRM]),
     )
 
 
-def _parameter(values: Mapping[str, Any]) -> Parameter:
+def _parameter(name: str, values: Mapping[str, Any]) -> Parameter:
     if "choices" in values:
-        return Parameter(values["name"], choices=tuple(values["choices"]))
-    return Parameter(values["name"], values["low"], values["high"], values["log"])
+        return Parameter(name, choices=tuple(values["choices"]))
+    return Parameter(name, values["low"], values["high"], values["log"])
 
 
 def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
@@ -216,11 +202,10 @@ def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:
     """(number, best value up to it) of one objective, where it becomes better; of trials that ran to the end."""
     steps: list[tuple[int, float]] = []
-    sign = search.objectives[index].sign
     for one in search.trials:
         if one.is_complete and one.values is not None:
             value = one.values[index]
-            if not steps or value * sign < steps[-1][1] * sign:
+            if not steps or value < steps[-1][1]:
                 steps.append((one.number, value))
     return steps
 

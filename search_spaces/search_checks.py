@@ -30,6 +30,8 @@ OF_A_MEMBER = ("model", "precision", "train_subset", "epochs")
 """Training fields that are the same in all of a population: states are handed on, and ends are compared."""
 WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms that a population can begin with: its members are proposed before any has come to an end."""
+LEARN_FROM_COMPLETE = ("gp", "cmaes")
+"""Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
 COST = "train_seconds"
 """The metric that is only for the second of two objectives."""
 
@@ -45,6 +47,7 @@ def check_search(space: Space, source: YamlSource) -> None:
                 _refuse(source, (key,), "belongs to a search: add search: {algorithm: tpe, num_trials: 20}")
     else:
         _check_sections(space, source)
+        _check_scheduler(space, space.search, source)
         _check_objective(space, space.search, source)
         _check_parameters(space, space.search, source)
     _check_scales(space, source)
@@ -116,6 +119,17 @@ def _check_sections(space: Space, source: YamlSource) -> None:
         _refuse(source, ("search",), f"needs parameters, for example {example}")
     if "repeats" in space.model_fields_set:
         _refuse(source, ("repeats",), "is not for a search: confirm: {top: 3, repeats: 3} repeats the best")
+
+
+def _check_scheduler(space: Space, search: SearchSpec, source: YamlSource) -> None:
+    is_stopping = space.scheduler is not None and space.scheduler.type != "none"
+    if is_stopping and search.algorithm in LEARN_FROM_COMPLETE:
+        _refuse(
+            source,
+            ("scheduler",),
+            f"leaves {search.algorithm} little to learn from, which knows only trials that ran to the end: "
+            "leave it out, or algorithm: tpe",
+        )
 
 
 def _check_objective(space: Space, search: SearchSpec, source: YamlSource) -> None:

@@ -4,8 +4,10 @@ Our ledgers stay the record: whatever goes wrong here ends the showing, not the 
 """
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -113,7 +115,8 @@ def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
         return MLflowLoggerCallback(experiment_name=sweep, tags={"sweep": sweep})
     from ray.air.integrations.wandb import WandbLoggerCallback
 
-    return WandbLoggerCallback(project=PROJECT, group=sweep)
+    folder = os.environ.get("WANDB_DIR", str(Path.cwd()))  # else with the trial's scratch, which is deleted
+    return WandbLoggerCallback(project=PROJECT, group=sweep, dir=folder)
 
 
 def _first_line(error: Exception) -> str:

@@ -97,12 +97,15 @@ class S3Server:
         self.filesystem().create_dir(name)
         return name
 
+    def names(self, folder: str) -> list[str]:
+        """Paths below the folder (`bucket/prefix`)."""
+        infos = self.filesystem().get_file_info(pafs.FileSelector(folder, recursive=True, allow_not_found=True))
+        return [info.path[len(folder) + 1 :] for info in infos if info.type is pafs.FileType.File]
+
     def files(self, folder: str) -> dict[str, bytes]:
-        """Path below the folder (`bucket/prefix`) -> content."""
+        """Path below the folder -> content."""
         filesystem = self.filesystem()
-        infos = filesystem.get_file_info(pafs.FileSelector(folder, recursive=True, allow_not_found=True))
-        paths = [info.path for info in infos if info.type is pafs.FileType.File]
-        return {path[len(folder) + 1 :]: filesystem.open_input_stream(path).read() for path in paths}
+        return {name: filesystem.open_input_stream(f"{folder}/{name}").read() for name in self.names(folder)}
 
     def _tell(self, command: str) -> str:
         assert self._process.stdin is not None

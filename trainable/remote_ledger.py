@@ -9,6 +9,8 @@ here is replaced. What is pushed, and when:
     final-state         before the result, of a trial that others may go on from; fetched by these alone
     result.json         last
     tensorboard/        when the process lets go of the trial
+
+Where `run --again` puts a training aside, its files are copied there and then deleted (`RemoteLedger.supersede`).
 """
 
 import contextlib

@@ -43,7 +43,7 @@ def objective_front(search: SearchResults) -> Front | None:
     if len(search.objectives) != 2 or not best:
         return None
     first, second = search.objectives
-    best.sort(key=lambda one: search.losses(one)[::-1])
+    best.sort(key=lambda one: (one.values or ())[::-1])
     numbers = {one.number for one in best}
     others = [one for one in search.trials if one.is_complete and one.number not in numbers]
     return Front(

@@ -77,8 +77,7 @@ def parallel_coordinates(search: SearchResults) -> Bundle | None:
         )
         for row, one in enumerate(trials)
     ]
-    sign = search.objectives[0].sign
-    paths.sort(key=lambda path: (path.is_complete, -path.value * sign, path.number))
+    paths.sort(key=lambda path: (path.is_complete, -path.value, path.number))
     return Bundle([scale for scale, _ in columns], paths)
 
 

@@ -14,6 +14,13 @@ from results.search_results import SearchResults, SearchTrial, param_words, reac
 from results.tables import Column
 from trainable.records import EpochRecord, Status
 
+SCHEDULER_KEYS = {
+    "none": (),
+    "asha": ("grace_epochs", "reduction_factor", "brackets"),
+    "hyperband": ("grace_epochs", "reduction_factor", "brackets"),
+    "median": ("grace_epochs", "min_trials"),
+}
+"""Type -> which of its settings mean something to it."""
 MOST_LISTED = 10
 """Trials that a line names."""
 
@@ -92,11 +99,12 @@ def _num_complete(search: SearchResults) -> int:
 
 
 def _facts(search: SearchResults) -> Facts:
-    scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != "type")
+    kind = search.scheduler["type"]
+    scheduler = ", ".join(f"{key} {search.scheduler[key]}" for key in SCHEDULER_KEYS[kind])
     facts = [
         ("algorithm", f"{search.algorithm}, seed {search.seed}, {count(search.num_trials, 'trial')} asked for"),
-        ("objective", " and ".join(f"{one.goal} {one.words}" for one in search.objectives)),
-        ("scheduler", search.scheduler["type"] + (f" ({scheduler})" if scheduler else "")),
+        ("objective", " and ".join(f"minimize {one.words}" for one in search.objectives)),
+        ("scheduler", f"{kind} ({scheduler})" if scheduler else kind),
         ("parameters", "; ".join(_parameter_words(search))),
     ]
     if search.warm_start:

@@ -1,6 +1,7 @@
-"""Whole sweeps in a store on an S3 server: killed, interrupted by the server, driven twice, read from elsewhere."""
+"""One sweep in a bucket: trained again, without its server for seconds, killed, extended, and read from elsewhere."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,38 +17,37 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from tests.conftest import ROOT, Cli
+import tune_main
+from benchmarks.kill_rounds import CLOCKS
+from benchmarks.processes import family, kill
+from results.collect import Collector
+from results.store import Manifest, Store, open_store
+from tests.conftest import ROOT
 from tests.s3_server import SECRET, S3Server
-from trainable.ledger import CHECKPOINTS
+from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
 
-pytestmark = pytest.mark.ray
+EPOCHS_OF = {64: 10, 32: 2, 128: 1}
+"""By batch size. The first outlasts the time to its first checkpoint on a fast machine, too."""
+LONG, SHORT, ADDED = EPOCHS_OF
+FIELDS = {"train_subset": 512, "test_subset": 100, "precision": "fp32", "lr": 0.1}
+MODEL = "resnet_preact_8"
 
-SPACE = """
-name: small
-defaults: {model: resnet_preact_8, epochs: 6, train_subset: 512, test_subset: 100, precision: fp32, lr: 0.1}
-grid: {batch_size: [32, 64]}
-"""
-CLOCKS = {
-    "train_seconds",
-    "eval_seconds",
-    "total_seconds",
-    "images_per_second",
-    "peak_memory_bytes",
-    "attempts",
-    "attempt",
-    "start_time",
-    "end_time",
-}
-"""Columns in which sweeps that are otherwise the same may differ."""
+
+def space_of(*batch_sizes: int) -> str:
+    rows = ", ".join(f"{{batch_size: {size}, epochs: {EPOCHS_OF[size]}}}" for size in batch_sizes)
+    fields = ", ".join(f"{name}: {value}" for name, value in FIELDS.items())
+    return f"name: small\ndefaults: {{model: {MODEL}, {fields}}}\nrows: [{rows}]\n"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A store on the server, and how this test's machine reaches it."""
+    """A store on the server, and how a machine reaches it."""
 
     bucket: str
     environment: dict[str, str]
+    """Beside this process's own."""
     cache: Path
     scratch: Path
 
@@ -55,69 +55,72 @@ class Place:
     def uri(self) -> str:
         return f"s3://{self.bucket}/store"
 
-    def command(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """In a process of its own."""
         command = [sys.executable, str(ROOT / "tune_main.py"), *arguments, "--store", self.uri]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return subprocess.Popen(
             command,
-            env=self.environment,
+            env=inherited | self.environment,
             cwd=self.scratch,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
 
-    def finished(self, *arguments: str) -> str:
+    def answer(self, *arguments: str) -> tuple[int, str, str]:
+        """Of the command in this process, which spares an interpreter's start: status, output, complaints."""
+        return answer(self.environment, *arguments, "--store", self.uri)
+
+    def says(self, *arguments: str) -> str:
         """What the command prints; it succeeds without a word of complaint."""
-        with self.command(*arguments) as process:
-            output, errors = process.communicate(timeout=200)
-        assert (process.returncode, errors) == (0, "")
+        status, output, errors = self.answer(*arguments)
+        assert (status, errors) == (0, "")
         return output
 
 
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("space") / "small.yaml"
-    path.write_text(SPACE)
-    return str(path)
+def answer(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    output, errors = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    num_threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            status = tune_main.main(arguments)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    torch.set_num_threads(num_threads)
+    return status, output.getvalue(), errors.getvalue()
+
+
+def train_arguments(batch_size: int) -> list[str]:
+    values = FIELDS | {"batch_size": batch_size, "epochs": EPOCHS_OF[batch_size]}
+    settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+    return ["train", MODEL, "--threads", "1", *settings]
 
 
 @pytest.fixture(scope="module")
-def make_place(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Place]]:
+def make_place(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Place]]:
     scratches: list[Path] = []
 
-    def make() -> Place:
+    def make(bucket: str) -> Place:
+        """The bucket as a machine sees it that knows nothing."""
         scratches.append(Path(tempfile.mkdtemp(prefix="")))  # short: Ray's sockets lie below it
         cache = tmp_path_factory.mktemp("cache")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment |= s3_server.environment | {"BATCHSCAPE_CACHE": str(cache), "TMPDIR": str(scratches[-1])}
-        return Place(s3_server.new_bucket(), environment, cache, scratches[-1])
+        environment = s3_server.environment | {"BATCHSCAPE_CACHE": str(cache), "TMPDIR": str(scratches[-1])}
+        return Place(bucket, environment, cache, scratches[-1])
 
     yield make
     for scratch in scratches:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def without_clocks(folder: Path) -> tuple[pa.Table, pa.Table]:
-    both = [pq.read_table(folder / f"{table}.parquet") for table in ("trials", "epochs")]
-    trials, epochs = (table.drop_columns([c for c in table.column_names if c in CLOCKS]) for table in both)
-    return trials, epochs
-
-
-def rows(place: Place, server: S3Server, folder: Path) -> tuple[pa.Table, pa.Table]:
-    """Both tables as they lie in the bucket."""
-    folder.mkdir()
-    for name, content in server.files(f"{place.bucket}/store/small").items():
-        if name.endswith(".parquet"):
-            (folder / name).write_bytes(content)
-    return without_clocks(folder)
-
-
 def wait_for(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def with_secret(folder: Path) -> list[str]:
@@ -130,136 +133,185 @@ def with_secret(folder: Path) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def expected(space: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, pa.Table]:
-    """Of the same sweep in a local store."""
-    store = tmp_path_factory.mktemp("local") / "store"
-    command = [sys.executable, str(ROOT / "tune_main.py"), "run", space, "--store", str(store)]
-    subprocess.run(command, capture_output=True, timeout=200, check=True)
-    return without_clocks(store / "small")
-
-
 @dataclass(frozen=True)
-class Eventful:
-    """A sweep on the server, and what happened while it ran."""
+class Life:
+    """A sweep on the server, and what happened to it."""
 
     place: Place
-    output: str
-    second_driver: tuple[int, str]
-    """Exit status and complaint."""
+    first_output: str
+    """Of the run that was killed."""
+    last_output: str
+    second_driver: tuple[int, str, str]
     status_meanwhile: dict[str, object]
     secrets_meanwhile: list[str]
+    kept: dict[str, int]
+    """Trial key -> epochs that lay in the bucket after the kill, in a result or the newest checkpoint."""
 
 
 @pytest.fixture(scope="module")
-def eventful(space: str, make_place: Callable[[], Place], s3_server: S3Server) -> Eventful:
-    place = make_place()
-    with place.command("run", space) as driver:
-        wait_for(lambda: any("config.json" in name for name in s3_server.files(place.bucket)), "a trial")
-        with place.command("run", space) as second:
-            _, complaint = second.communicate(timeout=60)
-        status = json.loads(place.finished("status", "small", "--json"))
-        secrets = with_secret(place.scratch) + with_secret(place.cache)
+def life(make_place: Callable[[str], Place], s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    place = make_place(s3_server.new_bucket())
+    trials = f"{place.bucket}/store/trials"
+    space, extension = (tmp_path_factory.mktemp("space") / f"{name}.yaml" for name in ("small", "added"))
+    space.write_text(space_of(LONG, SHORT))
+    extension.write_text(space_of(ADDED))
+    assert f"COMPLETE: {place.uri}/trials/" in place.says(*train_arguments(SHORT))
+
+    (trained,) = {name.partition("/")[0] for name in s3_server.names(trials)}
+
+    def is_there(*files: str) -> bool:
+        """One of them, of the other trial."""
+        return any(name.rpartition("/")[2] in files for name in s3_server.names(trials) if trained not in name)
+
+    with place.start("run", str(space), "--again") as driver:
+        wait_for(lambda: is_there(ATTEMPTS), "a trial")
+        second_driver = place.answer("run", str(space))
+        status = json.loads(place.says("status", "small", "--json"))
         s3_server.down()
         time.sleep(4.0)
         s3_server.up()
-        output, errors = driver.communicate(timeout=200)
+        secrets = with_secret(place.scratch) + with_secret(place.cache)
+        wait_for(lambda: is_there(*CHECKPOINTS), "a checkpoint")
+        kill(list(family(driver.pid)))  # all at once, as when a machine loses power
+        first_output, _ = driver.communicate()
+    secrets += with_secret(place.scratch)
+    shutil.rmtree(place.cache)
+    time.sleep(0.5)  # for the server to end what it was sent
+    kept: dict[str, int] = {}
+    for name, content in s3_server.files(trials).items():
+        key, _, file = name.partition("/")
+        if file in (*CHECKPOINTS, RESULT):
+            kept[key] = max(kept.get(key, 0), json.loads(content.partition(b"\n")[0])["epochs_done"])
+    with place.start("run", str(extension), "--extend") as driver:
+        last_output, errors = driver.communicate(timeout=200)
     assert (driver.returncode, errors) == (0, "")
-    return Eventful(place, output, (second.returncode, complaint), status, secrets)
+    return Life(place, first_output, last_output, second_driver, status, secrets, kept)
 
 
-def test_a_sweep_in_a_bucket_is_the_sweep_in_a_folder(
-    eventful: Eventful, expected: tuple[pa.Table, pa.Table], s3_server: S3Server, tmp_path: Path
+@pytest.fixture(scope="module")
+def manifest(life: Life) -> Manifest:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in life.place.environment.items():
+            patch.setenv(name, value)
+        return open_store(life.place.uri).manifest("small")
+
+
+def without_clocks(trials: pa.Table, epochs: pa.Table) -> list[pa.Table]:
+    return [table.drop_columns([c for c in table.column_names if c in CLOCKS]) for table in (trials, epochs)]
+
+
+def tables_there(life: Life, server: S3Server) -> tuple[pa.Table, pa.Table]:
+    files = server.files(f"{life.place.bucket}/store/small")
+    trials, epochs = (pq.read_table(pa.BufferReader(files[f"{name}.parquet"])) for name in ("trials", "epochs"))
+    return trials, epochs
+
+
+@pytest.mark.ray
+def test_the_rows_are_those_of_an_undisturbed_local_store(
+    life: Life, manifest: Manifest, s3_server: S3Server, tmp_path: Path
 ) -> None:
-    """Although the server was away for seconds in the middle of it."""
-    assert rows(eventful.place, s3_server, tmp_path / "rows") == expected
-    assert f"results in {eventful.place.uri}/small\n" in eventful.output
-    assert f"next: python tune_main.py table small --store {eventful.place.uri}\n" in eventful.output
+    """In which the same was trained, one after the other, by `train`."""
+    store = Store(tmp_path / "store")
+
+    def train(*batch_sizes: int) -> None:
+        for size in batch_sizes:
+            assert answer({}, *train_arguments(size), "--store", str(store.path))[0] == 0
+
+    train(SHORT)
+    assert store.supersede(manifest) == 1
+    train(LONG, SHORT, ADDED)
+    there = without_clocks(*tables_there(life, s3_server))
+    assert there == without_clocks(*Collector(store, manifest).tables())
+    rows = zip(*(there[0][name].to_pylist() for name in ("batch_size", "superseded", "generation")), strict=True)
+    assert list(rows) == [(LONG, False, 1), (SHORT, True, 1), (SHORT, False, 2), (ADDED, False, 1)]
 
 
-def test_a_finished_sweep_leaves_no_lease_and_no_checkpoints(eventful: Eventful, s3_server: S3Server) -> None:
-    names = {name.rpartition("/")[2] for name in s3_server.files(f"{eventful.place.bucket}/store")}
+@pytest.mark.ray
+def test_the_runs_say_what_they_do(life: Life) -> None:
+    place = life.place
+    assert life.first_output.splitlines()[:2] == [
+        "note: 1 earlier results are kept, marked superseded",
+        "small: 2 trials on digits, 0 done, 2 to train",
+    ]
+    assert ", 1 to go on with, " in life.last_output or "2 to go on with, " in life.last_output
+    assert "estimate: " in life.last_output
+    assert f"3 of 3 trials done, results in {place.uri}/small\n" in life.last_output
+    assert f"next: python tune_main.py table small --store {place.uri}\n" in life.last_output
+
+
+@pytest.mark.ray
+def test_a_lost_machine_costs_no_more_than_the_last_checkpoint(life: Life, s3_server: S3Server) -> None:
+    _, epochs = tables_there(life, s3_server)
+    rows = [row for row in epochs.to_pylist() if row["trial_key"] in life.kept and not row["superseded"]]
+    assert any(0 < life.kept[row["trial_key"]] < EPOCHS_OF[LONG] for row in rows)
+    assert [row["attempt"] == 1 for row in rows] == [row["epoch"] <= life.kept[row["trial_key"]] for row in rows]
+
+
+@pytest.mark.ray
+def test_a_finished_sweep_leaves_no_lease_and_no_checkpoints(life: Life, s3_server: S3Server) -> None:
+    names = {name.rpartition("/")[2] for name in s3_server.files(f"{life.place.bucket}/store")}
     names = {name for name in names if not name.startswith("events.out.tfevents")}
-    trial = {"config.json", "attempts.jsonl", "epochs.jsonl", "result.json"}
+    trial = {CONFIG, ATTEMPTS, EPOCHS, RESULT}
     assert names == trial | {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl"}
 
 
-def test_a_second_driver_is_refused(eventful: Eventful) -> None:
-    status, complaint = eventful.second_driver
+@pytest.mark.ray
+def test_a_second_driver_is_refused(life: Life) -> None:
+    status, _, complaint = life.second_driver
     assert status == 2
     assert "another process is running the sweep 'small'" in complaint
     assert complaint.count("\n") == 1
-    assert eventful.status_meanwhile["driver_running"]
+    assert life.status_meanwhile["driver_running"]
 
 
-def test_the_secret_is_written_nowhere(eventful: Eventful, s3_server: S3Server) -> None:
-    place = eventful.place
-    assert eventful.secrets_meanwhile == []
+@pytest.mark.ray
+def test_the_secret_is_written_nowhere(life: Life, s3_server: S3Server) -> None:
+    place = life.place
+    assert life.secrets_meanwhile == []
     assert with_secret(place.cache) == with_secret(place.scratch) == []
-    content = b"".join(s3_server.files(place.bucket).values())
-    assert SECRET.encode() not in content
-    assert s3_server.url.removeprefix("http://").encode() not in content
-    assert SECRET not in eventful.output
+    files = s3_server.files(f"{place.bucket}/store")
+    assert {"small/runs.jsonl", "small/sweep.json", "small/trials.parquet"} <= files.keys()
+    for name, content in files.items():
+        assert SECRET.encode() not in content, name
+        assert s3_server.url.removeprefix("http://").encode() not in content, name
+    assert SECRET not in life.first_output + life.last_output
 
 
+@pytest.mark.ray
 def test_all_commands_answer_on_a_machine_that_knows_nothing(
-    eventful: Eventful, make_place: Callable[[], Place], tmp_path: Path, s3_server: S3Server
+    life: Life, make_place: Callable[[str], Place], tmp_path: Path, s3_server: S3Server
 ) -> None:
-    other = make_place()
-    place = Place(eventful.place.bucket, other.environment, other.cache, other.scratch)
-    assert json.loads(place.finished("status", "small", "--json"))["done"] == 2
-    assert place.finished("table", "small").count("\n") == 4
-    assert place.finished("export", "small", "--to", str(tmp_path)).startswith("2 trials and 12 epochs written")
-    assert pq.read_table(tmp_path / "trials.parquet").num_rows == 2
-    assert f"{place.uri}/small/report.html" in place.finished("report", "small")
-    assert f"{place.uri}/small/figures/error_by_lr.svg" in place.finished("plot", "small", "--figure", "error_by_lr")
+    place = make_place(life.place.bucket)
+    status = place.says("status", "small")
+    assert "done     3 of 3 trials\n" in status
+    assert "last run took " in status
+    assert place.says("table", "small").count("\n") == 5
+    assert place.says("export", "small", "--to", str(tmp_path)).startswith("4 trials (1 of them superseded) and ")
+    assert pq.read_table(tmp_path / "trials.parquet").num_rows == 4
+    assert place.says("export", "small").endswith(f"written to {place.uri}/small\n")
+    assert f"{place.uri}/small/report.html" in place.says("report", "small")
+    assert f"{place.uri}/small/figures/error_by_lr.svg" in place.says("plot", "small", "--figure", "error_by_lr")
+    assert place.says("lint", "small")
+    assert "no configuration" in place.answer("compare", "small")[2]
     files = s3_server.files(f"{place.bucket}/store/small")
+    assert files["README.md"]
     assert files["report.html"].startswith(b"<!DOCTYPE html>")
     assert files["figures/error_by_lr.png"].startswith(b"\x89PNG")
 
-
-def end_family(driver: subprocess.Popen[str]) -> None:
-    """SIGKILL for the driver and for all of Ray below it, as when a machine loses power."""
-    listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-    parents = [(int(pid), int(parent)) for pid, parent in map(str.split, listing.stdout.splitlines())]
-    family = {driver.pid}
-    for _ in range(5):
-        family |= {pid for pid, parent in parents if parent in family}
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    driver.communicate()
-
-
-def test_a_machine_that_is_lost_costs_no_more_than_the_last_checkpoints(
-    space: str,
-    make_place: Callable[[], Place],
-    expected: tuple[pa.Table, pa.Table],
-    s3_server: S3Server,
-    tmp_path: Path,
-) -> None:
-    place = make_place()
-    trials = f"{place.bucket}/store/trials"
-    with place.command("run", space) as driver:
-        wait_for(lambda: any(name.endswith(CHECKPOINTS[1]) for name in s3_server.files(trials)), "two checkpoints")
-        end_family(driver)
-    shutil.rmtree(place.cache)
-    time.sleep(0.5)  # for the server to end what it was sent
-    left = s3_server.files(trials)
-    kept: dict[str, int] = {}
-    for name, content in left.items():
-        key, _, file = name.partition("/")
-        if file in CHECKPOINTS:
-            kept[key] = max(kept.get(key, 0), json.loads(content.partition(b"\n")[0])["epochs_done"])
-        elif file == "result.json":
-            kept[key] = 6
-    assert any(0 < epochs < 6 for epochs in kept.values())
-    place.finished("run", space)
-    assert rows(place, s3_server, tmp_path / "rows") == expected
-    epochs = pq.read_table(tmp_path / "rows" / "epochs.parquet").to_pylist()
-    assert len(epochs) == 12
-    gone_on = [row for row in epochs if row["trial_key"] in kept]
-    assert [row["attempt"] == 1 for row in gone_on] == [row["epoch"] <= kept[row["trial_key"]] for row in gone_on]
+    both = tmp_path / "both.yaml"
+    both.write_text(space_of(LONG, SHORT))
+    plan = place.says("plan", str(both), "--verbose").splitlines()
+    assert plan[1].startswith(f"  done   2 in {place.uri} (matched on all but")
+    assert [line.split()[-1] for line in plan[3:]] == ["done", "done"]
+    again = place.says("plan", str(both), "--set", "seed=1", "--slots", "1")
+    assert "  left   2 trials, 12 epochs, " in again
+    assert " of 3 runs in the store" in again
+    assert place.says("run", str(both), "--name", "reused").startswith(
+        "reused: 2 trials on digits, 2 reused (2 of small), 0 to train\n"
+    )
+    unknown = place.answer("status", "smal")
+    assert unknown[0] == 2
+    assert f"no sweep 'smal' in {place.uri}: did you mean 'small'?" in unknown[2]
 
 
 REFUSALS = {
@@ -271,27 +323,25 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-@pytest.mark.parametrize("command", ["run", "table"])
+@pytest.mark.parametrize("command", [["run", "quickstart"], ["table", "small"]])
 def test_a_store_that_cannot_be_used_is_one_line(
-    case: str, command: str, space: str, s3: S3Server, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    case: str, command: list[str], s3_server: S3Server, tmp_path: Path
 ) -> None:
     uri, environment, message = REFUSALS[case]
-    monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "cache"))
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    environment = s3_server.environment | {"BATCHSCAPE_CACHE": str(tmp_path / "cache")} | environment
     started = time.monotonic()
-    done = cli(command, space if command == "run" else "small", "--store", uri)
+    status, _, complaint = answer(environment, *command, "--store", uri)
     assert time.monotonic() - started < 15
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
-    assert SECRET not in done.stderr
+    assert status == 2
+    assert complaint.count("\n") == 1
+    assert message in complaint
+    assert SECRET not in complaint
     assert not (tmp_path / "cache").exists()
 
 
-def test_wrong_credentials_are_one_line(s3: S3Server, cli: Cli) -> None:
-    bucket = s3.new_bucket()
-    with s3.knowing_nobody():
-        done = cli("table", "small", "--store", f"s3://{bucket}/x")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "access denied" in done.stderr
+def test_wrong_credentials_are_one_line(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    with s3_server.knowing_nobody():
+        status, _, complaint = answer(s3_server.environment, "table", "small", "--store", f"s3://{bucket}/x")
+    assert (status, complaint.count("\n")) == (2, 1)
+    assert "access denied" in complaint

@@ -13,8 +13,8 @@ from results.report.files import write_report
 from results.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
-from tests.results_tests.search_samples import SWEEP as SEARCH
-from tests.results_tests.search_samples import write_search
+from tests.results_tests.searched_stores import SWEEP as SEARCH
+from tests.results_tests.searched_stores import write_search
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESK = 390, 1280

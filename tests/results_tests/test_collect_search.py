@@ -10,7 +10,7 @@ from results.schema import SEARCH_METADATA
 from results.store import Store
 from results.trials import trials_from_table
 from tests.results_tests.result_samples import make_attempt, make_end, make_manifest, write_trial
-from tests.results_tests.search_samples import EPOCHS, SETTINGS, SWEEP, searched_config, searched_epoch
+from tests.results_tests.searched_stores import EPOCHS, SETTINGS, SWEEP, searched_config, searched_epoch
 from trainable.ledger import Ledger
 from trainable.records import Status
 from trainable.search_log import ConfirmEvent, EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog

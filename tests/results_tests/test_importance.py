@@ -25,8 +25,8 @@ def make_search(value_of: Callable[[Values], float], num: int = 60, stop_from: i
         changes = {"status": "STOPPED", "stopped_epoch": 1, "epochs_done": 1} if stopped else {}
         row = make_trial(make_config(seed=number), 9.0, objective_values=(value_of(place),), **changes)
         trials.append(SearchTrial(number, row, params))
-    objectives = (Objective("holdout_error_percent", "minimize"),)
-    return SearchResults("random", num, 0, {"type": "none"}, objectives, RANGES, None, 0, 0, trials, {})
+    objectives = (Objective("holdout_error_percent"),)
+    return SearchResults("random", num, 0, {"type": "none"}, objectives, RANGES, None, trials, {})
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_where_any_was_stopped_all_are_compared_after_the_first_rung() -> None:
 
 def test_time_adds_up_over_the_epochs() -> None:
     records = [make_epoch(epoch, 9.0, train_seconds=2.0) for epoch in (1, 2, 3)]
-    assert Objective("train_seconds", "minimize").after(records, 3) == 6.0
-    assert Objective("train_seconds", "minimize").after(records, 4) is None
+    assert Objective("train_seconds").after(records, 3) == 6.0
+    assert Objective("train_seconds").after(records, 4) is None
 
 
 def test_too_few_or_equal_trials_say_nothing() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from results.collect import Collector
 from results.holdings import holdings
+from results.lease import Timing
 from results.store import Store, open_store
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_epoch, make_manifest
 from tests.s3_server import S3Server
@@ -198,9 +199,10 @@ def test_a_trial_without_a_good_configuration_is_put_aside_with_one(
 
 
 def test_nothing_is_put_aside_while_a_living_run_or_a_process_of_this_machine_trains_it(
-    new_store: Callable[[str], Store], s3: S3Server
+    new_store: Callable[[str], Store], s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"s3://{s3.new_bucket()}/store"
+    monkeypatch.setattr("results.lease.TIMING", Timing(settle=0.1))
     store = new_store(uri)
     other = make_manifest([CONFIG], "other")
     train(store, OLD, "old")

@@ -13,7 +13,7 @@ from results.parquet import read_epochs, read_trials
 from results.search_results import read_search
 from results.trials import epochs_from_table, group_repeats, trials_from_table
 from tests.results_tests.figure_samples import overlaps
-from tests.results_tests.search_samples import write_search
+from tests.results_tests.searched_stores import write_search
 
 
 def make_results(folder: Path, name: str, *, two: bool = False, num_trials: int = 24) -> Results:

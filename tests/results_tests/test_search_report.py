@@ -12,7 +12,7 @@ from results.report.markdown import render_markdown
 from results.search_table import sweep_table
 from results.store import Store
 from tests.conftest import Cli
-from tests.results_tests.search_samples import SWEEP, write_search
+from tests.results_tests.searched_stores import SWEEP, write_search
 
 
 @pytest.fixture(scope="module")

@@ -258,6 +258,17 @@ def test_two_objectives_have_no_scheduler_and_no_cmaes(tmp_path: Path) -> None:
     assert message == "FILE:1: search.algorithm: cmaes has one objective: algorithm: tpe can have two"
 
 
+@pytest.mark.parametrize("algorithm", ["gp", "cmaes"])
+def test_who_learns_only_from_whole_trials_has_no_scheduler(tmp_path: Path, algorithm: str) -> None:
+    search = f"search: {{algorithm: {algorithm}, num_trials: 3}}\n{LR}"
+    expand(load_text(tmp_path, search + "scheduler: {type: none}\n"), {})
+    message = refusal(tmp_path, search + "scheduler: {type: asha}\n")
+    assert message == (
+        f"FILE:3: scheduler: leaves {algorithm} little to learn from, which knows only trials that ran to the end: "
+        "leave it out, or algorithm: tpe"
+    )
+
+
 def test_a_grid_needs_values(tmp_path: Path) -> None:
     message = refusal(tmp_path, f"search: {{algorithm: grid}}\n{LR}")
     assert message == "FILE:2: parameters.lr: algorithm grid needs values: [...] in place of min and max"

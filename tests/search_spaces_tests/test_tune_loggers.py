@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tune_main
-from search_spaces import tune_loggers
+from search_spaces import tune_adapter, tune_loggers
 from search_spaces.tune_loggers import Tracker
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.errors import UserError
@@ -15,6 +15,7 @@ from trainable.records import Progress, Status
 from trainable.tune_adapter import TRIAL_KEY, report
 
 CONFIG = make_config(lr=0.25)
+assert tune_adapter.ENVIRONMENT  # imported before Ray, which reads the environment that it sets
 CONFIGS = {CONFIG.trial_key: CONFIG}
 TRIAL = SimpleNamespace(trial_id="1", config={TRIAL_KEY: CONFIG.trial_key}, local_path="here")
 RESULT = report(Progress(make_epoch(3, None, train_loss=0.5), Status.INCOMPLETE, replayed=False))

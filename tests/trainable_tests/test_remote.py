@@ -15,6 +15,11 @@ from trainable.errors import UserError
 from trainable.remote import Remote, RemoteError, in_parallel, mirror_folder, open_filesystem, without_options
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.1)
+
+
 @pytest.fixture
 def place(s3: S3Server) -> Remote:
     return Remote(f"s3://{s3.new_bucket()}/some prefix/deep", patience_seconds=20.0)
@@ -175,26 +180,26 @@ def test_a_server_that_says_nothing_is_not_waited_for(
     silent_port: int, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent_port}")
-    monkeypatch.setattr(remote, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(remote, "SILENCE_SECONDS", 0.5)
     started = time.monotonic()
     with pytest.raises(RemoteError, match="no answer"):
         Remote("s3://bucket/x").check()
-    assert time.monotonic() - started < remote.ATTEMPTS * 1.0 + 2.0
+    assert time.monotonic() - started < remote.ATTEMPTS * 0.5 + 2.0
 
 
 def test_a_server_that_is_restarted_is_waited_for(place: Remote, s3: S3Server) -> None:
     place.write("file", b"content")
     s3.down()
-    back = threading.Timer(2.0, s3.up)
+    back = threading.Timer(0.7, s3.up)
     back.start()
     started = time.monotonic()
     assert place.read("file") == b"content"
-    assert time.monotonic() - started > 1.5
+    assert time.monotonic() - started > 0.5
     back.join()
 
 
 def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Remote(f"s3://{s3.new_bucket()}", patience_seconds=2.0)
+    place = Remote(f"s3://{s3.new_bucket()}", patience_seconds=1.5)
     pauses: list[float] = []
     sleep = time.sleep
 
@@ -205,10 +210,13 @@ def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: 
     monkeypatch.setattr("trainable.remote.time.sleep", pause)
     s3.down()
     try:
-        for _ in range(2):
-            with pytest.raises(RemoteError, match="no answer"):
-                place.read("file")
-            assert pauses in ([0.5], [0.5, 1.0])
+        with pytest.raises(RemoteError, match="no answer"):
+            place.read("file")
+        assert pauses in ([0.1], [0.1, 0.2], [0.1, 0.2, 0.4])
+        pauses.clear()
+        with pytest.raises(RemoteError, match="no answer"):
+            place.read("file")
+        assert pauses == []
     finally:
         s3.up()
     assert place.read("file") is None
@@ -218,7 +226,7 @@ def test_no_patience_in_a_hurry_costs_none_of_it_later(place: Remote, s3: S3Serv
     s3.down()
     with pytest.raises(RemoteError), place.hurried():
         place.read("file")
-    back = threading.Timer(1.0, s3.up)
+    back = threading.Timer(0.5, s3.up)
     back.start()
     assert place.read("file") is None
     back.join()

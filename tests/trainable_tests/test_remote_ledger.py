@@ -214,7 +214,9 @@ def test_what_cannot_be_pushed_is_an_error_and_costs_no_more_than_the_last_epoch
     s3: S3Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("trainable.remote.FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("trainable.remote.ATTEMPTS", 1)
     ledger = open_ledger(folder, CONFIG)
     ledger.begin(make_attempt(1))
     train(ledger, make_record, range(1, 3), b"at 2")
@@ -244,7 +246,9 @@ def test_a_training_whose_store_stays_away_fails_clearly_and_goes_on_in_the_next
         data = prepare(tiny_data, short_config, CPU)
         return TrialSession(short_config, data, folder, CPU, run, checkpoint_share=float("inf"))
 
-    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("trainable.remote.FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("trainable.remote.ATTEMPTS", 1)
     first = session("run-1")
     first.next_epoch()
     first.next_epoch()

@@ -40,21 +40,20 @@ derive: {lr: base_lr * batch_size / 128}
 scheduler: {type: asha}
 """
 SETTINGS: dict[str, Any] = {
-    "name": SWEEP,
     "algorithm": "tpe",
     "num_trials": 24,
     "seed": 0,
-    "parameters": [
-        {"name": "base_lr", "kind": "float", "low": 0.01, "high": 3.2, "step": None, "log": True},
-        {"name": "batch_size", "kind": "categorical", "choices": list(BATCH_SIZES)},
-    ],
-    "objectives": [{"metric": "holdout_error_percent", "goal": "minimize"}],
-    "scheduler": {"type": "asha", "grace_epochs": 1, "reduction_factor": 3, "brackets": 1},
-    "confirm_top": 2,
-    "confirm_repeats": 3,
     "warm_start": None,
+    "parameters": {
+        "base_lr": {"kind": "float", "low": 0.01, "high": 3.2, "step": None, "log": True},
+        "batch_size": {"kind": "categorical", "choices": list(BATCH_SIZES)},
+    },
+    "objective": [{"metric": "holdout_error_percent", "goal": "minimize"}],
+    "scheduler": {"type": "asha", "grace_epochs": 1, "reduction_factor": 3, "brackets": 1, "min_trials": 3},
+    "confirm": {"top": 2, "repeats": 3},
     "trial": {},
 }
+"""As `search_spaces.search.SearchSettings.canonical` has them."""
 DIVERGES_ABOVE = 2.5
 """Of base_lr."""
 
@@ -90,11 +89,11 @@ def write_search(
     """
     store = Store(path)
     dice = random.Random(0)  # noqa: S311
-    settings = {**SETTINGS, "name": name, "num_trials": num_trials}
+    settings = {**SETTINGS, "num_trials": num_trials}
     if two_objectives:
         metrics = ("holdout_error_percent", "train_seconds")
-        settings["objectives"] = [{"metric": metric, "goal": "minimize"} for metric in metrics]
-        settings["scheduler"] = {"type": "none"}
+        settings["objective"] = [{"metric": metric, "goal": "minimize"} for metric in metrics]
+        settings["scheduler"] = {**SETTINGS["scheduler"], "type": "none"}
     events: list[Event] = [SearchEvent(settings)]
     at_rung: dict[int, list[float]] = {rung: [] for rung in RUNGS}
     complete: list[tuple[float, int, float, int]] = []

@@ -1,6 +1,5 @@
 """What a search chose, stopped and saved, read from its Parquet files."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from results.search_results import (
     stopped_by_epoch,
 )
 from tests.results_tests.result_samples import make_config, make_trial
-from tests.results_tests.search_samples import BATCH_SIZES, SWEEP, write_search
+from tests.results_tests.searched_stores import BATCH_SIZES, SWEEP, write_search
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +51,11 @@ def test_confirmations_are_repeats_of_their_proposal(search: SearchResults) -> N
 
 
 def test_of_two_objectives_the_front_is_chosen(two: SearchResults) -> None:
-    losses = [two.losses(one) for one in two.trials if one.is_complete]
-    front = [two.losses(one) for one in two.best]
+    losses = [one.values for one in two.trials if one.is_complete and one.values]
+    front = [one.values for one in two.best if one.values]
     assert 1 < len(front) < len(losses)
     assert not any(dominates(other, one) for one in front for other in losses)
     assert all(any(dominates(one, other) for one in front) for other in losses if other not in front)
-
-
-def test_a_maximum_is_the_best_where_that_is_the_goal(search: SearchResults) -> None:
-    (objective,) = search.objectives
-    turned = dataclasses.replace(search, objectives=(dataclasses.replace(objective, goal="maximize"),))
-    assert turned.best == search.best[::-1]
-    assert [value for _, value in best_so_far(turned, 0)] == sorted(value for _, value in best_so_far(turned, 0))
 
 
 def test_the_best_so_far_only_falls_and_ends_at_the_best(search: SearchResults) -> None:

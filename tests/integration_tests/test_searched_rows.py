@@ -1,0 +1,73 @@
+"""The searches that ship, from the real search to table, figures and report: what one writes the other reads."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from results.collect import Collector
+from results.parquet import export_tables, read_trials
+from results.report.files import write_report
+from results.search_results import read_search
+from results.search_table import sweep_table
+from results.store import Store
+from search_spaces.loader import load_space, shipped_spaces
+from search_spaces.parameters import ProposalMaker
+from search_spaces.search import Search, SearchSettings
+from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
+from tests.search_spaces_tests.driven_searches import HalfStops, drive
+from trainable.config import TrainConfig
+from trainable.records import Status
+
+SEARCHES = [name for name in shipped_spaces() if load_space(name).space.search is not None]
+EPOCHS = 6
+NUM_TRIALS = 14
+
+
+def error(config: TrainConfig, epoch: int) -> float:
+    return min(100.0, 30 * abs(math.log10(config.lr) + 1) + config.batch_size / 100 + 10 / epoch)
+
+
+def write_searched(name: str, store: Store) -> Search:
+    """Driven without Ray over made-up curves; the ledgers hold what the log says."""
+    loaded = load_space(name)
+    maker = ProposalMaker(loaded, {"epochs": EPOCHS})
+    wanted = SearchSettings(
+        name, NUM_TRIALS, maker.search, maker.parameters, maker.objectives, maker.scheduler, maker.confirm
+    )
+    search = Search(wanted, store.search_log(name), maker.trial, maker.active, HalfStops())
+    drive(search, error)
+    done = [
+        (one.config, len(one.reports), one.status)
+        for one in search.record.proposals
+        if one.config is not None and one.is_trained
+    ]
+    done += [(trial.config, EPOCHS, Status.COMPLETE) for trial in search.confirmations()]
+    for config, num_epochs, status in done:
+        values = {epoch: error(config, epoch) for epoch in range(1, num_epochs + 1)}
+        records = [make_epoch(epoch, value, holdout_error_percent=value) for epoch, value in values.items()]
+        end = None if status is Status.STOPPED else make_end(Status.COMPLETE, num_epochs)
+        write_trial(store, config, records, end)
+    tables = Collector(store, make_manifest([], name, space=loaded.source.text)).tables()
+    export_tables(*tables, str(store.sweep_folder(name)))
+    return search
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    search = write_searched(name, store)
+    table = read_trials(store, name)
+    found = read_search(table)
+    assert found is not None
+    assert [one.number for one in found.best] == [one.number for one in search.best(len(search.record.proposals))]
+    proposed = {one.number: dict(one.params) for one in search.record.proposals}
+    for one in found.trials:
+        assert {key: one.params[key] for key in proposed[one.number]} == proposed[one.number]
+    assert {one.number for one in found.stopped} == {
+        one.number for one in search.record.proposals if one.is_trained and one.status is Status.STOPPED
+    }
+    assert len(sweep_table(table, "csv", with_mean=False).splitlines()) == 1 + len(found.confirmed)
+    page = write_report(store, name, tmp_path / "out")[0].read_text()
+    assert 'id="figure-optimisation_history"' in page
+    assert 'id="figure-parameter_importance"' in page
