@@ -26,12 +26,12 @@ NO_PARAMETERS = {
     "seed": "the best of several seeds is luck: confirm: {top: 3, repeats: 3} trains the best with several",
 }
 """Training fields that no search may propose, and why."""
-LEARN_FROM_COMPLETE = ("gp", "cmaes")
-"""Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
 OF_A_MEMBER = ("model", "precision", "train_subset", "epochs")
 """Training fields that are the same in all of a population: states are handed on, and ends are compared."""
 WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms that a population can begin with: its members are proposed before any has come to an end."""
+LEARN_FROM_COMPLETE = ("gp", "cmaes")
+"""Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
 COST = "train_seconds"
 """The metric that is only for the second of two objectives."""
 
