@@ -4,18 +4,27 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test test-faults faults-table benchmarks clean
+.PHONY: quickstart test check-code test-ray test-quick test-faults faults-table benchmarks clean
 
 quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
 	$(RUN) tune_main.py table quickstart
 	$(RUN) tune_main.py plot quickstart
 
+# Two at a time: the tests that start Ray, one after the other, beside all else.
 test: $(VENV)/.ready-tests
+	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick
+
+check-code: $(VENV)/.ready-tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+
+test-ray: $(VENV)/.ready-tests
+	$(RUN) -m pytest -m ray
+
+test-quick: $(VENV)/.ready-tests
+	$(RUN) -m pytest -m "not ray"
 
 # The tests that take minutes: a sweep that is killed 20 and 50 times, a full disk.
 test-faults: $(VENV)/.ready-tests

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(arguments: argparse.Namespace) -> int:
     """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
-    from results.changes import changes_text, extended
+    from results.changes import changes_text, extended, stands_for
     from results.store import busy_message, new_manifest, open_store
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
@@ -71,7 +71,9 @@ def run_command(arguments: argparse.Namespace) -> int:
         print(f"note: {note}")
     manifest = new_manifest(name, trials, loaded.source.text, overrides, code_identity(), arguments.scale)
     existing = store.find_manifest(name)
-    if existing is not None and arguments.extend:
+    if existing is not None and stands_for(existing, manifest):
+        manifest = existing
+    elif existing is not None and arguments.extend:
         manifest = extended(existing, manifest)
     elif existing is not None and (changes := changes_text(existing, manifest)):
         print(changes, flush=True)

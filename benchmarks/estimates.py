@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {"model": "resnet_preact_8", "dataset": DATASET, "epo
 BATCH_SIZES = ((16, 64, 256), (8, 32), (32, 128, 512), (16, 16, 16, 16), (64, 256), (8, 128), (32, 64, 128, 256))
 """Of the trials of each sweep; equal ones differ in their seed."""
 QUICK_DEFAULTS = {**DEFAULTS, "epochs": 1, "train_subset": 128, "test_subset": 50}
-QUICK_BATCH_SIZES = ((16, 64), (16, 32))
+QUICK_BATCH_SIZES = ((16, 16), (16, 16))
 ALL_OTHERS, ONE_OTHER, PROBE = "all others", "one other", "a probe"
 
 

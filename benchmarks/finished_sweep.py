@@ -26,13 +26,13 @@ def write_finished_sweep(folder: Path, num_trials: int) -> list[str]:
     return ["run", str(path), "--store", str(store)]
 
 
-def write_finished_trials(space: Path, store: Path) -> None:
-    """The ledgers of all trials of a space on the digits, as its own run would leave them."""
+def write_finished_trials(space: Path, store: Path, scale: str | None = None) -> None:
+    """The ledgers of all trials of a space on the digits, as its own run (with --scale) would leave them."""
     loaded = load_space(str(space))
     data = load_digits()
-    planned = expand(loaded, {}).trials
+    planned = expand(loaded, {}, scale).trials
     trials = tie_to_data(planned, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
-    sweep = sweep_name(loaded, None)
+    sweep = sweep_name(loaded, scale)
     attempt = Attempt(1, TIME, "run", "host", "device", 1, "fp32", provenance.versions(), "code", sweep=sweep)
     for trial in trials:
         epochs = trial.config.epochs

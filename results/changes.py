@@ -33,6 +33,11 @@ def changes_text(old: Manifest, new: Manifest) -> str:
     )
 
 
+def stands_for(old: Manifest, new: Manifest) -> bool:
+    """Whether a sweep that was extended has all trials of the new space: either file then runs the whole sweep."""
+    return bool(old.extends) and not _missing(new, old)
+
+
 def extended(old: Manifest, new: Manifest) -> Manifest:
     """The sweep that stands for the trials of both: the old ones first, then the new ones.
 

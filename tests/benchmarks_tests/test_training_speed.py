@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import training_speed
 from benchmarks.training_speed import MeasuredBatches
 from benchmarks.trial_process import Rates
 from tests.conftest import ROOT
@@ -17,24 +17,44 @@ from trainable.records import EpochRecord
 BATCH = (torch.zeros(10, 1), torch.zeros(10))
 
 
-def test_steps_are_measured_after_the_warm_up_and_the_loader_goes_round() -> None:
-    batches = MeasuredBatches([BATCH, BATCH], seconds=0.1)
+class Clock:
+    """Stands still but for what is slept."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(training_speed, "time", clock)
+    return clock
+
+
+def test_steps_are_measured_after_the_warm_up_and_the_loader_goes_round(clock: Clock) -> None:
+    batches = MeasuredBatches([BATCH, BATCH], seconds=0.125)
     num_steps = 0
     for _ in batches:
         num_steps += 1
-        time.sleep(0.2 if num_steps == 1 else 0.02)
-    assert num_steps >= 4
-    assert 250 < batches.images_per_second <= 500
+        clock.sleep(0.25 if num_steps == 1 else 2**-6)
+    assert num_steps == 1 + 8
+    assert batches.images_per_second == 10 * 2**6
 
 
-def test_a_step_longer_than_the_window_is_measured_whole() -> None:
+def test_a_step_longer_than_the_window_is_measured_whole(clock: Clock) -> None:
     batches = MeasuredBatches([BATCH], seconds=0.05)
     num_steps = 0
     for _ in batches:
         num_steps += 1
-        time.sleep(0.1)
+        clock.sleep(0.125)
     assert num_steps == 2
-    assert 90 < batches.images_per_second <= 100
+    assert batches.images_per_second == 80
 
 
 def test_rates_are_all_images_over_all_seconds() -> None:

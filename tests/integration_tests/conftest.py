@@ -1,19 +1,37 @@
 """What the tests of whole sweeps share."""
 
+import contextlib
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration_tests.running_sweeps import Start
+from tests.integration_tests.running_sweeps import (
+    SPACE,
+    InterruptedSweep,
+    Start,
+    end_of,
+    epoch_lines,
+    kill_a_worker,
+    wait_for_epochs,
+)
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a driver and come back at once; whatever the test leaves running is ended."""
+    with starting() as begin:
+        yield begin
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[Start]:
+    """Start a driver and come back at once; whatever is left running at the end is killed."""
     drivers: list[subprocess.Popen[str]] = []
 
     def begin(space: str, store: Path, *options: str) -> subprocess.Popen[str]:
@@ -21,7 +39,36 @@ def start() -> Iterator[Start]:
         drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return drivers[-1]
 
-    yield begin
-    for driver in drivers:
-        with driver:
-            driver.kill()
+    try:
+        yield begin
+    finally:
+        for driver in drivers:
+            with driver:
+                driver.kill()
+
+
+@pytest.fixture(scope="session")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> InterruptedSweep:
+    """By Ctrl-C, by its driver's death, by a worker's: one sweep, since each start of Ray costs seconds."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    space, store, stopped_store = folder / "small.yaml", folder / "store", folder / "stopped"
+    space.write_text(SPACE)
+    with starting() as start:
+        driver = start(str(space), store)
+        wait_for_epochs(store, 3)  # two of one trial, then: with one alone there is no speed
+        driver.send_signal(signal.SIGINT)
+        by_ctrl_c = end_of(driver)
+        shutil.copytree(store, stopped_store)
+
+        before = epoch_lines(store)
+        driver = start(str(space), store)
+        wait_for_epochs(store, 3, before)
+        driver.kill()
+        by_a_kill = end_of(driver)
+        pq.read_table(store / "small" / "trials.parquet")  # readable at every moment
+
+        before = epoch_lines(store)
+        driver = start(str(space), store)
+        wait_for_epochs(store, 1, before)
+        kill_a_worker(driver, store)
+        return InterruptedSweep(space, store, stopped_store, by_ctrl_c, by_a_kill, end_of(driver))

@@ -72,6 +72,7 @@ def _comparable(line: str) -> str:
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)
     line = re.sub(r"\blr=[\d.e+]+", "lr=N", line)
+    line = re.sub(r"^batch_size=\d+", "batch_size=N", line)  # which trial's worker is killed is not planned
     line = re.sub(r"at epoch \d+", "at epoch N", line)
     line = re.sub(r"with \d+ of \d+ trials", "with N of N trials", line)
     return re.sub(r"\d{5,}", "N", line)

@@ -2,16 +2,58 @@
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.kill_rounds import CLOCKS
+from benchmarks.processes import holder, kill
+from trainable.ledger import LOCK
 
 Start = Callable[..., subprocess.Popen[str]]
 """`start(space, store, *options)`: a driver that has just been started."""
+SPACE = """
+name: small
+defaults: {model: resnet_preact_8, epochs: 6, train_subset: 256, test_subset: 100, precision: fp32}
+grid:
+  batch_size: [32, 64]
+  lr: [0.05, 0.2]
+"""
+PATIENCE_SECONDS = 240.0
+"""For what takes a start of Ray at most, on a machine that is busy with other tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedSweep:
+    """A sweep of SPACE that was run three times, and what each run said."""
+
+    space: Path
+    store: Path
+    stopped_store: Path
+    """A copy from between the first run and the second."""
+    by_ctrl_c: subprocess.CompletedProcess[str]
+    by_a_kill: subprocess.CompletedProcess[str]
+    last: subprocess.CompletedProcess[str]
+    """In which a worker was killed."""
+
+
+def end_of(driver: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for it."""
+    output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+    return subprocess.CompletedProcess(driver.args, driver.returncode, output, errors)
+
+
+def kill_a_worker(driver: subprocess.Popen[str], store: Path) -> None:
+    """One that works on a trial."""
+    while driver.poll() is None:
+        for folder in store.glob("trials/*"):
+            if pid := holder(driver.pid, folder / LOCK):
+                kill([pid])
+                return
+    raise AssertionError("the sweep has ended")
 
 
 def tables(store: Path, name: str = "small") -> tuple[pa.Table, pa.Table]:
@@ -21,9 +63,14 @@ def tables(store: Path, name: str = "small") -> tuple[pa.Table, pa.Table]:
     return trials, epochs
 
 
-def wait_for_epochs(store: Path, count: int) -> None:
-    """Until the ledgers hold so many epochs."""
-    deadline = time.monotonic() + 120
-    while sum(len(path.read_bytes().splitlines()) for path in store.glob("trials/*/epochs.jsonl")) < count:
+def epoch_lines(store: Path) -> set[bytes]:
+    """What the ledgers hold of all epochs; times are in each, so that no two are alike."""
+    return {line for path in store.glob("trials/*/epochs.jsonl") for line in path.read_bytes().splitlines()}
+
+
+def wait_for_epochs(store: Path, count: int, beside: Set[bytes] = frozenset()) -> None:
+    """Until the ledgers hold so many epochs, those not counted that they held before."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(epoch_lines(store) - beside) < count:
         assert time.monotonic() < deadline, "the sweep makes no progress"
         time.sleep(0.05)

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.finished_sweep import write_finished_sweep, write_finished_trials
 from tests.conftest import ROOT, Cli
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS
 
 SPACE = """
 name: small
@@ -62,7 +63,7 @@ def start_and_interrupt(*arguments: str) -> str:
         while "to train" not in (line := driver.stdout.readline()):
             assert line, "the run has ended"
         driver.send_signal(signal.SIGINT)
-        _, errors = driver.communicate(timeout=60)
+        _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
         assert driver.returncode == 130
     return errors
 
@@ -112,7 +113,9 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     assert len(table) == 4  # two rows, the newest of each
     assert "Test Error (1 run)" in table[0]
 
-    shared = cli("run", str(space), *options, "--extend")  # the other sweep's new trainings stand here, too
+    shared = cli(
+        "run", str(space), *options
+    )  # once extended it stays so; the other sweep's new trainings stand here, too
     assert "small: 2 trials on digits, 2 reused (2 of both), 0 to train" in shared.stdout
     assert rows(store) == trainings
 

@@ -1,6 +1,7 @@
 """Faults in a store, on real processes: what the user is told, and what becomes of the data.
 
-All damage to trials lies in one sweep, a fault a trial, which the command line then goes on with: one start of Ray.
+All damage to trials lies in one sweep, a fault a trial, which the command line then goes on with; so Ray starts once,
+and once more when what stopped two of them has gone.
 """
 
 import json
@@ -23,7 +24,7 @@ from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record, user_sees
-from tests.integration_tests.running_sweeps import Start, tables, wait_for_epochs
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger
@@ -213,9 +214,24 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
                 (store.trial_folder(key) / "tensorboard").mkdir()
                 (BEGUN | FINISHED)[name](store.trial_folder(key))
         (store.trial_folder(manifest.keys[0]) / ".checkpoint-0.99999").write_bytes(b"of a process that was killed")
-        command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", str(store.path)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        done = go_on(space, store)
     yield Damaged(store, manifest, expected, done)
+
+
+def go_on(space: Path, store: Store) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", str(store.path)]
+    return subprocess.run(command, cwd=space.parent, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def mended(damaged: Damaged) -> Damaged:
+    """The same sweep once more, after what was in the way of the trials that were not trained has gone."""
+    folder = damaged.store.path.parent
+    store = Store(folder / "mended" / "store")
+    shutil.copytree(damaged.store.path, store.path)  # with the contents of the linked file
+    blocked = store.trial_folder(damaged.manifest.keys[NAMES.index("a trial raises")])
+    (blocked / "tensorboard").unlink()
+    return Damaged(store, damaged.manifest, damaged.expected, go_on(folder / "faults.yaml", store))
 
 
 @pytest.mark.parametrize("fault", [name for name in NAMES if name not in NOT_TRAINED])
@@ -248,6 +264,33 @@ def test_a_trial_that_cannot_be_trained_stops_no_other(fault: str, damaged: Dama
     lines = user_sees(damaged.done.stdout + damaged.done.stderr, about=f"{damaged.label(fault)}:")
     record(fault, lines, damaged.done.returncode, f"the row says {trial['status']}; {len(epochs)} epochs are kept")
     assert damaged.done.returncode == 1
+
+
+def test_a_failed_trial_is_one_line_and_tried_once(damaged: Damaged) -> None:
+    key = damaged.folder("a trial raises").name
+    assert damaged.done.stderr.startswith(f"failed {key}: FileExistsError")
+    assert damaged.done.stderr.count("\n") == 1
+    trial, _ = damaged.rows("a trial raises")
+    assert (trial["status"], trial["attempts"]) == ("FAILED", 2)  # the first is that from before
+
+
+def test_failed_and_diverged_trials_stand_in_the_table(damaged: Damaged, cli: Cli) -> None:
+    table = cli("table", "faults", "--store", str(damaged.store.path)).stdout
+    assert "failed" in table
+    assert "diverged" in table
+
+
+def test_failed_trials_are_tried_again(mended: Damaged) -> None:
+    assert mended.done.returncode == 0, mended.done.stderr
+    num_done = len(NAMES) - len(NOT_TRAINED)
+    heading = (
+        f"faults: {len(NAMES)} trials on digits, {num_done} done, {len(NOT_TRAINED)} to go on with, 0 to train\n"
+    )
+    assert mended.done.stdout.startswith(heading)
+    for fault in NAMES:
+        (trial, epochs), (expected_trial, expected_epochs) = mended.rows(fault), mended.rows(fault, expected=True)
+        assert figures(trial) == figures(expected_trial)
+        assert [figures(row) for row in epochs] == [figures(row) for row in expected_epochs]
 
 
 def test_a_damaged_checkpoint_is_reported_in_the_row_and_on_the_screen(damaged: Damaged) -> None:
@@ -403,7 +446,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
         while True:
             file.write(b"\0" * 2**16)
             file.flush()
-    _, errors = driver.communicate(timeout=120)
+    _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
     assert errors.count("\n") == 1, errors
     assert list(store.rglob(".*")) == []
     pq.read_table(store / "small" / "trials.parquet")

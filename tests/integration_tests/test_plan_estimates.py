@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import tune_main
 from benchmarks.images import noise, write_parquet
 from results.tables import format_seconds
 from tests.conftest import ROOT, Cli
+from tests.integration_tests.running_sweeps import InterruptedSweep
 
 SPACE = """
 name: timed
@@ -68,49 +67,34 @@ def test_no_such_slots(space: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.ray
-def test_estimate_and_truth_stand_side_by_side(space: str, tmp_path: Path, cli: Cli) -> None:
-    """A run without history that is interrupted, and the one that goes on with it."""
-    store = tmp_path / "store"
-    options = ("--store", str(store))
-    interrupt(["run", space, *options], store)
+def test_an_interrupted_run_without_history_is_history_for_the_next(interrupted: InterruptedSweep, cli: Cli) -> None:
+    store = interrupted.stopped_store
+    assert "\nestimate: " not in interrupted.by_ctrl_c.stdout
     (stopped,) = read(store)
     assert (stopped["num_trials"], stopped["interrupted"], stopped["estimate"]) == (4, True, None)
     assert (stopped["trials_ended"] < 4, stopped["between_seconds"]) == (True, None)
     assert 0 < stopped["epochs_trained"] < 4 * 6
-    assert "  last run interrupted after " in cli("status", "timed", *options).stdout
-
-    planned = cli("plan", space, *options)
+    assert "  last run interrupted after " in cli("status", "small", "--store", str(store)).stdout
+    planned = cli("plan", str(interrupted.space), "--store", str(store))
     assert " of 1 run in the store on " in planned.stdout
-    assert loaded_by_plan(space, store) == "set()"
+    assert loaded_by_plan(str(interrupted.space), store) == "set()"
 
-    done = cli("run", space, *options)
-    assert done.returncode == 0, done.stderr
+
+@pytest.mark.ray
+def test_estimate_and_truth_stand_side_by_side(interrupted: InterruptedSweep, cli: Cli) -> None:
+    store, done = interrupted.store, interrupted.last
     assert done.stdout.splitlines()[1].startswith("estimate: ")
-    _, record = read(store)
+    stopped, record = read(store)
     assert (record["interrupted"], record["trials_ended"]) == (False, record["num_trials"])
     assert 0 < record["start_up_seconds"] < record["wall_seconds"]
     assert record["epochs_trained"] <= 4 * 6 - stopped["trials_ended"] * 6
     told = record["estimate"]
     assert 0 < told["low_seconds"] < told["median_seconds"] < told["high_seconds"]
     assert f"took {format_seconds(record['wall_seconds'])}; the estimate was " in done.stdout
-    assert "  last run took " in cli("status", "timed", *options).stdout
+    assert "  last run took " in cli("status", "small", "--store", str(store)).stdout
 
 
-def interrupt(arguments: list[str], store: Path) -> None:
-    """Ctrl-C once the ledgers hold two epochs of a trial."""
-    command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
-        deadline = time.monotonic() + 120
-        while not any(path.read_bytes().count(b"\n") > 1 for path in store.glob("trials/*/epochs.jsonl")):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        driver.send_signal(signal.SIGINT)
-        output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130
-    assert "\nestimate: " not in output
-
-
-def read(store: Path, sweep: str = "timed") -> list[dict[str, Any]]:
+def read(store: Path, sweep: str = "small") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (store / sweep / "runs.jsonl").read_text().splitlines()]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from results.changes import SHOWN, changes_text, extended
+from results.changes import SHOWN, changes_text, extended, stands_for
 from results.store import Store
 from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.config import PlannedTrial
@@ -84,6 +84,15 @@ def test_the_old_space_is_kept_once() -> None:
     assert both.space == "new"
     assert [(origin["space"], origin["overrides"]) for origin in both.extends] == [("old", {"lr": 0.1})]
     assert extended(both, new) == both  # the same command again
+
+
+def test_only_a_sweep_that_was_extended_stands_for_more_than_the_file() -> None:
+    old, new = make_manifest([A], space="old"), make_manifest([B], space="new")
+    both = extended(old, new)
+    assert stands_for(both, old)
+    assert stands_for(both, new)
+    assert not stands_for(both, make_manifest([A, C]))
+    assert not stands_for(make_manifest([A, B]), make_manifest([A]))
 
 
 def test_other_images_are_refused_and_not_even_offered(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Published rows and sweeps as points of one kind."""
 
+import statistics
+
 from results.points import PUBLISHED_DATASET, Source, published_point, published_points, sweep_points, title
 from results.published.cells import table_cells
 from results.trials import group_repeats
@@ -64,3 +66,10 @@ def test_the_title_has_a_line_a_source_with_what_its_points_share() -> None:
         "published, ResNet-110, cifar10, multistep, 200 epochs",
         "mine, ResNet-preact-20, cifar10, cosine",
     ]
+
+
+def test_the_mean_of_equal_errors_lies_among_them() -> None:
+    """3 of 355 images wrong three times: fmean is another number, and an error bar of less than nothing."""
+    error = 100 * 3 / 355
+    assert statistics.fmean([error] * 3) != error
+    assert make_point(errors=(error,) * 3).error == error

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tune_main
+from benchmarks.finished_sweep import write_finished_trials
 from results.store import Store
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
@@ -126,17 +127,21 @@ def test_spaces_names_the_scales_there_are(tmp_path: Path) -> None:
     assert "scales: smoke, half" in show_space(str(tmp_path / "space.yaml"), []).splitlines()
 
 
-@pytest.mark.ray
-def test_run_trains_the_scaled_trials_under_their_own_name(tmp_path: Path) -> None:
+def test_run_takes_the_scaled_trials_under_their_own_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "rows: [{epochs: 90, batch_size: 1024}]\ndefaults: {model: resnet_preact_8, dataset: digits}\n"
+        "rows: [{epochs: 90, batch_size: 1024}, {epochs: 90, batch_size: 512}]\n"
+        "defaults: {model: resnet_preact_8, dataset: digits}\n"
         "reference: [main]\n"
         "scales:\n  smoke:\n    set: {train_subset: 64, test_subset: 32}\n"
         "    derive: {epochs: epochs // 90, batch_size: '32'}\n"
     )
     store = tmp_path / "store"
+    write_finished_trials(path, store, "smoke")
     assert tune_main.main(["run", str(path), "--scale", "smoke", "--store", str(store)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "note: 1 of 2 trials are duplicates of others and are trained once"
+    assert lines[1] == "mine-smoke: 1 trials on digits, 1 done, 0 to train"
     assert Store(store).sweeps() == ["mine-smoke"]
     manifest = Store(store).manifest("mine-smoke")
     assert manifest.scale == "smoke"

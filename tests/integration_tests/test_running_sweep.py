@@ -1,0 +1,89 @@
+"""A sweep while it runs: what it offers to others on the network, who is refused, and how it is stopped."""
+
+import ipaddress
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.processes import family
+from tests.conftest import Cli
+from tests.integration_tests.fault_table import record, user_sees
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, wait_for_epochs
+
+LISTEN = "0A"
+
+
+def listening(pids: set[int]) -> Iterator[str]:
+    """Addresses on which these processes accept TCP connections."""
+    inodes = set()
+    for pid in pids:
+        try:
+            links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:  # gone meanwhile
+            continue
+        inodes |= {str(link).removeprefix("socket:[").removesuffix("]") for link in links}
+    for version in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{version}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == LISTEN and inode in inodes:
+                yield address(local.split(":")[0])
+
+
+def address(digits: str) -> str:
+    """As /proc/net/tcp writes it: words of four bytes, each in the machine's (little) order."""
+    words = [bytes.fromhex(digits[start : start + 8])[::-1] for start in range(0, len(digits), 8)]
+    found = ipaddress.ip_address(b"".join(words))
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def test_addresses_are_read_as_the_kernel_writes_them() -> None:
+    assert address("0100007F") == "127.0.0.1"
+    assert address("00000000") == "0.0.0.0"  # noqa: S104
+    assert address("00000000000000000000000001000000") == "::1"
+    assert address("0000000000000000FFFF00000100007F") == "127.0.0.1"
+
+
+@pytest.mark.ray
+def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
+    """One after the other, since each start of Ray costs seconds."""
+    space, store = tmp_path / "small.yaml", tmp_path / "store"
+    space.write_text(
+        "defaults: {model: resnet_preact_8, epochs: 20000, train_subset: 64, test_subset: 20}\n"
+        "rows: [{batch_size: 32}]\n"
+    )
+    driver = start(str(space), store)
+    wait_for_epochs(store, 1)
+
+    processes = family(driver.pid)
+    ray_listens_on_this_machine_alone(processes)
+
+    second = cli("run", str(space), "--store", str(store))
+    running = json.loads(cli("status", "small", "--json", "--store", str(store)).stdout)
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert "another process is running the sweep 'small'" in second.stderr
+    assert running["driver_running"]
+    assert running["running"] == 1
+    record("a second driver on one sweep", user_sees(second.stderr), second.returncode, "the first driver goes on")
+
+    driver.send_signal(signal.SIGTERM)
+    _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+    assert driver.returncode == 130
+    assert "the same command goes on" in errors
+
+
+def ray_listens_on_this_machine_alone(processes: dict[int, str]) -> None:
+    """
+    Args:
+        processes: id -> title, of the driver and all below it.
+    """
+    found = set(listening(set(processes)))
+    assert any("raylet" in title for title in processes.values())
+    assert found, "no socket of Ray's was found: this test sees nothing"
+    assert {one for one in found if not ipaddress.ip_address(one).is_loopback} == set()
+    assert not [
+        title for title in processes.values() if "dashboard.py" in title and "--disable-frontend" not in title
+    ]
