@@ -123,7 +123,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             keeper.write()
         return report_end(store, manifest)
 
-    from search_spaces.tune_adapter import Resources, connected, run_trials
+    from search_spaces.tune_adapter import Resources, StopRequest, connected, run_trials
     from trainable.execution import Execution
 
     resources = Resources(
@@ -134,8 +134,8 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         Execution(compile=arguments.compile),
     )
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
-    with connected(resources, num_bytes) as cluster, store.driving(manifest, run_id):
-        interrupt_on_signals()  # now, since Ray has put its own handler in place
+    stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
+    with connected(resources, num_bytes) as cluster, store.driving(manifest, run_id), stop.on_signals():
         if arguments.again:
             num_superseded = store.supersede(manifest)
             if num_superseded:
@@ -147,8 +147,9 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         try:
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
+            stop.raise_if_requested()
             with SweepView(console, manifest.name, left, held.done) as view:
-                run_trials(cluster, left, data, store.ledgers, manifest.name, run_id, (view, keeper, clock))
+                run_trials(cluster, left, data, store.ledgers, manifest.name, run_id, (view, keeper, clock), stop)
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()

@@ -147,6 +147,7 @@ def run_trials(
     sweep: str,
     run_id: str,
     observers: Sequence[Observer],
+    stop: "StopRequest",
 ) -> None:
     """Train these trials; returns when each has ended. A failed trial is recorded and does not end the sweep.
 
@@ -154,9 +155,10 @@ def run_trials(
         configs: trial key -> configuration, in the order in which they are to be begun.
         trials_folder: absolute.
         sweep: name of the sweep, which goes into the trials' ledgers.
+        stop: asked again and again whether a signal has come.
 
     Raises:
-        KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
+        KeyboardInterrupt: a signal has come; what was done lies in the ledgers.
     """
     run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep)
     setup = TrialSetup(
@@ -166,32 +168,32 @@ def run_trials(
         source_hash=provenance.source_hash(),
         use_gpu=cluster.gpus_per_trial > 0,
     )
-    stop = _StopRequest()
-    with stop.on_signals():  # Ray can swallow an interruption here, too
-        trainable = tune.with_resources(
-            tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-            {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
-        )
-        tuner = tune.Tuner(
-            trainable,
-            param_space={TRIAL_KEY: tune.grid_search(list(configs))},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
-            run_config=tune.RunConfig(
-                name="sweep",
-                storage_path=str(cluster.scratch / "tune"),
-                verbose=0,
-                callbacks=[_ObserverCallback(observers, setup, stop)],
-                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
-        )
-        tuner.fit()
+    trainable = tune.with_resources(
+        tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
+        {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        param_space={TRIAL_KEY: tune.grid_search(list(configs))},
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(cluster.scratch / "tune"),
+            verbose=0,
+            callbacks=[_ObserverCallback(observers, setup, stop)],
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    stop.raise_if_requested()
+    tuner.fit()
 
 
-class _StopRequest:
-    """Turns the first signal into KeyboardInterrupt at the end of a step of Tune's loop (ten a second at least).
+class StopRequest:
+    """Turns the first SIGINT (Ctrl-C), SIGTERM or SIGHUP into KeyboardInterrupt where it is asked.
 
-    Raised wherever the signal happens to arrive it can be swallowed inside Ray, and the sweep would run on.
+    While the trials are trained that is at the end of a step of Tune's loop, ten a second at least. Raised wherever
+    the signal happens to arrive it can be swallowed, by Ray or by a C library's callback, and the sweep would run on.
     A second signal raises at once.
     """
 
@@ -200,6 +202,7 @@ class _StopRequest:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
+        """Inside, signals are requests."""
         if threading.current_thread() is not threading.main_thread():
             yield  # handlers belong to the main thread
             return
@@ -222,7 +225,7 @@ class _StopRequest:
 class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Tells the observers what Tune tells us."""
 
-    def __init__(self, observers: Sequence[Observer], setup: TrialSetup, stop: _StopRequest) -> None:
+    def __init__(self, observers: Sequence[Observer], setup: TrialSetup, stop: StopRequest) -> None:
         self._observers = observers
         self._setup = setup
         self._stop = stop
