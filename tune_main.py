@@ -133,10 +133,14 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             keeper.write()
         return report_end(store, manifest)
 
-    from search_spaces.tune_adapter import connected, run_trials
+    from search_spaces.tune_adapter import StopRequest, connected, run_trials
 
-    with connected(resources(arguments), num_bytes(data)) as cluster, store.driving(manifest, run_id):
-        interrupt_on_signals()  # now, since Ray has put its own handler in place
+    stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
+    with (
+        connected(resources(arguments), num_bytes(data)) as cluster,
+        store.driving(manifest, run_id),
+        stop.on_signals(),
+    ):
         if arguments.again:
             num_superseded = store.supersede(manifest)
             if num_superseded:
@@ -148,9 +152,10 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         try:
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
+            stop.raise_if_requested()
             with SweepView(console, manifest.name, left, held.done) as view:
                 observers = (view, keeper, clock)
-                run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, observers, arguments.log)
+                run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, observers, stop, arguments.log)
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -219,10 +224,10 @@ def run_search(
             keeper.write()
             return report_end(store, manifest)
 
-        from search_spaces.tune_adapter import connected, run_trials
+        from search_spaces.tune_adapter import StopRequest, connected, run_trials
 
-        with connected(resources(arguments), num_bytes(data)) as cluster:
-            interrupt_on_signals()  # now, since Ray has put its own handler in place
+        stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
+        with connected(resources(arguments), num_bytes(data)) as cluster, stop.on_signals():
             end_of_run = functools.partial(clock.stop, num_slots=cluster.num_slots, expected=None)
             observers = (keeper, clock)
             place = (cluster, data, store.ledgers, manifest.name, run_id)
@@ -231,13 +236,15 @@ def run_search(
                     progress = search_progress(search.record)
                     to_come, fields = progress.begun + progress.to_come, maker.varying_fields
                     with SweepView(console, manifest.name, {}, progress.ended, to_come, fields) as view:
-                        run_trials(*place, {}, (view, *observers), arguments.log, search, lambda: store.publish(log))
+                        run_trials(
+                            *place, {}, (view, *observers), stop, arguments.log, search, lambda: store.publish(log)
+                        )
                     confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
                     store.publish(log)
                 if confirm:
                     print(f"{len(confirm)} trials to confirm the best, on all training images", flush=True)
                     with SweepView(console, manifest.name, confirm, 0, fields=maker.varying_fields) as view:
-                        run_trials(*place, confirm, (view, *observers), arguments.log)
+                        run_trials(*place, confirm, (view, *observers), stop, arguments.log)
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
                 store.publish(log)

@@ -163,6 +163,7 @@ def run_trials(
     run_id: str,
     configs: Mapping[str, TrainConfig],
     observers: Sequence[Observer],
+    stop: "StopRequest",
     log: str | None = None,
     search: Search | None = None,
     on_decision: Callable[[], None] = lambda: None,
@@ -173,13 +174,14 @@ def run_trials(
         trials_folder: absolute.
         sweep: name of the sweep, which goes into the trials' ledgers.
         configs: trial key -> configuration, in the order in which they are to be begun.
+        stop: asked again and again whether a signal has come.
         search: proposes the trials, in place of `configs`, and says which are stopped.
         on_decision: called when the search has proposed a trial, and when one of its trials has ended.
         log: mlflow or wandb, to show the trials there too.
 
     Raises:
         UserError: what `log` names cannot be reached.
-        KeyboardInterrupt: on SIGINT (Ctrl-C), SIGTERM or SIGHUP; what was done lies in the ledgers.
+        KeyboardInterrupt: a signal has come; what was done lies in the ledgers.
     """
     is_population = search is not None and search.settings.scheduler.type == "pbt"
     run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep, is_population)
@@ -190,13 +192,11 @@ def run_trials(
         source_hash=provenance.source_hash(),
         use_gpu=cluster.gpus_per_trial > 0,
     )
-    stop = _StopRequest()
     steps = None if search is None else _SearchSteps(search, observers, on_decision)
     trackers = [] if log is None else [Tracker(log, sweep, configs)]
     with contextlib.ExitStack() as stack:
         for tracker in trackers:
             stack.callback(tracker.close)
-        stack.enter_context(stop.on_signals())  # from here on Ray could swallow an interruption
         trainable = tune.with_resources(
             tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
             {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
@@ -214,6 +214,7 @@ def run_trials(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
+        stop.raise_if_requested()
         tuner.fit()
 
 
@@ -342,10 +343,11 @@ class _StoppingScheduler(FIFOScheduler):  # type: ignore[misc] # Ray's class is 
             self._steps.report(trial.config[TRIAL_KEY], progress)
 
 
-class _StopRequest:
-    """Turns the first signal into KeyboardInterrupt at the end of a step of Tune's loop (ten a second at least).
+class StopRequest:
+    """Turns the first SIGINT (Ctrl-C), SIGTERM or SIGHUP into KeyboardInterrupt where it is asked.
 
-    Raised wherever the signal happens to arrive it can be swallowed inside Ray, and the sweep would run on.
+    While the trials are trained that is at the end of a step of Tune's loop, ten a second at least. Raised wherever
+    the signal happens to arrive it can be swallowed, by Ray or by a C library's callback, and the sweep would run on.
     A second signal raises at once.
     """
 
@@ -354,6 +356,7 @@ class _StopRequest:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
+        """Inside, signals are requests."""
         if threading.current_thread() is not threading.main_thread():
             yield  # handlers belong to the main thread
             return
@@ -377,7 +380,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
     """Tells the observers what Tune tells us."""
 
     def __init__(
-        self, observers: Sequence[Observer], setup: TrialSetup, stop: _StopRequest, steps: _SearchSteps | None
+        self, observers: Sequence[Observer], setup: TrialSetup, stop: StopRequest, steps: _SearchSteps | None
     ) -> None:
         self._observers = observers
         self._setup = setup
