@@ -14,13 +14,6 @@ from results.search_results import SearchResults, SearchTrial, param_words, reac
 from results.tables import Column
 from trainable.records import EpochRecord, Status
 
-SCHEDULER_KEYS = {
-    "none": (),
-    "asha": ("grace_epochs", "reduction_factor", "brackets"),
-    "hyperband": ("grace_epochs", "reduction_factor", "brackets"),
-    "median": ("grace_epochs", "min_trials"),
-}
-"""Type -> which of its settings mean something to it."""
 MOST_LISTED = 10
 """Trials that a line names."""
 
@@ -100,7 +93,7 @@ def _num_complete(search: SearchResults) -> int:
 
 def _facts(search: SearchResults) -> Facts:
     kind = search.scheduler["type"]
-    scheduler = ", ".join(f"{key} {search.scheduler[key]}" for key in SCHEDULER_KEYS[kind])
+    scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != "type")
     facts = [
         ("algorithm", f"{search.algorithm}, seed {search.seed}, {count(search.num_trials, 'trial')} asked for"),
         ("objective", " and ".join(f"minimize {one.words}" for one in search.objectives)),

@@ -81,7 +81,7 @@ def states(record: SearchRecord) -> list[Told]:
 
 
 def folders(record: SearchRecord) -> list[str]:
-    configs = [one.config for one in (*record.proposals, *record.confirmations)]
+    configs = [*(one.config for one in record.proposals), *(one.config for one in record.confirmations)]
     return [config.trial_key for config in configs if config is not None]
 
 
