@@ -165,6 +165,7 @@ class SweepView:
         parts = [
             f"{self._num_before + self.num_ended} of {self.num_trials} trials done",
             f"{waiting} waiting",
+            f"{to_come} to propose" if (to_come := self._num_proposed - len(self.trials)) > 0 else "",
             f"{sum(speeds):,.0f} images/s" if speeds else "" if left is not None else "starting",
             f"about {format_seconds(left)} left" if left else "",
         ]
@@ -228,4 +229,4 @@ def _cells(trial: TrialProgress) -> tuple[str, ...]:
 def _style(trial: TrialProgress) -> str:
     if trial.status == RUNNING:
         return "bold"
-    return "dim" if trial.status == Status.COMPLETE else "red"
+    return "dim" if trial.status in (Status.COMPLETE, Status.STOPPED) else "red"

@@ -9,7 +9,7 @@ from rich.console import Console
 from results import live
 from results.live import MAX_ENDED_ROWS, SweepView, describe
 from tests.results_tests.result_samples import make_config, make_epoch
-from trainable.config import TrainConfig
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import Progress, Status
 
 
@@ -214,3 +214,18 @@ def test_a_trial_that_raised_is_not_told_to_have_died(clock: Clock) -> None:
     view.on_trial_start("0")
     view.on_progress("0", ended("FAILED", "error"))
     assert "died" not in output.getvalue()
+
+
+def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_no_error(clock: Clock) -> None:
+    output = io.StringIO()
+    view = SweepView(Console(file=output, width=120, color_system=None), "wide", {}, 1, num_proposed=3, fields=["lr"])
+    for number, config in enumerate(TWO):
+        view.on_trial_added(PlannedTrial(config, 0, {}))
+        assert f"1 of 4 trials done  {number + 1} waiting  {2 - number} to propose  starting" in rendered(view)
+    key = TWO[0].trial_key
+    view.on_trial_start(key)
+    view.on_progress(key, result(1, 12.5))
+    assert "left" not in rendered(view)  # what is to come is not known
+    view.on_progress(key, ended("STOPPED"))
+    assert output.getvalue().startswith("[2/4] lr=0.1: stopped at test error 12.50 %, 1 epochs in 2s")
+    assert live._style(view.trials[key]) == "dim"
