@@ -49,7 +49,7 @@ SETTINGS: dict[str, Any] = {
         "batch_size": {"kind": "categorical", "choices": list(BATCH_SIZES)},
     },
     "objective": [{"metric": "holdout_error_percent", "goal": "minimize"}],
-    "scheduler": {"type": "asha", "grace_epochs": 1, "reduction_factor": 3, "brackets": 1, "min_trials": 3},
+    "scheduler": {"type": "asha", "grace_epochs": 1, "reduction_factor": 3, "brackets": 1},
     "confirm": {"top": 2, "repeats": 3},
     "trial": {},
 }
@@ -93,7 +93,7 @@ def write_search(
     if two_objectives:
         metrics = ("holdout_error_percent", "train_seconds")
         settings["objective"] = [{"metric": metric, "goal": "minimize"} for metric in metrics]
-        settings["scheduler"] = {**SETTINGS["scheduler"], "type": "none"}
+        settings["scheduler"] = {"type": "none"}
     events: list[Event] = [SearchEvent(settings)]
     at_rung: dict[int, list[float]] = {rung: [] for rung in RUNGS}
     complete: list[tuple[float, int, float, int]] = []
