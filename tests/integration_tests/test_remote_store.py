@@ -28,17 +28,21 @@ from tests.conftest import ROOT
 from tests.s3_server import SECRET, S3Server
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
 
-EPOCHS_OF = {64: 10, 32: 2, 128: 1}
-"""By batch size. The first outlasts the time to its first checkpoint on a fast machine, too."""
-LONG, SHORT, ADDED = EPOCHS_OF
-FIELDS = {"train_subset": 512, "test_subset": 100, "precision": "fp32", "lr": 0.1}
+LONG, SHORT, ADDED = 64, 32, 128
+"""Batch sizes of the trials. The first trial outlasts the time to its first checkpoint on a fast machine, too."""
+EPOCHS_OF = {LONG: 10, SHORT: 2, ADDED: 1}
+IMAGES_OF = {LONG: 512, SHORT: 128, ADDED: 128}
+FIELDS = {"test_subset": 100, "precision": "fp32", "lr": 0.1}
 MODEL = "resnet_preact_8"
 
 
 def space_of(*batch_sizes: int) -> str:
-    rows = ", ".join(f"{{batch_size: {size}, epochs: {EPOCHS_OF[size]}}}" for size in batch_sizes)
-    fields = ", ".join(f"{name}: {value}" for name, value in FIELDS.items())
-    return f"name: small\ndefaults: {{model: {MODEL}, {fields}}}\nrows: [{rows}]\n"
+    rows = [FIELDS | fields_of(size) for size in batch_sizes]
+    return json.dumps({"name": "small", "defaults": {"model": MODEL}, "rows": rows})  # which is YAML, too
+
+
+def fields_of(batch_size: int) -> dict[str, object]:
+    return {"batch_size": batch_size, "epochs": EPOCHS_OF[batch_size], "train_subset": IMAGES_OF[batch_size]}
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def answer(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]
 
 
 def train_arguments(batch_size: int) -> list[str]:
-    values = FIELDS | {"batch_size": batch_size, "epochs": EPOCHS_OF[batch_size]}
+    values = FIELDS | fields_of(batch_size)
     settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
     return ["train", MODEL, "--threads", "1", *settings]
 
