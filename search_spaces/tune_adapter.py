@@ -42,6 +42,7 @@ PROBE_SECONDS = 5.0
 SCRATCH_PREFIX = "batchscape-"
 WORKER_DEATHS = 2
 """How often a trial is tried again after its process died."""
+PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
 
 os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
@@ -430,9 +431,11 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
 
 
 def _reason(trial: Any) -> str:  # noqa: ANN401
-    """The last line of what Ray says of a trial's end."""
-    error = trial.get_pickled_error()
-    lines = [line for line in str(error or "the trial's process died").splitlines() if line.strip()]
+    """The last line of what Ray says of a trial's end; our own words where its process was killed."""
+    error = str(trial.get_pickled_error() or "")
+    lines = [line for line in error.splitlines() if line.strip()]
+    if not lines or "worker process has died" in error:
+        return PROCESS_DIED
     return lines[-1].strip()
 
 

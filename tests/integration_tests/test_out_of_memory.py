@@ -21,6 +21,7 @@ rows:
 - {batch_size: 1024, epochs: 3}
 """
 SPARE_BYTES = 2**20
+PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 
 
 def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start) -> None:
@@ -45,10 +46,10 @@ def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start) -> N
     rows = tables(store, "large")[0].select(["status", "error"]).to_pylist()
     assert [row["status"] for row in rows] == ["FAILED", "COMPLETE", "FAILED"]
     others = "the other trials are trained; the next run tries again"
-    assert "worker process has died" in rows[0]["error"]
+    assert rows[0]["error"] == PROCESS_DIED
     record(
         "a worker is killed again and again (out of memory)",
-        user_sees(output + errors, about="worker process has died"),
+        user_sees(output + errors, about=PROCESS_DIED),
         driver.returncode,
         f"after three deaths the row says FAILED; {others}",
     )
