@@ -41,3 +41,8 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     words = list(valid)
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(words)}"
+
+
+def one_line(error: Exception) -> str:
+    """Its type, and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -14,6 +14,7 @@ import torch
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
+from trainable.errors import one_line
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
 from trainable.records import Attempt, Progress, Status, TrialEnd
@@ -105,7 +106,7 @@ class TrialSession:
             return self._record(training, outcome)
         except Exception as error:
             with contextlib.suppress(OSError, RemoteError):  # a full disk takes no record of its being full
-                self._finish(Status.FAILED, error=f"{type(error).__name__}: {error}".splitlines()[0])
+                self._finish(Status.FAILED, error=one_line(error))
             raise
 
     @property

@@ -19,6 +19,7 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.descent import open_session
 from trainable.device import prepare_device
+from trainable.errors import one_line
 from trainable.ledger import LedgerBusyError
 from trainable.records import EpochRecord, Progress, Status
 from trainable.remote import RemoteError
@@ -112,8 +113,11 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch, replayed or trained."""
-        session = self._session or self._open()
+        """One epoch, replayed or trained; or the failure of a trial whose ledger cannot be opened."""
+        try:
+            session = self._session or self._open()
+        except (OSError, RemoteError, LedgerBusyError) as error:
+            return report(Progress(None, Status.FAILED, replayed=False, error=one_line(error)))
         progress = session.next_epoch()
         if progress.ended:
             self.cleanup()

@@ -9,7 +9,7 @@ import pytest
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.ledger import CONFIG, read_trial
+from trainable.ledger import CONFIG, EPOCHS, read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
 from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, report
@@ -85,6 +85,21 @@ def test_a_paused_trial_goes_on_where_tune_knows_it(make_trainable: Make, tmp_pa
     assert progress.record is not None
     assert (progress.record.epoch, progress.replayed) == (3, False)
     assert (tmp_path / "a" / CONFIG).exists()
+
+
+def test_a_trial_that_cannot_be_opened_has_failed_and_the_next_is_trained(
+    make_trainable: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / EPOCHS).symlink_to(tmp_path / "elsewhere")
+    trainable = make_trainable("a")
+    result = trainable.step()
+    progress = from_report(result)
+    assert (progress.record, progress.status, result["done"]) == (None, Status.FAILED, True)
+    assert progress.error is not None
+    assert progress.error.startswith("OSError: [Errno 40]")
+    assert trainable.reset_config({TRIAL_KEY: "b"})
+    assert from_report(trainable.step()).record is not None
 
 
 def test_a_report_survives_what_tune_adds() -> None:
