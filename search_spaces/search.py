@@ -134,6 +134,7 @@ class Search:
         self._steering = steering
         self._metrics = [one.metric for one in settings.objectives]
         self._numbers: dict[str, int] = {}
+        self._abandoned: set[int] = set()
         self._population: Population | None = None
         if settings.scheduler.type == "pbt":
             self._population = Population(settings.scheduler, settings.parameters, active, settings.search.seed)
@@ -161,9 +162,10 @@ class Search:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to propose or to go on with."""
-        has_ended = all(one.status is not None for one in self.record.proposals if one.is_trained)
-        return has_ended and self._has_proposed_all()
+        """Whether nothing is left to propose or to go on with, in this run."""
+        trained = [one for one in self.record.proposals if one.is_trained]
+        has_ended = all(one.status is not None or one.number in self._abandoned for one in trained)
+        return has_ended and (bool(self._abandoned) or self._has_proposed_all())
 
     def next(self) -> Proposal | None:
         """The next trial to train, those first that an earlier driver left.
@@ -172,7 +174,7 @@ class Search:
         """
         if self._pending:
             return self._proposal(self._pending.popleft())
-        while not self._has_proposed_all() and not self._is_waiting():
+        while not self._abandoned and not self._has_proposed_all() and not self._is_waiting():
             number = self._propose()
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
@@ -201,6 +203,10 @@ class Search:
         if proposal.status is None:
             self._end(proposal, status)
 
+    def abandon(self, trial_key: str) -> None:
+        """Nobody can tell what comes of the trial: propose nothing more. The next run goes on with it."""
+        self._abandoned.add(self._of(trial_key).number)
+
     def confirmations(self) -> list[PlannedTrial]:
         """The best configurations, to be trained on all of the training images with several seeds.
 
@@ -208,7 +214,7 @@ class Search:
         """
         planned: list[PlannedTrial] = []
         confirm = self.settings.confirm
-        if confirm is None:
+        if confirm is None or self._abandoned:
             return planned
         for proposal in self.best(confirm.top):
             first = _config(proposal)

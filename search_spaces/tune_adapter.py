@@ -276,8 +276,10 @@ class _SearchSteps:
             return True
         with self._kept():
             stop = progress.record is not None and self._search.report(trial_key, progress.record)
-            if progress.ended:
+            if progress.is_on_record:
                 self._search.end(trial_key, progress.status)
+            elif progress.ended:
+                self._search.abandon(trial_key)
             if stop:
                 self.stopped.add(trial_key)
             if progress.ended or stop:
@@ -285,11 +287,14 @@ class _SearchSteps:
             return stop
         return True
 
-    def fail(self, trial_key: str) -> None:
-        """The trial's failure is on record: the search learns from it, and does not try it again."""
+    def fail(self, trial_key: str, *, is_recorded: bool) -> None:
+        """The search learns from a failure that is on record, and does not try it again."""
         if self._trouble is None:
             with self._kept():
-                self._search.end(trial_key, Status.FAILED)
+                if is_recorded:
+                    self._search.end(trial_key, Status.FAILED)
+                else:
+                    self._search.abandon(trial_key)
                 self._on_decision()
 
     def raise_trouble(self) -> None:
@@ -424,8 +429,8 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         error = _reason(trial)
         config = config_of(trial.config, self._setup.configs)
         is_recorded = record_failure(self._setup.trials_folder / key, config, self._setup.run, error)
-        if self._steps is not None and is_recorded:  # else a full disk, for one, failed: the next run goes on with it
-            self._steps.fail(key)
+        if self._steps is not None:
+            self._steps.fail(key, is_recorded=is_recorded)
         for observer in self._observers:
             observer.on_progress(key, Progress(None, Status.FAILED, replayed=False, error=error))
 

@@ -140,6 +140,11 @@ class Progress:
     def ended(self) -> bool:
         return self.status is not Status.INCOMPLETE
 
+    @property
+    def is_on_record(self) -> bool:
+        """Whether a ledger holds the end that is told: a failure is told from there, or from a ledger that is shut."""
+        return self.ended and (self.status is not Status.FAILED or self.replayed)
+
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
