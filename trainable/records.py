@@ -142,7 +142,7 @@ class Progress:
 
     @property
     def is_on_record(self) -> bool:
-        """Whether a ledger holds the end that is told: a failure is told from there, or from a ledger that is shut."""
+        """Whether a ledger holds the end that is told; a failure is told from there, or no ledger could be opened."""
         return self.ended and (self.status is not Status.FAILED or self.replayed)
 
 

@@ -82,12 +82,12 @@ def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
     elif moment == "a report":
         assert steps.report(key, after_epoch(config, 1))  # Tune stops the trial: nobody would hear of its epochs
     else:
-        steps.fail(key)
+        steps.fail(key, is_recorded=True)
     log.unlink()
     (tmp_path / "kept").rename(log)  # there is room again, before the run has ended
     assert steps.propose() is None
     assert steps.report(key, after_epoch(config, 1))
-    steps.fail(key)
+    steps.fail(key, is_recorded=True)
     assert log.read_bytes() == before
     with pytest.raises(UserError, match="No space left on device; what was trained is kept") as error:
         steps.raise_trouble()
