@@ -135,6 +135,10 @@ def test_a_generation_waits_for_the_one_before(tmp_path: Path) -> None:
     second = [search.next() for _ in range(SIZE)]
     assert [len(proposal.ancestors) for proposal in second if proposal] == [1] * SIZE
     assert search.next() is None
+    assert not search.is_over
+    for proposal in second:
+        assert proposal is not None
+        search.end(proposal.trial.config.trial_key, Status.DIVERGED)
     assert search.is_over
 
 
