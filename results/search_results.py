@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from results.lineage import lineage
 from results.schema import SEARCH_METADATA
 from results.trials import Cell, Trial, group_repeats, trials_from_table
 from trainable.config import FIELD_NAMES
@@ -110,9 +111,34 @@ class SearchResults:
         return [one for one in self.trials if one.trial.row.stopped_epoch is not None]
 
     @property
+    def parents(self) -> dict[str, str | None]:
+        """Trial key -> that of the trial from whose last state it goes on; None where it begins anew."""
+        return {one.trial.row.trial_key: one.trial.config.parent for one in self.trials}
+
+    @property
+    def is_population(self) -> bool:
+        """Whether trials go on from others, as generations do in population based training."""
+        return any(self.parents.values())
+
+    @property
+    def finalists(self) -> list[SearchTrial]:
+        """Those that ran to the end; of a population those of its last generation, with which its trainings end."""
+        complete = [one for one in self.trials if one.is_complete]
+        parents = self.parents
+        lengths = [len(lineage(parents, one.trial.row.trial_key)) for one in complete]
+        longest = max(lengths, default=0)
+        return [one for one, length in zip(complete, lengths, strict=True) if length == longest]
+
+    def training(self, last: SearchTrial) -> list[SearchTrial]:
+        """The trials that make one training, `last` the last; empty where the row of one is missing."""
+        by_key = {one.trial.row.trial_key: one for one in self.trials}
+        keys = lineage(self.parents, last.trial.row.trial_key)
+        return [by_key[key] for key in keys] if all(key in by_key for key in keys) else []
+
+    @property
     def best(self) -> list[SearchTrial]:
-        """Those that ran to the end, best first; of several objectives those that no other is better than in all."""
-        scored = [(one.values, one) for one in self.trials if one.is_complete and one.values is not None]
+        """The finalists, best first; of several objectives those that no other is better than in all."""
+        scored = [(one.values, one) for one in self.finalists if one.values is not None]
         scored.sort(key=lambda pair: (pair[0], pair[1].number))
         if len(self.objectives) == 1:
             return [one for _, one in scored]

@@ -100,5 +100,9 @@ def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
 
 
 def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:
-    """Names of the training fields, the seed apart, in which these configurations differ."""
-    return [name for name in FIELD_NAMES if name != "seed" and len({getattr(config, name) for config in configs}) > 1]
+    """Names of the training fields in which these configurations differ: what a reader tells them apart by.
+
+    The seed is none of them, nor the parent: its key says nothing of how a trial trains.
+    """
+    told = [name for name in FIELD_NAMES if name not in ("seed", "parent")]
+    return [name for name in told if len({getattr(config, name) for config in configs}) > 1]

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -76,15 +76,3 @@ def final_state(
             is_same = session.recover_final_state()
         note = f"the last state of {parent.trial_key}, from which it goes on, was missing or damaged: trained again"
         note += "" if is_same else ", with other figures than those recorded"
-
-
-def lineage(parents: Mapping[str, str | None], trial_key: str) -> list[str]:
-    """Keys of the trials that make one training, the first first, `trial_key` last.
-
-    Args:
-        parents: trial key -> its parent's, None where it has none.
-    """
-    keys = [trial_key]
-    while (parent := parents.get(keys[-1])) is not None and parent not in keys:
-        keys.append(parent)
-    return keys[::-1]

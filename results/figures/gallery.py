@@ -40,8 +40,13 @@ class Results:
     search: SearchResults | None = None
 
     def points(self, published: Callable[[], list[Point]]) -> list[Point]:
-        ours = sweep_points(self.cells, self.sweep or "")
+        """Those of a population's trials are left out: an error after one generation is not the configuration's."""
+        ours = [] if self.is_population else sweep_points(self.cells, self.sweep or "")
         return [*(published() if self.published else ()), *ours]
+
+    @property
+    def is_population(self) -> bool:
+        return self.search is not None and self.search.is_population
 
 
 def chosen_names(figure: str) -> list[str]:
@@ -69,7 +74,9 @@ def draw(figure: str, results: Results) -> dict[str, Figure]:
         drawn.update(zip(stems, pages, strict=False))
     if not drawn:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
-        raise UserError(f"{what} would be empty: {WHY_EMPTY.get(figure, 'no finished trial has an error')}")
+        is_of_pieces = results.is_population and figure in OF_CONFIGURATIONS
+        why = PIECES if is_of_pieces else WHY_EMPTY.get(figure, "no finished trial has an error")
+        raise UserError(f"{what} would be empty: {why}")
     return drawn
 
 
@@ -97,6 +104,9 @@ def _pareto_front(results: Results) -> list[Figure]:
 
 
 def _learning_curves(results: Results) -> list[Figure]:
+    if results.search is not None and results.is_population:
+        panels = learning_curves.population_curves(results.search, results.epochs())
+        return learning_curves.draw_learning_curves(panels, search_title(results))
     sweep = results.sweep or ""
     panels = learning_curves.learning_curves(results.cells, results.epochs(), sweep)
     return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
@@ -130,8 +140,12 @@ def _objective_front(results: Results) -> list[Figure]:
 def search_title(results: Results) -> str:
     """The sweep, how it was searched, and on what."""
     search = results.search
-    how = f"\nsearch by {search.algorithm}, scheduler {search.scheduler['type']}" if search else ""
-    return f"{title(sweep_points(results.cells, results.sweep or ''))}{how}"
+    lines = [title(sweep_points(results.cells, results.sweep or ""))]
+    if search is not None:
+        longest = len(search.training(search.best[0])) if search.best else 0
+        generations = f", {longest} generations" if longest > 1 else ""
+        lines.append(f"search by {search.algorithm}, scheduler {search.scheduler['type']}{generations}")
+    return "\n".join(lines)
 
 
 DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
@@ -145,6 +159,9 @@ DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
     "parameter_importance": _parameter_importance,
     "objective_front": _objective_front,
 }
+OF_CONFIGURATIONS = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "parameter_importance")
+"""Figures of what a configuration comes to, which a population cannot tell."""
+PIECES = "a trial of a population is one generation of a training, of which this figure tells nothing"
 WHY_EMPTY = {
     "optimisation_history": "the sweep is no search, or no trial of it has ended",
     "parallel_coordinates": "the sweep is no search, or no trial of it ran to the end",

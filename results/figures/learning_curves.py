@@ -1,5 +1,6 @@
 """Error and loss against the epoch, train and test, a row of panels a configuration."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_log
 from results.points import sweep_points, telling_parts
+from results.search_results import SearchResults, param_words
 from results.trials import Cell
 from trainable.records import EpochRecord
 
@@ -78,6 +80,25 @@ def learning_curves(cells: Sequence[Cell], records: Mapping[str, Sequence[EpochR
                 ],
             )
         )
+    return panels
+
+
+def population_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
+    """A panel for each training of a population that has come to its last generation, the best first.
+
+    Args:
+        records: trial key -> its epochs.
+    """
+    panels = []
+    for last in search.best:
+        joined: list[EpochRecord] = []
+        for one in search.training(last):
+            done = len(joined)
+            own = records.get(one.trial.row.trial_key, ())
+            joined += [dataclasses.replace(record, epoch=done + record.epoch) for record in own]
+        if joined:
+            curves = curves_of(joined)
+            panels.append(Panel(f"proposal {last.number}: {param_words(last)} at the end", curves, curves))
     return panels
 
 

@@ -21,7 +21,12 @@ STYLES = {
 def parameter_importance(
     search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]]
 ) -> list[tuple[str, Importance]]:
-    """(words for the objective, its importances), for those of which they can be told."""
+    """(words for the objective, its importances), for those of which they can be told.
+
+    Of a population none: what a trial goes on from decides its value, too.
+    """
+    if search.is_population:
+        return []
     found = [(one.words, importance(search, epochs, index)) for index, one in enumerate(search.objectives)]
     return [(words, one) for words, one in found if one is not None]
 

@@ -1,5 +1,6 @@
 """What a report says of a search; its figures apart."""
 
+import itertools
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from results.importance import Importance
 from results.report.trial_list import Facts, count, percent, trial_anchor
 from results.search_results import SearchResults, SearchTrial, param_words, reached, rounded, spent, stopped_by_epoch
 from results.tables import Column
+from results.trials import varying_fields
 from trainable.records import EpochRecord, Status
 
 MOST_LISTED = 10
@@ -49,7 +51,7 @@ def search_section(
         epochs: trial key -> its epochs.
         space: the space's YAML, for what it derives.
     """
-    tables = [_chosen(search)] if search.chosen else []
+    tables = [_schedule(search) or _chosen(search)] if search.chosen else []
     if search.stopped:
         tables.append(_stopped(search))
     tables += [_importances(words, one, search, space) for words, one in parameter_importance(search, epochs)]
@@ -61,7 +63,12 @@ def chosen_facts(search: SearchResults) -> Facts:
     if not search.chosen:
         return []
     first = search.chosen[0]
-    facts = [("chosen", f"proposal {first.number}: {param_words(first)}"), ("how it was chosen", _how(search, first))]
+    num_generations = len(search.training(first))
+    last_of = f", the last of {num_generations} generations" if num_generations > 1 else ""
+    facts = [
+        ("chosen", f"proposal {first.number}: {param_words(first)}{last_of}"),
+        ("how it was chosen", _how(search, first)),
+    ]
     if first.number in search.confirmed:
         text = _error_words(search.confirmed[first.number].test_errors)
         facts.append(("its test error", f"{text}, trained again on all training images"))
@@ -72,7 +79,9 @@ def _how(search: SearchResults, first: SearchTrial) -> str:
     values = zip(search.objectives, first.values or (), strict=True)
     reached = ", ".join(f"{objective.words} {value:.4g}" for objective, value in values)
     which = "the best of" if len(search.objectives) == 1 else "one that none is better than in both, of"
-    return f"{which} {count(_num_complete(search), 'trial')} that ran to the end: {reached}; the test set had no part"
+    among = f"{count(len(search.finalists), 'trial')} that ran to the end"
+    among += " in the last generation" * search.is_population
+    return f"{which} {among}: {reached}; the test set had no part"
 
 
 def _error_words(errors: Sequence[float]) -> str:
@@ -158,6 +167,42 @@ def _chosen(search: SearchResults) -> SearchTable:
         )
     anchors: list[str | None] = [_anchor(search, one) for one in chosen]
     return SearchTable("What it chose" if len(search.objectives) == 1 else "Pareto front", columns, anchors, note)
+
+
+def _schedule(search: SearchResults) -> SearchTable | None:
+    """A row a generation of what was chosen; None where that is a single trial, or the row of one is lost."""
+    last = search.chosen[0]
+    training = search.training(last)
+    if len(training) < 2:
+        return None
+    ends = list(itertools.accumulate(one.trial.config.epochs for one in training))
+    begins = [1, *(end + 1 for end in ends[:-1])]
+    columns = [
+        _numbers("generation", [str(number) for number, _ in enumerate(training, 1)]),
+        _numbers("epochs", [f"{begin} to {end}" for begin, end in zip(begins, ends, strict=True)]),
+        *_perturbed(search, training),
+    ]
+    for index, objective in enumerate(search.objectives):
+        columns.append(
+            _numbers(objective.words, [f"{one.values[index]:.4g}" if one.values else "-" for one in training])
+        )
+    columns.append(Column("trial", "left", [one.trial.row.trial_key for one in training]))
+    note = (
+        f"What the best trial of the last generation (proposal {last.number}) and those that it goes on from were "
+        "trained with, and what they came to at the end of each generation; the test set had no part."
+    )
+    return SearchTable("The schedule that was found", columns, [trial_anchor(one.trial) for one in training], note)
+
+
+def _perturbed(search: SearchResults, training: Sequence[SearchTrial]) -> list[Column]:
+    """What was searched for, then lr and whatever else follows from it."""
+    searched = [parameter.name for parameter in search.parameters]
+    varying = dict.fromkeys(["lr", *varying_fields([one.trial.config for one in training])])
+    fields = [name for name in varying if name not in searched]
+    return [
+        *(_numbers(name, [str(rounded(one.params[name])) for one in training]) for name in searched),
+        *(_numbers(name, [str(rounded(getattr(one.trial.config, name))) for one in training]) for name in fields),
+    ]
 
 
 def _anchor(search: SearchResults, one: SearchTrial) -> str:

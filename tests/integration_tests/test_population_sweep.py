@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from results.lineage import lineage
 from tests.conftest import Cli
-from trainable.descent import lineage
 from trainable.ledger import FINAL_STATE
 
 pytestmark = pytest.mark.ray

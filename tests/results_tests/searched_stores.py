@@ -145,6 +145,58 @@ def write_search(
     return store
 
 
+BRED = "bred"
+GENERATION_EPOCHS = 2
+MEMBERS = (
+    (0.4, 0.9, None, 20.0),
+    (0.1, 0.8, None, 10.0),
+    (0.12, 0.96, 1, 6.0),
+    (0.1, 0.8, 1, 3.0),
+    (0.1, 0.8, 3, 5.0),
+    (0.08, 0.91, 2, 4.0),
+)
+"""Proposal: base_lr, momentum, its parent's number and its error on the held-out images (percent)."""
+
+
+def write_population(
+    path: Path, members: Sequence[tuple[float, float, int | None, float]] = MEMBERS, *, lr_name: str = "base_lr"
+) -> Store:
+    """Population based training: generations of two members, which train `GENERATION_EPOCHS` epochs each."""
+    store = Store(path)
+    settings = {
+        **SETTINGS,
+        "algorithm": "random",
+        "num_trials": len(members),
+        "parameters": {
+            lr_name: SETTINGS["parameters"]["base_lr"],
+            "momentum": {"kind": "float", "low": 0.8, "high": 0.98, "step": None, "log": False},
+        },
+        "scheduler": {"type": "pbt", "population": 2},
+        "confirm": None,
+    }
+    events: list[Event] = [SearchEvent(settings)]
+    configs: list[TrainConfig] = []
+    for number, (base_lr, momentum, parent, error) in enumerate(members):
+        changes = {"momentum": momentum, "epochs": GENERATION_EPOCHS, "seed": number, "schedule": "constant"}
+        if parent is not None:
+            changes["parent"] = configs[parent].trial_key
+        configs.append(searched_config(base_lr, 64, **changes))
+        curve = [
+            make_epoch(epoch, error + 1, holdout_error_percent=error, holdout_loss=1.0)
+            for epoch in range(1, GENERATION_EPOCHS + 1)
+        ]
+        params = {lr_name: base_lr, "momentum": momentum}
+        events += [
+            ProposalEvent(number, params, configs[-1], {lr_name: base_lr}),
+            *(_report(number, curve[:epoch], two=False) for epoch in range(1, GENERATION_EPOCHS + 1)),
+            EndEvent(number, Status.COMPLETE, (error,)),
+        ]
+        write_trial(store, configs[-1], curve, make_end(Status.COMPLETE, GENERATION_EPOCHS))
+    SearchLog(store.search_log(BRED)).append(events)
+    export_tables(*Collector(store, make_manifest([], BRED, space=SPACE)).tables(), str(store.sweep_folder(BRED)))
+    return store
+
+
 def _report(number: int, curve: Sequence[EpochRecord], *, two: bool, stop: bool = False) -> ReportEvent:
     values: Values = (curve[-1].holdout_error_percent,)
     if two:

@@ -51,6 +51,8 @@ def test_only_complete_trials_have_a_final_error() -> None:
     assert cell.test_errors == [10.0]
 
 
-def test_varying_fields_leave_the_seed_out() -> None:
-    assert varying_fields([make_config(seed=1, lr=0.1), make_config(seed=2, lr=0.2, epochs=3)]) == ["epochs", "lr"]
+def test_varying_fields_leave_the_seed_and_the_parent_out() -> None:
+    first = make_config(seed=1, lr=0.1)
+    second = make_config(seed=2, lr=0.2, epochs=3, parent=first.trial_key)
+    assert varying_fields([first, second]) == ["epochs", "lr"]
     assert varying_fields([]) == []

@@ -15,7 +15,7 @@ import trainable.training
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.descent import lineage, open_session
+from trainable.descent import open_session
 from trainable.ledger import FINAL_STATE, read_trial
 from trainable.randomness import EpochPlan, plan_epoch
 from trainable.records import EpochRecord, Progress, Status
@@ -255,10 +255,3 @@ def test_in_a_remote_store(
     assert again is not None
     for part in ("model", "momentum"):
         assert equal(tensors(again, part), tensors(state, part))
-
-
-def test_the_lineage_of_a_trial() -> None:
-    parents = {"a": None, "b": "a", "c": "b", "d": "a"}
-    assert lineage(parents, "c") == ["a", "b", "c"]
-    assert lineage(parents, "a") == ["a"]
-    assert lineage({"x": "y", "y": "x"}, "x") == ["y", "x"]  # a damaged table

@@ -1,0 +1,10 @@
+"""Who goes on from whom."""
+
+from results.lineage import lineage
+
+
+def test_the_lineage_of_a_trial() -> None:
+    parents = {"a": None, "b": "a", "c": "b", "d": "a"}
+    assert lineage(parents, "c") == ["a", "b", "c"]
+    assert lineage(parents, "a") == ["a"]
+    assert lineage({"x": "y", "y": "x"}, "x") == ["y", "x"]  # a damaged table
