@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from results.parquet import read_trials
-from results.search_results import param_words, read_search, spent
+from results.search_results import param_words, read_search, spent, stopped_by_epoch
 from results.store import Store
 from results.tables import render, table_rows
 from results.trials import group_repeats, trials_from_table
@@ -54,3 +54,17 @@ def test_the_search_and_the_grid_cost_the_same() -> None:
     searches = [read_search(read_trials(Store(AGAINST_GRID), name)) for name in ("tpe_asha", "grid")]
     tpe_asha, grid = (spent(search).epochs for search in searches if search is not None)
     assert abs(tpe_asha - grid) <= 0.05 * grid
+
+
+def test_the_search_stopped_large_batches_first_as_its_readme_says() -> None:
+    search, grid = (read_search(read_trials(Store(AGAINST_GRID), name)) for name in ("tpe_asha", "grid"))
+    assert search is not None and grid is not None
+    rungs = {epoch: len(stopped) for epoch, stopped in stopped_by_epoch(search).items()}
+    large = [one for one in search.trials if one.params["batch_size"] == 256]
+    assert {one.trial.row.stopped_epoch for one in large} == {1}
+    best = min(one.values[0] for one in grid.trials if one.values and one.params["batch_size"] == 256)
+    text = " ".join((AGAINST_GRID / "README.md").read_text().split())
+    assert f"{rungs[1]} trials were stopped after epoch 1 and {rungs[3]} after epoch 3" in text
+    assert f"All {len(large)} with batch size 256 were among the {rungs[1]}" in text
+    assert f"came to {best:.2f} %" in text
+    assert search.chosen[0].number == 0
