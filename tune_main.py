@@ -600,6 +600,8 @@ def plot_command(arguments: argparse.Namespace) -> int:
 
     sweep = arguments.sweep
     if sweep is None:
+        if arguments.against:
+            raise UserError(f"--against {arguments.against[0]}: against which search? name it before")
         if not arguments.published:
             raise UserError("nothing to plot: name a sweep, or add --published, or both")
         results, default = Results(published=True), Path(FIGURES)
@@ -612,7 +614,11 @@ def plot_command(arguments: argparse.Namespace) -> int:
             arguments.published,
             lambda: epochs_from_table(read_epochs(store, sweep)),
             read_search(table),
+            {name: search for name in arguments.against if (search := read_search(read_trials(store, name)))},
         )
+        for name in arguments.against:
+            if results.search is None or name not in results.against:
+                raise UserError(f"--against {name}: {sweep if results.search is None else name} is no search")
         default = store.sweep_folder(sweep) / FIGURES
     for stem, figure in draw(arguments.figure, results).items():
         for path in save(figure, Path(arguments.to) / stem if arguments.to else default / stem):
@@ -801,6 +807,13 @@ def build_parser() -> argparse.ArgumentParser:
         default="all",
         metavar="NAME",
         help=f"one of {', '.join(FIGURE_NAMES)}, of a search also {', '.join(SEARCH_FIGURE_NAMES)} (default: all)",
+    )
+    plot.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="SWEEP",
+        help="another search of the store, beside it in best_by_epochs; repeatable",
     )
     plot.add_argument(
         "--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures without a sweep"

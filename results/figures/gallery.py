@@ -1,13 +1,14 @@
 """From results to figures by name: which points each figure takes, and which it cannot be drawn from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
 from results.figures import (
     FIGURE_NAMES,
     SEARCH_FIGURE_NAMES,
+    best_by_epochs,
     error_by_epochs,
     error_by_lr,
     heat_map,
@@ -21,7 +22,7 @@ from results.figures import (
 from results.importance import MIN_TRIALS
 from results.points import Point, sweep_points, title
 from results.search_results import SearchResults
-from results.trials import Cell
+from results.trials import Cell, group_repeats
 from trainable.errors import UserError, nearest
 from trainable.records import EpochRecord
 
@@ -38,6 +39,8 @@ class Results:
     epochs: Callable[[], Mapping[str, Sequence[EpochRecord]]] = dict
     """Reads trial key -> epochs; called for the learning curves, and of a search for the importances."""
     search: SearchResults | None = None
+    against: Mapping[str, SearchResults] = field(default_factory=dict)
+    """Other searches to hold it against, by their sweep's name."""
 
     def points(self, published: Callable[[], list[Point]]) -> list[Point]:
         """Those of a population's trials are left out: an error after one generation is not the configuration's."""
@@ -117,6 +120,16 @@ def _optimisation_history(results: Results) -> list[Figure]:
     return [optimisation_history.draw_optimisation_history(found, search_title(results))] if found else []
 
 
+def _best_by_epochs(results: Results) -> list[Figure]:
+    if results.search is None:
+        return []
+    searches = {results.sweep or "": results.search, **results.against}
+    panels = best_by_epochs.best_by_epochs(searches)
+    cells = group_repeats(one.trial for search in searches.values() for one in search.trials)
+    heading = title(sweep_points(cells, " against ".join(searches)))
+    return [best_by_epochs.draw_best_by_epochs(panels, heading)] if panels else []
+
+
 def _parallel_coordinates(results: Results) -> list[Figure]:
     found = parallel_coordinates.parallel_coordinates(results.search) if results.search else None
     if results.search is None or found is None:
@@ -155,6 +168,7 @@ DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
     "pareto_front": _pareto_front,
     "learning_curves": _learning_curves,
     "optimisation_history": _optimisation_history,
+    "best_by_epochs": _best_by_epochs,
     "parallel_coordinates": _parallel_coordinates,
     "parameter_importance": _parameter_importance,
     "objective_front": _objective_front,
@@ -164,6 +178,7 @@ OF_CONFIGURATIONS = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front
 PIECES = "a trial of a population is one generation of a training, of which this figure tells nothing"
 WHY_EMPTY = {
     "optimisation_history": "the sweep is no search, or no trial of it has ended",
+    "best_by_epochs": "the sweep is no search, or no trial of it ran to the end",
     "parallel_coordinates": "the sweep is no search, or no trial of it ran to the end",
     "parameter_importance": f"the sweep is no search, or fewer than {MIN_TRIALS} of its trials can be compared",
     "objective_front": "the sweep is no search with two objectives, or no trial of it ran to the end",

@@ -1,10 +1,12 @@
 """The committed examples: what the README shows is what the Parquet files say."""
 
+import statistics
 from pathlib import Path
 
 import pytest
 
 from results.parquet import read_trials
+from results.search_results import param_words, read_search, spent, stopped_by_epoch
 from results.store import Store
 from results.tables import render, table_rows
 from results.trials import group_repeats, trials_from_table
@@ -25,3 +27,44 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     links = [part.split(")")[0] for part in (ROOT / "README.md").read_text().split("](")[1:]]
     assert links
     assert [link for link in links if not (ROOT / Path(link)).exists()] == []
+
+
+AGAINST_GRID = EXAMPLES / "search_against_grid"
+
+
+@pytest.mark.parametrize("name", ["tpe_asha", "grid"])
+def test_the_search_and_the_grid_are_what_their_readme_says(name: str) -> None:
+    table = read_trials(Store(AGAINST_GRID), name)
+    search = read_search(table)
+    assert search is not None
+    (chosen,) = search.chosen
+    assert chosen.values is not None
+    errors = search.confirmed[chosen.number].test_errors
+    complete = sum(one.is_complete for one in search.trials)
+    row = (
+        f"| `{name}` | {len(search.trials)} | {complete} | {spent(search).epochs} | {param_words(chosen)} | "
+        f"{chosen.values[0]:.2f} | {statistics.fmean(errors):.2f} ({min(errors):.2f} to {max(errors):.2f}) |"
+    )
+    assert row in (AGAINST_GRID / "README.md").read_text()
+    assert {trial.config.dataset for trial in trials_from_table(table)} == {"cifar10-jpeg"}
+    assert table.schema.metadata[b"batchscape.space"].decode() == (AGAINST_GRID / f"{name}.yaml").read_text()
+
+
+def test_the_search_and_the_grid_cost_the_same() -> None:
+    searches = [read_search(read_trials(Store(AGAINST_GRID), name)) for name in ("tpe_asha", "grid")]
+    tpe_asha, grid = (spent(search).epochs for search in searches if search is not None)
+    assert abs(tpe_asha - grid) <= 0.05 * grid
+
+
+def test_the_search_stopped_large_batches_first_as_its_readme_says() -> None:
+    search, grid = (read_search(read_trials(Store(AGAINST_GRID), name)) for name in ("tpe_asha", "grid"))
+    assert search is not None and grid is not None
+    rungs = {epoch: len(stopped) for epoch, stopped in stopped_by_epoch(search).items()}
+    large = [one for one in search.trials if one.params["batch_size"] == 256]
+    assert {one.trial.row.stopped_epoch for one in large} == {1}
+    best = min(one.values[0] for one in grid.trials if one.values and one.params["batch_size"] == 256)
+    text = " ".join((AGAINST_GRID / "README.md").read_text().split())
+    assert f"{rungs[1]} trials were stopped after epoch 1 and {rungs[3]} after epoch 3" in text
+    assert f"All {len(large)} with batch size 256 were among the {rungs[1]}" in text
+    assert f"came to {best:.2f} %" in text
+    assert search.chosen[0].number == 0

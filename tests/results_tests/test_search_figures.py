@@ -1,19 +1,23 @@
 """The figures of a search: what they hold, and that nothing on them overlaps."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from results.figures import SEARCH_FIGURE_NAMES
+from results.figures.best_by_epochs import best_by_epochs
 from results.figures.gallery import Results, draw
 from results.figures.objective_front import objective_front
 from results.figures.optimisation_history import COMPLETE, STOPPED, optimisation_history
 from results.figures.parallel_coordinates import parallel_coordinates
 from results.parquet import read_epochs, read_trials
-from results.search_results import read_search
+from results.search_results import read_search, spent
 from results.trials import epochs_from_table, group_repeats, trials_from_table
+from tests.conftest import ROOT, Cli
 from tests.results_tests.figure_samples import overlaps
 from tests.results_tests.searched_stores import write_search
+from trainable.errors import UserError
 
 
 def make_results(folder: Path, name: str, *, two: bool = False, num_trials: int = 24) -> Results:
@@ -52,6 +56,59 @@ def test_the_history_holds_every_trial_that_ended(results: Results) -> None:
         assert {number for number, _ in history.best} <= {number for number, _ in history.values[COMPLETE]}
         assert len(history.values[STOPPED]) == len(results.search.stopped)
         assert len(history.lost) == 3
+
+
+def test_the_best_improves_over_the_epochs_of_all_proposals(results: Results) -> None:
+    assert results.search is not None
+    for index, (course,) in enumerate(best_by_epochs({"it": results.search}).values()):
+        complete = [one for one in results.search.trials if one.is_complete]
+        assert [value for _, value in course.complete] == [one.values[index] for one in complete if one.values]
+        assert (
+            course.last
+            == spent(results.search).epochs
+            == sum(one.trial.row.epochs_done for one in results.search.trials)
+        )
+        assert [epochs for epochs, _ in course.complete] == sorted({epochs for epochs, _ in course.complete})
+        assert course.best[-1][1] == min(value for _, value in course.complete)
+        assert set(course.best) <= set(course.complete)
+        assert course.complete[0][0] >= complete[0].trial.row.epochs_done
+
+
+def test_two_searches_are_drawn_together_where_they_can_be_compared(tmp_path: Path) -> None:
+    one, other = (make_results(tmp_path / name, name, num_trials=num) for name, num in (("one", 24), ("other", 9)))
+    assert one.search is not None and other.search is not None
+    both = dataclasses.replace(one, against={"other": other.search})
+    figure = draw("best_by_epochs", both)["best_by_epochs"]
+    assert overlaps(figure) == []
+    (courses,) = best_by_epochs({"one": one.search, "other": other.search}).values()
+    labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert labels == [course.label for course in courses]
+    assert labels[1].startswith("other (tpe, scheduler asha): 10 trials, ")
+
+
+def test_searches_with_other_objectives_or_images_are_refused(tmp_path: Path) -> None:
+    one, two = make_results(tmp_path / "one", "one"), make_results(tmp_path / "two", "two", two=True)
+    assert one.search is not None and two.search is not None
+    with pytest.raises(UserError, match="one and two have different objectives"):
+        draw("best_by_epochs", dataclasses.replace(one, against={"two": two.search}))
+    first = one.search.trials[0]
+    config = dataclasses.replace(first.trial.config, train_subset=7)
+    trials = [dataclasses.replace(first, trial=dataclasses.replace(first.trial, config=config))]
+    with pytest.raises(UserError, match="one and less have different images"):
+        best_by_epochs({"one": one.search, "less": dataclasses.replace(one.search, trials=trials)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--against", "quickstart"), "against which search"),
+        (("quickstart", "--against", "quickstart"), "--against quickstart: quickstart is no search"),
+    ],
+)
+def test_only_searches_are_held_against_each_other(cli: Cli, arguments: tuple[str, ...], message: str) -> None:
+    refused = cli("plot", *arguments, "--store", str(ROOT / "results" / "examples"))
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert message in refused.stderr
 
 
 def test_coordinates_lie_in_order_and_the_best_on_top(results: Results) -> None:

@@ -1,6 +1,7 @@
 """The searches that ship: every proposal can be trained, and the smoke scale is small."""
 
 import random
+import re
 
 import pytest
 
@@ -57,3 +58,10 @@ def test_every_metric_is_recorded_each_epoch_and_none_is_of_test(name: str) -> N
     for objective in maker_of(name, None).objectives:
         assert objective.metric in EpochRecord.__dataclass_fields__
         assert "test" not in objective.metric
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_header_tells_the_measured_cost_of_smoke(name: str) -> None:
+    header = load_space(name).source.text.split("\nname:")[0]
+    assert re.search(r"^#          smoke: measured \d+\.\d minutes on two CPU cores", header, re.MULTILINE)
+    assert re.search(r"^# Outcome: full: not yet run\. smoke: ", header, re.MULTILINE)
