@@ -18,7 +18,6 @@ from tests.search_spaces_tests.driven_searches import (
     ERROR,
     LR,
     SECONDS,
-    SPACE,
     HalfStops,
     bowl,
     drive,
