@@ -412,7 +412,7 @@ def _storage(url: str) -> Iterator[tuple[RDBStorage, str]]:
         raise UserError(f"{shown} names no file: write a URL such as {EXAMPLE_URL}")
     try:
         storage = RDBStorage(url)
-    except (SQLAlchemyError, OptunaError, ImportError, RuntimeError, TypeError, ValueError) as error:
+    except (SQLAlchemyError, OptunaError, ImportError, RuntimeError, ValueError) as error:
         raise UserError(f"cannot open {shown}: {_reason(error)}") from None
     try:
         yield storage, shown

@@ -120,6 +120,7 @@ def test_a_plain_sweep_is_no_study(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     store = Store(tmp_path / "store")
+    store.sweep_folder("plain").mkdir(parents=True)
     store.write_manifest(make_manifest([], "plain"))
     assert message in refused(["export", "plain", "--store", str(store.path), *options], capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]

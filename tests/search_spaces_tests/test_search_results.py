@@ -135,7 +135,10 @@ def test_a_study_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> No
         ("sqlite:///{folder}/no/search.db", "cannot open sqlite:///{folder}/no/search.db: unable to open"),
         ("sqlite:///{folder}/search.jsonl", "cannot open sqlite:///{folder}/search.jsonl: file is not a database"),
         ("nosuch://user:secret@host/db", "cannot open nosuch://user:***@host/db: Can't load plugin"),
-        ("sqlite:///{folder}/o.db?no_such=1", "cannot open sqlite:///{folder}/o.db?no_such=1: "),
+        (
+            "sqlite:///{folder}/o.db?timeout=soon",
+            "cannot open sqlite:///{folder}/o.db?timeout=soon: could not convert",
+        ),
         ("postgresql://host:port/db", "this is no URL of a database"),
     ],
 )
