@@ -17,6 +17,8 @@ from results.store import DEFAULT_STORE
 from trainable.errors import UserError, located
 
 if TYPE_CHECKING:
+    from pyarrow import Table
+
     from results.estimate import Place, Work
     from results.runs import ExpectedTime, RunRecord
     from results.store import Manifest, Store
@@ -512,6 +514,7 @@ def time_text(
 
 
 def export_command(arguments: argparse.Namespace) -> int:
+    """Write the Parquet files anew, or, of a search, an Optuna study."""
     from results.collect import Collector
     from results.parquet import EXPORTED, export_tables
     from results.store import open_store
@@ -519,6 +522,8 @@ def export_command(arguments: argparse.Namespace) -> int:
     store = open_store(arguments.store)
     manifest = store.manifest(arguments.sweep)
     trials, epochs = Collector(store, manifest).tables()
+    if arguments.optuna:
+        return export_optuna(store, manifest.name, trials, arguments.optuna)
     if arguments.to:
         target = export_tables(trials, epochs, arguments.to)
     else:
@@ -529,6 +534,30 @@ def export_command(arguments: argparse.Namespace) -> int:
     superseded = sum(trials["superseded"].to_pylist())
     kept = f" ({superseded} of them superseded)" if superseded else ""
     print(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
+    return 0
+
+
+def export_optuna(store: "Store", name: str, trials: "Table", url: str) -> int:
+    """Write a search as a study into an Optuna storage; `trials` is the table of its trials."""
+    from results.search_results import attributes, read_search
+    from trainable.search_log import read_log
+
+    found = read_search(trials)
+    if found is None:
+        raise UserError(f"export --optuna: {name!r} is no search, or has not begun: its Parquet files hold all of it")
+
+    from search_spaces.search import export_study
+    from search_spaces.study import Facts
+
+    facts = {}
+    for one in found.trials:
+        row = one.trial.row
+        facts[one.number] = Facts(row.start_time, row.total_seconds, attributes(found, one))
+    with located("export --optuna"):
+        record = read_log(store.search_log(name))
+        written_to = export_study(record, name, url, facts)
+    print(f"{len(record.proposals)} proposals written to {written_to}")
+    print(f"next: optuna-dashboard {written_to}")
     return 0
 
 
@@ -823,8 +852,14 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write report.html and report.md: everything about a sweep")
     report.add_argument("--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP")
     report.set_defaults(command=report_command)
-    export = commands.add_parser("export", help="write the Parquet files anew, anywhere pyarrow can write")
-    export.add_argument("--to", type=not_empty, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
+    export = commands.add_parser(
+        "export", help="write the Parquet files anew, anywhere pyarrow can write, or a search for optuna-dashboard"
+    )
+    target = export.add_mutually_exclusive_group()
+    target.add_argument("--to", type=not_empty, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
+    target.add_argument(
+        "--optuna", type=not_empty, metavar="URL", help="of a search: as a study into this storage, sqlite:///FILE"
+    )
     export.set_defaults(command=export_command)
     replay = commands.add_parser(
         "replay", help="what a scheduler would have saved on a sweep's recorded curves, and at what risk"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from results.lineage import lineage
 from results.schema import SEARCH_METADATA
-from results.trials import Cell, Trial, group_repeats, trials_from_table
+from results.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from trainable.config import FIELD_NAMES
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
@@ -265,6 +265,18 @@ def spent(search: SearchResults) -> Spent:
         seconds=total(lambda trial: trial.row.total_seconds),
         full_seconds=total(lambda trial: trial.row.total_seconds / share_done(trial)),
     )
+
+
+def attributes(search: SearchResults, one: SearchTrial) -> dict[str, Any]:
+    """What else is to be seen of a proposal: what was derived from it, and errors on test images. Plain JSON."""
+    fields = varying_fields([other.trial.config for other in search.trials])
+    derived = {name: getattr(one.trial.config, name) for name in fields if name not in one.params}
+    confirmed = search.confirmed.get(one.number)
+    return {
+        **derived,
+        "test_error_percent": one.trial.row.test_error_percent,
+        "confirmed_test_error_percent": None if confirmed is None else confirmed.test_errors,
+    }
 
 
 def rounded(value: Scalar) -> Scalar:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from search_spaces.parameters import SearchParameter
 from search_spaces.population import Population
 from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
-from search_spaces.study import WITHOUT_HISTORY, Active, Study, all_finite, outcome
+from search_spaces.study import WITHOUT_HISTORY, Active, Facts, Study, all_finite, export_storage, outcome
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.records import EpochRecord, Status
@@ -46,7 +46,9 @@ CUMULATED = ("train_seconds",)
 
 NUM_TRIALS = "num_trials"
 PARAMETERS = "parameters"
+OBJECTIVE = "objective"
 CONFIRM = "confirm"
+WHEN = "when"
 """Keys of the settings in the log."""
 
 
@@ -85,7 +87,7 @@ class SearchSettings:
             **self.search.model_dump(),
             NUM_TRIALS: self.num_trials,
             PARAMETERS: {one.name: _plain(one) for one in self.parameters},
-            "objective": [one.model_dump() for one in self.objectives],
+            OBJECTIVE: [one.model_dump() for one in self.objectives],
             "scheduler": self.scheduler.model_dump(include={"type", *SCHEDULER_KEYS[self.scheduler.type]}),
             CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
             "trial": dict(self.trial),
@@ -396,6 +398,20 @@ def best(record: SearchRecord) -> list[ProposalRecord]:
     return [one for values, one in scored if not any(_dominates(other, values) for other, _ in scored)]
 
 
+def export_study(record: SearchRecord, name: str, url: str, facts: Mapping[int, Facts]) -> str:
+    """Add the search of this name to an Optuna storage; its URL without the password.
+
+    Args:
+        facts: number of a proposal -> what is known of its training.
+
+    Raises:
+        UserError: as `export_storage`.
+    """
+    parameters = [_parameter(key, values) for key, values in record.settings[PARAMETERS].items()]
+    metrics = [one["metric"] for one in record.settings[OBJECTIVE]]
+    return export_storage(record, parameters, metrics, name, url, facts)
+
+
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """No larger in anything, and smaller in something."""
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
@@ -422,7 +438,15 @@ def _plain(one: SearchParameter) -> dict[str, Any]:
         values["choices"] = list(one.choices)
     else:
         values |= {"low": one.low, "high": one.high, "step": one.step, "log": one.log}
-    return values | ({} if one.when is None else {"when": one.when.text})
+    return values | ({} if one.when is None else {WHEN: one.when.text})
+
+
+def _parameter(name: str, values: Mapping[str, Any]) -> SearchParameter:
+    """What `_plain` was made of, without its condition."""
+    known = {key: value for key, value in values.items() if key != WHEN}
+    if "choices" in known:
+        known["choices"] = tuple(known["choices"])
+    return SearchParameter(name, **known)
 
 
 def _check_same(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:

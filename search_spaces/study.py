@@ -12,14 +12,16 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import DuplicatedStudyError, OptunaError
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -35,6 +37,8 @@ MAX_ENUMERATED = 10_000
 """Assignments that a finite space may have for its end to be seen."""
 WORST_VALUES = {"holdout_error_percent": 100.0}
 """What a diverged trial is told as, by metric; of other metrics no bad value is known beforehand."""
+
+EXAMPLE_URL = "sqlite:///search.db"
 
 MINIMIZE = StudyDirection.MINIMIZE
 """What every objective asks for."""
@@ -342,61 +346,124 @@ class _NumberedQmc(QMCSampler):
         return self._number
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a storage shows of a training, beside what the search's log says."""
+
+    start: datetime
+    """With its time zone."""
+    seconds: float
+    """Training and evaluation; what lay between two runs is left out."""
+    attributes: Mapping[str, Any]
+    """Plain JSON values."""
+
+
 def export_storage(
     record: SearchRecord,
     parameters: Sequence[SearchParameter],
     metrics: Sequence[str],
     name: str,
-    path: Path,
-    attributes: Mapping[int, Mapping[str, Any]] | None = None,
-) -> None:
-    """Write the search as an Optuna storage (SQLite), for optuna-dashboard; a file that is there is replaced.
+    url: str,
+    facts: Mapping[int, Facts] | None = None,
+) -> str:
+    """Add the search as a study to an Optuna storage, for optuna-dashboard: the whole study, or nothing.
 
     Args:
-        attributes: number of a proposal -> what else to show of it, as plain JSON values.
+        url: of a database, as SQLAlchemy takes it: sqlite:///FILE, whose FILE need not exist.
+        facts: number of a proposal -> what is known of its training.
+
+    Returns:
+        The URL without its password.
+
+    Raises:
+        UserError: no such URL, nothing can be written there, or it holds a study of this name.
     """
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    distributions = {one.name: _distribution(one) for one in parameters}
-    try:
-        with _quiet():
-            storage = optuna.storages.RDBStorage(f"sqlite:///{scratch}")
+    with _quiet(), _storage(url) as (storage, shown):
+        try:
             study = optuna.create_study(storage=storage, study_name=name, directions=[MINIMIZE] * len(metrics))
+        except DuplicatedStudyError:
+            raise UserError(f"{shown} already holds a study {name!r}: give another file or database") from None
+        try:
             study.set_metric_names(list(metrics))
-            study.add_trials(
-                _exported(record, proposal, metrics, distributions, (attributes or {}).get(proposal.number, {}))
-                for proposal in record.proposals
-            )
-            storage.remove_session()
-            storage.engine.dispose()
-        scratch.replace(path)
+            study.add_trials(_exported(record, parameters, metrics, facts or {}))
+        except BaseException:
+            optuna.delete_study(study_name=name, storage=storage)
+            raise
+    return shown
+
+
+@contextlib.contextmanager
+def _storage(url: str) -> Iterator[tuple[RDBStorage, str]]:
+    """The storage, and its URL without the password.
+
+    Raises:
+        UserError: it cannot be opened, or what is done inside fails.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        parsed = make_url(url)
+        is_memory = parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
+    except (ArgumentError, ValueError):
+        raise UserError(f"this is no URL of a database: write one such as {EXAMPLE_URL}") from None
+    shown = parsed.render_as_string(hide_password=True)
+    if is_memory:
+        raise UserError(f"{shown} names no file: write a URL such as {EXAMPLE_URL}")
+    try:
+        storage = RDBStorage(url)
+    except (SQLAlchemyError, OptunaError, ImportError, RuntimeError, ValueError) as error:
+        raise UserError(f"cannot open {shown}: {_reason(error)}") from None
+    try:
+        yield storage, shown
+    except (SQLAlchemyError, OptunaError) as error:
+        raise UserError(f"cannot write to {shown}: {_reason(error)}") from None
     finally:
-        scratch.unlink(missing_ok=True)
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what the database says, or of what is said for it."""
+    cause = error.__cause__ or error
+    text = str(getattr(cause, "orig", None) or cause)
+    return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _exported(
-    record: SearchRecord,
-    proposal: ProposalRecord,
-    metrics: Sequence[str],
-    distributions: Mapping[str, BaseDistribution],
-    attributes: Mapping[str, Any],
-) -> FrozenTrial:
-    told = outcome(record, proposal, metrics)
-    shown = {
-        "trial_key": None if proposal.config is None else proposal.config.trial_key,
-        "status": None if proposal.status is None else str(proposal.status),
-        "same_as": proposal.same_as,
-        "error": proposal.error,
-        **attributes,
-    }
-    return create_trial(
-        state=TrialState[told.state],
-        params=dict(proposal.params),
-        distributions={key: distributions[key] for key in proposal.params},
-        values=told.values,
-        intermediate_values=dict(told.intermediate or {}),
-        user_attrs={key: value for key, value in shown.items() if value is not None},
-    )
+    record: SearchRecord, parameters: Sequence[SearchParameter], metrics: Sequence[str], facts: Mapping[int, Facts]
+) -> Iterator[FrozenTrial]:
+    """Every proposal as a trial of Optuna's. One without a training of its own has the time of the one before."""
+    distributions = {one.name: _distribution(one) for one in parameters}
+    start = min((one.start for one in facts.values()), default=datetime.now(UTC))
+    for proposal in record.proposals:
+        told = outcome(record, proposal, metrics)
+        known = facts.get(proposal.number, Facts(start, 0.0, {}))
+        start = known.start
+        shown = {
+            "trial_key": None if proposal.config is None else proposal.config.trial_key,
+            "status": None if proposal.status is None else str(proposal.status),
+            "same_as": proposal.same_as,
+            "error": proposal.error,
+            **known.attributes,
+        }
+        trial = create_trial(
+            state=TrialState[told.state],
+            params=dict(proposal.params),
+            distributions={key: distributions[key] for key in proposal.params},
+            values=told.values,
+            intermediate_values=dict(told.intermediate or {}),
+            user_attrs={key: value for key, value in shown.items() if value is not None},
+        )
+        trial.datetime_start = _local(start)
+        if trial.state.is_finished():
+            trial.datetime_complete = _local(start + timedelta(seconds=known.seconds))
+        yield trial
+
+
+def _local(time: datetime) -> datetime:
+    """As Optuna has times: of this machine's time zone, and without saying so."""
+    return time.astimezone().replace(tzinfo=None)
 
 
 def _distribution(one: SearchParameter) -> BaseDistribution:

@@ -1,10 +1,13 @@
 """The searches that ship, from the real search to table, figures and report: what one writes the other reads."""
 
+import dataclasses
 import math
 from pathlib import Path
 
+import optuna
 import pytest
 
+import tune_main
 from results.collect import Collector
 from results.parquet import export_tables, read_trials
 from results.report.files import write_report
@@ -14,6 +17,7 @@ from results.store import Store
 from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.parameters import ProposalMaker
 from search_spaces.search import Search, SearchSettings
+from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
 from tests.search_spaces_tests.driven_searches import HalfStops, drive
 from trainable.config import TrainConfig
@@ -22,6 +26,7 @@ from trainable.records import Status
 SEARCHES = [name for name in shipped_spaces() if load_space(name).space.search is not None]
 EPOCHS = 6
 NUM_TRIALS = 14
+CONFIRMED = "confirmed_test_error_percent"
 
 
 def error(config: TrainConfig, epoch: int) -> float:
@@ -72,3 +77,50 @@ def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> No
     page = write_report(store, name, tmp_path / "out")[0].read_text()
     assert 'id="figure-optimisation_history"' in page
     assert 'id="figure-parameter_importance"' in page
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_whole_search_is_exported_for_optunas_dashboard(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "store")
+    search = write_searched(name, store)
+    store.write_manifest(dataclasses.replace(make_manifest([], name), is_search=True))
+    url = f"sqlite:///{tmp_path}/search.db"
+    export = ["export", name, "--store", str(store.path), "--optuna", url]
+    assert tune_main.main(export) == 0
+    proposals = search.record.proposals
+    assert capsys.readouterr().out == f"{len(proposals)} proposals written to {url}\nnext: optuna-dashboard {url}\n"
+    trials = optuna.load_study(study_name=name, storage=url).trials
+    assert [trial.params for trial in trials] == [one.params for one in proposals]
+    confirmed = [one.number for one, trial in zip(proposals, trials, strict=True) if CONFIRMED in trial.user_attrs]
+    assert {*confirmed} == {one.number for one in search.record.confirmations}
+    for one, trial in zip(proposals, trials, strict=True):
+        if one.is_trained:
+            assert one.config is not None
+            assert trial.user_attrs["test_error_percent"] == error(one.config, len(one.reports))
+            assert trial.user_attrs.get("lr", trial.params.get("lr")) == one.config.lr
+    assert f"{name!r}: give another file or database" in refused(export, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--optuna", "sqlite:///here.db"), "export --optuna: 'plain' is no search, or has not begun: its Parquet"),
+        (("--optuna", "sqlite:///here.db", "--to", "there"), "argument --to: not allowed with argument --optuna"),
+        (("--optuna", ""), "argument --optuna: must not be empty"),
+    ],
+)
+def test_a_plain_sweep_is_no_study(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "store")
+    store.sweep_folder("plain").mkdir(parents=True)
+    store.write_manifest(make_manifest([], "plain"))
+    assert message in refused(["export", "plain", "--store", str(store.path), *options], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from search_spaces.schema import ConfirmSpec
 from search_spaces.search import Search
 from search_spaces.tune_adapter import _ProposingSearcher, _SearchSteps
 from tests.search_spaces_tests.driven_searches import LR, bowl, epoch_record, open_search, settings
@@ -105,6 +106,40 @@ def test_what_failed_without_a_record_is_not_over(search: Search, tmp_path: Path
     assert not search.is_over
     again = open_search(tmp_path, search.settings)
     assert again.next() == proposals[2]
+
+
+@pytest.mark.parametrize("moment", ["its process died", "it has told so"])
+def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_path: Path, moment: str) -> None:
+    wanted = settings("random", (LR,), 5, confirm=ConfirmSpec(top=1, repeats=2))
+    search = open_search(tmp_path, wanted)
+    watch = Watch()
+    steps = _SearchSteps(search, [watch], watch.decided)
+    searcher = _ProposingSearcher(steps)
+    lost, other = (searcher.suggest("a trial") for _ in range(2))
+    assert isinstance(lost, dict)
+    assert isinstance(other, dict)
+    if moment == "its process died":
+        steps.fail(lost[TRIAL_KEY], is_recorded=False)
+    else:
+        assert not steps.report(lost[TRIAL_KEY], Progress(None, Status.FAILED, replayed=False, error="no space"))
+    assert watch.decisions == 3
+    assert searcher.suggest("no trial") is None
+    assert not search.is_over
+    config = TrainConfig.from_dict(other[CONFIG])
+    assert not any(steps.report(config.trial_key, after_epoch(config, e)) for e in range(1, config.epochs + 1))
+    assert search.is_over
+    assert searcher.suggest("no trial") == searcher.FINISHED
+    assert search.confirmations() == []
+    assert [one.config.trial_key for one in watch.added] == [lost[TRIAL_KEY], other[TRIAL_KEY]]
+    steps.raise_trouble()
+
+    again = open_search(tmp_path, wanted)
+    assert [one.status for one in again.record.proposals] == [None, Status.COMPLETE]
+    assert not again.is_over
+    first = again.next()
+    assert first is not None
+    assert (first.number, first.trial.config.trial_key) == (0, lost[TRIAL_KEY])
+    assert len(again.record.proposals) == 2
 
 
 def test_a_torn_line_of_a_full_disk_is_cut_off(tmp_path: Path, search: Search) -> None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -9,13 +11,13 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces.schema import ConfirmSpec
-from search_spaces.study import export_storage
+from search_spaces.search import export_study
+from search_spaces.study import Facts
 from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
     ERROR,
     LR,
     SECONDS,
-    SPACE,
     HalfStops,
     bowl,
     drive,
@@ -24,10 +26,12 @@ from tests.search_spaces_tests.driven_searches import (
     settings,
 )
 from trainable.config import TrainConfig
+from trainable.errors import UserError
 from trainable.records import Status
 from trainable.search_log import read_log
 
 ROOT = Path(__file__).resolve().parents[2]
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def test_the_best_are_confirmed_on_all_of_the_training_images(tmp_path: Path) -> None:
@@ -62,10 +66,11 @@ def test_without_confirm_nothing_is_confirmed(tmp_path: Path) -> None:
     assert search.confirmations() == []
 
 
-def exported(search_folder: Path, path: Path, metrics: list[str]) -> optuna.Study:
-    record = read_log(search_folder / "search.jsonl")
-    export_storage(record, SPACE, metrics, "wide", path, {0: {"test_error_percent": 4.5}})
-    return optuna.load_study(study_name="wide", storage=f"sqlite:///{path}")
+def exported(search_folder: Path, facts: Mapping[int, Facts] | None = None) -> optuna.Study:
+    """What another program reads of the search in this folder."""
+    url = f"sqlite:///{search_folder}/optuna.db"
+    assert export_study(read_log(search_folder / "search.jsonl"), "wide", url, facts or {}) == url
+    return optuna.load_study(study_name="wide", storage=url)
 
 
 def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
@@ -74,8 +79,7 @@ def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
 
     search = open_search(tmp_path, settings("tpe", num_trials=14), steering=HalfStops())
     drive(search, rough)
-    for _ in range(2):  # the second replaces the first
-        study = exported(tmp_path, tmp_path / "optuna.db", ["holdout_error_percent"])
+    study = exported(tmp_path, {0: Facts(START, 90.0, {"test_error_percent": 4.5})})
     assert study.metric_names == ["holdout_error_percent"]
     assert len(study.trials) == len(search.record.proposals)
     seen = set()
@@ -86,6 +90,8 @@ def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
         assert trial.user_attrs["trial_key"] == one.config.trial_key
         assert trial.user_attrs["status"] == one.status
         assert trial.user_attrs.get("test_error_percent") == (4.5 if one.number == 0 else None)
+        assert trial.datetime_start == START.astimezone().replace(tzinfo=None)
+        assert trial.duration == timedelta(seconds=90 if one.number == 0 else 0)
         seen.add(trial.state)
     assert seen == {TrialState.COMPLETE, TrialState.PRUNED}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["optuna.db", "search.jsonl"]
@@ -95,10 +101,55 @@ def test_a_storage_of_a_search_under_way_with_two_objectives(tmp_path: Path) -> 
     wanted = settings("random", (LR, BATCH_SIZE), 5, objectives=(ERROR, SECONDS))
     search = open_search(tmp_path, wanted)
     drive(search, num_steps=4 * 3 + 2)
-    study = exported(tmp_path, tmp_path / "optuna.db", ["holdout_error_percent", "train_seconds"])
+    study = exported(tmp_path)
+    assert study.metric_names == ["holdout_error_percent", "train_seconds"]
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE] * 3 + [TrialState.RUNNING]
     assert [tuple(trial.values) for trial in study.trials[:3]] == [one.values for one in search.record.proposals[:3]]
+
+
+def test_a_storage_takes_several_searches_and_each_once(tmp_path: Path) -> None:
+    search = open_search(tmp_path, settings(num_trials=2))
+    drive(search)
+    exported(tmp_path)
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with pytest.raises(UserError, match=r"optuna\.db already holds a study 'wide': give another file or database$"):
+        export_study(search.record, "wide", url, {})
+    export_study(search.record, "other", url, {})
+    assert {*optuna.get_all_study_names(url)} == {"other", "wide"}
+
+
+def test_a_study_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    search = open_search(tmp_path, settings(num_trials=2))
+    drive(search)
+    with pytest.raises(TypeError):
+        exported(tmp_path, {1: Facts(START, 0.0, {"no JSON": object()})})
+    assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/optuna.db") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("search.db", "this is no URL of a database: write one such as sqlite:///search.db"),
+        ("sqlite:///", "sqlite:/// names no file: write a URL such as sqlite:///search.db"),
+        ("sqlite:///{folder}/no/search.db", "cannot open sqlite:///{folder}/no/search.db: unable to open"),
+        ("sqlite:///{folder}/search.jsonl", "cannot open sqlite:///{folder}/search.jsonl: file is not a database"),
+        ("nosuch://user:secret@host/db", "cannot open nosuch://user:***@host/db: Can't load plugin"),
+        (
+            "sqlite:///{folder}/o.db?timeout=soon",
+            "cannot open sqlite:///{folder}/o.db?timeout=soon: could not convert",
+        ),
+        ("postgresql://host:port/db", "this is no URL of a database"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_refused_in_one_line(tmp_path: Path, url: str, message: str) -> None:
+    search = open_search(tmp_path, settings(num_trials=1))
+    before = (tmp_path / "search.jsonl").read_bytes()
+    with pytest.raises(UserError) as error:
+        export_study(search.record, "wide", url.format(folder=tmp_path), {})
+    assert str(error.value).startswith(message.format(folder=tmp_path))
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "search.jsonl").read_bytes() == before
 
 
 def test_an_end_is_said_once_and_what_is_known_is_answered_as_it_was(tmp_path: Path) -> None:
