@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from results.trials import Trial
 from trainable.curves import Curve
 from trainable.errors import UserError
-from trainable.records import EpochRecord, Status
+from trainable.records import EpochRecord, Purpose, Status
 
 HELD_OUT, TEST = "holdout_error_percent", "test_error_percent"
 
@@ -34,24 +34,26 @@ class SweepCurves:
 
 
 def sweep_curves(sweep: str, trials: Sequence[Trial], epochs: Mapping[str, Sequence[EpochRecord]]) -> SweepCurves:
-    """
+    """Without those that confirm a search: no scheduler sees them.
+
     Args:
         epochs: trial key -> its epochs.
 
     Raises:
         UserError: not two trials were trained to their end, or none for more than an epoch.
     """
-    used = [trial for trial in trials if _is_whole(trial, epochs.get(trial.row.trial_key, ()))]
+    proposed = [trial for trial in trials if trial.row.purpose != Purpose.CONFIRM]
+    used = [trial for trial in proposed if _is_whole(trial, epochs.get(trial.row.trial_key, ()))]
     num_complete = sum(trial.status is Status.COMPLETE for trial in used)
     if num_complete < 2:
         raise UserError(
-            f"{sweep}: nothing to replay: {num_complete} of {len(trials)} trials trained to their end, 2 are needed"
+            f"{sweep}: nothing to replay: {num_complete} of {len(proposed)} trials trained to their end, 2 are needed"
         )
     if max(trial.config.epochs for trial in used) < 2:
         raise UserError(f"{sweep}: nothing to replay: no trial has more than one epoch, none could end earlier")
     metric = HELD_OUT if all(trial.config.holdout for trial in used) else TEST
     curves = [_curve(trial, epochs[trial.row.trial_key], metric) for trial in used]
-    return SweepCurves(metric, curves, len(trials) - len(used))
+    return SweepCurves(metric, curves, len(proposed) - len(used))
 
 
 def _is_whole(trial: Trial, epochs: Sequence[EpochRecord]) -> bool:

@@ -19,8 +19,8 @@ def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:
 
 
 def shown_cells(search: SearchResults) -> list[Cell]:
-    """The confirmed configurations where there are any, else those that ran to the end."""
-    return list(search.confirmed.values()) or group_repeats(one.trial for one in search.trials if one.is_complete)
+    """The confirmed configurations where there are any, else the finalists."""
+    return list(search.confirmed.values()) or group_repeats(one.trial for one in search.finalists)
 
 
 def heading(search: SearchResults) -> str:
@@ -31,9 +31,9 @@ def heading(search: SearchResults) -> str:
             f"Chosen by {objective}, of {len(search.trials)} trials ({search.algorithm}, scheduler "
             f"{search.scheduler['type']}); trained again on all training images:"
         )
-    complete = sum(one.is_complete for one in search.trials)
+    come = "of the last generation" if search.is_population else "that ran to the end"
     return (
-        f"The {complete} of {len(search.trials)} trials that ran to the end ({search.algorithm}, scheduler "
+        f"The {len(search.finalists)} of {len(search.trials)} trials {come} ({search.algorithm}, scheduler "
         f"{search.scheduler['type']}, steered by {objective}); trained without the "
         "held-out images, none chosen yet:"
     )

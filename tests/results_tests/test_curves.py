@@ -1,5 +1,6 @@
 """Which recorded curves can be replayed, and the command that does."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.conftest import ROOT
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
 from trainable.errors import UserError
-from trainable.records import EpochRecord, Status
+from trainable.records import EpochRecord, Purpose, Status
 
 EXAMPLES = str(ROOT / "results" / "examples")
 Epochs = dict[str, list[EpochRecord]]
@@ -52,6 +53,14 @@ def test_trials_without_an_end_of_their_own_are_left_out_and_counted() -> None:
     assert [curve.status for curve in found.curves] == [Status.COMPLETE] * 3 + [Status.DIVERGED]
     assert found.curves[-1].end is None
     assert found.objective.endswith("; 2 trials without an end of their own are left out")
+
+
+def test_confirmations_are_no_curves_of_the_search() -> None:
+    trials, epochs = trained(holdout=0.1)
+    confirmed, more = trained(holdout=0.0)
+    confirmed = [Trial(one.config, dataclasses.replace(one.row, purpose=Purpose.CONFIRM)) for one in confirmed]
+    found = sweep_curves("sweep", [*trials, *confirmed], epochs | more)
+    assert (found.metric, len(found.curves), found.num_left_out) == ("holdout_error_percent", 3, 0)
 
 
 def test_nothing_to_replay_is_said_in_one_line() -> None:
