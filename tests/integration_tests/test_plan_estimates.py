@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.images import noise, write_parquet
 from results.tables import format_seconds
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.running_sweeps import InterruptedSweep
+from trainable.ledger import read_trial
 
 SPACE = """
 name: timed
@@ -87,11 +89,26 @@ def test_estimate_and_truth_stand_side_by_side(interrupted: InterruptedSweep, cl
     stopped, record = read(store)
     assert (record["interrupted"], record["trials_ended"]) == (False, record["num_trials"])
     assert 0 < record["start_up_seconds"] < record["wall_seconds"]
-    assert record["epochs_trained"] <= 4 * 6 - stopped["trials_ended"] * 6
+    assert record["epochs_trained"] == epochs_told(store, record["run_id"], done.stdout)
+    assert stopped["epochs_trained"] >= 1
     told = record["estimate"]
     assert 0 < told["low_seconds"] < told["median_seconds"] < told["high_seconds"]
     assert f"took {format_seconds(record['wall_seconds'])}; the estimate was " in done.stdout
     assert "  last run took " in cli("status", "small", "--store", str(store)).stdout
+
+
+def epochs_told(store: Path, run_id: str, output: str) -> int:
+    """Epochs that a run trained and was told of, those included that it trained again after a worker was killed."""
+    died = re.search(r"its process died at epoch (\d+)", output)
+    count = 0
+    for folder in store.glob("trials/*"):
+        trial = read_trial(folder)
+        own = [one.attempt for one in trial.attempts if one.run_id == run_id]
+        if died and len(own) > 1:
+            count += max(0, int(died[1]) - sum(epoch.attempt < own[0] for epoch in trial.epochs))
+            own = own[-1:]
+        count += sum(epoch.attempt in own for epoch in trial.epochs)
+    return count
 
 
 def read(store: Path, sweep: str = "small") -> list[dict[str, Any]]:
