@@ -135,7 +135,7 @@ def test_a_generation_waits_for_the_one_before(tmp_path: Path) -> None:
     second = [search.next() for _ in range(SIZE)]
     assert [len(proposal.ancestors) for proposal in second if proposal] == [1] * SIZE
     assert search.next() is None
-    assert search.is_over
+    assert not search.is_over
 
 
 def test_ancestors_are_the_whole_training_first_one_first(tmp_path: Path) -> None:
