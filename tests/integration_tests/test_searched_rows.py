@@ -72,3 +72,5 @@ def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> No
     page = write_report(store, name, tmp_path / "out")[0].read_text()
     assert 'id="figure-optimisation_history"' in page
     assert 'id="figure-parameter_importance"' in page
+    has_front = len(search.settings.objectives) > 1
+    assert ("<h3>Pareto front</h3>" in page, 'id="figure-objective_front"' in page) == (has_front, has_front)
