@@ -20,7 +20,7 @@ from results.status import SweepStatus, sweep_status
 from results.store import Store
 from tests.conftest import ROOT
 from tests.integration_tests.running_sweeps import end_of, search_on_digits, wait_for_epochs
-from trainable.ledger import ATTEMPTS, TENSORBOARD
+from trainable.ledger import ATTEMPTS, TENSORBOARD, read_trial
 from trainable.records import Purpose, Status
 from trainable.search_log import SearchEvent, read_log
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.ray
 NAME = "wide"
 SPACE = f"""
 name: {NAME}
-defaults: {{model: resnet_preact_8, epochs: 9, train_subset: 64, test_subset: 10, precision: fp32}}
+defaults: {{model: resnet_preact_8, epochs: 9, train_subset: 160, test_subset: 10, precision: fp32}}
 search: {{algorithm: tpe, num_trials: 4}}
 parameters:
   base_lr: {{min: 0.01, max: 3.2, distribution: log_uniform_values}}
@@ -144,6 +144,16 @@ def test_it_goes_on_from_its_log_and_grows(searched: Searched) -> None:
 
 def test_the_finished_search_is_whole(searched: Searched) -> None:
     assert list(kept_search.problems(searched.store.path, searched.space, {})) == []
+
+
+def test_who_is_stopped_is_trained_no_further(searched: Searched) -> None:
+    proposals = read_log(searched.store.search_log(NAME)).proposals
+    stopped = [one for one in proposals if one.status is Status.STOPPED]
+    assert stopped
+    for one in stopped:
+        assert one.config is not None
+        trained = read_trial(searched.store.trial_folder(one.config.trial_key)).epochs
+        assert len(trained) == len(one.reports)
 
 
 def test_a_training_that_raises_is_failed_once_and_never_tried_again(searched: Searched, ask: Ask) -> None:
