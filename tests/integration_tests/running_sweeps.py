@@ -9,8 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import tune_main
 from benchmarks.kill_rounds import CLOCKS
 from benchmarks.processes import holder, kill
+from results.store import Store
+from search_spaces.expansion import expand
+from search_spaces.loader import load_space
+from search_spaces.search import Search
+from trainable.data.digits import load_digits
 from trainable.ledger import LOCK
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -74,3 +80,12 @@ def wait_for_epochs(store: Path, count: int, beside: Set[bytes] = frozenset()) -
     while len(epoch_lines(store) - beside) < count:
         assert time.monotonic() < deadline, "the sweep makes no progress"
         time.sleep(0.05)
+
+
+def search_on_digits(space: Path, store: Store) -> Search:
+    """The search that a space declares, as far as it has come in the store."""
+    loaded = load_space(str(space))
+    maker = expand(loaded, {}).search
+    assert maker is not None
+    data = load_digits()
+    return tune_main.open_search(store, tune_main.search_settings(loaded.name, maker, data), maker, data)

@@ -74,9 +74,17 @@ def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> No
     }
     shown = found.confirmed or [one for one in found.trials if one.trial.row.status == Status.COMPLETE]
     assert len(sweep_table(table, "csv", with_mean=False).splitlines()) == 1 + len(shown)
+
+
+@pytest.mark.parametrize("name", ["lr_batch_pareto", "lr_schedule_pbt"])
+def test_the_report_shows_it(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    search = write_searched(name, store)
     page = write_report(store, name, tmp_path / "out")[0].read_text()
     assert 'id="figure-optimisation_history"' in page
     assert 'id="figure-parameter_importance"' in page
+    has_front = len(search.settings.objectives) > 1
+    assert ("<h3>Pareto front</h3>" in page, 'id="figure-objective_front"' in page) == (has_front, has_front)
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -294,7 +294,7 @@ def test_with_two_objectives_what_diverges_is_not_on_the_front(tmp_path: Path) -
 @pytest.mark.parametrize("algorithm", ["tpe", "gp", "cmaes"])
 def test_earlier_results_are_learned_from(algorithm: Algorithm, tmp_path: Path) -> None:
     """Proposals come closer to the best of what is known, which is 0.1 in [0.001, 1], than at random."""
-    known = [{"lr": 10 ** (-i / 16), "weight_decay": 0.001} for i in range(49)]
+    known = [{"lr": 10 ** (-i / 8), "weight_decay": 0.001} for i in range(25)]
     earlier = [Earlier(params, (bowl(make_trial(params).config, EPOCHS),)) for params in known]
     search = open_search(tmp_path, settings(algorithm, NUMBERS, 4 if algorithm == "gp" else 16), earlier=earlier)
     drive(search)
