@@ -19,6 +19,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+for setting in [name for name in os.environ if name.startswith("TUNE_")]:
+    del os.environ[setting]  # those of whoever calls this: measured is what Ray does by default
 os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 import ray  # noqa: E402
