@@ -1,4 +1,7 @@
-"""One sweep in a bucket: trained again, without its server for seconds, killed, extended, and read from elsewhere."""
+"""A sweep in a bucket: trained again, without its server for seconds, killed, extended, and read from elsewhere.
+
+And a search there that another machine goes on with.
+"""
 
 import contextlib
 import io
@@ -25,8 +28,11 @@ from benchmarks.processes import family, kill
 from results.collect import Collector
 from results.store import Manifest, Store, open_store
 from tests.conftest import ROOT
+from tests.integration_tests.running_sweeps import search_on_digits
 from tests.s3_server import SECRET, S3Server
 from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
+from trainable.records import Purpose, Status
+from trainable.search_log import SEARCH_LOG, read_log
 
 LONG, SHORT, ADDED = 64, 32, 128
 """Batch sizes of the trials. The first trial outlasts the time to its first checkpoint on a fast machine, too."""
@@ -316,6 +322,58 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
     unknown = place.answer("status", "smal")
     assert unknown[0] == 2
     assert f"no sweep 'smal' in {place.uri}: did you mean 'small'?" in unknown[2]
+
+
+NUM_PROPOSED = 3
+SEARCH = f"""
+name: searched
+defaults: {{model: {MODEL}, epochs: 4, train_subset: 320, test_subset: 10, precision: fp32, batch_size: 16}}
+search: {{algorithm: random, num_trials: {NUM_PROPOSED}}}
+parameters: {{lr: {{min: 0.01, max: 0.5, distribution: log_uniform_values}}}}
+scheduler: {{type: asha, grace_epochs: 3, reduction_factor: 2}}
+confirm: {{top: 1, repeats: 1}}
+"""
+
+
+@pytest.mark.ray
+def test_a_search_goes_on_from_another_machine(
+    make_place: Callable[[str], Place], s3_server: S3Server, tmp_path: Path
+) -> None:
+    """The first loses power once the second proposal is under way; the other knows nothing but the bucket."""
+    space = tmp_path / "searched.yaml"
+    space.write_text(SEARCH)
+    undisturbed = search_on_digits(space, Store(tmp_path / "aside"))
+    expected = [undisturbed.next() for _ in range(NUM_PROPOSED)]
+    keys = [one.trial.config.trial_key for one in expected if one is not None]
+    first = make_place(s3_server.new_bucket())
+    trials, log = f"{first.bucket}/store/trials", f"{first.bucket}/store/searched"
+
+    def in_bucket(key: str, file: str) -> bool:
+        return f"{key}/{file}" in s3_server.names(trials)
+
+    with first.start("run", str(space), "--max-concurrent", "1") as driver:
+        wait_for(lambda: in_bucket(keys[0], RESULT) and in_bucket(keys[1], ATTEMPTS), "the second proposal")
+        kill(list(family(driver.pid)))
+        driver.communicate()
+    time.sleep(0.5)  # for the server to end what it was sent
+    known = s3_server.files(log)[SEARCH_LOG]
+    has_ended = [key for key in keys if in_bucket(key, RESULT)]
+    with make_place(first.bucket).start("run", str(space), "--max-concurrent", "1") as driver:
+        output, errors = driver.communicate(timeout=200)
+    assert (driver.returncode, errors) == (0, "")
+    assert f"{NUM_PROPOSED + 1} of {NUM_PROPOSED + 1} trials done" in output
+
+    files = s3_server.files(log)
+    assert files[SEARCH_LOG].startswith(known)
+    (tmp_path / SEARCH_LOG).write_bytes(files[SEARCH_LOG])
+    record = read_log(tmp_path / SEARCH_LOG)
+    assert [one.config.trial_key for one in record.proposals if one.config] == keys
+    assert all(one.status in (Status.COMPLETE, Status.STOPPED) for one in record.proposals)
+    rows = pq.read_table(pa.BufferReader(files["trials.parquet"])).to_pylist()
+    assert [row["proposal"] for row in rows if row["purpose"] == Purpose.SEARCH] == [*range(NUM_PROPOSED)]
+    assert [row["purpose"] for row in rows].count(Purpose.CONFIRM) == 1
+    for key in has_ended:
+        assert s3_server.files(trials)[f"{key}/{ATTEMPTS}"].count(b"\n") == 1, "trained twice"
 
 
 REFUSALS = {
