@@ -11,7 +11,6 @@ from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm
 from search_spaces.search import Search
-from search_spaces.study import all_finite
 from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
     EPOCHS,
@@ -33,7 +32,7 @@ from tests.search_spaces_tests.driven_searches import (
 )
 from trainable.config import TrainConfig
 from trainable.records import Status
-from trainable.search_log import Earlier, Params, ProposalRecord, read_log
+from trainable.search_log import Earlier, Params, ProposalRecord, all_finite, read_log
 
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 NUM_TRIALS = dict.fromkeys(ALGORITHMS, 14) | {"gp": 11}
