@@ -204,12 +204,20 @@ class SearchRecord:
 
 
 def best(record: SearchRecord) -> list[ProposalRecord]:
-    """What was trained to the end, best first; of several objectives only the Pareto front, by the first of them."""
-    scored: list[tuple[tuple[float, ...], ProposalRecord]] = []
+    """What was trained to the end, best first; of several objectives only the Pareto front, by the first of them.
+
+    Of a population the members of its last generation, with which trainings end.
+    """
+    generations: dict[str | None, int] = {None: 0}
+    complete: list[tuple[int, tuple[float, ...], ProposalRecord]] = []
     for one in record.proposals:
-        values = all_finite(one.values)
-        if one.is_trained and one.status is Status.COMPLETE and values is not None:
-            scored.append((values, one))
+        if one.config is None or not one.is_trained:
+            continue
+        generation = generations[one.config.trial_key] = generations.get(one.config.parent, 0) + 1
+        if one.status is Status.COMPLETE and (values := all_finite(one.values)) is not None:
+            complete.append((generation, values, one))
+    last = max((generation for generation, _, _ in complete), default=0)
+    scored = [(values, one) for generation, values, one in complete if generation == last]
     scored.sort(key=lambda pair: (pair[0], pair[1].number))
     if scored and len(scored[0][0]) == 1:
         return [one for _, one in scored]

@@ -202,7 +202,7 @@ def test_the_finished_search_is_told_and_handed_on(searched: Searched, ask: Ask)
     for command in ("status", "table", "export"):
         status, outputs[command], errors = ask(*command_line(command, searched.store))
         assert (status, errors) == (0, "")
-    assert "5 of 6 trials" in outputs["status"]
+    assert "6 of 6 trials" in outputs["status"]
     assert "  left     0" in outputs["status"]
     assert outputs["table"].startswith("Chosen by error on held-out images (%), of 5 trials (tpe, ")
     assert outputs["export"].startswith("6 trials and ")

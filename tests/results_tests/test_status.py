@@ -130,6 +130,6 @@ def test_where_all_diverged_it_says_so(tmp_path: Path, statuses: tuple[Status, .
     configs = [make_config(epochs=3, lr=0.5 * number) for number, _ in enumerate(statuses, start=1)]
     for config, status in zip(configs, statuses, strict=True):
         write_trial(store, config, [], None if status is Status.INCOMPLETE else make_end(status, 0))
-    status = sweep_status(store, make_manifest(configs))
-    assert status.notes == ([] if told is None else [told + "lower the learning rates of the space"])
-    assert status_text(status).count("  note     ") == len(status.notes)
+    found = sweep_status(store, make_manifest(configs))
+    assert found.notes == ([] if told is None else [told + "lower the learning rates of the space"])
+    assert status_text(found).count("  note     ") == len(found.notes)
