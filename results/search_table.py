@@ -5,16 +5,6 @@ import pyarrow as pa
 from results.search_results import SearchResults, read_search, with_rounded
 from results.tables import render, table_rows
 from results.trials import Cell, group_repeats, trials_from_table
-from trainable.errors import counted
-from trainable.records import Status
-
-STANDING = {
-    Status.STOPPED: "stopped early",
-    Status.DIVERGED: "diverged",
-    Status.FAILED: "failed",
-    Status.INCOMPLETE: "under way or interrupted",
-}
-"""Of a trial that has not run to its end."""
 
 
 def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:
@@ -36,21 +26,14 @@ def shown_cells(search: SearchResults) -> list[Cell]:
 def heading(search: SearchResults) -> str:
     """What the rows are, and by what they were chosen."""
     objective = " and ".join(one.words for one in search.objectives)
-    trials, scheduler = counted(len(search.trials), "trial"), search.scheduler["type"]
-    how = f"{search.algorithm}, scheduler {scheduler}"
     if search.confirmed:
-        return f"Chosen by {objective}, of {trials} ({how}); trained again on all training images:"
-    if not search.finalists:
-        return f"None of {trials} has run to its end: {_standing(search)} ({how}, steered by {objective})"
+        return (
+            f"Chosen by {objective}, of {len(search.trials)} trials ({search.algorithm}, scheduler "
+            f"{search.scheduler['type']}); trained again on all training images:"
+        )
     come = "of the last generation" if search.is_population else "that ran to the end"
     return (
-        f"The {len(search.finalists)} of {trials} {come} ({how}, steered by {objective}); trained without the "
+        f"The {len(search.finalists)} of {len(search.trials)} trials {come} ({search.algorithm}, scheduler "
+        f"{search.scheduler['type']}, steered by {objective}); trained without the "
         "held-out images, none chosen yet:"
     )
-
-
-def _standing(search: SearchResults) -> str:
-    """`2 stopped early, 1 diverged`."""
-    statuses = [one.trial.status for one in search.trials]
-    counts = [f"{statuses.count(status)} {words}" for status, words in STANDING.items() if status in statuses]
-    return ", ".join(counts) or "none has begun"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from results.parquet import read_trials
 from results.search_status import (
     best_words,
     end_notes,
@@ -15,7 +14,6 @@ from results.search_status import (
     num_to_come,
     search_heading,
 )
-from results.search_table import sweep_table
 from results.status import front_lines, status_text, sweep_status
 from results.store import Store
 from tests.results_tests.result_samples import make_manifest
@@ -131,16 +129,3 @@ def test_with_one_objective_there_is_a_best_and_no_front(tmp_path: Path) -> None
     params = f"base_lr={first.params['base_lr']:.4g} batch_size={first.params['batch_size']}"
     assert best_words(record) == f"{params}: holdout_error_percent {first.values[0]:.4g}"
     assert front_words(record) == []
-
-
-def test_the_table_of_a_search_of_which_nothing_ran_to_its_end_says_why(tmp_path: Path) -> None:
-    store = write_search(tmp_path, num_trials=1, confirm=False)
-    lines = sweep_table(read_trials(store, SWEEP), "markdown", with_mean=False).splitlines()
-    assert lines[0].startswith("The 1 of 2 trials that ran to the end (tpe, ")
-    trials = read_trials(store, SWEEP)
-    left = trials.filter([status != Status.COMPLETE for status in trials["status"].to_pylist()])
-    lines = sweep_table(left, "markdown", with_mean=False).splitlines()
-    assert lines[0] == (
-        "None of 1 trial has run to its end: 1 under way or interrupted "
-        "(tpe, scheduler asha, steered by error on held-out images (%))"
-    )
