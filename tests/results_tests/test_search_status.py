@@ -25,7 +25,6 @@ from trainable.search_log import (
     OverEvent,
     ProposalEvent,
     SearchEvent,
-    SearchLog,
     SearchRecord,
     best,
     read_log,
@@ -91,17 +90,10 @@ def test_which_range_is_to_be_lowered_where_all_diverged(changes: dict[str, Any]
     assert lower_lr_words(searched(**changes)) == f"{words}, under another --name"
 
 
-def test_all_diverged_is_told_by_status(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    settings = {**SETTINGS, "num_trials": 2, "trial": {"derive": {"lr": "base_lr"}}}
-    events: list[Event] = [SearchEvent(settings)]
-    for number in range(2):
-        events += [proposal(number), EndEvent(number, Status.DIVERGED, None)]
-    SearchLog(store.search_log(SWEEP)).append(events)
-    manifest = dataclasses.replace(make_manifest([], SWEEP), is_search=True)
-    status = sweep_status(store, manifest)
-    assert status.notes == []  # their ledgers are missing: nobody knows that they diverged
-    assert not status.nothing_trained
+def test_a_search_without_a_log_has_not_failed_to_train_anything(tmp_path: Path) -> None:
+    """Its driver was killed before it had begun."""
+    status = sweep_status(Store(tmp_path), dataclasses.replace(make_manifest([], SWEEP), is_search=True))
+    assert (status.planned, status.notes, status.nothing_trained) == (0, [], False)
 
 
 def test_the_front_is_told_shortly(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.search_spaces_tests.driven_searches import (
     settings,
 )
 from trainable.config import TrainConfig
+from trainable.errors import UserError
 from trainable.records import Status
 from trainable.search_log import SEARCH_LOG, read_log
 
@@ -146,6 +147,15 @@ def test_a_run_that_tries_again_and_is_killed_anywhere_goes_on_alike(tmp_path: P
         drive(search)
         assert search.record == whole.record, f"cut after line {kept}"
         assert rebuilt.values == steering.values
+
+
+def test_a_retry_of_what_has_not_failed_is_damage(tmp_path: Path) -> None:
+    drive(open_search(tmp_path, settings("random", NUMBERS, 2)))
+    log = tmp_path / SEARCH_LOG
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:-1], b'{"event":"retry","number":0}\n', lines[-1]]))
+    with pytest.raises(UserError, match="is damaged .a retry of what has not failed"):
+        read_log(log)
 
 
 @pytest.mark.parametrize("generation", [1, 2])
