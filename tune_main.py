@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.store import DEFAULT_STORE
-from trainable.errors import UserError, located
+from trainable.errors import UserError, counted, located
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -125,7 +125,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     clock = RunClock(run_id)
     held = holdings(store, manifest)
     console = make_console()
-    heading = f"{manifest.name}: {len(manifest.trials)} trials on {data.name}"
+    heading = f"{manifest.name}: {counted(len(manifest.trials), 'trial')} on {data.name}"
     keeper = ParquetKeeper(store, manifest)
     if arguments.again:
         store.check_free(manifest)
@@ -151,6 +151,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
         left = {trial.config.trial_key: trial.config for trial in held.left}
         end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=cluster.num_slots)
         expected: ExpectedTime | None = None
+        append_run(store, manifest.name, clock.start())
         try:
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
@@ -217,45 +218,52 @@ def run_search(
     check_goes_on(settings, log)  # before anything is written
     with store.driving(manifest, run_id):
         search = open_search(store, settings, maker, data)
+        search.try_again()
         print(search_heading(manifest.name, data.name, search.record), flush=True)
         for note in search.notes:
             print(f"note: {note}")
         confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
         store.publish(log)
         if search.is_over and not confirm:
+            store.drop_final_states(search.spent())
             keeper.write()
             return report_end(store, manifest)
 
         from search_spaces.tune_adapter import StopRequest, connected, run_trials
 
+        append_run(store, manifest.name, clock.start())
         stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
         with connected(resources(arguments), num_bytes(data)) as cluster, stop.on_signals():
             end_of_run = functools.partial(clock.stop, num_slots=cluster.num_slots, expected=None)
             observers = (keeper, clock)
             place = (cluster, data, store.ledgers, manifest.name, run_id)
+            fields, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
             try:
                 if not search.is_over:
                     progress = search_progress(search.record)
-                    to_come, fields = progress.begun + progress.to_come, maker.varying_fields
-                    with SweepView(console, manifest.name, {}, progress.ended, to_come, fields) as view:
+                    to_come = progress.begun + progress.to_come
+                    with SweepView(console, manifest.name, {}, progress.ended, to_come, fields, metrics) as view:
                         run_trials(
                             *place, {}, (view, *observers), stop, arguments.log, search, lambda: store.publish(log)
                         )
                     confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
                     store.publish(log)
                 if confirm:
-                    print(f"{len(confirm)} trials to confirm the best, on all training images", flush=True)
-                    with SweepView(console, manifest.name, confirm, 0, fields=maker.varying_fields) as view:
+                    trials = counted(len(confirm), "trial")
+                    print(f"{trials} to confirm the best, on all training images", flush=True)
+                    variables = {one.config.trial_key: one.variables for one in search.record.confirmations}
+                    with SweepView(console, manifest.name, confirm, 0, fields=fields, variables=variables) as view:
                         run_trials(*place, confirm, (view, *observers), stop, arguments.log)
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
                 store.publish(log)
                 keeper.write()
-                ended = search_progress(search.record).ended
-                print(f"\nstopped after {ended} trials; the same command goes on from here", file=sys.stderr)
+                trials = counted(search_progress(search.record).ended, "trial")
+                print(f"\nstopped after {trials}; the same command goes on from here", file=sys.stderr)
                 return INTERRUPTED
             record = end_of_run(num_trials=clock.trials_ended, interrupted=False)
             append_run(store, manifest.name, record)
+            store.drop_final_states(search.spent())
             keeper.write()
     return report_end(store, manifest, record)
 
@@ -349,15 +357,22 @@ def like_data_sets(name: str, data: "ImageData | None") -> set[str]:
 def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" = None) -> int:
     """Say where the results lie and what to type next."""
     from results.runs import run_text
-    from results.status import sweep_status
+    from results.status import front_lines, sweep_status
 
     status = sweep_status(store, manifest)
+    if status.nothing_trained:
+        print(f"nothing could be trained: {'; '.join(status.notes)}", file=sys.stderr)
+        return 1
     for key, error in status.errors.items():
         print(f"failed {key}: {error}", file=sys.stderr)
+    for note in status.notes:
+        print(f"note: {note}")
     if record is not None:
         print(run_text(record))
     if status.best is not None:
         print(f"best: {status.best}")
+    for line in front_lines(status.front):
+        print(f"front: {line}")
     folder = store.shown(store.sweep_folder(manifest.name))
     print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
@@ -674,7 +689,7 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 
 def status_command(arguments: argparse.Namespace) -> int:
-    from results.runs import read_runs, run_text
+    from results.runs import last_run_text
     from results.status import status_json, status_text, sweep_status
     from results.store import open_store
 
@@ -684,8 +699,9 @@ def status_command(arguments: argparse.Namespace) -> int:
         print(status_json(status))
         return 0
     print(status_text(status))
-    for record in read_runs(store, arguments.sweep)[-1:]:
-        print(f"  last run {run_text(record)}")
+    last_run = last_run_text(store, arguments.sweep, is_running=status.driver_running)
+    if last_run is not None:
+        print(f"  last run {last_run}")
     return 0
 
 

@@ -12,11 +12,10 @@ import tune_main
 from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
-from search_spaces.search import best
 from search_spaces.study import Told
 from trainable.data.sources import load_dataset
 from trainable.records import Purpose, Status
-from trainable.search_log import EVENT, EndEvent, ProposalEvent, SearchRecord, read_log
+from trainable.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
 
 DATASET = "digits"
 """Of the searches that this looks at."""
@@ -48,24 +47,26 @@ def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> I
 
 
 def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
-    """Each proposal is there once, in its place, and ends once."""
+    """Each proposal is there once, in its place, and ends once, and again where what had failed was tried again."""
     events = [json.loads(line) for line in lines]
     proposed = [event["number"] for event in events if event[EVENT] == ProposalEvent.name]
     if proposed != list(range(len(proposed))):
         yield f"the proposals are {proposed}"
     ends = collections.Counter(event["number"] for event in events if event[EVENT] == EndEvent.name)
+    ends.subtract(event["number"] for event in events if event[EVENT] == RetryEvent.name)
     for number in sorted({*proposed, *ends}):
         if ends[number] != 1:
             yield f"proposal {number} ended {ends[number]} times"
 
 
 def study_problems(record: SearchRecord, states: Sequence[Told]) -> Iterator[str]:
-    """Nothing is left RUNNING; PRUNED are those that were stopped, and no others."""
+    """RUNNING is only what the next run tries again; PRUNED are those that were stopped, and no others."""
     if len(states) != len(record.proposals):
         yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
     for proposal, state in zip(record.proposals, states, strict=False):
         is_stopped = proposal.status is Status.STOPPED
-        if state is Told.RUNNING or (state is Told.PRUNED) != is_stopped:
+        is_left = proposal.status is Status.FAILED and proposal.config is not None
+        if (state is Told.RUNNING) != is_left or (state is Told.PRUNED) != is_stopped:
             yield f"proposal {proposal.number} is {proposal.status} in the log and {state} in the study"
 
 

@@ -12,13 +12,16 @@ from rich.text import Text
 
 from results.tables import format_seconds
 from results.trials import varying_fields
-from trainable.config import PlannedTrial, TrainConfig
+from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig
+from trainable.errors import counted
 from trainable.records import EpochRecord, Progress, Status
 
 RUNNING = "running"
 MAX_ENDED_ROWS = 12
 REFRESH_PER_SECOND = 4
-MIN_WIDTHS = {"epoch": 9, "test error": 10, "holdout error": 13, "images/s": 8, "time": 6, "": 10}
+HOLDOUT_LOSS = "holdout_loss"
+LOSS_HEADER = "holdout loss"
+MIN_WIDTHS = {"epoch": 9, "test error": 10, "holdout error": 13, LOSS_HEADER: 12, "images/s": 8, "time": 6, "": 10}
 """Of the columns with figures, in characters: in a narrow terminal the trial's name is cut, not these."""
 SPEED_WINDOW = 5
 """Epochs whose median speed is shown."""
@@ -34,6 +37,8 @@ class TrialProgress:
     replayed: int = 0
     error_percent: float | None = None
     """On the held-out images where there are any, else on the test images."""
+    loss: float | None = None
+    """On the held-out images, in nats."""
     speeds: list[float] = field(default_factory=list)
     seconds: float = 0.0
     died_at: int | None = None
@@ -53,21 +58,30 @@ class SweepView:
         num_before: int,
         num_proposed: int = 0,
         fields: Sequence[str] = (),
+        metrics: Sequence[str] = (),
+        variables: Mapping[str, Mapping[str, float | str]] | None = None,
     ) -> None:
         """
         Args:
             configs: the trials that this run works on.
             num_before: trials of the sweep that were done already.
             num_proposed: trials that a search will add, at most.
-            fields: of a trial's configuration, that tell these trials apart.
+            fields: of a trial's configuration or variables, that tell these trials apart.
+            metrics: what a search makes small.
+            variables: trial key -> variables of a trial in `configs`.
         """
         self._console = console
         self._name = name
         self._num_before = num_before
         self._num_proposed = num_proposed
-        varying = varying_fields(list(configs.values())) + _seed_field(list(configs.values()))
+        self._shows_loss = HOLDOUT_LOSS in metrics
+        varying = [] if fields else varying_fields(list(configs.values()))
+        varying += _seed_field(list(configs.values()))
         self._fields = [name for name in (*fields, *varying) if name != "dataset_fingerprint"]
-        self.trials = {key: TrialProgress(describe(config, self._fields), config) for key, config in configs.items()}
+        self.trials = {
+            key: TrialProgress(describe(config, self._fields, (variables or {}).get(key)), config)
+            for key, config in configs.items()
+        }
         self._training_since = 0.0
         self._live = Live(
             console=console,
@@ -86,7 +100,7 @@ class SweepView:
 
     def on_trial_added(self, trial: PlannedTrial) -> None:
         config = trial.config
-        self.trials[config.trial_key] = TrialProgress(describe(config, self._fields), config)
+        self.trials[config.trial_key] = TrialProgress(describe(config, self._fields, trial.variables), config)
 
     def on_trial_start(self, trial_key: str) -> None:
         self._training_since = self._training_since or time.monotonic()
@@ -142,7 +156,8 @@ class SweepView:
         widest = max((len(trial.label) for trial in self.trials.values()), default=0)
         width = min(self._console.width, widest + sum(MIN_WIDTHS.values()) + 2 * len(MIN_WIDTHS))
         table = Table(box=None, pad_edge=False, header_style="bold", width=width)
-        for header in ("trial", "epoch", error, "images/s", "time", ""):
+        loss = [LOSS_HEADER] * self._shows_loss
+        for header in ("trial", "epoch", error, *loss, "images/s", "time", ""):
             is_label = header == "trial"
             table.add_column(
                 header,
@@ -155,7 +170,7 @@ class SweepView:
         ended = [trial for trial in self.trials.values() if _has_ended(trial)]
         hidden = max(0, len(ended) - MAX_ENDED_ROWS)
         for trial in [*ended[hidden:], *(t for t in self.trials.values() if t.status == RUNNING)]:
-            table.add_row(*_cells(trial), style=_style(trial))
+            table.add_row(*_cells(trial, shows_loss=self._shows_loss), style=_style(trial))
         waiting = sum(not trial.status for trial in self.trials.values())
         return Group(self._summary(waiting), table)
 
@@ -178,16 +193,19 @@ class SweepView:
             images = "holdout" if trial.config.holdout else "test"
             stopped = "stopped at " if trial.status == Status.STOPPED else ""
             outcome = f"{stopped}{images} error {trial.error_percent:.2f} %"
-        work = f"{trial.epochs_done} epochs in {format_seconds(trial.seconds)}"
+            if self._shows_loss and trial.loss is not None:
+                outcome += f", loss {trial.loss:.4f}"
+        work = f"{counted(trial.epochs_done, 'epoch')} in {format_seconds(trial.seconds)}"
         speed = f", {statistics.median(trial.speeds):,.0f} images/s" if trial.speeds else ""
         left = self.seconds_left()
         rest = f", about {format_seconds(left)} left" if left else ""
         return f"{place} {trial.label}: {outcome}, {work}{speed}{rest}"
 
 
-def describe(config: TrainConfig, fields: list[str]) -> str:
+def describe(config: TrainConfig, fields: list[str], variables: Mapping[str, float | str] | None = None) -> str:
     """`batch_size=128 lr=0.1`: a trial by what sets it apart from the others."""
-    values = {name: getattr(config, name) for name in fields or ["model", "batch_size", "lr"]}
+    known = {**(variables or {}), **{name: getattr(config, name) for name in FIELD_NAMES}}
+    values = {name: known.get(name) for name in fields or ["model", "batch_size", "lr"]}
     return " ".join(f"{name}={_plain(value)}" for name, value in values.items() if value is not None)
 
 
@@ -200,6 +218,7 @@ def _plain(value: object) -> str:
 def _count(trial: TrialProgress, record: EpochRecord, *, replayed: bool) -> None:
     trial.epochs_done = record.epoch
     trial.error_percent = record.holdout_error_percent if trial.config.holdout else record.test_error_percent
+    trial.loss = record.holdout_loss
     trial.seconds += record.train_seconds + record.eval_seconds
     if replayed:
         trial.replayed = record.epoch
@@ -215,11 +234,13 @@ def _has_ended(trial: TrialProgress) -> bool:
     return trial.status not in ("", RUNNING)
 
 
-def _cells(trial: TrialProgress) -> tuple[str, ...]:
+def _cells(trial: TrialProgress, *, shows_loss: bool) -> tuple[str, ...]:
+    loss = ["-" if trial.loss is None else f"{trial.loss:.4f}"] * shows_loss
     return (
         trial.label,
         f"{trial.epochs_done}/{trial.config.epochs}",
         "-" if trial.error_percent is None else f"{trial.error_percent:.2f} %",
+        *loss,
         f"{statistics.median(trial.speeds):,.0f}" if trial.speeds else "-",
         format_seconds(trial.seconds),
         "" if trial.status == RUNNING else trial.status.lower(),

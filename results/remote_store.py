@@ -19,7 +19,7 @@ from pathlib import Path
 from results.lease import Lease
 from results.store import MANIFEST, TRIALS, Store
 from trainable.config import TrainConfig
-from trainable.ledger import ATTEMPTS, CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED, is_locked, read_standing
+from trainable.ledger import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED, is_locked, read_standing
 from trainable.records import Standing
 from trainable.remote import Remote, Stamp, in_parallel, mirror_folder
 from trainable.remote_ledger import RemoteFolder, RemoteLedger
@@ -114,6 +114,9 @@ class RemoteStore(Store):
     def at_work(self, name: str, trials: Mapping[str, Standing]) -> set[str]:
         """Those that the living driver's run has begun and not ended."""
         return _begun_by(self._living_runs([name]) if trials else set(), trials)
+
+    def drop_final_states(self, keys: Collection[str]) -> None:
+        in_parallel(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Those of living drivers, and those that a process of this machine holds."""

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from results.tables import format_seconds
 from trainable.config import PlannedTrial
 from trainable.records import Progress
 
+Line = TypeVar("Line")
 RUNS = "runs.jsonl"
 MAX_RUNS = 50
 """The latest so many tell of the overhead."""
@@ -42,8 +45,21 @@ class ExpectedTime:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStart:
+    """That a run of the driver has begun; a line of `runs.jsonl` before that of its RunRecord."""
+
+    run_id: str
+    start_time: str
+    """UTC, ISO 8601."""
+
+    @property
+    def when(self) -> str:
+        return f"{datetime.fromisoformat(self.start_time):%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run of the driver; a line of `runs.jsonl`."""
+    """One run of the driver, written at its end; a line of `runs.jsonl`."""
 
     run_id: str
     start_time: str
@@ -73,7 +89,7 @@ class RunRecord:
             ValueError, TypeError: no such record.
         """
         values = json.loads(line)
-        if values["estimate"] is not None:
+        if values["estimate"] is not None:  # a RunStart has none
             values["estimate"] = ExpectedTime(**values["estimate"])
         return cls(**values)
 
@@ -89,6 +105,9 @@ class RunClock:
         self._seconds: dict[str, float] = {}
         self._epochs_trained = 0
         self.trials_ended = 0
+
+    def start(self) -> RunStart:
+        return RunStart(self._run_id, self._start_time)
 
     def on_trial_added(self, trial: PlannedTrial) -> None:
         """Its epochs count from when they are reported."""
@@ -136,7 +155,7 @@ class RunClock:
         return max(0.0, wall_seconds - self._start_up_seconds - epochs) / num_a_slot
 
 
-def append_run(store: Store, sweep: str, record: RunRecord) -> None:
+def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
     """
     Raises:
         OSError: the store cannot be written.
@@ -156,17 +175,37 @@ def read_runs(store: Store, sweep: str) -> list[RunRecord]:
 
 
 def _records(path: Path) -> list[RunRecord]:
+    return _lines(path, RunRecord.from_line)
+
+
+def _lines(path: Path, parse: Callable[[str], Line]) -> list[Line]:
+    """Those lines of a file that this can parse."""
     try:
         lines = path.read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return []
-    records = []
+    parsed = []
     for line in lines:
         try:
-            records.append(RunRecord.from_line(line))
+            parsed.append(parse(line))
         except (ValueError, TypeError, KeyError):
             continue
-    return records
+    return parsed
+
+
+def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
+    """What came of the last run, in a line; None where there was none.
+
+    Args:
+        is_running: whether a living driver works on the sweep.
+    """
+    records = read_runs(store, sweep)
+    starts = _lines(_path(store, sweep), lambda line: RunStart(**json.loads(line)))
+    if starts and starts[-1].run_id not in {record.run_id for record in records}:
+        if is_running:
+            return f"began {starts[-1].when}"
+        return f"was interrupted (killed, or ended by an error); it began {starts[-1].when}"
+    return run_text(records[-1]) if records else None
 
 
 def read_overheads(store: Store) -> list[Overhead]:

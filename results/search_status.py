@@ -1,17 +1,22 @@
 """How far a search has come, from its log."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from results.store import Manifest, Store
-from trainable.config import PlannedTrial, TrainConfig
+from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig
+from trainable.errors import counted
 from trainable.ledger import read_standing, trial_status
 from trainable.records import Purpose, Status
-from trainable.search_log import SearchRecord
+from trainable.search_log import ProposalRecord, SearchRecord, all_finite, best
 
 NUM_TRIALS = "num_trials"
 CONFIRM = "confirm"
 OBJECTIVE = "objective"
+PARAMETERS = "parameters"
+TRIAL = "trial"
 """Keys of the settings (search_spaces.search writes them)."""
 
 
@@ -20,7 +25,7 @@ class SearchProgress:
     """Counts of trainings; what confirms the best is not among them."""
 
     wanted: int
-    """Different configurations that are to be tried."""
+    """Different configurations that are to be tried; those that were, where no more are proposed."""
     begun: int
     """Proposed and not ended."""
     statuses: Mapping[Status, int]
@@ -56,7 +61,7 @@ def search_progress(record: SearchRecord) -> SearchProgress:
     trained = [one for one in record.proposals if one.is_trained]
     ended = [one.status for one in trained if one.status is not None]
     return SearchProgress(
-        wanted=record.settings.get(NUM_TRIALS, 0),
+        wanted=record.settings.get(NUM_TRIALS, 0) if record.over is None else len(trained),
         begun=len(trained) - len(ended),
         statuses={status: ended.count(status) for status in Status if status in ended},
     )
@@ -70,23 +75,69 @@ def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
         f"{progress.begun} to go on with" if progress.begun else "",
         f"{progress.to_come} to propose",
     ]
-    return f"{sweep}: a search of {progress.wanted} trials on {dataset}, " + ", ".join(part for part in parts if part)
+    trials = counted(progress.wanted, "trial")
+    return f"{sweep}: a search of {trials} on {dataset}, " + ", ".join(part for part in parts if part)
 
 
 def best_words(record: SearchRecord) -> str | None:
     """`base_lr=0.21 batch_size=16: holdout_error_percent 2.5`; None where nothing ran to the end, or of several
     objectives."""
-    objectives = record.settings.get(OBJECTIVE, ())
-    scored = [
-        (one.values[0], one.number)
-        for one in record.proposals
-        if one.is_trained and one.status is Status.COMPLETE and one.values and one.values[0] is not None
-    ]
-    if len(objectives) != 1 or not scored:
+    found = best(record)
+    if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
         return None
-    value, number = min(scored)
-    params = " ".join(f"{name}={_rounded(given)}" for name, given in record.proposals[number].params.items())
-    return f"{params}: {objectives[0]['metric']} {_rounded(value)}"
+    return f"{_params_words(found[0])}: {_values_words(record, found[0])}"
+
+
+def front_words(record: SearchRecord) -> list[str]:
+    """`#4: holdout_error_percent 2.5, train_seconds 12.3 (base_lr=0.21 batch_size=16)` of each member of the front;
+    none where there is one objective."""
+    if len(record.settings.get(OBJECTIVE, ())) < 2:
+        return []
+    return [f"#{one.number}: {_values_words(record, one)} ({_params_words(one)})" for one in best(record)]
+
+
+def _params_words(one: ProposalRecord) -> str:
+    return " ".join(f"{name}={_rounded(given)}" for name, given in one.params.items())
+
+
+def _values_words(record: SearchRecord, one: ProposalRecord) -> str:
+    metrics = [objective["metric"] for objective in record.settings[OBJECTIVE]]
+    values = all_finite(one.values) or ()
+    return ", ".join(f"{metric} {_rounded(value)}" for metric, value in zip(metrics, values, strict=True))
+
+
+def end_notes(record: SearchRecord) -> list[str]:
+    """Why fewer were tried than asked for, and what could not be trained."""
+    notes = [] if record.over is None else [record.over]
+    errors = [one.error for one in record.proposals if one.error is not None]
+    if errors:
+        proposals = counted(len(record.proposals), "proposal")
+        verb = "was" if len(errors) == 1 else "were"
+        notes.append(f"{len(errors)} of {proposals} {verb} impossible, the last: {errors[-1]}")
+    return notes
+
+
+def lower_lr_words(record: SearchRecord) -> str:
+    """What to lower where all trials diverge: the ranges of the parameters that make lr."""
+    if not record.settings:
+        return "lower the learning rates of the space"
+    fixed = record.settings.get(TRIAL, {})
+    if "lr" in fixed.get("set", {}):
+        return "lower --set lr, under another --name"
+    expressions = {**fixed.get("derive", {}), **(fixed.get("scale") or {}).get("derive", {})}
+    parameters: Mapping[str, Any] = record.settings[PARAMETERS]
+    named = {"lr"} | {*re.findall(r"[a-z_]\w*", expressions.get("lr", ""))}
+    numbers = {name: ends for name in parameters if name in named and (ends := _ends(parameters[name])) is not None}
+    rates = {name: ends for name, ends in numbers.items() if name == "lr" or name not in FIELD_NAMES}
+    ranges = [f"{name} ({low:g} to {high:g})" for name, (low, high) in (rates or numbers).items()]
+    what = f"the range of {' or '.join(ranges)}" if ranges else "lr in defaults"
+    return f"lower {what}, under another --name"
+
+
+def _ends(parameter: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The smallest and the largest value of a parameter; None where its values are no numbers."""
+    values = parameter.get("choices") or [parameter["low"], parameter["high"]]
+    return None if any(not isinstance(value, int | float) for value in values) else (min(values), max(values))
 
 
 def _rounded(value: object) -> str:
@@ -105,7 +156,7 @@ def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, 
 
 
 def status_in_search(record: SearchRecord, trial: PlannedTrial, status: Status) -> Status:
-    """How a trial stands in this sweep: what the search has stopped or given up stays so, whoever trains it later."""
+    """How a trial stands in this sweep: what its search stopped or saw fail is so, whoever trains it later."""
     if trial.purpose is Purpose.SEARCH and trial.proposal is not None:
         ended = record.proposals[trial.proposal].status
         if ended in (Status.STOPPED, Status.FAILED):
@@ -113,13 +164,13 @@ def status_in_search(record: SearchRecord, trial: PlannedTrial, status: Status) 
     return status
 
 
-def num_given_up(record: SearchRecord) -> int:
-    """Trainings of the search that failed: it has learned that, and does not try them again."""
-    return search_progress(record).statuses.get(Status.FAILED, 0)
-
-
 def num_to_come(record: SearchRecord) -> int:
     """Trainings that are neither proposed nor chosen yet, at most."""
+    progress = search_progress(record)
     confirm = record.settings.get(CONFIRM)
-    to_confirm = confirm["top"] * confirm["repeats"] if confirm and not record.confirmations else 0
-    return search_progress(record).to_come + to_confirm
+    if not confirm or record.confirmations:
+        return progress.to_come
+    num_chosen: int = confirm["top"]
+    if not progress.begun and not progress.to_come:
+        num_chosen = min(num_chosen, len(best(record)))
+    return progress.to_come + num_chosen * int(confirm["repeats"])

@@ -3,11 +3,23 @@
 import json
 from dataclasses import asdict, dataclass
 
-from results.search_status import best_words, num_given_up, num_to_come, planned_trials, status_in_search
+from results.search_status import (
+    best_words,
+    end_notes,
+    front_words,
+    lower_lr_words,
+    num_to_come,
+    planned_trials,
+    status_in_search,
+)
 from results.store import Manifest, Store
+from trainable.config import PlannedTrial
 from trainable.ledger import read_standing, trial_status
 from trainable.records import Standing, Status
-from trainable.search_log import read_log
+from trainable.search_log import SearchRecord, read_log
+
+MAX_SHOWN = 5
+"""Members of a front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,15 @@ class SweepStatus:
     """Trial key -> error of those that failed."""
     best: str | None
     """Of a search with one objective: what has steered best so far, and to which value."""
+    front: list[str]
+    """Of a search with two objectives: the trials that no other beats in both, by the first."""
+    notes: list[str]
+    """What else a person should be told of how it went."""
+
+    @property
+    def nothing_trained(self) -> bool:
+        """Whether it is a search that is over and has found nothing that can be trained."""
+        return not self.planned and bool(self.notes)
 
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
@@ -66,12 +87,33 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         diverged=by_status[Status.DIVERGED],
         running=len(store.at_work(manifest.name, unfinished)),
         failed=by_status[Status.FAILED],
-        left=planned - done - num_given_up(record),
+        left=planned - done,
         epochs_done=epochs_done,
         epochs_planned=epochs_planned,
         errors=errors,
         best=best_words(record),
+        front=front_words(record),
+        notes=end_notes(record) + _divergence(record, trials, by_status, planned),
     )
+
+
+def _divergence(
+    record: SearchRecord, trials: list[PlannedTrial], by_status: dict[Status, int], planned: int
+) -> list[str]:
+    """What to do where nothing came to its end but by diverging."""
+    diverged, failed = by_status[Status.DIVERGED], by_status[Status.FAILED]
+    if not diverged or diverged + failed < planned:
+        return []
+    smallest = min(trial.config.lr for trial in trials)
+    which = f"all {diverged} trials" if diverged > 1 else "the only trial"
+    told = "every trial that did not fail diverged" if failed else f"{which} diverged"
+    return [f"{told}, the smallest lr was {smallest:g}: {lower_lr_words(record)}"]
+
+
+def front_lines(front: list[str]) -> list[str]:
+    """At most so many, and how many more there are."""
+    more = len(front) - MAX_SHOWN
+    return front[:MAX_SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
 
 def status_text(status: SweepStatus) -> str:
@@ -89,6 +131,8 @@ def status_text(status: SweepStatus) -> str:
     ]
     if status.best is not None:
         lines.append(f"  best     {status.best}")
+    lines += [f"  front    {line}" for line in front_lines(status.front)]
+    lines += [f"  note     {note}" for note in status.notes]
     lines += [f"  failed {key}: {error}" for key, error in status.errors.items()]
     if status.left and not status.driver_running:
         lines.append(f"`python tune_main.py run` with the same space goes on with the {status.left} that are left")

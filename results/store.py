@@ -27,6 +27,7 @@ from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError, located, nearest
 from trainable.ledger import (
     EPOCHS,
+    FINAL_STATE,
     LOCK,
     LedgerBusyError,
     exclusive_lock,
@@ -287,6 +288,11 @@ class Store:
     def at_work(self, name: str, trials: Mapping[str, Standing]) -> set[str]:
         """Keys of those of the sweep's unfinished trials that a living process works on."""
         return {key for key in trials if is_locked(self.trial_folder(key) / LOCK)}
+
+    def drop_final_states(self, keys: Collection[str]) -> None:
+        """Delete the states that these trials ended with: nobody is to go on from them. Figures stay."""
+        for key in keys:
+            (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Those of the trials that a living process works on, in whatever sweep."""

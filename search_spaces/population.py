@@ -15,9 +15,9 @@ from typing import Any
 
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Scalar, SchedulerSpec
-from search_spaces.study import Active, all_finite
+from search_spaces.study import Active
 from trainable.records import Status
-from trainable.search_log import Params, ProposalRecord
+from trainable.search_log import Params, ProposalRecord, all_finite
 
 
 class Population:
@@ -42,6 +42,10 @@ class Population:
         """Whether nobody is left to go on from."""
         before = self._before(proposals)
         return bool(before) and not self.is_waiting(proposals) and all(_error(one) is None for one in before)
+
+    def generation(self, proposals: Sequence[ProposalRecord]) -> int:
+        """Number of the first proposal of the latest generation."""
+        return max(0, len(proposals) - 1) // self.size * self.size
 
     def member(self, proposals: Sequence[ProposalRecord]) -> tuple[Params, str]:
         """The next proposal, of a generation after the first: its parameters, and the key of its parent.

@@ -15,24 +15,27 @@ from typing import Any, Protocol
 from search_spaces.parameters import SearchParameter
 from search_spaces.population import Population
 from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
-from search_spaces.study import WITHOUT_HISTORY, Active, Facts, Study, all_finite, export_storage, outcome
+from search_spaces.study import WITHOUT_HISTORY, Active, Facts, Study, export_storage, outcome
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import UserError
+from trainable.errors import UserError, counted
 from trainable.records import EpochRecord, Status
 from trainable.search_log import (
     ConfirmEvent,
     Earlier,
     EndEvent,
     Event,
+    OverEvent,
     Params,
     ProposalEvent,
     ProposalRecord,
     Report,
     ReportEvent,
+    RetryEvent,
     SearchEvent,
     SearchLog,
     SearchRecord,
     Values,
+    best,
     finite,
     read_log,
 )
@@ -130,7 +133,7 @@ class Search:
         """
         self.settings = settings
         self.notes: list[str] = []
-        """What a person should be told of how the search went, one line each."""
+        """What a person should be told of how the search begins, one line each; how it ends the record tells."""
         self.record = SearchRecord()
         self._make_trial = make_trial
         self._steering = steering
@@ -161,6 +164,20 @@ class Search:
         self._mend()
         trained = [one for one in self.record.proposals if one.is_trained and one.status is None]
         self._pending = collections.deque(one.number for one in trained)
+        self._note_the_end()
+
+    def try_again(self) -> None:
+        """Give out what has failed once more: as a sweep without a search does, at the beginning of each run.
+
+        Of a population only its latest generation: the others have gone on without those that failed.
+        """
+        proposals = self.record.proposals
+        latest = proposals[0 if self._population is None else self._population.generation(proposals) :]
+        failed = [one for one in latest if one.status is Status.FAILED and one.config is not None]
+        if failed:
+            self._write([RetryEvent(one.number) for one in failed])
+            again = [one.number for one in failed if one.is_trained]
+            self._pending = collections.deque(sorted([*self._pending, *again]))
 
     @property
     def is_over(self) -> bool:
@@ -180,6 +197,7 @@ class Search:
             number = self._propose()
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
+        self._note_the_end()
         return None
 
     def report(self, trial_key: str, epoch: EpochRecord) -> bool:
@@ -232,46 +250,53 @@ class Search:
         """The best that were trained to the end, at most `num`, best first."""
         return best(self.record)[:num]
 
+    def spent(self) -> list[str]:
+        """Keys of the trials from whose last state nobody goes on any more; none before the search is over.
+
+        More generations may be asked for later: those of the latest one are kept.
+        """
+        if self._population is None or not self.is_over or self._abandoned:
+            return []
+        proposals = self.record.proposals
+        start = self._population.generation(proposals)
+        needed = {one.config.parent for one in proposals[start:] if one.config and one.status is Status.FAILED}
+        keys = [one.config.trial_key for one in proposals[:start] if one.config is not None]
+        return [key for key in keys if key not in needed]
+
     def _is_waiting(self) -> bool:
         """Whether a generation has to come to its end."""
         return self._population is not None and self._population.is_waiting(self.record.proposals)
 
     def _has_proposed_all(self) -> bool:
+        return self._has_enough() or self._early_end() is not None
+
+    def _has_enough(self) -> bool:
+        proposals, wanted = self.record.proposals, self.settings.num_trials
         if self._population is not None:
-            return self._has_ended_population(self._population)
-        trained = sum(one.is_trained for one in self.record.proposals)
-        wanted = self.settings.num_trials
-        if trained >= wanted:
-            return True
+            return len(proposals) >= wanted
+        return sum(one.is_trained for one in proposals) >= wanted
+
+    def _early_end(self) -> str | None:
+        """Why there is nothing more to propose, though fewer were tried than asked for; None where there is."""
+        proposals, wanted = self.record.proposals, self.settings.num_trials
+        if self._population is not None:
+            has_died_out = self._population.has_died_out(proposals)
+            generation = len(proposals) // self._population.size
+            return f"no member of generation {generation} came to its end" if has_died_out else None
+        trained = sum(one.is_trained for one in proposals)
+        different = counted(trained, "different configuration")
         if self._study.is_exhausted:
-            if self.settings.search.algorithm == "grid":
-                return True
-            self._note_once(
-                f"the space holds {trained} different configurations, all were proposed: {wanted} asked for"
-            )
-            return True
-        if len(self.record.proposals) >= MAX_PROPOSALS_A_TRIAL * wanted:
-            errors = [one.error for one in self.record.proposals if one.error]
-            reason = f"; {len(errors)} were impossible: {errors[-1]}" if errors else ""
-            self._note_once(
-                f"{len(self.record.proposals)} proposals gave {trained} different configurations, "
-                f"{wanted} asked for{reason}"
-            )
-            return True
-        return False
+            return f"the space holds {different}, all were proposed: {wanted} asked for"
+        if len(proposals) >= MAX_PROPOSALS_A_TRIAL * wanted:
+            return f"{counted(len(proposals), 'proposal')} gave {different}, {wanted} asked for"
+        return None
 
-    def _has_ended_population(self, population: Population) -> bool:
-        proposals = self.record.proposals
-        if population.has_died_out(proposals):
-            errors = [one.error for one in proposals if one.error]
-            reason = f": {errors[-1]}" if errors else ""
-            self._note_once(f"no member of generation {len(proposals) // population.size} came to its end{reason}")
-            return True
-        return len(proposals) >= self.settings.num_trials
-
-    def _note_once(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+    def _note_the_end(self) -> None:
+        """Once: that no more will be proposed, and why."""
+        if self.record.over is not None or self._pending or self._abandoned or self._has_enough():
+            return
+        if (note := self._early_end()) is not None:
+            self._write([OverEvent(note)])
 
     def _tell_of_earlier(self) -> None:
         given, used = len(self.record.earlier), self._study.num_earlier
@@ -351,6 +376,8 @@ class Search:
             self._steer(event.number, event.epoch, event.values)
         elif isinstance(event, EndEvent):
             proposal = self.record.proposals[event.number]
+            if event.status is Status.FAILED and proposal.config is not None:
+                return  # the next run goes on with it: neither study nor scheduler is told of an end
             self._study.tell(event.number, outcome(self.record, proposal, self._metrics))
             if self._steering is not None and proposal.is_trained:
                 self._steering.end(event.number)
@@ -385,19 +412,6 @@ def check_goes_on(settings: SearchSettings, log_path: Path) -> None:
         _check_same(settings.name, begun, settings.canonical())
 
 
-def best(record: SearchRecord) -> list[ProposalRecord]:
-    """What was trained to the end, best first; of several objectives only the Pareto front, by the first of them."""
-    scored: list[tuple[tuple[float, ...], ProposalRecord]] = []
-    for one in record.proposals:
-        values = all_finite(one.values)
-        if one.is_trained and one.status is Status.COMPLETE and values is not None:
-            scored.append((values, one))
-    scored.sort(key=lambda pair: (pair[0], pair[1].number))
-    if scored and len(scored[0][0]) == 1:
-        return [one for _, one in scored]
-    return [one for values, one in scored if not any(_dominates(other, values) for other, _ in scored)]
-
-
 def export_study(record: SearchRecord, name: str, url: str, facts: Mapping[int, Facts]) -> str:
     """Add the search of this name to an Optuna storage; its URL without the password.
 
@@ -410,11 +424,6 @@ def export_study(record: SearchRecord, name: str, url: str, facts: Mapping[int, 
     parameters = [_parameter(key, values) for key, values in record.settings[PARAMETERS].items()]
     metrics = [one["metric"] for one in record.settings[OBJECTIVE]]
     return export_storage(record, parameters, metrics, name, url, facts)
-
-
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """No larger in anything, and smaller in something."""
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _config(proposal: ProposalRecord) -> TrainConfig:

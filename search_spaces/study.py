@@ -29,7 +29,7 @@ from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm
 from trainable.errors import UserError
 from trainable.records import Status
-from trainable.search_log import Earlier, Params, ProposalRecord, SearchRecord, Values
+from trainable.search_log import Earlier, Params, ProposalRecord, SearchRecord, all_finite
 
 WITHOUT_HISTORY: tuple[Algorithm, ...] = ("grid", "random", "qmc")
 """Propose the same whatever they are told."""
@@ -510,12 +510,6 @@ def _all_values(one: SearchParameter) -> Iterator[Any]:
 def _identity(params: Params) -> tuple[tuple[str, Any], ...]:
     """Equal for equal assignments; true is not 1."""
     return tuple((name, repr(value)) for name, value in params.items())
-
-
-def all_finite(values: Values | None) -> tuple[float, ...] | None:
-    """The values; None where one is missing."""
-    finite = tuple(value for value in values or () if value is not None)
-    return finite if values and len(finite) == len(values) else None
 
 
 @contextlib.contextmanager

@@ -288,7 +288,7 @@ class _SearchSteps:
         return True
 
     def fail(self, trial_key: str, *, is_recorded: bool) -> None:
-        """The search learns from a failure that is on record, and does not try it again."""
+        """The search learns from a failure that is on record, and does not try it again in this run."""
         if self._trouble is None:
             with self._kept():
                 if is_recorded:

@@ -4,6 +4,8 @@
     proposal   a configuration was chosen: to be trained, equal to an earlier one, or impossible
     report     an epoch of a proposal is over, with the objective's values and the scheduler's decision
     end        a proposal needs no more training
+    retry      what has failed is trained again, or answered from what is: its end counts no more
+    over       nothing more can be proposed, though fewer were tried than asked for; why
     confirm    a chosen configuration is to be trained once more, on all of the training images
 
 Appended only, by the one driver of the sweep. Standard library only: the driver writes it, `results` reads it.
@@ -81,6 +83,19 @@ class EndEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryEvent:
+    name: ClassVar[str] = "retry"
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class OverEvent:
+    name: ClassVar[str] = "over"
+    note: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmEvent:
     name: ClassVar[str] = "confirm"
     number: int
@@ -90,11 +105,12 @@ class ConfirmEvent:
     variables: Mapping[str, float | str]
 
 
-Event = SearchEvent | ProposalEvent | ReportEvent | EndEvent | ConfirmEvent
+Event = SearchEvent | ProposalEvent | ReportEvent | EndEvent | RetryEvent | OverEvent | ConfirmEvent
 _EVENTS: dict[str, type[Event]] = {
-    kind.name: kind for kind in (SearchEvent, ProposalEvent, ReportEvent, EndEvent, ConfirmEvent)
+    kind.name: kind
+    for kind in (SearchEvent, ProposalEvent, ReportEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
 }
-_SYNCED = (SearchEvent, ProposalEvent, EndEvent, ConfirmEvent)
+_SYNCED = (SearchEvent, ProposalEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +154,8 @@ class SearchRecord:
     earlier: tuple[Earlier, ...] = ()
     proposals: list[ProposalRecord] = field(default_factory=list)
     confirmations: list[ConfirmEvent] = field(default_factory=list)
+    over: str | None = None
+    """Why no more is proposed, where that is not because as many were tried as asked for."""
 
     def apply(self, event: Event) -> None:
         """
@@ -148,6 +166,7 @@ class SearchRecord:
             case SearchEvent():
                 self.earlier = self.earlier if self.settings else event.earlier
                 self.settings = event.settings
+                self.over = None
             case ProposalEvent():
                 _check(event.number == len(self.proposals), "a proposal is missing")
                 same_as = event.same_as
@@ -162,6 +181,13 @@ class SearchRecord:
             case EndEvent():
                 proposal = self._running(event.number)
                 proposal.status, proposal.values = event.status, event.values
+            case RetryEvent():
+                _check(event.number < len(self.proposals), "something that was not proposed")
+                proposal = self.proposals[event.number]
+                _check(proposal.status is Status.FAILED, "a retry of what has not failed")
+                proposal.status = self.over = None
+            case OverEvent():
+                self.over = event.note
             case ConfirmEvent():
                 _check(event.number < len(self.proposals), "what is confirmed was not proposed")
                 self.confirmations.append(event)
@@ -175,6 +201,38 @@ class SearchRecord:
         proposal = self.proposals[number]
         _check(proposal.status is None, "something that has ended")
         return proposal
+
+
+def best(record: SearchRecord) -> list[ProposalRecord]:
+    """What was trained to the end, best first; of several objectives only the Pareto front, by the first of them.
+
+    Of a population the members of its last generation, with which trainings end.
+    """
+    generations: dict[str | None, int] = {None: 0}
+    complete: list[tuple[int, tuple[float, ...], ProposalRecord]] = []
+    for one in record.proposals:
+        if one.config is None or not one.is_trained:
+            continue
+        generation = generations[one.config.trial_key] = generations.get(one.config.parent, 0) + 1
+        if one.status is Status.COMPLETE and (values := all_finite(one.values)) is not None:
+            complete.append((generation, values, one))
+    last = max((generation for generation, _, _ in complete), default=0)
+    scored = [(values, one) for generation, values, one in complete if generation == last]
+    scored.sort(key=lambda pair: (pair[0], pair[1].number))
+    if scored and len(scored[0][0]) == 1:
+        return [one for _, one in scored]
+    return [one for values, one in scored if not any(_dominates(other, values) for other, _ in scored)]
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """No larger in anything, and smaller in something."""
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def all_finite(values: Values | None) -> tuple[float, ...] | None:
+    """The values; None where one is missing."""
+    finite = tuple(value for value in values or () if value is not None)
+    return finite if values and len(finite) == len(values) else None
 
 
 def read_log(path: Path) -> SearchRecord:

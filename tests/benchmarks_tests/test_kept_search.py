@@ -15,11 +15,10 @@ from benchmarks.kept_search import (
     study_problems,
 )
 from search_spaces.schema import ConfirmSpec
-from search_spaces.search import best
 from search_spaces.study import Told
 from tests.search_spaces_tests.driven_searches import LR, HalfStops, drive, open_search, settings
 from trainable.records import Purpose, Status
-from trainable.search_log import SEARCH_LOG, SearchRecord, read_log
+from trainable.search_log import SEARCH_LOG, SearchRecord, best, read_log
 
 Rows = list[dict[str, Any]]
 

@@ -68,7 +68,7 @@ def user_sees(output: str, about: str = "") -> list[str]:
 
 
 def _comparable(line: str) -> str:
-    line = re.sub(r", \d+ epochs in .*", "", line)  # and how long it took
+    line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)

@@ -74,7 +74,7 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     store = tmp_path / "store"
     options = ("--store", str(store))
     write_finished_trials(space, store)  # lr 0.05 in generation 1, as if it had been trained
-    assert cli("run", str(space), *options).stdout.startswith("small: 1 trials on digits, 1 done, 0 to train\n")
+    assert cli("run", str(space), *options).stdout.startswith("small: 1 trial on digits, 1 done, 0 to train\n")
 
     space.write_text(SPACE.replace("0.05", "0.1"))
     refused = cli("run", str(space), *options)

@@ -23,7 +23,7 @@ def test_what_differs_from_run_to_run_is_left_out() -> None:
     output = (
         "small: 4 trials on digits, 0 done, 4 to train\n"
         "[1/4] lr=0.2: test error 1.13 %, 10 epochs in 19s, 796 images/s, about 1m18s left\n"
-        "[2/4] lr=0.05: FAILED: OSError: no, 1 epochs in 0s\n"
+        "[2/4] lr=0.05: FAILED: OSError: no, 1 epoch in 0s\n"
         "failed 0123456789abcdef: OSError: no\n"
         "batchscape: cannot write to /tmp/x-1/store/small: no\n"
         "estimate: 15s (12s to 20s), from 3 trials\n"

@@ -112,7 +112,9 @@ def epochs_told(store: Path, run_id: str, output: str) -> int:
 
 
 def read(store: Path, sweep: str = "small") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (store / sweep / "runs.jsonl").read_text().splitlines()]
+    """What the runs wrote at their ends."""
+    lines = [json.loads(line) for line in (store / sweep / "runs.jsonl").read_text().splitlines()]
+    return [line for line in lines if "wall_seconds" in line]
 
 
 def loaded_by_plan(space: str, store: Path) -> str:

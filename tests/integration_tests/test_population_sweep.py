@@ -51,7 +51,7 @@ def test_generations_go_on_from_one_another_also_where_a_state_was_lost(tmp_path
     assert done.stderr == ""
     assert done.stdout.count("missing or damaged: trained again") == 1  # both go on from the same one
     assert "figures than those recorded" not in done.stdout
-    assert len(list(store.glob(f"trials/*/{FINAL_STATE}"))) == 6
+    assert len(list(store.glob(f"trials/*/{FINAL_STATE}"))) == 2  # more generations may be asked for
     trials = pq.read_table(store / "small" / "trials.parquet").sort_by("proposal").to_pylist()
     assert [row["status"] for row in trials] == ["COMPLETE"] * 6
     assert [row["seed"] for row in trials] == [0, 1, 2, 3, 4, 5]

@@ -79,7 +79,7 @@ def test_a_trial_that_diverged(clock: Clock) -> None:
     view.on_trial_start("0")
     view.on_progress("0", result(1, 90.0))
     view.on_progress("0", ended("DIVERGED", None))
-    assert "[1/2] lr=0.1: DIVERGED, 1 epochs in 2s" in output.getvalue()
+    assert "[1/2] lr=0.1: DIVERGED, 1 epoch in 2s" in output.getvalue()
 
 
 def test_a_long_line_is_not_broken(clock: Clock) -> None:
@@ -227,5 +227,34 @@ def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_n
     view.on_progress(key, result(1, 12.5))
     assert "left" not in rendered(view)  # what is to come is not known
     view.on_progress(key, ended("STOPPED"))
-    assert output.getvalue().startswith("[2/4] lr=0.1: stopped at test error 12.50 %, 1 epochs in 2s")
+    assert output.getvalue().startswith("[2/4] lr=0.1: stopped at test error 12.50 %, 1 epoch in 2s")
     assert live._style(view.trials[key]) == "dim"
+
+
+SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)
+
+
+def test_a_search_shows_what_is_searched_and_the_loss_that_steers_it(clock: Clock) -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=120, color_system=None)
+    fields, metrics = ["base_lr", "batch_size"], ["holdout_loss", "train_seconds"]
+    view = SweepView(console, "wide", {}, 0, num_proposed=1, fields=fields, metrics=metrics)
+    view.on_trial_added(PlannedTrial(SEARCHED, 0, {"base_lr": 0.1, "published_batch_size": 256}))
+    key = SEARCHED.trial_key
+    view.on_trial_start(key)
+    record = make_epoch(1, 9.0, holdout_error_percent=12.5, holdout_loss=0.51239)
+    view.on_progress(key, Progress(record, Status.INCOMPLETE, replayed=False))
+    header, row = rendered(view).splitlines()[1:]
+    assert header.split() == ["trial", "epoch", "holdout", "error", "holdout", "loss", "images/s", "time"]
+    assert row.split() == ["base_lr=0.1", "batch_size=64", "1/4", "12.50", "%", "0.5124", "50", "2s"]
+    view.on_progress(key, ended("STOPPED"))
+    assert output.getvalue().startswith(
+        "[1/1] base_lr=0.1 batch_size=64: stopped at holdout error 12.50 %, loss 0.5124, 1 epoch in 2s"
+    )
+
+
+def test_what_confirms_a_search_is_named_by_what_was_searched_and_its_seed(clock: Clock) -> None:
+    configs = {config.trial_key: config for config in (make_config(lr=0.05, seed=seed) for seed in (0, 1))}
+    variables = {key: {"base_lr": 0.1} for key in configs}
+    view = SweepView(Console(), "wide", configs, 0, fields=["base_lr"], variables=variables)
+    assert [trial.label for trial in view.trials.values()] == ["base_lr=0.1 seed=0", "base_lr=0.1 seed=1"]

@@ -18,7 +18,7 @@ from trainable.errors import UserError
 from trainable.ledger import EPOCHS
 from trainable.records import Status
 from trainable.remote import Remote, Stamp, in_parallel
-from trainable.remote_ledger import open_ledger
+from trainable.remote_ledger import open_ledger, read_final_state
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +171,16 @@ def test_status_tells_whose_trials_are_at_work(store: Store) -> None:
         assert (status.driver_running, status.running) == (True, 1)
     status = sweep_status(store, manifest)
     assert (status.driver_running, status.running) == (False, 0)
+
+
+def test_states_that_nobody_goes_on_from_are_deleted_there(store: Store) -> None:
+    configs = [make_config(lr=lr) for lr in (0.1, 0.2)]
+    for config in configs:
+        with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+            ledger.save_final_state(b"state")
+    store.drop_final_states([configs[0].trial_key, "never-trained"])
+    kept = [read_final_state(store.ledgers / config.trial_key, 0) for config in configs]
+    assert kept == [None, b"state"]
 
 
 def test_many_trials_are_one_listing_and_fetches_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,17 @@ import pytest
 
 from results import runs
 from results.estimate import Interval, Overhead
-from results.runs import ExpectedTime, RunClock, RunRecord, append_run, read_overheads, read_runs, run_text
+from results.runs import (
+    ExpectedTime,
+    RunClock,
+    RunRecord,
+    RunStart,
+    append_run,
+    last_run_text,
+    read_overheads,
+    read_runs,
+    run_text,
+)
 from results.store import Store
 from tests.results_tests.result_samples import make_config, make_epoch, make_manifest
 from trainable.records import Progress, Status
@@ -55,6 +65,22 @@ def test_they_come_back_in_order_without_what_is_damaged(store: Store) -> None:
     append_run(store, "sweep", dataclasses.replace(STOPPED, estimate=None))
     assert read_runs(store, "sweep") == [RECORD, dataclasses.replace(STOPPED, estimate=None)]
     assert read_runs(store, "other") == []
+
+
+def test_the_last_run_is_the_one_that_began_last_whether_it_came_to_an_end_or_not(store: Store) -> None:
+    def told(*, is_running: bool = False) -> str | None:
+        return last_run_text(store, "sweep", is_running=is_running)
+
+    assert told() is None
+    append_run(store, "sweep", RECORD)  # as before runs had a line at their beginning
+    assert told() == run_text(RECORD)
+    append_run(store, "sweep", RunStart("second", "2026-01-02T05:06:07+00:00"))
+    assert told(is_running=True) == "began 2026-01-02 05:06 UTC"
+    assert told() == "was interrupted (killed, or ended by an error); it began 2026-01-02 05:06 UTC"
+    append_run(store, "sweep", RunClock("third").start())
+    append_run(store, "sweep", dataclasses.replace(STOPPED, run_id="third"))
+    assert told() == told(is_running=True) == run_text(STOPPED)
+    assert read_runs(store, "sweep") == [RECORD, dataclasses.replace(STOPPED, run_id="third")]
 
 
 def test_overheads_are_those_of_whole_runs(store: Store) -> None:

@@ -99,6 +99,8 @@ def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
         "epochs_planned": 15,
         "errors": {CONFIGS[Status.FAILED].trial_key: "out of memory"},
         "best": None,
+        "front": [],
+        "notes": [],
     }
 
 
@@ -109,3 +111,25 @@ def test_text_for_people(store: Store, manifest: Manifest) -> None:
     assert lines[5].split() == ["epochs", "10", "of", "15"]
     assert lines[6] == f"  failed {CONFIGS[Status.FAILED].trial_key}: out of memory"
     assert lines[7].endswith("goes on with the 3 that are left")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ((Status.DIVERGED, Status.DIVERGED), "all 2 trials diverged, the smallest lr was 0.5: "),
+        ((Status.DIVERGED,), "the only trial diverged, the smallest lr was 0.5: "),
+        ((Status.DIVERGED, Status.FAILED), "every trial that did not fail diverged, the smallest lr was 0.5: "),
+        ((Status.DIVERGED, Status.COMPLETE), None),
+        ((Status.DIVERGED, Status.STOPPED), None),
+        ((Status.DIVERGED, Status.INCOMPLETE), None),
+        ((Status.FAILED,), None),
+    ],
+)
+def test_where_all_diverged_it_says_so(tmp_path: Path, statuses: tuple[Status, ...], told: str | None) -> None:
+    store = Store(tmp_path)
+    configs = [make_config(epochs=3, lr=0.5 * number) for number, _ in enumerate(statuses, start=1)]
+    for config, status in zip(configs, statuses, strict=True):
+        write_trial(store, config, [], None if status is Status.INCOMPLETE else make_end(status, 0))
+    found = sweep_status(store, make_manifest(configs))
+    assert found.notes == ([] if told is None else [told + "lower the learning rates of the space"])
+    assert status_text(found).count("  note     ") == len(found.notes)

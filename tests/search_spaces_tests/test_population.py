@@ -205,7 +205,7 @@ def test_a_population_that_has_died_out_ends_the_search(tmp_path: Path) -> None:
     drive(search, lambda config, epoch: None)
     assert len(search.record.proposals) == SIZE
     assert search.is_over
-    assert search.notes == ["no member of generation 1 came to its end"]
+    assert search.record.over == "no member of generation 1 came to its end"
 
 
 STEPPED = SearchParameter("batch_size", "int", 16, 64, step=16)

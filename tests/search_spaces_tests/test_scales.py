@@ -141,7 +141,7 @@ def test_run_takes_the_scaled_trials_under_their_own_name(tmp_path: Path, capsys
     assert tune_main.main(["run", str(path), "--scale", "smoke", "--store", str(store)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "note: 1 of 2 trials are duplicates of others and are trained once"
-    assert lines[1] == "mine-smoke: 1 trials on digits, 1 done, 0 to train"
+    assert lines[1] == "mine-smoke: 1 trial on digits, 1 done, 0 to train"
     assert Store(store).sweeps() == ["mine-smoke"]
     manifest = Store(store).manifest("mine-smoke")
     assert manifest.scale == "smoke"

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ConfirmSpec
+from search_spaces.search import Search
 from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
     ERROR,
@@ -54,6 +55,15 @@ def whole_search(
     return search.record, (folder / LOG).read_bytes().splitlines(keepends=True), steering
 
 
+def open_numbers(record: SearchRecord) -> set[int]:
+    """Of what is, or will be, gone on with: what has failed, the next run tries again."""
+    return {one.number for one in record.proposals if one.status in (None, Status.FAILED) and one.config is not None}
+
+
+def running_numbers(search: Search) -> set[int]:
+    return {trial.number for trial in search._study.trials() if trial.state is TrialState.RUNNING}
+
+
 def goes_on_alike(
     folder: Path, left: bytes, algorithm: Algorithm, parameters: Sequence[SearchParameter], num_trials: int
 ) -> tuple[SearchRecord, HalfStops]:
@@ -61,9 +71,7 @@ def goes_on_alike(
     (folder / LOG).write_bytes(left)
     steering = HalfStops()
     search = open_search(folder, settings(algorithm, parameters, num_trials), steering=steering)
-    running = {one.number for one in search.record.proposals if one.status is None}
-    trials = search._study.trials()
-    assert {trial.number for trial in trials if trial.state is TrialState.RUNNING} == running
+    assert running_numbers(search) == open_numbers(search.record)
     known = {
         (one.config.trial_key, report.epoch)
         for one in search.record.proposals
@@ -73,7 +81,8 @@ def goes_on_alike(
     trained = drive(search, rough)
     assert len(trained) == len({*trained})
     assert not known & {*trained}
-    assert all(trial.state.is_finished() for trial in search._study.trials())
+    assert running_numbers(search) == open_numbers(search.record)
+    assert all(one.status is not None for one in search.record.proposals)
     assert read_log(folder / LOG) == search.record
     return search.record, steering
 
@@ -84,6 +93,7 @@ def goes_on_alike(
         ("tpe", SPACE, 12, 1),
         ("tpe", COARSE, 15, 7),
         ("random", COARSE, 10, 1),
+        ("random", COARSE, 20, 6),
         ("cmaes", (*NUMBERS, BATCH_SIZE), 12, 1),
         ("qmc", SPACE, 8, 1),
         ("grid", (BATCH_SIZE, SearchParameter("lr", "categorical", choices=(0.01, 0.1))), 6, 1),
@@ -139,7 +149,7 @@ def test_two_workers_killed_again_and_again_train_nothing_twice(
     assert len(keys) == len({*keys}) == 14
     reported = sum(len(one.reports) for one in record.proposals)
     assert len(trained) == reported
-    assert [trial.state for trial in search._study.trials()].count(TrialState.RUNNING) == 0
+    assert running_numbers(search) == open_numbers(record)
 
 
 def test_proposals_that_had_not_ended_come_first_and_in_order(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm
 from search_spaces.search import Search
-from search_spaces.study import all_finite
 from tests.search_spaces_tests.driven_searches import (
     BATCH_SIZE,
     EPOCHS,
@@ -33,7 +32,7 @@ from tests.search_spaces_tests.driven_searches import (
 )
 from trainable.config import TrainConfig
 from trainable.records import Status
-from trainable.search_log import Earlier, Params, ProposalRecord, read_log
+from trainable.search_log import Earlier, Params, ProposalRecord, all_finite, read_log
 
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 NUM_TRIALS = dict.fromkeys(ALGORITHMS, 14) | {"gp": 11}
@@ -106,7 +105,7 @@ def test_a_grid_is_tried_in_the_order_in_which_it_is_written_and_ends(tmp_path: 
         for lr in (0.01, 0.1)
         for rest in [(16,), (64, 0.5), (64, 0.9), (256, 0.5), (256, 0.9)]
     ]  # fmt: skip
-    assert search.notes == []
+    assert search.record.over == "the space holds 10 different configurations, all were proposed: 100 asked for"
 
 
 @pytest.mark.parametrize("algorithm", ["random", "tpe", "cmaes", "qmc"])
@@ -115,9 +114,8 @@ def test_a_finite_space_ends_when_all_was_tried(algorithm: Algorithm, tmp_path: 
     drive(search)
     assert len({repr(params) for params in params_of(search)}) == 10
     assert sum(one.is_trained for one in search.record.proposals) == 10
-    assert search.notes == ["the space holds 10 different configurations, all were proposed: 100 asked for"]
-    assert search.next() is None
-    assert len(search.notes) == 1
+    assert search.record.over == "the space holds 10 different configurations, all were proposed: 100 asked for"
+    assert search.is_over
 
 
 def test_a_repeated_configuration_is_answered_from_the_record(tmp_path: Path) -> None:
@@ -209,7 +207,7 @@ def test_diverged_and_failed_trials_are_told_as_what_they_are(tmp_path: Path) ->
             assert one.reports[-1].values == (None,)
             assert [*trial.intermediate_values] == [1, 2]
         elif one.status is Status.FAILED:
-            assert (trial.state, trial.values, one.values) == (TrialState.FAIL, None, None)
+            assert (trial.state, one.values) == (TrialState.RUNNING, None)  # until the next run tries it again
     assert seen == {Status.COMPLETE, Status.DIVERGED, Status.FAILED}
 
 
@@ -245,10 +243,9 @@ def test_a_search_of_impossible_proposals_ends_with_the_reason(tmp_path: Path) -
     search = open_search(tmp_path, settings("random", (high,), 3), refuse_large_lr)
     assert search.next() is None
     assert len(search.record.proposals) == 30
-    assert search.notes == [
-        "30 proposals gave 0 different configurations, 3 asked for; "
-        "30 were impossible: lr is too large for this machine"
-    ]
+    assert search.is_over
+    assert search.record.over == "30 proposals gave 0 different configurations, 3 asked for"
+    assert {one.error for one in search.record.proposals} == {"lr is too large for this machine"}
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "gp", "random", "qmc"])
