@@ -136,6 +136,12 @@ class SearchResults:
         return any(self.parents.values())
 
     @property
+    def is_settled(self) -> bool:
+        """Whether all that was asked for has ended, or what it chose is being confirmed: the best stays the best."""
+        running = any(one.trial.status is Status.INCOMPLETE for one in self.trials)
+        return bool(self.confirmed) or (len(self.trials) >= self.num_trials and not running)
+
+    @property
     def has_ranges(self) -> bool:
         """Whether values were drawn from ranges, so that hardly two trials share one."""
         return any(parameter.choices is None for parameter in self.parameters)

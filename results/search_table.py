@@ -51,6 +51,6 @@ def nothing_ended(search: SearchResults) -> str:
     if not statuses:
         return "no trial has begun"
     if len(search.trials) >= search.num_trials and list(statuses) == [Status.DIVERGED]:
-        return f"all {count(len(search.trials), 'trial')} diverged"
+        return f"all {len(search.trials)} trials diverged" if len(search.trials) > 1 else "its one trial diverged"
     words = ", ".join(f"{number} {status.value.lower()}" for status, number in statuses.items())
     return f"no trial has run to the end ({words})"

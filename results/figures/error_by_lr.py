@@ -51,7 +51,7 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
     """What is drawn: a line for every batch size (and whatever else differs) of a source, smallest first.
 
     Args:
-        free: fields whose values were drawn from ranges: a line for each would hold one point.
+        free: fields that make no line of their own, since it would hold one point.
     """
     points = [_without(point, free) for point in with_error(points)]
     groups: dict[tuple[object, ...], list[Point]] = {}
@@ -85,7 +85,13 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
 
 
 def _without(point: Point, free: Collection[str]) -> Point:
-    return dataclasses.replace(point, other=tuple(pair for pair in point.other if pair[0] not in free))
+    return dataclasses.replace(
+        point,
+        model="" if "model" in free else point.model,
+        dataset="" if "dataset" in free else point.dataset,
+        schedule="" if "schedule" in free else point.schedule,
+        other=tuple(pair for pair in point.other if pair[0] not in free),
+    )
 
 
 def _rank(members: Sequence[Point]) -> tuple[int, int, int]:

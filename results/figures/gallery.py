@@ -22,7 +22,7 @@ from results.figures import (
 from results.importance import MIN_TRIALS, Importance
 from results.points import Point, sweep_points, title
 from results.search_results import SearchResults, free_fields
-from results.trials import Cell, group_repeats
+from results.trials import Cell, group_repeats, varying_fields
 from results.wording import listed
 from trainable.errors import UserError, nearest
 from trainable.records import EpochRecord
@@ -101,6 +101,10 @@ def _error_by_lr(results: Results) -> list[Figure]:
     points = results.points(error_by_lr.published, scattered=True)
     free = free_fields(results.search) if results.search is not None else []
     lines = error_by_lr.error_by_lr(points, free)
+    if results.search is not None and len(lines) > MOST_SERIES:  # of as many choices: the batch size tells most
+        configs = [one.trial.config for one in results.search.trials]
+        free = [name for name in varying_fields(configs) if name != "batch_size" or name in free]
+        lines = error_by_lr.error_by_lr(points, free)
     others = [name for name in free if name != "lr"]
     heading = title(points)
     if others:
@@ -127,10 +131,12 @@ def _pareto_front(results: Results) -> list[Figure]:
 
 def _learning_curves(results: Results) -> list[Figure]:
     if results.search is not None:
-        curves = learning_curves.search_curves
+        curves, heading = learning_curves.search_curves, search_title(results)
         if results.search.is_population:
             curves = learning_curves.population_curves
-        return learning_curves.draw_learning_curves(curves(results.search, results.epochs()), search_title(results))
+        elif len(results.search.trials) > learning_curves.MOST_OF_A_SEARCH:
+            heading += f"\nthe best of {len(results.search.trials)} trials"
+        return learning_curves.draw_learning_curves(curves(results.search, results.epochs()), heading)
     sweep = results.sweep or ""
     panels = learning_curves.learning_curves(results.cells, results.epochs(), sweep)
     return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
@@ -200,6 +206,8 @@ OF_CONFIGURATIONS = ("error_by_epochs", "heat_map", "pareto_front")
 OF_TRIALS = (*OF_CONFIGURATIONS, "error_by_lr", "parameter_importance")
 """Figures of what a trial comes to, which a population cannot tell."""
 MOST_NAMED = 4
+MOST_SERIES = 12
+"""Of a search, in a figure against lr."""
 RANGES = (
     "values that a search draws from ranges fill no grid, and it is not to be judged by test error "
     "(see error_by_lr, objective_front)"

@@ -170,7 +170,7 @@ def _facts(cells: Sequence[Cell], metadata: Mapping[str, str], search: SearchRes
             ("time of all trials", format_seconds(sum(trial.row.total_seconds for trial in trials))),
             ("from (UTC)", moment(min(trial.row.start_time for trial in trials))),
             ("to (UTC)", moment(max((t for trial in trials if (t := trial.row.end_time)), default=None))),
-            ("data set", "; ".join(dict.fromkeys(_dataset(trial) for trial in trials))),
+            ("data set", _datasets(trials)),
             ("model", _distinct(display_name(trial.config.model) for trial in trials)),
             ("device", _distinct(trial.row.device for trial in trials)),
         ]
@@ -214,6 +214,13 @@ def _best(cells: Sequence[Cell]) -> Facts:
         ("best test error", f"{statistics.fmean(errors):.2f}{spread} % (n = {len(errors)}): {config_words(best)}"),
         ("how it was chosen", "mean at the last epoch, selected on the test set: lower than a new run would give"),
     ]
+
+
+def _datasets(trials: Sequence[Trial]) -> str:
+    """What confirms a search is trained on all of the images that the search had, and so is not told apart."""
+    searching = [trial for trial in trials if trial.row.purpose != Purpose.CONFIRM]
+    words = "; ".join(dict.fromkeys(_dataset(trial) for trial in searching or trials))
+    return f"{words} (none to confirm what was chosen)" if 0 < len(searching) < len(trials) else words
 
 
 def _dataset(trial: Trial) -> str:

@@ -18,7 +18,6 @@ from results.trials import varying_fields
 from results.wording import count, listed
 from trainable.records import Status
 
-NOT_COUNTED = "confirmations not counted"
 MOST_LISTED = 10
 """Trials that a line names."""
 
@@ -68,7 +67,7 @@ def chosen_facts(search: SearchResults) -> Facts:
     first = search.chosen[0]
     num_generations = len(search.training(first))
     last_of = f", the last of {num_generations} generations" if num_generations > 1 else ""
-    name = "chosen"
+    name = "chosen" if search.is_settled else "best so far"
     if len(search.objectives) > 1:
         name = "confirmed first" if first.number in search.confirmed else f"least {search.objectives[0].name}"
     facts = [
@@ -122,12 +121,13 @@ def _facts(search: SearchResults) -> Facts:
     used = spent(search)
     name = hours_name([trial.trial.row.device for trial in search.trials])
     hours, full = used.seconds / 3600, used.full_seconds / 3600
+    without = ", confirmations not counted" if search.confirmed else ""
     if not search.stopped:
-        return [*facts, ("epochs", f"{used.epochs}, {NOT_COUNTED}"), (name, f"{hours:.3g}, {NOT_COUNTED}")]
+        return [*facts, ("epochs", f"{used.epochs}{without}"), (name, f"{hours:.3g}{without}")]
     epochs = f"{used.epochs} instead of {used.full_epochs} ({_share(used.epochs, used.full_epochs)} saved)"
     time = f"{hours:.3g} instead of {full:.3g} ({full - hours:.3g}, {_share(hours, full)} saved)"
-    reckoned = f"what stopped trials would have taken is reckoned from their own epochs, {NOT_COUNTED}"
-    return [*facts, ("epochs", epochs), (name, f"{time}; {reckoned}")]
+    reckoned = "what stopped trials would have taken is reckoned from their own epochs"
+    return [*facts, ("epochs", epochs), (name, f"{time}; {reckoned}{without}")]
 
 
 def _untold(search: SearchResults, importances: Sequence[tuple[str, Importance]]) -> Facts:
@@ -183,7 +183,8 @@ def _chosen(search: SearchResults) -> SearchTable:
             "of the search: to choose among the rows by test error would be selecting on the test set."
         )
     anchors: list[str | None] = [_anchor(search, one) for one in chosen]
-    return SearchTable("Pareto front" if is_front else "What it chose", columns, anchors, note)
+    one_best = "What it chose" if search.is_settled else "The best so far"
+    return SearchTable("Pareto front" if is_front else one_best, columns, anchors, note)
 
 
 def _schedule(search: SearchResults) -> SearchTable | None:
