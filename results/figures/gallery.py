@@ -49,15 +49,16 @@ class Results:
         """Those of a population's trials are left out: an error after one generation is not the configuration's.
 
         So are, unless `scattered`, those of a search over ranges, which fill no grid, and of which the best by
-        test error is not what the search found. `scattered` are its own trials, without the confirmations.
+        test error is not what the search found. Of any search, what confirms its choice is left out: it was
+        trained on more images.
         """
-        if self.search is None or not (self.search.is_population or self.search.has_ranges):
-            ours = sweep_points(self.cells, self.sweep or "")
-        elif scattered and not self.search.is_population:
-            ours = sweep_points(group_repeats(one.trial for one in self.search.trials), self.sweep or "")
-        else:
-            ours = []
-        return [*(published() if self.published else ()), *ours]
+        theirs = published() if self.published else []
+        if self.search is None:
+            return [*theirs, *sweep_points(self.cells, self.sweep or "")]
+        if self.search.is_population or (self.search.has_ranges and not scattered):
+            return theirs
+        cells = group_repeats(one.trial for one in self.search.trials)
+        return [*theirs, *sweep_points(cells, f"{self.sweep} (trials of the search)")]
 
 
 def chosen_names(figure: str) -> list[str]:

@@ -238,7 +238,8 @@ def _stopped(search: SearchResults) -> SearchTable:
         Column("whom (number of the proposal)", "left", [_listed(trials) for trials in rungs.values()]),
     ]
     others = [one for one in search.trials if one.trial.status is Status.DIVERGED]
-    note = f"{_num_complete(search)} ran to the end, {len(search.stopped)} were stopped, {len(others)} diverged."
+    diverged = f", {len(others)} diverged" if others else ""
+    note = f"{_num_complete(search)} ran to the end, {len(search.stopped)} were stopped{diverged}."
     return SearchTable("Which rung stopped whom", columns, [None] * len(rungs), note)
 
 

@@ -161,6 +161,15 @@ def test_what_a_forest_does_not_know_is_not_shown(wide: Results, monkeypatch: py
         draw("parameter_importance", wide)
 
 
+def test_figures_of_configurations_are_of_the_search_alone(tmp_path: Path) -> None:
+    """What confirms was trained on more images."""
+    results = results_of(write_search(tmp_path), SWEEP)
+    points = results.points(list, scattered=True)
+    assert {point.origin for point in points} == {"tuned (trials of the search)"}
+    assert len(points) == 25
+    assert results.points(list) == []
+
+
 def test_before_it_is_over_there_is_only_a_best_so_far(tmp_path: Path) -> None:
     report = reported(write_search(tmp_path, confirm=False), SWEEP)
     assert dict(report.facts)["best so far"].startswith("proposal 5: ")
