@@ -12,7 +12,8 @@ import pyarrow as pa
 from results.lineage import lineage
 from results.schema import SEARCH_METADATA
 from results.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
-from trainable.config import FIELD_NAMES
+from results.wording import count
+from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
     PUBLISHED_EPOCHS,
@@ -24,10 +25,11 @@ from trainable.records import (
 
 Scalar = bool | int | float | str | None
 METRIC_WORDS = {
-    "holdout_error_percent": "error on held-out images (%)",
-    "holdout_loss": "loss on held-out images (nats)",
-    "train_seconds": "training time (s)",
+    "holdout_error_percent": ("error on held-out images", "%"),
+    "holdout_loss": ("loss on held-out images", "nats"),
+    "train_seconds": ("training time", "s"),
 }
+"""Metric -> its name and unit."""
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
 FULL_SCALE = {"model": PUBLISHED_MODEL, "epochs": PUBLISHED_EPOCHS, "batch_size": PUBLISHED_BATCH_SIZE}
@@ -54,8 +56,21 @@ class Objective:
     """A field of EpochRecord."""
 
     @property
+    def name(self) -> str:
+        return METRIC_WORDS.get(self.metric, (self.metric, ""))[0]
+
+    @property
+    def unit(self) -> str:
+        return METRIC_WORDS.get(self.metric, (self.metric, ""))[1]
+
+    @property
     def words(self) -> str:
-        return METRIC_WORDS.get(self.metric, self.metric)
+        """As an axis is labelled: `training time (s)`."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def told(self, value: float) -> str:
+        """As a sentence has it: `training time 12.5 s`."""
+        return f"{self.name} {value:.4g} {self.unit}".rstrip()
 
     def after(self, epochs: Sequence[EpochRecord], epoch: int) -> float | None:
         """Its value after that epoch; None where the trial did not come so far, or it is not finite."""
@@ -119,6 +134,28 @@ class SearchResults:
     def is_population(self) -> bool:
         """Whether trials go on from others, as generations do in population based training."""
         return any(self.parents.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was asked for has ended, or what it chose is being confirmed: the best stays the best."""
+        running = any(one.trial.status is Status.INCOMPLETE for one in self.trials)
+        return bool(self.confirmed) or (len(self.trials) >= self.num_trials and not running)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether values were drawn from ranges, so that hardly two trials share one."""
+        return any(parameter.choices is None for parameter in self.parameters)
+
+    @property
+    def num_generations(self) -> int:
+        """Of the best training; 1 where no trial goes on from another, 0 where none ran to the end."""
+        return len(self.training(self.best[0])) if self.best else 0
+
+    @property
+    def method(self) -> str:
+        """`tpe, scheduler asha`."""
+        generations = f", {count(self.num_generations, 'generation')}" if self.num_generations > 1 else ""
+        return f"{self.algorithm}, scheduler {self.scheduler['type']}{generations}"
 
     @property
     def finalists(self) -> list[SearchTrial]:
@@ -265,6 +302,16 @@ def spent(search: SearchResults) -> Spent:
         seconds=total(lambda trial: trial.row.total_seconds),
         full_seconds=total(lambda trial: trial.row.total_seconds / share_done(trial)),
     )
+
+
+def free_fields(search: SearchResults) -> list[str]:
+    """The training fields that differ between trials of equal choices: drawn from a range, or following from it."""
+    choices = [parameter.name for parameter in search.parameters if parameter.choices is not None]
+    groups: dict[tuple[Scalar, ...], list[TrainConfig]] = collections.defaultdict(list)
+    for one in search.trials:
+        groups[tuple(one.params[name] for name in choices)].append(one.trial.config)
+    found = {name for configs in groups.values() for name in varying_fields(configs)}
+    return [name for name in FIELD_NAMES if name in found]
 
 
 def attributes(search: SearchResults, one: SearchTrial) -> dict[str, Any]:

@@ -144,10 +144,20 @@ def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
         for axes, (heading, legend) in zip(grid[1:, column], side.items(), strict=True):
             legend_in_place_of(axes, legend, heading, PANEL_WIDTH)
     grid[0][0].set_ylabel("test error at the last epoch (%)")
-    rules = [f"lr = {base_lr:.3g} × batch size / {REFERENCE_BATCH_SIZE}" for base_lr in panels.base_lrs]
+    sources = [source for source in Source if of_source(panels.points, source)]
+    rules = [
+        _rule(of_source(panels.points, source), base_lr)
+        for source, base_lr in zip(sources, panels.base_lrs, strict=True)
+    ]
     lines = [f"{line}; {rule}" for line, rule in zip(title.split("\n"), rules, strict=True)]
     figure.suptitle(broken("\n".join(lines), 110), fontsize="medium")
     return figure
+
+
+def _rule(points: Sequence[Point], base_lr: float) -> str:
+    """With the sign of equality only where it is true of all of them to three digits."""
+    is_exact = {f"{_base_lr(point):.3g}" for point in points} == {f"{base_lr:.3g}"}
+    return f"lr {'=' if is_exact else '≈'} {base_lr:.3g} × batch size / {REFERENCE_BATCH_SIZE}"
 
 
 def bar_places(series: Sequence[Series], groups: Sequence[int]) -> list[list[float]]:

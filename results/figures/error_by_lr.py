@@ -1,7 +1,8 @@
 """Test error against the initial learning rate, one line a batch size."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,26 +10,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from results.figures.style import (
-    LEGEND_ROWS,
     LINE_STYLES,
+    broken,
     label_ticks,
     legend_beside,
+    legend_beside_width,
     look,
     marker_face,
     plain_numbers,
     set_log,
-    set_title,
     wants_log,
 )
 from results.points import Point, Source, published_points, telling_parts, with_error
 
 MOST_LABELLED_LRS = 14
-"""With more (a random search has as many as trials) the axis is labelled at round numbers."""
+"""With more, or where they were drawn from a range, the axis is labelled at round numbers."""
+AXES_WIDTH = 5.2
+"""Inches of the axes with their labels beside a wide legend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One batch size: points in rising lr; `errors` (percent) are means over the repeats."""
+    """One batch size, or one set of choices: points in rising lr; `errors` (percent) are means over the repeats."""
 
     label: str
     lrs: list[float]
@@ -44,19 +47,33 @@ def published() -> list[Point]:
     return published_points(lambda table: table.startswith("initial_lr_"))
 
 
-def error_by_lr(points: Sequence[Point]) -> list[Line]:
-    """What is drawn: a line for every batch size (and whatever else differs) of a source, smallest first."""
-    points = with_error(points)
+def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Line]:
+    """What is drawn: a line for every batch size (and whatever else differs) of a source, smallest first.
+
+    Args:
+        free: fields that make no line of their own, since it would hold one point.
+    """
+    points = [_without(point, free) for point in with_error(points)]
     groups: dict[tuple[object, ...], list[Point]] = {}
     for point in points:
-        key = (point.source, point.batch_size, point.epochs, point.variant)
+        key = (
+            point.source,
+            None if "batch_size" in free else point.batch_size,
+            None if "epochs" in free else point.epochs,
+            point.variant,
+        )
         groups.setdefault(key, []).append(point)
     lines = []
     for members in sorted(groups.values(), key=_rank):
         first, ordered = members[0], sorted(members, key=lambda point: point.lr)
         lines.append(
             Line(
-                label=", ".join([str(first.batch_size), *telling_parts(first, points)]),
+                label=", ".join(
+                    [
+                        *([] if "batch_size" in free else [str(first.batch_size)]),
+                        *telling_parts(first, points, epochs="epochs" not in free),
+                    ]
+                ),
                 lrs=[point.lr for point in ordered],
                 errors=[point.error for point in ordered],
                 spreads=[(point.error - min(point.errors), max(point.errors) - point.error) for point in ordered],
@@ -67,17 +84,29 @@ def error_by_lr(points: Sequence[Point]) -> list[Line]:
     return lines
 
 
+def _without(point: Point, free: Collection[str]) -> Point:
+    return dataclasses.replace(
+        point,
+        model="" if "model" in free else point.model,
+        dataset="" if "dataset" in free else point.dataset,
+        schedule="" if "schedule" in free else point.schedule,
+        other=tuple(pair for pair in point.other if pair[0] not in free),
+    )
+
+
 def _rank(members: Sequence[Point]) -> tuple[int, int, int]:
     return members[0].batch_size, members[0].epochs, list(Source).index(members[0].source)
 
 
-def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
+def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = ()) -> Figure:
     """Learning rate on a log axis, the error too where it spans much; bars from smallest to largest repeat.
 
-    A batch size has the same colour and marker in both sources: dashed and hollow is published.
+    A batch size has the same colour and marker in both sources: dashed and hollow is published. Points that
+    differ in more than lr (`free`) are not joined.
     """
-    figure = Figure(figsize=(7.2 if len(lines) + 2 <= LEGEND_ROWS else 10.4, 4.2), layout="constrained")
+    figure = Figure(layout="constrained")
     axes = figure.subplots()
+    is_joined = not set(free) - {"lr"}
     numbers = {label: index for index, label in enumerate(dict.fromkeys(line.label for line in lines))}
     groups: dict[str, list[Line2D]] = {
         line.origin: [] for line in sorted(lines, key=lambda line: list(Source).index(line.source))
@@ -88,7 +117,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
             "color": kind.color,
             "marker": kind.marker,
             "markerfacecolor": marker_face(line.source, kind.color),
-            "linestyle": LINE_STYLES[line.source],
+            "linestyle": LINE_STYLES[line.source] if is_joined else "none",
             "linewidth": 1.4,
         }
         axes.errorbar(
@@ -106,12 +135,16 @@ def draw_error_by_lr(lines: Sequence[Line], title: str) -> Figure:
         plain_numbers(axes.yaxis)
     axes.set_xlabel("initial learning rate")
     axes.set_ylabel("test error at the last epoch (%)")
-    set_title(axes, title)
     axes.grid(visible=True, which="major", alpha=0.3)
-    if lines:
-        legend_beside(axes, "batch size", list(groups.items()))
+    if any(line.label for line in lines):
+        legend_beside(axes, "" if "batch_size" in free else "batch size", list(groups.items()))
+        handles = [handle for members in groups.values() for handle in members]
+        figure.set_size_inches(max(7.2, AXES_WIDTH + legend_beside_width(handles)), 4.2)
+    else:
+        figure.set_size_inches(7.2, 4.2)
+    figure.suptitle(broken(title, int(11 * figure.get_figwidth())), fontsize="medium")
     counts = Counter(lr for line in lines for lr in line.lrs)
-    if len(counts) > MOST_LABELLED_LRS:
+    if len(counts) > MOST_LABELLED_LRS or ("lr" in free and len(counts) > 1):
         set_log(axes.xaxis, list(counts))
     else:
         label_ticks(figure, axes, counts)

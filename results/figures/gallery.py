@@ -19,10 +19,11 @@ from results.figures import (
     parameter_importance,
     pareto_front,
 )
-from results.importance import MIN_TRIALS
+from results.importance import MIN_TRIALS, Importance
 from results.points import Point, sweep_points, title
-from results.search_results import SearchResults
-from results.trials import Cell, group_repeats
+from results.search_results import SearchResults, free_fields
+from results.trials import Cell, group_repeats, varying_fields
+from results.wording import listed
 from trainable.errors import UserError, nearest
 from trainable.records import EpochRecord
 
@@ -41,15 +42,23 @@ class Results:
     search: SearchResults | None = None
     against: Mapping[str, SearchResults] = field(default_factory=dict)
     """Other searches to hold it against, by their sweep's name."""
+    importances: Sequence[tuple[str, Importance]] | None = None
+    """As `parameter_importance` finds them, where they are known: they take seconds."""
 
-    def points(self, published: Callable[[], list[Point]]) -> list[Point]:
-        """Those of a population's trials are left out: an error after one generation is not the configuration's."""
-        ours = [] if self.is_population else sweep_points(self.cells, self.sweep or "")
-        return [*(published() if self.published else ()), *ours]
+    def points(self, published: Callable[[], list[Point]], *, scattered: bool = False) -> list[Point]:
+        """Those of a population's trials are left out: an error after one generation is not the configuration's.
 
-    @property
-    def is_population(self) -> bool:
-        return self.search is not None and self.search.is_population
+        So are, unless `scattered`, those of a search over ranges, which fill no grid, and of which the best by
+        test error is not what the search found. Of any search, what confirms its choice is left out: it was
+        trained on more images.
+        """
+        theirs = published() if self.published else []
+        if self.search is None:
+            return [*theirs, *sweep_points(self.cells, self.sweep or "")]
+        if self.search.is_population or (self.search.has_ranges and not scattered):
+            return theirs
+        cells = group_repeats(one.trial for one in self.search.trials)
+        return [*theirs, *sweep_points(cells, f"{self.sweep} (trials of the search)")]
 
 
 def chosen_names(figure: str) -> list[str]:
@@ -77,16 +86,31 @@ def draw(figure: str, results: Results) -> dict[str, Figure]:
         drawn.update(zip(stems, pages, strict=False))
     if not drawn:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
-        is_of_pieces = results.is_population and figure in OF_CONFIGURATIONS
-        why = PIECES if is_of_pieces else WHY_EMPTY.get(figure, "no finished trial has an error")
-        raise UserError(f"{what} would be empty: {why}")
+        raise UserError(f"{what} would be empty: {_why_empty(figure, results.search)}")
     return drawn
 
 
+def _why_empty(figure: str, search: SearchResults | None) -> str:
+    if search is not None and search.is_population and figure in OF_TRIALS:
+        return PIECES
+    if search is not None and search.has_ranges and figure in OF_CONFIGURATIONS:
+        return RANGES
+    return WHY_EMPTY.get(figure, "no finished trial has an error")
+
+
 def _error_by_lr(results: Results) -> list[Figure]:
-    points = results.points(error_by_lr.published)
-    lines = error_by_lr.error_by_lr(points)
-    return [error_by_lr.draw_error_by_lr(lines, title(points))] if lines else []
+    points = results.points(error_by_lr.published, scattered=True)
+    free = free_fields(results.search) if results.search is not None else []
+    lines = error_by_lr.error_by_lr(points, free)
+    if results.search is not None and len(lines) > MOST_SERIES:  # of as many choices: the batch size tells most
+        configs = [one.trial.config for one in results.search.trials]
+        free = [name for name in varying_fields(configs) if name != "batch_size" or name in free]
+        lines = error_by_lr.error_by_lr(points, free)
+    others = [name for name in free if name != "lr"]
+    heading = title(points)
+    if others:
+        heading += f"\npoints differ in {listed(others, MOST_NAMED)}, too"
+    return [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
 
 
 def _error_by_epochs(results: Results) -> list[Figure]:
@@ -107,9 +131,13 @@ def _pareto_front(results: Results) -> list[Figure]:
 
 
 def _learning_curves(results: Results) -> list[Figure]:
-    if results.search is not None and results.is_population:
-        panels = learning_curves.population_curves(results.search, results.epochs())
-        return learning_curves.draw_learning_curves(panels, search_title(results))
+    if results.search is not None:
+        curves, heading = learning_curves.search_curves, search_title(results)
+        if results.search.is_population:
+            curves = learning_curves.population_curves
+        elif len(results.search.trials) > learning_curves.MOST_OF_A_SEARCH:
+            heading += f"\nthe best of {len(results.search.trials)} trials"
+        return learning_curves.draw_learning_curves(curves(results.search, results.epochs()), heading)
     sweep = results.sweep or ""
     panels = learning_curves.learning_curves(results.cells, results.epochs(), sweep)
     return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
@@ -126,7 +154,7 @@ def _best_by_epochs(results: Results) -> list[Figure]:
     searches = {results.sweep or "": results.search, **results.against}
     panels = best_by_epochs.best_by_epochs(searches)
     cells = group_repeats(one.trial for search in searches.values() for one in search.trials)
-    heading = title(sweep_points(cells, " against ".join(searches)))
+    heading = title(sweep_points(cells, " against ".join(searches))) if results.against else search_title(results)
     return [best_by_epochs.draw_best_by_epochs(panels, heading)] if panels else []
 
 
@@ -141,7 +169,9 @@ def _parallel_coordinates(results: Results) -> list[Figure]:
 def _parameter_importance(results: Results) -> list[Figure]:
     if results.search is None:
         return []
-    found = parameter_importance.parameter_importance(results.search, results.epochs())
+    found = results.importances
+    if found is None:
+        found = parameter_importance.parameter_importance(results.search, results.epochs())
     return [parameter_importance.draw_parameter_importance(found, search_title(results))] if found else []
 
 
@@ -153,12 +183,11 @@ def _objective_front(results: Results) -> list[Figure]:
 def search_title(results: Results) -> str:
     """The sweep, how it was searched, and on what."""
     search = results.search
-    lines = [title(sweep_points(results.cells, results.sweep or ""))]
-    if search is not None:
-        longest = len(search.training(search.best[0])) if search.best else 0
-        generations = f", {longest} generations" if longest > 1 else ""
-        lines.append(f"search by {search.algorithm}, scheduler {search.scheduler['type']}{generations}")
-    return "\n".join(lines)
+    first = title(sweep_points(results.cells, results.sweep or ""))
+    if search is None:
+        return first
+    a_generation = " a generation" * (search.is_population and first.endswith(("epoch", "epochs")))
+    return f"{first}{a_generation}\nsearch by {search.method}"
 
 
 DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
@@ -167,20 +196,30 @@ DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
     "heat_map": _heat_map,
     "pareto_front": _pareto_front,
     "learning_curves": _learning_curves,
+    "objective_front": _objective_front,
     "optimisation_history": _optimisation_history,
     "best_by_epochs": _best_by_epochs,
     "parallel_coordinates": _parallel_coordinates,
     "parameter_importance": _parameter_importance,
-    "objective_front": _objective_front,
 }
-OF_CONFIGURATIONS = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "parameter_importance")
-"""Figures of what a configuration comes to, which a population cannot tell."""
+OF_CONFIGURATIONS = ("error_by_epochs", "heat_map", "pareto_front")
+"""Figures of configurations on a grid, by test error."""
+OF_TRIALS = (*OF_CONFIGURATIONS, "error_by_lr", "parameter_importance")
+"""Figures of what a trial comes to, which a population cannot tell."""
+MOST_NAMED = 4
+MOST_SERIES = 12
+"""Of a search, in a figure against lr."""
+RANGES = (
+    "values that a search draws from ranges fill no grid, and it is not to be judged by test error "
+    "(see error_by_lr, objective_front)"
+)
 PIECES = "a trial of a population is one generation of a training, of which this figure tells nothing"
 WHY_EMPTY = {
     "optimisation_history": "the sweep is no search, or no trial of it has ended",
     "best_by_epochs": "the sweep is no search, or no trial of it ran to the end",
     "parallel_coordinates": "the sweep is no search, or no trial of it ran to the end",
-    "parameter_importance": f"the sweep is no search, or fewer than {MIN_TRIALS} of its trials can be compared",
+    "parameter_importance": f"the sweep is no search, or fewer than {MIN_TRIALS} of its trials can be compared, "
+    "or they tell nothing",
     "objective_front": "the sweep is no search with two objectives, or no trial of it ran to the end",
     "learning_curves": "no epoch is recorded (there are no published curves)",
     "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} learning rates",

@@ -10,14 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from results.figures.error_by_lr import published
-from results.figures.style import broken, text_color, wants_log
+from results.figures.style import CHARACTER, broken, text_color, wants_log
 from results.points import Point, Source, telling_parts
+from results.wording import shortened
 
 __all__ = ["HeatMap", "draw_heat_maps", "heat_maps", "published"]
 
 MOST_COLUMNS = 24
 """Above it the figures in the cells would not be readable at the width of a page."""
 MOST_MAPS = 8
+MARGIN = 0.9
+"""Inches left of the maps."""
 COLOR_MAP = "cividis_r"
 """Made for colour-blind readers (Nunez et al. 2018), and falls evenly in lightness: dark is a high error."""
 NO_ERROR = "–"
@@ -81,7 +84,8 @@ def draw_heat_maps(maps: Sequence[HeatMap], title: str) -> Figure:
         ]
         _draw_map(axes, one, (LogNorm if wants_log(errors) else Normalize)(min(errors), max(errors)))
         if len(maps) > 1:
-            axes.set_title(one.label, fontsize="small", loc="left")
+            label = shortened(one.label, int((width - MARGIN) / CHARACTER))
+            axes.set_title(label, fontsize="small", loc="left")
     figure.suptitle(broken(f"test error at the last epoch (%)\n{title}", int(width * 11)), fontsize="medium")
     handles = _legend(maps)
     if handles:

@@ -15,9 +15,13 @@ from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_
 from results.points import sweep_points, telling_parts
 from results.search_results import SearchResults, param_words
 from results.trials import Cell
+from results.wording import count, shortened
 from trainable.records import EpochRecord
 
 ROWS_A_PAGE = 4
+MOST_OF_A_SEARCH = 2 * ROWS_A_PAGE
+LABEL_WIDTH = 100
+"""Characters above a row of panels."""
 SPLITS: dict[str, tuple[str, Any, str]] = {
     "train": (COLORS[1], "dashed", "s"),
     "held out": (COLORS[2], "dashdot", "^"),
@@ -69,18 +73,41 @@ def learning_curves(cells: Sequence[Cell], records: Mapping[str, Sequence[EpochR
             continue
         num_runs = sum(curve.split == "test" for curve in runs)
         words = [f"batch size {point.batch_size}", f"lr {point.lr:.4g}", *telling_parts(point, points)]
-        panels.append(
-            Panel(
-                ", ".join([*words, *([f"{num_runs} runs"] if num_runs > 1 else [])]),
-                runs,
-                [
-                    mean_curve([curve for curve in runs if curve.split == split])
-                    for split in SPLITS
-                    if any(curve.split == split for curve in runs)
-                ],
-            )
-        )
+        panels.append(_panel(", ".join([*words, *([f"{num_runs} runs"] if num_runs > 1 else [])]), runs))
     return panels
+
+
+def _panel(label: str, runs: list[Curve]) -> Panel:
+    means = [
+        mean_curve(members) for split in SPLITS if (members := [curve for curve in runs if curve.split == split])
+    ]
+    return Panel(label, runs, means)
+
+
+def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
+    """The `MOST_OF_A_SEARCH` panels that a reader asks for first: best first, what was confirmed with its repeats.
+
+    After those that ran to the end the others follow, the longest first.
+
+    Args:
+        records: trial key -> its epochs.
+    """
+    unfinished = [one for one in search.trials if not one.is_complete]
+    complete = [one for one in search.trials if one.is_complete]
+    complete.sort(key=lambda one: (one not in search.best, one.values or (), one.number))
+    unfinished.sort(key=lambda one: (-one.trial.row.epochs_done, one.number))
+    panels = []
+    for one in [*complete, *unfinished]:
+        own = records.get(one.trial.row.trial_key, ())
+        ended = "" if one.is_complete else f" ({one.trial.row.status.lower()})"
+        if own:
+            panels.append(_panel(f"proposal {one.number}{ended}: {param_words(one)}", curves_of(own)))
+        cell = search.confirmed.get(one.number)
+        again = [epochs for trial in cell.trials if (epochs := records.get(trial.row.trial_key))] if cell else []
+        if again:
+            label = f"proposal {one.number} on all training images: {count(len(again), 'run')}"
+            panels.append(_panel(label, [curve for epochs in again for curve in curves_of(epochs)]))
+    return panels[:MOST_OF_A_SEARCH]
 
 
 def population_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
@@ -171,7 +198,7 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
         for axes, losses in ((left, False), (right, True)):
             _draw_panel(axes, panel, losses=losses)
             axes.set_ylabel("loss (nats)" if losses else "error (%)")
-        left.set_title(panel.label, loc="left", fontsize="small")
+        left.set_title(shortened(panel.label, LABEL_WIDTH), loc="left", fontsize="small")
     for column, losses in ((0, False), (1, True)):
         values = [
             value
@@ -187,7 +214,7 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
         else:
             plain_numbers(grid[0][column].yaxis)
         grid[-1][column].set_xlabel("epoch")
-    grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     splits = {curve.split for panel in panels for curve in panel.means}
     handles = [
         Line2D([], [], color=color, linestyle=style, marker=marker, label=split)

@@ -22,6 +22,8 @@ STOPPED_COLOR = "#B5B5B5"
 MARGIN = 0.06
 """Of each axis, above and below its values."""
 MOST_TICKS = 9
+BAR_WIDTH = 32
+"""Characters of a line along the colour bar."""
 NARROW = 14
 """Characters of an axis's name that stand side by side with the next."""
 
@@ -54,6 +56,10 @@ class Bundle:
     scales: list[Scale]
     paths: list[Path]
     """Those that were stopped first, then from the worst to the best: what lies above is what matters."""
+    best: Path | None
+    """Of those that the search may choose from, the one with the least value."""
+    best_words: str
+    """What it is the best of."""
 
 
 def parallel_coordinates(search: SearchResults) -> Bundle | None:
@@ -78,7 +84,11 @@ def parallel_coordinates(search: SearchResults) -> Bundle | None:
         for row, one in enumerate(trials)
     ]
     paths.sort(key=lambda path: (path.is_complete, -path.value, path.number))
-    return Bundle([scale for scale, _ in columns], paths)
+    best = next((path for one in search.best for path in paths if path.number == one.number), None)
+    words = "the best of the last generation" if search.is_population else "the best"
+    if len(search.objectives) > 1:
+        words = f"least {search.objectives[0].name}"
+    return Bundle([scale for scale, _ in columns], paths, best, words)
 
 
 def _column(
@@ -126,21 +136,21 @@ def draw_parallel_coordinates(bundle: Bundle, objective: str, title: str) -> Fig
         axes.plot(
             range(count), path.heights, color=color, linestyle=style, linewidth=1.4 if path.is_complete else 0.8
         )
-    best = bundle.paths[-1]
-    axes.plot(range(count), best.heights, color="black", linewidth=1.2, marker="o", markersize=4)
+    handles = []
+    if bundle.best is not None:
+        style = {"color": "black", "linewidth": 1.2, "marker": "o", "markersize": 4}
+        axes.plot(range(count), bundle.best.heights, **style)
+        handles.append(Line2D([], [], label=f"proposal {bundle.best.number}: {bundle.best_words}", **style))
     for place, scale in enumerate(bundle.scales):
         _draw_scale(axes, place, scale)
     _bare(axes, [scale.name for scale in bundle.scales])
     axes.set_title(broken(title, int(11 * figure.get_figwidth())), fontsize="medium")
     bar = figure.colorbar(ScalarMappable(norm, COLOR_MAP), ax=axes, pad=0.02)
-    bar.set_label(f"{objective}, of those that ran to the end")
+    bar.set_label(broken(objective, BAR_WIDTH))
     if wants_log(complete):
         bar.ax.yaxis.set_major_locator(LogLocator(subs=labelled_digits(max(complete) / min(complete))))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     bar.ax.minorticks_off()
-    handles = [
-        Line2D([], [], color="black", linewidth=1.2, marker="o", markersize=4, label=f"the best: {best.number}")
-    ]
     if not bundle.paths[0].is_complete:
         handles.append(Line2D([], [], color=STOPPED_COLOR, linestyle=(0, (3, 2)), linewidth=0.8, label="stopped"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small", frameon=False)

@@ -11,6 +11,8 @@ from results.search_results import SearchResults
 from trainable.records import EpochRecord
 
 BAR = 0.38
+LEAST_EXPLAINED = 0.05
+"""Of the variance of trials unseen; below it shares of what the forest predicts say nothing of the space."""
 ALONE, TOGETHER = ("alone", "with its interactions")
 STYLES = {
     ALONE: {"facecolor": COLORS[0]},
@@ -23,12 +25,12 @@ def parameter_importance(
 ) -> list[tuple[str, Importance]]:
     """(words for the objective, its importances), for those of which they can be told.
 
-    Of a population none: what a trial goes on from decides its value, too.
+    Of a population none: what a trial goes on from decides its value, too. Nor where the forest knows nothing.
     """
     if search.is_population:
         return []
     found = [(one.words, importance(search, epochs, index)) for index, one in enumerate(search.objectives)]
-    return [(words, one) for words, one in found if one is not None]
+    return [(words, one) for words, one in found if one is not None and one.explained > LEAST_EXPLAINED]
 
 
 def basis(one: Importance) -> str:

@@ -21,6 +21,7 @@ from results.figures.style import (
     set_title,
 )
 from results.points import Point, Source, of_source, published_points, telling_parts, with_error
+from results.wording import shortened
 
 SPACING = 0.045
 """Between the numbers of the front's members, as a fraction of the axes' width."""
@@ -30,6 +31,8 @@ GPU_NAMES = ("NVIDIA", "GeForce", "Tesla", "Instinct", "Radeon")
 LOG_FROM = 2.0
 """Of the error: lower than elsewhere, since it is the crowd at its lower end that matters."""
 MOST_NUMBERED = 20
+NAME_WIDTH = 70
+"""Characters of a member's configuration in the legend."""
 FOOT = 0.16
 """Fraction of the axes' height below the lowest point, where the numbers stand."""
 
@@ -125,7 +128,7 @@ def hours_name(devices: Iterable[str]) -> str:
 def describe(point: Point, among: Sequence[Point]) -> str:
     """A member of the front in the legend."""
     parts = [f"batch {point.batch_size}", f"lr {point.lr:.4g}", *telling_parts(point, among)]
-    return f"{', '.join(parts)}: {point.error:.2f} %"
+    return f"{shortened(', '.join(parts), NAME_WIDTH)}: {point.error:.2f} %"
 
 
 def _marks(source: Source) -> dict[str, Any]:

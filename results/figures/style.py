@@ -13,11 +13,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 from matplotlib.typing import ColorType
 
 from results.points import Source
+from results.wording import shortened
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 """Okabe & Ito (2008), yellow left out for its contrast on white, grey added."""
@@ -28,9 +29,15 @@ LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "s
 FORMATS = ("svg", "png")
 LOG_FROM_RATIO = 5
 """Largest over smallest value from which on an axis is logarithmic."""
+NARROW_RATIO = 2
+"""Below it a logarithmic axis has evenly spaced ticks: round powers and their multiples are too few."""
 LEGEND_ROWS = 18
 """What fits beside the axes."""
 MOST_ENTRIES = 36
+CHARACTER, HANDLE = 0.075, 0.65
+"""Inches of a character in small print, and of a legend's handle with its margins."""
+ENTRY_WIDTH = 44
+"""Characters of an entry of a legend beside the axes."""
 TICK_GAP = 12.0
 """Pixels that tick labels keep apart at matplotlib's 100 dots an inch."""
 
@@ -76,7 +83,9 @@ def labelled_digits(ratio: float) -> tuple[float, ...]:
 def set_log(axis: Axis, values: Sequence[float]) -> None:
     """Logarithmic, with few labels and those in plain numbers."""
     (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(subs=labelled_digits(max(values) / min(values))))
+    ratio = max(values) / min(values)
+    narrow = ratio < NARROW_RATIO
+    axis.set_major_locator(MaxNLocator(6, min_n_ticks=1) if narrow else LogLocator(subs=labelled_digits(ratio)))
     axis.set_minor_locator(NullLocator())
     plain_numbers(axis)
 
@@ -113,6 +122,12 @@ def label_ticks(figure: Figure, axes: Axes, ranks: dict[float, int]) -> None:
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
 
 
+def legend_beside_width(handles: Sequence[Line2D | Patch]) -> float:
+    """Inches that a legend of these entries takes right of the axes."""
+    longest = max((len(shortened(str(handle.get_label()), ENTRY_WIDTH)) for handle in handles), default=0)
+    return -(-min(len(handles), MOST_ENTRIES) // LEGEND_ROWS) * (CHARACTER * longest + HANDLE)
+
+
 def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence[Line2D | Patch]]]) -> None:
     """A legend right of the axes; with several groups each has a heading of its own."""
     handles: list[Line2D | Patch] = []
@@ -125,6 +140,7 @@ def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence
         handles = [*handles[: MOST_ENTRIES - 1], heading_handle(f"and {left_out} more")]
     axes.legend(
         handles=handles,
+        labels=[shortened(str(handle.get_label()), ENTRY_WIDTH) for handle in handles],
         title=heading,
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
@@ -145,8 +161,13 @@ def heading_handle(text: str) -> Line2D:
 
 def legend_columns(handles: Sequence[Line2D | Patch], width: float) -> int:
     """How many columns of these entries fit a width (inches) in small print: at most five."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    return max(1, min(5, len(handles), int(width / (0.075 * longest + 0.65))))
+    longest = max((len(_entry(handle, width)) for handle in handles), default=0)
+    return max(1, min(5, len(handles), int(width / (CHARACTER * longest + HANDLE))))
+
+
+def _entry(handle: Line2D | Patch, width: float) -> str:
+    """Its text, as much of it as one column of this width holds."""
+    return shortened(str(handle.get_label()), int((width - HANDLE) / CHARACTER))
 
 
 def legend_height(handles: Sequence[Line2D | Patch], width: float) -> float:
@@ -159,6 +180,7 @@ def legend_in_place_of(axes: Axes, handles: Sequence[Line2D | Patch], heading: s
     axes.set_axis_off()
     axes.legend(
         handles=handles,
+        labels=[_entry(handle, width) for handle in handles],
         title=heading,
         loc="upper center",
         ncols=legend_columns(handles, width),

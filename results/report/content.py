@@ -12,6 +12,8 @@ import yaml
 
 from models.names import display_name
 from results.compare import Comparison, compare, stands_for
+from results.figures.parameter_importance import parameter_importance
+from results.importance import Importance
 from results.lint import lint
 from results.lint_rows import Finding, rows_of_cells
 from results.published.cells import table_cells
@@ -21,7 +23,6 @@ from results.report.trial_list import (
     Facts,
     TrialList,
     config_words,
-    count,
     moment,
     named_values,
     percent,
@@ -31,11 +32,12 @@ from results.report.trial_list import (
 )
 from results.schema import METADATA_PREFIX
 from results.search_results import SearchResults, read_search, with_rounded
-from results.search_table import shown_cells
+from results.search_table import heading, shown_cells
 from results.tables import Column, format_seconds, in_table_order, table_columns, table_rows
 from results.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
+from results.wording import count
 from trainable.errors import UserError
-from trainable.records import EpochRecord, Status
+from trainable.records import EpochRecord, Purpose, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class Report:
     search: SearchResults | None
     search_section: SearchSection | None
     """Both None where the sweep is no search."""
+    heading: str
+    """What the rows of the table are; empty where they are all that was planned."""
+    importances: list[tuple[str, Importance]]
+    """Words for an objective of a search, and what decides it."""
     space: str
     """The YAML text."""
     cells: list[Cell]
@@ -106,6 +112,7 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     shown = cells if search is None else in_table_order(shown_cells(search))
     shown_anchors = anchors if search is None else _anchors_of(shown, cells, anchors)
     rows = table_rows(shown if search is None else list(map(with_rounded, shown)))
+    importances = parameter_importance(search, records) if search else []
     return Report(
         sweep=sweep,
         description=str(named.get("description") or ""),
@@ -118,7 +125,9 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
         failures=[_failure(cell, trial, records) for cell in cells for trial in cell.trials if _is_failure(trial)],
         trials=listed,
         search=search,
-        search_section=search_section(search, records, named) if search else None,
+        search_section=search_section(search, importances, named) if search else None,
+        heading=heading(search) if search else "",
+        importances=importances,
         space=space,
         cells=cells,
         epochs=records,
@@ -154,14 +163,14 @@ def _anchors_of(shown: Sequence[Cell], cells: Sequence[Cell], anchors: Sequence[
 def _facts(cells: Sequence[Cell], metadata: Mapping[str, str], search: SearchResults | None) -> Facts:
     trials = [trial for cell in cells for trial in cell.trials]
     num_planned = int(metadata.get("num_planned", len(trials)))
-    facts: Facts = [("trials", _status_counts(trials, num_planned)), ("configurations", str(len(cells)))]
-    facts += _best(cells) if search is None else chosen_facts(search)
+    facts: Facts = [("trials", _status_counts(trials, num_planned, is_search=search is not None))]
+    facts += [("configurations", str(len(cells))), *_best(cells)] if search is None else chosen_facts(search)
     if trials:
         facts += [
             ("time of all trials", format_seconds(sum(trial.row.total_seconds for trial in trials))),
             ("from (UTC)", moment(min(trial.row.start_time for trial in trials))),
             ("to (UTC)", moment(max((t for trial in trials if (t := trial.row.end_time)), default=None))),
-            ("data set", "; ".join(dict.fromkeys(_dataset(trial) for trial in trials))),
+            ("data set", _datasets(trials)),
             ("model", _distinct(display_name(trial.config.model) for trial in trials)),
             ("device", _distinct(trial.row.device for trial in trials)),
         ]
@@ -181,12 +190,16 @@ def _distinct(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
 
 
-def _status_counts(trials: Sequence[Trial], num_planned: int) -> str:
+def _status_counts(trials: Sequence[Trial], num_planned: int, *, is_search: bool) -> str:
     counts = Counter(trial.status for trial in trials)
     words = [f"{counts[status]} {status.value.lower()}" for status in Status if counts[status]]
     if num_planned > len(trials):
         words.append(f"{num_planned - len(trials)} not begun")
-    return f"{num_planned} planned: {', '.join(words)}" if words else "none planned"
+    what = "planned"
+    if is_search:
+        num_confirming = sum(trial.row.purpose == Purpose.CONFIRM for trial in trials)
+        what = f"of the search, {num_confirming} of them to confirm what it chose" if num_confirming else "proposed"
+    return f"{num_planned} {what}: {', '.join(words)}" if words else f"none {what}"
 
 
 def _best(cells: Sequence[Cell]) -> Facts:
@@ -201,6 +214,13 @@ def _best(cells: Sequence[Cell]) -> Facts:
         ("best test error", f"{statistics.fmean(errors):.2f}{spread} % (n = {len(errors)}): {config_words(best)}"),
         ("how it was chosen", "mean at the last epoch, selected on the test set: lower than a new run would give"),
     ]
+
+
+def _datasets(trials: Sequence[Trial]) -> str:
+    """What confirms a search is trained on all of the images that the search had, and so is not told apart."""
+    searching = [trial for trial in trials if trial.row.purpose != Purpose.CONFIRM]
+    words = "; ".join(dict.fromkeys(_dataset(trial) for trial in searching or trials))
+    return f"{words} (none to confirm what was chosen)" if 0 < len(searching) < len(trials) else words
 
 
 def _dataset(trial: Trial) -> str:

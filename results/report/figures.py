@@ -6,6 +6,7 @@ import re
 import matplotlib
 from matplotlib.figure import Figure
 
+from results.figures import SEARCH_FIGURE_NAMES
 from results.figures.gallery import ALL, Results, draw
 from results.report.content import Report
 from trainable.errors import UserError
@@ -21,10 +22,20 @@ _OPENING = re.compile(r"<svg\b[^>]*>")
 def inline_figures(report: Report) -> dict[str, str]:
     """File stem -> SVG element, for all figures that the sweep can fill."""
     try:
-        figures = draw(ALL, Results(report.sweep, report.cells, epochs=lambda: report.epochs, search=report.search))
+        figures = draw(
+            ALL,
+            Results(
+                report.sweep,
+                report.cells,
+                epochs=lambda: report.epochs,
+                search=report.search,
+                importances=report.importances,
+            ),
+        )
     except UserError:
         return {}
-    return {stem: inline_svg(stem, figure) for stem, figure in figures.items()}
+    ordered = sorted(figures, key=lambda stem: stem not in SEARCH_FIGURE_NAMES)  # of a search, what is its own first
+    return {stem: inline_svg(stem, figures[stem]) for stem in ordered}
 
 
 def inline_svg(stem: str, figure: Figure) -> str:

@@ -19,6 +19,7 @@ def render_markdown(report: Report) -> str:
         f"# {safe(report.sweep)}\n\n{safe(report.description)}" if report.description else f"# {safe(report.sweep)}",
         _facts(report.facts),
         "## Results",
+        *([safe(report.heading)] if report.heading else []),
         _table(report.table.columns),
     ]
     if report.search_section:

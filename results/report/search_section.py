@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.figures.parameter_importance import basis, parameter_importance
+from results.figures.parameter_importance import basis
 from results.figures.pareto_front import hours_name
-from results.importance import Importance
-from results.report.trial_list import Facts, count, percent, trial_anchor
+from results.importance import MIN_TRIALS, Importance
+from results.report.trial_list import Facts, percent, trial_anchor
 from results.search_results import SearchResults, SearchTrial, param_words, reached, rounded, spent, stopped_by_epoch
+from results.search_table import nothing_ended
 from results.tables import Column
 from results.trials import varying_fields
-from trainable.records import EpochRecord, Status
+from results.wording import count, listed
+from trainable.records import Status
 
 MOST_LISTED = 10
 """Trials that a line names."""
@@ -44,29 +46,32 @@ class SearchSection:
 
 
 def search_section(
-    search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], space: Mapping[str, Any]
+    search: SearchResults, importances: Sequence[tuple[str, Importance]], space: Mapping[str, Any]
 ) -> SearchSection:
     """
     Args:
-        epochs: trial key -> its epochs.
+        importances: words for an objective, and what decides it.
         space: the space's YAML, for what it derives.
     """
     tables = [_schedule(search) or _chosen(search)] if search.chosen else []
     if search.stopped:
         tables.append(_stopped(search))
-    tables += [_importances(words, one, search, space) for words, one in parameter_importance(search, epochs)]
-    return SearchSection(_facts(search), tables)
+    tables += [_importances(words, one, search, space) for words, one in importances]
+    return SearchSection([*_facts(search), *_untold(search, importances)], tables)
 
 
 def chosen_facts(search: SearchResults) -> Facts:
     """The first of what was chosen, and its error on the test images where it was confirmed."""
     if not search.chosen:
-        return []
+        return [("chosen", f"none: {nothing_ended(search)}")]
     first = search.chosen[0]
     num_generations = len(search.training(first))
     last_of = f", the last of {num_generations} generations" if num_generations > 1 else ""
+    name = "chosen" if search.is_settled else "best so far"
+    if len(search.objectives) > 1:
+        name = "confirmed first" if first.number in search.confirmed else f"least {search.objectives[0].name}"
     facts = [
-        ("chosen", f"proposal {first.number}: {param_words(first)}{last_of}"),
+        (name, f"proposal {first.number}: {param_words(first)}{last_of}"),
         ("how it was chosen", _how(search, first)),
     ]
     if first.number in search.confirmed:
@@ -77,8 +82,10 @@ def chosen_facts(search: SearchResults) -> Facts:
 
 def _how(search: SearchResults, first: SearchTrial) -> str:
     values = zip(search.objectives, first.values or (), strict=True)
-    reached = ", ".join(f"{objective.words} {value:.4g}" for objective, value in values)
-    which = "the best of" if len(search.objectives) == 1 else "one that none is better than in both, of"
+    reached = ", ".join(objective.told(value) for objective, value in values)
+    which = "the best of"
+    if len(search.objectives) > 1:
+        which = f"one of the {len(search.best)} on the Pareto front, which none is better than in both, of"
     among = f"{count(len(search.finalists), 'trial')} that ran to the end"
     among += " in the last generation" * search.is_population
     return f"{which} {among}: {reached}; the test set had no part"
@@ -112,18 +119,25 @@ def _facts(search: SearchResults) -> Facts:
     if search.warm_start:
         facts.append(("began with the results of", search.warm_start))
     used = spent(search)
-    epochs = f"{used.epochs} instead of {used.full_epochs} ({_share(used.epochs, used.full_epochs)} saved)"
     name = hours_name([trial.trial.row.device for trial in search.trials])
     hours, full = used.seconds / 3600, used.full_seconds / 3600
+    without = ", confirmations not counted" if search.confirmed else ""
+    if not search.stopped:
+        return [*facts, ("epochs", f"{used.epochs}{without}"), (name, f"{hours:.3g}{without}")]
+    epochs = f"{used.epochs} instead of {used.full_epochs} ({_share(used.epochs, used.full_epochs)} saved)"
     time = f"{hours:.3g} instead of {full:.3g} ({full - hours:.3g}, {_share(hours, full)} saved)"
-    facts += [
-        ("epochs", epochs),
-        (
-            name,
-            f"{time}; what stopped trials would have taken is reckoned from their own epochs, confirmations left out",
-        ),
-    ]
-    return facts
+    reckoned = "what stopped trials would have taken is reckoned from their own epochs"
+    return [*facts, ("epochs", epochs), (name, f"{time}; {reckoned}{without}")]
+
+
+def _untold(search: SearchResults, importances: Sequence[tuple[str, Importance]]) -> Facts:
+    """Objectives of which nothing can be said that trials do not contradict."""
+    told = [words for words, _ in importances]
+    names = [one.name for one in search.objectives if one.words not in told]
+    if search.is_population or len(search.trials) < MIN_TRIALS or not names:
+        return []
+    why = "too few trials can be compared, or what a forest fitted to them predicts does not hold for trials unseen"
+    return [("what decides", f"cannot be told of the {' and '.join(names)}: {why}")]
 
 
 def _share(used: float, full: float) -> str:
@@ -141,8 +155,12 @@ def _parameter_words(search: SearchResults) -> list[str]:
 
 
 def _chosen(search: SearchResults) -> SearchTable:
-    """A row each: its parameters, what it was chosen by, and its error on test where it was confirmed."""
-    chosen = search.chosen
+    """A row each: its parameters, what it was chosen by, and its error on test where it was confirmed.
+
+    Of two objectives the whole front, whether confirmed or not.
+    """
+    is_front = len(search.objectives) > 1
+    chosen = search.best if is_front else search.chosen
     columns = [_numbers("proposal", [str(one.number) for one in chosen])]
     for parameter in search.parameters:
         columns.append(_numbers(parameter.name, [str(rounded(one.params[parameter.name])) for one in chosen]))
@@ -151,22 +169,22 @@ def _chosen(search: SearchResults) -> SearchTable:
         columns.append(_numbers(name, [str(rounded(getattr(one.trial.config, name))) for one in chosen]))
     for index, objective in enumerate(search.objectives):
         columns.append(_numbers(objective.words, [f"{one.values[index]:.4g}" for one in chosen if one.values]))
-    note = (
-        "Not confirmed: no test error is told of a configuration before it is trained again on all training images."
-    )
+    note = "Not confirmed: not trained again on all training images yet, so not judged by test error."
     if search.confirmed:
-        errors = [search.confirmed[one.number].test_errors for one in chosen]
+        errors = [cell.test_errors if (cell := search.confirmed.get(one.number)) else [] for one in chosen]
         columns += [
             _numbers("test error %", [percent(statistics.fmean(one) if one else None) for one in errors]),
             _numbers("standard error", [_standard_error(one) for one in errors]),
-            _numbers("n", [str(len(one)) for one in errors]),
+            _numbers("n", [str(len(one)) if one else "-" for one in errors]),
         ]
         note = (
-            "Test error at the last epoch, mean of n seeds, trained again on all training images. The order is that "
+            "Test error at the last epoch, mean of n seeds, trained again on all training images"
+            f"{' (-: not confirmed)' if not all(errors) else ''}. The order is that "
             "of the search: to choose among the rows by test error would be selecting on the test set."
         )
     anchors: list[str | None] = [_anchor(search, one) for one in chosen]
-    return SearchTable("What it chose" if len(search.objectives) == 1 else "Pareto front", columns, anchors, note)
+    one_best = "What it chose" if search.is_settled else "The best so far"
+    return SearchTable("Pareto front" if is_front else one_best, columns, anchors, note)
 
 
 def _schedule(search: SearchResults) -> SearchTable | None:
@@ -220,14 +238,13 @@ def _stopped(search: SearchResults) -> SearchTable:
         Column("whom (number of the proposal)", "left", [_listed(trials) for trials in rungs.values()]),
     ]
     others = [one for one in search.trials if one.trial.status is Status.DIVERGED]
-    note = f"{_num_complete(search)} ran to the end, {len(search.stopped)} were stopped, {len(others)} diverged."
+    diverged = f", {len(others)} diverged" if others else ""
+    note = f"{_num_complete(search)} ran to the end, {len(search.stopped)} were stopped{diverged}."
     return SearchTable("Which rung stopped whom", columns, [None] * len(rungs), note)
 
 
 def _listed(trials: Sequence[SearchTrial]) -> str:
-    numbers = [str(one.number) for one in trials]
-    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
-    return ", ".join(numbers[:MOST_LISTED]) + more
+    return listed([str(one.number) for one in trials], MOST_LISTED)
 
 
 def _importances(words: str, one: Importance, search: SearchResults, space: Mapping[str, Any]) -> SearchTable:
@@ -241,7 +258,7 @@ def _importances(words: str, one: Importance, search: SearchResults, space: Mapp
         f"Share of the variance of {words} over the space that was searched, as a random forest predicts it "
         f"(functional analysis of variance), from {basis(one)}. {_caveat(search, space)}"
     )
-    return SearchTable(f"What decides: {words}", columns, [None] * len(names), note.strip())
+    return SearchTable(f"What decides the {words}", columns, [None] * len(names), note.strip())
 
 
 def _caveat(search: SearchResults, space: Mapping[str, Any]) -> str:

@@ -8,7 +8,9 @@ from datetime import datetime
 from models.names import display_name
 from results.tables import Column, format_seconds
 from results.trials import Cell, Trial
+from results.wording import count
 from trainable.config import FIELD_NAMES
+from trainable.records import Purpose
 
 Facts = list[tuple[str, str]]
 """(name, value), in the order in which they are read."""
@@ -67,11 +69,6 @@ def config_words(cell: Cell) -> str:
     )
 
 
-def count(number: int, thing: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
@@ -116,8 +113,10 @@ ORIGINS: dict[str, Callable[[Trial], str]] = {
 
 def _outcome(trials: Sequence[Trial]) -> list[Column]:
     rows = [trial.row for trial in trials]
+    proposed = [] if all(row.proposal is None for row in rows) else [_proposals(trials)]
     return [
         Column("trial", "left", [row.trial_key for row in rows]),
+        *proposed,
         Column("status", "left", [row.status.lower() for row in rows]),
         _numbers("test error %", [percent(_final(trial, trial.row.test_error_percent)) for trial in trials]),
         _numbers(
@@ -131,6 +130,16 @@ def _outcome(trials: Sequence[Trial]) -> list[Column]:
         Column("start (UTC)", "left", [moment(row.start_time) for row in rows]),
         Column("end (UTC)", "left", [moment(row.end_time) for row in rows]),
     ]
+
+
+def _proposals(trials: Sequence[Trial]) -> Column:
+    """Of a search: which proposal a trial is, or confirms."""
+    texts = {Purpose.SEARCH: "{}", Purpose.CONFIRM: "{}, confirmed"}
+    return Column(
+        "proposal",
+        "left",
+        [texts.get(Purpose(row.purpose), "-").format(row.proposal) for row in (t.row for t in trials)],
+    )
 
 
 def _final(trial: Trial, error: float | None) -> float | None:

@@ -11,7 +11,7 @@ from results.figures.error_by_epochs import (
     published,
 )
 from results.points import Point, Source, title
-from tests.results_tests.figure_samples import make_point, overlaps
+from tests.results_tests.figure_samples import make_point, overlaps, texts_of
 
 BATCH_SIZES = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 
@@ -76,6 +76,27 @@ def test_bars_can_be_told_apart_without_colour_and_published_ones_are_hollow() -
     assert len({bar.get_hatch() for bar in bars[:10]}) == 10
     assert [bar.get_hatch() for bar in bars[:10]] == [bar.get_hatch() for bar in bars[10:]]
     assert all(bar.get_edgecolor() != bar.get_facecolor() for bar in bars)
+
+
+def heading(points: list[Point]) -> str:
+    return draw_error_by_epochs(error_by_epochs(points), title(points)).get_suptitle()
+
+
+def test_the_title_says_equal_only_where_all_are() -> None:
+    assert "lr = 0.1 × batch size / 128" in heading(
+        [make_point(batch_size=2**n, lr=0.1 * 2**n / 128) for n in (6, 7)]
+    )
+    assert "lr ≈ 0.1 × batch size / 128" in heading([make_point(lr=0.1), make_point(batch_size=64, lr=0.0508)])
+
+
+def test_long_names_are_shortened() -> None:
+    wordy = [
+        make_point(epochs=n, other=tuple((f"a_field_with_a_name_{k}", f"0.{n}") for k in range(6)))
+        for n in range(1, 8)
+    ]
+    figure = draw_error_by_epochs(error_by_epochs(wordy), title(wordy))
+    assert overlaps(figure) == []
+    assert any("more" in text.get_text() for text in texts_of(figure))
 
 
 def test_both_sources_keep_their_own_rule() -> None:

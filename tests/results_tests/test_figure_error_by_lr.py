@@ -79,6 +79,34 @@ def test_the_published_lines() -> None:
     assert sum(len(line.lrs) for line in lines.values()) == 39
 
 
+def test_fields_that_are_free_make_no_lines() -> None:
+    points = [
+        make_point(lr=0.1 * n, epochs=n, schedule="cosine" if n % 2 else "constant", other=(("momentum", f"0.{n}"),))
+        for n in (1, 2, 3)
+    ]
+    assert len(error_by_lr(points)) == 3
+    (line,) = error_by_lr(points, ["lr", "epochs", "schedule", "momentum"])
+    assert (line.label, line.lrs) == ("128", [0.1, 0.2, pytest.approx(0.3)])
+    assert [line.label for line in error_by_lr(points, ["epochs", "momentum"])] == ["128, cosine", "128, constant"]
+
+
+def test_points_are_joined_only_where_they_differ_in_lr_alone() -> None:
+    lines = error_by_lr(RANDOM)
+    for free, style in ((["lr"], "-"), (["lr", "momentum"], "None")):
+        (axes,) = draw_error_by_lr(lines, "title", free).axes
+        assert axes.containers[0].lines[0].get_linestyle() == style  # type: ignore[attr-defined]
+
+
+def test_rates_drawn_from_a_range_are_not_what_the_axis_is_labelled_with() -> None:
+    rates = [0.086194, 0.091892, 0.0953]
+    points = [make_point(lr=lr) for lr in rates]
+    (axes,) = draw_error_by_lr(error_by_lr(points), "title", ["lr"]).axes
+    low, high = axes.get_xlim()
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert len(shown) >= 2
+    assert not set(shown) & set(rates)
+
+
 NARROW = [
     Line("64", [0.1, 0.4], [9.0, 7.0], [(0.5, 1.0), (0.0, 0.0)], Source.OURS, "mine"),
     make_line("256", [0.2], [8.0]),
@@ -97,10 +125,11 @@ def test_the_error_is_logarithmic_where_it_spans_much(lines: list[Line], scale: 
 
 
 def test_title_labels_and_legend() -> None:
-    (axes,) = draw_error_by_lr(NARROW, "a title").axes
+    figure = draw_error_by_lr(NARROW, "a title")
+    (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
-    assert axes.get_title() == "a title"
+    assert figure.get_suptitle() == "a title"
     assert [text.get_text() for text in legend.get_texts()] == ["64", "256"]
     assert axes.get_xlabel()
     assert "%" in axes.get_ylabel()
@@ -134,11 +163,17 @@ def test_one_batch_size_looks_alike_in_both_sources_hollow_where_published() -> 
 
 
 BOTH = [*published(), *(make_point(batch_size=2**n, lr=0.1 * 2**k) for n in range(3, 13) for k in range(-5, 6))]
+WORDY = [
+    make_point(lr=0.1 * n, other=tuple((f"a_field_with_a_name_{k}", f"0.{n}") for k in range(6)))
+    for n in range(1, 30)
+]
 RANDOM = [make_point(lr=0.001 * 1.17**n, errors=(7.0 * 1.05**n,)) for n in range(50)]
 
 
 @pytest.mark.parametrize(
-    "points", [published(), BOTH, RANDOM, [make_point()]], ids=["published", "both", "random", "one"]
+    "points",
+    [published(), BOTH, RANDOM, [make_point()], WORDY],
+    ids=["published", "both", "random", "one", "wordy"],
 )
 def test_nothing_overlaps(points: list[Point]) -> None:
     assert overlaps(draw_error_by_lr(error_by_lr(points), "a title\nin two lines")) == []

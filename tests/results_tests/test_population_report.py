@@ -9,6 +9,7 @@ import pytest
 
 from results.figures.gallery import Results, draw
 from results.figures.learning_curves import population_curves
+from results.figures.parallel_coordinates import parallel_coordinates
 from results.parquet import read_epochs, read_trials
 from results.report.content import Report, make_report
 from results.report.files import write_report
@@ -107,13 +108,28 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def test_its_figures_are_of_whole_trainings_name_no_key_and_can_be_read(results: Results) -> None:
     drawn = draw("all", results)
-    assert list(drawn) == ["learning_curves", "optimisation_history", "parallel_coordinates"]
-    for figure in drawn.values():
+    assert list(drawn) == ["learning_curves", "optimisation_history", "best_by_epochs", "parallel_coordinates"]
+    for name, figure in drawn.items():
         assert not any(re.search("[0-9a-f]{16}", text.get_text()) for text in texts_of(figure))
         assert overlaps(figure) == []
-        assert any("scheduler pbt, 18 generations" in text.get_text() for text in texts_of(figure))
+        heading = next(iter(figure.axes)).get_title() if name == "parallel_coordinates" else figure.get_suptitle()
+        assert "2 epochs a generation" in heading
+        assert "scheduler pbt, 18 generations" in heading
     with pytest.raises(UserError, match="figure 'heat_map' would be empty: a trial of a population"):
         draw("heat_map", results)
+
+
+def test_the_best_that_is_marked_is_the_one_that_was_chosen(report: Report) -> None:
+    """Not proposal 3, whose error was lower, one generation earlier."""
+    assert report.search is not None
+    bundle = parallel_coordinates(report.search)
+    assert bundle is not None and bundle.best is not None
+    assert (bundle.best.number, bundle.best_words) == (5, "the best of the last generation")
+    assert bundle.paths[-1].number == 3
+
+
+def test_the_heading_says_that_rows_are_the_last_of_a_training(report: Report) -> None:
+    assert report.heading.startswith("The 2 of 6 trials of the last generation, each row the last of 3 generations (")
 
 
 def test_learning_curves_run_through_the_generations(report: Report) -> None:

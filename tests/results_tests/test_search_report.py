@@ -76,7 +76,7 @@ def test_importance_is_told_of_what_was_proposed(report: Report) -> None:
 def test_without_confirmation_no_test_error_is_told(tmp_path: Path) -> None:
     store = write_search(tmp_path, confirm=False)
     facts = dict(make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP).facts)
-    assert "chosen" in facts
+    assert "best so far" in facts
     assert not any("test error" in name for name in facts)
 
 
