@@ -321,7 +321,7 @@ def test_earlier_results_outside_of_the_space_are_left_out(tmp_path: Path) -> No
 
 def test_a_warm_start_that_changes_nothing_is_said(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("qmc"), earlier=[Earlier({"lr": 0.1, "batch_size": 16}, (1.0,))])
-    assert search.notes == ["search.warm_start changes nothing for search.algorithm qmc"]
+    assert search.notes == ["search.algorithm qmc learns nothing from search.warm_start"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
