@@ -37,6 +37,8 @@ WITHOUT_HISTORY: tuple[Algorithm, ...] = ("grid", "random", "qmc")
 """Learn nothing from what they are told."""
 MAX_ENUMERATED = 10_000
 """Assignments that a finite space may have for its end to be seen."""
+MIN_SOURCES = 10
+"""Results that the package cmaes needs to begin from (`get_warm_start_mgd`)."""
 WORST_VALUES = {"holdout_error_percent": 100.0}
 """What a diverged trial is told as, by metric; of other metrics no bad value is known beforehand."""
 
@@ -243,9 +245,13 @@ class Study:
         return _Declared(sampler, joint, {one.name: one for one in self._parameters})
 
     def _sources(self, joint: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
-        """The earlier results, as CMA-ES takes them: with the parameters that it varies, and no others."""
+        """The earlier results, as CMA-ES takes them: with the parameters that it varies, and no others.
+
+        It begins around the best tenth of them and fails where that is nobody: a few are given several times.
+        """
         trials = self._study.get_trials(deepcopy=False)[: self.num_earlier]
-        return [
+        times = math.ceil(MIN_SOURCES / max(1, self.num_earlier))
+        return times * [
             create_trial(
                 params={name: trial.params[name] for name in joint}, distributions=dict(joint), values=trial.values
             )
