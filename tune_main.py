@@ -518,7 +518,8 @@ def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argpa
         works = [work_left(one.config, one.epochs, num_images) for one in plan.unfinished]
         works += [work_left(config, config.epochs, num_images) for config in drawn]
         begun = f"{len(plan.unfinished)} to go on with and " if plan.unfinished else ""
-        heading = f"  random {begun}{len(drawn)} proposals drawn at random, all to the end, without confirmation, would take:"
+        what = f"{begun}{len(drawn)} proposals drawn at random"
+        heading = f"  random {what}, all to the end, without confirmation, would take:"
         if works:
             datasets = like_data_sets(dataset, data)
             print(time_text(store, works, datasets, data, arguments, heading if drawn else None))
