@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
     from results.estimate import Place, Work
+    from results.plan import SearchPlan
     from results.runs import ExpectedTime, RunRecord
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from search_spaces.tune_adapter import Cluster, Resources
     from trainable.config import PlannedTrial, TrainConfig
     from trainable.data.contract import ImageData
-    from trainable.search_log import Earlier
+    from trainable.search_log import Earlier, ProposalRecord
 
 INTERRUPTED = 130
+FINGERPRINT = "dataset_fingerprint"
+"""Key of what makes a trial, in the settings of a search."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,9 +218,12 @@ def run_search(
     settings = search_settings(manifest.name, maker, data)
     log = store.search_log(manifest.name)
     store.refresh(log)
-    check_goes_on(settings, log)  # before anything is written
+    check_goes_on(settings, log)  # before anything is written, as is what it begins with
+    earlier, notes = begins_with(store, manifest.name, maker)
+    for note in notes:
+        print(f"note: {note}")
     with store.driving(manifest, run_id):
-        search = open_search(store, settings, maker, data)
+        search = open_search(store, settings, maker, data, earlier)
         search.try_again()
         print(search_heading(manifest.name, data.name, search.record), flush=True)
         for note in search.notes:
@@ -270,6 +276,11 @@ def run_search(
 
 def search_settings(name: str, maker: "ProposalMaker", data: "ImageData") -> "SearchSettings":
     """What decides how the search of this name goes on."""
+    return settings_on(name, maker, data.name, data.fingerprint)
+
+
+def settings_on(name: str, maker: "ProposalMaker", dataset: str, fingerprint: str) -> "SearchSettings":
+    """`search_settings` on a data set that need not be loaded."""
     from search_spaces.search import SearchSettings
 
     return SearchSettings(
@@ -280,13 +291,53 @@ def search_settings(name: str, maker: "ProposalMaker", data: "ImageData") -> "Se
         objectives=maker.objectives,
         scheduler=maker.scheduler,
         confirm=maker.confirm,
-        trial=maker.fixed | {"dataset": data.name, "dataset_fingerprint": data.fingerprint},
+        trial=maker.fixed | {"dataset": dataset, FINGERPRINT: fingerprint},
     )
 
 
-def open_search(store: "Store", settings: "SearchSettings", maker: "ProposalMaker", data: "ImageData") -> "Search":
-    """The search of this name as far as it has come."""
+def begins_with(store: "Store", name: str, maker: "ProposalMaker") -> "tuple[list[Earlier], list[str]]":
+    """The earlier results inside its space that the search of this name has yet to begin with, and notes on them.
+
+    Raises:
+        UserError: there are none, though it asks for some.
+    """
     from results.warm_start import earlier_results
+    from search_spaces.parameters import inside
+    from trainable.search_log import read_log
+
+    source, path = maker.search.warm_start, store.search_log(name)
+    if source is None or read_log(path).settings:
+        return [], []
+    names, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
+    models = {corner.config.model for corner in maker.corners}
+    given, notes = earlier_results(store, source, names, metrics, models, as_proposed=maker.is_scaled)
+    earlier = [
+        dataclasses.replace(one, params=params)
+        for one in given
+        if (params := inside(maker.parameters, maker.active, one.params)) is not None
+    ]
+    if not earlier:
+        raise UserError(
+            f"search.warm_start {source}: none of its {len(given)} results lies inside the space: "
+            "leave warm_start out, or name other results"
+        )
+    if len(earlier) < len(given):
+        notes.append(f"{len(earlier)} of {len(given)} earlier results lie inside the space and are used")
+    return earlier, notes
+
+
+def open_search(
+    store: "Store",
+    settings: "SearchSettings",
+    maker: "ProposalMaker",
+    data: "ImageData",
+    earlier: "Sequence[Earlier]" = (),
+) -> "Search":
+    """The search of this name as far as it has come.
+
+    Args:
+        earlier: what it begins with, where it has not begun.
+    """
     from search_spaces.search import Search
     from search_spaces.steering import Steering
 
@@ -297,13 +348,6 @@ def open_search(store: "Store", settings: "SearchSettings", maker: "ProposalMake
 
     path = store.search_log(settings.name)
     store.refresh(path)
-    earlier: list[Earlier] = []
-    if maker.search.warm_start is not None and not path.exists():
-        names, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
-        models = {corner.config.model for corner in maker.corners}
-        earlier, notes = earlier_results(store, maker.search.warm_start, names, metrics, models)
-        for note in notes:
-            print(f"note: {note}")
     steering = Steering(maker.scheduler, maker.max_epochs, maker.search.seed)
     return Search(settings, path, trial, maker.active, steering, earlier)
 
@@ -444,7 +488,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     store = open_store(arguments.store)
     configs = [trial.config for trial in trials]
     counts = plan_counts(store, configs, num_images)
-    name = sweep_name(loaded, arguments.scale)
+    name = arguments.name or sweep_name(loaded, arguments.scale)
     print(plan_text(name, dataset, counts, expansion.notes, is_loaded=data is not None))
     if arguments.verbose:
         from results.plan_list import plan_lines
@@ -458,11 +502,11 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
 
 def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argparse.Namespace) -> int:
-    """What a search would train at most; its trials are not known before."""
+    """What a search has done, and would train at most; its trials are not known before."""
     import random
 
     from results.plan import search_plan_text, work_left
-    from results.store import Store
+    from results.store import open_store
     from search_spaces.expansion import dataset_name, tie_to_data
     from search_spaces.listing import search_lines
     from search_spaces.scaling import sweep_name
@@ -476,20 +520,61 @@ def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argpa
         dataset, fingerprint = data.name, data.fingerprint
         num_images = (len(data.train_labels), len(data.test_labels))
     corners = search.corners if num_images is None else tie_to_data(search.corners, dataset, fingerprint, *num_images)
-    name = sweep_name(loaded, arguments.scale)
+    name = arguments.name or sweep_name(loaded, arguments.scale)
     configs = [trial.config for trial in corners]
-    print(search_plan_text(name, dataset, search.num_trials, search.num_confirmations, configs, num_images))
+    store = open_store(arguments.store)
+    plan, notes = search_so_far(store, name, search, dataset, fingerprint)
+    print(search_plan_text(name, dataset, plan, search.search.warm_start, configs, num_images))
     if num_images is None:
         print("  time   unknown: how many images are trained on is not known, --data DIR tells")
     else:
         dice = random.Random(search.search.seed)  # noqa: S311 (no secret)
-        drawn = [search.trial(search.draw(dice)).config for _ in range(search.num_trials)]
-        works = [work_left(config, config.epochs, num_images) for config in drawn]
-        print(f"  random {len(works)} proposals drawn at random, all to the end, without confirmation, would take:")
-        print(time_text(Store(Path(arguments.store)), works, like_data_sets(dataset, data), data, arguments))
+        drawn = [search.trial(search.draw(dice)).config for _ in range(plan.to_come)]
+        works = [work_left(one.config, one.epochs, num_images) for one in plan.unfinished]
+        works += [work_left(config, config.epochs, num_images) for config in drawn]
+        begun = f"{len(plan.unfinished)} to go on with and " if plan.unfinished else ""
+        what = f"{begun}{len(drawn)} proposals drawn at random"
+        heading = f"  random {what}, all to the end, without confirmation, would take:"
+        if works:
+            datasets = like_data_sets(dataset, data)
+            print(time_text(store, works, datasets, data, arguments, heading if drawn else None))
+    for note in notes:
+        print(f"note: {note}")
     if arguments.verbose:
         print("\n".join(["", *search_lines(search)]))
     return 0
+
+
+def search_so_far(
+    store: "Store", name: str, maker: "ProposalMaker", dataset: str, fingerprint: str
+) -> "tuple[SearchPlan, list[str]]":
+    """What the search of this name has done, and notes; nothing is written.
+
+    Args:
+        fingerprint: empty where the data set's content is not loaded: it is then taken to be the search's.
+
+    Raises:
+        UserError: what `run` would refuse, too.
+    """
+    from results.plan import search_plan
+    from results.store import new_manifest
+    from trainable.search_log import read_log
+
+    log = store.search_log(name)
+    store.check_extends(dataclasses.replace(new_manifest(name, [], "", {}, ""), is_search=True))
+    store.refresh(log)
+    record = read_log(log)
+    best: list[ProposalRecord] = []
+    if record.settings:
+        from search_spaces.search import best as best_of  # imports optuna
+        from search_spaces.search import check_goes_on
+
+        known = record.settings["trial"].get(FINGERPRINT, "")
+        check_goes_on(settings_on(name, maker, dataset, fingerprint or known), log)
+        best = best_of(record)
+    earlier, notes = begins_with(store, name, maker)
+    top, repeats = (0, 0) if maker.confirm is None else (maker.confirm.top, maker.confirm.repeats)
+    return search_plan(store, record, best, maker.num_trials, top, repeats, len(earlier)), notes
 
 
 def time_text(
@@ -498,8 +583,13 @@ def time_text(
     datasets: set[str],
     data: "ImageData | None",
     arguments: argparse.Namespace,
+    heading: str | None = None,
 ) -> str:
-    """How long the work takes, from the store's history, or from a probe where that is asked for."""
+    """How long the work takes, from the store's history, or from a probe where that is asked for.
+
+    Args:
+        heading: a line above it, where it is known.
+    """
     from results.estimate import NoHistoryError, Speed, estimate
     from results.forecast import estimate_text, unmeasured
     from results.history import read_speeds
@@ -525,7 +615,7 @@ def time_text(
         found = estimate(works, speeds, read_overheads(store), place, slots, image_size)
     except NoHistoryError as error:
         return f"  time   unknown: {error}; --probe measures a few steps here"
-    return estimate_text(found, num_slots)
+    return "\n".join([*([heading] if heading else []), estimate_text(found, num_slots)])
 
 
 def export_command(arguments: argparse.Namespace) -> int:
@@ -571,7 +661,8 @@ def export_optuna(store: "Store", name: str, trials: "Table", url: str) -> int:
     with located("export --optuna"):
         record = read_log(store.search_log(name))
         written_to = export_study(record, name, url, facts)
-    print(f"{len(record.proposals)} proposals written to {written_to}")
+    earlier = f" and {len(record.earlier)} earlier results" if record.earlier else ""
+    print(f"{len(record.proposals)} proposals{earlier} written to {written_to}")
     print(f"next: optuna-dashboard {written_to}")
     return 0
 
@@ -767,6 +858,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("space", nargs="?", help="name of a shipped space, or a YAML file")
     plan.add_argument("--published", action="store_true", help="the published rows instead of a space")
     plan.add_argument("--verbose", action="store_true", help="a line for every trial")
+    plan.add_argument("--name", type=not_empty, help="of the sweep (default: the space's)")
     add_store(plan)
     add_data(plan)
     plan.add_argument("--probe", action="store_true", help="time a few steps here where the store cannot tell")

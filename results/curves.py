@@ -40,8 +40,14 @@ def sweep_curves(sweep: str, trials: Sequence[Trial], epochs: Mapping[str, Seque
         epochs: trial key -> its epochs.
 
     Raises:
-        UserError: not two trials were trained to their end, or none for more than an epoch.
+        UserError: not two trials were trained to their end, or none for more than an epoch; or they go on from
+            one another.
     """
+    if any(trial.config.parent is not None for trial in trials):
+        raise UserError(
+            f"{sweep}: nothing to replay: population based training has no independent curves, its trials are "
+            "generations that go on from one another"
+        )
     proposed = [trial for trial in trials if trial.row.purpose != Purpose.CONFIRM]
     used = [trial for trial in proposed if _is_whole(trial, epochs.get(trial.row.trial_key, ()))]
     num_complete = sum(trial.status is Status.COMPLETE for trial in used)

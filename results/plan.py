@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from results.estimate import Work
 from results.holdings import has_begun, last_sweep, reused_text
+from results.search_status import NUM_TRIALS, search_progress
 from results.store import Store
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger import SUPERSEDED, read_standing, trial_status
-from trainable.records import Standing
+from trainable.records import Standing, Status
+from trainable.search_log import ProposalRecord, SearchRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -139,39 +141,164 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """A training that is not over."""
+
+    config: TrainConfig
+    epochs: int
+    """That are left."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """What a search has done, and what it has yet to do at most."""
+
+    done: int
+    """Tried, and not to be gone on with."""
+    go_on: tuple[Left, ...]
+    """Proposed, and to be gone on with: what was under way, or has failed."""
+    to_come: int
+    """Not proposed yet."""
+    confirm: int
+    """Trainings that confirm the best, at most; all of them."""
+    chosen: tuple[Left, ...] | None
+    """Those of them that are left; None where what they confirm is not known yet."""
+    store: str | None
+    """The store that holds the search; None where it has not begun."""
+    num_earlier: int
+    """Results that it begins with."""
+
+    @property
+    def unfinished(self) -> list[Left]:
+        """Those to be gone on with that have epochs left."""
+        return [one for one in self.go_on if one.epochs]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to search, so that the best are known."""
+        return not self.go_on and not self.to_come
+
+
+def search_plan(
+    store: Store,
+    record: SearchRecord,
+    best: Sequence[ProposalRecord],
+    num_trials: int,
+    top: int,
+    repeats: int,
+    num_earlier: int,
+) -> SearchPlan:
+    """Count; nothing is written.
+
+    Args:
+        record: empty where the search has not begun.
+        best: those that were trained to the end, best first.
+        num_trials: different configurations that it tries; not fewer than it began with.
+        top: configurations to confirm.
+        repeats: of each of them.
+        num_earlier: results that it begins with, where it has not begun.
+    """
+    if not record.settings:
+        confirm = min(top, num_trials) * repeats
+        return SearchPlan(0, (), num_trials, confirm, None, None, num_earlier)
+    progress = search_progress(record)
+    unfinished = [
+        one.config
+        for one in record.proposals
+        if one.is_trained and one.config is not None and one.status in (None, Status.FAILED)
+    ]
+    to_come = progress.to_come + num_trials - record.settings[NUM_TRIALS]
+    plan = SearchPlan(
+        done=progress.begun + progress.ended - len(unfinished),
+        go_on=tuple(_left(store, unfinished)),
+        to_come=to_come,
+        confirm=min(top, len(best) + len(unfinished) + to_come) * repeats,
+        chosen=None,
+        store=store.shown(),
+        num_earlier=len(record.earlier),
+    )
+    if not plan.is_settled:
+        return plan
+    known = {(one.number, one.repeat): one.config for one in record.confirmations}
+    wanted = [(one, repeat) for one in best[:top] for repeat in range(repeats)]
+    begun = [known[one.number, repeat] for one, repeat in wanted if (one.number, repeat) in known]
+    fresh = [one.config for one, repeat in wanted if (one.number, repeat) not in known and one.config is not None]
+    chosen = [one for one in _left(store, begun) if one.epochs]
+    chosen += [Left(dataclasses.replace(config, holdout=0.0), config.epochs) for config in fresh]
+    return dataclasses.replace(plan, chosen=tuple(chosen))
+
+
 def search_plan_text(
     sweep: str,
     dataset: str,
-    num_trials: int,
-    num_confirmations: int,
+    plan: SearchPlan,
+    warm_start: str | None,
     configs: Sequence[TrainConfig],
     num_images: tuple[int, int] | None,
 ) -> str:
-    """What a search trains at most, for people.
+    """For people.
 
     Args:
+        warm_start: where it begins from.
         configs: at the ends of what may be proposed.
         num_images: of the data set, to train and to test; None where unknown.
     """
-    epochs = sorted({config.epochs for config in configs})
-    each = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
-    lines = [f"{sweep}: a search of up to {num_trials} trials on {dataset}, none of them known before"]
-    most = _most_text(num_trials, configs, num_images)
-    lines.append(f"  most   {num_trials} trials of {each} epochs: {most} if all go to the end")
-    if num_confirmations:
+    num_trials = plan.done + len(plan.go_on) + plan.to_come
+    unknown = ", none of them known before" if plan.store is None else ""
+    lines = [f"{sweep}: a search of up to {num_trials} trials on {dataset}{unknown}"]
+    if plan.num_earlier:
+        lines.append(f"  start  {plan.num_earlier} earlier results of {warm_start}")
+    left = [_most(plan.to_come, configs, num_images), *(_amount(one, num_images) for one in plan.go_on)]
+    if plan.store is None:
+        epochs = sorted({config.epochs for config in configs})
+        each = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+        lines.append(f"  most   {num_trials} trials of {each} epochs: {_sum_text(left)} if all go to the end")
+    else:
+        begun = f", {len(plan.go_on)} to go on with" if plan.go_on else ""
+        lines.append(f"  done   {plan.done}{begun} in {plan.store}")
+        end = "" if plan.is_settled else f": {_sum_text(left)} if all go to the end"
+        lines.append(f"  left   {num_trials - plan.done} trials{end}")
+    if plan.chosen:
+        most = _sum_text([_amount(one, num_images) for one in plan.chosen])
+        lines.append(f"  then   {len(plan.chosen)} of {plan.confirm} to confirm the best: {most}")
+    elif plan.confirm and plan.chosen is None:
         again = [dataclasses.replace(config, holdout=0.0) for config in configs]
-        most = _most_text(num_confirmations, again, num_images)
-        lines.append(f"  then   up to {num_confirmations} to confirm the best: {most}")
+        most = _sum_text([_most(plan.confirm, again, num_images)])
+        lines.append(f"  then   up to {plan.confirm} to confirm the best: {most}")
+    elif plan.confirm:
+        lines.append(f"  then   nothing: {plan.confirm} have confirmed the best")
     return "\n".join(lines)
 
 
-def _most_text(num_trials: int, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> str:
-    """Of so many trials, all as large as the largest of these configurations."""
-    epochs = f"{num_trials * max(config.epochs for config in configs):,} epochs"
-    if num_images is None:
-        return f"{epochs}, images unknown"
-    images = max(config.epochs * _images_not_held_out(config, num_images[0]) for config in configs)
-    return f"{epochs}, {num_trials * images:,} images"
+def _left(store: Store, configs: Sequence[TrainConfig]) -> list[Left]:
+    """How much is left of each."""
+    store.refresh_trials([config.trial_key for config in configs])
+    standings = [read_standing(store.trial_folder(config.trial_key)) for config in configs]
+    return [
+        Left(config, 0 if trial_status(standing).is_final else config.epochs - standing.epochs_done)
+        for config, standing in zip(configs, standings, strict=True)
+    ]
+
+
+def _most(
+    num_trials: int, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None
+) -> tuple[int, int | None]:
+    """Epochs and images of so many trials, all as large as the largest of these configurations."""
+    each = [_amount(Left(config, config.epochs), num_images) for config in configs]
+    images = [images for _, images in each if images is not None]
+    return num_trials * max(epochs for epochs, _ in each), num_trials * max(images) if images else None
+
+
+def _amount(left: Left, num_images: tuple[int, int] | None) -> tuple[int, int | None]:
+    """Epochs, and images where their number is known."""
+    return left.epochs, None if num_images is None else left.epochs * _images_not_held_out(left.config, num_images[0])
+
+
+def _sum_text(amounts: Sequence[tuple[int, int | None]]) -> str:
+    images = [images for _, images in amounts if images is not None]
+    known = f"{sum(images):,} images" if len(images) == len(amounts) else "images unknown"
+    return f"{sum(epochs for epochs, _ in amounts):,} epochs, {known}"
 
 
 def _images_not_held_out(config: TrainConfig, num_train: int) -> int:

@@ -5,7 +5,7 @@ import functools
 import itertools
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from search_spaces.expressions import Expression, operands_of
@@ -140,7 +140,12 @@ class ProposalMaker:
     @property
     def num_confirmations(self) -> int:
         """Trainings that confirm the best, at most."""
-        return 0 if self.confirm is None else self.confirm.top * self.confirm.repeats
+        return 0 if self.confirm is None else min(self.confirm.top, self.num_trials) * self.confirm.repeats
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether trials are trained smaller than they are proposed."""
+        return self._maker.scaling is not None
 
     @property
     def max_epochs(self) -> int:
@@ -252,6 +257,26 @@ class ProposalMaker:
                 f"{where}: grace_epochs {grace} is not below the {self.max_epochs} epochs of a trial: nothing would "
                 "be stopped; lower it, or scheduler: {type: none}"
             )
+
+
+def inside(
+    parameters: Sequence[SearchParameter], active: Callable[[Assignment, str], bool], given: Assignment
+) -> dict[str, Scalar] | None:
+    """The active parameters' values among those given; None where one is missing or out of its range."""
+    found: dict[str, Scalar] = {}
+    for one in parameters:
+        if not active(found, one.name):
+            continue
+        value = given.get(one.name)
+        if one.choices is not None:
+            if value not in one.choices:
+                return None
+            found[one.name] = one.choices[one.choices.index(value)]
+        elif isinstance(value, int | float) and one.low <= value <= one.high:
+            found[one.name] = one.snap(value)
+        else:
+            return None
+    return found
 
 
 def _conditions(parameters: Mapping[str, Parameter], source: YamlSource) -> dict[str, Expression]:

@@ -302,7 +302,7 @@ class Search:
         given, used = len(self.record.earlier), self._study.num_earlier
         algorithm = self.settings.search.algorithm
         if given and algorithm in WITHOUT_HISTORY:
-            self.notes.append(f"search.warm_start changes nothing for search.algorithm {algorithm}")
+            self.notes.append(f"search.algorithm {algorithm} learns nothing from search.warm_start")
         elif used < given:
             self.notes.append(f"{used} of {given} earlier results lie inside the space and are used")
 

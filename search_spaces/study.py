@@ -1,12 +1,14 @@
 """What a search proposes next, and what it is told: the only module that knows Optuna.
 
-Proposal n is a pure function of the seed, n, and what was proposed and told before: every proposal is drawn by a
-sampler made anew, and nothing that a sampler keeps beside the study is used. So a study that was lost is rebuilt by
-adding its trials in their order.
+Proposal n is a pure function of the seed, n, the earlier results, and what was proposed and told before: every
+proposal is drawn by a sampler made anew, and nothing that a sampler keeps beside the study is used. So a study that
+was lost is rebuilt by adding its trials in their order.
 """
 
 import contextlib
+import hashlib
 import itertools
+import json
 import logging
 import math
 import warnings
@@ -25,19 +27,23 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search_spaces.parameters import SearchParameter
+from search_spaces.parameters import SearchParameter, inside
 from search_spaces.schema import Algorithm
 from trainable.errors import UserError
 from trainable.records import Status
 from trainable.search_log import Earlier, Params, ProposalRecord, SearchRecord, all_finite
 
 WITHOUT_HISTORY: tuple[Algorithm, ...] = ("grid", "random", "qmc")
-"""Propose the same whatever they are told."""
+"""Learn nothing from what they are told."""
 MAX_ENUMERATED = 10_000
 """Assignments that a finite space may have for its end to be seen."""
+MIN_SOURCES = 10
+"""Results that the package cmaes needs to begin from (`get_warm_start_mgd`)."""
 WORST_VALUES = {"holdout_error_percent": 100.0}
 """What a diverged trial is told as, by metric; of other metrics no bad value is known beforehand."""
 
+WARM_START = "warm_start"
+"""Attribute of an earlier result: where it comes from; as it is called in the space."""
 EXAMPLE_URL = "sqlite:///search.db"
 
 MINIMIZE = StudyDirection.MINIMIZE
@@ -121,10 +127,13 @@ class Study:
         with _quiet():
             directions = [MINIMIZE] * num_objectives
             self._study = optuna.create_study(storage=self._storage, study_name=name, directions=directions)
-        self.num_earlier = 0
-        """Earlier results that lie inside the space."""
-        for one in earlier:
+        used = [found for one in earlier if (found := _usable(one, parameters, active, num_objectives)) is not None]
+        for one in used:
             self._add_earlier(one)
+        self.num_earlier = len(used)
+        """Earlier results that lie inside the space."""
+        self._entropy = (seed, *_digest(used))
+        """Of the draws. With the seed alone a search would repeat the one that it goes on from."""
         self._size = 0
         self._grid = self._assignments()
         self._proposed: set[tuple[tuple[str, Any], ...]] = set()
@@ -154,7 +163,7 @@ class Study:
             self._add_running(params)
         elif explore and self._num_assignments is not None:
             left = [one for one in self._assignments() if _identity(one) not in self._proposed]
-            params = left[int(np.random.default_rng((self._seed, number)).integers(len(left)))]
+            params = left[int(np.random.default_rng((*self._entropy, number)).integers(len(left)))]
             self._add_running(params)
         else:
             params = self._sample("random" if explore else self._algorithm)
@@ -208,7 +217,7 @@ class Study:
 
     def _sampler(self, algorithm: Algorithm) -> BaseSampler:
         number = self._size
-        seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
+        seed = _drawn((*self._entropy, number))
         always = {
             one.name: self._distributions[one.name]
             for one in self._parameters
@@ -229,16 +238,20 @@ class Study:
                 )
             case "qmc":
                 joint = {name: one for name, one in self._distributions.items() if not one.single()}
-                sampler = _NumberedQmc(self._seed, number)
+                sampler = _NumberedQmc(self._seed if self.num_earlier == 0 else _drawn(self._entropy), number)
             case _:
                 joint = {}
                 sampler = RandomSampler(seed=seed)
         return _Declared(sampler, joint, {one.name: one for one in self._parameters})
 
     def _sources(self, joint: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
-        """The earlier results, as CMA-ES takes them: with the parameters that it varies, and no others."""
+        """The earlier results, as CMA-ES takes them: with the parameters that it varies, and no others.
+
+        It begins around the best tenth of them and fails where that is nobody: a few are given several times.
+        """
         trials = self._study.get_trials(deepcopy=False)[: self.num_earlier]
-        return [
+        times = math.ceil(MIN_SOURCES / max(1, self.num_earlier))
+        return times * [
             create_trial(
                 params={name: trial.params[name] for name in joint}, distributions=dict(joint), values=trial.values
             )
@@ -252,31 +265,11 @@ class Study:
             self._study.add_trial(trial)
 
     def _add_earlier(self, one: Earlier) -> None:
-        params = self._inside(one.params)
-        values = list(one.values)
-        if params is None or len(values) != len(self._study.directions) or not all(map(math.isfinite, values)):
-            return
-        distributions = {name: self._distributions[name] for name in params}
+        distributions = {name: self._distributions[name] for name in one.params}
         with _quiet():
-            self._study.add_trial(create_trial(params=dict(params), distributions=distributions, values=values))
-        self.num_earlier += 1
-
-    def _inside(self, given: Params) -> Params | None:
-        """The parameters of this space among those given; None where one is missing or out of its range."""
-        params: dict[str, Any] = {}
-        for one in self._parameters:
-            if not self._active(params, one.name):
-                continue
-            value = given.get(one.name)
-            if one.choices is not None:
-                if value not in one.choices:
-                    return None
-                params[one.name] = one.choices[one.choices.index(value)]
-            elif isinstance(value, int | float) and one.low <= value <= one.high:
-                params[one.name] = one.snap(value)
-            else:
-                return None
-        return params
+            self._study.add_trial(
+                create_trial(params=dict(one.params), distributions=distributions, values=list(one.values))
+            )
 
     def _assignments(self) -> Iterator[Params]:
         """Every distinct assignment of a finite space, the last parameter fastest."""
@@ -368,6 +361,8 @@ def export_storage(
 ) -> str:
     """Add the search as a study to an Optuna storage, for optuna-dashboard: the whole study, or nothing.
 
+    The results that it began with come after its proposals, so that those keep their numbers.
+
     Args:
         url: of a database, as SQLAlchemy takes it: sqlite:///FILE, whose FILE need not exist.
         facts: number of a proposal -> what is known of its training.
@@ -433,7 +428,8 @@ def _reason(error: BaseException) -> str:
 def _exported(
     record: SearchRecord, parameters: Sequence[SearchParameter], metrics: Sequence[str], facts: Mapping[int, Facts]
 ) -> Iterator[FrozenTrial]:
-    """Every proposal as a trial of Optuna's. One without a training of its own has the time of the one before."""
+    """Every proposal as a trial of Optuna's, then the earlier results. One without a training of its own has the
+    time of the one before."""
     distributions = {one.name: _distribution(one) for one in parameters}
     start = min((one.start for one in facts.values()), default=datetime.now(UTC))
     for proposal in record.proposals:
@@ -458,6 +454,18 @@ def _exported(
         trial.datetime_start = _local(start)
         if trial.state.is_finished():
             trial.datetime_complete = _local(start + timedelta(seconds=known.seconds))
+        yield trial
+    for earlier in record.earlier:
+        used = _usable(earlier, parameters, _given_in(earlier.params), len(metrics))
+        if used is None:
+            continue
+        trial = create_trial(
+            params=dict(used.params),
+            distributions={key: distributions[key] for key in used.params},
+            values=list(used.values),
+            user_attrs={WARM_START: record.settings[WARM_START]},
+        )
+        trial.datetime_start = trial.datetime_complete = _local(start)
         yield trial
 
 
@@ -488,6 +496,34 @@ def _suggest(trial: optuna.Trial, distribution: BaseDistribution, name: str) -> 
                 name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
             )
     raise TypeError(f"no distribution of ours: {distribution}")
+
+
+def _drawn(entropy: Sequence[int]) -> int:
+    """A seed."""
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+def _usable(
+    one: Earlier, parameters: Sequence[SearchParameter], active: Active, num_objectives: int
+) -> Earlier | None:
+    """The result with the active parameters alone; None where it lies outside of the space, or lacks a value."""
+    if len(one.values) != num_objectives or not all(map(math.isfinite, one.values)):
+        return None
+    params = inside(parameters, active, one.params)
+    return None if params is None else Earlier(params, one.values)
+
+
+def _given_in(params: Params) -> Active:
+    """Those that have a value are active."""
+    return lambda _, name: name in params
+
+
+def _digest(earlier: Sequence[Earlier]) -> tuple[int, ...]:
+    """A number of these results, another one for others; nothing where there are none."""
+    if not earlier:
+        return ()
+    text = json.dumps([[dict(one.params), one.values] for one in earlier])
+    return (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"),)
 
 
 def _num_values(one: SearchParameter) -> float:

@@ -12,6 +12,7 @@ from results.trials import Trial
 from tests.conftest import ROOT
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
+from tests.results_tests.searched_stores import BRED, write_population
 from trainable.errors import UserError
 from trainable.records import EpochRecord, Purpose, Status
 
@@ -68,6 +69,12 @@ def test_nothing_to_replay_is_said_in_one_line() -> None:
         sweep_curves("sweep", *trained(num=1))
     with pytest.raises(UserError, match="no trial has more than one epoch"):
         sweep_curves("sweep", *trained(epochs=1))
+
+
+def test_generations_are_no_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_population(tmp_path)
+    message = refused(["replay", BRED, "--store", str(tmp_path)], capsys)
+    assert "bred: nothing to replay: population based training has no independent curves" in message
 
 
 def test_the_command_replays_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,21 @@
 """What a search begins with: which rows of a sweep, of a file, and of the published tables count."""
 
+import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from results.collect import Collector
 from results.parquet import export_tables
 from results.published.cells import LONGER_FILE, published_cells
-from results.store import TRIALS_PARQUET, Store
+from results.schema import SEARCH_METADATA
+from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from results.warm_start import PUBLISHED_NOTE, earlier_results
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
-from tests.results_tests.searched_stores import SWEEP, write_search
+from tests.results_tests.searched_stores import BRED, EPOCHS, SWEEP, error_after, write_population, write_search
 from trainable.errors import UserError
 from trainable.records import Status
 from trainable.search_log import read_log
@@ -50,6 +54,59 @@ def test_several_metrics_are_given_in_their_order(store: Store) -> None:
     found, _ = earlier_results(store, SWEEP, NAMES, ["train_seconds", *METRICS], MODELS)
     assert all(len(one.values) == 2 for one in found)
     assert {one.values[0] for one in found} <= {9 * (2.0 + 64 / size) for size in (32, 64, 128)}
+
+
+def test_what_steered_a_search_is_in_its_rows(store: Store, tmp_path: Path) -> None:
+    """A file of trials that lies alone is enough."""
+    table = pq.read_table(store.sweep_folder(SWEEP) / TRIALS_PARQUET)
+    metadata = table.schema.metadata
+    settings = json.loads(metadata[SEARCH_METADATA.encode()])
+    settings["objective"] = [{"metric": "holdout_loss", "goal": "minimize"}]
+    path = tmp_path / TRIALS_PARQUET
+    pq.write_table(table.replace_schema_metadata({**metadata, SEARCH_METADATA.encode(): json.dumps(settings)}), path)
+    found, _ = earlier_results(store, str(path), NAMES, ["holdout_loss"], MODELS)
+    assert found == earlier_results(store, SWEEP, NAMES, METRICS, MODELS)[0]
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_what_is_no_column_of_the_trials_is_that_of_the_last_epoch(
+    store: Store, tmp_path: Path, *, is_file: bool
+) -> None:
+    for name in (TRIALS_PARQUET, EPOCHS_PARQUET):
+        shutil.copy(store.sweep_folder(SWEEP) / name, tmp_path / name)
+    source = str(tmp_path / TRIALS_PARQUET) if is_file else SWEEP
+    found, _ = earlier_results(store, source, NAMES, ["holdout_loss"], MODELS)
+    assert len(found) == len(earlier_results(store, SWEEP, NAMES, METRICS, MODELS)[0])
+    for one in found:
+        error = error_after(one.params["base_lr"], one.params["batch_size"], EPOCHS)
+        assert one.values == pytest.approx((error / 30,))
+
+
+def test_without_its_epochs_a_file_has_no_such_metric(store: Store, tmp_path: Path) -> None:
+    path = Path(shutil.copy(store.sweep_folder(SWEEP) / TRIALS_PARQUET, tmp_path))
+    with pytest.raises(UserError, match="has base_lr, batch_size, holdout_loss: leave warm_start out"):
+        earlier_results(store, str(path), NAMES, ["holdout_loss"], MODELS)
+
+
+def test_scaled_trials_have_the_parameters_of_their_scale_or_those_that_were_proposed(
+    store: Store, tmp_path: Path
+) -> None:
+    table = pq.read_table(store.sweep_folder(SWEEP) / TRIALS_PARQUET)
+    variables = [
+        json.dumps({**json.loads(text), "published_batch_size": 512}) for text in table["variables"].to_pylist()
+    ]
+    index = table.schema.get_field_index("variables")
+    path = tmp_path / TRIALS_PARQUET
+    pq.write_table(table.set_column(index, table.schema.field(index), pa.array(variables)), path)
+    found, _ = earlier_results(store, str(path), NAMES, METRICS, MODELS)
+    assert {one.params["batch_size"] for one in found} <= {32, 64, 128}
+    found, _ = earlier_results(store, str(path), NAMES, METRICS, MODELS, as_proposed=True)
+    assert {one.params["batch_size"] for one in found} == {512}
+
+
+def test_of_a_population_only_what_goes_on_from_nobody_tells_of_its_parameters(tmp_path: Path) -> None:
+    found, _ = earlier_results(write_population(tmp_path), BRED, ["base_lr"], METRICS, MODELS)
+    assert [one.values for one in found] == [(20.0,), (10.0,)]
 
 
 def test_published_rows_tell_of_base_lr_and_that_they_are_of_the_test_images() -> None:
@@ -101,6 +158,14 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes |
     assert "\n" not in str(error.value)
 
 
+def test_a_parquet_of_something_else_is_told_apart(store: Store) -> None:
+    path = store.sweep_folder(SWEEP) / EPOCHS_PARQUET
+    with pytest.raises(
+        UserError, match=r"^search.warm_start: .* is no trials.parquet of ours: name one, or a sweep$"
+    ):
+        earlier_results(store, str(path), NAMES, METRICS, MODELS)
+
+
 def test_a_sweep_that_is_not_there_is_named(store: Store) -> None:
-    with pytest.raises(UserError, match="no sweep 'other'"):
+    with pytest.raises(UserError, match=r"^search.warm_start: no sweep 'other'"):
         earlier_results(store, "other", NAMES, METRICS, MODELS)

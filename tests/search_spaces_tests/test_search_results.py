@@ -1,5 +1,6 @@
 """What comes after a search: the confirmations of the best, and the storage for Optuna's dashboard."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from tests.search_spaces_tests.driven_searches import (
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.records import Status
-from trainable.search_log import read_log
+from trainable.search_log import Earlier, read_log
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -95,6 +96,21 @@ def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
         seen.add(trial.state)
     assert seen == {TrialState.COMPLETE, TrialState.PRUNED}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["optuna.db", "search.jsonl"]
+
+
+def test_what_a_search_began_with_comes_after_its_proposals(tmp_path: Path) -> None:
+    wanted = settings("tpe", num_trials=3)
+    wanted = dataclasses.replace(wanted, search=wanted.search.model_copy(update={"warm_start": "narrow"}))
+    small, large = {"lr": 0.1, "batch_size": 16}, {"lr": 0.2, "batch_size": 64, "momentum": 0.8}
+    outside = Earlier({"lr": 5.0, "batch_size": 16}, (1.0,))
+    drive(open_search(tmp_path, wanted, earlier=[Earlier(small, (12.0,)), outside, Earlier(large, (9.0,))]))
+    trials = exported(tmp_path).trials
+    assert [trial.user_attrs.get("warm_start") for trial in trials] == [None] * 3 + ["narrow"] * 2
+    assert [trial.user_attrs.get("trial_key") is None for trial in trials] == [False] * 3 + [True] * 2
+    assert [(trial.state, trial.params, trial.value) for trial in trials[3:]] == [
+        (TrialState.COMPLETE, small, 12.0),
+        (TrialState.COMPLETE, large, 9.0),
+    ]
 
 
 def test_a_storage_of_a_search_under_way_with_two_objectives(tmp_path: Path) -> None:

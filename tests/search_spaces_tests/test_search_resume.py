@@ -222,6 +222,24 @@ def test_other_settings_are_refused_in_one_line(changed: object, told: str, tmp_
     assert (tmp_path / LOG).read_bytes() == before
 
 
+@pytest.mark.parametrize("algorithm", ["tpe", "cmaes", "qmc", "random"])
+def test_a_search_with_earlier_results_goes_on_alike_wherever_it_was_cut(
+    algorithm: Algorithm, tmp_path: Path
+) -> None:
+    earlier = [Earlier({"lr": 0.4 / i, "weight_decay": 0.001 * i}, (20.0 + i,)) for i in range(1, 6)]
+    wanted = settings(algorithm, NUMBERS, 10)
+    whole = open_search(tmp_path / "whole", wanted, steering=HalfStops(), earlier=earlier)
+    drive(whole)
+    lines = (tmp_path / "whole" / LOG).read_bytes().splitlines(keepends=True)
+    for num_lines in range(1, len(lines), 5):
+        folder = tmp_path / str(num_lines)
+        folder.mkdir()
+        (folder / LOG).write_bytes(b"".join(lines[:num_lines]))
+        search = open_search(folder, wanted, steering=HalfStops())
+        drive(search)
+        assert search.record == whole.record
+
+
 def test_earlier_results_stay_those_that_the_search_began_with(tmp_path: Path) -> None:
     earlier = [Earlier({"lr": 0.1, "batch_size": 16}, (12.0,))]
     drive(open_search(tmp_path, settings("tpe"), earlier=earlier), num_steps=3)

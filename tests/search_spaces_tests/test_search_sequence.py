@@ -301,6 +301,28 @@ def test_earlier_results_are_learned_from(algorithm: Algorithm, tmp_path: Path) 
     assert search.notes == []
 
 
+def results_of(search: Search) -> list[Earlier]:
+    """What another search can begin with."""
+    complete = [one for one in search.record.proposals if one.status is Status.COMPLETE]
+    return [Earlier(one.params, values) for one in complete if (values := all_finite(one.values)) is not None]
+
+
+@pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if one != "grid"])
+def test_who_begins_with_earlier_results_proposes_none_of_them_again(algorithm: Algorithm, tmp_path: Path) -> None:
+    """Also not where they are so few that the sampler still draws at random, and from one search to the next."""
+    proposed: list[Params] = []
+    earlier: list[Earlier] = []
+    for index in range(3):
+        search = open_search(
+            tmp_path / str(index), settings(algorithm, NUMBERS, 6), steering=HalfStops(), earlier=earlier
+        )
+        drive(search)
+        proposed += params_of(search)
+        earlier = results_of(search)
+        assert 0 < len(earlier) <= 6
+    assert len({params["lr"] for params in proposed}) == len({params["weight_decay"] for params in proposed}) == 18
+
+
 def test_earlier_results_outside_of_the_space_are_left_out(tmp_path: Path) -> None:
     inside = Earlier({"lr": 0.1, "batch_size": 64.0, "momentum": 0.9, "epochs": 3}, (12.0,))
     outside = [
@@ -318,7 +340,7 @@ def test_earlier_results_outside_of_the_space_are_left_out(tmp_path: Path) -> No
 
 def test_a_warm_start_that_changes_nothing_is_said(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("qmc"), earlier=[Earlier({"lr": 0.1, "batch_size": 16}, (1.0,))])
-    assert search.notes == ["search.warm_start changes nothing for search.algorithm qmc"]
+    assert search.notes == ["search.algorithm qmc learns nothing from search.warm_start"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
