@@ -558,6 +558,7 @@ def search_so_far(
     """
     from results.plan import search_plan
     from results.store import new_manifest
+    from trainable.search_log import best as best_of
     from trainable.search_log import read_log
 
     log = store.search_log(name)
@@ -566,8 +567,7 @@ def search_so_far(
     record = read_log(log)
     best: list[ProposalRecord] = []
     if record.settings:
-        from search_spaces.search import best as best_of  # imports optuna
-        from search_spaces.search import check_goes_on
+        from search_spaces.search import check_goes_on  # imports optuna
 
         known = record.settings["trial"].get(FINGERPRINT, "")
         check_goes_on(settings_on(name, maker, dataset, fingerprint or known), log)

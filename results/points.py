@@ -8,8 +8,8 @@ from enum import StrEnum
 from models.names import display_name
 from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells
 from results.trials import Cell, varying_fields
-from results.wording import count
 from trainable.config import TrainConfig
+from trainable.errors import counted
 
 PUBLISHED_DATASET = "cifar10"
 STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
@@ -141,7 +141,7 @@ def telling_parts(point: Point, among: Sequence[Point], *, epochs: bool = True) 
     peers = of_source(among, point.source)
     parts = []
     if epochs and len({peer.epochs for peer in peers}) > 1:
-        parts.append(count(point.epochs, "epoch"))
+        parts.append(counted(point.epochs, "epoch"))
     columns = zip(*(peer.variant for peer in peers), strict=True)
     parts += [word for word, column in zip(point.variant, columns, strict=True) if len(set(column)) > 1]
     return parts
@@ -158,7 +158,7 @@ def title(points: Sequence[Point]) -> str:
             {display_name(point.model) for point in members},
             {point.dataset for point in members},
             {point.schedule for point in members},
-            {count(point.epochs, "epoch") for point in members},
+            {counted(point.epochs, "epoch") for point in members},
         ]
         lines.append(", ".join([members[0].origin, *(part.pop() for part in shared if len(part) == 1)]))
     return "\n".join(lines)

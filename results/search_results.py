@@ -12,8 +12,8 @@ import pyarrow as pa
 from results.lineage import lineage
 from results.schema import SEARCH_METADATA
 from results.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
-from results.wording import count
 from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.errors import counted
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
     PUBLISHED_EPOCHS,
@@ -154,7 +154,7 @@ class SearchResults:
     @property
     def method(self) -> str:
         """`tpe, scheduler asha`."""
-        generations = f", {count(self.num_generations, 'generation')}" if self.num_generations > 1 else ""
+        generations = f", {counted(self.num_generations, 'generation')}" if self.num_generations > 1 else ""
         return f"{self.algorithm}, scheduler {self.scheduler['type']}{generations}"
 
     @property

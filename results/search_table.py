@@ -7,7 +7,7 @@ import pyarrow as pa
 from results.search_results import SearchResults, read_search, with_rounded
 from results.tables import render, table_rows
 from results.trials import Cell, group_repeats, trials_from_table
-from results.wording import count
+from trainable.errors import counted
 from trainable.records import Status
 
 
@@ -30,7 +30,7 @@ def shown_cells(search: SearchResults) -> list[Cell]:
 def heading(search: SearchResults) -> str:
     """What the rows are, and by what they were chosen."""
     objective = " and ".join(one.words for one in search.objectives)
-    num_trials = count(len(search.trials), "trial")
+    num_trials = counted(len(search.trials), "trial")
     how = f"{search.algorithm}, scheduler {search.scheduler['type']}"
     if search.confirmed:
         return f"Chosen by {objective}, of {num_trials} ({how}); trained again on all training images:"
@@ -38,7 +38,7 @@ def heading(search: SearchResults) -> str:
         return f"A search ({how}, steered by {objective}); {nothing_ended(search)}."
     come = "that ran to the end"
     if search.is_population:
-        come = f"of the last generation, each row the last of {count(search.num_generations, 'generation')}"
+        come = f"of the last generation, each row the last of {counted(search.num_generations, 'generation')}"
     return (
         f"The {len(search.finalists)} of {num_trials} {come} ({how}, steered by {objective}); trained without the "
         "held-out images, not confirmed:"

@@ -1,11 +1,6 @@
-"""Counts and lists in words."""
+"""Lists in words."""
 
 from collections.abc import Sequence
-
-
-def count(number: int, thing: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def listed(parts: Sequence[str], most: int) -> str:

@@ -8,8 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.style import broken, look, plain_numbers, set_log, wants_log
 from results.search_results import SearchResults, best_so_far, spent
-from results.wording import count
-from trainable.errors import UserError
+from trainable.errors import UserError, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def _course(name: str, search: SearchResults, index: int) -> Course:
         epochs[one.number] = total
     complete = [(epochs[one.number], one.values[index]) for one in search.trials if one.is_complete and one.values]
     return Course(
-        f"{name} ({search.method}): {count(len(search.trials), 'trial')}, {count(spent(search).epochs, 'epoch')}",
+        f"{name} ({search.method}): {counted(len(search.trials), 'trial')}, {counted(spent(search).epochs, 'epoch')}",
         complete,
         [(epochs[number], value) for number, value in best_so_far(search, index)],
         total,

@@ -15,7 +15,8 @@ from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_
 from results.points import sweep_points, telling_parts
 from results.search_results import SearchResults, param_words
 from results.trials import Cell
-from results.wording import count, shortened
+from results.wording import shortened
+from trainable.errors import counted
 from trainable.records import EpochRecord
 
 ROWS_A_PAGE = 4
@@ -105,7 +106,7 @@ def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRec
         cell = search.confirmed.get(one.number)
         again = [epochs for trial in cell.trials if (epochs := records.get(trial.row.trial_key))] if cell else []
         if again:
-            label = f"proposal {one.number} on all training images: {count(len(again), 'run')}"
+            label = f"proposal {one.number} on all training images: {counted(len(again), 'run')}"
             panels.append(_panel(label, [curve for epochs in again for curve in curves_of(epochs)]))
     return panels[:MOST_OF_A_SEARCH]
 

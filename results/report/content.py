@@ -35,8 +35,7 @@ from results.search_results import SearchResults, read_search, with_rounded
 from results.search_table import heading, shown_cells
 from results.tables import Column, format_seconds, in_table_order, table_columns, table_rows
 from results.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
-from results.wording import count
-from trainable.errors import UserError
+from trainable.errors import UserError, counted
 from trainable.records import EpochRecord, Purpose, Status
 
 
@@ -181,7 +180,7 @@ def _facts(cells: Sequence[Cell], metadata: Mapping[str, str], search: SearchRes
         facts.append(("set on the command line", named_values(metadata["overrides"])))
     extends = json.loads(metadata.get("extends", "[]"))
     if extends:
-        facts.append(("extended", f"holds the trials of {count(len(extends), 'earlier space')}, too"))
+        facts.append(("extended", f"holds the trials of {counted(len(extends), 'earlier space')}, too"))
     facts.append(("code (commit/source)", metadata.get("code", "-")))
     return facts
 
@@ -267,7 +266,7 @@ def _references(space: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
             lines.append(f"{name}: not among the published tables of this version")
             continue
         found = sum((*key[:2], float(f"{key[2]:.6g}"), *key[3:]) in ours for key in theirs)
-        lines.append(f"{name}: {found} of its {count(len(theirs), 'configuration')} in this sweep")
+        lines.append(f"{name}: {found} of its {counted(len(theirs), 'configuration')} in this sweep")
     return lines
 
 
@@ -278,7 +277,7 @@ def _is_failure(trial: Trial) -> bool:
 
 def _failure(cell: Cell, trial: Trial, records: Mapping[str, Sequence[EpochRecord]]) -> Failure:
     row = trial.row
-    progress = f"{row.epochs_done} of {count(trial.config.epochs, 'epoch')}"
+    progress = f"{row.epochs_done} of {counted(trial.config.epochs, 'epoch')}"
     epochs = records.get(row.trial_key, ())
     if epochs:
         last = epochs[-1]

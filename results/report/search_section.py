@@ -15,7 +15,8 @@ from results.search_results import SearchResults, SearchTrial, param_words, reac
 from results.search_table import nothing_ended
 from results.tables import Column
 from results.trials import varying_fields
-from results.wording import count, listed
+from results.wording import listed
+from trainable.errors import counted
 from trainable.records import Status
 
 MOST_LISTED = 10
@@ -86,7 +87,7 @@ def _how(search: SearchResults, first: SearchTrial) -> str:
     which = "the best of"
     if len(search.objectives) > 1:
         which = f"one of the {len(search.best)} on the Pareto front, which none is better than in both, of"
-    among = f"{count(len(search.finalists), 'trial')} that ran to the end"
+    among = f"{counted(len(search.finalists), 'trial')} that ran to the end"
     among += " in the last generation" * search.is_population
     return f"{which} {among}: {reached}; the test set had no part"
 
@@ -111,7 +112,7 @@ def _facts(search: SearchResults) -> Facts:
     kind = search.scheduler["type"]
     scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != "type")
     facts = [
-        ("algorithm", f"{search.algorithm}, seed {search.seed}, {count(search.num_trials, 'trial')} asked for"),
+        ("algorithm", f"{search.algorithm}, seed {search.seed}, {counted(search.num_trials, 'trial')} asked for"),
         ("objective", " and ".join(f"minimize {one.words}" for one in search.objectives)),
         ("scheduler", f"{kind} ({scheduler})" if scheduler else kind),
         ("parameters", "; ".join(_parameter_words(search))),

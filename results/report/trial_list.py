@@ -8,8 +8,8 @@ from datetime import datetime
 from models.names import display_name
 from results.tables import Column, format_seconds
 from results.trials import Cell, Trial
-from results.wording import count
 from trainable.config import FIELD_NAMES
+from trainable.errors import counted
 from trainable.records import Purpose
 
 Facts = list[tuple[str, str]]
@@ -65,7 +65,7 @@ def config_words(cell: Cell) -> str:
     config = cell.config
     return (
         f"{display_name(config.model)}, batch size {config.batch_size}, lr {config.lr:.6g}, {config.schedule}, "
-        f"{count(config.epochs, 'epoch')}"
+        f"{counted(config.epochs, 'epoch')}"
     )
 
 
