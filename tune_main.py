@@ -220,6 +220,8 @@ def run_search(
     store.refresh(log)
     check_goes_on(settings, log)  # before anything is written, as is what it begins with
     earlier, notes = begins_with(store, manifest.name, maker)
+    if earlier:
+        notes.append(f"it begins with {len(earlier)} earlier results of {maker.search.warm_start}")
     for note in notes:
         print(f"note: {note}")
     with store.driving(manifest, run_id):
