@@ -102,7 +102,7 @@ def draw_best_by_epochs(panels: Mapping[str, Sequence[Course]], title: str) -> F
     rows[-1].set_xlabel("epochs spent (marks: trials that ran to the end; lines: the best of them so far)")
     rows[-1].set_xlim(left=0)
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(broken(title, 74), fontsize="medium")
+    figure.suptitle(broken(title, 80), fontsize="medium")
     handles, labels = rows[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=1, fontsize="small", frameon=False)
     return figure

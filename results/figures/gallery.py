@@ -209,10 +209,7 @@ OF_TRIALS = (*OF_CONFIGURATIONS, "error_by_lr", "parameter_importance")
 MOST_NAMED = 4
 MOST_SERIES = 12
 """Of a search, in a figure against lr."""
-RANGES = (
-    "values that a search draws from ranges fill no grid, and it is not to be judged by test error "
-    "(see error_by_lr, objective_front)"
-)
+RANGES = "values that a search draws from ranges fill no grid, and it is not judged by test error (see error_by_lr)"
 PIECES = "a trial of a population is one generation of a training, of which this figure tells nothing"
 WHY_EMPTY = {
     "optimisation_history": "the sweep is no search, or no trial of it has ended",

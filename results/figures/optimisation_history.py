@@ -58,7 +58,7 @@ def draw_optimisation_history(histories: Sequence[History], title: str) -> Figur
         _draw(axes, history)
     panels[-1].set_xlabel("number of the proposal")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(broken(title, 74), fontsize="medium")
+    figure.suptitle(broken(title, 80), fontsize="medium")
     handles = [
         Line2D([], [], linestyle="none", marker=marker, color=color, markerfacecolor=_face(ended), label=ended)
         for ended, (marker, color) in MARKS.items()

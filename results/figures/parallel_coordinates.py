@@ -22,6 +22,10 @@ STOPPED_COLOR = "#B5B5B5"
 MARGIN = 0.06
 """Of each axis, above and below its values."""
 MOST_TICKS = 9
+WIDEST = 12.5
+"""Inches; a page shows more too small to be read."""
+CROWDED = 8
+"""Axes from which on their names are in small print."""
 BAR_WIDTH = 32
 """Characters of a line along the colour bar."""
 NARROW = 14
@@ -126,7 +130,7 @@ def _within(value: float, low: float, high: float) -> float:
 def draw_parallel_coordinates(bundle: Bundle, objective: str, title: str) -> Figure:
     """Lines coloured by the first objective, those of stopped trials grey."""
     count = len(bundle.scales)
-    figure = Figure(figsize=(max(7.2, 2.0 + 1.5 * count), 4.6), layout="constrained")
+    figure = Figure(figsize=(min(max(7.2, 2.0 + 1.5 * count), WIDEST), 4.6), layout="constrained")
     axes = figure.subplots()
     complete = [path.value for path in bundle.paths if path.is_complete]
     norm = (LogNorm if wants_log(complete) else Normalize)(min(complete), max(complete))
@@ -166,7 +170,8 @@ def _draw_scale(axes: Axes, place: int, scale: Scale) -> None:
 
 
 def _bare(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_xticks(range(len(names)), [textwrap.fill(name, NARROW, break_on_hyphens=False) for name in names])
+    lines = [textwrap.fill(name, NARROW, break_on_hyphens=False) for name in names]
+    axes.set_xticks(range(len(names)), lines, fontsize="small" if len(names) >= CROWDED else "medium")
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.set_xlim(-0.35, len(names) - 1 + 0.1)

@@ -58,7 +58,7 @@ def draw_parameter_importance(found: Sequence[tuple[str, Importance]], title: st
         axes.set_axisbelow(True)
     panels[-1].set_xlim(0, 108)
     panels[-1].set_xlabel("share of the objective's variance over the space (%)")
-    figure.suptitle(broken(title, 74), fontsize="medium")
+    figure.suptitle(broken(title, 80), fontsize="medium")
     handles = [Patch(label=kind, **style) for kind, style in STYLES.items()]  # type: ignore[arg-type]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
     return figure
