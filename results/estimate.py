@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.costs import multiply_accumulates
+from trainable.errors import counted
 
 Floats = NDArray[np.floating[Any]]
 
@@ -420,7 +421,7 @@ def _memory(work: Work, speeds: Sequence[Speed]) -> int | None:
 def _basis(works: Sequence[Work], speeds: Sequence[Speed], place: Place) -> str:
     runs = {speed.run for speed in speeds if not speed.is_probe}
     num_trials = sum(not speed.is_probe for speed in speeds)
-    parts = [f"{_count(num_trials, 'trial')} of {_count(len(runs), 'run')} in the store"] * bool(num_trials)
+    parts = [f"{counted(num_trials, 'trial')} of {counted(len(runs), 'run')} in the store"] * bool(num_trials)
     parts += ["a probe"] * any(speed.is_probe for speed in speeds)
     known = {speed.model for speed in speeds}
     by_cost = sorted({work.model for work in works} - known)
@@ -428,11 +429,7 @@ def _basis(works: Sequence[Work], speeds: Sequence[Speed], place: Place) -> str:
     between = {(work.model, work.batch_size) for work in works if work.model in known} - seen
     text = f"{' and '.join(parts)} on {place}"
     if between:
-        text += f"; {_count(len(between), 'batch size')} not measured, judged by others"
+        text += f"; {counted(len(between), 'batch size')} not measured, judged by others"
     if by_cost:
         text += f"; {', '.join(by_cost)} not measured, judged by the cost of {', '.join(sorted(known))}"
     return text
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,6 +12,7 @@ from models.names import display_name
 from results.published.cells import PublishedCell
 from results.trials import Cell
 from trainable.config import FIELD_NAMES
+from trainable.errors import counted
 
 NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
 """Training fields that a LintRow holds by name."""
@@ -47,7 +48,7 @@ class Protocol(NamedTuple):
     other: str
 
     def __str__(self) -> str:
-        return f"{display_name(self.model)}, {self.schedule}, {self.epochs} epochs"
+        return f"{display_name(self.model)}, {self.schedule}, {counted(self.epochs, 'epoch')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from models.names import display_name
 from results.lint_rows import Curve, Finding, LintRow, Rule, Severity, curves, distinct, lr_studies
 from results.lr_exponent import fit_exponent
 from results.tables import format_seconds
+from trainable.errors import counted
 
 MIN_GRID = 3
 """Learning rates that make a grid: of two, one is always the best and always at the edge."""
@@ -241,10 +242,9 @@ def _cluster_text(rows: Sequence[LintRow]) -> str:
     spans = []
     for epochs, members in sorted(_grouped(rows, lambda row: row.protocol.epochs).items()):
         times = list(dict.fromkeys(format_seconds(row.seconds) for row in members))
-        spans.append(f"{' to '.join(dict.fromkeys([times[0], times[-1]]))} for {epochs} epochs")
+        spans.append(f"{' to '.join(dict.fromkeys([times[0], times[-1]]))} for {counted(epochs, 'epoch')}")
     ends = dict.fromkeys(f"{row.seconds_per_epoch:.1f}" for row in (rows[0], rows[-1]))
-    plural = "" if len(rows) == 1 else "s"
-    return f"{' to '.join(ends)} s an epoch in {len(rows)} row{plural} ({', '.join(spans)})"
+    return f"{' to '.join(ends)} s an epoch in {counted(len(rows), 'row')} ({', '.join(spans)})"
 
 
 def _best_rows(curve: Curve) -> list[LintRow]:

@@ -9,7 +9,7 @@ from results.holdings import has_begun, last_sweep, reused_text
 from results.search_status import NUM_TRIALS, search_progress
 from results.store import Store
 from trainable.config import TrainConfig
-from trainable.errors import UserError
+from trainable.errors import UserError, counted
 from trainable.ledger import SUPERSEDED, read_standing, trial_status
 from trainable.records import Standing, Status
 from trainable.search_log import ProposalRecord, SearchRecord
@@ -125,7 +125,7 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
     Args:
         is_loaded: the data set's content is known.
     """
-    lines = [f"{sweep}: {counts.trials} trials on {dataset}"]
+    lines = [f"{sweep}: {counted(counts.trials, 'trial')} on {dataset}"]
     if counts.store is None:
         lines.append("  done   0 (there is no store yet)")
     else:
@@ -137,7 +137,7 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
             + " (matched on all but the data set's content, which is not loaded)" * (not is_loaded)
         )
     images = "images unknown" if counts.images_left is None else f"{counts.images_left:,} images"
-    lines.append(f"  left   {counts.left} trials, {counts.epochs_left:,} epochs, {images}")
+    lines.append(f"  left   {counted(counts.left, 'trial')}, {counts.epochs_left:,} epochs, {images}")
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
@@ -246,7 +246,7 @@ def search_plan_text(
     """
     num_trials = plan.done + len(plan.go_on) + plan.to_come
     unknown = ", none of them known before" if plan.store is None else ""
-    lines = [f"{sweep}: a search of up to {num_trials} trials on {dataset}{unknown}"]
+    lines = [f"{sweep}: a search of up to {counted(num_trials, 'trial')} on {dataset}{unknown}"]
     if plan.num_earlier:
         lines.append(f"  start  {plan.num_earlier} earlier results of {warm_start}")
     left = [_most(plan.to_come, configs, num_images), *(_amount(one, num_images) for one in plan.go_on)]
@@ -258,7 +258,7 @@ def search_plan_text(
         begun = f", {len(plan.go_on)} to go on with" if plan.go_on else ""
         lines.append(f"  done   {plan.done}{begun} in {plan.store}")
         end = "" if plan.is_settled else f": {_sum_text(left)} if all go to the end"
-        lines.append(f"  left   {num_trials - plan.done} trials{end}")
+        lines.append(f"  left   {counted(num_trials - plan.done, 'trial')}{end}")
     if plan.chosen:
         most = _sum_text([_amount(one, num_images) for one in plan.chosen])
         lines.append(f"  then   {len(plan.chosen)} of {plan.confirm} to confirm the best: {most}")

@@ -170,7 +170,7 @@ def num_to_come(record: SearchRecord) -> int:
     confirm = record.settings.get(CONFIRM)
     if not confirm or record.confirmations:
         return progress.to_come
-    num_chosen: int = confirm["top"]
+    num_chosen = min(int(confirm["top"]), progress.wanted)
     if not progress.begun and not progress.to_come:
         num_chosen = min(num_chosen, len(best(record)))
     return progress.to_come + num_chosen * int(confirm["repeats"])
