@@ -143,7 +143,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith(
         "space-smoke: 2 trials on digits\n"
         f"  done   1 in {store.path} (matched on all but the data set's content, which is not loaded)\n"
-        f"  left   1 trials, 2 epochs, {2 * 1408:,} images\n"
+        f"  left   1 trial, 2 epochs, {2 * 1408:,} images\n"
         "  time   "
     )
     assert tune_main.main(["plan", *options, "--scale", "smoke", "--set", "epochs=1"]) == 0
