@@ -56,6 +56,18 @@ SchedulerType = Literal["none", "asha", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]
 """What may steer a search: nothing that is measured on the test images."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+EXAMPLES = {
+    "search": "{algorithm: tpe, num_trials: 20}",
+    "parameters": "{lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}",
+    "scheduler": "{type: asha, grace_epochs: 1}",
+    "objective": "{metric: holdout_error_percent, goal: minimize}",
+    "confirm": "{top: 3, repeats: 3}",
+    "when": "batch_size >= 64",
+    "warm_start": "published",
+    "distribution": "log_uniform_values",
+    "num_trials": "20",
+}
+"""Key -> what a refusal shows to be typed."""
 
 
 class Parameter(_Strict):
@@ -76,9 +88,11 @@ class Parameter(_Strict):
         if self.values is not None:
             if not {"min", "max", "distribution", "q"}.isdisjoint(self.model_fields_set):
                 raise ValueError("give either values, or min and max (distribution and q go with these)")
-            texts = [repr(value) for value in self.values]
-            if twice := [text for text in texts if texts.count(text) > 1]:
-                raise ValueError(f"values holds {twice[0]} twice")
+            kinds = [(isinstance(value, bool), value) for value in self.values]  # 32.0 is 32, true is not 1
+            if twice := [value for kind, value in kinds if kinds.count((kind, value)) > 1]:
+                raise ValueError(f"values holds {twice[0]!r} twice")
+            if len(self.values) == 1 and self.when is None:
+                raise ValueError(f"values holds {self.values[0]!r} alone: give a second one, or put it into defaults")
         elif self.min is None or self.max is None:
             raise ValueError("give either values: [...] or min: ... and max: ...")
         else:
@@ -89,16 +103,20 @@ class Parameter(_Strict):
         kind, span = self.distribution_resolved, f"got min {low!r} and max {high!r}"
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(f"min and max must be finite numbers, {span}")
-        if low >= high:
+        if low > high:
+            raise ValueError(f"min must be below max, {span}: exchange them")
+        if low == high:
             raise ValueError(f"min must be below max, {span}: one value alone goes into defaults")
         if "log" in kind and low <= 0:
             raise ValueError(f"{kind} needs a min above 0, {span}")
-        if kind == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
-            raise ValueError(f"int_uniform needs a whole min and max, {span}: or say distribution: uniform")
-        if kind.startswith("q_") != (self.q is not None):
-            raise ValueError("q goes with distribution: q_uniform or q_log_uniform_values, and these need it: q: 0.1")
+        if self.q is not None and not kind.startswith("q_"):
+            raise ValueError("q goes with distribution: q_uniform or q_log_uniform_values")
+        if self.q is None and kind.startswith("q_"):
+            raise ValueError(f"{kind} needs q, its step: q: {(high - low) / 10:g}")
         if self.q is not None and not 0 < self.q <= high - low:
-            raise ValueError(f"q must be above 0 and at most max - min, got q {self.q!r}, {span}")
+            raise ValueError(
+                f"q must be above 0 and at most max - min, got q {self.q!r}, {span.removeprefix('got ')}"
+            )
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -144,7 +162,7 @@ HYPERBAND_BRACKETS = 3
 class SchedulerSpec(_Strict):
     """Which trials are stopped before their end; `pbt`: which go on, and with what (see search_spaces.population)."""
 
-    type: SchedulerType = "none"
+    type: SchedulerType
     grace_epochs: Count = 1
     """Epochs before which no trial is stopped; `asha` and `hyperband`: the first rung of the first bracket."""
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] = 3
