@@ -27,7 +27,7 @@ from search_spaces.schema import (
     Space,
     Values,
 )
-from search_spaces.search_checks import check_search
+from search_spaces.search_checks import COST, check_search
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
 from trainable.errors import UserError, nearest
 
@@ -97,7 +97,7 @@ BOUND_MESSAGES = {
 """By pydantic's type of the error, with the key of the bound in its context."""
 PARAMETERS = "parameters"
 PARAMETER_FORMS = "{values: [...]} or {min: ..., max: ...}"
-CHOICES = {("search", "algorithm"): Algorithm, ("scheduler", "type"): SchedulerType}
+CHOICES: dict[KeyPath, Any] = {("search", "algorithm"): Algorithm, ("scheduler", "type"): SchedulerType}
 """The keys that must be there."""
 SETTINGS = ("defaults", "set")
 """Sections in which a key may be given nothing: `train_subset: null` is all images."""
@@ -115,48 +115,61 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
         for empty in _empty_keys(source.content):
             return f"{source.where(empty)}: {_is_empty(empty)}"
     problem = [*unknown, *long_form, *problems][0]
-    path, got = _written_path(source, problem["loc"]), f"got {_shorten(problem['input'])}"
-    match _kind(problem):
+    path = _written_path(source, problem["loc"])
+    return f"{source.where(path)}: {_of_section(problem, path) or _of_value(problem)}"
+
+
+def _of_section(problem: ErrorDetails, path: KeyPath) -> str | None:
+    """What is wrong with a section or a key; None where it is a value."""
+    got = f"got {_shorten(problem['input'])}"
+    match problem["type"]:
         case "model_type" | "list_type" if path[0] == "objective":
-            given = problem["input"] if problem["input"] in get_args(Metric) else DEFAULT_METRIC
-            message = f"must be {{metric: {given}, goal: minimize}}, {got}"
-        case "model_type" if path[0] == PARAMETERS and len(path) > 1:
-            message = f"must be {PARAMETER_FORMS}, {got}"
+            is_metric = problem["input"] in get_args(Metric) and problem["input"] != COST
+            metric = problem["input"] if is_metric else DEFAULT_METRIC
+            return f"must be {{metric: {metric}, goal: minimize}}, {got}"
+        case "model_type" if path[0] == PARAMETERS:
+            return f"must be {PARAMETER_FORMS}, {got}"
         case "model_type" | "dict_type" if len(path) == 1 and path[0] in EXAMPLES:
-            message = f"must be a mapping, for example {EXAMPLES[str(path[0])]}, {got}"
+            return f"must be a mapping, for example {EXAMPLES[str(path[0])]}, {got}"
         case "missing":
-            message = f"is missing: one of {', '.join(get_args(CHOICES[path]))}"
+            return f"is missing: one of {', '.join(get_args(CHOICES[path]))}"
+        case "extra_forbidden":
+            return f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
+        case "string_type" | "invalid_key" if problem["type"] == "invalid_key" or problem["loc"][-1] == "[key]":
+            return f"the key {problem['input']!r} must be a word"
+        case "too_short":
+            return "is empty: give at least one entry"
+        case "too_long":
+            return f"has {problem['ctx']['actual_length']} entries: give at most {problem['ctx']['max_length']}"
+    return None
+
+
+def _of_value(problem: ErrorDetails) -> str:
+    """What is wrong with the value of a key."""
+    got = f"got {_shorten(problem['input'])}"
+    match _kind(problem):
         case "literal_error":
             expected = _expected(problem)
-            unknown_word = f"{problem['input']!r} is unknown: one of {', '.join(expected)}"
-            message = unknown_word if len(expected) > 1 else f"must be {expected[0]}, {got}"
-        case "extra_forbidden":
-            message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
-        case "too_short" | "string_too_short":
-            message = "is empty: give at least one entry"
-        case "too_long":
-            message = f"has {problem['ctx']['actual_length']} entries: give at most {problem['ctx']['max_length']}"
+            if len(expected) == 1:
+                return f"must be {expected[0]}, {got}"
+            return f"{problem['input']!r} is unknown: one of {', '.join(expected)}"
         case "string_pattern_mismatch":
-            message = f"{problem['input']!r} is no name: at most 100 letters, digits, '.', '_' or '-'"
-        case "string_type" | "invalid_key" if not isinstance(problem["loc"][-1], str) or path[-1] == "[key]":
-            message = f"the key {problem['input']!r} must be a word"
+            return f"{problem['input']!r} is no name: at most 100 letters, digits, '.', '_' or '-'"
         case kind if kind in BOUND_MESSAGES:
             words, bound = BOUND_MESSAGES[kind]
-            message = f"{words} {problem['ctx'][bound]}, {got}"
+            return f"{words} {problem['ctx'][bound]:.7g}, {got}"
         case kind if kind in KIND_MESSAGES:
-            message = f"{KIND_MESSAGES[kind]}, {got}"
+            return f"{KIND_MESSAGES[kind]}, {got}"
         case "value_error":
-            message = problem["msg"].removeprefix("Value error, ")
-        case _:
-            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, {got}"
-    return f"{source.where(path)}: {message}"
+            return problem["msg"].removeprefix("Value error, ")
+    return f"{problem['msg'][0].lower()}{problem['msg'][1:]}, {got}"
 
 
 def _empty_keys(section: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
     """Keys of a file that were given nothing, where that says nothing; in its order."""
     for key, value in section.items():
         here = (*path, key)
-        if value is None or (value == {} and here in EMPTY_SECTIONS):
+        if value is None or (value == {} and here in EMPTY_SECTIONS) or (value == "" and key in EXAMPLES):
             yield here
         elif isinstance(value, dict) and key not in SETTINGS:
             yield from _empty_keys(value, here)
@@ -167,6 +180,10 @@ def _empty_keys(section: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[KeyP
 
 def _is_empty(path: KeyPath) -> str:
     """What is to be said of a key that was given nothing."""
+    if path in CHOICES:
+        return f"is empty: one of {', '.join(get_args(CHOICES[path]))}"
+    if path[:1] == (PARAMETERS,) and len(path) == 2:
+        return f"is empty: must be {PARAMETER_FORMS}"
     example = EXAMPLES.get(str(path[-1]))
     what = "give it a value" if example is None else f"for example {path[-1]}: {example}"
     return f"is empty: {what}, or leave it out"

@@ -330,9 +330,8 @@ def _parameter(name: str, spec: Parameter, when: Expression | None, source: Yaml
             )
         first, last = math.ceil(low), math.floor(high)
         whole = f", min: {first}, max: {last}" if (first, last) != (low, high) and first < last else ""
-        raise UserError(
-            f"{where}: {name} is a whole number: distribution: int_uniform{whole} (or q_log_uniform_values with q: 1)"
-        )
+        fitting = "q_log_uniform_values, q: 1" if "log" in distribution else "int_uniform"
+        raise UserError(f"{where}: {name} is a whole number: distribution: {fitting}{whole}")
     if step is not None:
         high = _tidy(low + math.floor((high - low) / step * (1 + 1e-9)) * step)
     kind: Literal["float", "int"] = "int" if is_whole else "float"

@@ -91,8 +91,6 @@ class Parameter(_Strict):
             kinds = [(isinstance(value, bool), value) for value in self.values]  # 32.0 is 32, true is not 1
             if twice := [value for kind, value in kinds if kinds.count((kind, value)) > 1]:
                 raise ValueError(f"values holds {twice[0]!r} twice")
-            if len(self.values) == 1 and self.when is None:
-                raise ValueError(f"values holds {self.values[0]!r} alone: give a second one, or put it into defaults")
         elif self.min is None or self.max is None:
             raise ValueError("give either values: [...] or min: ... and max: ...")
         else:

@@ -35,10 +35,10 @@ WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms that a population can begin with: its members are proposed before any has come to an end."""
 LEARN_FROM_COMPLETE = ("gp", "cmaes")
 """Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
-PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"tpe": (), "gp": ("when",), "cmaes": ("when", "values")}
-"""What makes an algorithm that learns draw a parameter at random."""
-NUM_LEARNT = {"tpe": 0, "gp": 1, "cmaes": 2}
-"""Parameters that an algorithm needs to learn about at all: Optuna's CMA-ES draws a single one at random."""
+PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"gp": ("when",), "cmaes": ("when", "values")}
+"""Keys that make an algorithm that learns draw a parameter at random."""
+MIN_FOR_CMAES = 2
+"""Parameters that it learns about; Optuna draws a single one at random."""
 COST = "train_seconds"
 """The metric that is only for the second of two objectives."""
 
@@ -84,16 +84,10 @@ def check_algorithm(algorithm: Algorithm, num_learnt: int, source: YamlSource) -
     Raises:
         UserError: an algorithm that would draw everything at random, with file, line and key.
     """
-    needed = NUM_LEARNT.get(algorithm, 0)
-    if num_learnt < needed:
-        range_ = " with min and max" if "values" in PASSED_OVER[algorithm] else ""
-        what = "a parameter" if needed == 1 else f"{needed} parameters"
-        _refuse(
-            source,
-            ("search", "algorithm"),
-            f"{algorithm} needs {what}{range_} and without when, here are {num_learnt}, and draws the others at "
-            "random: algorithm: tpe",
-        )
+    if algorithm == "cmaes" and num_learnt < MIN_FOR_CMAES:
+        keys = " or ".join(PASSED_OVER[algorithm])
+        message = f"{algorithm} draws parameters with {keys} at random and needs {MIN_FOR_CMAES} without"
+        _refuse(source, ("search", "algorithm"), f"{message}, here are {num_learnt}: algorithm: tpe")
 
 
 def check_population(
@@ -182,6 +176,9 @@ def _check_parameters(space: Space, search: SearchSpec, source: YamlSource) -> N
             _refuse(source, path, f"is no parameter of a search: {NO_PARAMETERS[name]}")
         if search.algorithm == "grid" and parameter.values is None:
             _refuse(source, path, "algorithm grid needs values: [...] in place of min and max")
+        if parameter.values is not None and len(parameter.values) == 1 and parameter.when is None:
+            alone = f"values holds {parameter.values[0]!r} alone"
+            _refuse(source, path, f"{alone}: give a second one, or leave it out and put it into defaults")
         if name in space.defaults and parameter.when is None:
             _refuse(source, ("defaults", name), "is a parameter too: leave it out here")
 

@@ -153,7 +153,11 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
     space, source = loaded.space, loaded.source
     for path in _written(space):
         with located(source.where(path)):
-            check_settable(str(path[-1]), variables)
+            try:
+                check_settable(str(path[-1]), variables)
+            except FieldError as error:
+                is_variable = path[:1] == PARAMETERS and "did you mean" not in str(error)
+                raise FieldError(error.field, f"{error}{', or a name that derive uses' * is_variable}") from None
             if path[-1] in space.derive:
                 raise UserError(f"{path[-1]!r} is derived too: give it here or in derive, not in both")
     for key in space.derive:
