@@ -30,6 +30,8 @@ DEFAULT_HOLDOUT = 0.1
 """Fraction of the training images that steer a search, where the space does not say otherwise."""
 MAX_CORNERS = 1000
 """Combinations of the parameters' ends that are looked at."""
+NUM_TRIED = 10
+"""Proposals at random that are made into trials."""
 NUM_DRAWN = 1000
 """Proposals at random among which a condition must be true once."""
 
@@ -132,6 +134,7 @@ class ProposalMaker:
         self._check_conditions(source, assignments)
         self.corners = [self.trial(assignment) for assignment in assignments]
         """The trials at the ends of the parameters; where those are too many, one parameter is moved at a time."""
+        self._check_whole_numbers()
         if self.scheduler.type == "pbt":
             configs = [corner.config for corner in self.corners]
             check_population(self.search, self.scheduler, self.confirm, configs, source)
@@ -253,6 +256,17 @@ class ProposalMaker:
                 raise UserError(
                     f"{source.where((*PARAMETERS, one.name, 'when'))}: is never true, the values above are {values}"
                 )
+
+    def _check_whole_numbers(self) -> None:
+        """A field of whole numbers that is derived from fractions: at their ends it may be whole by chance."""
+        whole = [key for key, _ in self.derived if field_kind(key) == "int"]
+        dice = random.Random(0)  # noqa: S311 (no secret)
+        for _ in range(NUM_TRIED if whole else 0):
+            try:
+                self.trial(self.draw(dice))
+            except FieldError as error:
+                if error.field in whole:
+                    raise FieldError(error.field, f"{error}: round(...) makes it whole") from None
 
     def _text_of(self, name: str) -> str:
         one = next(one for one in self.parameters if one.name == name)

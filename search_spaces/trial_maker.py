@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from search_spaces.expressions import Expression, Number, operands_of
-from search_spaces.loader import LoadedSpace
+from search_spaces.loader import SECTIONS, LoadedSpace
 from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
-from search_spaces.schema import Part, SearchSpec, Space
+from search_spaces.schema import Part, Space
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
 from trainable.errors import FieldError, UserError, located, nearest
@@ -165,9 +165,20 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
             check_settable(key)
     for key in overrides:
         with located("--set"):
-            if space.search is not None and key in SearchSpec.model_fields:
-                raise UserError(f"{key} is no training field: change it in {source.where(('search',))}")
+            section = _section_of(key)
+            if space.search is not None and section is not None and key not in (*FIELD_NAMES, *variables):
+                raise UserError(f"{key} is no training field: change it in {source.where((section,))}")
             check_settable(key, variables)
+
+
+def _section_of(key: str) -> str | None:
+    """The section of a search whose key it is, be it `num_trials` or `search.num_trials`."""
+    section = key.partition(".")[0]
+    return (
+        section
+        if section in SECTIONS
+        else next((name for name in SECTIONS if key in SECTIONS[name].model_fields), None)
+    )
 
 
 def _scaled(

@@ -236,6 +236,11 @@ def test_a_condition_on_a_range_that_is_never_true(tmp_path: Path) -> None:
             "FILE:4: derive.momentum: 'lr / (1 - 1)' cannot be computed: float division by zero (proposed: lr=0.1)",
         ),
         (
+            "share: {min: 0.1, max: 1.0}",
+            "derive: {batch_size: share * 100}",
+            "FILE:4: derive.batch_size: batch_size must be a whole number, got ",
+        ),
+        (
             "lr: {min: 0.1, max: 0.2}",
             "derive: {momentum: weight_decay, weight_decay: momentum}",
             "FILE:4: derive: goes round in a circle: ",
@@ -450,8 +455,25 @@ def test_set_cannot_take_the_held_out_images_away_or_leave_nothing(tmp_path: Pat
     message = "--set: nothing is left of 'space' to search for: give fewer of its parameters"
     assert refusal(tmp_path, SEARCH + LR, {"lr": 0.1}) == message
     assert refusal(tmp_path, SEARCH + LR, {"lrr": 0.1}).startswith("--set: unknown key 'lrr'")
-    message = "--set: num_trials is no training field: change it in FILE:1: search"
-    assert refusal(tmp_path, SEARCH + LR, {"num_trials": 5}) == message
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("num_trials", "FILE:1: search"),
+        ("search.num_trials", "FILE:1: search"),
+        ("grace_epochs", "FILE:3: scheduler"),
+        ("confirm.top", "FILE:1: confirm"),
+    ],
+)
+def test_set_changes_no_key_of_the_search(tmp_path: Path, key: str, place: str) -> None:
+    text = f"{SEARCH}{LR}scheduler: {{type: asha}}\n"
+    assert refusal(tmp_path, text, {key: 5}) == f"--set: {key} is no training field: change it in {place}"
+
+
+def test_set_gives_the_seed_of_the_trainings(tmp_path: Path) -> None:
+    maker = maker_of(tmp_path, SEARCH + LR, {"seed": 5})
+    assert (maker.search.seed, maker.corners[0].config.seed) == (0, 5)
 
 
 @pytest.mark.parametrize(
