@@ -175,7 +175,10 @@ def _empty_keys(section: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[KeyP
             yield from _empty_keys(value, here)
         elif isinstance(value, list) and key in ("parts", "objective"):
             for index, item in enumerate(value):
-                yield from _empty_keys(item, (*here, index)) if isinstance(item, dict) else ()
+                if item == {}:
+                    yield (*here, index)
+                elif isinstance(item, dict):
+                    yield from _empty_keys(item, (*here, index))
 
 
 def _is_empty(path: KeyPath) -> str:
@@ -184,6 +187,8 @@ def _is_empty(path: KeyPath) -> str:
         return f"is empty: one of {', '.join(get_args(CHOICES[path]))}"
     if path[:1] == (PARAMETERS,) and len(path) == 2:
         return f"is empty: must be {PARAMETER_FORMS}"
+    if isinstance(path[-1], int):
+        return "is empty: leave it out"
     example = EXAMPLES.get(str(path[-1]))
     what = "give it a value" if example is None else f"for example {path[-1]}: {example}"
     return f"is empty: {what}, or leave it out"

@@ -1,6 +1,5 @@
 """What a space file may say. Unknown keys are refused."""
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -56,6 +55,10 @@ SchedulerType = Literal["none", "asha", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]
 """What may steer a search: nothing that is measured on the test images."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+MAX_SIZE = 1e300
+"""Of a parameter: differences stay finite."""
+MAX_STEPS = 10**9
+"""Between a parameter's ends."""
 EXAMPLES = {
     "search": "{algorithm: tpe, num_trials: 20}",
     "parameters": "{lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}",
@@ -99,8 +102,8 @@ class Parameter(_Strict):
 
     def _check_range(self, low: float, high: float) -> None:
         kind, span = self.distribution_resolved, f"got min {low!r} and max {high!r}"
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"min and max must be finite numbers, {span}")
+        if not (abs(low) <= MAX_SIZE and abs(high) <= MAX_SIZE):
+            raise ValueError(f"min and max must be finite numbers, at most {MAX_SIZE:g} in size")
         if low > high:
             raise ValueError(f"min must be below max, {span}: exchange them")
         if low == high:
@@ -111,7 +114,7 @@ class Parameter(_Strict):
             raise ValueError("q goes with distribution: q_uniform or q_log_uniform_values")
         if self.q is None and kind.startswith("q_"):
             raise ValueError(f"{kind} needs q, its step: q: {(high - low) / 10:g}")
-        if self.q is not None and not 0 < self.q <= high - low:
+        if self.q is not None and not (high - low) / MAX_STEPS <= self.q <= high - low:
             raise ValueError(
                 f"q must be above 0 and at most max - min, got q {self.q!r}, {span.removeprefix('got ')}"
             )

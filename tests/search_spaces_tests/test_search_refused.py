@@ -98,7 +98,11 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
             "lr: {min: 1.0, max: 1.0}",
             "lr: min must be below max, got min 1.0 and max 1.0: one value alone goes into def",
         ),
-        ("lr: {min: 0.1, max: .inf}", "lr: min and max must be finite numbers, got min 0.1 and max inf"),
+        ("lr: {min: 0.1, max: .inf}", "lr: min and max must be finite numbers, at most 1e+300 in size"),
+        (
+            "lr: {min: 0.1, max: 1e400}",
+            "lr: min and max must be finite numbers, at most 1e+300 in size",
+        ),
         (
             "lr: {min: 0, max: 1, distribution: log_uniform_values}",
             "lr: log_uniform_values needs a min above 0, got min 0 and max 1",
@@ -120,6 +124,11 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
             "lr: int_uniform is for whole numbers: distribution: uniform, or a whole min and max",
         ),
         ("lr: {min: 2.0, max: 1.0}", "lr: min must be below max, got min 2.0 and max 1.0: exchange them"),
+        (
+            "lr: {min: 0.1, max: 1.0, distribution: q_uniform, q: 1e-320}",
+            "lr: q must be above 0 and at most max - min, got q 1e-320, min 0.1 and max 1.0",
+        ),
+        (f"lr: {{min: 1, max: 1{400 * '0'}}}", "lr: min and max must be finite numbers"),
         ("lr: {values: [0.1]}", "lr: values holds 0.1 alone: give a second one, or leave it out and put it into d"),
         ("batch_size: {values: [32, 32.0]}", "batch_size: values holds 32 twice"),
         (
