@@ -266,7 +266,7 @@ class ProposalMaker:
                 self.trial(self.draw(dice))
             except FieldError as error:
                 if error.field in whole:
-                    raise FieldError(error.field, f"{error}: round(...) makes it whole") from None
+                    raise FieldError(error.field, f"{error}: derive a whole number with round(...)") from None
 
     def _text_of(self, name: str) -> str:
         one = next(one for one in self.parameters if one.name == name)

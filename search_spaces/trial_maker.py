@@ -174,11 +174,9 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
 def _section_of(key: str) -> str | None:
     """The section of a search whose key it is, be it `num_trials` or `search.num_trials`."""
     section = key.partition(".")[0]
-    return (
-        section
-        if section in SECTIONS
-        else next((name for name in SECTIONS if key in SECTIONS[name].model_fields), None)
-    )
+    if section in SECTIONS:
+        return section
+    return next((name for name, model in SECTIONS.items() if key in model.model_fields), None)
 
 
 def _scaled(
