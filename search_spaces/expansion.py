@@ -1,12 +1,12 @@
 """From a space to its trials: rows, the grid's product, the parts, each with its repeats; duplicates collapse."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from search_spaces.expressions import Number
 from search_spaces.loader import LoadedSpace
 from search_spaces.parameters import ProposalMaker
 from search_spaces.schema import Space, axis_values
@@ -59,8 +59,9 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     trials: list[PlannedTrial] = []
     for path, combination in _combinations(space):
         config, variables = maker.make(path, combination)
-        with located(functools.partial(maker.where, path)):
-            trials += _repeat(space, config, variables)
+        place = functools.partial(maker.where, path)
+        with located(place):
+            trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, place=place))
         if len(trials) > MAX_TRIALS:
             raise UserError(f"{source.path}: more than {MAX_TRIALS} trials")
     distinct, note = drop_duplicates(trials)
@@ -100,12 +101,13 @@ def tie_to_data(
     """The trials on the data set that they will see; those that thereby become equal collapse.
 
     Raises:
-        UserError: a batch or a subset larger than the data set.
+        UserError: a batch or a subset larger than the data set, or no image held out; with file, line and key.
     """
-    tied = [
-        dataclasses.replace(trial, config=trial.config.for_dataset(name, fingerprint, num_train, num_test))
-        for trial in trials
-    ]
+    tied = []
+    for trial in trials:
+        with contextlib.nullcontext() if trial.place is None else located(trial.place):
+            config = trial.config.for_dataset(name, fingerprint, num_train, num_test)
+        tied.append(dataclasses.replace(trial, config=config))
     return drop_duplicates(tied)[0]
 
 
@@ -132,6 +134,7 @@ def _combinations(space: Space) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
                 yield (*path, "grid"), {**defaults, **dict(zip(part.grid, point, strict=True))}
 
 
-def _repeat(space: Space, first: TrainConfig, variables: Mapping[str, Number | str]) -> list[PlannedTrial]:
-    configs = [dataclasses.replace(first, seed=first.seed + repeat) for repeat in range(space.repeats)]
-    return [PlannedTrial(config, repeat, dict(variables)) for repeat, config in enumerate(configs)]
+def _repeat(num: int, first: PlannedTrial) -> list[PlannedTrial]:
+    seed = first.config.seed
+    configs = [dataclasses.replace(first.config, seed=seed + repeat) for repeat in range(num)]
+    return [dataclasses.replace(first, config=config, repeat=repeat) for repeat, config in enumerate(configs)]

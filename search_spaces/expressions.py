@@ -7,6 +7,7 @@ Words are for `==` and `!=` alone: `schedule == 'cosine'`.
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ Operand = Number | str
 
 MAX_LENGTH = 500
 MAX_EXPONENT = 64
+
+_ASSIGNMENT = re.compile("[^=!<>]=[^=]")
 
 _BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Add: operator.add,
@@ -58,7 +61,8 @@ class Expression:
         try:
             self._root = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise UserError(f"cannot read the expression {text!r}") from None
+            compared = ": == compares" if _ASSIGNMENT.search(text) else ""
+            raise UserError(f"cannot read the expression {text!r}{compared}") from None
         called = {id(node.func) for node in ast.walk(self._root) if isinstance(node, ast.Call)}
         words = {
             id(operand)
@@ -121,7 +125,9 @@ def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
             return value
         case ast.Name(id=name):
             operand = values.get(name)
-            if operand is None or isinstance(operand, str):
+            if isinstance(operand, str):
+                raise UserError(f"{name!r} has no number but the word {operand!r}: == and != compare words")
+            if operand is None:
                 numbers = [known for known, one in values.items() if not isinstance(one, str)]
                 raise UserError(f"{name!r} has no number: {nearest(name, numbers)}")
             return operand

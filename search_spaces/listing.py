@@ -60,6 +60,10 @@ def search_lines(search: ProposalMaker) -> list[str]:
     lines = [f"a search of up to {search.num_trials} trials of {num_epochs} epochs, none known before"]
     lines += [f"  {one.name:16} {_range(one)}" for one in search.parameters]
     lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
+    if search.drawn_at_random:
+        lines.append(
+            f"  {'at random':16} {', '.join(search.drawn_at_random)}: {search.search.algorithm} passes them over"
+        )
     spec, scheduler = search.search, search.scheduler
     warm = "" if spec.warm_start is None else f", begun from {spec.warm_start}"
     keys = [f"{key} {getattr(scheduler, key)}" for key in SCHEDULER_KEYS[scheduler.type]]

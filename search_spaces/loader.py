@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from search_spaces.schema import (
+    EXAMPLES,
     Algorithm,
     ConfirmSpec,
+    Metric,
     ObjectiveSpec,
     Parameter,
     Part,
@@ -19,11 +22,12 @@ from search_spaces.schema import (
     ScaledScheduler,
     ScaledSearch,
     SchedulerSpec,
+    SchedulerType,
     SearchSpec,
     Space,
     Values,
 )
-from search_spaces.search_checks import check_search
+from search_spaces.search_checks import COST, check_search
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
 from trainable.errors import UserError, nearest
 
@@ -59,11 +63,15 @@ def load_space(name_or_path: str) -> LoadedSpace:
         )
     source = parse_yaml(path)
     if not isinstance(source.content, dict):
-        raise UserError(f"{path}: a space is a mapping with rows or grid, this file is not")
+        raise UserError(
+            f"{path}:1: a space is a mapping with rows or grid, or search and parameters: this file is not"
+        )
     try:
         space = Space.model_validate(source.content)
     except ValidationError as error:
         raise UserError(_one_line(source, error)) from None
+    for empty in _empty_keys(source.content):
+        raise UserError(f"{source.where(empty)}: {_is_empty(empty)}")
     check_search(space, source)
     return LoadedSpace(space.name or path.stem, space, source)
 
@@ -74,13 +82,28 @@ KIND_MESSAGES = {
     "model_type": "must be a mapping of keys to values",
     "string_type": "must be a text",
     "int_type": "must be a whole number",
+    "float_type": "must be a number",
     "number_type": "must be a number",
     "bool_type": "must be one value or a list of numbers",
     "scalar_type": "must be one number or word",
 }
 """By pydantic's type of the error; where a union fails, its first branch (bool, or int) speaks for all."""
+BOUND_MESSAGES = {
+    "greater_than_equal": ("must be at least", "ge"),
+    "greater_than": ("must be above", "gt"),
+    "less_than_equal": ("must be at most", "le"),
+    "less_than": ("must be below", "lt"),
+}
+"""By pydantic's type of the error, with the key of the bound in its context."""
 PARAMETERS = "parameters"
 PARAMETER_FORMS = "{values: [...]} or {min: ..., max: ...}"
+CHOICES: dict[KeyPath, Any] = {("search", "algorithm"): Algorithm, ("scheduler", "type"): SchedulerType}
+"""The keys that must be there."""
+SETTINGS = ("defaults", "set")
+"""Sections in which a key may be given nothing: `train_subset: null` is all images."""
+EMPTY_SECTIONS = (("scheduler",), ("objective",), ("confirm",))
+"""Sections that say nothing where they hold nothing."""
+DEFAULT_METRIC: Metric = "holdout_error_percent"
 
 
 def _one_line(source: YamlSource, error: ValidationError) -> str:
@@ -88,28 +111,87 @@ def _one_line(source: YamlSource, error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     unknown = [one for one in problems if one["type"] == "extra_forbidden"]
     long_form = [one for one in problems if _is_about_long_form(one["loc"]) and one["type"] != "model_type"]
+    if not unknown:
+        for empty in _empty_keys(source.content):
+            return f"{source.where(empty)}: {_is_empty(empty)}"
     problem = [*unknown, *long_form, *problems][0]
     path = _written_path(source, problem["loc"])
-    match _kind(problem):
+    return f"{source.where(path)}: {_of_section(problem, path) or _of_value(problem)}"
+
+
+def _of_section(problem: ErrorDetails, path: KeyPath) -> str | None:
+    """What is wrong with a section or a key; None where it is a value."""
+    got = f"got {_shorten(problem['input'])}"
+    match problem["type"]:
+        case "model_type" | "list_type" if path[0] == "objective":
+            is_metric = problem["input"] in get_args(Metric) and problem["input"] != COST
+            metric = problem["input"] if is_metric else DEFAULT_METRIC
+            return f"must be {{metric: {metric}, goal: minimize}}, {got}"
         case "model_type" if path[0] == PARAMETERS:
-            message = f"must be {PARAMETER_FORMS}, got {_shorten(problem['input'])}"
+            return f"must be {PARAMETER_FORMS}, {got}"
+        case "model_type" | "dict_type" if len(path) == 1 and path[0] in EXAMPLES:
+            return f"must be a mapping, for example {EXAMPLES[str(path[0])]}, {got}"
         case "missing":
-            message = f"is missing: one of {', '.join(get_args(Algorithm))}"
-        case "literal_error":
-            message = f"{problem['input']!r} is unknown: one of {', '.join(_expected(problem))}"
+            return f"is missing: one of {', '.join(get_args(CHOICES[path]))}"
         case "extra_forbidden":
-            message = f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
+            return f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
+        case "string_type" | "invalid_key" if problem["type"] == "invalid_key" or problem["loc"][-1] == "[key]":
+            return f"the key {problem['input']!r} must be a word"
         case "too_short":
-            message = "is empty: give at least one entry"
+            return "is empty: give at least one entry"
+        case "too_long":
+            return f"has {problem['ctx']['actual_length']} entries: give at most {problem['ctx']['max_length']}"
+    return None
+
+
+def _of_value(problem: ErrorDetails) -> str:
+    """What is wrong with the value of a key."""
+    got = f"got {_shorten(problem['input'])}"
+    match _kind(problem):
+        case "literal_error":
+            expected = _expected(problem)
+            if len(expected) == 1:
+                return f"must be {expected[0]}, {got}"
+            return f"{problem['input']!r} is unknown: one of {', '.join(expected)}"
         case "string_pattern_mismatch":
-            message = f"{problem['input']!r} is no name: at most 100 letters, digits, '.', '_' or '-'"
+            return f"{problem['input']!r} is no name: at most 100 letters, digits, '.', '_' or '-'"
+        case kind if kind in BOUND_MESSAGES:
+            words, bound = BOUND_MESSAGES[kind]
+            return f"{words} {problem['ctx'][bound]:.7g}, {got}"
         case kind if kind in KIND_MESSAGES:
-            message = f"{KIND_MESSAGES[kind]}, got {_shorten(problem['input'])}"
+            return f"{KIND_MESSAGES[kind]}, {got}"
         case "value_error":
-            message = problem["msg"].removeprefix("Value error, ")
-        case _:
-            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {_shorten(problem['input'])}"
-    return f"{source.where(path)}: {message}"
+            return problem["msg"].removeprefix("Value error, ")
+    return f"{problem['msg'][0].lower()}{problem['msg'][1:]}, {got}"
+
+
+def _empty_keys(section: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Keys of a file that were given nothing, where that says nothing; in its order."""
+    for key, value in section.items():
+        here = (*path, key)
+        if value is None or (value == {} and here in EMPTY_SECTIONS) or (value == "" and key in EXAMPLES):
+            yield here
+        elif isinstance(value, dict) and key not in SETTINGS:
+            yield from _empty_keys(value, here)
+        elif isinstance(value, list) and key in ("parts", "objective"):
+            for index, item in enumerate(value):
+                if item == {}:
+                    yield (*here, index)
+                elif isinstance(item, dict):
+                    yield from _empty_keys(item, (*here, index))
+
+
+def _is_empty(path: KeyPath) -> str:
+    """What is to be said of a key that was given nothing."""
+    if path in CHOICES:
+        return f"is empty: one of {', '.join(get_args(CHOICES[path]))}"
+    if path[:1] == (PARAMETERS,) and len(path) == 2:
+        return f"is empty: must be {PARAMETER_FORMS}"
+    if isinstance(path[-1], int):
+        return "is empty: leave it out"
+    example = EXAMPLES.get(str(path[-1]))
+    what = "give it a value" if example is None else f"for example {path[-1]}: {example}"
+    return f"is empty: {what}, or leave it out"
 
 
 def _kind(problem: ErrorDetails) -> str:

@@ -11,7 +11,14 @@ from typing import Any, Literal
 from search_spaces.expressions import Expression, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.schema import ObjectiveSpec, Parameter, Scalar
-from search_spaces.search_checks import check_population, scaled_confirm, scaled_scheduler, scaled_search
+from search_spaces.search_checks import (
+    PASSED_OVER,
+    check_algorithm,
+    check_population,
+    scaled_confirm,
+    scaled_scheduler,
+    scaled_search,
+)
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
@@ -23,6 +30,10 @@ DEFAULT_HOLDOUT = 0.1
 """Fraction of the training images that steer a search, where the space does not say otherwise."""
 MAX_CORNERS = 1000
 """Combinations of the parameters' ends that are looked at."""
+NUM_TRIED = 10
+"""Proposals at random that are made into trials."""
+NUM_DRAWN = 1000
+"""Proposals at random among which a condition must be true once."""
 
 Assignment = Mapping[str, Scalar]
 
@@ -84,7 +95,9 @@ class ProposalMaker:
         if space.search is None or space.parameters is None:
             raise UserError(f"{source.path}: the space is no search")
         conditions = _conditions(space.parameters, source)
-        self._maker = TrialMaker(loaded, overrides, scale, conditions.values())
+        _check_above(space.parameters, conditions, source, but=FIELD_NAMES)
+        self._maker = TrialMaker(loaded, overrides, scale, conditions)
+        _check_above(space.parameters, conditions, source)
         self._maker.defaults.setdefault("holdout", DEFAULT_HOLDOUT)
         self._overrides = overrides
         changes = None if scale is None else space.scales[scale]
@@ -110,6 +123,7 @@ class ProposalMaker:
         ]
         if not self.parameters:
             raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
+        check_algorithm(self.search.algorithm, len(self.parameters) - len(self.drawn_at_random), source)
         for one in self.parameters:
             if one.when is not None and one.name not in {*FIELD_NAMES, *space.defaults}:
                 raise UserError(
@@ -120,6 +134,7 @@ class ProposalMaker:
         self._check_conditions(source, assignments)
         self.corners = [self.trial(assignment) for assignment in assignments]
         """The trials at the ends of the parameters; where those are too many, one parameter is moved at a time."""
+        self._check_whole_numbers()
         if self.scheduler.type == "pbt":
             configs = [corner.config for corner in self.corners]
             check_population(self.search, self.scheduler, self.confirm, configs, source)
@@ -130,6 +145,17 @@ class ProposalMaker:
     def num_trials(self) -> int:
         """Distinct configurations that the search tries, at most."""
         return self.search.num_trials or math.prod(len(one.ends) for one in self.parameters)
+
+    @property
+    def drawn_at_random(self) -> list[str]:
+        """Parameters that the algorithm does not learn about, though it learns."""
+        passes_over = PASSED_OVER.get(self.search.algorithm, ())
+        return [
+            one.name
+            for one in self.parameters
+            if (one.when is not None and "when" in passes_over)
+            or (one.choices is not None and "values" in passes_over)
+        ]
 
     @property
     def varying_fields(self) -> list[str]:
@@ -197,7 +223,7 @@ class ProposalMaker:
             raise FieldError(error.field, f"{error}{told}") from None
         except UserError as error:
             raise UserError(f"{error} (proposed: {_words(chosen)})") from None
-        return PlannedTrial(config, 0, variables)
+        return PlannedTrial(config, 0, variables, place=functools.partial(self._maker.where, PARAMETERS))
 
     def draw(self, dice: random.Random) -> dict[str, Scalar]:
         """An assignment at random."""
@@ -223,25 +249,33 @@ class ProposalMaker:
         return math.prod(len(one.ends) for one in self.parameters) <= MAX_CORNERS
 
     def _check_conditions(self, source: YamlSource, corners: Iterable[Assignment]) -> None:
-        """A condition on choices that none of them fulfils is a mistake, for example a word that is no choice."""
+        """A condition that nothing fulfils is a mistake, for example a word that is no choice."""
         proposed = {name for assignment in corners for name in assignment}
-        choices = {one.name for one in self.parameters if one.choices is not None and one.when is None}
+        always = {one.name for one in self.parameters if one.when is None}
         for one in self.parameters:
-            if (
-                one.when is not None
-                and one.when.names <= choices
-                and self._has_few_corners
-                and one.name not in proposed
-            ):
-                values = "; ".join(
-                    f"{name}: {', '.join(map(str, self._ends_of(name)))}" for name in sorted(one.when.names)
-                )
+            if one.when is None or one.name in proposed or not one.when.names <= always:
+                continue  # where --set gives a parameter, what hangs on it may be false
+            dice = random.Random(0)  # noqa: S311 (no secret)
+            if not any(one.name in self.draw(dice) for _ in range(NUM_DRAWN)):
+                values = "; ".join(f"{name}: {self._text_of(name)}" for name in sorted(one.when.names))
                 raise UserError(
                     f"{source.where((*PARAMETERS, one.name, 'when'))}: is never true, the values above are {values}"
                 )
 
-    def _ends_of(self, name: str) -> tuple[Scalar, ...]:
-        return next(one.ends for one in self.parameters if one.name == name)
+    def _check_whole_numbers(self) -> None:
+        """A field of whole numbers that is derived from fractions: at their ends it may be whole by chance."""
+        whole = [key for key, _ in self.derived if field_kind(key) == "int"]
+        dice = random.Random(0)  # noqa: S311 (no secret)
+        for _ in range(NUM_TRIED if whole else 0):
+            try:
+                self.trial(self.draw(dice))
+            except FieldError as error:
+                if error.field in whole:
+                    raise FieldError(error.field, f"{error}: derive a whole number with round(...)") from None
+
+    def _text_of(self, name: str) -> str:
+        one = next(one for one in self.parameters if one.name == name)
+        return (" to " if one.choices is None else ", ").join(map(str, one.ends))
 
     def _check_epochs(self, source: YamlSource, scale: str | None) -> None:
         """A scheduler that can stop nobody is a mistake."""
@@ -280,23 +314,44 @@ def inside(
 
 
 def _conditions(parameters: Mapping[str, Parameter], source: YamlSource) -> dict[str, Expression]:
-    """Parameter -> its `when`, which may speak of the parameters above it.
+    """Parameter -> its `when`.
 
     Raises:
-        UserError: no expression, or of something else.
+        UserError: no expression.
     """
     conditions: dict[str, Expression] = {}
-    above: list[str] = []
     for name, spec in parameters.items():
         if spec.when is not None:
             with located(source.where((*PARAMETERS, name, "when"))):
                 conditions[name] = Expression(spec.when)
-                for used in sorted(conditions[name].names - {*above}):
-                    if used in parameters:
-                        raise UserError(f"{used!r} does not stand above {name!r}: move it there")
-                    raise UserError(f"{used!r} is no parameter above {name!r}: {nearest(used, above)}")
-        above.append(name)
     return conditions
+
+
+def _check_above(
+    parameters: Mapping[str, Parameter],
+    conditions: Mapping[str, Expression],
+    source: YamlSource,
+    but: Iterable[str] = (),
+) -> None:
+    """
+    Args:
+        but: names that are passed over.
+
+    Raises:
+        UserError: a condition speaks of something else than the parameters above it.
+    """
+    names = list(parameters)
+    for name, condition in conditions.items():
+        above = names[: names.index(name)]
+        words = {value for key in above for value in parameters[key].values or () if isinstance(value, str)}
+        for used in sorted(condition.names - {*above, *but}):
+            with located(source.where((*PARAMETERS, name, "when"))):
+                if used in parameters:
+                    raise UserError(f"{used!r} does not stand above {name!r}: move it there")
+                if used in words:
+                    raise UserError(f"{used} is a word, and words need quotes here: '{used}'")
+                meant = nearest(used, above) if above else "there is none"
+                raise UserError(f"{used!r} is no parameter above {name!r}: {meant}")
 
 
 def _parameter(name: str, spec: Parameter, when: Expression | None, source: YamlSource) -> SearchParameter:
@@ -306,11 +361,16 @@ def _parameter(name: str, spec: Parameter, when: Expression | None, source: Yaml
     distribution = spec.distribution_resolved
     step = spec.q if spec.q is not None else 1 if distribution == "int_uniform" else None
     is_whole = step is not None and all(float(value).is_integer() for value in (low, high, step))
-    if not is_whole and field_kind(name) == "int":
-        raise UserError(
-            f"{source.where((*PARAMETERS, name))}: {name} is a whole number: distribution: int_uniform, or "
-            "q_log_uniform_values with q: 1, between whole numbers"
-        )
+    if not is_whole and (field_kind(name) == "int" or distribution == "int_uniform"):
+        where = source.where((*PARAMETERS, name))
+        if field_kind(name) != "int":
+            raise UserError(
+                f"{where}: int_uniform is for whole numbers: distribution: uniform, or a whole min and max"
+            )
+        first, last = math.ceil(low), math.floor(high)
+        whole = f", min: {first}, max: {last}" if (first, last) != (low, high) and first < last else ""
+        fitting = "q_log_uniform_values, q: 1" if "log" in distribution else "int_uniform"
+        raise UserError(f"{where}: {name} is a whole number: distribution: {fitting}{whole}")
     if step is not None:
         high = _tidy(low + math.floor((high - low) / step * (1 + 1e-9)) * step)
     kind: Literal["float", "int"] = "int" if is_whole else "float"

@@ -1,6 +1,5 @@
 """What a space file may say. Unknown keys are refused."""
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -56,6 +55,22 @@ SchedulerType = Literal["none", "asha", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]
 """What may steer a search: nothing that is measured on the test images."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+MAX_SIZE = 1e300
+"""Of a parameter: differences stay finite."""
+MAX_STEPS = 10**9
+"""Between a parameter's ends."""
+EXAMPLES = {
+    "search": "{algorithm: tpe, num_trials: 20}",
+    "parameters": "{lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}",
+    "scheduler": "{type: asha, grace_epochs: 1}",
+    "objective": "{metric: holdout_error_percent, goal: minimize}",
+    "confirm": "{top: 3, repeats: 3}",
+    "when": "batch_size >= 64",
+    "warm_start": "published",
+    "distribution": "log_uniform_values",
+    "num_trials": "20",
+}
+"""Key -> what a refusal shows to be typed."""
 
 
 class Parameter(_Strict):
@@ -76,9 +91,9 @@ class Parameter(_Strict):
         if self.values is not None:
             if not {"min", "max", "distribution", "q"}.isdisjoint(self.model_fields_set):
                 raise ValueError("give either values, or min and max (distribution and q go with these)")
-            texts = [repr(value) for value in self.values]
-            if twice := [text for text in texts if texts.count(text) > 1]:
-                raise ValueError(f"values holds {twice[0]} twice")
+            kinds = [(isinstance(value, bool), value) for value in self.values]  # 32.0 is 32, true is not 1
+            if twice := [value for kind, value in kinds if kinds.count((kind, value)) > 1]:
+                raise ValueError(f"values holds {twice[0]!r} twice")
         elif self.min is None or self.max is None:
             raise ValueError("give either values: [...] or min: ... and max: ...")
         else:
@@ -87,18 +102,22 @@ class Parameter(_Strict):
 
     def _check_range(self, low: float, high: float) -> None:
         kind, span = self.distribution_resolved, f"got min {low!r} and max {high!r}"
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"min and max must be finite numbers, {span}")
-        if low >= high:
+        if not (abs(low) <= MAX_SIZE and abs(high) <= MAX_SIZE):
+            raise ValueError(f"min and max must be finite numbers, at most {MAX_SIZE:g} in size")
+        if low > high:
+            raise ValueError(f"min must be below max, {span}: exchange them")
+        if low == high:
             raise ValueError(f"min must be below max, {span}: one value alone goes into defaults")
         if "log" in kind and low <= 0:
             raise ValueError(f"{kind} needs a min above 0, {span}")
-        if kind == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
-            raise ValueError(f"int_uniform needs a whole min and max, {span}: or say distribution: uniform")
-        if kind.startswith("q_") != (self.q is not None):
-            raise ValueError("q goes with distribution: q_uniform or q_log_uniform_values, and these need it: q: 0.1")
-        if self.q is not None and not 0 < self.q <= high - low:
-            raise ValueError(f"q must be above 0 and at most max - min, got q {self.q!r}, {span}")
+        if self.q is not None and not kind.startswith("q_"):
+            raise ValueError("q goes with distribution: q_uniform or q_log_uniform_values")
+        if self.q is None and kind.startswith("q_"):
+            raise ValueError(f"{kind} needs q, its step: q: {(high - low) / 10:g}")
+        if self.q is not None and not (high - low) / MAX_STEPS <= self.q <= high - low:
+            raise ValueError(
+                f"q must be above 0 and at most max - min, got q {self.q!r}, {span.removeprefix('got ')}"
+            )
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -144,7 +163,7 @@ HYPERBAND_BRACKETS = 3
 class SchedulerSpec(_Strict):
     """Which trials are stopped before their end; `pbt`: which go on, and with what (see search_spaces.population)."""
 
-    type: SchedulerType = "none"
+    type: SchedulerType
     grace_epochs: Count = 1
     """Epochs before which no trial is stopped; `asha` and `hyperband`: the first rung of the first bracket."""
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] = 3

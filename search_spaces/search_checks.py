@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from search_spaces.schema import (
+    EXAMPLES,
     SCHEDULER_KEYS,
+    Algorithm,
     ConfirmSpec,
     Scale,
     ScaledConfirm,
@@ -23,6 +25,7 @@ NO_PARAMETERS = {
     "holdout": "its images steer the search: give it in defaults",
     "dataset": "a sweep has one data set: give it in defaults",
     "test_subset": "errors on different images cannot be compared: give it in defaults",
+    "milestones": "a proposal is a number or a word, no list: give them in defaults",
     "seed": "the best of several seeds is luck: confirm: {top: 3, repeats: 3} trains the best with several",
 }
 """Training fields that no search may propose, and why."""
@@ -32,6 +35,10 @@ WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms that a population can begin with: its members are proposed before any has come to an end."""
 LEARN_FROM_COMPLETE = ("gp", "cmaes")
 """Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
+PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"gp": ("when",), "cmaes": ("when", "values")}
+"""Keys that make an algorithm that learns draw a parameter at random."""
+MIN_FOR_CMAES = 2
+"""Parameters that it learns about; Optuna draws a single one at random."""
 COST = "train_seconds"
 """The metric that is only for the second of two objectives."""
 
@@ -44,7 +51,7 @@ def check_search(space: Space, source: YamlSource) -> None:
     if space.search is None:
         for key in SECTIONS:
             if getattr(space, key) is not None:
-                _refuse(source, (key,), "belongs to a search: add search: {algorithm: tpe, num_trials: 20}")
+                _refuse(source, (key,), f"belongs to a search: add search: {EXAMPLES['search']}")
     else:
         _check_sections(space, source)
         _check_scheduler(space, space.search, source)
@@ -60,13 +67,27 @@ def scaled_search(spec: SearchSpec, scale: Scale | None) -> SearchSpec:
 
 def scaled_scheduler(spec: SchedulerSpec | None, scale: Scale | None) -> SchedulerSpec:
     """The section at this scale; `type: none` where there is none."""
-    spec = spec or SchedulerSpec()
+    spec = spec or SchedulerSpec(type="none")
     return spec if scale is None else spec.model_copy(update=_given(scale.scheduler))
 
 
 def scaled_confirm(spec: ConfirmSpec | None, scale: Scale | None) -> ConfirmSpec | None:
     """The section at this scale."""
     return spec if spec is None or scale is None else spec.model_copy(update=_given(scale.confirm))
+
+
+def check_algorithm(algorithm: Algorithm, num_learnt: int, source: YamlSource) -> None:
+    """
+    Args:
+        num_learnt: parameters that are not drawn at random.
+
+    Raises:
+        UserError: an algorithm that would draw everything at random, with file, line and key.
+    """
+    if algorithm == "cmaes" and num_learnt < MIN_FOR_CMAES:
+        keys = " or ".join(PASSED_OVER[algorithm])
+        message = f"{algorithm} draws parameters with {keys} at random and needs {MIN_FOR_CMAES} without"
+        _refuse(source, ("search", "algorithm"), f"{message}, here are {num_learnt}: algorithm: tpe")
 
 
 def check_population(
@@ -115,8 +136,7 @@ def _check_sections(space: Space, source: YamlSource) -> None:
         if getattr(space, key) is not None:
             _refuse(source, (key,), f"a search proposes its trials: give either {key}, or search and parameters")
     if space.parameters is None:
-        example = "parameters: {lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}"
-        _refuse(source, ("search",), f"needs parameters, for example {example}")
+        _refuse(source, ("search",), f"needs parameters, for example parameters: {EXAMPLES['parameters']}")
     if "repeats" in space.model_fields_set:
         _refuse(source, ("repeats",), "is not for a search: confirm: {top: 3, repeats: 3} repeats the best")
 
@@ -156,6 +176,9 @@ def _check_parameters(space: Space, search: SearchSpec, source: YamlSource) -> N
             _refuse(source, path, f"is no parameter of a search: {NO_PARAMETERS[name]}")
         if search.algorithm == "grid" and parameter.values is None:
             _refuse(source, path, "algorithm grid needs values: [...] in place of min and max")
+        if parameter.values is not None and len(parameter.values) == 1 and parameter.when is None:
+            alone = f"values holds {parameter.values[0]!r} alone"
+            _refuse(source, path, f"{alone}: give a second one, or leave it out and put it into defaults")
         if name in space.defaults and parameter.when is None:
             _refuse(source, ("defaults", name), "is a parameter too: leave it out here")
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from search_spaces.expressions import Expression, Number, operands_of
-from search_spaces.loader import LoadedSpace
+from search_spaces.loader import SECTIONS, LoadedSpace
 from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
 from search_spaces.schema import Part, Space
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
-from trainable.errors import UserError, located
+from trainable.errors import FieldError, UserError, located, nearest
 
 PARAMETERS: KeyPath = ("parameters",)
 """Where the values of a search are written."""
@@ -30,11 +30,11 @@ class TrialMaker:
         loaded: LoadedSpace,
         overrides: Mapping[str, Any],
         scale: str | None,
-        conditions: Iterable[Expression] = (),
+        conditions: Mapping[str, Expression] | None = None,
     ) -> None:
         """
         Args:
-            conditions: further expressions whose names the space may give.
+            conditions: of a search's parameters; expressions whose names the space may give, too.
 
         Raises:
             UserError: a key that is neither a training field nor used by an expression, no expression, or no
@@ -46,7 +46,8 @@ class TrialMaker:
         for key, text in space.derive.items():
             with located(source.where(("derive", key))):
                 self.expressions[key] = Expression(text)
-        self.variables = _variables([*self.expressions.values(), *conditions])
+        self.variables = _variables([*self.expressions.values(), *(conditions or {}).values()])
+        _check_names(loaded, self.expressions, self.variables, overrides)
         _check_keys(loaded, self.variables, overrides)
         scales = parse_scales(loaded, self.variables)
         self.scaling = None if scale is None else find_scale(loaded, scales, scale)
@@ -57,6 +58,8 @@ class TrialMaker:
         self._before = {key: overrides[key] for key in overrides if key not in self._after or key in of_search}
         for key in self._before:
             self.expressions.pop(key, None)
+        with located(source.where(("derive",))):
+            self.expressions = _in_order(self.expressions)
 
     def make(self, path: KeyPath, combination: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Number | str]]:
         """The trial's configuration, and its variables.
@@ -69,7 +72,7 @@ class TrialMaker:
         """
         with located(functools.partial(_place, self.source, path, self._before)):
             values = {**self.defaults, **combination, **self._before}
-            inputs = _derive(values, self.expressions)
+            inputs = _derive(values, self.expressions, path)
             config = TrainConfig(**values)
         variables: dict[str, Number | str] = dict(inputs)
         if self.scaling is not None:
@@ -118,16 +121,43 @@ def _variables(expressions: Iterable[Expression]) -> tuple[str, ...]:
     return tuple(sorted(used - {*FIELD_NAMES}))
 
 
-def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapping[str, Any]) -> None:
-    space, source = loaded.space, loaded.source
-    paths: list[KeyPath] = [("parameters", key) for key in space.parameters or {}]
+def _written(space: Space) -> list[KeyPath]:
+    """Where the file gives a key its values."""
+    paths: list[KeyPath] = [(*PARAMETERS, key) for key in space.parameters or {}]
     for path, part in parts_of(space):
         paths += [(*path, "defaults", key) for key in part.defaults]
         paths += [(*path, "rows", index, key) for index, row in enumerate(part.rows or ()) for key in row]
         paths += [(*path, "grid", key) for key in part.grid or {}]
-    for path in paths:
+    return paths
+
+
+def _check_names(
+    loaded: LoadedSpace,
+    expressions: Mapping[str, Expression],
+    variables: tuple[str, ...],
+    overrides: Mapping[str, Any],
+) -> None:
+    """What `derive` speaks of is a training field or given somewhere; told before what nothing uses."""
+    source, paths = loaded.source, {str(path[-1]): path for path in _written(loaded.space)}
+    given = [key for key in (*paths, *overrides) if key not in FIELD_NAMES]
+    unused = [key for key in paths if key not in (*FIELD_NAMES, *variables)]
+    told = f" (nothing uses {unused[0]!r} of line {source.lines[paths[unused[0]]]})" if unused else ""
+    for key, expression in expressions.items():
+        for name in sorted(expression.names - {*FIELD_NAMES, *given}):
+            if key not in overrides:
+                meant = nearest(name, [*given, *operands_of(field_defaults())])
+                raise UserError(f"{source.where(('derive', key))}: {name!r} has no number: {meant}{told}")
+
+
+def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapping[str, Any]) -> None:
+    space, source = loaded.space, loaded.source
+    for path in _written(space):
         with located(source.where(path)):
-            check_settable(str(path[-1]), variables)
+            try:
+                check_settable(str(path[-1]), variables)
+            except FieldError as error:
+                is_variable = path[:1] == PARAMETERS and "did you mean" not in str(error)
+                raise FieldError(error.field, f"{error}{', or a name that derive uses' * is_variable}") from None
             if path[-1] in space.derive:
                 raise UserError(f"{path[-1]!r} is derived too: give it here or in derive, not in both")
     for key in space.derive:
@@ -135,7 +165,18 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
             check_settable(key)
     for key in overrides:
         with located("--set"):
+            section = _section_of(key)
+            if space.search is not None and section is not None and key not in (*FIELD_NAMES, *variables):
+                raise UserError(f"{key} is no training field: change it in {source.where((section,))}")
             check_settable(key, variables)
+
+
+def _section_of(key: str) -> str | None:
+    """The section of a search whose key it is, be it `num_trials` or `search.num_trials`."""
+    section = key.partition(".")[0]
+    if section in SECTIONS:
+        return section
+    return next((name for name, model in SECTIONS.items() if key in model.model_fields), None)
 
 
 def _scaled(
@@ -146,25 +187,26 @@ def _scaled(
         return TrainConfig(**values)
 
 
-def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> dict[str, Number]:
+def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path: KeyPath) -> dict[str, Number]:
     """Put the derived values into `values`; return (and take out) those that are no training fields."""
-    for key in _order(expressions):
-        expression = expressions[key]
+    for key, expression in expressions.items():
         operands = operands_of({**field_defaults(), **values})
         try:
             values[key] = expression.compute(operands)
         except UserError as error:
+            if path == PARAMETERS:  # of a proposal the expression is what the file shows
+                raise FieldError(key, str(error)) from None
             raise UserError(f"derive.{key}: {error}") from None
     return {key: values.pop(key) for key in list(values) if key not in FIELD_NAMES}
 
 
-def _order(expressions: Mapping[str, Expression]) -> list[str]:
-    """The keys in an order in which each expression finds the derived values that it needs."""
+def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:
+    """In an order in which each expression finds the derived values that it needs."""
     needs = {key: [name for name in expressions if name in one.names] for key, one in expressions.items()}
     try:
-        return list(graphlib.TopologicalSorter(needs).static_order())
+        return {key: expressions[key] for key in graphlib.TopologicalSorter(needs).static_order()}
     except graphlib.CycleError as error:
-        raise UserError(f"derive goes round in a circle: {' -> '.join(error.args[1])}") from None
+        raise UserError(f"goes round in a circle: {' -> '.join(error.args[1])}") from None
 
 
 def field_defaults() -> dict[str, Any]:

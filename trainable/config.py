@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,23 +188,28 @@ class TrainConfig:
             num_train, num_test: images that the data set has.
 
         Raises:
-            UserError: a subset larger than the data set, or a batch larger than what is trained on.
+            FieldError: a subset larger than the data set, or a batch larger than what is trained on.
         """
         for field_name, size in (("train_subset", num_train), ("test_subset", num_test)):
             subset = getattr(self, field_name)
             if subset is not None and subset > size:
-                raise UserError(f"{field_name} {subset} is larger than the {size} images of {name!r}")
+                raise FieldError(field_name, f"{field_name} {subset} is larger than the {size} images of {name!r}")
         train_subset = None if self.train_subset == num_train else self.train_subset
         test_subset = None if self.test_subset == num_test else self.test_subset
         used = num_train if train_subset is None else train_subset
         held_out = round(used * self.holdout)
         if self.holdout and not held_out:
-            raise UserError(f"holdout {self.holdout:g} of {used} images of {name!r} is not one image")
+            raise FieldError(
+                "holdout",
+                f"holdout {self.holdout:g} of {used} images of {name!r} is not one image: a larger holdout, or more "
+                "images",
+            )
         used -= held_out
         if self.batch_size > used:
-            raise UserError(
+            raise FieldError(
+                "batch_size",
                 f"batch_size {self.batch_size} is larger than the {used} training images of {name!r}: "
-                "there would be no step (the last incomplete batch is dropped)"
+                "there would be no step (the last incomplete batch is dropped)",
             )
         return dataclasses.replace(
             self,
@@ -227,6 +232,8 @@ class PlannedTrial:
     purpose: Purpose = Purpose.PLANNED
     proposal: int | None = None
     """Number of the search's proposal that it is or confirms."""
+    place: Callable[[str | None], str] | None = field(default=None, compare=False, repr=False)
+    """Where a field of it was written (None: the whole), for messages; not known of trials from a store."""
 
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))

@@ -53,8 +53,15 @@ def test_unknown_keys_name_the_nearest(tmp_path: Path, text: str, place: str) ->
 
 
 def test_a_variable_that_derive_does_not_use_is_unknown(tmp_path: Path) -> None:
-    message = refusal(tmp_path, "rows:\n  - bse_lr: 1\nderive: {lr: base_lr}\n")
+    message = refusal(tmp_path, "rows:\n  - {bse_lr: 1, base_lr: 1}\nderive: {lr: base_lr}\n")
     assert message == "FILE:2: rows[0].bse_lr: unknown key 'bse_lr': did you mean 'base_lr'?"
+
+
+def test_a_variable_that_is_misspelt_is_named_with_the_name_that_derive_uses(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "rows:\n  - bse_lr: 1\nderive: {lr: base_lr}\n")
+    assert message == (
+        "FILE:3: derive.lr: 'base_lr' has no number: did you mean 'bse_lr'? (nothing uses 'bse_lr' of line 2)"
+    )
 
 
 def test_a_word_from_elsewhere_is_translated(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Trials on the data set that they will see."""
 
+from pathlib import Path
+
 import pytest
 
 from search_spaces.expansion import dataset_name, tie_to_data
+from tests.search_spaces_tests.space_samples import expand_text
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 
@@ -54,3 +57,13 @@ def test_several_data_sets_are_refused() -> None:
     trials = [planned(TrainConfig(dataset=name)) for name in ("digits", "cifar10")]
     with pytest.raises(UserError, match="cifar10 and digits"):
         dataset_name(trials)
+
+
+def test_what_does_not_fit_the_data_is_named_where_it_is_written(tmp_path: Path) -> None:
+    text = "grid: {lr: [0.1]}\nrows:\n  - {batch_size: 8}\n  - {batch_size: 64}\nrepeats: 2\n"
+    trials = expand_text(tmp_path, text).trials
+    with pytest.raises(UserError) as caught:
+        tie_to_data(trials[:4], "mine", "abcd", 50, 10)
+    message = str(caught.value).replace(str(tmp_path / "space.yaml"), "FILE")
+    assert message.startswith("FILE:4: rows[1].batch_size: batch_size 64 is larger than the 50 training images")
+    assert tie_to_data(trials, "mine", "abcd", 128, 10)
