@@ -206,6 +206,7 @@ def run_search(
     from results.live import SweepView
     from results.runs import RunClock, append_run
     from results.search_status import left_to_confirm, search_heading, search_progress
+    from search_spaces.expansion import tie_to_data
     from search_spaces.search import check_goes_on
 
     if arguments.again or arguments.extend:
@@ -219,6 +220,9 @@ def run_search(
     log = store.search_log(manifest.name)
     store.refresh(log)
     check_goes_on(settings, log)  # before anything is written, as is what it begins with
+    if not log.exists():
+        num_images = (len(data.train_labels), len(data.test_labels))
+        tie_to_data(maker.corners, data.name, data.fingerprint, *num_images)  # refuses what does not fit them
     earlier, notes = begins_with(store, manifest.name, maker)
     if earlier:
         notes.append(f"it begins with {len(earlier)} earlier results of {maker.search.warm_start}")
@@ -487,6 +491,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
     if data is not None:
         dataset, num_images = data.name, (len(data.train_labels), len(data.test_labels))
         trials = tie_to_data(trials, dataset, data.fingerprint, *num_images)
+    elif num_images is not None:
+        tie_to_data(trials, dataset, "", *num_images)  # refuses what does not fit it
     store = open_store(arguments.store)
     configs = [trial.config for trial in trials]
     counts = plan_counts(store, configs, num_images)
