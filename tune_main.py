@@ -133,7 +133,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     if arguments.again:
         store.check_free(manifest)
     elif not held.left:
-        with store.driving(manifest):
+        with store.driving(manifest), keeper.driven():
             print(f"{heading}, {holdings_text(held)}")
             keeper.write()
         return report_end(store, manifest)
@@ -159,7 +159,7 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
             print(f"{heading}, {holdings_text(held)}", flush=True)
             left, expected = estimate_left(store, left, data, cluster)
             stop.raise_if_requested()
-            with SweepView(console, manifest.name, left, held.done) as view:
+            with keeper.driven(cluster.num_slots), SweepView(console, manifest.name, left, held.done) as view:
                 observers = (view, keeper, clock)
                 run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, observers, stop, arguments.log)
         except KeyboardInterrupt:
@@ -238,14 +238,19 @@ def run_search(
         store.publish(log)
         if search.is_over and not confirm:
             store.drop_final_states(search.spent())
-            keeper.write()
+            with keeper.driven():
+                keeper.write()
             return report_end(store, manifest)
 
         from search_spaces.tune_adapter import StopRequest, connected, run_trials
 
         append_run(store, manifest.name, clock.start())
         stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
-        with connected(resources(arguments), num_bytes(data)) as cluster, stop.on_signals():
+        with (
+            connected(resources(arguments), num_bytes(data)) as cluster,
+            keeper.driven(cluster.num_slots),
+            stop.on_signals(),
+        ):
             end_of_run = functools.partial(clock.stop, num_slots=cluster.num_slots, expected=None)
             observers = (keeper, clock)
             place = (cluster, data, store.ledgers, manifest.name, run_id)
@@ -415,6 +420,8 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
         return 1
     for key, error in status.errors.items():
         print(f"failed {key}: {error}", file=sys.stderr)
+    if status.errors:
+        print(logs_hint(store, manifest.name, list(status.errors)))
     for note in status.notes:
         print(f"note: {note}")
     if record is not None:
@@ -427,6 +434,12 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
     print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
     return 1 if status.left or status.failed else 0
+
+
+def logs_hint(store: "Store", sweep: str, failed: Sequence[str]) -> str:
+    """What to type to see why trials failed."""
+    hint = f"logs: python tune_main.py logs {failed[0]}{store.option}"
+    return hint if len(failed) == 1 else f"{hint}, of all {len(failed)}: logs --failed --sweep {sweep}{store.option}"
 
 
 def train_command(arguments: argparse.Namespace) -> int:
@@ -793,14 +806,50 @@ def status_command(arguments: argparse.Namespace) -> int:
     from results.store import open_store
 
     store = open_store(arguments.store)
+    if arguments.watch is not None:
+        return watch_status(store, arguments)
     status = sweep_status(store, store.manifest(arguments.sweep))
     if arguments.json:
         print(status_json(status))
         return 0
     print(status_text(status))
+    if status.errors:
+        print(f"  {logs_hint(store, arguments.sweep, list(status.errors))}")
     last_run = last_run_text(store, arguments.sweep, is_running=status.driver_running)
     if last_run is not None:
         print(f"  last run {last_run}")
+    return 0
+
+
+def watch_status(store: "Store", arguments: argparse.Namespace) -> int:
+    """The status again and again, until the sweep is done; Ctrl-C ends it without a word."""
+    from rich.console import Console
+
+    from results.watch import default_seconds, sweep_reader, watch
+
+    read = sweep_reader(store, arguments.sweep)
+    try:
+        watch(read, Console(), arguments.watch or default_seconds(arguments.store), as_json=arguments.json)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def logs_command(arguments: argparse.Namespace) -> int:
+    """What the processes of a trial wrote, of one or of all that failed."""
+    from results.store import open_store
+    from results.trial_logs import failed_trials, find_trial, trial_text
+
+    if (arguments.trial is None) != arguments.failed:
+        raise UserError("logs: give either a trial's key, or the beginning of one, or --failed with --sweep SWEEP")
+    if arguments.failed and arguments.sweep is None:
+        raise UserError("logs --failed: of which sweep? add --sweep SWEEP")
+    store = open_store(arguments.store)
+    if arguments.failed:
+        names = failed_trials(store, arguments.sweep)
+    else:
+        names = [find_trial(store, arguments.trial, arguments.sweep)]
+    print("\n\n".join(trial_text(store, name) for name in names) or f"no trial of {arguments.sweep} has failed")
     return 0
 
 
@@ -917,7 +966,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="trials done, running, failed, left")
     status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument(
+        "--watch",
+        nargs="?",
+        type=positive,
+        const=0.0,
+        metavar="SECONDS",
+        help="again and again, until the sweep is done (default: 2, of a store in a bucket 15)",
+    )
     status.set_defaults(command=status_command)
+    logs = commands.add_parser("logs", help="what a trial's processes wrote, and why it failed")
+    logs.add_argument("trial", nargs="?", type=not_empty, help="its key, or the beginning of it")
+    logs.add_argument("--failed", action="store_true", help="of all that failed in the sweep")
+    logs.add_argument("--sweep", type=not_empty, help="look among its trials only")
+    add_store(logs)
+    logs.set_defaults(command=logs_command)
     table = commands.add_parser("table", help="the sweep's table, in the form of the published ones, or one of these")
     table.add_argument("sweep", nargs="?", help="name of a sweep in the store")
     table.add_argument("--published", metavar="NAME", help="a published table, or `all`, as it was printed")

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from results.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
-from results.search_status import planned_trials
+from results.search_status import num_to_come, planned_trials
 from results.store import Manifest, Store
 from trainable.config import PlannedTrial
 from trainable.ledger import read_trial, superseded_trials, trial_status
@@ -40,6 +40,8 @@ class Collector:
         self._store = store
         self._manifest = manifest
         self._ended: dict[tuple[Path, int], tuple[Row, pa.RecordBatch]] = {}
+        self.num_planned = 0
+        """Trials of the sweep at the last look, those that its search may still propose among them."""
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows.
@@ -52,6 +54,7 @@ class Collector:
         """
         record = read_log(self._store.search_log(self._manifest.name))
         planned = planned_trials(self._manifest, record)
+        self.num_planned = len(planned) + num_to_come(record)
         ended = {folder.name for folder, _ in self._ended}
         keys = [trial.config.trial_key for trial in planned]
         self._store.refresh_trials([key for key in keys if key not in ended])

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from trainable.errors import UserError
 from trainable.ledger import LedgerBusyError
-from trainable.remote import Remote, RemoteError
+from trainable.remote import Remote, RemoteError, Stamp
 
 LEASE = "lock.json"
 
@@ -67,14 +67,23 @@ class Lease:
         self._timing = timing or TIMING
         self._over = threading.Event()
         self._trouble: str | None = None
+        self._seen: tuple[Stamp, Holder, float] | None = None
 
     def living_holder(self) -> Holder | None:
-        """Whoever drives the sweep now."""
-        stamp, holder = self._remote.stamp(self._name), self._read(self._remote)
-        if stamp is None or holder is None or _is_dead(holder):
+        """Whoever drives the sweep now. A lease that was alive is read again, and its age asked for, once it has
+        changed."""
+        stamp = self._remote.stamp(self._name)
+        if stamp is None:
             return None
-        age_seconds = (self._server_time_ns() - stamp.mtime_ns) / 1e9
-        return holder if age_seconds < self._timing.stale else None
+        if self._seen is None or self._seen[0] != stamp:
+            holder = self._read(self._remote)
+            if holder is None:
+                return None
+            age_seconds = (self._server_time_ns() - stamp.mtime_ns) / 1e9
+            self._seen = stamp, holder, time.monotonic() - age_seconds
+        _, holder, written_at = self._seen
+        is_stale = time.monotonic() - written_at >= self._timing.stale
+        return None if is_stale or _is_dead(holder) else holder
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

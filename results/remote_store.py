@@ -23,6 +23,7 @@ from trainable.ledger import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT
 from trainable.records import Standing
 from trainable.remote import Remote, Stamp, in_parallel, mirror_folder
 from trainable.remote_ledger import RemoteFolder, RemoteLedger
+from trainable.trial_log import logs_among, logs_in
 
 READ_FILES = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
 """Of a trial, by everybody but the process that trains it."""
@@ -45,6 +46,7 @@ class RemoteStore(Store):
         self._remote.check()
         super().__init__(mirror_folder(uri) / "view")
         self._sweeps = mirror_folder(uri) / "sweeps" / uuid.uuid4().hex
+        self._leases: dict[str, Lease] = {}
         weakref.finalize(self, shutil.rmtree, self._sweeps, ignore_errors=True)
 
     @property
@@ -74,6 +76,20 @@ class RemoteStore(Store):
             listed = [(name, there.get(name, {})) for name in there.keys() | here]
             if all(in_parallel(lambda one: self._refresh_trial(*one), listed)):
                 return
+
+    def trial_names(self) -> list[str]:
+        return sorted(name for name in self._remote.folders(TRIALS) if name != "..")
+
+    def refresh_logs(self, name: str) -> None:
+        """With what else is read of the trial."""
+        place, folder = f"{TRIALS}/{name}", self.trial_folder(name)
+        there = {path.removeprefix(f"{place}/"): stamp for path, stamp in self._remote.stamps(place).items()}
+        self._refresh_trial(name, there)
+        for path in logs_in(folder).values():
+            path.unlink(missing_ok=True)
+        in_parallel(
+            lambda log: _keep(folder / log, self._remote.read(f"{place}/{log}") or b""), logs_among(there).values()
+        )
 
     def latest_trials(self, limit: int) -> list[Path]:
         there = self._stamps_of_trials(None)
@@ -109,7 +125,7 @@ class RemoteStore(Store):
             self._remote.delete(name)
 
     def is_running(self, name: str) -> bool:
-        return Lease(self._uri, self.sweep_folder(name).name).living_holder() is not None
+        return bool(self._living_runs([self.sweep_folder(name).name]))
 
     def at_work(self, name: str, trials: Mapping[str, Standing]) -> set[str]:
         """Those that the living driver's run has begun and not ended."""
@@ -140,7 +156,8 @@ class RemoteStore(Store):
 
     def _living_runs(self, sweeps: Collection[str]) -> set[str]:
         """Ids of the runs that drive these sweeps now."""
-        holders = in_parallel(lambda name: Lease(self._uri, name).living_holder(), sweeps)
+        leases = [self._leases.setdefault(name, Lease(self._uri, name)) for name in sweeps]
+        holders = in_parallel(Lease.living_holder, leases)
         return {holder.run_id for holder in holders if holder is not None}
 
     def _name(self, path: Path) -> str:

@@ -1,6 +1,7 @@
 """Where a sweep stands, read from its trials' ledgers: also while it runs, also after a crash."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from results.search_status import (
@@ -56,18 +57,49 @@ class SweepStatus:
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     """Count; nothing is written."""
-    store.refresh(store.search_log(manifest.name))
-    record = read_log(store.search_log(manifest.name))
-    trials = planned_trials(manifest, record)
-    store.refresh_trials([trial.config.trial_key for trial in trials])
-    driver_running = store.is_running(manifest.name)
+    return StatusReader(store, manifest).read()
+
+
+class StatusReader:
+    """Counts again and again; trials that have ended for good are read once."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._ended: dict[str, Standing] = {}
+
+    def read(self) -> SweepStatus:
+        store, name = self._store, self._manifest.name
+        store.refresh(store.search_log(name))
+        record = read_log(store.search_log(name))
+        trials = planned_trials(self._manifest, record)
+        store.refresh_trials([key for trial in trials if (key := trial.config.trial_key) not in self._ended])
+        driver_running = store.is_running(name)
+        standings: dict[str, Standing] = {}
+        for trial in trials:
+            key = trial.config.trial_key
+            standings[key] = self._ended.get(key) or read_standing(store.trial_folder(key))
+            if trial_status(standings[key]).is_final:
+                self._ended[key] = standings[key]
+        return _count(store, self._manifest, record, trials, standings, driver_running=driver_running)
+
+
+def _count(
+    store: Store,
+    manifest: Manifest,
+    record: SearchRecord,
+    trials: list[PlannedTrial],
+    standings: Mapping[str, Standing],
+    *,
+    driver_running: bool,
+) -> SweepStatus:
     by_status = dict.fromkeys(Status, 0)
     epochs_done = epochs_planned = 0
     unfinished: dict[str, Standing] = {}
     errors: dict[str, str] = {}
     for trial in trials:
         key = trial.config.trial_key
-        standing = read_standing(store.trial_folder(key))
+        standing = standings[key]
         status = status_in_search(record, trial, trial_status(standing))
         by_status[status] += 1
         if not status.is_final:
@@ -139,6 +171,6 @@ def status_text(status: SweepStatus) -> str:
     return "\n".join(lines)
 
 
-def status_json(status: SweepStatus) -> str:
-    """For programs: the fields of SweepStatus."""
-    return json.dumps(asdict(status), indent=1)
+def status_json(status: SweepStatus, indent: int | None = 1) -> str:
+    """For programs: the fields of SweepStatus; in one line where `indent` is None."""
+    return json.dumps(asdict(status), indent=indent)

@@ -130,6 +130,13 @@ class Store:
     def trial_folder(self, trial_key: str) -> Path:
         return self.trials_folder / trial_key
 
+    def trial_names(self) -> list[str]:
+        """Names of the folders of all trainings in the store, superseded ones included."""
+        return sorted(path.name for path in self.trials_folder.glob("*") if path.is_dir())
+
+    def refresh_logs(self, name: str) -> None:
+        """See to it that the folder of that name holds the trial's logs as they are now."""
+
     def latest_trials(self, limit: int) -> list[Path]:
         """Folders of the trainings, superseded ones included, whose epochs were written last, the latest first."""
         files = sorted(self.trials_folder.glob(f"*/{EPOCHS}"), key=_changed, reverse=True)

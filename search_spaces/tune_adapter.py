@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -43,6 +44,7 @@ SCRATCH_PREFIX = "batchscape-"
 WORKER_DEATHS = 2
 """How often a trial is tried again after its process died."""
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
+ANSI_STYLE = re.compile(r"\x1b\[[\d;]*m")
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
 
 os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
@@ -185,7 +187,15 @@ def run_trials(
         KeyboardInterrupt: a signal has come; what was done lies in the ledgers.
     """
     is_population = search is not None and search.settings.scheduler.type == "pbt"
-    run = RunInfo(run_id, cluster.num_threads, provenance.code_identity(), cluster.execution, sweep, is_population)
+    run = RunInfo(
+        run_id,
+        cluster.num_threads,
+        provenance.code_identity(),
+        cluster.execution,
+        sweep,
+        keep_final_state=is_population,
+        keep_output=True,
+    )
     setup = TrialSetup(
         configs=dict(configs),
         trials_folder=trials_folder,
@@ -428,7 +438,8 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         key = trial.config[TRIAL_KEY]
         error = _reason(trial)
         config = config_of(trial.config, self._setup.configs)
-        is_recorded = record_failure(self._setup.trials_folder / key, config, self._setup.run, error)
+        folder, details = self._setup.trials_folder / key, _details(trial)
+        is_recorded = record_failure(folder, config, self._setup.run, error, details)
         if self._steps is not None:
             self._steps.fail(key, is_recorded=is_recorded)
         for observer in self._observers:
@@ -442,6 +453,12 @@ def _reason(trial: Any) -> str:  # noqa: ANN401
     if not lines or "worker process has died" in error:
         return PROCESS_DIED
     return lines[-1].strip()
+
+
+def _details(trial: Any) -> str:  # noqa: ANN401
+    """All that Ray says of it, as lines for its log."""
+    said = ANSI_STYLE.sub("", str(trial.get_pickled_error() or PROCESS_DIED))
+    return f"told by Ray, in the driver:\n{said.strip()}\n"
 
 
 def _clear_scratch_of_the_dead() -> None:

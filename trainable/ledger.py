@@ -7,6 +7,7 @@
                  final-state        the state after the last epoch, like a checkpoint; only of a trial that others
                                     may go on from
                  result.json        how it ended; there only then, written atomically
+                 log-<n>.txt        the end of what the n-th attempt wrote (see trainable.trial_log)
                  lock               held (flock) by whoever writes; freed by the kernel when that process dies
     trials/<key>.superseded-<n>/    the same, of the n-th training that `run --again` has put another in place of
 

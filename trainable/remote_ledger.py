@@ -7,6 +7,7 @@ here is replaced. What is pushed, and when:
     epochs.jsonl        before every checkpoint and before the end, else every few seconds
     checkpoint-0, -1    whole, right after they were written here; deleted there, too, once the trial has ended
     final-state         before the result, of a trial that others may go on from; fetched by these alone
+    log-<attempt>.txt   with the epochs, where it has grown, and before the result
     result.json         last
     tensorboard/        when the process lets go of the trial
 
@@ -36,6 +37,7 @@ from trainable.ledger import (
 )
 from trainable.records import Attempt, EpochRecord, TrialEnd
 from trainable.remote import Remote, RemoteError, in_parallel, mirror_folder, without_options
+from trainable.trial_log import KEPT_ATTEMPTS, logs_among, logs_in, presentable
 
 PUSH_SECONDS = 5.0
 """Between two pushes of the epochs, checkpoints apart."""
@@ -81,12 +83,15 @@ class RemoteLedger(Ledger):
         self._remote_folder = folder.name
         self._has_remote_result = False
         self._pushed_at = 0.0
+        self._old_logs: list[str] = []
+        self._pushed_logs: dict[Path, tuple[int, int]] = {}
         super().__init__(folder.local, config)
 
     def begin(self, attempt: Attempt) -> None:
         super().begin(attempt)
         self._push(CONFIG)
         self._push(ATTEMPTS)
+        in_parallel(lambda name: self._remote.delete(f"{self._remote_folder}/{name}"), self._old_logs)
         if self._has_remote_result:
             self._remote.delete(f"{self._remote_folder}/{RESULT}")
         self._pushed_at = time.monotonic()
@@ -99,6 +104,8 @@ class RemoteLedger(Ledger):
         super().append(record)
         if time.monotonic() - self._pushed_at >= PUSH_SECONDS:
             self._push_epochs()
+            with contextlib.suppress(RemoteError):  # it is pushed again before the end
+                self._push_logs()
 
     def save_checkpoint(self, state: bytes) -> str:
         self._push_epochs()
@@ -113,6 +120,7 @@ class RemoteLedger(Ledger):
     def finish(self, end: TrialEnd) -> None:
         super().finish(end)
         self._push_epochs()
+        self._push_logs()
         self._push(RESULT)
         if end.status.is_final:
             with contextlib.suppress(RemoteError):  # the trial is complete, whatever else lies there
@@ -150,6 +158,7 @@ class RemoteLedger(Ledger):
         """Free the lock. The curves are pushed where that succeeds at once: they only show the epochs."""
         self._remote.patience_seconds = 0.0
         with contextlib.suppress(RemoteError, OSError):
+            self._push_logs()
             for path in sorted((self.folder / TENSORBOARD).glob("*")):
                 self._remote.write(f"{self._remote_folder}/{TENSORBOARD}/{path.name}", path.read_bytes())
         super().close()
@@ -160,11 +169,14 @@ class RemoteLedger(Ledger):
             self._delete_all(there)
             there = set()
         names = [name for name in FILES if name in there]
+        self._old_logs = [*logs_among(there).values()][: -KEPT_ATTEMPTS + 1]
         self._has_remote_result = RESULT in names
         shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        attempts_here = self._attempts_here()
         for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
         in_parallel(self._pull, names)
+        self._keep_logs_of(self._attempts_here(), attempts_here)
 
     def _is_superseded(self) -> bool:
         """Whether what lies there has been put aside, and was to be deleted."""
@@ -192,6 +204,32 @@ class RemoteLedger(Ledger):
 
     def _push(self, name: str) -> None:
         self._remote.write(f"{self._remote_folder}/{name}", (self.folder / name).read_bytes())
+
+    def _attempts_here(self) -> list[bytes]:
+        """The lines of the attempts as this machine knows them."""
+        path = self.folder / ATTEMPTS
+        return path.read_bytes().splitlines() if path.exists() else []
+
+    def _keep_logs_of(self, attempts: list[bytes], attempts_here: list[bytes]) -> None:
+        """Logs of attempts that were killed on this machine are pushed with ours; those of others' attempts go.
+
+        Args:
+            attempts: as they are on record.
+            attempts_here: as this machine knew them.
+        """
+        for attempt, path in logs_in(self.folder).items():
+            line = attempts_here[attempt - 1 : attempt]
+            if not line or line != attempts[attempt - 1 : attempt]:
+                path.unlink()
+
+    def _push_logs(self) -> None:
+        """Those that have changed since they were pushed by this process."""
+        for path in logs_in(self.folder).values():
+            status = path.stat()
+            version = (status.st_size, status.st_mtime_ns)
+            if status.st_size and self._pushed_logs.get(path) != version:
+                self._remote.write(f"{self._remote_folder}/{path.name}", presentable(path.read_bytes()))
+                self._pushed_logs[path] = version
 
     def _push_epochs(self) -> None:
         if (self.folder / EPOCHS).exists():

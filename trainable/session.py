@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from trainable.remote_ledger import RemoteFolder, open_ledger, read_final_state
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
+from trainable.trial_log import TrialLog, append, log_name
 
 CHECKPOINT_SHARE = 0.02
 """Most of a training's time that may go into checkpoints."""
@@ -50,6 +52,8 @@ class RunInfo:
     """None where a trial is trained alone."""
     keep_final_state: bool = False
     """Whether other trials may go on from these."""
+    keep_output: bool = False
+    """Whether what the processes write to their standard output and error goes into the trials' logs."""
 
 
 class TrialSession:
@@ -89,6 +93,7 @@ class TrialSession:
         self._notes = [] if damage is None else [damage]
         self._training: Training | None = None
         self._events: TrialEvents | None = None
+        self._log = TrialLog(self._ledger.folder, len(self._ledger.attempts) + 1)
         self._checkpoint_seconds = FIRST_CHECKPOINT_SECONDS
         self._checkpointed_at = time.perf_counter()
 
@@ -103,8 +108,11 @@ class TrialSession:
         try:
             training = self._training or self._begin()
             outcome = training.run_epoch(self._ledger.attempts[-1].attempt, on_step)
+            self._log.trim()
             return self._record(training, outcome)
         except Exception as error:
+            self._log.close()
+            append(self._log.path, traceback.format_exc())
             with contextlib.suppress(OSError, RemoteError):  # a full disk takes no record of its being full
                 self._finish(Status.FAILED, error=one_line(error))
             raise
@@ -149,6 +157,7 @@ class TrialSession:
 
     def close(self) -> None:
         """Free the trial for other processes; what was recorded stays."""
+        self._log.close()
         try:
             self._close_events()
         finally:
@@ -169,6 +178,8 @@ class TrialSession:
         return Progress(record, Status.INCOMPLETE, replayed=True, note=self._take_note())
 
     def _begin(self) -> Training:
+        if self._run.keep_output:
+            self._log.start()
         reset_peak_memory(self._device)
         training = self._new_training()
         number = len(self._ledger.attempts) + 1
@@ -248,6 +259,7 @@ class TrialSession:
 
     def _finish(self, status: Status, *, bits: str | None = None, error: str | None = None) -> None:
         peak_memory = peak_memory_bytes(self._device)
+        self._log.close()
         if self._events is not None and self._ledger.epochs:
             self._events.add_hparams(self._config, self._ledger.epochs[-1])
         self._close_events()  # before the end is recorded: it can fail
@@ -283,8 +295,13 @@ class TrialSession:
         return "; ".join(notes) or None
 
 
-def record_failure(folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str) -> bool:
+def record_failure(
+    folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str, details: str = ""
+) -> bool:
     """Record, in the driver, the end of a trial whose process could not do it; nothing where it did.
+
+    Args:
+        details: what more there is to say, for the trial's log.
 
     Returns:
         Whether the trial's failure is on record now.
@@ -295,6 +312,8 @@ def record_failure(folder: Path | RemoteFolder, config: TrainConfig, run: RunInf
                 return True
             if not ledger.attempts or ledger.attempts[-1].run_id != run.run_id:
                 ledger.begin(_attempt(len(ledger.attempts) + 1, run, device="", precision="", execution=""))
+            if details:
+                append(ledger.folder / log_name(len(ledger.attempts)), details)
             ledger.finish(_end(Status.FAILED, ledger, run, error=error))
             return True
     except LedgerBusyError:

@@ -12,7 +12,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("models", "trainable", "search_spaces", "results")
 HEAVY = ("torch", "ray")
 ALLOWED_FROM_TRAINABLE = {
-    "results": {"config", "records", "ledger", "errors", "remote", "remote_ledger", "curves", "search_log"},
+    "results": {
+        "config",
+        "records",
+        "ledger",
+        "errors",
+        "remote",
+        "remote_ledger",
+        "curves",
+        "search_log",
+        "trial_log",
+    },
     "search_spaces": {"config", "records", "errors", "curves", "search_log"},
 }
 ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py", "search_spaces/tune_loggers.py"}
