@@ -84,6 +84,7 @@ class ParquetKeeper:
                 "what was trained is kept: mend this, and the same command goes on"
             ) from None
         self._store.publish(self._folder / TRIALS_PARQUET, self._folder / EPOCHS_PARQUET)
+        self._metrics.on_tables_written()
         self._note_cost(started)
 
     def _tables(self) -> tuple[pa.Table, pa.Table]:

@@ -86,12 +86,17 @@ class MetricsKeeper:
             self.write()
 
     def on_tables(self, trials: pa.Table, num_planned: int) -> None:
-        """The Parquet files have been written: these are the trials in them.
+        """These are the trials in the Parquet files now.
 
         Args:
             num_planned: trials of the sweep, those that its search may still propose among them.
         """
         self._totals, self._num_planned = SweepTotals.of(trials), num_planned
+
+    def on_tables_written(self) -> None:
+        """Once the run is over the file waits for nothing any more."""
+        if not self._is_driven:
+            self.write()
 
     def on_trial_start(self, trial_key: str) -> None:
         self._at_work.add(trial_key)

@@ -262,7 +262,7 @@ def test_a_finished_sweep_leaves_no_lease_and_no_checkpoints(life: Life, s3_serv
     names = {name.rpartition("/")[2] for name in s3_server.files(f"{life.place.bucket}/store")}
     names = {name for name in names if not name.startswith("events.out.tfevents")}
     trial = {CONFIG, ATTEMPTS, EPOCHS, RESULT}
-    assert names == trial | {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl"}
+    assert names == trial | {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl", "metrics.prom"}
 
 
 @pytest.mark.ray

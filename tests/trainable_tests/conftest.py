@@ -41,8 +41,10 @@ def make_session(tiny_data: ImageData, tmp_path: Path) -> Iterator[Callable[...,
     """`make_session(config, run_id, checkpoint_share)` on the trial in `tmp_path / "trial"`."""
     opened: list[TrialSession] = []
 
-    def make(config: TrainConfig, run_id: str = "run-1", checkpoint_share: float = float("inf")) -> TrialSession:
-        run = RunInfo(run_id, num_threads=1, code="code")
+    def make(
+        config: TrainConfig, run_id: str = "run-1", checkpoint_share: float = float("inf"), keep_output: bool = False
+    ) -> TrialSession:
+        run = RunInfo(run_id, num_threads=1, code="code", keep_output=keep_output)
         data = prepare(tiny_data, config, CPU)
         opened.append(TrialSession(config, data, tmp_path / "trial", CPU, run, checkpoint_share))
         return opened[-1]
