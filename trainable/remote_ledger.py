@@ -211,15 +211,15 @@ class RemoteLedger(Ledger):
         return path.read_bytes().splitlines() if path.exists() else []
 
     def _keep_logs_of(self, attempts: list[bytes], attempts_here: list[bytes]) -> None:
-        """Logs of attempts that were killed on this machine are pushed with ours; those of others' attempts go.
+        """Of the logs that lie here the last attempt's alone is kept, if it was made here: it may have been killed
+        before it could push it, which is done with ours.
 
         Args:
             attempts: as they are on record.
             attempts_here: as this machine knew them.
         """
         for attempt, path in logs_in(self.folder).items():
-            line = attempts_here[attempt - 1 : attempt]
-            if not line or line != attempts[attempt - 1 : attempt]:
+            if attempt != len(attempts) or attempts != attempts_here:
                 path.unlink()
 
     def _push_logs(self) -> None:

@@ -274,6 +274,22 @@ def test_a_failed_trial_is_one_line_and_tried_once(damaged: Damaged) -> None:
     assert (trial["status"], trial["attempts"]) == ("FAILED", 2)  # the first is that from before
 
 
+def test_why_a_trial_failed_is_one_command_away(damaged: Damaged, cli: Cli) -> None:
+    folder, store = damaged.folder("a trial raises"), ("--store", str(damaged.store.path))
+    hint = f"logs: python tune_main.py logs {folder.name} --store {damaged.store.path}\n"
+    assert hint in damaged.done.stdout
+    logs = cli("logs", folder.name[:8], *store).stdout
+    heading, attempt, trace, *_, error = logs.splitlines()
+    assert heading.startswith(f"{folder.name}  model=resnet_preact_8 ")
+    assert " FAILED: FileExistsError: [Errno 17]" in heading
+    assert attempt.startswith("--- attempt 2 of 2, ")
+    assert trace == "Traceback (most recent call last):"
+    assert error.startswith("FileExistsError: [Errno 17]")
+    assert cli("logs", "--failed", "--sweep", "faults", *store).stdout == logs
+    names = {path.parent.name for path in damaged.store.trials_folder.glob("*/log-*.txt")}
+    assert names == {folder.name}  # nobody else has anything to say
+
+
 def test_failed_and_diverged_trials_stand_in_the_table(damaged: Damaged, cli: Cli) -> None:
     table = cli("table", "faults", "--store", str(damaged.store.path)).stdout
     assert "failed" in table

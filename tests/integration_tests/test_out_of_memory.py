@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import holder, kill, trial_workers
+from tests.conftest import Cli
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables
 from trainable.ledger import LOCK, read_trial
@@ -24,7 +25,7 @@ SPARE_BYTES = 2**20
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 
 
-def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start) -> None:
+def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start, cli: Cli) -> None:
     """One at a time: the first is killed by us in the kernel's place; the memory is limited during the second."""
     space, store = tmp_path / "large.yaml", tmp_path / "store"
     space.write_text(SPACE)
@@ -60,6 +61,11 @@ def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start) -> N
         driver.returncode,
         f"the row says FAILED, with the error; {others}",
     )
+    assert ", of all 2: logs --failed --sweep large --store " in output
+    died, refused = cli("logs", "--failed", "--sweep", "large", "--store", str(store)).stdout.split("\n\n")
+    assert "told by Ray, in the driver:" in died
+    assert "SIGKILL" in died
+    assert "Traceback (most recent call last):" in refused
 
 
 def trial_folder(store: Path, epochs: int) -> Path | None:
