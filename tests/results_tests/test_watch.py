@@ -19,7 +19,8 @@ from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.test_status import locked
 from tests.s3_server import S3Server
-from trainable.records import Status
+from trainable.ledger import read_standing
+from trainable.records import Standing, Status
 from trainable.remote import Remote, RemoteError
 
 RUNNING = SweepStatus(
@@ -84,7 +85,7 @@ def test_a_terminal_is_drawn_anew() -> None:
     text = seen([RUNNING, GONE, DONE], terminal=True)
     assert ANSI in text
     assert text.count("sweep: running now") == 1
-    assert text.count("sweep: not running") == 2
+    assert text.count("sweep: not running") == 3  # rich draws the last one once more
     assert "waiting for a `run`" in text
 
 
@@ -135,9 +136,12 @@ def store(tmp_path: Path) -> Store:
 
 def test_trials_that_have_ended_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr("results.status.read_standing", lambda folder: read.append(folder.name) or standing(folder))
-    from trainable.ledger import read_standing as standing
 
+    def noted(folder: Path) -> Standing:
+        read.append(folder.name)
+        return read_standing(folder)
+
+    monkeypatch.setattr("results.status.read_standing", noted)
     reader = StatusReader(store, store.manifest("sweep"))
     looks = [reader.read() for _ in range(3)]
     assert looks == [sweep_status(store, store.manifest("sweep"))] * 3
