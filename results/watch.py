@@ -28,7 +28,8 @@ class Look:
 
     status: SweepStatus
     seconds_left: float | None
-    """At the pace since the watch began; None where nothing has been trained since, or nobody trains."""
+    """At the pace since the watch began; None where nothing has been trained since, nobody trains, or a trial has
+    failed, which this run does not try again."""
     trouble: str | None = None
     """Why nothing newer can be told."""
 
@@ -61,7 +62,7 @@ class Watcher:
             self._begin = self._clock(), status.epochs_done  # the pace of the next driver is another
             return None
         num_epochs = status.epochs_done - epochs_before
-        if num_epochs <= 0:
+        if num_epochs <= 0 or status.failed:
             return None
         return (self._clock() - began) * (status.epochs_planned - status.epochs_done) / num_epochs
 

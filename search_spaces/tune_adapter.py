@@ -45,6 +45,8 @@ WORKER_DEATHS = 2
 """How often a trial is tried again after its process died."""
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 ANSI_STYLE = re.compile(r"\x1b\[[\d;]*m")
+FAILURE = "Failure # "
+"""Begins what Tune writes of each failure of a trial."""
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
 
 os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
@@ -448,7 +450,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
 
 def _reason(trial: Any) -> str:  # noqa: ANN401
     """The last line of what Ray says of a trial's end; our own words where its process was killed."""
-    error = str(trial.get_pickled_error() or "")
+    error = _told_by_ray(trial).rpartition(FAILURE)[2]
     lines = [line for line in error.splitlines() if line.strip()]
     if not lines or "worker process has died" in error:
         return PROCESS_DIED
@@ -456,9 +458,16 @@ def _reason(trial: Any) -> str:  # noqa: ANN401
 
 
 def _details(trial: Any) -> str:  # noqa: ANN401
-    """All that Ray says of it, as lines for its log."""
-    said = ANSI_STYLE.sub("", str(trial.get_pickled_error() or PROCESS_DIED))
-    return f"told by Ray, in the driver:\n{said.strip()}\n"
+    """All that Ray says of its failures, as lines for its log."""
+    return f"told by Ray, in the driver:\n{_told_by_ray(trial).strip() or PROCESS_DIED}\n"
+
+
+def _told_by_ray(trial: Any) -> str:  # noqa: ANN401
+    """From Tune's file on this machine: what `get_error` reads is copied later than we are told of the failure."""
+    try:
+        return ANSI_STYLE.sub("", Path(trial.error_file).read_text(errors="replace"))
+    except (OSError, TypeError):  # TypeError: there is no such file
+        return ""
 
 
 def _clear_scratch_of_the_dead() -> None:

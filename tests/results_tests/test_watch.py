@@ -106,12 +106,13 @@ def test_it_ends_with_the_driver_and_not_before() -> None:
 
 def test_the_pace_is_that_of_the_driver_that_is_there() -> None:
     now = 0.0
-    slow = [RUNNING, LATER, GONE, dataclasses.replace(GONE, driver_running=True, epochs_done=30)]
+    again = dataclasses.replace(GONE, driver_running=True, epochs_done=30)
+    slow = [RUNNING, LATER, GONE, again, dataclasses.replace(again, failed=1)]
     watcher = Watcher(reads(slow), clock=lambda: now)
     left = []
-    for now in (10.0, 1000.0, 1005.0):  # noqa: B007 (the clock reads it)
+    for now in (10.0, 1000.0, 1005.0, 1006.0):  # noqa: B007 (the clock reads it)
         left.append(watcher.look().seconds_left)
-    assert left == [20.0, None, 5.0]
+    assert left == [20.0, None, 5.0, None]
 
 
 def test_what_is_drawn_says_what_an_error_was() -> None:
