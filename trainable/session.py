@@ -112,7 +112,7 @@ class TrialSession:
             return self._record(training, outcome)
         except Exception as error:
             self._log.close()
-            append(self._log.path, traceback.format_exc())
+            append(self._log.path, traceback.format_exc().replace(f"{provenance.ROOT}/", ""))
             with contextlib.suppress(OSError, RemoteError):  # a full disk takes no record of its being full
                 self._finish(Status.FAILED, error=one_line(error))
             raise

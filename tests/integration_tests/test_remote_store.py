@@ -295,6 +295,10 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
     status = place.says("status", "small")
     assert "done     3 of 3 trials\n" in status
     assert "last run took " in status
+    assert place.says("status", "small", "--watch").endswith("Z  small: 3 of 3 trials done, 13 of 13 epochs\n")
+    assert "no trial of small has failed" in place.says("logs", "--failed", "--sweep", "small")
+    (key,) = {name.partition("/")[0] for name in s3_server.names(f"{place.bucket}/store/trials") if ".sup" in name}
+    assert "nothing is kept of what its processes wrote" in place.says("logs", key)
     assert place.says("table", "small").count("\n") == 5
     assert place.says("export", "small", "--to", str(tmp_path)).startswith("4 trials (1 of them superseded) and ")
     assert pq.read_table(tmp_path / "trials.parquet").num_rows == 4

@@ -155,6 +155,7 @@ def test_a_failed_attempt_keeps_its_output_and_its_traceback(
     said, trace = kept(tmp_path / "trial").split("Traceback (most recent call last):")
     assert said == "the step is about to break\n"
     assert trace.endswith("RuntimeError: the step broke\nand this is why\n")
+    assert 'File "trainable/session.py", line ' in trace  # a store holds no path of ours
     assert "in fail" in trace
     end = read_trial(tmp_path / "trial").end
     assert end is not None
