@@ -6,6 +6,7 @@
                    trials.parquet, epochs.parquet, figures/
                    search.jsonl  of a search: what it proposed, stopped and chose (trainable.search_log)
                    runs.jsonl  what each run of the driver was expected to take, and what it took (results.runs)
+                   metrics.prom  counters for Prometheus, kept by the driver (results.metrics)
                    lock        held by the driver that runs the sweep
 
 Nothing inside holds an absolute path: a store can be moved or copied.

@@ -135,7 +135,7 @@ def renderable(look: Look) -> Group:
     """For a terminal."""
     status = look.status
     bar = ProgressBar(total=max(1, status.epochs_planned), completed=status.epochs_done, width=BAR_WIDTH)
-    words = [f"{datetime.now(UTC):%H:%M:%S}Z{_left_words(look)}"]
+    words = [f"  {datetime.now(UTC):%H:%M:%S}Z{_left_words(look)}"]  # beside the bar
     if look.trouble is not None:
         words.append(f"{look.trouble}; asking again")
     elif gone := _gone_words(status):

@@ -107,6 +107,27 @@ def test_a_lease_that_nobody_renews_is_taken_over(make_lease: MakeLease, uri: st
             assert make_lease("").living_holder() is not None
 
 
+def test_whoever_looks_again_asks_once_and_sees_it_grow_stale(
+    make_lease: MakeLease, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = make_lease("")
+    with make_lease("theirs", dataclasses.replace(QUICK, renew=60.0)).held():
+        of_another_machine(uri)
+        assert watcher.living_holder() is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(Remote, "read", lambda place, name: pytest.fail("it has not changed"))
+            patch.setattr(Remote, "write", lambda place, name, content: pytest.fail("its age is known"))
+            assert watcher.living_holder() is not None
+            time.sleep(QUICK.stale + 0.1)
+            assert watcher.living_holder() is None
+        of_another_machine(uri)  # renewed
+        holder = watcher.living_holder()
+        assert holder is not None
+        assert holder.run_id == "theirs"
+    Remote(uri).delete(NAME)
+    assert watcher.living_holder() is None
+
+
 def test_a_dead_process_of_this_machine_is_no_obstacle(make_lease: MakeLease, uri: str) -> None:
     code = (
         "import os, signal\n"
