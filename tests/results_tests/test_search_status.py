@@ -55,9 +55,9 @@ def test_a_search_that_has_ended_early_wants_no_more() -> None:
     assert search_heading("wide", "digits", record) == (
         "wide: a search of 1 trial on digits, 0 done, 1 to go on with, 0 to propose"
     )
-    assert num_to_come(record) == 2 * 3
+    assert num_to_come(record) == 1 * 3  # however many are asked for
     record.apply(EndEvent(0, Status.COMPLETE, (5.0,)))
-    assert num_to_come(record) == 1 * 3  # one configuration is there to confirm, not two
+    assert num_to_come(record) == 1 * 3
     record.apply(SearchEvent({**SETTINGS, "num_trials": 30}))
     assert num_to_come(record) == 29 + 2 * 3
 
