@@ -120,4 +120,6 @@ def test_with_one_objective_there_is_a_best_and_no_front(tmp_path: Path) -> None
     assert first.values[0] is not None
     params = f"base_lr={first.params['base_lr']:.4g} batch_size={first.params['batch_size']}"
     assert best_words(record) == f"{params}: holdout_error_percent {first.values[0]:.4g}"
+    record.settings = {**record.settings, "trial": {"scale": {"set": {"epochs": 2}, "derive": {}}}}
+    assert best_words(record) == f"{params} (full size): holdout_error_percent {first.values[0]:.4g}"
     assert front_words(record) == []
