@@ -4,16 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test check-code test-ray test-quick test-faults faults-table benchmarks clean
+.PHONY: quickstart test check-code test-ray test-quick test-ray-benchmarks test-faults faults-table benchmarks clean
 
 quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
 	$(RUN) tune_main.py table quickstart
 	$(RUN) tune_main.py plot quickstart
 
-# Two at a time: the tests that start Ray, one after the other, beside all else.
+# Two at a time: most of the tests that start Ray, one after the other, beside all else.
 test: $(VENV)/.ready-tests
-	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick
+	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-ray-benchmarks
 
 check-code: $(VENV)/.ready-tests
 	$(RUN) -m ruff format --check .
@@ -21,7 +21,10 @@ check-code: $(VENV)/.ready-tests
 	$(RUN) -m mypy
 
 test-ray: $(VENV)/.ready-tests
-	$(RUN) -m pytest -m ray
+	$(RUN) -m pytest -m ray --ignore=tests/benchmarks_tests
+
+test-ray-benchmarks: $(VENV)/.ready-tests
+	$(RUN) -m pytest -m ray tests/benchmarks_tests
 
 test-quick: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m "not ray"

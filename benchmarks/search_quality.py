@@ -46,7 +46,7 @@ from trainable.curves import Curve  # noqa: E402
 from trainable.records import EpochRecord, Status  # noqa: E402
 from trainable.search_log import Params  # noqa: E402
 
-NUM_SEEDS, NUM_GP_SEEDS = 100, 20
+NUM_SEEDS, NUM_GP_SEEDS = 100, 60
 NUM_TRIALS = 40
 NUM_WORKERS = 4
 ALGORITHMS: tuple[Algorithm, ...] = ("random", "tpe", "gp")
@@ -306,7 +306,7 @@ def print_contrasts(compared: dict[str, dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=NUM_SEEDS, metavar="N", help="seeds (default: 100)")
-    parser.add_argument("--gp-rounds", type=int, default=NUM_GP_SEEDS, metavar="N", help="seeds of GP (default: 20)")
+    parser.add_argument("--gp-rounds", type=int, default=NUM_GP_SEEDS, metavar="N", help="seeds of GP (default: 60)")
     parser.add_argument("--trials", type=int, default=NUM_TRIALS, metavar="N", help="of each search (default: 40)")
     parser.add_argument("--quick", action="store_true", help="two seeds of eight trials, to see that it works")
     add_to(parser)

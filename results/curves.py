@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from results.trials import Trial
 from trainable.curves import Curve
-from trainable.errors import UserError
+from trainable.errors import UserError, counted
 from trainable.records import EpochRecord, Purpose, Status
 
 HELD_OUT, TEST = "holdout_error_percent", "test_error_percent"
@@ -25,9 +25,7 @@ class SweepCurves:
     @property
     def objective(self) -> str:
         """For people."""
-        left_out = (
-            f"; {self.num_left_out} trials without an end of their own are left out" if self.num_left_out else ""
-        )
+        left_out = f"; {counted(self.num_left_out, 'trial')} without an end left out" if self.num_left_out else ""
         if self.metric == HELD_OUT:
             return f"held-out error{left_out}"
         return f"TEST error, since nothing was held out: what a search would see is not known{left_out}"

@@ -81,11 +81,12 @@ def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
 
 def best_words(record: SearchRecord) -> str | None:
     """`base_lr=0.21 batch_size=16: holdout_error_percent 2.5`; None where nothing ran to the end, or of several
-    objectives."""
+    objectives. At a scale these are the values of the full size, as the space has them."""
     found = best(record)
     if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
         return None
-    return f"{_params_words(found[0])}: {_values_words(record, found[0])}"
+    is_scaled = bool(record.settings.get(TRIAL, {}).get("scale"))
+    return f"{_params_words(found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}"
 
 
 def front_words(record: SearchRecord) -> list[str]:

@@ -75,6 +75,17 @@ def test_nothing_that_could_be_trained_is_one_line_and_no_success(tmp_path: Path
     assert "  note     20 of 20 proposals were impossible, the last: batch_size 14" in ended.status()
 
 
+def test_what_cannot_fit_the_data_is_refused_before_the_search_begins(tmp_path: Path, capsys: Capture) -> None:
+    space = tmp_path / "ended.yaml"
+    space.write_text(COMMON.replace("{model", "{dataset: digits, model") + PARTLY)
+    assert tune_main.main(["run", str(space), "--store", str(tmp_path / "store")]) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(f"batchscape: {space}:5: parameters.batch_size: batch_size 1400 is larger than ")
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "store" / "ended").exists()
+
+
 def test_what_was_partly_impossible_is_done_and_says_so(tmp_path: Path, capsys: Capture) -> None:
     ended = Ended(tmp_path, PARTLY, capsys)
     status, output, errors = ended.run()

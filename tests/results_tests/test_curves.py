@@ -53,7 +53,7 @@ def test_trials_without_an_end_of_their_own_are_left_out_and_counted() -> None:
     assert found.num_left_out == 2
     assert [curve.status for curve in found.curves] == [Status.COMPLETE] * 3 + [Status.DIVERGED]
     assert found.curves[-1].end is None
-    assert found.objective.endswith("; 2 trials without an end of their own are left out")
+    assert found.objective.endswith("; 2 trials without an end left out")
 
 
 def test_confirmations_are_no_curves_of_the_search() -> None:

@@ -55,9 +55,9 @@ def test_a_search_that_has_ended_early_wants_no_more() -> None:
     assert search_heading("wide", "digits", record) == (
         "wide: a search of 1 trial on digits, 0 done, 1 to go on with, 0 to propose"
     )
-    assert num_to_come(record) == 2 * 3
+    assert num_to_come(record) == 1 * 3  # however many are asked for
     record.apply(EndEvent(0, Status.COMPLETE, (5.0,)))
-    assert num_to_come(record) == 1 * 3  # one configuration is there to confirm, not two
+    assert num_to_come(record) == 1 * 3
     record.apply(SearchEvent({**SETTINGS, "num_trials": 30}))
     assert num_to_come(record) == 29 + 2 * 3
 
@@ -120,4 +120,6 @@ def test_with_one_objective_there_is_a_best_and_no_front(tmp_path: Path) -> None
     assert first.values[0] is not None
     params = f"base_lr={first.params['base_lr']:.4g} batch_size={first.params['batch_size']}"
     assert best_words(record) == f"{params}: holdout_error_percent {first.values[0]:.4g}"
+    record.settings = {**record.settings, "trial": {"scale": {"set": {"epochs": 2}, "derive": {}}}}
+    assert best_words(record) == f"{params} (full size): holdout_error_percent {first.values[0]:.4g}"
     assert front_words(record) == []
