@@ -1,0 +1,278 @@
+"""What the driver costs: `python benchmarks/driver_scale.py [--sizes 100 300 1000 5000] [--rounds 3] [--quick]`.
+
+`tune_main.py run` as a user starts it, of trials that train nothing and record everything (benchmarks/no_op_trials.py),
+two at a time: a planned sweep, and a search (random, without a scheduler). Each run is a process of its own with a
+store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the others once. A trial's time is that
+between the end of the first trial and the end of the last, divided by the trials between: Ray's start and end are not
+in it. On the driver's machine the two workers share the processor with the driver; its own part is its processor
+time. `long` is a sweep of few trials of many epochs: what an epoch costs that is reported to the driver.
+
+Memory is the high-water mark of what is resident (VmHWM of proc(5)) of the driver alone, not of its workers, and of
+Ray's own processes beside it. Files and bytes are those of the store at the end, and of Tune's folder just before the
+run deletes it.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
+from benchmarks.store_scale import cost, footprint  # noqa: E402
+from results.parquet import read_trials  # noqa: E402
+from results.store import Store  # noqa: E402
+from results.trials import trials_from_table  # noqa: E402
+from trainable.records import Status  # noqa: E402
+
+SIZES = (100, 300, 1000, 5000)
+REPEATED = 1000
+"""The largest size that is measured in every round."""
+LONG_TRIALS, LONG_EPOCHS = 20, 100
+CONCURRENT = 2
+NUM_PARTS = 10
+"""In which a run is cut, in the order of its trials' ends, to see whether it slows down."""
+TARGETS = {"time a trial, 1000 against 100 trials": 1.5, "driver's peak bytes": 1.5 * 2**30}
+PLANNED, SEARCH, LONG = KINDS = ("planned", "search", "long")
+SPACES = {
+    PLANNED: "name: planned\ndefaults: {{dataset: digits, epochs: {epochs}}}\ngrid: {{lr: {rates}}}\n",
+    SEARCH: "name: search\ndefaults: {{dataset: digits, epochs: {epochs}}}\n"
+    "search: {{algorithm: random, num_trials: {trials}}}\n"
+    "parameters: {{lr: {{min: 0.001, max: 1.0, distribution: log_uniform_values}}}}\n",
+}
+SPACES[LONG] = SPACES[PLANNED].replace(PLANNED, LONG)
+RAY_PROCESSES = ("gcs_server", "raylet")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of the driver."""
+
+    kind: str
+    num_trials: int
+    num_epochs: int = 1
+
+    def space(self) -> str:
+        """As YAML."""
+        rates = [number / 10_000 for number in range(1, self.num_trials + 1)]
+        return SPACES[self.kind].format(epochs=self.num_epochs, trials=self.num_trials, rates=rates)
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """One run in a process of its own.
+
+    Raises:
+        SystemExit: it failed, or a trial is missing from its results.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        space = folder / f"{case.kind}.yaml"
+        space.write_text(case.space())
+        told = folder / "told.json"
+        started = time.time()
+        whole = cost(str(Path(__file__)), "--drive", str(space), "--told", str(told))
+        figures: dict[str, Any] = json.loads(told.read_text())
+        store = Store(folder / "store")
+        rows = [trial.row for trial in trials_from_table(read_trials(store, case.kind))]
+        ends = sorted(row.end_time.timestamp() for row in rows if row.end_time and row.status == Status.COMPLETE)
+        if len(ends) != case.num_trials:
+            raise SystemExit(f"{len(ends)} of {case.num_trials} trials are complete: {whole.output}")
+        return figures | {
+            "seconds": whole.seconds,
+            "seconds until the first trial's end": ends[0] - started,
+            "seconds a trial": (ends[-1] - ends[0]) / (len(ends) - 1),
+            "seconds a trial, by parts": by_parts(ends),
+            "trials": footprint(store.trials_folder),
+            "sweep": footprint(store.sweep_folder(case.kind)),
+        }
+
+
+def by_parts(ends: Sequence[float]) -> list[float]:
+    """Seconds a trial in each of NUM_PARTS equal parts of a run.
+
+    Args:
+        ends: when each trial ended, the earliest first.
+    """
+    cuts = [round(part * (len(ends) - 1) / NUM_PARTS) for part in range(NUM_PARTS + 1)]
+    return [
+        (ends[after] - ends[before]) / (after - before)
+        for before, after in zip(cuts, cuts[1:], strict=False)
+        if after > before
+    ]
+
+
+def drive(space: Path, told: Path) -> int:
+    """In the driver's own process: `tune_main.py run SPACE` with trials that train nothing."""
+    from ray import cloudpickle
+
+    import tune_main
+    from benchmarks import no_op_trials
+    from search_spaces import tune_adapter
+
+    cloudpickle.register_pickle_by_value(no_op_trials)  # workers have `models` and `trainable` only
+    run_trials = tune_adapter.run_trials
+    figures: dict[str, Any] = {}
+
+    def measured(cluster: tune_adapter.Cluster, *rest: Any, **named: Any) -> None:  # noqa: ANN401
+        before, cpu_before = time.perf_counter(), _cpu_seconds()
+        run_trials(cluster, *rest, **named)
+        figures["seconds of Tune"] = time.perf_counter() - before
+        figures["driver's processor seconds"] = _cpu_seconds() - cpu_before
+        [experiment] = cluster.scratch.glob("tune-*")
+        figures["scratch"] = footprint(experiment)
+        figures["Ray's peak bytes"] = _peak_bytes_of_ray()
+
+    with (
+        mock.patch.object(tune_adapter, "TrainingTrainable", no_op_trials.NoOpTrainable),
+        mock.patch.object(tune_adapter, "run_trials", measured),
+    ):
+        options = ["--store", str(space.parent / "store"), "--max-concurrent", str(CONCURRENT)]
+        status = tune_main.main(["run", str(space), *options])
+    figures["driver's peak bytes"] = _peak_bytes("self")
+    told.write_text(json.dumps(figures))
+    return status
+
+
+def _cpu_seconds() -> float:
+    """Of this process, all of its threads."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _peak_bytes(process: int | str) -> int:
+    """What was resident at most since the program was started; unlike ru_maxrss nothing of its parent's."""
+    status = Path(f"/proc/{process}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+def _peak_bytes_of_ray() -> dict[str, int]:
+    """Of Ray's own processes that this one has started."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            name, _, fields = (folder / "stat").read_text().partition("(")[2].rpartition(")")
+            if folder.name.isdecimal() and int(fields.split()[1]) == os.getpid() and name in RAY_PROCESSES:
+                found[name] = _peak_bytes(folder.name)
+        except OSError:  # no process, or one that has just ended
+            continue
+    return found
+
+
+def case_figures(case: Case, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """For the report: medians and spreads over the rounds, footprints of the last."""
+    count = case.num_trials * case.num_epochs
+    last = rounds[-1]
+    return {
+        "trials of the sweep": case.num_trials,
+        "epochs a trial": case.num_epochs,
+        **{
+            name: summary([one[name] for one in rounds])
+            for name in ("seconds", "seconds until the first trial's end", "seconds a trial", "driver's peak bytes")
+        },
+        "driver's processor seconds a trial": summary(
+            [one["driver's processor seconds"] / case.num_trials for one in rounds]
+        ),
+        "driver's processor seconds an epoch": summary([one["driver's processor seconds"] / count for one in rounds]),
+        "seconds a trial, by parts": [
+            statistics.median(parts)
+            for parts in zip(*(one["seconds a trial, by parts"] for one in rounds), strict=True)
+        ],
+        **{name: last[name] for name in ("Ray's peak bytes", "trials", "sweep", "scratch")},
+    }
+
+
+def growth(
+    measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str, small: int, large: int
+) -> dict[str, Any] | None:
+    """Ratio of the time a trial, one a round; None where not both sizes were measured."""
+    sizes = {case.num_trials: rounds for case, rounds in measured.items() if case.kind == kind}
+    if small not in sizes or large not in sizes:
+        return None
+    found: dict[str, Any] = {}
+    for name, share in (("seconds a trial", 0), ("driver's processor seconds a trial", 1)):
+        above, below = (
+            [one["driver's processor seconds"] / size if share else one[name] for one in sizes[size]]
+            for size in (large, small)
+        )
+        found[name] = summary(ratios(above, below))
+    return found
+
+
+def report_table(report: Mapping[str, Mapping[str, Any]]) -> None:
+    rows = []
+    for kind, cases in report.items():
+        for size, figures in cases.items():
+            spread = Spread.of([1000 * one for one in figures["seconds a trial"]["rounds"]])
+            cpu = 1000 * figures["driver's processor seconds a trial"]["median"]
+            peak = figures["driver's peak bytes"]["median"] / 2**20
+            parts = [1000 * part for part in figures["seconds a trial, by parts"]]
+            store, scratch = figures["trials"], figures["scratch"]
+            rows.append(
+                [
+                    f"{kind} {size}",
+                    f"{spread:.1f}",
+                    f"{cpu:.1f}",
+                    f"{parts[0]:.1f} to {parts[-1]:.1f}",
+                    f"{peak:.0f}",
+                    f"{store['files'] / int(size):.1f}, {store['bytes'] / int(size) / 1000:.1f}",
+                    f"{scratch['files'] / int(size):.1f}, {scratch['bytes'] / int(size) / 1000:.1f}",
+                ]
+            )
+    columns = ["", "ms a trial", "driver's cpu ms", "first to last tenth, ms", "driver MiB"]
+    print_table("", [*columns, "store: files, kB a trial", "Tune's folder: files, kB"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 300 1000 5000")
+    parser.add_argument("--repeated", type=int, default=REPEATED, metavar="N", help="default: 1000")
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a search of 12 trials, to see that it works")
+    parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
+    add_to(parser)
+    arguments = parser.parse_args()
+    if arguments.drive is not None:
+        sys.exit(drive(arguments.drive, arguments.told))
+    if arguments.quick:
+        arguments.sizes, arguments.kinds, arguments.rounds = [12], [SEARCH], 1
+    busy_before = busy_cores()
+    cases = [Case(kind, size) for size in arguments.sizes for kind in arguments.kinds if kind != LONG]
+    if LONG in arguments.kinds:
+        cases.append(Case(LONG, LONG_TRIALS, LONG_EPOCHS))
+    small = {case: (lambda case=case: measure(case)) for case in cases if case.num_trials <= arguments.repeated}
+    large = {case: (lambda case=case: measure(case)) for case in cases if case not in small}
+    measured = interleaved(arguments.rounds, small) | interleaved(1, large)  # type: ignore[arg-type]
+    figures: dict[str, dict[str, Any]] = {kind: {} for kind in arguments.kinds}
+    for case, rounds in measured.items():
+        figures[case.kind][str(case.num_trials)] = case_figures(case, rounds)
+    report_table(figures)
+    report = {
+        "num_rounds": arguments.rounds,
+        "concurrent": CONCURRENT,
+        "busy_cores_before": busy_before,
+        "targets": TARGETS,
+        "growth from 100 to 1000": {
+            kind: growth(measured, kind, 100, 1000) for kind in arguments.kinds if kind != LONG
+        },
+        "runs": figures,
+    }
+    print(write_report("driver_scale", "python benchmarks/driver_scale.py", report, arguments.to))
+
+
+if __name__ == "__main__":
+    main()
