@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from results.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
+    from search_spaces.resources import Capacity, ResourceRule
     from search_spaces.search import Search, SearchSettings
     from search_spaces.tune_adapter import Cluster, Resources
     from trainable.config import PlannedTrial, TrainConfig
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from trainable.search_log import Earlier, ProposalRecord
 
 INTERRUPTED = 130
+RAY_ADDRESS = "RAY_ADDRESS"
+"""Environment variable that Ray's own tools read, and that `ray job submit` sets for what it runs."""
 FINGERPRINT = "dataset_fingerprint"
 """Key of what makes a trial, in the settings of a search."""
 
@@ -71,6 +74,9 @@ def run_command(arguments: argparse.Namespace) -> int:
     loaded = load_checked_space(arguments.space)
     overrides = parse_overrides(arguments.set)
     expansion = expand(loaded, overrides, arguments.scale)
+    rule = resource_rule(loaded, arguments)
+    for trial in expansion.trials if expansion.search is None else expansion.search.corners:
+        rule.share(trial, default_gpus=0.0)  # refuses what cannot be computed before the data set is loaded
     name = arguments.name or sweep_name(loaded, arguments.scale)
     store = open_store(arguments.store)
     if store.is_running(name):
@@ -79,7 +85,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     if expansion.search is not None:
         data = load_dataset(dataset_name(expansion.search.corners), arguments.data)
         manifest = new_manifest(name, [], loaded.source.text, overrides, code_identity(), arguments.scale)
-        return run_search(store, dataclasses.replace(manifest, is_search=True), expansion.search, data, arguments)
+        manifest = dataclasses.replace(manifest, is_search=True)
+        return run_search(store, manifest, expansion.search, data, rule, arguments)
     data = load_dataset(dataset_name(expansion.trials), arguments.data)
     trials = tie_to_data(expansion.trials, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
     for note in expansion.notes:
@@ -93,7 +100,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     elif existing is not None and (changes := changes_text(existing, manifest)):
         print(changes, flush=True)
     store.check_extends(manifest)
-    return run_sweep(store, manifest, data, arguments)
+    return run_sweep(store, manifest, data, rule, arguments)
 
 
 def load_checked_space(name_or_path: str) -> "LoadedSpace":
@@ -112,7 +119,9 @@ def load_checked_space(name_or_path: str) -> "LoadedSpace":
     return loaded
 
 
-def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments: argparse.Namespace) -> int:
+def run_sweep(
+    store: "Store", manifest: "Manifest", data: "ImageData", rule: "ResourceRule", arguments: argparse.Namespace
+) -> int:
     """Train what the store does not hold yet, with the Parquet files kept current all the while.
 
     With --again what it holds is superseded first.
@@ -141,8 +150,9 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     from search_spaces.tune_adapter import StopRequest, connected, run_trials
 
     stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
+    planned = manifest.trials if arguments.again else held.left
     with (
-        connected(resources(arguments), num_bytes(data)) as cluster,
+        connected(resources(rule, arguments), planned, num_bytes(data), data.train_images.shape[1]) as cluster,
         store.driving(manifest, run_id),
         stop.on_signals(),
     ):
@@ -152,16 +162,19 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
                 print(f"note: {num_superseded} earlier results are kept, marked superseded")
             held = holdings(store, manifest)
         left = {trial.config.trial_key: trial.config for trial in held.left}
-        end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=cluster.num_slots)
+        shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
+        check_memory(store, cluster, held.left, data)
+        num_slots = cluster.num_slots()
+        end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=num_slots)
         expected: ExpectedTime | None = None
         append_run(store, manifest.name, clock.start())
         try:
             print(f"{heading}, {holdings_text(held)}", flush=True)
-            left, expected = estimate_left(store, left, data, cluster)
+            left, expected = estimate_left(store, left, data, cluster, num_slots)
             stop.raise_if_requested()
-            with keeper.driven(cluster.num_slots), SweepView(console, manifest.name, left, held.done) as view:
-                observers = (view, keeper, clock)
-                run_trials(cluster, data, store.ledgers, manifest.name, run_id, left, observers, stop, arguments.log)
+            with keeper.driven(num_slots), SweepView(console, manifest.name, left, held.done) as view:
+                place = (cluster, data, store.ledgers, manifest.name, run_id)
+                run_trials(*place, left, shares, (view, keeper, clock), stop, arguments.log)
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -178,18 +191,38 @@ def run_sweep(store: "Store", manifest: "Manifest", data: "ImageData", arguments
     return report_end(store, manifest, record)
 
 
-def resources(arguments: argparse.Namespace) -> "Resources":
+def resource_rule(loaded: "LoadedSpace", arguments: argparse.Namespace) -> "ResourceRule":
+    """What each trial is given: the command line's word over the space's."""
+    from search_spaces.resources import ResourceRule
+
+    return ResourceRule(loaded, arguments.cpus_per_trial, arguments.gpus_per_trial)
+
+
+def resources(rule: "ResourceRule", arguments: argparse.Namespace) -> "Resources":
     """What the command line says of the machine."""
     from search_spaces.tune_adapter import Resources
     from trainable.execution import Execution
 
     return Resources(
-        arguments.address,
-        arguments.cpus_per_trial,
-        arguments.gpus_per_trial,
+        arguments.address or os.environ.get(RAY_ADDRESS) or None,
+        rule,
         arguments.max_concurrent,
         Execution(compile=arguments.compile),
+        arguments.min_nodes,
     )
+
+
+def check_memory(store: "Store", cluster: "Cluster", trials: "Sequence[PlannedTrial]", data: "ImageData") -> None:
+    """Refuse shares of a GPU that the store's trainings are known to need more than.
+
+    Raises:
+        UserError: a trial would run out of memory.
+    """
+    if not any(0 < share.gpus < 1 for share in cluster.expected):
+        return
+    from results.history import peak_memory, read_speeds
+
+    cluster.check_memory(trials, peak_memory(read_speeds(store, like_data_sets(data.name, data))))
 
 
 def num_bytes(data: "ImageData") -> int:
@@ -198,7 +231,12 @@ def num_bytes(data: "ImageData") -> int:
 
 
 def run_search(
-    store: "Store", manifest: "Manifest", maker: "ProposalMaker", data: "ImageData", arguments: argparse.Namespace
+    store: "Store",
+    manifest: "Manifest",
+    maker: "ProposalMaker",
+    data: "ImageData",
+    rule: "ResourceRule",
+    arguments: argparse.Namespace,
 ) -> int:
     """Propose and train until the search is over, then confirm what it chose; go on where an earlier run ended."""
     from results.console import make_console
@@ -208,6 +246,7 @@ def run_search(
     from results.search_status import left_to_confirm, search_heading, search_progress
     from search_spaces.expansion import tie_to_data
     from search_spaces.search import check_goes_on
+    from trainable.config import PlannedTrial
 
     if arguments.again or arguments.extend:
         option = "--again" if arguments.again else "--extend"
@@ -247,11 +286,14 @@ def run_search(
         append_run(store, manifest.name, clock.start())
         stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
         with (
-            connected(resources(arguments), num_bytes(data)) as cluster,
-            keeper.driven(cluster.num_slots),
+            connected(
+                resources(rule, arguments), maker.corners, num_bytes(data), data.train_images.shape[1]
+            ) as cluster,
+            keeper.driven(num_slots := cluster.num_slots()),
             stop.on_signals(),
         ):
-            end_of_run = functools.partial(clock.stop, num_slots=cluster.num_slots, expected=None)
+            check_memory(store, cluster, maker.corners, data)
+            end_of_run = functools.partial(clock.stop, num_slots=num_slots, expected=None)
             observers = (keeper, clock)
             place = (cluster, data, store.ledgers, manifest.name, run_id)
             fields, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
@@ -260,17 +302,20 @@ def run_search(
                     progress = search_progress(search.record)
                     to_come = progress.begun + progress.to_come
                     with SweepView(console, manifest.name, {}, progress.ended, to_come, fields, metrics) as view:
-                        run_trials(
-                            *place, {}, (view, *observers), stop, arguments.log, search, lambda: store.publish(log)
-                        )
+                        watched = (view, *observers)
+                        publish = functools.partial(store.publish, log)
+                        run_trials(*place, {}, {}, watched, stop, arguments.log, search, publish)
                     confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
                     store.publish(log)
                 if confirm:
                     trials = counted(len(confirm), "trial")
                     print(f"{trials} to confirm the best, on all training images", flush=True)
                     variables = {one.config.trial_key: one.variables for one in search.record.confirmations}
+                    shares = {
+                        key: cluster.share(PlannedTrial(config, 0, variables[key])) for key, config in confirm.items()
+                    }
                     with SweepView(console, manifest.name, confirm, 0, fields=fields, variables=variables) as view:
-                        run_trials(*place, confirm, (view, *observers), stop, arguments.log)
+                        run_trials(*place, confirm, shares, (view, *observers), stop, arguments.log)
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
                 store.publish(log)
@@ -364,7 +409,7 @@ def open_search(
 
 
 def estimate_left(
-    store: "Store", left: dict[str, "TrainConfig"], data: "ImageData", cluster: "Cluster"
+    store: "Store", left: dict[str, "TrainConfig"], data: "ImageData", cluster: "Cluster", num_slots: int
 ) -> tuple[dict[str, "TrainConfig"], "ExpectedTime | None"]:
     """The trials that are left, longest first where the store's history tells, and how long they will take.
 
@@ -374,20 +419,21 @@ def estimate_left(
     from results.forecast import estimate_run
     from results.runs import ExpectedTime, format_interval
 
-    place = place_here(cluster.num_threads, use_gpu=cluster.gpus_per_trial > 0, compiled=cluster.execution.compile)
+    share = cluster.usual_share
+    place = place_here(share.num_threads, use_gpu=share.gpus > 0, compiled=cluster.execution.compile)
     found = estimate_run(
         store,
         left,
         (len(data.train_labels), len(data.test_labels)),
         like_data_sets(data.name, data),
         place,
-        cluster.num_slots,
+        num_slots,
         data.train_images.shape[1],
     )
     if found is None:
         return left, None
     keys = list(left)
-    expected = ExpectedTime.of(found.wall[cluster.num_slots], found.basis)
+    expected = ExpectedTime.of(found.wall[num_slots], found.basis)
     print(f"estimate: {format_interval(expected.interval)}, from {found.basis}", flush=True)
     return {keys[index]: left[keys[index]] for index in longest_first(found.trial_seconds)}, expected
 
@@ -496,8 +542,9 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     loaded = load_checked_space(arguments.space)
     expansion = expand(loaded, parse_overrides(arguments.set), arguments.scale)
+    rule = resource_rule(loaded, arguments)
     if expansion.search is not None:
-        return plan_search(loaded, expansion.search, arguments)
+        return plan_search(loaded, expansion.search, rule, arguments)
     trials, dataset = expansion.trials, dataset_name(expansion.trials)
     num_images = NUM_IMAGES.get(dataset)
     data = load_dataset(dataset, arguments.data) if arguments.data is not None else None
@@ -511,18 +558,22 @@ def plan_command(arguments: argparse.Namespace) -> int:
     counts = plan_counts(store, configs, num_images)
     name = arguments.name or sweep_name(loaded, arguments.scale)
     print(plan_text(name, dataset, counts, expansion.notes, is_loaded=data is not None))
+    here = capacity_here(rule, trials)
+    print(f"  each   {here.text}")
     if arguments.verbose:
         from results.plan_list import plan_lines
 
         print("\n".join(plan_lines(name, configs, counts)))
     if counts.works:
-        print(time_text(store, counts.works, like_data_sets(dataset, data), data, arguments))
+        print(time_text(store, counts.works, like_data_sets(dataset, data), data, here, arguments))
     elif counts.left:
         print("  time   unknown: how many images are trained on is not known, --data DIR tells")
     return 0
 
 
-def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argparse.Namespace) -> int:
+def plan_search(
+    loaded: "LoadedSpace", search: "ProposalMaker", rule: "ResourceRule", arguments: argparse.Namespace
+) -> int:
     """What a search has done, and would train at most; its trials are not known before."""
     import random
 
@@ -546,6 +597,8 @@ def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argpa
     store = open_store(arguments.store)
     plan, notes = search_so_far(store, name, search, dataset, fingerprint)
     print(search_plan_text(name, dataset, plan, search.search.warm_start, configs, num_images))
+    here = capacity_here(rule, corners)
+    print(f"  each   {here.text}")
     if num_images is None:
         print("  time   unknown: how many images are trained on is not known, --data DIR tells")
     else:
@@ -558,12 +611,20 @@ def plan_search(loaded: "LoadedSpace", search: "ProposalMaker", arguments: argpa
         heading = f"  random {what}, all to the end, without confirmation, would take:"
         if works:
             datasets = like_data_sets(dataset, data)
-            print(time_text(store, works, datasets, data, arguments, heading if drawn else None))
+            print(time_text(store, works, datasets, data, here, arguments, heading if drawn else None))
     for note in notes:
         print(f"note: {note}")
     if arguments.verbose:
         print("\n".join(["", *search_lines(search)]))
     return 0
+
+
+def capacity_here(rule: "ResourceRule", trials: "Sequence[PlannedTrial]") -> "Capacity":
+    """What these trials are given, and how many of them this machine can run at a time."""
+    from search_spaces.resources import Node, capacity
+    from trainable.provenance import gpu_names
+
+    return capacity(rule, trials, Node(len(os.sched_getaffinity(0)), len(gpu_names())))
 
 
 def search_so_far(
@@ -603,12 +664,14 @@ def time_text(
     works: "Sequence[Work]",
     datasets: set[str],
     data: "ImageData | None",
+    here: "Capacity",
     arguments: argparse.Namespace,
     heading: str | None = None,
 ) -> str:
     """How long the work takes, from the store's history, or from a probe where that is asked for.
 
     Args:
+        here: what this machine can do.
         heading: a line above it, where it is known.
     """
     from results.estimate import NoHistoryError, Speed, estimate
@@ -616,10 +679,8 @@ def time_text(
     from results.history import read_speeds
     from results.runs import read_overheads
     from trainable.data.sizes import IMAGE_SIZE
-    from trainable.provenance import gpu_names
 
-    num_threads = max(1, int(arguments.cpus_per_trial))
-    num_slots = len(gpu_names()) or max(1, int(len(os.sched_getaffinity(0)) / arguments.cpus_per_trial))
+    num_threads, num_slots = here.usual.num_threads, here.num_slots
     place = place_here(num_threads, use_gpu=True)
     speeds = read_speeds(store, datasets)
     image_size = IMAGE_SIZE if data is None else data.train_images.shape[1]
@@ -631,7 +692,7 @@ def time_text(
         device, probes = probe(cases, num_threads, image_size)
         place = dataclasses.replace(place, device=device)
         speeds += [Speed(place=place, run="", **dataclasses.asdict(one)) for one in probes]
-    slots = sorted({*(arguments.slots or (1, 2, 4, 8, num_slots))})
+    slots = sorted({*(arguments.slots or (1, 2, 4, 8, max(1, num_slots)))})
     try:
         found = estimate(works, speeds, read_overheads(store), place, slots, image_size)
     except NoHistoryError as error:
@@ -919,7 +980,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_store(plan)
     add_data(plan)
     plan.add_argument("--probe", action="store_true", help="time a few steps here where the store cannot tell")
-    plan.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")
+    add_cpus(plan)
+    add_gpus(plan)
     plan.add_argument(
         "--slots", type=positive_whole, nargs="+", metavar="N", help="trials at a time (default: 1, 2, 4, 8)"
     )
@@ -938,9 +1000,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--again", action="store_true", help="train anew what is done, too; the old results are kept, superseded"
     )
     add_data(run)
-    run.add_argument("--address", help="of a running Ray cluster (default: Ray on this machine)")
-    run.add_argument("--cpus-per-trial", type=positive, default=1.0, metavar="N", help="default: 1")
-    run.add_argument("--gpus-per-trial", type=gpu_share, metavar="N", help="default: 1 where there are GPUs, else 0")
+    run.add_argument(
+        "--address",
+        help="of a running Ray cluster, HOST:PORT or auto (default: $RAY_ADDRESS, else `local`, Ray on this machine)",
+    )
+    run.add_argument(
+        "--min-nodes", type=positive_whole, default=1, metavar="N", help="of the cluster; wait until they are there"
+    )
+    add_cpus(run)
+    add_gpus(run)
     run.add_argument(
         "--max-concurrent",
         type=positive_whole,
@@ -1084,6 +1152,21 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cpus-per-trial", type=positive, metavar="N", help="also threads (default: the space's resources, else 1)"
+    )
+
+
+def add_gpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gpus-per-trial",
+        type=gpu_share,
+        metavar="N",
+        help="a fraction or whole ones, or `auto`: measure (default: the space's resources, else 1 where there are)",
+    )
+
+
 def add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", metavar="NAME", help="of the space's scales, for example smoke")
 
@@ -1142,12 +1225,14 @@ def not_negative(text: str) -> float:
     return value
 
 
-def gpu_share(text: str) -> float:
-    """An argparse type: a fraction of one GPU, or whole GPUs.
+def gpu_share(text: str) -> float | str:
+    """An argparse type: a fraction of one GPU, whole GPUs, or `auto`.
 
     Raises:
         argparse.ArgumentTypeError: something else, for example 1.5.
     """
+    if text == "auto":
+        return text
     value = not_negative(text)
     if value > 1 and not value.is_integer():
         raise argparse.ArgumentTypeError(f"must be a fraction below 1 or a whole number, got {text}")

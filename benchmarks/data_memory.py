@@ -53,7 +53,7 @@ def main() -> None:
     data = noise()
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     growth: dict[str, list[int]] = {}
-    with connected(Resources(), num_bytes):
+    with connected(Resources(), [], num_bytes, image_size=32):
         reference = ray.put(data)
         for holdout in (0.0, 0.1):
             readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(num_processes)]

@@ -75,4 +75,4 @@ class NoOpTrainable(TrainingTrainable):
     """What Tune runs in place of TrainingTrainable."""
 
     def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
-        return NoOpSession(config, data, folder, self._device, self._sweep.run)
+        return NoOpSession(config, data, folder, self._device, self._run)

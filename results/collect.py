@@ -28,7 +28,7 @@ from trainable.records import (
 from trainable.search_log import ProposalRecord, SearchRecord, read_log
 
 LAST = 5
-ORIGINS = ("code", "versions", "host", "device", "num_threads", "precision_resolved", "execution")
+ORIGINS = ("code", "versions", "host", "device", "num_threads", "gpus", "precision_resolved", "execution")
 """Of an attempt: where its numbers come from."""
 Row = dict[str, Any]
 
@@ -197,6 +197,7 @@ def trial_row(
         host=attempt.host,
         device=attempt.device,
         num_threads=attempt.num_threads,
+        gpus=attempt.gpus,
         precision_resolved=attempt.precision_resolved,
         execution=attempt.execution,
         versions=json.dumps(attempt.versions, sort_keys=True),

@@ -1,7 +1,7 @@
 """How fast trainings were: what the trials of a store, or a probe of this machine, say about time and memory."""
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from results.estimate import Place, Speed
@@ -29,6 +29,16 @@ def read_speeds(store: Store, datasets: Collection[str]) -> list[Speed]:
     if not folders:
         speeds += itertools.islice(_parquet_speeds(store, datasets), MAX_TRIALS)
     return speeds
+
+
+def peak_memory(speeds: Iterable[Speed]) -> dict[str, dict[tuple[str, int, str], int]]:
+    """Device -> (model, batch size, precision as asked for) -> bytes that such a training took at most."""
+    peaks: dict[str, dict[tuple[str, int, str], int]] = {}
+    for speed in speeds:
+        case = speed.model, speed.batch_size, speed.precision
+        of_device = peaks.setdefault(speed.place.device, {})
+        of_device[case] = max(of_device.get(case, 0), speed.peak_memory_bytes or 0)
+    return peaks
 
 
 def _speeds_of(files: TrialFiles) -> Iterator[Speed]:

@@ -17,6 +17,7 @@ from search_spaces.schema import (
     ObjectiveSpec,
     Parameter,
     Part,
+    ResourceSpec,
     Scale,
     ScaledConfirm,
     ScaledScheduler,
@@ -101,7 +102,7 @@ CHOICES: dict[KeyPath, Any] = {("search", "algorithm"): Algorithm, ("scheduler",
 """The keys that must be there."""
 SETTINGS = ("defaults", "set")
 """Sections in which a key may be given nothing: `train_subset: null` is all images."""
-EMPTY_SECTIONS = (("scheduler",), ("objective",), ("confirm",))
+EMPTY_SECTIONS = (("scheduler",), ("objective",), ("confirm",), ("resources",))
 """Sections that say nothing where they hold nothing."""
 DEFAULT_METRIC: Metric = "holdout_error_percent"
 
@@ -246,6 +247,8 @@ def _valid_keys(path: KeyPath) -> list[str]:
             model = Parameter
         case [str() as section, *_] if section in SECTIONS:
             model = SECTIONS[section]
+        case ["resources", *_]:
+            model = ResourceSpec
     return list(model.model_fields)
 
 

@@ -69,6 +69,9 @@ EXAMPLES = {
     "warm_start": "published",
     "distribution": "log_uniform_values",
     "num_trials": "20",
+    "resources": "{cpus: 1, gpus: 0.25 if batch_size <= 128 else 1}",
+    "cpus": "1",
+    "gpus": "0.25 if batch_size <= 128 else 1",
 }
 """Key -> what a refusal shows to be typed."""
 
@@ -266,6 +269,18 @@ class Scale(_Strict):
         return self
 
 
+AUTO = "auto"
+
+
+class ResourceSpec(_Strict):
+    """What a trial is given of a machine: numbers, or expressions over training fields and what `derive` uses."""
+
+    cpus: int | float | str | None = None
+    """Also, rounded down, the number of threads that it computes with; 1 by default."""
+    gpus: int | float | str | None = None
+    """A fraction of one GPU, whole ones, or `auto`: measured before the sweep. By default one where there are."""
+
+
 Name = Annotated[str, Field(pattern=f"^{SWEEP_NAME_PATTERN}$")]
 
 
@@ -297,6 +312,8 @@ class Space(_Strict):
     )
     """One, which may stand without a list, or two: then there is no best trial but a front."""
     confirm: ConfirmSpec | None = None
+    resources: ResourceSpec | None = None
+    """How trials are run, not what they are: no part of their keys."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Space":

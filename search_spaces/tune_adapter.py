@@ -6,6 +6,7 @@ off. What a trial did lies in its ledger (see trainable.ledger), and every run s
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -15,17 +16,20 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from search_spaces.resources import Given, Node, ResourceRule, case_of, check_memory, check_possible, num_slots
 from search_spaces.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.contract import ImageData
-from trainable.errors import UserError
-from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
+from trainable.errors import UserError, counted, one_line
+from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution, Share
+from trainable.gpu_share import Case, Needs, choose_shares
 from trainable.ledger import LOCK, LedgerBusyError, exclusive_lock, is_locked
 
 ENVIRONMENT = {
@@ -33,6 +37,7 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",  # else a token is written into the home folder
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # inside a job, too, workers get our working_dir
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches us as KeyboardInterrupt
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -42,7 +47,16 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROBE_SECONDS = 5.0
 SCRATCH_PREFIX = "batchscape-"
 WORKER_DEATHS = 2
-"""How often a trial is tried again after its process died."""
+"""How often a trial is tried again after its process died, or its node, without an epoch in between."""
+LOCAL = "local"
+"""--address: Ray on this machine, whatever RAY_ADDRESS says."""
+CLIENT_SCHEME = "ray://"
+NODE_POLL_SECONDS = 1.0
+LOOK_SECONDS = 60.0
+"""For every node to say whether it sees the store."""
+MARKER_PREFIX = ".driver-"
+MEASURE_SECONDS = 1.0
+"""Of steps, each number of trainings on a GPU."""
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 ANSI_STYLE = re.compile(r"\x1b\[[\d;]*m")
 FAILURE = "Failure # "
@@ -56,19 +70,29 @@ from ray import tune  # noqa: E402
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
+from ray.util.placement_group import placement_group, remove_placement_group  # noqa: E402
+from ray.util.scheduling_strategies import (  # noqa: E402
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
 from search_spaces.tune_loggers import Tracker  # noqa: E402
+from trainable.probe import GpuProbe, gpu_memory  # noqa: E402
 from trainable.records import Progress, Status  # noqa: E402
 from trainable.remote_ledger import RemoteFolder  # noqa: E402
 from trainable.session import RunInfo, record_failure  # noqa: E402
 from trainable.tune_adapter import (  # noqa: E402
     ANCESTORS,
     CONFIG,
+    SHARE,
     TRIAL_KEY,
     TrainingTrainable,
     TrialSetup,
     config_of,
     from_report,
+    placement,
+    sees,
+    share_of,
 )
 
 # Tune would put them into every trial's runtime environment, which Ray writes into its logs on every node.
@@ -80,12 +104,18 @@ class Resources:
     """What `run` was told of the machine."""
 
     address: str | None = None
-    """Of a running Ray cluster; None starts Ray here for this run."""
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float | None = None
-    """None is one GPU where the cluster has any, else none."""
+    """Of a running Ray cluster; None and LOCAL start Ray here for this run."""
+    rule: ResourceRule = field(default_factory=ResourceRule)
+    """What each trial is given."""
     max_concurrent: int | None = None
     execution: Execution = DEFAULT_EXECUTION
+    min_nodes: int = 1
+    """That the cluster must have before anything begins."""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether Ray runs already."""
+        return self.address not in (None, LOCAL)
 
 
 class Observer(Protocol):
@@ -108,31 +138,71 @@ class Cluster:
     """A connection to Ray that was found able to run the trials."""
 
     scratch: Path
-    cpus_per_trial: float
-    gpus_per_trial: float
-    max_concurrent: int | None
-    num_slots: int
-    """Trials that the cluster can run at a time."""
-    execution: Execution
+    resources: Resources
+    default_gpus: float
+    """For a trial, where nothing is said of GPUs."""
+    measured: Mapping[Case, float]
+    """Case -> share of a GPU, where it was to be measured."""
+    expected: Sequence[Share]
+    """What the trials that it was opened for are given; of a search what its corners are."""
 
     @property
-    def num_threads(self) -> int:
-        return max(1, math.floor(self.cpus_per_trial))
+    def execution(self) -> Execution:
+        return self.resources.execution
+
+    def share(self, trial: PlannedTrial) -> Share:
+        """What this trial is given.
+
+        Raises:
+            UserError: an expression that cannot be computed, or an impossible number.
+        """
+        return self.resources.rule.share(trial, self.default_gpus, self.measured)
+
+    @property
+    def usual_share(self) -> Share:
+        """What most trials are given."""
+        return max(self.expected, key=self.expected.count)
+
+    def num_slots(self) -> int:
+        """Trials that the nodes of this moment can run at a time."""
+        slots = num_slots(_nodes(), self.expected)
+        most = self.resources.max_concurrent
+        return slots if most is None else min(slots, most)
+
+    def check_memory(self, trials: Sequence[PlannedTrial], peaks: Mapping[str, Mapping[Case, int]]) -> None:
+        """Refuse shares of a GPU that are known to be too small.
+
+        Args:
+            peaks: device -> case -> bytes that it took there.
+
+        Raises:
+            UserError: a trial would run out of memory.
+        """
+        given = [(trial, share) for trial in trials if 0 < (share := self.share(trial)).gpus < 1]
+        if given and any(peaks.values()):
+            share = given[0][1]
+            look = ray.remote(gpu_memory).options(num_cpus=share.cpus, num_gpus=share.gpus)
+            name, gpu_bytes = ray.get(look.remote())
+            check_memory(self.resources.rule, given, peaks.get(name, {}), gpu_bytes)
 
 
 @contextlib.contextmanager
-def connected(resources: Resources, data_bytes: int) -> Iterator[Cluster]:
+def connected(
+    resources: Resources, trials: Sequence[PlannedTrial], data_bytes: int, image_size: int
+) -> Iterator[Cluster]:
     """Start Ray on this machine, or join a cluster; at the end leave nothing behind.
 
     Args:
+        trials: that are to be trained, or the corners of a search.
         data_bytes: size of the data set, which goes into the object store.
+        image_size: side of an image in pixels.
 
     Raises:
         UserError: no cluster at that address, or one that can never run such a trial.
     """
     _clear_scratch_of_the_dead()
-    with _scratch() as scratch, _ray_in(scratch, resources, data_bytes) as cluster:
-        yield cluster
+    with _scratch() as scratch, _ray_in(scratch, resources, data_bytes):
+        yield _able_cluster(resources, trials, scratch, image_size)
 
 
 @contextlib.contextmanager
@@ -148,11 +218,11 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _ray_in(scratch: Path, resources: Resources, data_bytes: int) -> Iterator[Cluster]:
+def _ray_in(scratch: Path, resources: Resources, data_bytes: int) -> Iterator[None]:
     try:
         _ship_source(scratch / "code")
         _init(resources, scratch, data_bytes)
-        yield _check_resources(resources, scratch)
+        yield
     finally:
         logging.disable(logging.ERROR)  # what Ray says while it goes down concerns nobody
         ray.shutdown()
@@ -167,6 +237,7 @@ def run_trials(
     sweep: str,
     run_id: str,
     configs: Mapping[str, TrainConfig],
+    shares: Mapping[str, Share],
     observers: Sequence[Observer],
     stop: "StopRequest",
     log: str | None = None,
@@ -179,40 +250,45 @@ def run_trials(
         trials_folder: absolute.
         sweep: name of the sweep, which goes into the trials' ledgers.
         configs: trial key -> configuration, in the order in which they are to be begun.
+        shares: trial key -> what the trial is given.
         stop: asked again and again whether a signal has come.
         search: proposes the trials, in place of `configs`, and says which are stopped.
         on_decision: called when the search has proposed a trial, and when one of its trials has ended.
         log: mlflow or wandb, to show the trials there too.
 
     Raises:
-        UserError: what `log` names cannot be reached.
+        UserError: what `log` names cannot be reached, or a node does not see the store.
         KeyboardInterrupt: a signal has come; what was done lies in the ledgers.
     """
     is_population = search is not None and search.settings.scheduler.type == "pbt"
     run = RunInfo(
         run_id,
-        cluster.num_threads,
+        cluster.usual_share.num_threads,
         provenance.code_identity(),
         cluster.execution,
         sweep,
         keep_final_state=is_population,
         keep_output=True,
     )
-    setup = TrialSetup(
-        configs=dict(configs),
-        trials_folder=trials_folder,
-        run=run,
-        source_hash=provenance.source_hash(),
-        use_gpu=cluster.gpus_per_trial > 0,
-    )
-    steps = None if search is None else _SearchSteps(search, observers, on_decision)
+    steps = None if search is None else _SearchSteps(search, cluster.share, observers, on_decision)
     trackers = [] if log is None else [Tracker(log, sweep, configs)]
     with contextlib.ExitStack() as stack:
+        marker = None
+        if cluster.resources.is_joined and isinstance(trials_folder, Path):
+            marker = stack.enter_context(_seen_by_all(trials_folder, sweep, run_id))
+        setup = TrialSetup(
+            configs=dict(configs),
+            trials_folder=trials_folder,
+            run=run,
+            source_hash=provenance.source_hash(),
+            shares=dict(shares),
+            marker=marker,
+        )
         for tracker in trackers:
             stack.callback(tracker.close)
         trainable = tune.with_resources(
             tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-            {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+            functools.partial(placement, setup.shares),
         )
         tuner = tune.Tuner(
             trainable,
@@ -233,14 +309,46 @@ def run_trials(
 
 def _tune_config(cluster: Cluster, steps: "_SearchSteps | None") -> tune.TuneConfig:
     if steps is None:
-        return tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.max_concurrent)
+        return tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.resources.max_concurrent)
     return tune.TuneConfig(
         reuse_actors=True,
-        max_concurrent_trials=cluster.num_slots,  # what is proposed before it can begin knows less than it could
-        search_alg=_ProposingSearcher(steps),
+        search_alg=_ProposingSearcher(steps, cluster.num_slots),
         scheduler=_StoppingScheduler(steps),
         num_samples=-1,
     )
+
+
+@contextlib.contextmanager
+def _seen_by_all(trials_folder: Path, sweep: str, run_id: str) -> Iterator[Path]:
+    """A file beside the ledgers that every node was found to see; the trials' processes look for it, too.
+
+    Raises:
+        UserError: a node does not see it.
+    """
+    marker = trials_folder / f"{MARKER_PREFIX}{sweep}"
+    trials_folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(run_id)
+    try:
+        look = ray.remote(sees)
+        asked = {
+            look.options(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(marker, run_id): node
+            for node in ray.nodes()
+            if node["Alive"] and node["NodeID"] != ray.get_runtime_context().get_node_id()
+        }
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS) if asked else ([], [])
+        for answer in answered:
+            with contextlib.suppress(ray.exceptions.RayError):  # a node that goes now runs no trial either
+                if not ray.get(answer):
+                    node = asked[answer]["NodeManagerAddress"]
+                    raise UserError(
+                        f"the node {node} does not see the store's {trials_folder}: give --store s3://BUCKET/PREFIX, "
+                        "or a folder that all nodes share"
+                    )
+        yield marker
+    finally:
+        marker.unlink(missing_ok=True)
 
 
 class _SearchSteps:
@@ -250,8 +358,15 @@ class _SearchSteps:
     until the end of a step of Tune's loop.
     """
 
-    def __init__(self, search: Search, observers: Sequence[Observer], on_decision: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        search: Search,
+        share: Callable[[PlannedTrial], Share],
+        observers: Sequence[Observer],
+        on_decision: Callable[[], None],
+    ) -> None:
         self._search = search
+        self._share = share
         self._observers = observers
         self._on_decision = on_decision
         self._trouble: Exception | None = None
@@ -274,7 +389,8 @@ class _SearchSteps:
                 for observer in self._observers:
                     observer.on_trial_added(proposal.trial)
                 ancestors = [one.to_dict() for one in proposal.ancestors]
-                return {TRIAL_KEY: config.trial_key, CONFIG: config.to_dict(), ANCESTORS: ancestors}
+                share = dataclasses.asdict(self._share(proposal.trial))
+                return {TRIAL_KEY: config.trial_key, CONFIG: config.to_dict(), ANCESTORS: ancestors, SHARE: share}
         return None
 
     @property
@@ -322,19 +438,40 @@ class _SearchSteps:
 
 
 class _ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untyped here
-    """Asks the search. What comes of a trial the search is told by the scheduler, which hears it first."""
+    """Asks the search. What comes of a trial the search is told by the scheduler, which hears it first.
 
-    def __init__(self, steps: _SearchSteps) -> None:
+    Not before a trial can begin, since what is proposed earlier knows less than it could; nodes that join count.
+    """
+
+    def __init__(self, steps: _SearchSteps, num_slots: Callable[[], int]) -> None:
+        """
+        Args:
+            num_slots: trials that can run at a time now.
+        """
         super().__init__()
         self._steps = steps
+        self._num_slots = num_slots
+        self._slots, self._looked_at = 0, -math.inf
+        self._under_way: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles the Tuner for a restore that never comes."""
+        return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """None while others have to end first: Tune asks again."""
+        now = time.monotonic()
+        if now - self._looked_at > NODE_POLL_SECONDS:
+            self._slots, self._looked_at = self._num_slots(), now
+        if len(self._under_way) >= self._slots and not self._steps.is_over:
+            return None
         proposed = self._steps.propose()
+        if proposed is not None:
+            self._under_way.add(trial_id)
         return Searcher.FINISHED if proposed is None and self._steps.is_over else proposed
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing to do."""
+        self._under_way.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Tune's own restore is not used."""
@@ -430,6 +567,8 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
     ) -> None:
         key = trial.config[TRIAL_KEY]
         progress = from_report(result)
+        if progress.record is not None and not progress.replayed:
+            trial.run_metadata.num_failures = 0  # what comes forward is not given up, as often as its nodes may go
         if self._steps is not None and key in self._steps.stopped:
             progress = dataclasses.replace(progress, status=Status.STOPPED)
         for observer in self._observers:
@@ -441,7 +580,9 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         error = _reason(trial)
         config = config_of(trial.config, self._setup.configs)
         folder, details = self._setup.trials_folder / key, _details(trial)
-        is_recorded = record_failure(folder, config, self._setup.run, error, details)
+        share = share_of(trial.config, self._setup.shares)
+        run = dataclasses.replace(self._setup.run, num_threads=share.num_threads, gpus=share.gpus)
+        is_recorded = record_failure(folder, config, run, error, details)
         if self._steps is not None:
             self._steps.fail(key, is_recorded=is_recorded)
         for observer in self._observers:
@@ -491,7 +632,7 @@ def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
         "logging_level": logging.CRITICAL,
         "runtime_env": {"working_dir": str(scratch / "code")},
     }
-    if resources.address is None:
+    if not resources.is_joined:
         options |= {
             "address": "local",
             "include_dashboard": False,
@@ -499,17 +640,17 @@ def _init(resources: Resources, scratch: Path, data_bytes: int) -> None:
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
     else:
-        _probe(resources.address)
+        _probe(str(resources.address))
         options["address"] = resources.address
     # Without a cluster every port is on 127.0.0.1: whoever reaches a port of Ray's can run code here.
-    ray._private.ray_constants.ENABLE_RAY_CLUSTER = resources.address is not None
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = resources.is_joined
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # what the raylet says of dead workers
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is reported by us
     try:
         ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        where = f"a Ray cluster at --address {resources.address}" if resources.address else "Ray on this machine"
+        where = f"a Ray cluster at --address {resources.address}" if resources.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {reason}") from None
 
 
@@ -517,39 +658,105 @@ def _probe(address: str) -> None:
     """Find out in seconds, and without Ray's own many lines, that nobody listens at `host:port`.
 
     Raises:
-        UserError: nobody does.
+        UserError: nobody does, or it is Ray Client's.
     """
+    if address.startswith(CLIENT_SCHEME):
+        raise UserError(
+            f"--address {address}: the driver has to be on a node of the cluster: "
+            "ray job submit --address http://HEAD:8265 --working-dir . -- python tune_main.py run ..."
+        )
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         return  # `auto`, or a form that Ray knows
     try:
-        socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=PROBE_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"cannot reach a Ray cluster at --address {address}: {error}") from None
 
 
-def _check_resources(resources: Resources, scratch: Path) -> Cluster:
+def _able_cluster(resources: Resources, trials: Sequence[PlannedTrial], scratch: Path, image_size: int) -> Cluster:
     """Refuse now what would otherwise wait for ever."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-    most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
-    gpus = resources.gpus_per_trial
-    if gpus is None:
-        gpus = 1.0 if most_gpus else 0.0
-    if gpus > most_gpus:
-        found = f"the largest node has {most_gpus:g}" if most_gpus else "no node has one"
-        raise UserError(f"--gpus-per-trial {gpus:g}: {found}")
-    if resources.cpus_per_trial > most_cpus:
-        raise UserError(f"--cpus-per-trial {resources.cpus_per_trial:g}: the largest node has {most_cpus:g}")
-    if resources.execution.compile and not gpus:
+    _wait_for_nodes(resources.min_nodes)
+    nodes, rule = _nodes(), resources.rule
+    most_gpus = max((node.gpus for node in nodes), default=0.0)
+    default_gpus = 1.0 if most_gpus else 0.0
+    given = [(trial, rule.share(trial, default_gpus)) for trial in trials]
+    check_possible(rule, given, nodes)
+    measured: dict[Case, float] = {}
+    if rule.is_auto and most_gpus:
+        measured = _measured_shares(given, image_size)
+        given = [(trial, rule.share(trial, default_gpus, measured)) for trial in trials]
+    if resources.execution.compile and not any(share.gpus for _, share in given):
         raise UserError(COMPILE_NEEDS_GPU)
-    slots = sum(
-        min(
-            int(node.get("CPU", 0.0) / resources.cpus_per_trial),
-            int(node.get("GPU", 0.0) / gpus) if gpus else 10**9,
+    return Cluster(scratch, resources, default_gpus, measured, [share for _, share in given])
+
+
+def _nodes() -> list[Node]:
+    """Those that live."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(one.get("CPU", 0.0), one.get("GPU", 0.0)) for one in alive]
+
+
+def _wait_for_nodes(count: int) -> None:
+    if len(_nodes()) < count:
+        print(f"waiting for {count} nodes, {len(_nodes())} there ...", flush=True)
+    while len(_nodes()) < count:
+        time.sleep(NODE_POLL_SECONDS)
+
+
+def _measured_shares(given: Given, image_size: int) -> dict[Case, float]:
+    """Case -> share of a GPU, by trainings on one GPU of the cluster.
+
+    Raises:
+        UserError: a configuration does not fit a whole GPU.
+    """
+    cpus = max(share.cpus for _, share in given)
+    num_threads = max(share.num_threads for _, share in given)
+    cases = sorted({case_of(trial.config) for trial, _ in given})
+    print(f"measuring how many trials share a GPU: {counted(len(cases), 'configuration')} ...", flush=True)
+    found = choose_shares(cases, lambda count: _gpu_crew(count, cpus, num_threads, image_size))
+    for (model, batch_size, precision), (share, rate) in found.items():
+        print(
+            f"  {model}, batch size {batch_size}, {precision}: gpus {share:g}, {rate:,.0f} images/s a GPU", flush=True
         )
-        for node in nodes
-    )
-    if resources.max_concurrent is not None:
-        slots = min(slots, resources.max_concurrent)
-    return Cluster(scratch, resources.cpus_per_trial, gpus, resources.max_concurrent, slots, resources.execution)
+    return {case: share for case, (share, _) in found.items()}
+
+
+class _GpuCrew:
+    """Processes that share one GPU."""
+
+    def __init__(self, probes: Sequence[Any]) -> None:
+        self._probes = probes
+
+    def needs(self, case: Case) -> Needs:
+        """Of one of them."""
+        needs: Needs = ray.get(self._probes[0].prepare.remote(case))
+        return needs
+
+    def rate(self, case: Case) -> float:
+        """Images a second of all together; the first is prepared."""
+        ray.get([probe.prepare.remote(case) for probe in self._probes[1:]])
+        return float(sum(ray.get([probe.measure.remote(MEASURE_SECONDS) for probe in self._probes])))
+
+
+@contextlib.contextmanager
+def _gpu_crew(count: int, cpus: float, num_threads: int, image_size: int) -> Iterator[_GpuCrew | None]:
+    """So many processes on one GPU; None where the node has no processors for them."""
+    if not any(node.gpus and node.cpus >= count * cpus for node in _nodes()):
+        yield None
+        return
+    group = placement_group([{"CPU": count * cpus, "GPU": 1.0}])
+    actor = ray.remote(GpuProbe)
+    probes = []
+    try:
+        for _ in range(count):
+            where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+            options = actor.options(num_cpus=cpus, num_gpus=1 / count, scheduling_strategy=where)
+            probes.append(options.remote(num_threads, image_size))
+        yield _GpuCrew(probes)
+    except ray.exceptions.RayTaskError as error:
+        raise UserError(f"gpus: auto: {one_line(error.cause or error)}") from None
+    finally:
+        for probe in probes:
+            ray.kill(probe)
+        remove_placement_group(group)

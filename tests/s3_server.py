@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, moto's, in a process of its own; and what tests ask of it."""
+"""A real S3 server, moto's, in a process of its own; and what tests ask of it."""
 
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ from moto.server import ThreadedMotoServer
 port = 0
 for command in sys.stdin:
     if command == "up\\n":
-        server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+        server = ThreadedMotoServer(sys.argv[1], port, verbose=False)
         server.start()
         port = server.get_host_and_port()[1]
     else:
@@ -31,10 +31,11 @@ for command in sys.stdin:
 class S3Server:
     """What it holds is kept while it is down."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.host = host
         self._log = (folder / "server.log").open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
+            [sys.executable, "-c", SERVER, host],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -46,7 +47,7 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,7 +75,7 @@ class S3Server:
 
     def _allow_requests(self, number: str) -> None:
         """Without good credentials."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         connection.request("POST", "/moto-api/reset-auth", number, {"Content-Type": "text/plain"})
         assert connection.getresponse().status == 200
         connection.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from trainable.gpu_share import memory_fraction
 from trainable.provenance import processor_name
 
 CUBLAS_WORKSPACE = ":4096:8"
@@ -15,11 +16,12 @@ MALLOC_OPTIONS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
 (M_TOP_PAD). glibc otherwise maps each large activation anew, and the kernel clears its pages at every step."""
 
 
-def prepare_device(num_threads: int, *, use_gpu: bool) -> torch.device:
+def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> torch.device:
     """The first visible GPU or the processor, set up to give the same bits again; call before any CUDA work.
 
     Args:
         num_threads: of the processor's operators; results on the CPU depend on it.
+        gpus: below 1 the share of the GPU whose memory this process may use; more is refused by torch's allocator.
     """
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.benchmark = False
@@ -28,6 +30,10 @@ def prepare_device(num_threads: int, *, use_gpu: bool) -> torch.device:
         _keep_freed_memory()
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    if gpus < 1:
+        fraction = memory_fraction(gpus, torch.cuda.get_device_properties(0).total_memory)
+        if fraction is not None:
+            torch.cuda.set_per_process_memory_fraction(fraction, 0)
     return torch.device("cuda", 0)
 
 

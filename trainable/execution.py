@@ -24,3 +24,21 @@ class Execution:
 
 
 DEFAULT_EXECUTION = Execution()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a trial is given of a machine."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    """A fraction of one GPU, or whole GPUs, of which it uses the first."""
+
+    @property
+    def num_threads(self) -> int:
+        """That it computes with."""
+        return max(1, int(self.cpus))
+
+    def __str__(self) -> str:
+        cpus = f"{self.cpus:g} CPU{'s' * (self.cpus > 1)}"
+        return f"{cpus} and {self.gpus:g} GPU{'s' * (self.gpus > 1)}" if self.gpus else cpus

@@ -13,6 +13,7 @@ from trainable.config import MAX_COUNT, TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
 from trainable.engine import EVAL_BATCH_SIZE, evaluate
+from trainable.gpu_share import Case, Needs
 from trainable.splits import TrialData, prepare
 from trainable.training import Training
 
@@ -48,10 +49,6 @@ class Probe:
 
 class _EnoughError(Exception):
     """Ends an epoch between two steps."""
-
-
-Case = tuple[str, int, str]
-"""Model, batch size, precision."""
 
 
 def probe(
@@ -97,28 +94,65 @@ def _noise(num_images: int, image_size: int) -> ImageData:
     return ImageData("noise", 10, images, labels, images, labels, fingerprint="")
 
 
+class GpuProbe:
+    """One of several processes on a GPU: `prepare` a configuration, then `measure`, all of them at the same time."""
+
+    def __init__(self, num_threads: int, image_size: int) -> None:
+        self._device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
+        self._image_size = image_size
+        self._training: Training | None = None
+
+    def prepare(self, case: Case) -> Needs:
+        """Make the training ready, and take a few steps and an evaluation.
+
+        Raises:
+            UserError: a precision that the device does not have.
+            torch.OutOfMemoryError: it does not fit the GPU.
+        """
+        self._training = None  # the last one's memory goes back first
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        reset_peak_memory(self._device)
+        data = _noise(max(EVAL_BATCH_SIZE, case[1]), self._image_size)
+        training = self._training = _training(case, data, self._device)
+        self.measure(0.0)
+        test = dataclasses.replace(training.config, test_subset=EVAL_BATCH_SIZE)
+        _evaluation_seconds(training, prepare(data, test, self._device))
+        _, gpu_bytes = gpu_memory()
+        held = torch.cuda.max_memory_reserved(self._device) if self._device.type == "cuda" else 0
+        return Needs(held, gpu_bytes)
+
+    def measure(self, seconds: float) -> float:
+        """Images a second over about so long.
+
+        Raises:
+            RuntimeError: nothing is prepared.
+        """
+        training = self._training
+        if training is None:
+            raise RuntimeError("prepare a configuration first")
+        timer = _StepTimer(self._device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
+        _run_steps(training, timer)
+        return training.config.batch_size / timer.seconds_a_step
+
+
+def gpu_memory() -> tuple[str, int]:
+    """The first visible GPU as it names itself, and its bytes; ("", 0) where there is none."""
+    if not torch.cuda.is_available():
+        return "", 0
+    properties = torch.cuda.get_device_properties(0)
+    return properties.name, properties.total_memory
+
+
 def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) -> Probe:
     model, batch_size, precision = case
-    num_images = max(EVAL_BATCH_SIZE, batch_size)
-    config = TrainConfig(
-        model=model,
-        train_subset=num_images,
-        test_subset=1,
-        epochs=MAX_COUNT,
-        batch_size=batch_size,
-        lr=LR,
-        precision=precision,
-    )
     reset_peak_memory(device)
-    training = Training(config, prepare(images, config, device), device)
+    training = _training(case, images, device)
     timer = _StepTimer(device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
-    with contextlib.suppress(_EnoughError):
-        while True:
-            timer.begin_epoch()
-            training.run_epoch(1, timer.on_step)
+    _run_steps(training, timer)
     train_seconds = timer.seconds_a_step / batch_size
     num_evaluated = min(EVAL_BATCH_SIZE, max(FIRST_BATCH, int(seconds / train_seconds)))
-    test = dataclasses.replace(config, test_subset=num_evaluated)
+    test = dataclasses.replace(training.config, test_subset=num_evaluated)
     return Probe(
         model=model,
         batch_size=batch_size,
@@ -128,6 +162,28 @@ def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) 
         eval_seconds=_evaluation_seconds(training, prepare(images, test, device)) / num_evaluated,
         peak_memory_bytes=peak_memory_bytes(device),
     )
+
+
+def _training(case: Case, images: ImageData, device: torch.device) -> Training:
+    model, batch_size, precision = case
+    config = TrainConfig(
+        model=model,
+        train_subset=len(images.train_labels),
+        test_subset=1,
+        epochs=MAX_COUNT,
+        batch_size=batch_size,
+        lr=LR,
+        precision=precision,
+    )
+    return Training(config, prepare(images, config, device), device)
+
+
+def _run_steps(training: Training, timer: "_StepTimer") -> None:
+    """Until it has measured for long enough."""
+    with contextlib.suppress(_EnoughError):
+        while True:
+            timer.begin_epoch()
+            training.run_epoch(1, timer.on_step)
 
 
 def _evaluation_seconds(training: Training, data: TrialData) -> float:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"
@@ -104,6 +104,10 @@ class Attempt:
     """The sweep whose driver it worked for; None where it was trained alone, by `train`."""
     damage: str | None = None
     """Which of the trial's files this attempt found damaged, and from where it went on."""
+    gpus: float | None = None
+    """The share of a GPU that it was given, or whole ones; None where nobody kept count."""
+    node: str | None = None
+    """IP address of its node of the Ray cluster; None without Ray."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,8 @@ class TrialRow:
     """Of the last attempt, as the device names itself."""
     num_threads: int
     """Of the last attempt; results on the CPU depend on it."""
+    gpus: float | None
+    """Share of a GPU that the last attempt was given, or whole ones; None where nobody kept count."""
     precision_resolved: str
     """What the device of the last attempt trained in: bf16, fp16, tf32 or fp32."""
     execution: str

@@ -54,6 +54,10 @@ class RunInfo:
     """Whether other trials may go on from these."""
     keep_output: bool = False
     """Whether what the processes write to their standard output and error goes into the trials' logs."""
+    gpus: float | None = None
+    """Given to the trial: a share of one, or whole ones; None where nobody kept count."""
+    node: str | None = None
+    """IP address of the node; None without Ray."""
 
 
 class TrialSession:
@@ -338,6 +342,8 @@ def _attempt(
         execution=execution,
         sweep=run.sweep,
         damage=damage,
+        gpus=run.gpus,
+        node=run.node,
     )
 
 

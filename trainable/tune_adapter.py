@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
+import torch
 from ray import tune
 from ray.tune.result import DONE
 
@@ -20,6 +22,7 @@ from trainable.data.contract import ImageData
 from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.errors import one_line
+from trainable.execution import Share
 from trainable.ledger import LedgerBusyError
 from trainable.records import EpochRecord, Progress, Status
 from trainable.remote import RemoteError
@@ -31,6 +34,8 @@ TRIAL_KEY = "trial_key"
 """The entry of the configuration that Tune carries which names a trial."""
 CONFIG = "config"
 """The entry that holds the TrainConfig of a trial that was proposed; those of a plan lie in TrialSetup."""
+SHARE = "share"
+"""The entry that holds what such a trial is given, a Share as a dict; those of a plan lie in TrialSetup."""
 ANCESTORS = "ancestors"
 """The entry that holds the TrainConfigs that such a trial goes on from, the first first; none of most trials."""
 STATUS = "status"
@@ -53,7 +58,10 @@ class TrialSetup:
     run: RunInfo
     source_hash: str
     """Of the driver's training source; a worker on another source refuses to work."""
-    use_gpu: bool
+    shares: dict[str, Share] = dataclasses.field(default_factory=dict)
+    """Trial key -> what it is given, of the trials that are known before the run."""
+    marker: Path | None = None
+    """A file beside the ledgers that holds the run's id: a node that does not see it does not see the store."""
 
 
 def report(progress: Progress) -> dict[str, Any]:
@@ -76,6 +84,25 @@ def config_of(carried: Mapping[str, Any], known: Mapping[str, TrainConfig]) -> T
     return TrainConfig.from_dict(carried[CONFIG]) if CONFIG in carried else known[carried[TRIAL_KEY]]
 
 
+def share_of(carried: Mapping[str, Any], known: Mapping[str, Share]) -> Share:
+    """What a trial is given, likewise."""
+    return Share(**carried[SHARE]) if SHARE in carried else known[carried[TRIAL_KEY]]
+
+
+def placement(known: Mapping[str, Share], carried: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """What Tune is to reserve for a trial."""
+    share = share_of(carried, known)
+    return tune.PlacementGroupFactory([{"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})])
+
+
+def sees(marker: Path, run_id: str) -> bool:
+    """Whether this machine sees the file that the driver has written."""
+    try:
+        return marker.read_text() == run_id
+    except OSError:
+        return False
+
+
 class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
     """Trains one configuration an epoch a step. The actor is used again for the next trial (`reset_config`).
 
@@ -93,16 +120,28 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
             data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
 
         Raises:
-            RuntimeError: the worker runs other code than the driver.
+            RuntimeError: the worker runs other code than the driver, does not see the store, or has no GPU though it
+                was given one.
         """
         if provenance.source_hash() != sweep.source_hash:
             raise RuntimeError(
                 f"this worker runs other code ({provenance.source_hash()}, {provenance.ROOT}) "
                 f"than the driver ({sweep.source_hash})"
             )
+        if sweep.marker is not None and not sees(sweep.marker, sweep.run.run_id):
+            raise RuntimeError(f"the node {provenance.host_name()} does not see the store's {sweep.marker.parent}")
         self._sweep = sweep
         self._data = data
-        self._device = prepare_device(sweep.run.num_threads, use_gpu=sweep.use_gpu)
+        share = share_of(config, sweep.shares)  # an actor is used again for trials of the same share only
+        self._run = dataclasses.replace(
+            sweep.run, num_threads=share.num_threads, gpus=share.gpus, node=ray.util.get_node_ip_address()
+        )
+        if share.gpus and not torch.cuda.is_available():
+            raise RuntimeError(
+                f"the node {provenance.host_name()} gave this trial {share.gpus:g} GPU, and its torch "
+                f"{torch.__version__} finds none: install the CUDA build there"
+            )
+        self._device = prepare_device(share.num_threads, use_gpu=share.gpus > 0, gpus=share.gpus)
         self._prepared: tuple[Any, TrialData] | None = None
         self._session = None
         self._start_at(config, epochs_reported=0)
@@ -165,7 +204,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                return open_session(config, self._ancestors, data, folder, self._device, self._sweep.run)
+                return open_session(config, self._ancestors, data, folder, self._device, self._run)
             except LedgerBusyError:
                 if time.monotonic() > deadline:
                     raise LedgerBusyError("another process trains it: run this command again afterwards") from None

@@ -103,6 +103,7 @@ ORIGINS: dict[str, Callable[[Trial], str]] = {
     "device": lambda trial: trial.row.device,
     "host": lambda trial: trial.row.host,
     "threads": lambda trial: str(trial.row.num_threads),
+    "GPUs": lambda trial: plain(trial.row.gpus),
     "versions": lambda trial: named_values(trial.row.versions),
     "code (commit/source)": lambda trial: trial.row.code,
     "attempts differ in": lambda trial: ", ".join(json.loads(trial.row.attempts_differ or "{}")) or "-",

@@ -120,6 +120,7 @@ def make_trial(config: TrainConfig, test_error: float | None, **changes: object)
         host="host",
         device="a processor",
         num_threads=1,
+        gpus=0.0,
         precision_resolved="fp32",
         execution="eager",
         versions="{}",

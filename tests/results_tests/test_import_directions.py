@@ -23,7 +23,7 @@ ALLOWED_FROM_TRAINABLE = {
         "search_log",
         "trial_log",
     },
-    "search_spaces": {"config", "records", "errors", "curves", "search_log"},
+    "search_spaces": {"config", "records", "errors", "curves", "search_log", "execution", "gpu_share"},
 }
 ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py", "search_spaces/tune_loggers.py"}
 KNOW_RAY = {*ADAPTERS, "search_spaces/steering.py"}

@@ -62,6 +62,7 @@ TRIALS = [
     ("host", "string", False),
     ("device", "string", False),
     ("num_threads", "int64", False),
+    ("gpus", "double", True),
     ("precision_resolved", "string", False),
     ("execution", "string", False),
     ("versions", "string", False),
@@ -100,7 +101,7 @@ def test_columns_types_and_nulls(schema: pa.Schema, columns: list[tuple[str, str
 
 
 def test_the_version_that_these_columns_have() -> None:
-    assert SCHEMA_VERSION == 3
+    assert SCHEMA_VERSION == 4
 
 
 def test_every_field_of_the_configuration_is_a_column() -> None:

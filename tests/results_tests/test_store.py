@@ -36,7 +36,7 @@ def test_keys_are_in_the_order_of_the_plan() -> None:
 
 def test_the_manifest_names_its_schema(tmp_path: Path) -> None:
     saved(Store(tmp_path), make_manifest([A]))
-    assert json.loads((tmp_path / "sweep" / "sweep.json").read_bytes())["schema_version"] == 3
+    assert json.loads((tmp_path / "sweep" / "sweep.json").read_bytes())["schema_version"] == 4
 
 
 def test_the_creation_time_is_in_utc() -> None:

@@ -10,9 +10,10 @@ from search_spaces.tune_adapter import _ProposingSearcher, _SearchSteps
 from tests.search_spaces_tests.driven_searches import LR, bowl, epoch_record, open_search, settings
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
+from trainable.execution import Share
 from trainable.records import Progress, Status
 from trainable.search_log import SEARCH_LOG, SearchLog
-from trainable.tune_adapter import CONFIG, TRIAL_KEY
+from trainable.tune_adapter import CONFIG, SHARE, TRIAL_KEY
 
 FULL = Path("/dev/full")
 """Takes nothing; must never be read: it has no end."""
@@ -48,18 +49,24 @@ def after_epoch(config: TrainConfig, epoch: int) -> Progress:
     return Progress(epoch_record(epoch, bowl(config, epoch)), status, replayed=False)
 
 
+def share(trial: PlannedTrial) -> Share:
+    return Share(1.0, 0.5)
+
+
 def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
     watch = Watch()
-    steps = _SearchSteps(search, [watch], watch.decided)
-    searcher = _ProposingSearcher(steps)
+    steps = _SearchSteps(search, share, [watch], watch.decided)
+    searcher = _ProposingSearcher(steps, lambda: 2)
     for number in range(3):
         carried = searcher.suggest("a trial")
         assert isinstance(carried, dict)
         config = TrainConfig.from_dict(carried[CONFIG])
+        assert carried[SHARE] == {"cpus": 1.0, "gpus": 0.5}
         assert carried[TRIAL_KEY] == config.trial_key == watch.added[-1].config.trial_key
         assert not any(steps.report(config.trial_key, after_epoch(config, e)) for e in range(1, config.epochs + 1))
         assert search.record.proposals[number].status is Status.COMPLETE
         assert watch.decisions == 2 * (number + 1)
+        searcher.on_trial_complete("a trial")
     assert searcher.suggest("no trial") == searcher.FINISHED
     assert search.is_over
     steps.raise_trouble()
@@ -70,7 +77,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
 def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
     search: Search, tmp_path: Path, moment: str
 ) -> None:
-    steps = _SearchSteps(search, [], lambda: None)
+    steps = _SearchSteps(search, share, [], lambda: None)
     carried = steps.propose()
     assert carried is not None
     config, key = TrainConfig.from_dict(carried[CONFIG]), carried[TRIAL_KEY]
@@ -113,9 +120,9 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
     wanted = settings("random", (LR,), 5, confirm=ConfirmSpec(top=1, repeats=2))
     search = open_search(tmp_path, wanted)
     watch = Watch()
-    steps = _SearchSteps(search, [watch], watch.decided)
-    searcher = _ProposingSearcher(steps)
-    lost, other = (searcher.suggest("a trial") for _ in range(2))
+    steps = _SearchSteps(search, share, [watch], watch.decided)
+    searcher = _ProposingSearcher(steps, lambda: 2)
+    lost, other = (searcher.suggest(name) for name in ("a", "b"))
     assert isinstance(lost, dict)
     assert isinstance(other, dict)
     if moment == "its process died":
@@ -149,3 +156,21 @@ def test_a_torn_line_of_a_full_disk_is_cut_off(tmp_path: Path, search: Search) -
         file.write(b'{"event":"propo')
     assert SearchLog(log).events
     assert log.read_bytes() == whole
+
+
+def test_no_more_is_proposed_than_can_begin_and_nodes_that_join_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = open_search(tmp_path, settings("random", (LR,), 8))
+    slots, clock = [2], [0.0]
+    monkeypatch.setattr("search_spaces.tune_adapter.time.monotonic", lambda: clock[0])
+    searcher = _ProposingSearcher(_SearchSteps(search, share, [], lambda: None), lambda: slots[0])
+    assert [searcher.suggest(name) is None for name in "abc"] == [False, False, True]
+    searcher.on_trial_complete("a")
+    assert [searcher.suggest(name) is None for name in "cd"] == [False, True]
+    slots[0], clock[0] = 4, 10.0  # two nodes join
+    assert [searcher.suggest(name) is None for name in "efg"] == [False, False, True]
+    slots[0], clock[0] = 1, 20.0  # three go
+    searcher.on_trial_complete("b")
+    searcher.on_trial_complete("c")
+    assert searcher.suggest("h") is None

@@ -1,10 +1,13 @@
 """The device's state and the peak of its memory."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
+from trainable.gpu_share import memory_fraction
 
 CPU = torch.device("cpu")
 BIG = 200 * 2**20
@@ -28,6 +31,19 @@ def test_gpu_gets_a_workspace_that_is_deterministic(monkeypatch: pytest.MonkeyPa
 
     assert prepare_device(1, use_gpu=True) == torch.device("cuda", 0)
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
+
+
+def test_a_share_of_a_gpu_limits_what_its_process_may_allocate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls alone: without a GPU nothing is allocated."""
+    asked: list[tuple[float, int]] = []
+    properties = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: asked.append(given))
+    prepare_device(1, use_gpu=True)
+    assert asked == []
+    prepare_device(1, use_gpu=True, gpus=0.25)
+    assert asked == [(0.242, 0)]
+    assert memory_fraction(0.25, properties.total_memory) == 0.242
 
 
 def test_processor_has_a_name() -> None:

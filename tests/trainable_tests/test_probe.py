@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainable import probe as module
-from trainable.probe import FIRST_BATCH, _EnoughError, _StepTimer, probe
+from trainable.probe import FIRST_BATCH, GpuProbe, _EnoughError, _StepTimer, gpu_memory, probe
 
 CPU = torch.device("cpu")
 
@@ -74,3 +74,14 @@ def test_epochs_of_a_single_step_are_measured(monkeypatch: pytest.MonkeyPatch) -
             timer.on_step(1)
             clock.now += 1.0
     assert timer.seconds_a_step == pytest.approx(0.001)
+
+
+def test_a_process_of_several_on_a_gpu_is_prepared_and_measures_again_and_again() -> None:
+    """On the processor, whose memory is not looked at."""
+    process = GpuProbe(num_threads=1, image_size=16)
+    with pytest.raises(RuntimeError, match="prepare"):
+        process.measure(0.01)
+    for case in (("resnet_8", 2, "fp32"), ("resnet_8", 4, "fp32")):
+        assert process.prepare(case).gpu_bytes == gpu_memory()[1]
+        assert process.measure(0.01) > 0
+        assert process.measure(0.01) > 0

@@ -5,21 +5,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
+from trainable.execution import Share
 from trainable.ledger import CONFIG, EPOCHS, read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
-from trainable.tune_adapter import TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, report
+from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, placement, report
 
 
 @pytest.fixture
 def setup(short_config: TrainConfig, tmp_path: Path) -> TrialSetup:
     configs = {"a": short_config, "b": dataclasses.replace(short_config, lr=0.01)}
     run = RunInfo("run", num_threads=1, code="code")
-    return TrialSetup(configs, tmp_path, run, provenance.source_hash(), use_gpu=False)
+    return TrialSetup(configs, tmp_path, run, provenance.source_hash(), dict.fromkeys(configs, Share(2.0)))
 
 
 Make = Callable[..., TrainingTrainable]
@@ -48,6 +50,36 @@ def test_setup_has_no_side_effects(make_trainable: Make, tmp_path: Path) -> None
 def test_a_worker_on_other_code_refuses(setup: TrialSetup, make_trainable: Make) -> None:
     with pytest.raises(RuntimeError, match="runs other code"):
         make_trainable(sweep=dataclasses.replace(setup, source_hash="another"))
+
+
+def test_a_node_that_does_not_see_the_store_refuses(setup: TrialSetup, make_trainable: Make, tmp_path: Path) -> None:
+    marker = tmp_path / ".driver-sweep"
+    seeing = dataclasses.replace(setup, marker=marker)
+    for content in (None, "another run"):
+        if content is not None:
+            marker.write_text(content)
+        with pytest.raises(RuntimeError, match=f"does not see the store's {tmp_path}"):
+            make_trainable(sweep=seeing)
+    marker.write_text(setup.run.run_id)
+    make_trainable(sweep=seeing)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_torch_does_not_find_is_said(setup: TrialSetup, make_trainable: Make) -> None:
+    with pytest.raises(RuntimeError, match=r"gave this trial 0\.5 GPU, and its torch .* finds none"):
+        make_trainable(sweep=dataclasses.replace(setup, shares={"a": Share(1.0, 0.5)}))
+
+
+def test_what_a_trial_is_given_is_reserved_and_on_record(
+    setup: TrialSetup, make_trainable: Make, tmp_path: Path
+) -> None:
+    make_trainable("a").step()
+    [attempt] = read_trial(tmp_path / "a").attempts
+    assert (attempt.num_threads, attempt.gpus) == (2, 0.0)
+    assert attempt.node
+    assert placement(setup.shares, {TRIAL_KEY: "a"}).bundles == [{"CPU": 2.0}]
+    proposed = {TRIAL_KEY: "c", SHARE: {"cpus": 0.5, "gpus": 0.25}}
+    assert placement(setup.shares, proposed).bundles == [{"CPU": 0.5, "GPU": 0.25}]
 
 
 def test_an_actor_takes_one_trial_after_the_other(make_trainable: Make, tmp_path: Path) -> None:
