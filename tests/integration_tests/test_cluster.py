@@ -1,0 +1,267 @@
+"""A cluster of several nodes, each with its own network and disk: nodes die, nodes join, the results are exact."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.collect import Collector
+from results.console import make_console
+from results.store import Store, open_store
+from search_spaces.expansion import expand, tie_to_data
+from search_spaces.loader import load_space
+from tests.conftest import ROOT
+from tests.integration_tests.nodes import DASHBOARD_PORT, RAY, Node, Nodes, can_make_nodes, making_nodes
+from tests.s3_server import S3Server
+from trainable.config import TrainConfig
+from trainable.data.digits import load_digits
+from trainable.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, read_trial
+from trainable.records import EpochRecord, Status
+from trainable.search_log import SEARCH_LOG, read_log
+from trainable.standalone import train
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(not can_make_nodes(), reason="needs root, and leave to make network and mount namespaces"),
+]
+PATIENCE_SECONDS = 240.0
+DEFAULTS = "defaults: {model: resnet_preact_8, epochs: 16, batch_size: 64, train_subset: 320, test_subset: 100, "
+SWEEP = "name: spread\n" + DEFAULTS + "precision: fp32}\ngrid: {lr: [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 0.8]}\n"
+SEARCH = (
+    "name: searched\n" + DEFAULTS + "precision: fp32}\nsearch: {algorithm: tpe, num_trials: 6}\n"
+    "parameters: {lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}\n"
+)
+OF_CLOCKS = ("train_seconds", "eval_seconds", "images_per_second", "attempt")
+
+
+@dataclass(frozen=True)
+class Running:
+    """The cluster, and where its sweeps are stored."""
+
+    nodes: Nodes
+    server: S3Server
+    bucket: str
+    folder: Path
+    """Seen by all nodes."""
+
+    @property
+    def head(self) -> Node:
+        return self.nodes.nodes[0]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`tune_main.py` on the head, which finds the cluster by RAY_ADDRESS."""
+        command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
+        return self.head.start("env", f"RAY_ADDRESS={self.nodes.address}", *command, output=subprocess.PIPE)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a trial's folder in a store says while others write to it."""
+
+    nodes: list[str]
+    """Of its attempts."""
+    num_epochs: int
+    has_checkpoint: bool
+
+    def is_half_done_on(self, node: Node) -> bool:
+        """Whether it is to be expected that another node goes on with it from a checkpoint."""
+        return self.nodes == [node.address] and self.has_checkpoint and self.num_epochs <= 13
+
+
+def ledgers(files: Mapping[str, bytes]) -> dict[str, Ledger]:
+    """
+    Args:
+        files: of a store, by their paths in it.
+    """
+    found = {}
+    for path, content in files.items():
+        if path.startswith("trials/") and path.endswith(ATTEMPTS):
+            lines = [json.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+            folder = path.removesuffix(ATTEMPTS)
+            epochs = files.get(folder + EPOCHS, b"")
+            has_checkpoint = any(folder + name in files for name in CHECKPOINTS)
+            found[path.split("/")[1]] = Ledger([line["node"] for line in lines], epochs.count(b"\n"), has_checkpoint)
+    return found
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for name in (ATTEMPTS, EPOCHS, *CHECKPOINTS)
+        for path in folder.glob(f"trials/*/{name}")
+    }
+
+
+def wait_for(look: Callable[[], Any], driver: subprocess.Popen[str]) -> Any:  # noqa: ANN401 (what was looked for)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def ended(driver: subprocess.Popen[str]) -> tuple[int, str, str]:
+    output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+    return driver.returncode, output, errors
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A head, which also takes jobs; the tests below add nodes, and kill them, in their order."""
+    folder = tmp_path_factory.mktemp("server")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
+    with making_nodes(environment) as nodes:
+        server = S3Server(folder, nodes.gateway)
+        try:
+            nodes.environment |= server.environment
+            nodes.environment["PATH"] = f"{RAY.parent}:{environment['PATH']}"
+            shared = nodes.disk.parent / "shared"
+            shared.mkdir()
+            (shared / "sweep.yaml").write_text(SWEEP)
+            (shared / "search.yaml").write_text(SEARCH)
+            nodes.add(head_options=("--dashboard-host", "0.0.0.0", "--dashboard-port", str(DASHBOARD_PORT)))  # noqa: S104
+            nodes.add()
+            yield Running(nodes, server, server.new_bucket(), shared)
+        finally:
+            server.stop()
+
+
+def figures(records: list[EpochRecord]) -> list[dict[str, Any]]:
+    """Of a training, without what depends on clocks and on how often it was interrupted."""
+    rows = [dataclasses.asdict(record) for record in records]
+    return [{name: value for name, value in row.items() if name not in OF_CLOCKS} for row in rows]
+
+
+def trained_here(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
+    """The same training, uninterrupted, in this process."""
+    train(config, load_digits(), folder, 1, make_console())
+    return figures(read_trial(folder).epochs)
+
+
+def planned(path: Path) -> dict[str, TrainConfig]:
+    data = load_digits()
+    trials = expand(load_space(str(path)), {}).trials
+    tied = tie_to_data(trials, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
+    return {trial.config.trial_key: trial.config for trial in tied}
+
+
+def check_attempts(store: Store, dead: Node, lost: set[str]) -> set[str]:
+    """Trials of the dead node went on elsewhere, the rest was undisturbed; returns the nodes that worked."""
+    workers = set()
+    for name in store.trial_names():
+        trial = read_trial(store.trial_folder(name))
+        places = [attempt.node for attempt in trial.attempts]
+        workers |= set(places)
+        if name in lost:
+            assert places[0] == dead.address
+            assert places[1] != dead.address
+            assert len(places) == 2
+            assert {record.attempt for record in trial.epochs} == {1, 2}, "it began again"
+        else:
+            assert len(places) == 1
+    return workers
+
+
+def node_of(store: Store, key: str) -> str | None:
+    """That ended the trial."""
+    return read_trial(store.trial_folder(key)).attempts[-1].node
+
+
+def test_a_store_that_a_node_does_not_see_is_refused_before_anything_is_trained(running: Running) -> None:
+    store = running.nodes.disk / "store"  # of the head alone, whatever lies at that path elsewhere
+    status, output, errors = ended(running.start("run", str(running.folder / "sweep.yaml"), "--store", str(store)))
+    assert status == 2
+    other = running.nodes.nodes[1].address
+    assert errors == (
+        f"batchscape: the node {other} does not see the store's {store}/trials: "
+        "give --store s3://BUCKET/PREFIX, or a folder that all nodes share\n"
+    )
+    assert "8 to train" in output
+
+
+def test_three_nodes_one_is_killed_one_joins_late(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doomed = running.nodes.nodes[1]
+    running.nodes.add()
+    space, uri = running.folder / "sweep.yaml", f"s3://{running.bucket}/store"
+    driver = running.start("run", str(space), "--store", uri, "--min-nodes", "3")
+
+    def half_done_on_the_doomed() -> set[str]:
+        found = ledgers(running.server.files(f"{running.bucket}/store"))
+        return {key for key, one in found.items() if one.is_half_done_on(doomed)}
+
+    lost = wait_for(half_done_on_the_doomed, driver)
+    doomed.kill()
+    late = running.nodes.add()
+    status, output, errors = ended(driver)
+    assert (status, errors) == (0, "")
+    assert "8 of 8 trials done" in output
+
+    for name, value in running.server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "cache"))
+    store = open_store(uri)
+    store.refresh_trials()
+    workers = check_attempts(store, doomed, lost)
+    assert workers == {node.address for node in running.nodes.nodes}
+    assert late.address in workers
+
+    configs = planned(space)
+    trials, epochs = Collector(store, store.manifest("spread")).tables()
+    assert sorted(trials["trial_key"].to_pylist()) == sorted(configs)
+    assert set(trials["status"].to_pylist()) == {Status.COMPLETE}
+    assert len(epochs) == sum(config.epochs for config in configs.values())
+    used_late = next(key for key in configs if node_of(store, key) == late.address)
+    undisturbed = next(key for key in configs if node_of(store, key) == running.head.address and key not in lost)
+    for key in (*lost, used_late, undisturbed):
+        uninterrupted = trained_here(configs[key], tmp_path / "here" / key)
+        rows = [row for row in epochs.to_pylist() if row["trial_key"] == key]
+        assert [{name: row[name] for name in uninterrupted[0]} for row in rows] == uninterrupted
+
+
+def test_two_nodes_a_search_one_is_killed_one_joins_late(running: Running, tmp_path: Path) -> None:
+    *_, doomed, idle = running.nodes.nodes
+    idle.kill()
+    store = Store(running.folder / "store")
+    driver = running.start("run", str(running.folder / "search.yaml"), "--store", str(store.path))
+
+    def half_done_on_the_doomed() -> set[str]:
+        found = ledgers(files_in(store.path))
+        return {key for key, one in found.items() if one.is_half_done_on(doomed)}
+
+    lost = wait_for(half_done_on_the_doomed, driver)
+    doomed.kill()
+    late = running.nodes.add()
+    status, output, errors = ended(driver)
+    assert (status, errors) == (0, "")
+    assert "6 of 6 trials done" in output
+    assert check_attempts(store, doomed, lost) == {one.address for one in (running.head, doomed, late)}
+    proposals = read_log(store.sweep_folder("searched") / SEARCH_LOG).proposals
+    assert [one.status for one in proposals] == [Status.COMPLETE] * 6
+    for key in lost:
+        trial = read_trial(store.trial_folder(key))
+        assert figures(trial.epochs) == trained_here(TrainConfig.from_dict(trial.config), tmp_path / key)
+
+
+def test_a_driver_inside_a_job(running: Running) -> None:
+    """Of `ray job submit`, whose own working_dir is the checkout; workers get ours all the same."""
+    job = ["--address", f"http://{running.head.address}:{DASHBOARD_PORT}", "--working-dir", str(ROOT)]
+    store = running.folder / "store"
+    command = ["python", "tune_main.py", "run", str(running.folder / "sweep.yaml"), "--store", str(store)]
+    submitted = running.head.start(
+        str(RAY), "job", "submit", *job, "--", *command, "--set", "epochs=1", output=subprocess.PIPE
+    )
+    status, output, errors = ended(submitted)
+    assert status == 0, output + errors
+    assert "8 of 8 trials done" in output
+    assert "succeeded" in output
