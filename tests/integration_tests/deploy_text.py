@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 DEPLOY = ROOT / "deploy"
 PAGES = sorted(DEPLOY.rglob("*.md"))
 FENCED = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
-IN_LINE = re.compile(r"`((?:python tune_main\.py|ray) [^`]+)`")
+IN_LINE = re.compile(r"`((?:python tune_main\.py|ray) [\w-]+ [^`]+)`")
 BETWEEN_COMMANDS = {"|", "&&", ";", "&"}
 
 

@@ -97,7 +97,7 @@ def test_the_file_follows_the_schema(cluster: dict[str, Any]) -> None:
         (("max_workers",), 0),
         (("head_node_type",), "haed"),
         (("available_node_types", "gpu", "min_worker"), 1),
-        (("setup_commands",), "pip install ray"),
+        (("setup_commands",), [{"pip": "install ray"}]),
     ],
 )
 def test_what_is_wrong_would_be_seen(path: tuple[str, ...], value: object, cluster: dict[str, Any]) -> None:

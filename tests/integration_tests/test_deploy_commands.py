@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 
 import botocore.session
-import botocore.utils
 import click
 import pytest
 import yaml
@@ -18,6 +17,7 @@ import tune_main
 from search_spaces.loader import load_space
 from tests.conftest import ROOT
 from tests.integration_tests.deploy_text import DEPLOY, PAGES, Typed, entrypoint, for_tune_main, typed_commands
+from trainable.errors import UserError
 
 LINK = re.compile(r"\]\(([^)#]+)\)")
 OF_THE_CHECKOUT = re.compile(r"^(?:file://)?((?:deploy|search_spaces|tests)/[\w./*-]+|[\w]+\.(?:py|txt))$")
@@ -46,7 +46,7 @@ def test_every_tune_main_command_is_accepted() -> None:
 
 @pytest.mark.parametrize("words", ["run", "run quickstart --stroe x", "stauts quickstart", "status"])
 def test_what_tune_main_does_not_know_would_be_seen(words: str) -> None:
-    with pytest.raises((SystemExit, tune_main.UserError)):
+    with pytest.raises((SystemExit, UserError)):
         tune_main.build_parser().parse_args(words.split())
 
 
@@ -55,7 +55,9 @@ def test_every_ray_command_exists(typed: Typed) -> None:
     parse_as_ray(list(typed.words[1:]))
 
 
-@pytest.mark.parametrize("words", [["upp", "cluster.yaml"], ["up"], ["up", "cluster.yaml", "--yess"], ["job", "sumbit"]])
+@pytest.mark.parametrize(
+    "words", [["upp", "cluster.yaml"], ["up"], ["up", "cluster.yaml", "--yess"], ["job", "sumbit"]]
+)
 def test_what_ray_does_not_know_would_be_seen(words: list[str]) -> None:
     with pytest.raises(click.ClickException):
         parse_as_ray(words)
@@ -72,12 +74,14 @@ def test_the_commands_that_start_ray_on_aws_exist() -> None:
 
 def parse_as_ray(words: list[str]) -> None:
     """Raises click's exception where Ray's command line would refuse them; nothing is run."""
-    command, path = ray_cli, "ray"
+    command: click.Command = ray_cli
+    path = "ray"
     while isinstance(command, click.Group):
         context = click.Context(command, info_name=path)
-        path, found, words = command.resolve_command(context, words)
+        name, found, words = command.resolve_command(context, words)
+        assert name is not None
         assert found is not None
-        command = found
+        command, path = found, name
     with command.make_context(path, words):
         pass
 
@@ -90,10 +94,14 @@ def test_every_aws_command_exists(typed: Typed) -> None:
         assert options <= AWS_S3[operation]
         return
     model = botocore.session.get_session().get_service_model(service.removesuffix("api"))
-    shape = model.operation_model({xform_name(name, "-"): name for name in model.operation_names}[operation]).input_shape
+    shape = model.operation_model(
+        {xform_name(name, "-"): name for name in model.operation_names}[operation]
+    ).input_shape
     members = {xform_name(name, "-"): name for name in (shape.members if shape else {})}
     assert options <= {f"--{name}" for name in {*members, *AWS_OPTIONS}}
-    assert {members[name] for name in members if f"--{name}" in options} >= set(shape.required_members if shape else [])
+    assert {members[name] for name in members if f"--{name}" in options} >= set(
+        shape.required_members if shape else []
+    )
 
 
 def test_every_file_that_a_command_names_exists() -> None:
