@@ -27,6 +27,15 @@ FAKES = {
 RAY_THAT_STARTS = 'echo "$@" >> "$CALLS"\nwhile [[ $1 != -- ]]; do shift; done\nshift\nexec "$@"\n'
 
 
+FIRST_PORT = 20000
+"""The script takes this one for job 0, the next for job 1."""
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def install(folder: Path, programs: dict[str, str]) -> None:
     folder.mkdir(exist_ok=True)
     for name, body in programs.items():
@@ -60,7 +69,7 @@ def pretended(tmp_path: Path) -> Path:
 def submit(checkout: Path, *arguments: str, python: str = "exit 0\n", ray: str | None = None) -> tuple[int, str, str]:
     """Exit status, what the programs were called with, and standard error."""
     tmp_path = checkout.parent
-    install(tmp_path / "bin", {"python": f'echo python "$@" >> "$CALLS"\n{python}'} | ({"ray": ray} if ray else {}))
+    install(tmp_path / "bin", {"python": f'printf "%q " python "$@" >> "$CALLS"; echo >> "$CALLS"\n{python}'} | ({"ray": ray} if ray else {}))
     done = subprocess.run(
         ["bash", SCRIPT, *arguments], env=environment(tmp_path, checkout, 7), capture_output=True, text=True
     )
@@ -78,7 +87,7 @@ def test_what_follows_the_script_is_given_to_run(pretended: Path) -> None:
     status, calls, _ = submit(pretended, "quickstart", "--name", "two words", "--store", "runs")
     assert status == 0
     assert "symmetric-run --address 127.0.0.1:20007 --min-nodes 1 --num-cpus=2 -- bash -c" in calls
-    assert "python tune_main.py run quickstart --name two words --store runs --address 127.0.0.1:20007\n" in calls
+    assert "python tune_main.py run quickstart --name two\\ words --store runs --address 127.0.0.1:20007 \n" in calls
     assert "requeue" not in calls
 
 
@@ -98,14 +107,14 @@ def test_ray_that_does_not_start_is_no_success(pretended: Path) -> None:
 
 @pytest.mark.parametrize("minds_signals", [True, False])
 def test_when_the_time_is_up_the_job_is_queued_again(minds_signals: bool, pretended: Path) -> None:
-    trap = "trap 'exit 130' TERM\n" if minds_signals else ""
-    python = f'{trap}kill -USR1 "$(cat "$PARENT")"\nwhile :; do sleep 0.1; done\n'
+    trap = "trap 'sleep 0.5; echo has ended >> \"$CALLS\"; exit 130' TERM\n" if minds_signals else ""
+    python = f'{trap}kill -USR1 "$(cat "$PARENT")"\nfor _ in {1..100}; do sleep 0.1; done\n'
     parent = pretended.parent / "script"
     ray = f'echo $PPID > "{parent}"\nexport PARENT="{parent}"\n{RAY_THAT_STARTS}'
     install(pretended.parent / "bin", {"srun": f'echo $PPID > "{parent}"\n{FAKES["srun"]}'})
     status, calls, errors = submit(pretended, "quickstart", python=python, ray=ray.split("\n", 1)[1])
     assert status == (130 if minds_signals else 128 + signal.SIGTERM)
-    assert calls.endswith("requeue 7\n")
+    assert calls.endswith("has ended\nrequeue 7\n" if minds_signals else "requeue 7\n")
     assert "goes on where it was stopped" in errors
 
 
@@ -128,9 +137,7 @@ def test_a_sweep_is_stopped_before_its_time_is_up_and_kept(tmp_path: Path) -> No
     install(tmp_path / "bin", FAKES)
     space, store = tmp_path / "small.yaml", tmp_path / "store"
     space.write_text(SPACE, encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        job = probe.getsockname()[1] % 10000
+    job = next(job for job in range(os.getpid() % 5000, 10000) if is_free(FIRST_PORT + job))
     command = [*OWN_PROCESSES, "bash", "-c", FORWARD, "_", str(SCRIPT), str(space), "--store", str(store)]
     log = tmp_path / "log"
     with log.open("w", encoding="utf-8") as output:
