@@ -24,11 +24,10 @@ FAKES = {
     "srun": 'while [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
     "scontrol": 'echo "$@" >> "$CALLS"\n[[ $1 == show ]] && echo 127.0.0.1 || true\n',
 }
-RAY_THAT_STARTS = 'echo "$@" >> "$CALLS"\nwhile [[ $1 != -- ]]; do shift; done\nshift\nexec "$@"\n'
-
-
+PYTHON_THAT_TELLS = 'printf "%q " python "$@" >> "$CALLS"; echo >> "$CALLS"\n'
 FIRST_PORT = 20000
 """The script takes this one for job 0, the next for job 1."""
+RAY_THAT_STARTS = 'echo "$@" >> "$CALLS"\nwhile [[ $1 != -- ]]; do shift; done\nshift\nexec "$@"\n'
 
 
 def is_free(port: int) -> bool:
@@ -69,7 +68,7 @@ def pretended(tmp_path: Path) -> Path:
 def submit(checkout: Path, *arguments: str, python: str = "exit 0\n", ray: str | None = None) -> tuple[int, str, str]:
     """Exit status, what the programs were called with, and standard error."""
     tmp_path = checkout.parent
-    install(tmp_path / "bin", {"python": f'printf "%q " python "$@" >> "$CALLS"; echo >> "$CALLS"\n{python}'} | ({"ray": ray} if ray else {}))
+    install(tmp_path / "bin", {"python": PYTHON_THAT_TELLS + python} | ({"ray": ray} if ray else {}))
     done = subprocess.run(
         ["bash", SCRIPT, *arguments], env=environment(tmp_path, checkout, 7), capture_output=True, text=True
     )
@@ -108,7 +107,7 @@ def test_ray_that_does_not_start_is_no_success(pretended: Path) -> None:
 @pytest.mark.parametrize("minds_signals", [True, False])
 def test_when_the_time_is_up_the_job_is_queued_again(minds_signals: bool, pretended: Path) -> None:
     trap = "trap 'sleep 0.5; echo has ended >> \"$CALLS\"; exit 130' TERM\n" if minds_signals else ""
-    python = f'{trap}kill -USR1 "$(cat "$PARENT")"\nfor _ in {1..100}; do sleep 0.1; done\n'
+    python = trap + 'kill -USR1 "$(cat "$PARENT")"\nfor _ in {1..100}; do sleep 0.1; done\n'
     parent = pretended.parent / "script"
     ray = f'echo $PPID > "{parent}"\nexport PARENT="{parent}"\n{RAY_THAT_STARTS}'
     install(pretended.parent / "bin", {"srun": f'echo $PPID > "{parent}"\n{FAKES["srun"]}'})
