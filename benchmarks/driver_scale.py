@@ -1,7 +1,7 @@
 """What the driver costs: `python benchmarks/driver_scale.py [--sizes 100 300 1000 5000] [--rounds 3] [--quick]`.
 
-`tune_main.py run` as a user starts it, of trials that train nothing and record everything (benchmarks/no_op_trials.py),
-two at a time: a planned sweep, and a search (random, without a scheduler). Each run is a process of its own with a
+`tune_main.py run` as a user starts it, of trials that train nothing and record everything
+(benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run is a process of its own with a
 store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the others once. A trial's time is that
 between the end of the first trial and the end of the last, divided by the trials between: Ray's start and end are not
 in it. On the driver's machine the two workers share the processor with the driver; its own part is its processor
@@ -13,6 +13,7 @@ run deletes it.
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -108,7 +109,7 @@ def by_parts(ends: Sequence[float]) -> list[float]:
     cuts = [round(part * (len(ends) - 1) / NUM_PARTS) for part in range(NUM_PARTS + 1)]
     return [
         (ends[after] - ends[before]) / (after - before)
-        for before, after in zip(cuts, cuts[1:], strict=False)
+        for before, after in itertools.pairwise(cuts)
         if after > before
     ]
 
@@ -256,7 +257,7 @@ def main() -> None:
         cases.append(Case(LONG, LONG_TRIALS, LONG_EPOCHS))
     small = {case: (lambda case=case: measure(case)) for case in cases if case.num_trials <= arguments.repeated}
     large = {case: (lambda case=case: measure(case)) for case in cases if case not in small}
-    measured = interleaved(arguments.rounds, small) | interleaved(1, large)  # type: ignore[arg-type]
+    measured = interleaved(arguments.rounds, small) | interleaved(1, large)
     figures: dict[str, dict[str, Any]] = {kind: {} for kind in arguments.kinds}
     for case, rounds in measured.items():
         figures[case.kind][str(case.num_trials)] = case_figures(case, rounds)
