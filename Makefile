@@ -52,7 +52,7 @@ $(VENV)/.ready: requirements.txt
 	$(RUN) -m pip install --quiet --requirement requirements.txt
 	touch $@
 
-$(VENV)/.ready-tests: tests/requirements.txt $(VENV)/.ready
+$(VENV)/.ready-tests: tests/requirements.txt deploy/requirements.txt $(VENV)/.ready
 	$(RUN) -m pip install --quiet --requirement tests/requirements.txt
 	touch $@
 

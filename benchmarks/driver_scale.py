@@ -1,11 +1,12 @@
 """What the driver costs: `python benchmarks/driver_scale.py [--sizes 100 300 1000 5000] [--rounds 3] [--quick]`.
 
 `tune_main.py run` as a user starts it, of trials that train nothing and record everything
-(benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run is a process of its own with a
-store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the others once. A trial's time is that
-between the end of the first trial and the end of the last, divided by the trials between: Ray's start and end are not
-in it. On the driver's machine the two workers share the processor with the driver; its own part is its processor
-time. `long` is a sweep of few trials of many epochs: what an epoch costs that is reported to the driver.
+(benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run
+is a process of its own with a store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the
+others once. A trial's time is that between the end of the first trial and the end of the last, divided by the
+trials between: Ray's start and end are not in it. On the driver's machine the two workers share the processor with
+the driver; its own part is its processor time. `long` is a sweep of few trials of many epochs: what an epoch costs
+that is reported to the driver.
 
 Memory is the high-water mark of what is resident (VmHWM of proc(5)) of the driver alone, not of its workers, and of
 Ray's own processes beside it. Files and bytes are those of the store at the end, and of Tune's folder just before the

@@ -6,7 +6,6 @@ off. What a trial did lies in its ledger (see trainable.ledger), and every run s
 
 import contextlib
 import dataclasses
-import functools
 import logging
 import math
 import os
@@ -183,7 +182,8 @@ class Cluster:
             share = given[0][1]
             look = ray.remote(gpu_memory).options(num_cpus=share.cpus, num_gpus=share.gpus)
             name, gpu_bytes = ray.get(look.remote())
-            check_memory(self.resources.rule, given, peaks.get(name, {}), gpu_bytes)
+            if gpu_bytes:  # else the trials themselves say that torch finds no GPU
+                check_memory(self.resources.rule, given, peaks.get(name, {}), gpu_bytes)
 
 
 @contextlib.contextmanager
@@ -281,18 +281,17 @@ def run_trials(
             trials_folder=trials_folder,
             run=run,
             source_hash=provenance.source_hash(),
-            shares=dict(shares),
             marker=marker,
         )
         for tracker in trackers:
             stack.callback(tracker.close)
         trainable = tune.with_resources(
             tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-            functools.partial(placement, setup.shares),
+            placement,
         )
         tuner = tune.Tuner(
             trainable,
-            param_space={TRIAL_KEY: tune.grid_search(list(configs))} if steps is None else {},
+            param_space=_planned(configs, shares) if steps is None else {},
             tune_config=_tune_config(cluster, steps),
             run_config=tune.RunConfig(
                 name="sweep",
@@ -305,6 +304,15 @@ def run_trials(
         )
         stop.raise_if_requested()
         tuner.fit()
+
+
+def _planned(configs: Mapping[str, TrainConfig], shares: Mapping[str, Share]) -> dict[str, Any]:
+    """What Tune carries of each planned trial, for all of them."""
+    carried = {key: dataclasses.asdict(shares[key]) for key in configs}
+    return {
+        TRIAL_KEY: tune.grid_search(list(configs)),
+        SHARE: tune.sample_from(lambda config: carried[config[TRIAL_KEY]]),
+    }
 
 
 def _tune_config(cluster: Cluster, steps: "_SearchSteps | None") -> tune.TuneConfig:
@@ -580,7 +588,7 @@ class _ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is u
         error = _reason(trial)
         config = config_of(trial.config, self._setup.configs)
         folder, details = self._setup.trials_folder / key, _details(trial)
-        share = share_of(trial.config, self._setup.shares)
+        share = share_of(trial.config)
         run = dataclasses.replace(self._setup.run, num_threads=share.num_threads, gpus=share.gpus)
         is_recorded = record_failure(folder, config, run, error, details)
         if self._steps is not None:

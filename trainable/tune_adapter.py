@@ -35,7 +35,7 @@ TRIAL_KEY = "trial_key"
 CONFIG = "config"
 """The entry that holds the TrainConfig of a trial that was proposed; those of a plan lie in TrialSetup."""
 SHARE = "share"
-"""The entry that holds what such a trial is given, a Share as a dict; those of a plan lie in TrialSetup."""
+"""The entry that holds what the trial is given, a Share as a dict."""
 ANCESTORS = "ancestors"
 """The entry that holds the TrainConfigs that such a trial goes on from, the first first; none of most trials."""
 STATUS = "status"
@@ -58,8 +58,6 @@ class TrialSetup:
     run: RunInfo
     source_hash: str
     """Of the driver's training source; a worker on another source refuses to work."""
-    shares: dict[str, Share] = dataclasses.field(default_factory=dict)
-    """Trial key -> what it is given, of the trials that are known before the run."""
     marker: Path | None = None
     """A file beside the ledgers that holds the run's id: a node that does not see it does not see the store."""
 
@@ -84,14 +82,14 @@ def config_of(carried: Mapping[str, Any], known: Mapping[str, TrainConfig]) -> T
     return TrainConfig.from_dict(carried[CONFIG]) if CONFIG in carried else known[carried[TRIAL_KEY]]
 
 
-def share_of(carried: Mapping[str, Any], known: Mapping[str, Share]) -> Share:
-    """What a trial is given, likewise."""
-    return Share(**carried[SHARE]) if SHARE in carried else known[carried[TRIAL_KEY]]
+def share_of(carried: Mapping[str, Any]) -> Share:
+    """What a trial is given."""
+    return Share(**carried[SHARE])
 
 
-def placement(known: Mapping[str, Share], carried: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """What Tune is to reserve for a trial."""
-    share = share_of(carried, known)
+def placement(carried: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """What Tune is to reserve for a trial. Tune unpickles this anew for each: it holds nothing."""
+    share = share_of(carried)
     return tune.PlacementGroupFactory([{"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})])
 
 
@@ -116,7 +114,8 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
         """
         Args:
-            config: {TRIAL_KEY: key}, and CONFIG and ANCESTORS for a trial that is not among the sweep's `configs`.
+            config: {TRIAL_KEY: key, SHARE: what it is given}; CONFIG and ANCESTORS, too, of a trial that is not
+                among the sweep's `configs`.
             data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
 
         Raises:
@@ -132,7 +131,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
             raise RuntimeError(f"the node {provenance.host_name()} does not see the store's {sweep.marker.parent}")
         self._sweep = sweep
         self._data = data
-        share = share_of(config, sweep.shares)  # an actor is used again for trials of the same share only
+        share = share_of(config)  # an actor is used again for trials of the same share only
         self._run = dataclasses.replace(
             sweep.run, num_threads=share.num_threads, gpus=share.gpus, node=ray.util.get_node_ip_address()
         )

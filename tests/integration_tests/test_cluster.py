@@ -147,16 +147,16 @@ def trained_here(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
     return figures(read_trial(folder).epochs)
 
 
-def planned(path: Path) -> dict[str, TrainConfig]:
+def planned(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, TrainConfig]:
     data = load_digits()
-    trials = expand(load_space(str(path)), {}).trials
+    trials = expand(load_space(str(path)), overrides or {}).trials
     tied = tie_to_data(trials, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
     return {trial.config.trial_key: trial.config for trial in tied}
 
 
-def check_attempts(store: Store, dead: Node, lost: set[str]) -> set[str]:
+def check_attempts(store: Store, dead: Node, lost: set[str]) -> set[str | None]:
     """Trials of the dead node went on elsewhere, the rest was undisturbed; returns the nodes that worked."""
-    workers = set()
+    workers: set[str | None] = set()
     for name in store.trial_names():
         trial = read_trial(store.trial_folder(name))
         places = [attempt.node for attempt in trial.attempts]
@@ -256,7 +256,7 @@ def test_two_nodes_a_search_one_is_killed_one_joins_late(running: Running, tmp_p
 def test_a_driver_inside_a_job(running: Running) -> None:
     """Of `ray job submit`, whose own working_dir is the checkout; workers get ours all the same."""
     job = ["--address", f"http://{running.head.address}:{DASHBOARD_PORT}", "--working-dir", str(ROOT)]
-    store = running.folder / "store"
+    store = running.folder / "of_job"
     command = ["python", "tune_main.py", "run", str(running.folder / "sweep.yaml"), "--store", str(store)]
     submitted = running.head.start(
         str(RAY), "job", "submit", *job, "--", *command, "--set", "epochs=1", output=subprocess.PIPE
@@ -265,3 +265,5 @@ def test_a_driver_inside_a_job(running: Running) -> None:
     assert status == 0, output + errors
     assert "8 of 8 trials done" in output
     assert "succeeded" in output
+    keys = planned(running.folder / "sweep.yaml", {"epochs": 1})
+    assert {node_of(Store(store), key) for key in keys} <= {node.address for node in running.nodes.nodes}

@@ -21,10 +21,11 @@ from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSet
 def setup(short_config: TrainConfig, tmp_path: Path) -> TrialSetup:
     configs = {"a": short_config, "b": dataclasses.replace(short_config, lr=0.01)}
     run = RunInfo("run", num_threads=1, code="code")
-    return TrialSetup(configs, tmp_path, run, provenance.source_hash(), dict.fromkeys(configs, Share(2.0)))
+    return TrialSetup(configs, tmp_path, run, provenance.source_hash())
 
 
 Make = Callable[..., TrainingTrainable]
+TWO_CPUS = Share(2.0)
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def make_trainable(setup: TrialSetup, tiny_data: ImageData) -> Iterator[Make]:
     """The trainable as an actor makes it, less Tune's own bookkeeping: `make_trainable("a")`."""
     made: list[TrainingTrainable] = []
 
-    def make(key: str = "a", sweep: TrialSetup = setup) -> TrainingTrainable:
+    def make(key: str = "a", sweep: TrialSetup = setup, share: Share = TWO_CPUS) -> TrainingTrainable:
         made.append(object.__new__(TrainingTrainable))
-        made[-1].setup({TRIAL_KEY: key}, sweep=sweep, data=tiny_data)
+        made[-1].setup({TRIAL_KEY: key, SHARE: dataclasses.asdict(share)}, sweep=sweep, data=tiny_data)
         return made[-1]
 
     yield make
@@ -65,21 +66,18 @@ def test_a_node_that_does_not_see_the_store_refuses(setup: TrialSetup, make_trai
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_gpu_that_torch_does_not_find_is_said(setup: TrialSetup, make_trainable: Make) -> None:
+def test_a_gpu_that_torch_does_not_find_is_said(make_trainable: Make) -> None:
     with pytest.raises(RuntimeError, match=r"gave this trial 0\.5 GPU, and its torch .* finds none"):
-        make_trainable(sweep=dataclasses.replace(setup, shares={"a": Share(1.0, 0.5)}))
+        make_trainable(share=Share(1.0, 0.5))
 
 
-def test_what_a_trial_is_given_is_reserved_and_on_record(
-    setup: TrialSetup, make_trainable: Make, tmp_path: Path
-) -> None:
+def test_what_a_trial_is_given_is_reserved_and_on_record(make_trainable: Make, tmp_path: Path) -> None:
     make_trainable("a").step()
     [attempt] = read_trial(tmp_path / "a").attempts
     assert (attempt.num_threads, attempt.gpus) == (2, 0.0)
     assert attempt.node
-    assert placement(setup.shares, {TRIAL_KEY: "a"}).bundles == [{"CPU": 2.0}]
-    proposed = {TRIAL_KEY: "c", SHARE: {"cpus": 0.5, "gpus": 0.25}}
-    assert placement(setup.shares, proposed).bundles == [{"CPU": 0.5, "GPU": 0.25}]
+    assert placement({SHARE: {"cpus": 2.0, "gpus": 0.0}}).bundles == [{"CPU": 2.0}]
+    assert placement({SHARE: {"cpus": 0.5, "gpus": 0.25}}).bundles == [{"CPU": 0.5, "GPU": 0.25}]
 
 
 def test_an_actor_takes_one_trial_after_the_other(make_trainable: Make, tmp_path: Path) -> None:

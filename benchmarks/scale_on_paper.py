@@ -1,0 +1,221 @@
+"""10,000 trials on 1,000 GPUs: `python benchmarks/scale_on_paper.py` works out the tables of deploy/SCALE.md.
+
+Nothing is measured here. The figures come from benchmarks/results/ (measured on two CPU cores) and results/published/
+(how long an epoch took on a GeForce GTX 1080 Ti); what is neither measured nor published is an assumption, and each
+stands below with its name.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import FOLDER  # noqa: E402
+from results.keeper import MAX_SHARE  # noqa: E402
+from results.published.cells import published_cells  # noqa: E402
+from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
+from trainable.remote_ledger import PUSH_SECONDS  # noqa: E402
+from trainable.session import CHECKPOINT_SHARE  # noqa: E402
+
+NUM_TRIALS, NUM_GPUS, NUM_EPOCHS = 10_000, 1_000, 200
+GPUS_A_NODE = 8
+"""Assumed."""
+PUT_SECONDS, PUT_BYTES_A_SECOND = 0.1, 100e6
+"""Assumed: what one object takes from a node to a bucket in its region, beside its size; and the speed."""
+PUTS_A_SECOND = 3_500
+"""Amazon S3's documented limit for each prefix, at first; it adapts to more."""
+DOLLARS_A_PUT = 0.005 / 1000
+"""Amazon S3 Standard, us-east-1."""
+LINK_BYTES_A_SECOND = 10e9 / 8
+"""Assumed: of a node's network, 10 Gbit/s."""
+FASTER = 10.0
+"""Times: a GPU of today against a GTX 1080 Ti, assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model on a GPU."""
+
+    name: str
+    epoch_seconds: float
+    """Training and evaluation."""
+    checkpoint_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of the driver and the store, from benchmarks/results/."""
+
+    epoch_seconds: float
+    """Driver's processor time for an epoch that is reported."""
+    trial_seconds: float
+    """Driver's processor time for a trial of one epoch, in the largest sweep measured."""
+    driver_bytes: float
+    """Resident at most, with NUM_TRIALS trials of one epoch: the line through the two largest sweeps."""
+    epochs_bytes: float
+    """What the recorded epochs of NUM_TRIALS trials add to that."""
+    trial_bytes: float
+    """In the store, of a trial of NUM_EPOCHS epochs."""
+    trial_files: float
+    parquet_bytes: float
+    rewrite_seconds: float
+    """Of both Parquet files, with all trials."""
+    checkpoint_bytes: float
+    """Of ResNet-preact-20."""
+
+    @classmethod
+    def read(cls, folder: Path = FOLDER) -> "Measured":
+        driver, store, checkpoint = (
+            json.loads((folder / f"{name}.json").read_text())
+            for name in ("driver_scale", "store_scale", "checkpoint_cost")
+        )
+        planned = driver["runs"]["planned"]
+        small, large = sorted((int(size) for size in planned), reverse=True)[1::-1]
+        below, above = (planned[str(size)]["driver's peak bytes"]["median"] for size in (small, large))
+        [few] = driver["runs"]["long"].values()
+        kept = {int(size): one for size, one in store["ours"].items()}
+        most = max(kept)
+        return cls(
+            epoch_seconds=few["driver's processor seconds an epoch"]["median"],
+            trial_seconds=planned[str(large)]["driver's processor seconds a trial"]["median"],
+            driver_bytes=above + (above - below) / (large - small) * (NUM_TRIALS - large),
+            epochs_bytes=_slope(kept[1], kept[most], most, "run") * NUM_TRIALS,
+            trial_bytes=kept[most]["trials"]["bytes"] / most,
+            trial_files=kept[most]["trials"]["files"] / most,
+            parquet_bytes=kept[most]["sweep"]["bytes"] / most * NUM_TRIALS,
+            rewrite_seconds=kept[most]["rewrite"]["seconds"]["median"] / most * NUM_TRIALS,
+            checkpoint_bytes=checkpoint["file_bytes"],
+        )
+
+
+def _slope(one: Mapping[str, Any], many: Mapping[str, Any], num: int, command: str) -> float:
+    """Bytes a trial."""
+    return float(many[command]["peak bytes"]["median"] - one[command]["peak bytes"]["median"]) / (num - 1)
+
+
+def cases(measured: Measured) -> list[Case]:
+    """The published configurations at batch size 128, and a GPU that is FASTER."""
+    small = _published_epoch_seconds("resnet_preact_20")
+    deep = _published_epoch_seconds("resnet_preact_110")
+    deep_bytes = measured.checkpoint_bytes * 110 / 20  # all but the same number of weights a layer
+    return [
+        Case("ResNet-preact-20, as published", small, measured.checkpoint_bytes),
+        Case(f"ResNet-preact-20, {FASTER:g} times as fast", small / FASTER, measured.checkpoint_bytes),
+        Case("ResNet-preact-110, as published", deep, deep_bytes),
+    ]
+
+
+def _published_epoch_seconds(model: str) -> float:
+    """Of the first published run at batch size 128."""
+    cell = next(one for one in published_cells() if one.model == model and one.batch_size == 128)
+    return 60.0 * cell.minutes / cell.epochs
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the sweep asks of driver and bucket; rates are a second."""
+
+    wall_seconds: float
+    epochs: float
+    driver_share: float
+    """Of one core."""
+    pushes: float
+    checkpoints: float
+    checkpoint_bytes: float
+
+    @property
+    def puts(self) -> float:
+        return self.pushes + self.checkpoints
+
+
+def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
+    """One trial a GPU."""
+    epochs = num_gpus / case.epoch_seconds
+    trial_seconds = case.epoch_seconds * NUM_EPOCHS
+    cost = PUT_SECONDS + case.checkpoint_bytes / PUT_BYTES_A_SECOND
+    checkpoints = num_gpus / max(case.epoch_seconds, cost / CHECKPOINT_SHARE)
+    return Load(
+        wall_seconds=NUM_TRIALS / num_gpus * trial_seconds,
+        epochs=epochs,
+        driver_share=epochs * measured.epoch_seconds + num_gpus / trial_seconds * measured.trial_seconds,
+        pushes=num_gpus / max(case.epoch_seconds, PUSH_SECONDS)
+        + checkpoints,  # each checkpoint pushes the epochs first
+        checkpoints=checkpoints,
+        checkpoint_bytes=checkpoints * case.checkpoint_bytes,
+    )
+
+
+def rates_table(measured: Measured) -> list[str]:
+    found = [(case, load_of(case, measured)) for case in cases(measured)]
+    rows: list[tuple[str, list[str]]] = [
+        ("an epoch", [f"{case.epoch_seconds:.2g} s" for case, _ in found]),
+        ("the whole sweep", [f"{load.wall_seconds / 3600:.1f} h" for _, load in found]),
+        ("epochs reported to the driver, a second", [f"{load.epochs:,.0f}" for _, load in found]),
+        ("of one core of the driver", [f"{100 * load.driver_share:.0f} %" for _, load in found]),
+        ("checkpoints a second", [f"{load.checkpoints:.0f}" for _, load in found]),
+        ("bytes of checkpoints a second", [f"{load.checkpoint_bytes / 1e6:,.0f} MB" for _, load in found]),
+        ("objects written a second (S3: 3,500 a prefix)", [f"{load.puts:.0f}" for _, load in found]),
+        (
+            "what these writes cost in all",
+            [f"${load.puts * load.wall_seconds * DOLLARS_A_PUT:,.0f}" for _, load in found],
+        ),
+        (
+            "**GPUs at which the driver's core is full**",
+            [f"{NUM_GPUS / load.driver_share:,.0f}" for _, load in found],
+        ),
+        (
+            "**GPUs at which S3's first limit is reached**",
+            [f"{NUM_GPUS * PUTS_A_SECOND / load.puts:,.0f}" for _, load in found],
+        ),
+    ]
+    return _markdown(["", *(case.name for case, _ in found)], rows)
+
+
+def totals_table(measured: Measured) -> list[str]:
+    num_nodes = NUM_GPUS // GPUS_A_NODE
+    image_bytes = sum(NUM_IMAGES["cifar10"]) * IMAGE_SIZE**2 * 3
+    interval = measured.rewrite_seconds / MAX_SHARE
+    rows = [
+        ("trials' files in the store at the end", [_files(measured)]),
+        ("the two Parquet files", [f"{measured.parquet_bytes / 1e6:,.0f} MB"]),
+        (
+            f"writing these anew, at most {100 * MAX_SHARE:.0f} % of the driver's time",
+            [f"{measured.rewrite_seconds:.1f} s, at the end every {interval:.0f} s"],
+        ),
+        ("their upload to a bucket", [f"{measured.parquet_bytes / interval / 1e6:.0f} MB a second at the end"]),
+        ("driver's memory, trials of one epoch", [f"{measured.driver_bytes / 2**30:.2f} GiB"]),
+        (f"and {NUM_EPOCHS} epochs of each", [f"{measured.epochs_bytes / 2**30:.2f} GiB more"]),
+        ("CIFAR-10 to every node, once", [f"{num_nodes} x {image_bytes / 1e6:.0f} MB"]),
+        (
+            "that, from one node alone, at 10 Gbit/s",
+            [f"{num_nodes * image_bytes / LINK_BYTES_A_SECOND:.0f} s"],
+        ),
+    ]
+    return _markdown(["", "10,000 trials on 1,000 GPUs"], rows)
+
+
+def _files(measured: Measured) -> str:
+    files, size = NUM_TRIALS * measured.trial_files, NUM_TRIALS * measured.trial_bytes
+    return f"{files:,.0f} files, {size / 1e6:,.0f} MB"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    lines = [header, ["--"] * len(header), *([name, *cells] for name, cells in rows)]
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    text[1] = "|:--|" + "--:|" * (len(header) - 1)
+    return text
+
+
+def tables() -> str:
+    """Both, as they stand in deploy/SCALE.md."""
+    measured = Measured.read()
+    return "\n".join([*rates_table(measured), "", *totals_table(measured)])
+
+
+if __name__ == "__main__":
+    print(tables())
