@@ -1,4 +1,4 @@
-"""What the driver costs: `python benchmarks/driver_scale.py [--sizes 100 300 1000 5000] [--rounds 3] [--quick]`.
+"""What the driver costs: `python benchmarks/driver_scale.py [--sizes 100 1000 5000] [--rounds 2] [--quick]`.
 
 `tune_main.py run` as a user starts it, of trials that train nothing and record everything
 (benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run
@@ -39,7 +39,7 @@ from results.store import Store  # noqa: E402
 from results.trials import trials_from_table  # noqa: E402
 from trainable.records import Status  # noqa: E402
 
-SIZES = (100, 300, 1000, 5000)
+SIZES = (100, 1000, 5000)
 REPEATED = 1000
 """The largest size that is measured in every round."""
 LONG_TRIALS, LONG_EPOCHS = 20, 100
@@ -239,10 +239,10 @@ def report_table(report: Mapping[str, Mapping[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 300 1000 5000")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
     parser.add_argument("--repeated", type=int, default=REPEATED, metavar="N", help="default: 1000")
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="default: 2")
     parser.add_argument("--quick", action="store_true", help="a search of 12 trials, to see that it works")
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import FOLDER  # noqa: E402
+from benchmarks.rounds import Spread  # noqa: E402
 from results.keeper import MAX_SHARE  # noqa: E402
 from results.published.cells import published_cells  # noqa: E402
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
@@ -33,6 +34,11 @@ DOLLARS_A_PUT = 0.005 / 1000
 """Amazon S3 Standard, us-east-1."""
 LINK_BYTES_A_SECOND = 10e9 / 8
 """Assumed: of a node's network, 10 Gbit/s."""
+KINDS = ("planned", "search")
+DRIVER_SECONDS = "driver's processor seconds a trial"
+EPOCH_SECONDS = "driver's processor seconds an epoch"
+PEAK_BYTES = "driver's peak bytes"
+"""Names in driver_scale.json."""
 FASTER = 10.0
 """Times: a GPU of today against a GTX 1080 Ti, assumed."""
 
@@ -76,13 +82,13 @@ class Measured:
         )
         planned = driver["runs"]["planned"]
         small, large = sorted((int(size) for size in planned), reverse=True)[1::-1]
-        below, above = (planned[str(size)]["driver's peak bytes"]["median"] for size in (small, large))
+        below, above = (planned[str(size)][PEAK_BYTES]["median"] for size in (small, large))
         [few] = driver["runs"]["long"].values()
         kept = {int(size): one for size, one in store["ours"].items()}
         most = max(kept)
         return cls(
-            epoch_seconds=few["driver's processor seconds an epoch"]["median"],
-            trial_seconds=planned[str(large)]["driver's processor seconds a trial"]["median"],
+            epoch_seconds=few[EPOCH_SECONDS]["median"],
+            trial_seconds=planned[str(large)][DRIVER_SECONDS]["median"],
             driver_bytes=above + (above - below) / (large - small) * (NUM_TRIALS - large),
             epochs_bytes=_slope(kept[1], kept[most], most, "run") * NUM_TRIALS,
             trial_bytes=kept[most]["trials"]["bytes"] / most,
@@ -199,6 +205,38 @@ def totals_table(measured: Measured) -> list[str]:
     return _markdown(["", "10,000 trials on 1,000 GPUs"], rows)
 
 
+def driver_table(folder: Path = FOLDER) -> list[str]:
+    """What benchmarks/driver_scale.py has measured."""
+    report = json.loads((folder / "driver_scale.json").read_text())
+    rows = []
+    for kind in KINDS:
+        for size, one in report["runs"][kind].items():
+            milliseconds = Spread.of([1000 * seconds for seconds in one["seconds a trial"]["rounds"]])
+            cells = [
+                f"{milliseconds:.1f}",
+                f"{1000 * one[DRIVER_SECONDS]['median']:.1f}",
+                f"{one[PEAK_BYTES]['median'] / 2**20:,.0f} MiB",
+                f"{one['scratch']['bytes'] / 1e6:.1f} MB",
+            ]
+            rows.append((f"{kind}, {int(size):,} trials", cells))
+    [few] = report["runs"]["long"].values()
+    heading = [
+        "",
+        "ms a trial",
+        "of these the driver's processor",
+        "driver's memory at most",
+        "Tune's scratch folder",
+    ]
+    growth = [Spread.of(report["growth from 100 to 1000"][kind]["seconds a trial"]["rounds"]) for kind in KINDS]
+    return [
+        *_markdown(heading, rows),
+        "",
+        f"From 100 to 1,000 trials the time a trial grows {growth[0]:.2f} times (planned) and {growth[1]:.2f} times "
+        "(search).",
+        f"An epoch that is reported takes {1000 * few[EPOCH_SECONDS]['median']:.2f} ms of the driver's processor.",
+    ]
+
+
 def _files(measured: Measured) -> str:
     files, size = NUM_TRIALS * measured.trial_files, NUM_TRIALS * measured.trial_bytes
     return f"{files:,.0f} files, {size / 1e6:,.0f} MB"
@@ -211,11 +249,15 @@ def _markdown(header: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) 
     return text
 
 
-def tables() -> str:
-    """Both, as they stand in deploy/SCALE.md."""
+def tables() -> dict[str, str]:
+    """As they stand in deploy/SCALE.md."""
     measured = Measured.read()
-    return "\n".join([*rates_table(measured), "", *totals_table(measured)])
+    return {
+        "RATES": "\n".join(rates_table(measured)),
+        "TOTALS": "\n".join(totals_table(measured)),
+        "DRIVER": "\n".join(driver_table()),
+    }
 
 
 if __name__ == "__main__":
-    print(tables())
+    print(*tables().values(), sep="\n\n")

@@ -49,7 +49,8 @@ def test_the_committed_figures_hold_what_they_are_to_show(kind: str) -> None:
 
 
 def test_the_page_holds_what_its_script_works_out() -> None:
-    assert tables() in (ROOT / "deploy" / "SCALE.md").read_text()
+    page = (ROOT / "deploy" / "SCALE.md").read_text()
+    assert [name for name, table in tables().items() if table not in page] == []
 
 
 def test_loads_grow_with_the_gpus_and_short_epochs_are_pushed_together() -> None:
