@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+CLUSTER = tests/integration_tests/test_cluster.py
 
-.PHONY: quickstart test check-code test-ray test-quick test-ray-benchmarks test-faults faults-table benchmarks clean
+.PHONY: quickstart test check-code test-ray test-quick test-ray-benchmarks test-cluster test-faults faults-table benchmarks clean
 
 quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
@@ -13,7 +14,7 @@ quickstart: $(VENV)/.ready
 
 # Two at a time: most of the tests that start Ray, one after the other, beside all else.
 test: $(VENV)/.ready-tests
-	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-ray-benchmarks
+	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-ray-benchmarks test-cluster
 
 check-code: $(VENV)/.ready-tests
 	$(RUN) -m ruff format --check .
@@ -21,13 +22,17 @@ check-code: $(VENV)/.ready-tests
 	$(RUN) -m mypy
 
 test-ray: $(VENV)/.ready-tests
-	$(RUN) -m pytest -m ray --ignore=tests/benchmarks_tests
+	$(RUN) -m pytest -m ray --ignore=tests/benchmarks_tests --ignore=$(CLUSTER)
 
 test-ray-benchmarks: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m ray tests/benchmarks_tests
 
 test-quick: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m "not ray"
+
+# Several nodes, each with a network and a disk of its own; skips, and says so, where they cannot be made.
+test-cluster: $(VENV)/.ready-tests
+	$(RUN) -m pytest -m ray $(CLUSTER)
 
 # The tests that take minutes: a sweep that is killed 20 and 50 times, a full disk.
 test-faults: $(VENV)/.ready-tests
@@ -46,6 +51,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/whole_sweep.py
 	$(RUN) benchmarks/store_scale.py
 	$(RUN) benchmarks/search_quality.py
+	$(RUN) benchmarks/driver_scale.py
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
