@@ -297,6 +297,7 @@ def run_trials(
                 name="sweep",
                 storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
                 verbose=0,
+                progress_reporter=tune.CLIReporter(),  # the one for notebooks clears what we have printed
                 callbacks=[*trackers, _ObserverCallback(observers, setup, stop, steps)],
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
