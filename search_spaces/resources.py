@@ -16,6 +16,7 @@ from trainable.gpu_share import CONTEXT_BYTES, Case, memory_fraction, share_for
 
 DEFAULT_CPUS = 1.0
 SECTION = "resources"
+OPTIONS = {"cpus": "--cpus-per-trial", "gpus": "--gpus-per-trial"}
 TOLERANCE = 1e-6
 """Of sums of fractions."""
 
@@ -40,8 +41,7 @@ class ResourceRule:
         """
         spec = (loaded.space.resources if loaded else None) or ResourceSpec()
         self._loaded = loaded
-        self._options = {"cpus": "--cpus-per-trial"} if cpus is not None else {}
-        self._options |= {"gpus": "--gpus-per-trial"} if gpus is not None else {}
+        self._from_options = {key for key, said in (("cpus", cpus), ("gpus", gpus)) if said is not None}
         self._cpus = self._rule("cpus", spec.cpus if cpus is None else cpus)
         gpus = spec.gpus if gpus is None else gpus
         self.is_auto = gpus == AUTO
@@ -71,9 +71,11 @@ class ResourceRule:
 
     def place(self, key: str) -> str:
         """Where that key is said."""
-        if key in self._options:
-            return self._options[key]
-        return self._loaded.source.where((SECTION, key)) if self._loaded else key
+        if key in self._from_options:
+            return OPTIONS[key]
+        path = (SECTION, key)
+        is_written = self._loaded is not None and path in self._loaded.source.lines
+        return self._loaded.source.where(path) if self._loaded and is_written else OPTIONS[key]
 
     def _rule(self, key: str, said: float | str | None) -> Expression | float | None:
         if not isinstance(said, str):

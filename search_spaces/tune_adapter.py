@@ -16,6 +16,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,13 +161,20 @@ class Cluster:
     @property
     def usual_share(self) -> Share:
         """What most trials are given."""
-        return max(self.expected, key=self.expected.count)
+        return Counter(self.expected).most_common(1)[0][0]
 
     def num_slots(self) -> int:
         """Trials that the nodes of this moment can run at a time."""
         slots = num_slots(_nodes(), self.expected)
         most = self.resources.max_concurrent
         return slots if most is None else min(slots, most)
+
+    def num_under_way(self) -> int:
+        """Trials of a search that may be under way at this moment.
+
+        As many as the nodes can run; or as many as the user says, since a cluster may grow with what waits for it.
+        """
+        return self.resources.max_concurrent or self.num_slots()
 
     def check_memory(self, trials: Sequence[PlannedTrial], peaks: Mapping[str, Mapping[Case, int]]) -> None:
         """Refuse shares of a GPU that are known to be too small.
@@ -321,7 +329,7 @@ def _tune_config(cluster: Cluster, steps: "_SearchSteps | None") -> tune.TuneCon
         return tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.resources.max_concurrent)
     return tune.TuneConfig(
         reuse_actors=True,
-        search_alg=_ProposingSearcher(steps, cluster.num_slots),
+        search_alg=_ProposingSearcher(steps, cluster.num_under_way),
         scheduler=_StoppingScheduler(steps),
         num_samples=-1,
     )
@@ -452,15 +460,15 @@ class _ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untyp
     Not before a trial can begin, since what is proposed earlier knows less than it could; nodes that join count.
     """
 
-    def __init__(self, steps: _SearchSteps, num_slots: Callable[[], int]) -> None:
+    def __init__(self, steps: _SearchSteps, most: Callable[[], int]) -> None:
         """
         Args:
-            num_slots: trials that can run at a time now.
+            most: trials that may be under way now.
         """
         super().__init__()
         self._steps = steps
-        self._num_slots = num_slots
-        self._slots, self._looked_at = 0, -math.inf
+        self._look = most
+        self._most, self._looked_at = 0, -math.inf
         self._under_way: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -471,8 +479,8 @@ class _ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untyp
         """None while others have to end first: Tune asks again."""
         now = time.monotonic()
         if now - self._looked_at > NODE_POLL_SECONDS:
-            self._slots, self._looked_at = self._num_slots(), now
-        if len(self._under_way) >= self._slots and not self._steps.is_over:
+            self._most, self._looked_at = self._look(), now
+        if len(self._under_way) >= self._most and not self._steps.is_over:
             return None
         proposed = self._steps.propose()
         if proposed is not None:

@@ -7,7 +7,7 @@ import pytest
 import tune_main
 from results.estimate import Place, Speed
 from results.history import peak_memory
-from search_spaces.resources import ResourceRule
+from search_spaces.resources import Node, ResourceRule
 from search_spaces.tune_adapter import Cluster, Resources, _probe
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
@@ -81,6 +81,15 @@ def test_the_most_that_a_configuration_took_on_a_device() -> None:
     speeds = [speed("a GPU", 5), speed("a GPU", 7), speed("a GPU", None), speed("another", 3)]
     case = ("resnet_8", 64, "auto")
     assert peak_memory(speeds) == {"a GPU": {case: 7}, "another": {case: 3}}
+
+
+@pytest.mark.parametrize(("most", "slots", "under_way"), [(None, 4, 4), (2, 2, 2), (8, 4, 8)])
+def test_a_search_may_ask_for_more_than_there_is_where_the_user_says_so(
+    monkeypatch: pytest.MonkeyPatch, most: int | None, slots: int, under_way: int
+) -> None:
+    monkeypatch.setattr("search_spaces.tune_adapter._nodes", lambda: [Node(4.0, 0.0)])
+    cluster = Cluster(Path(), Resources(max_concurrent=most), 0.0, {}, [Share()])
+    assert (cluster.num_slots(), cluster.num_under_way()) == (slots, under_way)
 
 
 def test_what_most_trials_are_given_stands_for_the_sweep() -> None:

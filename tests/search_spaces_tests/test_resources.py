@@ -98,6 +98,8 @@ def test_what_no_node_has_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError) as refused:
             check_possible(rule, given, nodes)
         assert message in str(refused.value)
+    with pytest.raises(UserError, match=r"^--cpus-per-trial 1: the largest node has 0$"):
+        check_possible(ResourceRule(), [(trials[0], Share())], [Node(0.0, 0.0)])
     with pytest.raises(UserError, match=r"^--gpus-per-trial 2: the largest node has 1$"):
         check_possible(ResourceRule(None, None, 2.0), [(trials[0], Share(1.0, 2.0))], [Node(8.0, 1.0)])
 
