@@ -69,6 +69,10 @@ class RemoteFolder:
         return mirror_folder(self.uri) / "work" / self.name
 
 
+class TakenOverError(RemoteError):
+    """Another process has begun to work on the trial: what this one trains no longer counts."""
+
+
 class RemoteLedger(Ledger):
     """The writing side of a trial's folder in a remote store, under a lock on this machine."""
 
@@ -159,6 +163,7 @@ class RemoteLedger(Ledger):
         self._remote.patience_seconds = 0.0
         with contextlib.suppress(RemoteError, OSError):
             self._push_logs()
+            self._check_ours()
             for path in sorted((self.folder / TENSORBOARD).glob("*")):
                 self._remote.write(f"{self._remote_folder}/{TENSORBOARD}/{path.name}", path.read_bytes())
         super().close()
@@ -203,7 +208,21 @@ class RemoteLedger(Ledger):
             write_atomically(self.folder / name, content)
 
     def _push(self, name: str) -> None:
+        if name not in (CONFIG, ATTEMPTS):
+            self._check_ours()
         self._remote.write(f"{self._remote_folder}/{name}", (self.folder / name).read_bytes())
+
+    def _check_ours(self) -> None:
+        """A node that was cut off is given up after half a minute, and its trials go on elsewhere; it may come back.
+
+        Raises:
+            TakenOverError: that has happened.
+        """
+        attempts = self._remote.read(f"{self._remote_folder}/{ATTEMPTS}")
+        if attempts is not None and attempts.splitlines() != self._attempts_here():
+            raise TakenOverError(
+                f"{self._remote.shown}/{self._remote_folder}", "another process has taken the trial over"
+            )
 
     def _attempts_here(self) -> list[bytes]:
         """The lines of the attempts as this machine knows them."""

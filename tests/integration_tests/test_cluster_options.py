@@ -1,6 +1,10 @@
 """Which cluster is joined, what is refused of it, and what is given to trials, without starting Ray."""
 
+import contextlib
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -8,10 +12,20 @@ import tune_main
 from results.estimate import Place, Speed
 from results.history import peak_memory
 from search_spaces.resources import Node, ResourceRule
-from search_spaces.tune_adapter import Cluster, Resources, _probe
+from search_spaces.tune_adapter import (
+    Cluster,
+    Resources,
+    StopRequest,
+    _ObserverCallback,
+    _probe,
+    _wait_for_nodes,
+)
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.execution import Share
+from trainable.records import EpochRecord, Progress, Status
+from trainable.session import RunInfo
+from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
 
 
 def joined(monkeypatch: pytest.MonkeyPatch, variable: str | None, *options: str) -> Resources:
@@ -97,3 +111,45 @@ def test_what_most_trials_are_given_stands_for_the_sweep() -> None:
     cluster = Cluster(Path(), Resources(rule=ResourceRule(None, 2.0, 0.5)), 1.0, {}, shares)
     assert cluster.usual_share == Share(2.0, 0.5)
     assert cluster.share(PlannedTrial(TrainConfig(), 0, {})) == Share(2.0, 0.5)
+
+
+def test_nodes_are_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    there = [Node(1.0, 0.0)]
+    monkeypatch.setattr("search_spaces.tune_adapter._nodes", lambda: there)
+    monkeypatch.setattr("search_spaces.tune_adapter.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
+    _wait_for_nodes(1)
+    assert capsys.readouterr().out == ""
+    _wait_for_nodes(3)
+    assert len(there) == 3
+    assert capsys.readouterr().out == "waiting for 3 nodes, 1 there ...\n"
+
+
+def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The GPU is asked for its name and size by a task, which is made up here."""
+    task = MagicMock()
+    task.get.return_value = ("a GPU", 40 * 10**9)
+    monkeypatch.setattr("search_spaces.tune_adapter.ray", task)
+    trials = [PlannedTrial(TrainConfig(batch_size=512), 0, {})]
+    peaks = {"a GPU": {("resnet_preact_20", 512, "auto"): 12 * 10**9}}
+    for gpus, is_refused in ((0.25, True), (0.5, False), (1.0, False)):
+        cluster = Cluster(Path(), Resources(rule=ResourceRule(None, None, gpus)), 1.0, {}, [Share(1.0, gpus)])
+        with pytest.raises(UserError, match=r"took 12\.0 GB") if is_refused else contextlib.nullcontext():
+            cluster.check_memory(trials, peaks)
+        cluster.check_memory(trials, {"another GPU": peaks["a GPU"]})
+        cluster.check_memory(trials, {})
+
+
+def test_a_trial_that_comes_forward_is_never_given_up(tmp_path: Path) -> None:
+    """However often its nodes die; one that dies each time before an epoch is done is."""
+    setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
+    callback = _ObserverCallback([], setup, StopRequest(), None)
+    trial = SimpleNamespace(config={TRIAL_KEY: "a"}, run_metadata=SimpleNamespace(num_failures=2))
+    record = EpochRecord(**dict.fromkeys((spec.name for spec in dataclasses.fields(EpochRecord)), 1))
+    callback.on_trial_result(1, [], trial, report(Progress(record, Status.INCOMPLETE, replayed=True)))
+    assert trial.run_metadata.num_failures == 2
+    callback.on_trial_result(1, [], trial, report(Progress(None, Status.FAILED, replayed=False)))
+    assert trial.run_metadata.num_failures == 2
+    callback.on_trial_result(1, [], trial, report(Progress(record, Status.INCOMPLETE, replayed=False)))
+    assert trial.run_metadata.num_failures == 0

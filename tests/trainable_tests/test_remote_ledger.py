@@ -12,7 +12,7 @@ from trainable.data.contract import ImageData
 from trainable.ledger import CHECKPOINTS, EPOCHS, RESULT, Ledger, LedgerBusyError, read_trial, trial_status
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 from trainable.remote import Remote, RemoteError
-from trainable.remote_ledger import RemoteFolder, RemoteLedger, open_ledger
+from trainable.remote_ledger import RemoteFolder, RemoteLedger, TakenOverError, open_ledger
 from trainable.session import RunInfo, TrialSession, record_failure
 from trainable.splits import prepare
 
@@ -88,6 +88,35 @@ def test_another_machine_goes_on_from_the_last_checkpoint(
         assert second.checkpoint.state == b"at 4"
         assert [attempt.attempt for attempt in second.attempts] == [1]
     first.close()
+
+
+def test_a_process_that_was_cut_off_and_comes_back_writes_nothing_more(
+    folder: RemoteFolder,
+    make_record: MakeRecord,
+    make_attempt: MakeAttempt,
+    another_machine: Callable[[], None],
+    writes: list[str],
+) -> None:
+    cut_off = RemoteLedger(folder, CONFIG)
+    cut_off.begin(make_attempt(1))
+    train(cut_off, make_record, range(1, 3), b"at 2")
+    another_machine()
+    with open_ledger(folder, CONFIG) as second:
+        second.rewind()
+        second.begin(make_attempt(2))
+        train(second, make_record, range(3, 5))
+        second.finish(end(Status.COMPLETE, 4))
+    writes.clear()
+    cut_off.append(make_record(3))
+    for write in (
+        lambda: cut_off.save_checkpoint(b"at 3"),
+        lambda: cut_off.save_final_state(b"at 3"),
+        lambda: cut_off.finish(end(Status.FAILED, 3)),
+    ):
+        with pytest.raises(TakenOverError, match="another process has taken the trial over"):
+            write()
+    cut_off.close()
+    assert writes == []
 
 
 def test_with_a_damaged_checkpoint_the_one_before_serves(
