@@ -104,9 +104,12 @@ class S3Server:
         return [info.path[len(folder) + 1 :] for info in infos if info.type is pafs.FileType.File]
 
     def files(self, folder: str) -> dict[str, bytes]:
-        """Path below the folder -> content."""
-        filesystem = self.filesystem()
-        return {name: filesystem.open_input_stream(f"{folder}/{name}").read() for name in self.names(folder)}
+        """Path below the folder -> content; those that are deleted while it looks are left out."""
+        filesystem, found = self.filesystem(), {}
+        for name in self.names(folder):
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = filesystem.open_input_stream(f"{folder}/{name}").read()
+        return found
 
     def _tell(self, command: str) -> str:
         assert self._process.stdin is not None
