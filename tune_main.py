@@ -559,7 +559,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
     name = arguments.name or sweep_name(loaded, arguments.scale)
     print(plan_text(name, dataset, counts, expansion.notes, is_loaded=data is not None))
     here = capacity_here(rule, trials)
-    print(f"  each   {here.text}")
+    if rule.is_said:
+        print(f"  each   {here.text}")
     if arguments.verbose:
         from results.plan_list import plan_lines
 
@@ -598,7 +599,8 @@ def plan_search(
     plan, notes = search_so_far(store, name, search, dataset, fingerprint)
     print(search_plan_text(name, dataset, plan, search.search.warm_start, configs, num_images))
     here = capacity_here(rule, corners)
-    print(f"  each   {here.text}")
+    if rule.is_said:
+        print(f"  each   {here.text}")
     if num_images is None:
         print("  time   unknown: how many images are trained on is not known, --data DIR tells")
     else:

@@ -42,6 +42,8 @@ class ResourceRule:
         spec = (loaded.space.resources if loaded else None) or ResourceSpec()
         self._loaded = loaded
         self._from_options = {key for key, said in (("cpus", cpus), ("gpus", gpus)) if said is not None}
+        self.is_said = spec != ResourceSpec() or bool(self._from_options)
+        """Whether anything is."""
         self._cpus = self._rule("cpus", spec.cpus if cpus is None else cpus)
         gpus = spec.gpus if gpus is None else gpus
         self.is_auto = gpus == AUTO

@@ -54,8 +54,8 @@ class RunInfo:
     """Whether other trials may go on from these."""
     keep_output: bool = False
     """Whether what the processes write to their standard output and error goes into the trials' logs."""
-    gpus: float | None = None
-    """Given to the trial: a share of one, or whole ones; None where nobody kept count."""
+    gpus: float = 0.0
+    """Given to the trial: a share of one, or whole ones."""
     node: str | None = None
     """IP address of the node; None without Ray."""
 
