@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 240.0
 DEFAULTS = "defaults: {model: resnet_preact_8, epochs: 16, batch_size: 64, train_subset: 320, test_subset: 100, "
 SWEEP = "name: spread\n" + DEFAULTS + "precision: fp32}\ngrid: {lr: [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 0.8]}\n"
 SEARCH = (
-    "name: searched\n" + DEFAULTS + "precision: fp32}\nsearch: {algorithm: tpe, num_trials: 6}\n"
+    "name: searched\n" + DEFAULTS + "precision: fp32}\nsearch: {algorithm: tpe, num_trials: 4}\n"
     "parameters: {lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}\n"
 )
 OF_CLOCKS = ("train_seconds", "eval_seconds", "images_per_second", "attempt")
@@ -222,14 +222,13 @@ def test_three_nodes_one_is_killed_one_joins_late(
     assert set(trials["status"].to_pylist()) == {Status.COMPLETE}
     assert len(epochs) == sum(config.epochs for config in configs.values())
     used_late = next(key for key in configs if node_of(store, key) == late.address)
-    undisturbed = next(key for key in configs if node_of(store, key) == running.head.address and key not in lost)
-    for key in (*lost, used_late, undisturbed):
+    for key in (*lost, used_late):
         uninterrupted = trained_here(configs[key], tmp_path / "here" / key)
         rows = [row for row in epochs.to_pylist() if row["trial_key"] == key]
         assert [{name: row[name] for name in uninterrupted[0]} for row in rows] == uninterrupted
 
 
-def test_two_nodes_a_search_one_is_killed_one_joins_late(running: Running, tmp_path: Path) -> None:
+def test_two_nodes_a_search_one_is_killed(running: Running, tmp_path: Path) -> None:
     *_, doomed, idle = running.nodes.nodes
     idle.kill()
     store = Store(running.folder / "store")
@@ -241,13 +240,12 @@ def test_two_nodes_a_search_one_is_killed_one_joins_late(running: Running, tmp_p
 
     lost = wait_for(half_done_on_the_doomed, driver)
     doomed.kill()
-    late = running.nodes.add()
     status, output, errors = ended(driver)
     assert (status, errors) == (0, "")
-    assert "6 of 6 trials done" in output
-    assert check_attempts(store, doomed, lost) == {one.address for one in (running.head, doomed, late)}
+    assert "4 of 4 trials done" in output
+    assert check_attempts(store, doomed, lost) == {running.head.address, doomed.address}
     proposals = read_log(store.sweep_folder("searched") / SEARCH_LOG).proposals
-    assert [one.status for one in proposals] == [Status.COMPLETE] * 6
+    assert [one.status for one in proposals] == [Status.COMPLETE] * 4
     for key in lost:
         trial = read_trial(store.trial_folder(key))
         assert figures(trial.epochs) == trained_here(TrainConfig.from_dict(trial.config), tmp_path / key)
