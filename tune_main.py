@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
-from results.store import DEFAULT_STORE
+from results.store.store import DEFAULT_STORE
 from trainable.errors import UserError, counted, located
 
 if TYPE_CHECKING:
     from pyarrow import Table
 
-    from results.estimate import Place, Work
-    from results.plan import SearchPlan
-    from results.runs import ExpectedTime, RunRecord
-    from results.store import Manifest, Store
+    from results.store.search_log import Earlier, ProposalRecord
+    from results.store.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
     from search_spaces.resources import Capacity, ResourceRule
-    from search_spaces.search import Search, SearchSettings
-    from search_spaces.tune_adapter import Cluster, Resources
+    from sweep.driver.tune_run import Cluster, Resources
+    from sweep.estimate.estimate import Place, Work
+    from sweep.plan.plan import SearchPlan
+    from sweep.runs import ExpectedTime, RunRecord
+    from sweep.search.search import Search, SearchSettings
     from trainable.config import PlannedTrial, TrainConfig
     from trainable.data.contract import ImageData
-    from trainable.search_log import Earlier, ProposalRecord
 
 INTERRUPTED = 130
 RAY_ADDRESS = "RAY_ADDRESS"
@@ -62,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(arguments: argparse.Namespace) -> int:
     """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
-    from results.changes import changes_text, extended, stands_for
-    from results.store import busy_message, new_manifest, open_store
+    from results.store.store import busy_message, new_manifest, open_store
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
+    from sweep.plan.changes import changes_text, extended, stands_for
     from trainable.data.sources import load_dataset
     from trainable.provenance import code_identity
 
@@ -126,12 +126,12 @@ def run_sweep(
 
     With --again what it holds is superseded first.
     """
-    from results.console import make_console
-    from results.holdings import holdings, holdings_text
-    from results.keeper import ParquetKeeper
-    from results.live import SweepView
-    from results.runs import RunClock, append_run
-    from results.status import sweep_status
+    from results.store.holdings import holdings, holdings_text
+    from sweep.observers.console import make_console
+    from sweep.observers.live_view import SweepView
+    from sweep.observers.parquet_keeper import ParquetKeeper
+    from sweep.runs import RunClock, append_run
+    from sweep.status.status import sweep_status
 
     run_id = uuid.uuid4().hex
     clock = RunClock(run_id)
@@ -147,7 +147,7 @@ def run_sweep(
             keeper.write()
         return report_end(store, manifest)
 
-    from search_spaces.tune_adapter import StopRequest, connected, run_trials
+    from sweep.driver.tune_run import StopRequest, connected, run_trials
 
     stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
     planned = manifest.trials if arguments.again else held.left
@@ -200,7 +200,7 @@ def resource_rule(loaded: "LoadedSpace", arguments: argparse.Namespace) -> "Reso
 
 def resources(rule: "ResourceRule", arguments: argparse.Namespace) -> "Resources":
     """What the command line says of the machine."""
-    from search_spaces.tune_adapter import Resources
+    from sweep.driver.tune_run import Resources
     from trainable.execution import Execution
 
     return Resources(
@@ -220,7 +220,7 @@ def check_memory(store: "Store", cluster: "Cluster", trials: "Sequence[PlannedTr
     """
     if not any(0 < share.gpus < 1 for share in cluster.expected):
         return
-    from results.history import peak_memory, read_speeds
+    from sweep.estimate.history import peak_memory, read_speeds
 
     cluster.check_memory(trials, peak_memory(read_speeds(store, like_data_sets(data.name, data))))
 
@@ -239,13 +239,14 @@ def run_search(
     arguments: argparse.Namespace,
 ) -> int:
     """Propose and train until the search is over, then confirm what it chose; go on where an earlier run ended."""
-    from results.console import make_console
-    from results.keeper import ParquetKeeper
-    from results.live import SweepView
-    from results.runs import RunClock, append_run
-    from results.search_status import left_to_confirm, search_heading, search_progress
+    from results.store.search_progress import left_to_confirm, search_progress
     from search_spaces.expansion import tie_to_data
-    from search_spaces.search import check_goes_on
+    from sweep.observers.console import make_console
+    from sweep.observers.live_view import SweepView
+    from sweep.observers.parquet_keeper import ParquetKeeper
+    from sweep.runs import RunClock, append_run
+    from sweep.search.search import check_goes_on
+    from sweep.status.search_words import search_heading
     from trainable.config import PlannedTrial
 
     if arguments.again or arguments.extend:
@@ -281,7 +282,7 @@ def run_search(
                 keeper.write()
             return report_end(store, manifest)
 
-        from search_spaces.tune_adapter import StopRequest, connected, run_trials
+        from sweep.driver.tune_run import StopRequest, connected, run_trials
 
         append_run(store, manifest.name, clock.start())
         stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
@@ -337,7 +338,7 @@ def search_settings(name: str, maker: "ProposalMaker", data: "ImageData") -> "Se
 
 def settings_on(name: str, maker: "ProposalMaker", dataset: str, fingerprint: str) -> "SearchSettings":
     """`search_settings` on a data set that need not be loaded."""
-    from search_spaces.search import SearchSettings
+    from sweep.search.search import SearchSettings
 
     return SearchSettings(
         name=name,
@@ -357,9 +358,9 @@ def begins_with(store: "Store", name: str, maker: "ProposalMaker") -> "tuple[lis
     Raises:
         UserError: there are none, though it asks for some.
     """
-    from results.warm_start import earlier_results
+    from results.store.search_log import read_log
     from search_spaces.parameters import inside
-    from trainable.search_log import read_log
+    from sweep.search.warm_start import earlier_results
 
     source, path = maker.search.warm_start, store.search_log(name)
     if source is None or read_log(path).settings:
@@ -394,8 +395,8 @@ def open_search(
     Args:
         earlier: what it begins with, where it has not begun.
     """
-    from search_spaces.search import Search
-    from search_spaces.steering import Steering
+    from sweep.search.search import Search
+    from sweep.search.steering import Steering
 
     def trial(params: Mapping[str, Any]) -> "PlannedTrial":
         made = maker.trial(params)
@@ -415,9 +416,9 @@ def estimate_left(
 
     The longest last would leave all slots but one idle in the end.
     """
-    from results.estimate import longest_first
-    from results.forecast import estimate_run
-    from results.runs import ExpectedTime, format_interval
+    from sweep.estimate.estimate import longest_first
+    from sweep.estimate.forecast import estimate_run
+    from sweep.runs import ExpectedTime, format_interval
 
     share = cluster.usual_share
     place = place_here(share.num_threads, use_gpu=share.gpus > 0, compiled=cluster.execution.compile)
@@ -440,7 +441,7 @@ def estimate_left(
 
 def place_here(num_threads: int, *, use_gpu: bool, compiled: bool = False) -> "Place":
     """This machine, as trials that run on it record it."""
-    from results.estimate import Place
+    from sweep.estimate.estimate import Place
     from trainable.provenance import gpu_names, processor_name
 
     gpus = gpu_names() if use_gpu else []
@@ -457,8 +458,8 @@ def like_data_sets(name: str, data: "ImageData | None") -> set[str]:
 
 def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" = None) -> int:
     """Say where the results lie and what to type next."""
-    from results.runs import run_text
-    from results.status import front_lines, sweep_status
+    from sweep.runs import run_text
+    from sweep.status.status import front_lines, sweep_status
 
     status = sweep_status(store, manifest)
     if status.nothing_trained:
@@ -490,9 +491,9 @@ def logs_hint(store: "Store", sweep: str, failed: Sequence[str]) -> str:
 
 def train_command(arguments: argparse.Namespace) -> int:
     """Train one configuration in this process, without Ray."""
-    from results.console import make_console
-    from results.store import open_store
+    from results.store.store import open_store
     from search_spaces.expansion import parse_config
+    from sweep.observers.console import make_console
     from trainable.data.sources import load_dataset
     from trainable.records import Status
 
@@ -533,10 +534,10 @@ def plan_command(arguments: argparse.Namespace) -> int:
         print(published_plan())
         return 0
 
-    from results.plan import plan_counts, plan_text
-    from results.store import open_store
+    from results.store.store import open_store
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
     from search_spaces.scaling import sweep_name
+    from sweep.plan.plan import plan_counts, plan_text
     from trainable.data.sizes import NUM_IMAGES
     from trainable.data.sources import load_dataset
 
@@ -562,7 +563,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     if rule.is_said:
         print(f"  each   {here.text}")
     if arguments.verbose:
-        from results.plan_list import plan_lines
+        from sweep.plan.trial_list import plan_lines
 
         print("\n".join(plan_lines(name, configs, counts)))
     if counts.works:
@@ -578,11 +579,11 @@ def plan_search(
     """What a search has done, and would train at most; its trials are not known before."""
     import random
 
-    from results.plan import search_plan_text, work_left
-    from results.store import open_store
+    from results.store.store import open_store
     from search_spaces.expansion import dataset_name, tie_to_data
     from search_spaces.listing import search_lines
     from search_spaces.scaling import sweep_name
+    from sweep.plan.plan import search_plan_text, work_left
     from trainable.data.sizes import NUM_IMAGES
     from trainable.data.sources import load_dataset
 
@@ -640,10 +641,10 @@ def search_so_far(
     Raises:
         UserError: what `run` would refuse, too.
     """
-    from results.plan import search_plan
-    from results.store import new_manifest
-    from trainable.search_log import best as best_of
-    from trainable.search_log import read_log
+    from results.store.search_log import best as best_of
+    from results.store.search_log import read_log
+    from results.store.store import new_manifest
+    from sweep.plan.plan import search_plan
 
     log = store.search_log(name)
     store.check_extends(dataclasses.replace(new_manifest(name, [], "", {}, ""), is_search=True))
@@ -651,7 +652,7 @@ def search_so_far(
     record = read_log(log)
     best: list[ProposalRecord] = []
     if record.settings:
-        from search_spaces.search import check_goes_on  # imports optuna
+        from sweep.search.search import check_goes_on  # imports optuna
 
         known = record.settings["trial"].get(FINGERPRINT, "")
         check_goes_on(settings_on(name, maker, dataset, fingerprint or known), log)
@@ -676,10 +677,10 @@ def time_text(
         here: what this machine can do.
         heading: a line above it, where it is known.
     """
-    from results.estimate import NoHistoryError, Speed, estimate
-    from results.forecast import estimate_text, unmeasured
-    from results.history import read_speeds
-    from results.runs import read_overheads
+    from sweep.estimate.estimate import NoHistoryError, Speed, estimate
+    from sweep.estimate.forecast import estimate_text, unmeasured
+    from sweep.estimate.history import read_speeds
+    from sweep.runs import read_overheads
     from trainable.data.sizes import IMAGE_SIZE
 
     num_threads, num_slots = here.usual.num_threads, here.num_slots
@@ -704,9 +705,9 @@ def time_text(
 
 def export_command(arguments: argparse.Namespace) -> int:
     """Write the Parquet files anew, or, of a search, an Optuna study."""
-    from results.collect import Collector
-    from results.parquet import EXPORTED, export_tables
-    from results.store import open_store
+    from results.parquet.collect import Collector
+    from results.parquet.files import EXPORTED, export_tables
+    from results.store.store import open_store
 
     store = open_store(arguments.store)
     manifest = store.manifest(arguments.sweep)
@@ -728,15 +729,15 @@ def export_command(arguments: argparse.Namespace) -> int:
 
 def export_optuna(store: "Store", name: str, trials: "Table", url: str) -> int:
     """Write a search as a study into an Optuna storage; `trials` is the table of its trials."""
-    from results.search_results import attributes, read_search
-    from trainable.search_log import read_log
+    from results.parquet.search_results import attributes, read_search
+    from results.store.search_log import read_log
 
     found = read_search(trials)
     if found is None:
         raise UserError(f"export --optuna: {name!r} is no search, or has not begun: its Parquet files hold all of it")
 
-    from search_spaces.search import export_study
-    from search_spaces.study import Facts
+    from sweep.search.search import export_study
+    from sweep.search.study import Facts
 
     facts = {}
     for one in found.trials:
@@ -752,10 +753,10 @@ def export_optuna(store: "Store", name: str, trials: "Table", url: str) -> int:
 
 
 def table_command(arguments: argparse.Namespace) -> int:
-    from results.parquet import read_trials
+    from results.parquet.files import read_trials
     from results.published.tables import published_table
-    from results.search_table import sweep_table
-    from results.store import open_store
+    from results.store.store import open_store
+    from results.tables.search_table import sweep_table
 
     if (arguments.sweep is None) == (arguments.published is None):
         raise UserError("table: give either a sweep or --published NAME")
@@ -771,11 +772,11 @@ def table_command(arguments: argparse.Namespace) -> int:
 
 def compare_command(arguments: argparse.Namespace) -> int:
     """Our errors beside the published ones."""
-    from results.compare import compare
-    from results.comparison_text import render_comparison
-    from results.parquet import read_trials
-    from results.store import open_store
-    from results.trials import group_repeats, trials_from_table
+    from results.parquet.files import read_trials
+    from results.parquet.trials import group_repeats, trials_from_table
+    from results.statistics.compare import compare
+    from results.statistics.comparison_text import render_comparison
+    from results.store.store import open_store
 
     cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
     comparison = compare(
@@ -791,12 +792,12 @@ def compare_command(arguments: argparse.Namespace) -> int:
 
 
 def lint_command(arguments: argparse.Namespace) -> int:
-    from results.lint import lint_text
-    from results.lint_rows import rows_of_cells, rows_of_published
-    from results.parquet import read_trials
+    from results.lint.rows import rows_of_cells, rows_of_published
+    from results.lint.text import lint_text
+    from results.parquet.files import read_trials
+    from results.parquet.trials import group_repeats, trials_from_table
     from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
-    from results.store import open_store
-    from results.trials import group_repeats, trials_from_table
+    from results.store.store import open_store
 
     if arguments.sweep == PUBLISHED:
         rows = rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])
@@ -812,10 +813,10 @@ def plot_command(arguments: argparse.Namespace) -> int:
     """Draw from a sweep, from the published rows, or from both together."""
     from results.figures.gallery import Results, draw
     from results.figures.style import save
-    from results.parquet import read_epochs, read_trials
-    from results.search_results import read_search
-    from results.store import FIGURES, open_store
-    from results.trials import epochs_from_table, group_repeats, trials_from_table
+    from results.parquet.files import read_epochs, read_trials
+    from results.parquet.search_results import read_search
+    from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
+    from results.store.store import FIGURES, open_store
 
     sweep = arguments.sweep
     if sweep is None:
@@ -852,7 +853,7 @@ def plot_command(arguments: argparse.Namespace) -> int:
 def report_command(arguments: argparse.Namespace) -> int:
     """All that there is to say of a sweep, in one HTML file and one Markdown file."""
     from results.report.files import write_report
-    from results.store import open_store
+    from results.store.store import open_store
 
     store = open_store(arguments.store)
     folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep)
@@ -864,9 +865,9 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 
 def status_command(arguments: argparse.Namespace) -> int:
-    from results.runs import last_run_text
-    from results.status import status_json, status_text, sweep_status
-    from results.store import open_store
+    from results.store.store import open_store
+    from sweep.runs import last_run_text
+    from sweep.status.status import status_json, status_text, sweep_status
 
     store = open_store(arguments.store)
     if arguments.watch is not None:
@@ -888,7 +889,7 @@ def watch_status(store: "Store", arguments: argparse.Namespace) -> int:
     """The status again and again, until the sweep is done; Ctrl-C ends it without a word."""
     from rich.console import Console
 
-    from results.watch import default_seconds, sweep_reader, watch
+    from sweep.status.watch import default_seconds, sweep_reader, watch
 
     read = sweep_reader(store, arguments.sweep)
     try:
@@ -900,8 +901,8 @@ def watch_status(store: "Store", arguments: argparse.Namespace) -> int:
 
 def logs_command(arguments: argparse.Namespace) -> int:
     """What the processes of a trial wrote, of one or of all that failed."""
-    from results.store import open_store
-    from results.trial_logs import failed_trials, find_trial, trial_text
+    from results.store.store import open_store
+    from sweep.status.logs import failed_trials, find_trial, trial_text
 
     if (arguments.trial is None) != arguments.failed:
         raise UserError("logs: give either a trial's key, or the beginning of one, or --failed with --sweep SWEEP")
@@ -918,16 +919,16 @@ def logs_command(arguments: argparse.Namespace) -> int:
 
 def replay_command(arguments: argparse.Namespace) -> int:
     """What a scheduler would have done on a sweep's recorded curves."""
-    from results.curves import sweep_curves
-    from results.parquet import read_epochs, read_trials
-    from results.store import open_store
-    from results.trials import epochs_from_table, trials_from_table
+    from results.parquet.files import read_epochs, read_trials
+    from results.parquet.trials import epochs_from_table, trials_from_table
+    from results.store.store import open_store
+    from sweep.search.recorded_curves import sweep_curves
 
     store, sweep = open_store(arguments.store), arguments.sweep
     trials = trials_from_table(read_trials(store, sweep))
     recorded = sweep_curves(sweep, trials, epochs_from_table(read_epochs(store, sweep)))
 
-    from search_spaces.replay import replay, replay_json, replay_text, scheduler_spec
+    from sweep.search.replay import replay, replay_json, replay_text, scheduler_spec
 
     keys = ("grace_epochs", "reduction_factor", "brackets", "min_trials")
     spec = scheduler_spec({"type": arguments.scheduler, **{key: getattr(arguments, key) for key in keys}})

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.images import noise  # noqa: E402
 from benchmarks.report import write_report  # noqa: E402
-from search_spaces.tune_adapter import Resources, connected  # noqa: E402
+from sweep.driver.tune_run import Resources, connected  # noqa: E402
 
 import ray  # noqa: E402 # isort: skip (after the adapter has set its environment)
 

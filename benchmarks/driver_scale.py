@@ -34,9 +34,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
 from benchmarks.store_scale import cost, footprint  # noqa: E402
-from results.parquet import read_trials  # noqa: E402
-from results.store import Store  # noqa: E402
-from results.trials import trials_from_table  # noqa: E402
+from results.parquet.files import read_trials  # noqa: E402
+from results.parquet.trials import trials_from_table  # noqa: E402
+from results.store.store import Store  # noqa: E402
 from trainable.records import Status  # noqa: E402
 
 SIZES = (100, 1000, 5000)
@@ -121,7 +121,7 @@ def drive(space: Path, told: Path) -> int:
 
     import tune_main
     from benchmarks import no_op_trials
-    from search_spaces import tune_adapter
+    from sweep.driver import tune_run as tune_adapter
 
     cloudpickle.register_pickle_by_value(no_op_trials)  # workers have `models` and `trainable` only
     run_trials = tune_adapter.run_trials

@@ -28,11 +28,11 @@ import yaml  # noqa: E402
 from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import Spread, busy_cores, print_table, summary  # noqa: E402
 from benchmarks.sweeps import run_sweep  # noqa: E402
-from results.estimate import LEVEL, Interval, Overhead, Place, Speed, Work, estimate  # noqa: E402
-from results.history import read_speeds  # noqa: E402
-from results.plan import work_left  # noqa: E402
-from results.runs import RunRecord, read_runs  # noqa: E402
-from results.store import Store  # noqa: E402
+from results.store.store import Store  # noqa: E402
+from sweep.estimate.estimate import LEVEL, Interval, Overhead, Place, Speed, Work, estimate  # noqa: E402
+from sweep.estimate.history import read_speeds  # noqa: E402
+from sweep.plan.plan import work_left  # noqa: E402
+from sweep.runs import RunRecord, read_runs  # noqa: E402
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
 from trainable.provenance import processor_name  # noqa: E402
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from results.store import Store, new_manifest
+from results.store.store import Store, new_manifest
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger import Ledger
+from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 
 SWEEP = "filled"

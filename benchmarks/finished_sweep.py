@@ -4,13 +4,13 @@ from pathlib import Path
 
 import yaml
 
-from results.store import Store
+from results.store.store import Store
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from search_spaces.scaling import sweep_name
 from trainable import provenance
 from trainable.data.digits import load_digits
-from trainable.ledger import Ledger
+from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 
 TIME = "2026-01-01T00:00:00+00:00"

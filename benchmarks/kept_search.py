@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import tune_main
-from results.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
-from search_spaces.study import Told
+from sweep.search.study import Told
 from trainable.data.sources import load_dataset
 from trainable.records import Purpose, Status
-from trainable.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
 
 DATASET = "digits"
 """Of the searches that this looks at."""

@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from search_spaces.parameters import SearchParameter
-from trainable.curves import Curve
+from sweep.search.curves import Curve
 from trainable.records import Status
 
 EPOCHS = 27

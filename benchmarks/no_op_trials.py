@@ -13,9 +13,9 @@ import torch
 
 from trainable.config import TrainConfig
 from trainable.execution import DEFAULT_EXECUTION, Execution
+from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.precision import resolve_precision
 from trainable.records import EpochRecord
-from trainable.remote_ledger import RemoteFolder
 from trainable.session import TrialSession
 from trainable.splits import TrialData
 from trainable.training import EpochOutcome, Training

@@ -17,10 +17,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import FOLDER  # noqa: E402
 from benchmarks.rounds import Spread  # noqa: E402
-from results.keeper import MAX_SHARE  # noqa: E402
 from results.published.cells import published_cells  # noqa: E402
+from sweep.observers.parquet_keeper import MAX_SHARE  # noqa: E402
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
-from trainable.remote_ledger import PUSH_SECONDS  # noqa: E402
+from trainable.ledger.remote_ledger import PUSH_SECONDS  # noqa: E402
 from trainable.session import CHECKPOINT_SHARE  # noqa: E402
 
 NUM_TRIALS, NUM_GPUS, NUM_EPOCHS = 10_000, 1_000, 200

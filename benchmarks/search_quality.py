@@ -9,7 +9,7 @@
 
 The regret is the true error of the configuration that a search ends with, less the smallest there is, in points. The
 search chooses by what it sees, with its noise; `best tried` is the same of the best configuration that was proposed.
-Four trials at a time; no training and no running Ray: the events come from search_spaces.simulation.
+Four trials at a time; no training and no running Ray: the events come from sweep.search.simulation.
 """
 
 import argparse
@@ -37,14 +37,14 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error  # noqa: E402
 from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import busy_cores, print_table  # noqa: E402
+from results.store.search_log import Params  # noqa: E402
 from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
-from search_spaces.search import Search, SearchSettings  # noqa: E402
-from search_spaces.simulation import Simulation, simulate  # noqa: E402
-from search_spaces.steering import Steering  # noqa: E402
+from sweep.search.curves import Curve  # noqa: E402
+from sweep.search.search import Search, SearchSettings  # noqa: E402
+from sweep.search.simulation import Simulation, simulate  # noqa: E402
+from sweep.search.steering import Steering  # noqa: E402
 from trainable.config import PlannedTrial, TrainConfig  # noqa: E402
-from trainable.curves import Curve  # noqa: E402
 from trainable.records import EpochRecord, Status  # noqa: E402
-from trainable.search_log import Params  # noqa: E402
 
 NUM_SEEDS, NUM_GP_SEEDS = 100, 60
 NUM_TRIALS = 40

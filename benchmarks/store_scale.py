@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.filled_store import DATASET, SWEEP, fill_store  # noqa: E402
 from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import busy_cores, interleaved, print_table, summary  # noqa: E402
-from results.store import Store  # noqa: E402
+from results.store.store import Store  # noqa: E402
 
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200
@@ -56,8 +56,8 @@ print(load_dataset({DATASET!r}, None).fingerprint)
 REWRITE_CODE = f"""
 import sys, time
 from pathlib import Path
-from results.keeper import ParquetKeeper
-from results.store import Store
+from sweep.observers.parquet_keeper import ParquetKeeper
+from results.store.store import Store
 store = Store(Path(sys.argv[1]))
 keeper = ParquetKeeper(store, store.manifest({SWEEP!r}))
 keeper.write()

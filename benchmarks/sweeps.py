@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from results.parquet import read_trials
-from results.store import Store
-from results.trials import trials_from_table
+from results.parquet.files import read_trials
+from results.parquet.trials import trials_from_table
+from results.store.store import Store
 from trainable.records import Status, TrialRow
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import write_report  # noqa: E402
-from results.compare import published_repeats  # noqa: E402
-from results.noise import (  # noqa: E402
+from results.published.recipe import published_recipe  # noqa: E402
+from results.statistics.compare import published_repeats  # noqa: E402
+from results.statistics.noise import (  # noqa: E402
     Floats,
     Repeats,
     binomial_variance,
@@ -29,8 +30,7 @@ from results.noise import (  # noqa: E402
     median_variance_factor,
     pooled_dispersion,
 )
-from results.published.recipe import published_recipe  # noqa: E402
-from results.verdicts import Judgement, judge  # noqa: E402
+from results.statistics.verdicts import Judgement, judge  # noqa: E402
 
 SEED = 0
 ALPHA = 0.05
@@ -70,7 +70,7 @@ class Simulated:
 
 
 def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.random.Generator) -> Simulated:
-    """Judge `num_tables` tables (first axis) of `num_cells` (second), as `results.compare` would.
+    """Judge `num_tables` tables (first axis) of `num_cells` (second), as `results.statistics.compare` would.
 
     Args:
         factor: true variance of a run over the binomial's.

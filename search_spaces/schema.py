@@ -164,7 +164,7 @@ HYPERBAND_BRACKETS = 3
 
 
 class SchedulerSpec(_Strict):
-    """Which trials are stopped before their end; `pbt`: which go on, and with what (see search_spaces.population)."""
+    """Which trials are stopped before their end; `pbt`: which go on, and with what (see sweep.search.population)."""
 
     type: SchedulerType
     grace_epochs: Count = 1

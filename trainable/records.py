@@ -152,7 +152,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A row of `trials`, apart from the columns that hold the fields of TrainConfig (see results.schema)."""
+    """A row of `trials`, apart from the columns that hold the fields of TrainConfig (see results.parquet.schema)."""
 
     sweep: str
     """Name of the sweep."""

@@ -17,14 +17,14 @@ from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
 from trainable.errors import one_line
 from trainable.execution import DEFAULT_EXECUTION, Execution
-from trainable.ledger import TENSORBOARD, Ledger, LedgerBusyError
+from trainable.ledger.ledger import TENSORBOARD, Ledger, LedgerBusyError
+from trainable.ledger.remote import RemoteError
+from trainable.ledger.remote_ledger import RemoteFolder, open_ledger, read_final_state
+from trainable.ledger.trial_log import TrialLog, append, log_name
 from trainable.records import Attempt, Progress, Status, TrialEnd
-from trainable.remote import RemoteError
-from trainable.remote_ledger import RemoteFolder, open_ledger, read_final_state
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
-from trainable.trial_log import TrialLog, append, log_name
 
 CHECKPOINT_SHARE = 0.02
 """Most of a training's time that may go into checkpoints."""

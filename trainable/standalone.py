@@ -13,10 +13,10 @@ from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
-from trainable.ledger import LedgerBusyError
+from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.records import Progress as TrialProgress
 from trainable.records import Status
-from trainable.remote_ledger import RemoteFolder
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 

@@ -23,10 +23,10 @@ from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.errors import one_line
 from trainable.execution import Share
-from trainable.ledger import LedgerBusyError
+from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.remote import RemoteError
+from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.records import EpochRecord, Progress, Status
-from trainable.remote import RemoteError
-from trainable.remote_ledger import RemoteFolder
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
 

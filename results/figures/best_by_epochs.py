@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from results.figures.style import broken, look, plain_numbers, set_log, wants_log
-from results.search_results import SearchResults, best_so_far, spent
+from results.parquet.search_results import SearchResults, best_so_far, spent
 from trainable.errors import UserError, counted
 
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from results.figures.points import Point, Source, of_source, published_points, telling_parts, with_error
 from results.figures.style import broken, legend_height, legend_in_place_of, look, text_color
-from results.points import Point, Source, of_source, published_points, telling_parts, with_error
 
 TABLES = ("linear_scaling_cosine", "linear_scaling_400", "linear_scaling_800")
 REFERENCE_LR = 0.1

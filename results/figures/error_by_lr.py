@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from results.figures.points import Point, Source, published_points, telling_parts, with_error
 from results.figures.style import (
     LINE_STYLES,
     broken,
@@ -21,7 +22,6 @@ from results.figures.style import (
     set_log,
     wants_log,
 )
-from results.points import Point, Source, published_points, telling_parts, with_error
 
 MOST_LABELLED_LRS = 14
 """With more, or where they were drawn from a range, the axis is labelled at round numbers."""

@@ -19,13 +19,13 @@ from results.figures import (
     parameter_importance,
     pareto_front,
 )
-from results.importance import MIN_TRIALS, Importance
-from results.points import Point, sweep_points, title
-from results.search_results import SearchResults, free_fields
-from results.trials import Cell, group_repeats, varying_fields
-from results.wording import listed
+from results.figures.points import Point, sweep_points, title
+from results.parquet.search_results import SearchResults, free_fields
+from results.parquet.trials import Cell, group_repeats, varying_fields
+from results.statistics.importance import MIN_TRIALS, Importance
 from trainable.errors import UserError, nearest
 from trainable.records import EpochRecord
+from trainable.wording import listed
 
 ALL = "all"
 

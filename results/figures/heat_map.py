@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from results.figures.error_by_lr import published
+from results.figures.points import Point, Source, telling_parts
 from results.figures.style import CHARACTER, broken, text_color, wants_log
-from results.points import Point, Source, telling_parts
-from results.wording import shortened
+from trainable.wording import shortened
 
 __all__ = ["HeatMap", "draw_heat_maps", "heat_maps", "published"]
 

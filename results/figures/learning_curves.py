@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from results.figures.points import sweep_points, telling_parts
 from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_log
-from results.points import sweep_points, telling_parts
-from results.search_results import SearchResults, param_words
-from results.trials import Cell
-from results.wording import shortened
+from results.parquet.search_results import SearchResults, param_words
+from results.parquet.trials import Cell
 from trainable.errors import counted
 from trainable.records import EpochRecord
+from trainable.wording import shortened
 
 ROWS_A_PAGE = 4
 MOST_OF_A_SEARCH = 2 * ROWS_A_PAGE

@@ -17,7 +17,7 @@ from results.figures.style import (
     set_title,
     wants_log,
 )
-from results.search_results import SearchResults, param_words
+from results.parquet.search_results import SearchResults, param_words
 
 WIDTH = 7.2
 """Inches."""

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_log
-from results.search_results import SearchResults, best_so_far
+from results.parquet.search_results import SearchResults, best_so_far
 from trainable.records import Status
 
 COMPLETE, STOPPED, DIVERGED = "ran to the end", "stopped (its last value)", "diverged, or failed"

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from results.figures.style import broken, labelled_digits, wants_log
-from results.search_results import Scalar, SearchResults, rounded
+from results.parquet.search_results import Scalar, SearchResults, rounded
 
 COLOR_MAP = "viridis_r"
 STOPPED_COLOR = "#B5B5B5"

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from results.figures.style import COLORS, broken
-from results.importance import Importance, importance
-from results.search_results import SearchResults
+from results.parquet.search_results import SearchResults
+from results.statistics.importance import Importance, importance
 from trainable.records import EpochRecord
 
 BAR = 0.38

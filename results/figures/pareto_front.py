@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from results.figures.points import Point, Source, of_source, published_points, telling_parts, with_error
 from results.figures.style import (
     LINE_STYLES,
     heading_handle,
@@ -20,8 +21,7 @@ from results.figures.style import (
     set_log,
     set_title,
 )
-from results.points import Point, Source, of_source, published_points, telling_parts, with_error
-from results.wording import shortened
+from trainable.wording import shortened
 
 SPACING = 0.045
 """Between the numbers of the front's members, as a fraction of the axes' width."""

@@ -17,8 +17,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from matplotlib.transforms import Bbox
 from matplotlib.typing import ColorType
 
-from results.points import Source
-from results.wording import shortened
+from results.figures.points import Source
+from trainable.wording import shortened
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 """Okabe & Ito (2008), yellow left out for its contrast on white, grey added."""

@@ -2,7 +2,7 @@
 
 from models.names import display_name
 from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells, table_cells, table_names
-from results.tables import Column, TableRow, error_header, format_seconds, markdown_table, render
+from results.tables.layout import Column, TableRow, error_header, format_seconds, markdown_table, render
 from trainable.errors import UserError, nearest
 
 ALL = "all"
@@ -14,7 +14,7 @@ NAME_WIDTH = 38
 
 
 def published_table(name: str, form: str) -> str:
-    """A published table, or ALL, in one of `results.tables.FORMATS`.
+    """A published table, or ALL, in one of `results.tables.layout.FORMATS`.
 
     Raises:
         UserError: no such table; names the nearest one.

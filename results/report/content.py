@@ -11,11 +11,12 @@ import pyarrow as pa
 import yaml
 
 from models.names import display_name
-from results.compare import Comparison, compare, stands_for
 from results.figures.parameter_importance import parameter_importance
-from results.importance import Importance
-from results.lint import lint
-from results.lint_rows import Finding, rows_of_cells
+from results.lint.rows import Finding, rows_of_cells
+from results.lint.text import lint
+from results.parquet.schema import METADATA_PREFIX
+from results.parquet.search_results import SearchResults, read_search, with_rounded
+from results.parquet.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
 from results.published.cells import table_cells
 from results.published.reference import named_tables
 from results.report.search_section import SearchSection, chosen_facts, search_section
@@ -30,11 +31,10 @@ from results.report.trial_list import (
     trial_anchor,
     trial_list,
 )
-from results.schema import METADATA_PREFIX
-from results.search_results import SearchResults, read_search, with_rounded
-from results.search_table import heading, shown_cells
-from results.tables import Column, format_seconds, in_table_order, table_columns, table_rows
-from results.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
+from results.statistics.compare import Comparison, compare, stands_for
+from results.statistics.importance import Importance
+from results.tables.layout import Column, format_seconds, in_table_order, table_columns, table_rows
+from results.tables.search_table import heading, shown_cells
 from trainable.errors import UserError, counted
 from trainable.records import EpochRecord, Purpose, Status
 

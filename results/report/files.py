@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from results.parquet import read_epochs, read_trials
+from results.parquet.files import read_epochs, read_trials
 from results.report.content import make_report
 from results.report.figures import inline_figures
 from results.report.html import render_html
 from results.report.markdown import render_markdown
-from results.store import Store
+from results.store.store import Store
 from trainable.errors import UserError
-from trainable.ledger import write_atomically
+from trainable.ledger.ledger import write_atomically
 
 HTML = "report.html"
 MARKDOWN = "report.md"

@@ -6,8 +6,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from results.comparison_text import comparison_columns, comparison_notes
 from results.report.content import Report, ResultTable
+from results.statistics.comparison_text import comparison_columns, comparison_notes
 
 TEMPLATE = "report.html.jinja"
 

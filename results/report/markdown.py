@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from results.comparison_text import comparison_markdown
 from results.report.content import Failure, Report
 from results.report.search_section import SearchSection
 from results.report.trial_list import Facts, TrialList
-from results.tables import Column, markdown_table
+from results.statistics.comparison_text import comparison_markdown
+from results.tables.layout import Column, markdown_table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|])")
 

@@ -9,15 +9,23 @@ from typing import Any
 
 from results.figures.parameter_importance import basis
 from results.figures.pareto_front import hours_name
-from results.importance import MIN_TRIALS, Importance
+from results.parquet.search_results import (
+    SearchResults,
+    SearchTrial,
+    param_words,
+    reached,
+    rounded,
+    spent,
+    stopped_by_epoch,
+)
+from results.parquet.trials import varying_fields
 from results.report.trial_list import Facts, percent, trial_anchor
-from results.search_results import SearchResults, SearchTrial, param_words, reached, rounded, spent, stopped_by_epoch
-from results.search_table import nothing_ended
-from results.tables import Column
-from results.trials import varying_fields
-from results.wording import listed
+from results.statistics.importance import MIN_TRIALS, Importance
+from results.tables.layout import Column
+from results.tables.search_table import nothing_ended
 from trainable.errors import counted
 from trainable.records import Status
+from trainable.wording import listed
 
 MOST_LISTED = 10
 """Trials that a line names."""

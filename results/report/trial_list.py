@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.names import display_name
-from results.tables import Column, format_seconds
-from results.trials import Cell, Trial
+from results.parquet.trials import Cell, Trial
+from results.tables.layout import Column, format_seconds
 from trainable.config import FIELD_NAMES
 from trainable.errors import counted
 from trainable.records import Purpose

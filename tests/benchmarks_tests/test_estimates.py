@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.estimates import Outcome
-from results.estimate import Interval
+from sweep.estimate.estimate import Interval
 from tests.conftest import ROOT
 
 

@@ -14,11 +14,11 @@ from benchmarks.kept_search import (
     row_problems,
     study_problems,
 )
+from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from search_spaces.schema import ConfirmSpec
-from search_spaces.study import Told
-from tests.search_spaces_tests.driven_searches import LR, HalfStops, drive, open_search, settings
+from sweep.search.study import Told
+from tests.sweep_tests.driven_searches import LR, HalfStops, drive, open_search, settings
 from trainable.records import Purpose, Status
-from trainable.search_log import SEARCH_LOG, SearchRecord, best, read_log
 
 Rows = list[dict[str, Any]]
 

@@ -10,7 +10,7 @@ from optuna.samplers import TPESampler
 from benchmarks import search_quality
 from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, curve, diverges, optimum, true_error
 from benchmarks.search_quality import ASHA, NUM_WORKERS, OurDriver, StockDriver, contrast, run_ours, run_stock
-from search_spaces.simulation import simulate
+from sweep.search.simulation import simulate
 from trainable.records import Status
 
 

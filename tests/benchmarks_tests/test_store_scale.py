@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.filled_store import SWEEP, fill_store
 from benchmarks.store_scale import COMMANDS, REWRITE, Cost, check, cost, exponent
-from results.status import sweep_status
-from results.store import Store
+from results.store.store import Store
+from sweep.status.status import sweep_status
 from tests.conftest import ROOT
 
 

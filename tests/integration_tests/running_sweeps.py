@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import tune_main
 from benchmarks.kill_rounds import CLOCKS
 from benchmarks.processes import holder, kill
-from results.store import Store
+from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
-from search_spaces.search import Search
+from sweep.search.search import Search
 from trainable.data.digits import load_digits
-from trainable.ledger import LOCK
+from trainable.ledger.ledger import LOCK
 
 Start = Callable[..., subprocess.Popen[str]]
 """`start(space, store, *options)`: a driver that has just been started."""

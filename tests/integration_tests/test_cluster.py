@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from results.collect import Collector
-from results.console import make_console
-from results.store import Store, open_store
+from results.parquet.collect import Collector
+from results.store.search_log import SEARCH_LOG, read_log
+from results.store.store import Store, open_store
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
+from sweep.observers.console import make_console
 from tests.conftest import ROOT
 from tests.integration_tests.nodes import DASHBOARD_PORT, RAY, Node, Nodes, can_make_nodes, making_nodes
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
-from trainable.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, read_trial
+from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, read_trial
 from trainable.records import EpochRecord, Status
-from trainable.search_log import SEARCH_LOG, read_log
 from trainable.standalone import train
 
 pytestmark = [

@@ -9,10 +9,8 @@ from unittest.mock import MagicMock
 import pytest
 
 import tune_main
-from results.estimate import Place, Speed
-from results.history import peak_memory
 from search_spaces.resources import Node, ResourceRule
-from search_spaces.tune_adapter import (
+from sweep.driver.tune_run import (
     Cluster,
     Resources,
     StopRequest,
@@ -20,6 +18,8 @@ from search_spaces.tune_adapter import (
     _probe,
     _wait_for_nodes,
 )
+from sweep.estimate.estimate import Place, Speed
+from sweep.estimate.history import peak_memory
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.execution import Share
@@ -101,7 +101,7 @@ def test_the_most_that_a_configuration_took_on_a_device() -> None:
 def test_a_search_may_ask_for_more_than_there_is_where_the_user_says_so(
     monkeypatch: pytest.MonkeyPatch, most: int | None, slots: int, under_way: int
 ) -> None:
-    monkeypatch.setattr("search_spaces.tune_adapter._nodes", lambda: [Node(4.0, 0.0)])
+    monkeypatch.setattr("sweep.driver.tune_run._nodes", lambda: [Node(4.0, 0.0)])
     cluster = Cluster(Path(), Resources(max_concurrent=most), 0.0, {}, [Share()])
     assert (cluster.num_slots(), cluster.num_under_way()) == (slots, under_way)
 
@@ -115,8 +115,8 @@ def test_what_most_trials_are_given_stands_for_the_sweep() -> None:
 
 def test_nodes_are_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     there = [Node(1.0, 0.0)]
-    monkeypatch.setattr("search_spaces.tune_adapter._nodes", lambda: there)
-    monkeypatch.setattr("search_spaces.tune_adapter.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
+    monkeypatch.setattr("sweep.driver.tune_run._nodes", lambda: there)
+    monkeypatch.setattr("sweep.driver.tune_run.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
     _wait_for_nodes(1)
     assert capsys.readouterr().out == ""
     _wait_for_nodes(3)
@@ -130,7 +130,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
     """The GPU is asked for its name and size by a task, which is made up here."""
     task = MagicMock()
     task.get.return_value = ("a GPU", 40 * 10**9)
-    monkeypatch.setattr("search_spaces.tune_adapter.ray", task)
+    monkeypatch.setattr("sweep.driver.tune_run.ray", task)
     trials = [PlannedTrial(TrainConfig(batch_size=512), 0, {})]
     peaks = {"a GPU": {("resnet_preact_20", 512, "auto"): 12 * 10**9}}
     for gpus, is_refused in ((0.25, True), (0.5, False), (1.0, False)):

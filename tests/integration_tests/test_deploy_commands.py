@@ -131,6 +131,6 @@ def test_the_checkout_fits_into_a_job(tmp_path: Path) -> None:
     target = tmp_path / "job.zip"
     create_package(str(ROOT), target, include_gitignore=True, excludes=get_runtime_env_default_excludes())
     names = zipfile.ZipFile(target).namelist()
-    assert {"tune_main.py", "trainable/ledger.py", "search_spaces/quickstart.yaml"} <= set(names)
+    assert {"tune_main.py", "trainable/ledger/ledger.py", "search_spaces/quickstart.yaml"} <= set(names)
     assert [name for name in names if name.split("/")[0] in {".git", ".venv", "runs"}] == []
     assert target.stat().st_size < GCS_STORAGE_MAX_SIZE / 4

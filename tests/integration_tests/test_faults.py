@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from benchmarks.kill_rounds import CLOCKS
-from results.collect import Collector
-from results.store import Manifest, Store, new_manifest
+from results.parquet.collect import Collector
+from results.store.store import Manifest, Store, new_manifest
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT, Cli
@@ -27,7 +27,7 @@ from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
-from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger
+from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger
 from trainable.provenance import code_identity
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare

@@ -12,10 +12,10 @@ import pytest
 
 import tune_main
 from benchmarks.images import noise, write_parquet
-from results.tables import format_seconds
+from results.tables.layout import format_seconds
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.running_sweeps import InterruptedSweep
-from trainable.ledger import read_trial
+from trainable.ledger.ledger import read_trial
 
 SPACE = """
 name: timed

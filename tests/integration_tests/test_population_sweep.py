@@ -6,13 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from results.lineage import lineage
-from results.store import Store
+from results.parquet.lineage import lineage
+from results.store.store import Store
 from tests.conftest import Cli
 from tests.integration_tests.running_sweeps import search_on_digits
 from trainable.data.digits import load_digits
 from trainable.device import prepare_device
-from trainable.ledger import FINAL_STATE
+from trainable.ledger.ledger import FINAL_STATE
 from trainable.records import Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare

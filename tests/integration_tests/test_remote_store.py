@@ -25,14 +25,14 @@ import torch
 import tune_main
 from benchmarks.kill_rounds import CLOCKS
 from benchmarks.processes import family, kill
-from results.collect import Collector
-from results.store import Manifest, Store, open_store
+from results.parquet.collect import Collector
+from results.store.search_log import SEARCH_LOG, read_log
+from results.store.store import Manifest, Store, open_store
 from tests.conftest import ROOT
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.s3_server import SECRET, S3Server
-from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
+from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
 from trainable.records import Purpose, Status
-from trainable.search_log import SEARCH_LOG, read_log
 
 LONG, SHORT, ADDED = 64, 32, 128
 """Batch sizes of the trials. The first trial outlasts the time to its first checkpoint on a fast machine, too."""

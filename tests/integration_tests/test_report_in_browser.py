@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from results.report.files import write_report
-from results.store import Store
+from results.store.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
 from tests.results_tests.searched_stores import SWEEP as SEARCH

@@ -8,10 +8,10 @@ import pytest
 
 import tune_main
 from benchmarks.finished_sweep import write_finished_trials
-from results.store import MANIFEST, Store, new_manifest
+from results.store.search_log import SEARCH_LOG
+from results.store.store import MANIFEST, Store, new_manifest
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.results_tests.cli_samples import refused
-from trainable.search_log import SEARCH_LOG
 
 NAME = "wide"
 SPACE = f"""
@@ -40,7 +40,7 @@ REFUSED = {
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wants it fails."""
-    monkeypatch.setitem(sys.modules, "search_spaces.tune_adapter", None)
+    monkeypatch.setitem(sys.modules, "sweep.driver.tune_run", None)
 
 
 @pytest.fixture

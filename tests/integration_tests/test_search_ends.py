@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.store import Store
-from search_spaces.search import Search
+from results.store.store import Store
+from sweep.search.search import Search
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
-from tests.search_spaces_tests.driven_searches import bowl, drive
+from tests.sweep_tests.driven_searches import bowl, drive
 from trainable.config import TrainConfig
-from trainable.ledger import FINAL_STATE
+from trainable.ledger.ledger import FINAL_STATE
 from trainable.records import Status
 
 COMMON = """

@@ -17,13 +17,13 @@ import pytest
 
 import tune_main
 from benchmarks import kept_search
-from results.status import SweepStatus, sweep_status
-from results.store import Store
+from results.store.search_log import SearchEvent, read_log
+from results.store.store import Store
+from sweep.status.status import SweepStatus, sweep_status
 from tests.conftest import ROOT
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, end_of, search_on_digits, wait_for_epochs
-from trainable.ledger import ATTEMPTS, TENSORBOARD, read_trial
+from trainable.ledger.ledger import ATTEMPTS, TENSORBOARD, read_trial
 from trainable.records import Purpose, Status
-from trainable.search_log import SearchEvent, read_log
 
 pytestmark = pytest.mark.ray
 
@@ -73,7 +73,7 @@ class Searched:
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Run the command line in this process, where whoever wants Ray fails: `ask("table", "quickstart")`."""
-    monkeypatch.setitem(sys.modules, "search_spaces.tune_adapter", None)
+    monkeypatch.setitem(sys.modules, "sweep.driver.tune_run", None)
 
     def run(*arguments: str) -> Answer:
         status = tune_main.main(arguments)

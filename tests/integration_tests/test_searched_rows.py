@@ -8,18 +8,18 @@ import optuna
 import pytest
 
 import tune_main
-from results.collect import Collector
-from results.parquet import export_tables, read_trials
+from results.parquet.collect import Collector
+from results.parquet.files import export_tables, read_trials
+from results.parquet.search_results import read_search
 from results.report.files import write_report
-from results.search_results import read_search
-from results.search_table import sweep_table
-from results.store import Store
+from results.store.store import Store
+from results.tables.search_table import sweep_table
 from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.parameters import ProposalMaker
-from search_spaces.search import Search, SearchSettings
+from sweep.search.search import Search, SearchSettings
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
-from tests.search_spaces_tests.driven_searches import HalfStops, drive
+from tests.sweep_tests.driven_searches import HalfStops, drive
 from trainable.config import TrainConfig
 from trainable.records import Status
 

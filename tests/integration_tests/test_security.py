@@ -25,5 +25,5 @@ def test_tune_does_not_pass_credentials_on() -> None:
     """Ray writes a runtime environment into its logs."""
     from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
-    importlib.import_module("search_spaces.tune_adapter")
+    importlib.import_module("sweep.driver.tune_run")
     assert not [name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from results.points import Point, Source
+from results.figures.points import Point, Source
 
 
 def make_point(**changes: object) -> Point:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import random
 
-from results.lint_rows import LintRow, Protocol
+from results.lint.rows import LintRow, Protocol
 
 SEED_NOISE = 0.2
 """Percentage points: the spread of seeds on CIFAR-10."""

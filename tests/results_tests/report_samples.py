@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from results.collect import Collector
-from results.parquet import export_tables
-from results.store import Store
+from results.parquet.collect import Collector
+from results.parquet.files import export_tables
+from results.store.store import Store
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.config import PlannedTrial
 from trainable.records import Status

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from results.store import Manifest, Store
-from results.trials import Trial
+from results.parquet.trials import Trial
+from results.store.store import Manifest, Store
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger import Ledger
+from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, EpochRecord, Purpose, Status, TrialEnd, TrialRow
 
 START = "2026-01-02T03:04:05+00:00"

@@ -7,13 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from results.collect import Collector
-from results.parquet import export_tables
-from results.store import Store
-from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
-from trainable.config import TrainConfig
-from trainable.records import EpochRecord, Status
-from trainable.search_log import (
+from results.parquet.collect import Collector
+from results.parquet.files import export_tables
+from results.store.search_log import (
     ConfirmEvent,
     EndEvent,
     Event,
@@ -23,6 +19,10 @@ from trainable.search_log import (
     SearchLog,
     Values,
 )
+from results.store.store import Store
+from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from trainable.config import TrainConfig
+from trainable.records import EpochRecord, Status
 
 SWEEP = "tuned"
 EPOCHS = 9
@@ -53,7 +53,7 @@ SETTINGS: dict[str, Any] = {
     "confirm": {"top": 2, "repeats": 3},
     "trial": {},
 }
-"""As `search_spaces.search.SearchSettings.canonical` has them."""
+"""As `sweep.search.search.SearchSettings.canonical` has them."""
 DIVERGES_ABOVE = 2.5
 """Of base_lr."""
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from results.collect import Collector
-from results.plan import plan_counts
-from results.status import sweep_status
-from results.store import Manifest, Store
+from results.parquet.collect import Collector
+from results.store.store import Manifest, Store
+from sweep.plan.plan import plan_counts
+from sweep.status.status import sweep_status
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.records import Status
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from results.changes import SHOWN, changes_text, extended, stands_for
-from results.store import Store
+from results.store.store import Store
+from sweep.plan.changes import SHOWN, changes_text, extended, stands_for
 from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.config import PlannedTrial
 from trainable.errors import UserError

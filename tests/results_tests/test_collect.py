@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from results import collect
-from results.collect import Collector
-from results.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
-from results.store import Store
+from results.parquet import collect
+from results.parquet.collect import Collector
+from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
+from results.store.store import Store
 from tests.results_tests.result_samples import (
     END,
     START,
@@ -23,7 +23,7 @@ from tests.results_tests.result_samples import (
     write_trial,
 )
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger import ATTEMPTS, Ledger, read_trial
+from trainable.ledger.ledger import ATTEMPTS, Ledger, read_trial
 from trainable.records import EpochRecord, Status, TrialEnd, TrialFiles
 
 CONFIG = make_config(epochs=7)

@@ -5,15 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from results.collect import Collector
-from results.schema import SEARCH_METADATA
-from results.store import Store
-from results.trials import trials_from_table
+from results.parquet.collect import Collector
+from results.parquet.schema import SEARCH_METADATA
+from results.parquet.trials import trials_from_table
+from results.store.search_log import ConfirmEvent, EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
+from results.store.store import Store
 from tests.results_tests.result_samples import make_attempt, make_end, make_manifest, write_trial
 from tests.results_tests.searched_stores import EPOCHS, SETTINGS, SWEEP, searched_config, searched_epoch
-from trainable.ledger import Ledger
+from trainable.ledger.ledger import Ledger
 from trainable.records import Status
-from trainable.search_log import ConfirmEvent, EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
 
 CONFIG = searched_config(0.1, 32)
 CURVE = [searched_epoch(0.1, 32, epoch) for epoch in range(1, EPOCHS + 1)]

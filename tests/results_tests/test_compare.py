@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from results.compare import Comparison, Published, compare, published_configurations
-from results.noise import binomial_variance
-from results.trials import Trial, group_repeats
-from results.verdicts import Verdict, t_quantile
+from results.parquet.trials import Trial, group_repeats
+from results.statistics.compare import Comparison, Published, compare, published_configurations
+from results.statistics.noise import binomial_variance
+from results.statistics.verdicts import Verdict, t_quantile
 from tests.results_tests.result_samples import make_config, make_trial
 from trainable.errors import UserError
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from results.collect import Collector
-from results.compare import Comparison, compare
-from results.comparison_text import render_comparison
-from results.parquet import write_tables
-from results.store import Store
-from results.tables import FORMATS
-from results.trials import group_repeats
+from results.parquet.collect import Collector
+from results.parquet.files import write_tables
+from results.parquet.trials import group_repeats
+from results.statistics.compare import Comparison, compare
+from results.statistics.comparison_text import render_comparison
+from results.store.store import Store
+from results.tables.layout import FORMATS
 from tests.conftest import Cli
 from tests.results_tests.result_samples import (
     make_config,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from results.columns import epochs_columns, trials_columns
-from results.data_card import data_card
-from results.parquet import export_tables
-from results.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
+from results.parquet.columns import epochs_columns, trials_columns
+from results.parquet.data_card import data_card
+from results.parquet.files import export_tables
+from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "results" / "examples" / "quickstart"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from results.parquet import read_trials
-from results.search_results import param_words, read_search, spent, stopped_by_epoch
-from results.store import Store
-from results.tables import render, table_rows
-from results.trials import group_repeats, trials_from_table
+from results.parquet.files import read_trials
+from results.parquet.search_results import param_words, read_search, spent, stopped_by_epoch
+from results.parquet.trials import group_repeats, trials_from_table
+from results.store.store import Store
+from results.tables.layout import render, table_rows
 from tests.conftest import ROOT
 
 EXAMPLES = ROOT / "results" / "examples"

@@ -10,7 +10,7 @@ from results.figures.error_by_epochs import (
     linear_rule,
     published,
 )
-from results.points import Point, Source, title
+from results.figures.points import Point, Source, title
 from tests.results_tests.figure_samples import make_point, overlaps, texts_of
 
 BATCH_SIZES = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]

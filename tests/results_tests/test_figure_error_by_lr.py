@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
 from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, published
+from results.figures.points import Point, Source, sweep_points
 from results.figures.style import save
-from results.points import Point, Source, sweep_points
-from results.trials import group_repeats
+from results.parquet.trials import group_repeats
 from tests.results_tests.figure_samples import make_point, overlaps
 from tests.results_tests.result_samples import make_config, make_trial
 

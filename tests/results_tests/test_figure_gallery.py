@@ -7,7 +7,7 @@ import pytest
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.figures.gallery import DRAWERS, Results, draw
 from results.figures.style import HATCHES, keep_apart, look, save
-from results.trials import group_repeats
+from results.parquet.trials import group_repeats
 from tests.conftest import ROOT, Cli
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
 from trainable.errors import UserError

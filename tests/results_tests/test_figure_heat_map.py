@@ -3,8 +3,8 @@
 import pytest
 
 from results.figures.heat_map import MOST_COLUMNS, draw_heat_maps, heat_maps, published
+from results.figures.points import Point, title
 from results.figures.style import text_color
-from results.points import Point, title
 from tests.results_tests.figure_samples import make_point, overlaps
 
 

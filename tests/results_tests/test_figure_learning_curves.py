@@ -10,7 +10,7 @@ from results.figures.learning_curves import (
     learning_curves,
     mean_curve,
 )
-from results.trials import group_repeats
+from results.parquet.trials import group_repeats
 from tests.results_tests.figure_samples import overlaps
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
 

@@ -3,7 +3,7 @@
 import pytest
 
 from results.figures.pareto_front import clouds, draw_pareto_front, hours_name, pareto_front, published, spread
-from results.points import Point, Source, title
+from results.figures.points import Point, Source, title
 from tests.results_tests.figure_samples import make_point, overlaps
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results.tables import format_seconds
+from results.tables.layout import format_seconds
 
 MINUTE, HOUR = 60, 3600
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from results.holdings import Holdings, holdings, holdings_text
-from results.store import Store
+from results.store.holdings import Holdings, holdings, holdings_text
+from results.store.store import Store
 from tests.results_tests.result_samples import (
     make_attempt,
     make_config,
@@ -12,7 +12,7 @@ from tests.results_tests.result_samples import (
     make_manifest,
     write_trial,
 )
-from trainable.ledger import Ledger
+from trainable.ledger.ledger import Ledger
 from trainable.records import Status
 
 EPOCHS = [make_epoch(1, 10.0), make_epoch(2, 9.0)]

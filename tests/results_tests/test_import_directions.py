@@ -25,8 +25,8 @@ ALLOWED_FROM_TRAINABLE = {
     },
     "search_spaces": {"config", "records", "errors", "curves", "search_log", "execution", "gpu_share"},
 }
-ADAPTERS = {"trainable/tune_adapter.py", "search_spaces/tune_adapter.py", "search_spaces/tune_loggers.py"}
-KNOW_RAY = {*ADAPTERS, "search_spaces/steering.py"}
+ADAPTERS = {"trainable/tune_adapter.py", "sweep/driver/tune_run.py", "sweep/driver/trackers.py"}
+KNOW_RAY = {*ADAPTERS, "sweep/search/steering.py"}
 
 
 def files_of(package: str) -> list[Path]:
@@ -68,7 +68,7 @@ def test_ray_is_known_to_the_two_adapters_and_the_steering_only(path: Path) -> N
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_optuna_is_known_to_the_study_only(path: Path) -> None:
-    assert not tops(path) & {"optuna", "cmaes"} or relative(path) == "search_spaces/study.py"
+    assert not tops(path) & {"optuna", "cmaes"} or relative(path) == "sweep/search/study.py"
 
 
 @pytest.mark.parametrize("path", files_of("models"), ids=relative)
@@ -113,15 +113,15 @@ def loaded_by(*modules: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "results.tables",
+        "results.tables.layout",
         "results.published.tables",
         "results.published.counts",
-        "results.lint",
-        "results.parquet",
-        "results.status",
+        "results.lint.text",
+        "results.parquet.files",
+        "sweep.status.status",
         "search_spaces.listing",
-        "results.live",
-        "results.forecast",
+        "sweep.observers.live_view",
+        "sweep.estimate.forecast",
     ],
 )
 def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:

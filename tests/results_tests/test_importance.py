@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from results.importance import MIN_TRIALS, importance
-from results.search_results import Objective, Parameter, SearchResults, SearchTrial
+from results.parquet.search_results import Objective, Parameter, SearchResults, SearchTrial
+from results.statistics.importance import MIN_TRIALS, importance
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
 
 RANGES = (Parameter("a", 0.0, 1.0), Parameter("b", 0.001, 1.0, log=True), Parameter("c", choices=("x", "y", "z")))

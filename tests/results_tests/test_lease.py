@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from results.lease import LEASE, Lease, Timing
+from results.store.lease import LEASE, Lease, Timing
 from tests.s3_server import S3Server
 from trainable.errors import UserError
-from trainable.ledger import LedgerBusyError
-from trainable.remote import Remote
+from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.remote import Remote
 
 QUICK = Timing(renew=0.1, stale=1.0, settle=0.1, lost=0.5)
 NAME = f"sweep/{LEASE}"
@@ -44,7 +44,7 @@ def make_lease(uri: str) -> MakeLease:
 def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set where the run would have been sent SIGTERM."""
     event = threading.Event()
-    monkeypatch.setattr("results.lease.signal.pthread_kill", lambda thread, number: event.set())
+    monkeypatch.setattr("results.store.lease.signal.pthread_kill", lambda thread, number: event.set())
     return event
 
 
@@ -131,7 +131,7 @@ def test_whoever_looks_again_asks_once_and_sees_it_grow_stale(
 def test_a_dead_process_of_this_machine_is_no_obstacle(make_lease: MakeLease, uri: str) -> None:
     code = (
         "import os, signal\n"
-        "from results.lease import Lease\n"
+        "from results.store.lease import Lease\n"
         f"with Lease({uri!r}, 'sweep', 'theirs').held():\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -152,9 +152,9 @@ def test_a_damaged_lease_is_no_obstacle(make_lease: MakeLease, uri: str) -> None
 
 def test_clocks_of_machines_do_not_matter(make_lease_in_bucket: MakeLease, monkeypatch: pytest.MonkeyPatch) -> None:
     with make_lease_in_bucket("one").held():
-        monkeypatch.setattr("results.lease.time.time_ns", lambda: 0)
+        monkeypatch.setattr("results.store.lease.time.time_ns", lambda: 0)
         assert make_lease_in_bucket("").living_holder() is not None
-        monkeypatch.setattr("results.lease.time.time_ns", lambda: 2**62)
+        monkeypatch.setattr("results.store.lease.time.time_ns", lambda: 2**62)
         assert make_lease_in_bucket("").living_holder() is not None
 
 

@@ -1,6 +1,6 @@
 """Who goes on from whom."""
 
-from results.lineage import lineage
+from results.parquet.lineage import lineage
 
 
 def test_the_lineage_of_a_trial() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.lint import lint
-from results.lint_rows import Curve, LintRow, Protocol, Rule, distinct, rows_of_cells
-from results.lr_exponent import fit_exponent
-from results.trials import Trial, group_repeats
+from results.lint.lr_exponent import fit_exponent
+from results.lint.rows import Curve, LintRow, Protocol, Rule, distinct, rows_of_cells
+from results.lint.text import lint
+from results.parquet.trials import Trial, group_repeats
 from tests.conftest import ROOT
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_trial

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from results.compare import published_repeats
-from results.noise import Repeats, binomial_variance, median_variance_factor, pooled_dispersion
 from results.published.recipe import published_recipe
+from results.statistics.compare import published_repeats
+from results.statistics.noise import Repeats, binomial_variance, median_variance_factor, pooled_dispersion
 
 
 def test_the_binomial_variance_in_squared_points() -> None:

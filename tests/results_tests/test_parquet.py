@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from results.collect import Collector
-from results.parquet import export_tables, read_trials, write_tables
-from results.store import Store
+from results.parquet.collect import Collector
+from results.parquet.files import export_tables, read_trials, write_tables
+from results.store.store import Store
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
 from trainable.records import Status

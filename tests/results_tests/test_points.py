@@ -2,9 +2,9 @@
 
 import statistics
 
-from results.points import PUBLISHED_DATASET, Source, published_point, published_points, sweep_points, title
+from results.figures.points import PUBLISHED_DATASET, Source, published_point, published_points, sweep_points, title
+from results.parquet.trials import group_repeats
 from results.published.cells import table_cells
-from results.trials import group_repeats
 from tests.results_tests.figure_samples import make_point
 from tests.results_tests.result_samples import make_config, make_trial
 

@@ -10,13 +10,13 @@ import pytest
 from results.figures.gallery import Results, draw
 from results.figures.learning_curves import population_curves
 from results.figures.parallel_coordinates import parallel_coordinates
-from results.parquet import read_epochs, read_trials
+from results.parquet.files import read_epochs, read_trials
+from results.parquet.search_results import read_search
+from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 from results.report.content import Report, make_report
 from results.report.files import write_report
 from results.report.search_section import SearchTable
-from results.search_results import read_search
-from results.store import Store
-from results.trials import epochs_from_table, group_repeats, trials_from_table
+from results.store.store import Store
 from tests.results_tests.figure_samples import overlaps, texts_of
 from tests.results_tests.searched_stores import BRED, write_population
 from trainable.errors import UserError

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from results.collect import Collector
-from results.holdings import holdings
-from results.lease import Timing
-from results.remote_store import FEW_TRIALS, RemoteStore
-from results.store import Store, open_store
+from results.parquet.collect import Collector
+from results.store.holdings import holdings
+from results.store.lease import Timing
+from results.store.remote_store import FEW_TRIALS, RemoteStore
+from results.store.store import Store, open_store
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_epoch, make_manifest
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger import EPOCHS
+from trainable.ledger.ledger import EPOCHS
+from trainable.ledger.remote import Remote, Stamp, in_parallel
+from trainable.ledger.remote_ledger import open_ledger, read_final_state
 from trainable.records import Status
-from trainable.remote import Remote, Stamp, in_parallel
-from trainable.remote_ledger import open_ledger, read_final_state
 
 
 @pytest.fixture(autouse=True)
 def quick_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.lease.TIMING", Timing(settle=0.1))
+    monkeypatch.setattr("results.store.lease.TIMING", Timing(settle=0.1))
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_ended_trials_are_not_asked_for_again(store: Store, monkeypatch: pytest.
 
 
 def test_status_tells_whose_trials_are_at_work(store: Store) -> None:
-    from results.status import sweep_status
+    from sweep.status.status import sweep_status
 
     configs = [make_config(lr=lr) for lr in (0.1, 0.2, 0.3)]
     manifest = make_manifest(configs)
@@ -224,7 +224,7 @@ def test_a_bucket_that_may_not_be_used_is_told_before_anything_is_made(
 
 
 def test_plan_counts_what_lies_there(store: Store) -> None:
-    from results.plan import plan_counts
+    from sweep.plan.plan import plan_counts
 
     config = make_config(epochs=3)
     train(store, config, 3, Status.COMPLETE)

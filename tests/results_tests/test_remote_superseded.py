@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from results.collect import Collector
-from results.holdings import holdings
-from results.lease import Timing
-from results.store import Store, open_store
+from results.parquet.collect import Collector
+from results.store.holdings import holdings
+from results.store.lease import Timing
+from results.store.store import Store, open_store
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_epoch, make_manifest
 from tests.s3_server import S3Server
 from trainable.errors import UserError
-from trainable.ledger import LOCK, exclusive_lock
+from trainable.ledger.ledger import LOCK, exclusive_lock
+from trainable.ledger.remote import Remote
+from trainable.ledger.remote_ledger import RemoteFolder, open_ledger
 from trainable.records import Status
-from trainable.remote import Remote
-from trainable.remote_ledger import RemoteFolder, open_ledger
 
 CONFIG = make_config(epochs=2)
 MANIFEST = make_manifest([CONFIG])
@@ -82,7 +82,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
 
     for method in ("write", "copy", "delete"):
         watched(method)
-    monkeypatch.setattr("trainable.remote.MAX_REQUESTS", 1)  # one after the other, so that they can be counted
+    monkeypatch.setattr("trainable.ledger.remote.MAX_REQUESTS", 1)  # one after the other, so that they can be counted
     return hooks
 
 
@@ -202,7 +202,7 @@ def test_nothing_is_put_aside_while_a_living_run_or_a_process_of_this_machine_tr
     new_store: Callable[[str], Store], s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"s3://{s3.new_bucket()}/store"
-    monkeypatch.setattr("results.lease.TIMING", Timing(settle=0.1))
+    monkeypatch.setattr("results.store.lease.TIMING", Timing(settle=0.1))
     store = new_store(uri)
     other = make_manifest([CONFIG], "other")
     train(store, OLD, "old")

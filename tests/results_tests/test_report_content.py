@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from results.parquet import read_epochs, read_trials
+from results.parquet.files import read_epochs, read_trials
 from results.report.content import Report, make_report
 from results.report.trial_list import moment, named_values, plain
-from results.store import Store
+from results.store.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.parquet import export_tables, read_epochs, read_trials
+from results.parquet.files import export_tables, read_epochs, read_trials
 from results.report.figures import isolated
 from results.report.files import write_report
 from results.report.markdown import code_block, safe
-from results.store import Store
+from results.store.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep

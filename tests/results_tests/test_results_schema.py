@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from results.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
+from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from trainable.config import FIELD_NAMES
 from trainable.records import SCHEMA_VERSION
 

@@ -11,9 +11,9 @@ from results.figures.gallery import Results, draw
 from results.figures.objective_front import objective_front
 from results.figures.optimisation_history import COMPLETE, STOPPED, optimisation_history
 from results.figures.parallel_coordinates import parallel_coordinates
-from results.parquet import read_epochs, read_trials
-from results.search_results import read_search, spent
-from results.trials import epochs_from_table, group_repeats, trials_from_table
+from results.parquet.files import read_epochs, read_trials
+from results.parquet.search_results import read_search, spent
+from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 from tests.conftest import ROOT, Cli
 from tests.results_tests.figure_samples import overlaps
 from tests.results_tests.searched_stores import write_search

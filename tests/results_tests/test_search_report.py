@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from results.parquet import read_epochs, read_trials
+from results.parquet.files import read_epochs, read_trials
 from results.report.content import Report, make_report
 from results.report.files import write_report
 from results.report.markdown import render_markdown
-from results.search_table import sweep_table
-from results.store import Store
+from results.store.store import Store
+from results.tables.search_table import sweep_table
 from tests.conftest import Cli
 from tests.results_tests.searched_stores import SWEEP, write_search
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from results.parquet import read_trials
-from results.schema import SEARCH_METADATA
-from results.search_results import (
+from results.parquet.files import read_trials
+from results.parquet.schema import SEARCH_METADATA
+from results.parquet.search_results import (
     SearchResults,
     best_so_far,
     dominates,

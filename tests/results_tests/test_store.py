@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from results.holdings import holdings
-from results.store import Manifest, Store, new_manifest
+from results.store.holdings import holdings
+from results.store.store import Manifest, Store, new_manifest
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError

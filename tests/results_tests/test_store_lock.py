@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from results.store import Store
+from results.store.store import Store
 from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.errors import UserError
 
@@ -15,7 +15,7 @@ MANIFEST = make_manifest([make_config()])
 DRIVER = """
 import sys, time
 from pathlib import Path
-from trainable.ledger import exclusive_lock
+from trainable.ledger.ledger import exclusive_lock
 with exclusive_lock(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)

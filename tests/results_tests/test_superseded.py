@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.collect import Collector
-from results.parquet import export_tables, read_trials, write_tables
-from results.plan import plan_counts
-from results.status import sweep_status
-from results.store import Store
-from results.trials import epochs_from_table, epochs_of_trainings, trials_from_table
+from results.parquet.collect import Collector
+from results.parquet.files import export_tables, read_trials, write_tables
+from results.parquet.trials import epochs_from_table, epochs_of_trainings, trials_from_table
+from results.store.store import Store
+from sweep.plan.plan import plan_counts
+from sweep.status.status import sweep_status
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
-from trainable.ledger import LOCK, exclusive_lock
+from trainable.ledger.ledger import LOCK, exclusive_lock
 from trainable.records import Status
 
 A, B, C = (make_config(epochs=1, lr=lr) for lr in (0.1, 0.2, 0.3))

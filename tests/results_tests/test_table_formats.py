@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from results.tables import render, table_rows
-from results.trials import group_repeats
+from results.parquet.trials import group_repeats
+from results.tables.layout import render, table_rows
 from tests.results_tests.result_samples import make_config, make_trial
 
 TRIALS = [

@@ -1,7 +1,7 @@
 """Markdown tables: byte for byte the published form where they hold the same."""
 
-from results.tables import render, table_rows
-from results.trials import Trial, group_repeats
+from results.parquet.trials import Trial, group_repeats
+from results.tables.layout import render, table_rows
 from tests.results_tests.result_samples import make_config, make_trial
 
 # First table of 'Linear scaling rule for learning rate' of

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from results.collect import Collector
-from results.store import Store
-from results.trials import group_repeats, trials_from_table, varying_fields
+from results.parquet.collect import Collector
+from results.parquet.trials import group_repeats, trials_from_table, varying_fields
+from results.store.store import Store
 from tests.results_tests.result_samples import (
     make_config,
     make_end,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from results.verdicts import Verdict, equivalence_p, holm, judge, t_quantile, two_sided_p
+from results.statistics.verdicts import Verdict, equivalence_p, holm, judge, t_quantile, two_sided_p
 
 DEGREES = 2
 

@@ -9,16 +9,16 @@ import results.figures.parameter_importance as parameter_importance
 from results.figures.error_by_lr import AXES_WIDTH
 from results.figures.gallery import Results, draw
 from results.figures.learning_curves import MOST_OF_A_SEARCH, search_curves
-from results.importance import Importance, importance
-from results.parquet import read_epochs, read_trials
-from results.points import title
+from results.figures.points import title
+from results.parquet.files import read_epochs, read_trials
+from results.parquet.search_results import Objective, SearchResults, free_fields, read_search
+from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 from results.report.content import Report, make_report
 from results.report.files import write_report
 from results.report.markdown import render_markdown
-from results.search_results import Objective, SearchResults, free_fields, read_search
-from results.search_table import sweep_table
-from results.store import Store
-from results.trials import epochs_from_table, group_repeats, trials_from_table
+from results.statistics.importance import Importance, importance
+from results.store.store import Store
+from results.tables.search_table import sweep_table
 from tests.results_tests.figure_samples import make_point, overlaps, texts_of
 from tests.results_tests.searched_stores import SWEEP, write_search
 from tests.results_tests.wide_stores import CHOICES, WIDE, write_diverged_search, write_wide_search

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from results.collect import Collector
-from results.parquet import export_tables
-from results.store import Store
+from results.parquet.collect import Collector
+from results.parquet.files import export_tables
+from results.store.search_log import EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
+from results.store.store import Store
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.searched_stores import EPOCHS, SETTINGS, error_after, searched_config
 from trainable.config import TrainConfig
 from trainable.records import EpochRecord, Status
-from trainable.search_log import EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
 
 WIDE = "wide"
 RANGES: dict[str, dict[str, Any]] = {

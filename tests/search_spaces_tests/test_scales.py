@@ -8,7 +8,7 @@ import pytest
 
 import tune_main
 from benchmarks.finished_sweep import write_finished_trials
-from results.store import Store
+from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
 from search_spaces.scaling import sweep_name

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from results.parquet import read_trials
+from results.parquet.files import read_trials
+from results.parquet.trials import group_repeats, trials_from_table
 from results.published.cells import LONGER_FILE, PublishedCell, published_cells, table_cells, table_names
-from results.store import Store
-from results.tables import render, table_rows
-from results.trials import group_repeats, trials_from_table
+from results.store.store import Store
+from results.tables.layout import render, table_rows
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from search_spaces.yaml_source import parse_yaml

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from results.published.reference import reference_tables
-from results.store import Store, new_manifest
+from results.store.store import Store, new_manifest
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
 from search_spaces.loader import load_space

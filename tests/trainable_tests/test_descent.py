@@ -16,11 +16,11 @@ from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.descent import open_session
-from trainable.ledger import FINAL_STATE, read_trial
+from trainable.ledger.ledger import FINAL_STATE, read_trial
+from trainable.ledger.remote import Remote
+from trainable.ledger.remote_ledger import RemoteFolder, read_final_state
 from trainable.randomness import EpochPlan, plan_epoch
 from trainable.records import EpochRecord, Progress, Status
-from trainable.remote import Remote
-from trainable.remote_ledger import RemoteFolder, read_final_state
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 from trainable.training import Training

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger, read_trial, trial_status
-from trainable.ledger import write_atomically as write
+from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger, read_trial, trial_status
+from trainable.ledger.ledger import write_atomically as write
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 
 CONFIGURATION = {"lr": 0.1}

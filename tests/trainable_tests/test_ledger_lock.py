@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger import LOCK, Ledger, LedgerBusyError, exclusive_lock, is_locked
+from trainable.ledger.ledger import LOCK, Ledger, LedgerBusyError, exclusive_lock, is_locked
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainable.ledger import Ledger
+from trainable.ledger.ledger import Ledger
 with Ledger(Path(sys.argv[1]), {}):
     print("held", flush=True)
     time.sleep(60)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable import ledger
-from trainable.ledger import CONFIG, EPOCHS, RESULT, TAIL_BYTES, Ledger, read_standing, read_trial
+from trainable.ledger import ledger
+from trainable.ledger.ledger import CONFIG, EPOCHS, RESULT, TAIL_BYTES, Ledger, read_standing, read_trial
 from trainable.records import EpochRecord, Standing, Status, TrialEnd
 
 CONFIGURATION = {"lr": 0.1}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.s3_server import SECRET, S3Server
-from trainable import remote
 from trainable.errors import UserError
-from trainable.remote import Remote, RemoteError, in_parallel, mirror_folder, open_filesystem, without_options
+from trainable.ledger import remote
+from trainable.ledger.remote import Remote, RemoteError, in_parallel, mirror_folder, open_filesystem, without_options
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +207,7 @@ def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: 
         pauses.append(seconds)
         sleep(seconds)
 
-    monkeypatch.setattr("trainable.remote.time.sleep", pause)
+    monkeypatch.setattr("trainable.ledger.remote.time.sleep", pause)
     s3.down()
     try:
         with pytest.raises(RemoteError, match="no answer"):

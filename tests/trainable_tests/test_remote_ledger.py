@@ -9,10 +9,10 @@ import torch
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.ledger import CHECKPOINTS, EPOCHS, RESULT, Ledger, LedgerBusyError, read_trial, trial_status
+from trainable.ledger.ledger import CHECKPOINTS, EPOCHS, RESULT, Ledger, LedgerBusyError, read_trial, trial_status
+from trainable.ledger.remote import Remote, RemoteError
+from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger, TakenOverError, open_ledger
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
-from trainable.remote import Remote, RemoteError
-from trainable.remote_ledger import RemoteFolder, RemoteLedger, TakenOverError, open_ledger
 from trainable.session import RunInfo, TrialSession, record_failure
 from trainable.splits import prepare
 
@@ -177,7 +177,7 @@ def test_epochs_are_pushed_every_few_seconds(
         ledger.begin(make_attempt(1))
         train(ledger, make_record, range(1, 4))
         assert EPOCHS not in writes
-        monkeypatch.setattr("trainable.remote_ledger.PUSH_SECONDS", 0.0)
+        monkeypatch.setattr("trainable.ledger.remote_ledger.PUSH_SECONDS", 0.0)
         train(ledger, make_record, range(4, 5))
     assert writes.count(EPOCHS) == 1
     assert (Remote(folder.uri).read(f"{folder.name}/{EPOCHS}") or b"").count(b"\n") == 4
@@ -243,9 +243,9 @@ def test_what_cannot_be_pushed_is_an_error_and_costs_no_more_than_the_last_epoch
     s3: S3Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr("trainable.remote.FIRST_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr("trainable.remote.ATTEMPTS", 1)
+    monkeypatch.setattr("trainable.ledger.remote.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("trainable.ledger.remote.FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("trainable.ledger.remote.ATTEMPTS", 1)
     ledger = open_ledger(folder, CONFIG)
     ledger.begin(make_attempt(1))
     train(ledger, make_record, range(1, 3), b"at 2")
@@ -275,9 +275,9 @@ def test_a_training_whose_store_stays_away_fails_clearly_and_goes_on_in_the_next
         data = prepare(tiny_data, short_config, CPU)
         return TrialSession(short_config, data, folder, CPU, run, checkpoint_share=float("inf"))
 
-    monkeypatch.setattr("trainable.remote.PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr("trainable.remote.FIRST_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr("trainable.remote.ATTEMPTS", 1)
+    monkeypatch.setattr("trainable.ledger.remote.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("trainable.ledger.remote.FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("trainable.ledger.remote.ATTEMPTS", 1)
     first = session("run-1")
     first.next_epoch()
     first.next_epoch()

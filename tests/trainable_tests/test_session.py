@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainable.config import TrainConfig
-from trainable.ledger import ATTEMPTS, CHECKPOINTS, Ledger, LedgerBusyError, read_trial, trial_status
+from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, Ledger, LedgerBusyError, read_trial, trial_status
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo, TrialSession, record_failure
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger import LOCK, Ledger, LedgerBusyError, exclusive_lock, read_trial, supersede, superseded_trials
+from trainable.ledger.ledger import (
+    LOCK,
+    Ledger,
+    LedgerBusyError,
+    exclusive_lock,
+    read_trial,
+    supersede,
+    superseded_trials,
+)
 from trainable.records import Status, TrialEnd
 
 CONFIGURATION = {"lr": 0.1}

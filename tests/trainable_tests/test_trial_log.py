@@ -11,13 +11,22 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.s3_server import SECRET, S3Server
-from trainable import trial_log
 from trainable.config import TrainConfig
-from trainable.ledger import Ledger, read_trial
+from trainable.ledger import trial_log
+from trainable.ledger.ledger import Ledger, read_trial
+from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
+from trainable.ledger.trial_log import (
+    CUT,
+    KEPT_ATTEMPTS,
+    MAX_BYTES,
+    append,
+    log_name,
+    logs_among,
+    logs_in,
+    presentable,
+)
 from trainable.records import Attempt, EpochRecord, Status
-from trainable.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.session import RunInfo, TrialSession, record_failure
-from trainable.trial_log import CUT, KEPT_ATTEMPTS, MAX_BYTES, append, log_name, logs_among, logs_in, presentable
 
 MakeSession = Callable[..., TrialSession]
 MakeRecord = Callable[[int], EpochRecord]
@@ -25,7 +34,7 @@ MakeAttempt = Callable[[int], Attempt]
 OUTPUT = """
 import ctypes, os, subprocess, sys
 from pathlib import Path
-from trainable.trial_log import TrialLog
+from trainable.ledger.trial_log import TrialLog
 
 print("before")
 log = TrialLog(Path(sys.argv[1]), 1)
@@ -92,7 +101,7 @@ def test_keys_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_silence_leaves_no_file(tmp_path: Path) -> None:
-    code = "from pathlib import Path; from trainable.trial_log import TrialLog; import sys\n"
+    code = "from pathlib import Path; from trainable.ledger.trial_log import TrialLog; import sys\n"
     code += "log = TrialLog(Path(sys.argv[1]), 1); log.start(); log.trim(); log.close(); log.close()"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True, timeout=60)
     assert list(tmp_path.iterdir()) == []
@@ -206,7 +215,7 @@ def test_a_log_is_pushed_with_the_epochs_and_before_the_end_without_keys(
     make_attempt: MakeAttempt,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trainable.remote_ledger.PUSH_SECONDS", 0.0)
+    monkeypatch.setattr("trainable.ledger.remote_ledger.PUSH_SECONDS", 0.0)
     with RemoteLedger(folder, {"lr": 0.1}) as ledger:
         ledger.begin(make_attempt(1))
         (ledger.folder / log_name(1)).write_text(f"the key is {SECRET}\n")

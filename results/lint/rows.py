@@ -1,0 +1,179 @@
+"""What the lint rules see: one row a printed figure or a finished trial, wherever it comes from."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from models.names import display_name
+from results.parquet.trials import Cell
+from results.published.cells import PublishedCell
+from trainable.config import FIELD_NAMES
+from trainable.errors import counted
+
+NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
+"""Training fields that a LintRow holds by name."""
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    """A figure is most likely wrong."""
+    WARNING = "warning"
+    """What is concluded from these rows does not stand on them alone."""
+    NOTE = "note"
+    """Nothing is wrong, but the rows say other than expected."""
+
+
+class Rule(StrEnum):
+    """What was looked for; each function of `results.lint.rules` has one."""
+
+    OFF_RULE_LR = "off-rule lr"
+    REPEAT = "repeat"
+    NEAR_DIVERGENCE = "near-divergence"
+    EDGE_OPTIMUM = "edge optimum"
+    SINGLE_LR = "single lr"
+    TIMES = "times"
+    LR_SCALING = "lr scaling"
+
+
+class Protocol(NamedTuple):
+    """What is held fixed while batch size and learning rate vary."""
+
+    model: str
+    schedule: str
+    epochs: int
+    other: str
+
+    def __str__(self) -> str:
+        return f"{display_name(self.model)}, {self.schedule}, {counted(self.epochs, 'epoch')}"
+
+
+@dataclass(frozen=True, slots=True)
+class LintRow:
+    """One figure."""
+
+    group: str
+    """The table, or the sweep."""
+    protocol: Protocol
+    batch_size: int
+    lr: float
+    test_error_percent: float
+    """At the last epoch."""
+    seconds: float
+    """Of the whole training, evaluation included."""
+    device: str
+    seed: int | None
+    """None where the source names none: then two rows of a configuration claim to be the same run."""
+
+    @property
+    def configuration(self) -> tuple[Protocol, int, float]:
+        """What was trained, the seed apart."""
+        return (self.protocol, self.batch_size, self.lr)
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        return self.seconds / self.protocol.epochs
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One oddity, with the rows that it rests on."""
+
+    rule: Rule
+    severity: Severity
+    message: str
+    """One line, with the figures."""
+    rows: tuple[LintRow, ...]
+
+
+def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
+    """One row a printed row, in their order."""
+    return [
+        LintRow(
+            group=cell.table,
+            protocol=Protocol(cell.model, cell.schedule, cell.epochs, ""),
+            batch_size=cell.batch_size,
+            lr=cell.lr,
+            test_error_percent=cell.test_error_percent,
+            seconds=60.0 * cell.minutes,
+            device=cell.hardware,
+            seed=None,
+        )
+        for cell in cells
+    ]
+
+
+def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
+    """One row for every trial with a final test error; others hold no figure that could be odd."""
+    return [
+        LintRow(
+            group=trial.row.sweep,
+            protocol=Protocol(trial.config.model, trial.config.schedule, trial.config.epochs, other),
+            batch_size=trial.config.batch_size,
+            lr=trial.config.lr,
+            test_error_percent=error,
+            seconds=trial.row.total_seconds,
+            device=f"{trial.row.host} {trial.row.device}",
+            seed=trial.config.seed,
+        )
+        for cell in cells
+        for other in [str([getattr(cell.config, name) for name in FIELD_NAMES if name not in NAMED_FIELDS])]
+        for trial in cell.finished
+        if (error := trial.row.test_error_percent) is not None and math.isfinite(error)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Test error against learning rate at one batch size and protocol."""
+
+    protocol: Protocol
+    batch_size: int
+    errors: dict[float, float]
+    """Learning rate, rising -> test error (percent), the median where it was trained several times."""
+    rows: tuple[LintRow, ...]
+
+    @property
+    def best_lrs(self) -> list[float]:
+        """The learning rates with the smallest error: several where they tie."""
+        best = min(self.errors.values())
+        return [lr for lr, error in self.errors.items() if error == best]
+
+
+def curves(rows: Sequence[LintRow]) -> list[Curve]:
+    """All curves, in the order of their first rows; rows printed twice count once."""
+    groups: dict[tuple[Protocol, int], list[LintRow]] = {}
+    for row in distinct(rows):
+        groups.setdefault((row.protocol, row.batch_size), []).append(row)
+    result = []
+    for (protocol, batch_size), members in groups.items():
+        errors: dict[float, list[float]] = {}
+        for row in members:
+            errors.setdefault(row.lr, []).append(row.test_error_percent)
+        medians = {lr: statistics.median(errors[lr]) for lr in sorted(errors)}
+        result.append(Curve(protocol, batch_size, medians, tuple(members)))
+    return result
+
+
+def lr_studies(rows: Sequence[LintRow], min_grid: int) -> dict[Protocol, list[Curve]]:
+    """Protocols in which at least half of the batch sizes, and two of them, have `min_grid` learning rates.
+
+    In the others the learning rate follows a rule and the batch size alone is studied.
+    """
+    protocols: dict[Protocol, list[Curve]] = {}
+    for curve in curves(rows):
+        protocols.setdefault(curve.protocol, []).append(curve)
+    return {
+        protocol: members
+        for protocol, members in protocols.items()
+        if (num_grids := sum(len(curve.errors) >= min_grid for curve in members)) >= 2
+        and 2 * num_grids >= len(members)
+    }
+
+
+def distinct(rows: Iterable[LintRow]) -> list[LintRow]:
+    """The rows without those that only print an earlier one again in another table."""
+    return list({dataclasses.replace(row, group=""): row for row in reversed(list(rows))}.values())[::-1]

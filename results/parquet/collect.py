@@ -1,0 +1,248 @@
+"""From the ledgers of a sweep's trials to the rows of `trials` and `epochs`."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
+from results.store.search_log import ProposalRecord, SearchRecord, read_log
+from results.store.search_progress import num_to_come, planned_trials
+from results.store.store import Manifest, Store
+from trainable.config import PlannedTrial
+from trainable.ledger.ledger import read_trial, superseded_trials, trial_status
+from trainable.records import (
+    SCHEMA_VERSION,
+    Attempt,
+    EpochRecord,
+    Purpose,
+    Status,
+    TrialFiles,
+    TrialKey,
+    TrialRow,
+)
+
+LAST = 5
+ORIGINS = ("code", "versions", "host", "device", "num_threads", "gpus", "precision_resolved", "execution")
+"""Of an attempt: where its numbers come from."""
+Row = dict[str, Any]
+
+
+class Collector:
+    """Reads a sweep's trials again and again, those that have ended only once."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._ended: dict[tuple[Path, int], tuple[Row, pa.RecordBatch]] = {}
+        self.num_planned = 0
+        """Trials of the sweep at the last look, those that its search may still propose among them."""
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows.
+
+        The superseded trainings of a trial come before the one that counts. Of a search those come that its
+        log names, too.
+
+        Raises:
+            UserError: the log of the search is damaged.
+        """
+        record = read_log(self._store.search_log(self._manifest.name))
+        planned = planned_trials(self._manifest, record)
+        self.num_planned = len(planned) + num_to_come(record)
+        ended = {folder.name for folder, _ in self._ended}
+        keys = [trial.config.trial_key for trial in planned]
+        self._store.refresh_trials([key for key in keys if key not in ended])
+        trial_rows: list[Row] = []
+        epoch_batches: list[pa.RecordBatch] = []
+        superseded = superseded_trials(self._store.trials_folder)
+        for trial in planned:
+            key = trial.config.trial_key
+            earlier = superseded.get(key, {})
+            name = self._manifest.name
+            trainings = [(TrialKey(name, key, True, number), folder) for number, folder in earlier.items()]
+            newest = max(earlier, default=0) + 1
+            trainings.append((TrialKey(name, key, False, newest), self._store.trial_folder(key)))
+            for identity, folder in trainings:
+                rows = self._rows(trial, identity, folder, _proposal(record, trial, identity))
+                if rows is not None:
+                    trial_rows.append(rows[0])
+                    epoch_batches.append(rows[1])
+        metadata = {
+            METADATA_PREFIX + "schema_version": str(SCHEMA_VERSION),
+            METADATA_PREFIX + "sweep": self._manifest.name,
+            METADATA_PREFIX + "space": self._manifest.space,
+            METADATA_PREFIX + "overrides": json.dumps(self._manifest.overrides),
+            METADATA_PREFIX + "scale": self._manifest.scale or "",
+            METADATA_PREFIX + "extends": json.dumps(self._manifest.extends),
+            METADATA_PREFIX + "code": self._manifest.code,
+            METADATA_PREFIX + "num_planned": str(len(planned)),
+            METADATA_PREFIX + "versions": trial_rows[-1]["versions"] if trial_rows else "{}",
+        }
+        if record.settings:
+            metadata[SEARCH_METADATA] = json.dumps(dict(record.settings))
+        return (
+            pa.Table.from_pylist(trial_rows, schema=TRIALS_SCHEMA.with_metadata(metadata)),
+            pa.Table.from_batches(epoch_batches, schema=EPOCHS_SCHEMA.with_metadata(metadata)),
+        )
+
+    def _rows(
+        self, trial: PlannedTrial, identity: TrialKey, folder: Path, proposal: ProposalRecord | None
+    ) -> tuple[Row, pa.RecordBatch] | None:
+        place = (folder, identity.generation)
+        if place in self._ended:
+            return self._ended[place]
+        files = read_trial(folder)
+        if not files.attempts and files.end is None:
+            return None
+        is_ended = trial_status(files).is_final
+        if proposal is not None:
+            is_ended = proposal.status is Status.STOPPED or (is_ended and proposal.status is not None)
+            files = _as_far_as_searched(files, proposal)
+        row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files, proposal))
+        epochs = epoch_rows(identity, files.epochs)
+        if is_ended:
+            self._ended[place] = (row, epochs)
+        return row, epochs
+
+
+def _proposal(record: SearchRecord, trial: PlannedTrial, identity: TrialKey) -> ProposalRecord | None:
+    """What the search knows of this training; nothing of those that were superseded."""
+    if trial.purpose is not Purpose.SEARCH or trial.proposal is None or identity.superseded:
+        return None
+    return record.proposals[trial.proposal]
+
+
+def _as_far_as_searched(files: TrialFiles, proposal: ProposalRecord) -> TrialFiles:
+    """Without what came after this sweep's scheduler had stopped the trial, by whomever it was trained."""
+    if proposal.status is not Status.STOPPED:
+        return files
+    epochs = files.epochs[: _stopped_epoch(proposal)]
+    last = max((record.attempt for record in epochs), default=0)
+    return TrialFiles(files.config, epochs, [one for one in files.attempts if one.attempt <= last], None)
+
+
+def _stopped_epoch(proposal: ProposalRecord | None) -> int | None:
+    return proposal.reports[-1].epoch if proposal is not None and proposal.status is Status.STOPPED else None
+
+
+def epoch_rows(identity: TrialKey, epochs: list[EpochRecord]) -> pa.RecordBatch:
+    """A trial's part of `epochs`, in columns: a dict a row would take many times the memory."""
+    columns = {name: [value] * len(epochs) for name, value in dataclasses.asdict(identity).items()}
+    for spec in dataclasses.fields(EpochRecord):
+        columns[spec.name] = [getattr(record, spec.name) for record in epochs]
+    return pa.RecordBatch.from_pydict(columns, schema=EPOCHS_SCHEMA)
+
+
+def trial_row(
+    identity: TrialKey, trial: PlannedTrial, files: TrialFiles, proposal: ProposalRecord | None = None
+) -> TrialRow:
+    """What came of a trial. A trial that diverged has no final error: its last weights mean nothing.
+
+    Args:
+        files: as far as the sweep's search came, where it stopped the trial.
+        proposal: what the search knows of it.
+    """
+    stopped_epoch = _stopped_epoch(proposal)
+    status = trial_status(files) if stopped_epoch is None else Status.STOPPED
+    epochs = files.epochs
+    last = epochs[-1] if epochs else None
+    has_final_error = last is not None and status is not Status.DIVERGED
+    tested = _errors(epochs, lambda record: record.test_error_percent)
+    held_out = _errors(epochs, lambda record: record.holdout_error_percent)
+    best_test, best_test_epoch = min(tested, default=(None, None))
+    best_holdout, best_holdout_epoch = min(held_out, default=(None, None))
+    train_seconds = sum(record.train_seconds for record in epochs)
+    eval_seconds = sum(record.eval_seconds for record in epochs)
+    num_images = sum(record.images_per_second * record.train_seconds for record in epochs)
+    end = files.end
+    attempts = files.attempts or [_unknown_attempt(end.end_time if end else "")]
+    first_attempt, attempt = attempts[0], attempts[-1]
+    return TrialRow(
+        sweep=identity.sweep,
+        trial_key=identity.trial_key,
+        superseded=identity.superseded,
+        generation=identity.generation,
+        repeat=trial.repeat,
+        variables=json.dumps(dict(trial.variables), sort_keys=True),
+        purpose=trial.purpose.value,
+        proposal=trial.proposal,
+        status=status.value,
+        epochs_done=len(epochs),
+        stopped_epoch=stopped_epoch,
+        objective_values=proposal.values if proposal is not None else None,
+        test_error_percent=last.test_error_percent if last and has_final_error else None,
+        test_error_percent_last5=_median_of_last(tested) if has_final_error else None,
+        best_test_error_percent=best_test,
+        best_test_epoch=best_test_epoch,
+        holdout_error_percent=last.holdout_error_percent if last and has_final_error else None,
+        holdout_error_percent_last5=_median_of_last(held_out) if has_final_error else None,
+        best_holdout_error_percent=best_holdout,
+        best_holdout_epoch=best_holdout_epoch,
+        train_loss=last.train_loss if last else None,
+        train_seconds=train_seconds,
+        eval_seconds=eval_seconds,
+        total_seconds=train_seconds + eval_seconds,
+        images_per_second=num_images / train_seconds if train_seconds else None,
+        peak_memory_bytes=end.peak_memory_bytes if end else None,
+        attempts=len(files.attempts),
+        attempts_differ=_differences(files),
+        damage="; ".join(one.damage for one in files.attempts if one.damage) or None,
+        error=end.error if end else None,
+        host=attempt.host,
+        device=attempt.device,
+        num_threads=attempt.num_threads,
+        gpus=attempt.gpus,
+        precision_resolved=attempt.precision_resolved,
+        execution=attempt.execution,
+        versions=json.dumps(attempt.versions, sort_keys=True),
+        code=attempt.code,
+        start_time=datetime.fromisoformat(first_attempt.start_time),
+        end_time=datetime.fromisoformat(end.end_time) if end else None,
+        test_correct_bits=bytes.fromhex(end.test_correct_bits) if end and end.test_correct_bits else None,
+    )
+
+
+def _differences(files: TrialFiles) -> str | None:
+    """JSON: field -> its distinct values, of what the attempts whose epochs count do not have in common."""
+    counted = {record.attempt for record in files.epochs}
+    differing: dict[str, list[Any]] = {}
+    for name in ORIGINS:
+        values: list[Any] = []
+        for attempt in files.attempts:
+            value = getattr(attempt, name)
+            if attempt.attempt in counted and value not in values:
+                values.append(value)
+        if len(values) > 1:
+            differing[name] = values
+    return json.dumps(differing, sort_keys=True) if differing else None
+
+
+def _unknown_attempt(time: str) -> Attempt:
+    """Stands for the attempts of an ended trial whose record of them was lost: the figures stay."""
+    return Attempt(
+        0,
+        time,
+        run_id="",
+        host="",
+        device="",
+        num_threads=0,
+        precision_resolved="",
+        versions={},
+        code="",
+        execution="",
+    )
+
+
+def _errors(epochs: list[EpochRecord], error_of: Callable[[EpochRecord], float | None]) -> list[tuple[float, int]]:
+    """(error, epoch) of the epochs that have one: the smallest is the best, the earliest among equals."""
+    return [(error, record.epoch) for record in epochs if (error := error_of(record)) is not None]
+
+
+def _median_of_last(errors: list[tuple[float, int]]) -> float | None:
+    return statistics.median(error for error, _ in errors[-LAST:]) if errors else None

@@ -1,0 +1,61 @@
+"""The README.md of an exported data set: Hugging Face front matter, and every column explained."""
+
+import json
+
+import pyarrow as pa
+
+from results.parquet.columns import epochs_columns, trials_columns
+from results.parquet.schema import METADATA_PREFIX
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
+
+FRONT_MATTER = f"""---
+pretty_name: {{name}}
+tags:
+- image-classification
+- learning-rate
+- batch-size
+- hyperparameter-search
+configs:
+- config_name: trials
+  data_files: {TRIALS_PARQUET}
+  default: true
+- config_name: epochs
+  data_files: {EPOCHS_PARQUET}
+---
+"""
+
+
+def data_card(trials: pa.Table, epochs: pa.Table) -> str:
+    """Markdown for the folder that holds both tables, so that it can be uploaded as it is."""
+    metadata = {key.decode(): value.decode() for key, value in trials.schema.metadata.items()}
+    name = metadata[METADATA_PREFIX + "sweep"]
+    datasets = ", ".join(sorted(set(trials["dataset"].to_pylist())))
+    parts = [
+        FRONT_MATTER.format(name=json.dumps(f"Batchscape sweep {name}")),
+        f"# {name}\n",
+        f"{trials.num_rows} trainings of image classifiers on {datasets}, one row each in `{TRIALS_PARQUET}`, and "
+        f"one row for each of their {epochs.num_rows} epochs in `{EPOCHS_PARQUET}` (schema version "
+        f"{metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of the last epoch, on the test images; "
+        "`best_test_error_percent` is selected on them and says less.\n",
+        "## trials\n\n" + _columns(trials, trials_columns()),
+        "## epochs\n\n" + _columns(epochs, epochs_columns()),
+        f"## How it was made\n\nCode {metadata[METADATA_PREFIX + 'code']}, from this space:\n\n"
+        + _fenced(metadata[METADATA_PREFIX + "space"]),
+    ]
+    return "\n".join(parts)
+
+
+def _columns(table: pa.Table, meanings: dict[str, str]) -> str:
+    lines = ["| column | type | meaning |", "|:-------|:-----|:--------|"]
+    for field in table.schema:
+        meaning = meanings[field.name].replace("|", "\\|")
+        lines.append(f"| `{field.name}` | {field.type}{'?' if field.nullable else ''} | {meaning} |")
+    return "\n".join(lines) + "\n\nA `?` marks columns that can be empty.\n"
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks inside."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}yaml\n{text.rstrip()}\n{fence}\n"

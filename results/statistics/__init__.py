@@ -1,0 +1,1 @@
+"""Statistics on results: noise, verdicts, comparisons with published numbers, importance."""

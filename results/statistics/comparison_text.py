@@ -1,0 +1,131 @@
+"""A comparison as Markdown, CSV and JSON. Warnings are the first lines of each."""
+
+import csv
+import dataclasses
+import io
+import json
+
+from models.names import display_name
+from results.statistics.compare import ComparedCell, Comparison, Difference
+from results.statistics.verdicts import Verdict
+from results.tables.layout import Column, markdown_table
+
+
+def render_comparison(comparison: Comparison, form: str) -> str:
+    """The comparison in one of `tables.FORMATS`."""
+    if form == "csv":
+        return comparison_csv(comparison)
+    return comparison_json(comparison) if form == "json" else comparison_markdown(comparison)
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """Warnings, the table, and below it the counts of verdicts, the mean difference and the notes."""
+    warnings = "".join(f"> **WARNING: {text}**\n>\n" for text in comparison.warnings)
+    table = markdown_table(comparison_columns(comparison))
+    text = warnings.removesuffix(">\n") + ("\n" if warnings else "") + table
+    return text + "\n" + "".join(f"- {line}\n" for line in comparison_notes(comparison))
+
+
+def comparison_columns(comparison: Comparison) -> list[Column]:
+    """A row for every published configuration."""
+    cells = comparison.cells
+    level = f"{100 * (1 - comparison.alpha):g} % interval"
+    columns = [
+        Column("Model", "center", [display_name(cell.model) for cell in cells]),
+        Column("batch size", "right", [str(cell.batch_size) for cell in cells], stop=7),
+        Column("initial lr", "left", [repr(cell.lr) for cell in cells], indent=2),
+        Column("lr schedule", "center", [cell.schedule for cell in cells]),
+        Column("# of Epochs", "right", [str(cell.epochs) for cell in cells], stop=7),
+        Column("ours", "right", [_percent(cell.test_error_percent) for cell in cells], stop=5),
+        Column("n", "right", [str(cell.num_runs) if cell.num_planned else "-" for cell in cells], stop=2),
+        Column("published", "right", [_percent(cell.published_error_percent) for cell in cells], stop=6),
+        Column("n", "right", [str(cell.num_published_runs) for cell in cells], stop=2),
+        Column("difference", "right", [_signed(cell.difference_points) for cell in cells], stop=7),
+        Column(level, "center", [_interval(cell.test) for cell in cells]),
+        Column("verdict", "left", [cell.verdict.value for cell in cells]),
+    ]
+    if any(cell.note for cell in cells):
+        columns.append(Column("runs without error", "left", [cell.note for cell in cells]))
+    return columns
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """Warnings as lines that begin with '#', then one line a published configuration."""
+    buffer = io.StringIO()
+    buffer.writelines(f"# WARNING: {text}\n" for text in comparison.warnings)
+    flat = [_flat(cell) for cell in comparison.cells]
+    writer = csv.DictWriter(buffer, fieldnames=list(flat[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: "; ".join(value) if isinstance(value, list) else value for name, value in row.items()} for row in flat
+    )
+    return buffer.getvalue()
+
+
+def comparison_json(comparison: Comparison) -> str:
+    """One object; `warnings` is its first key."""
+    content = {
+        "warnings": list(comparison.warnings),
+        "notes": list(comparison.notes),
+        "sweep": comparison.sweep,
+        "table": comparison.table,
+        "margin_points": comparison.margin_points,
+        "alpha": comparison.alpha,
+        "dispersion": dataclasses.asdict(comparison.dispersion),
+        "overall": dataclasses.asdict(comparison.overall) if comparison.overall else None,
+        "cells": [_flat(cell) for cell in comparison.cells],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _flat(cell: ComparedCell) -> dict[str, object]:
+    test = cell.test
+    return {
+        "model": cell.model,
+        "batch_size": cell.batch_size,
+        "lr": cell.lr,
+        "schedule": cell.schedule,
+        "epochs": cell.epochs,
+        "tables": list(cell.tables),
+        "num_runs": cell.num_runs,
+        "num_planned": cell.num_planned,
+        "test_error_percent": cell.test_error_percent,
+        "num_published_runs": cell.num_published_runs,
+        "published_error_percent": cell.published_error_percent,
+        "difference_points": cell.difference_points,
+        "standard_error_points": test.standard_error if test else None,
+        "interval_low": test.interval[0] if test else None,
+        "interval_high": test.interval[1] if test else None,
+        "p_differs": test.p_differs if test else None,
+        "p_reproduced": test.p_reproduced if test else None,
+        "verdict": cell.verdict.value,
+        "departures": [str(departure) for departure in cell.departures],
+        "note": cell.note,
+    }
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """What stands below the table: counts of verdicts, the mean difference, the notes."""
+    counts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in Verdict if comparison.count(verdict))
+    lines = [
+        f"{counts}; margin {comparison.margin_points:g} points, wrong verdicts of a kind at most "
+        f"{100 * comparison.alpha:g} % (t tests, Holm)"
+    ]
+    if comparison.overall:
+        lines.append(
+            f"mean difference {_signed(comparison.overall.points)} points {_interval(comparison.overall)}: "
+            f"{comparison.overall.verdict} on average, which says nothing of a single row"
+        )
+    return lines + list(comparison.notes)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _interval(test: Difference | None) -> str:
+    return "-" if test is None else f"[{test.interval[0]:+.2f}, {test.interval[1]:+.2f}]"

@@ -1,0 +1,1 @@
+"""Tables in the form of the published ones."""

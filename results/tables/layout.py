@@ -1,0 +1,217 @@
+"""Tables in the form of the published ones: Markdown with their columns and alignment, CSV and JSON."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.names import display_name
+from results.parquet.trials import Cell, varying_fields
+from trainable.config import TrainConfig
+from trainable.records import Status
+
+FORMATS = ("markdown", "csv", "json")
+SEED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a Markdown table.
+
+    Numbers stand with their last digit at `stop` characters from the column's left edge, as the published
+    tables have it; other columns are indented or centred.
+    """
+
+    header: str
+    align: str
+    """'left', 'right' or 'center': what the rule below the header asks of the renderer."""
+    values: list[str]
+    stop: int | None = None
+    indent: int | None = None
+    """Of values at the left; None: centred in a centred column, else at the edge."""
+    width: int = 0
+    """The smallest; longer values widen the column."""
+
+    def lines(self) -> list[str]:
+        """Header, rule and values, all equally wide, without the bars."""
+        cells = [self._place(value) for value in self.values]
+        width = max(self.width, len(self.header), *(len(cell) for cell in cells), 1)
+        rules = {
+            "left": f":{'-' * (width + 1)}",
+            "right": f"{'-' * (width + 1)}:",
+            "center": f":{'-' * width}:",
+        }
+        centred = self.stop is None and self.indent is None and self.align == "center"
+        body = [cell.center(width) if centred else cell.ljust(width) for cell in cells]
+        return [f" {self.header.ljust(width)} ", rules[self.align], *(f" {line} " for line in body)]
+
+    def _place(self, value: str) -> str:
+        return value.rjust(self.stop) if self.stop is not None else " " * (self.indent or 0) + value
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One configuration, in numbers: what CSV and JSON hold, and Markdown prints."""
+
+    model: str
+    batch_size: int
+    lr: float
+    schedule: str
+    epochs: int
+    other: dict[str, object]
+    """Further training fields in which the rows differ."""
+    num_runs: int
+    """Finished repeats, of `num_planned`."""
+    num_planned: int
+    test_error_percent: float | None
+    """At the last epoch; the median where there are several runs."""
+    mean_test_error_percent: float | None
+    std_test_error_percent: float | None
+    """Sample standard deviation; None for fewer than two runs."""
+    total_seconds: float | None
+    """Training and evaluation; the median where there are several runs."""
+    note: str
+    """What stands in place of the error where no run finished."""
+
+
+def table_rows(cells: Sequence[Cell]) -> list[TableRow]:
+    """The rows in the order of the published tables: batch size and lr descending."""
+    others = [name for name in varying_fields([cell.config for cell in cells]) if name not in SEED_COLUMNS]
+    return [_row(cell, others) for cell in in_table_order(cells)]
+
+
+def in_table_order(cells: Sequence[Cell]) -> list[Cell]:
+    """The cell of each of `table_rows`."""
+
+    def place(config: TrainConfig) -> tuple[str, int, str, int, float]:
+        return (display_name(config.model), config.epochs, config.schedule, -config.batch_size, -config.lr)
+
+    return sorted(cells, key=lambda cell: place(cell.config))
+
+
+def _row(cell: Cell, others: Sequence[str]) -> TableRow:
+    errors = cell.test_errors
+    seconds = [trial.row.total_seconds for trial in cell.finished]
+    unfinished = [trial for trial in cell.trials if trial.status is not Status.COMPLETE]
+    return TableRow(
+        model=display_name(cell.config.model),
+        batch_size=cell.config.batch_size,
+        lr=cell.config.lr,
+        schedule=cell.config.schedule,
+        epochs=cell.config.epochs,
+        other={name: getattr(cell.config, name) for name in others},
+        num_runs=len(errors),
+        num_planned=len(cell.trials),
+        test_error_percent=statistics.median(errors) if errors else None,
+        mean_test_error_percent=statistics.fmean(errors) if errors else None,
+        std_test_error_percent=statistics.stdev(errors) if len(errors) > 1 else None,
+        total_seconds=statistics.median(seconds) if seconds else None,
+        note="" if errors else next((trial.row.status.lower() for trial in unfinished), "no error"),
+    )
+
+
+def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
+    """The table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it)."""
+    if form == "csv":
+        return _csv(rows)
+    return _json(rows) if form == "json" else markdown_table(table_columns(rows, with_mean=with_mean))
+
+
+def format_seconds(seconds: float) -> str:
+    """`22m` and `1h17m` as the published tables have it; below ten minutes `3m05s` and `12s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
+
+
+def error_header(rows: Sequence[TableRow]) -> str:
+    """`Test Error (1 run)`, `Test Error (median of 3 runs)`, or without the number where it differs."""
+    planned = {row.num_planned for row in rows}
+    if planned == {1}:
+        return "Test Error (1 run)"
+    return f"Test Error (median of {planned.pop()} runs)" if len(planned) == 1 else "Test Error (median)"
+
+
+def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
+    """The columns of the published tables, and those that a sweep needs beside them."""
+    header = error_header(rows)
+    columns = [
+        Column("Model", "center", [row.model for row in rows]),
+        Column("batch size", "right", [str(row.batch_size) for row in rows], stop=7),
+        Column("initial lr", "left", [repr(row.lr) for row in rows], indent=2),
+        Column("lr schedule", "center", [row.schedule for row in rows]),
+        Column("# of Epochs", "right", [str(row.epochs) for row in rows], stop=7),
+    ]
+    for name in rows[0].other if rows else ():
+        columns.append(Column(name, "right", [_plain(row.other[name]) for row in rows], stop=len(name)))
+    columns.append(Column(header, "center", [_error_text(row) for row in rows], stop=len(header) * 2 // 3))
+    if any(row.num_planned > 1 for row in rows):
+        columns.append(Column("n", "right", [str(row.num_runs) for row in rows], stop=1))
+    if with_mean:
+        columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
+    columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
+    return columns
+
+
+def markdown_table(columns: Sequence[Column]) -> str:
+    """The columns side by side, with bars; ends with a newline."""
+    lines = zip(*(column.lines() for column in columns), strict=True)
+    return "".join(f"|{'|'.join(cells)}|\n" for cells in lines)
+
+
+def _error_text(row: TableRow) -> str:
+    return row.note if row.test_error_percent is None else f"{row.test_error_percent:.2f}"
+
+
+def _mean_text(row: TableRow) -> str:
+    if row.mean_test_error_percent is None:
+        return "-"
+    spread = "" if row.std_test_error_percent is None else f" +- {row.std_test_error_percent:.2f}"
+    return f"{row.mean_test_error_percent:.2f}{spread}"
+
+
+def _time_text(row: TableRow) -> str:
+    return "-" if row.total_seconds is None else format_seconds(row.total_seconds)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(f"{item:g}" for item in value)
+    return "-" if value is None else str(value)
+
+
+def _flat(row: TableRow) -> dict[str, object]:
+    return {
+        "model": row.model,
+        "batch_size": row.batch_size,
+        "lr": row.lr,
+        "schedule": row.schedule,
+        "epochs": row.epochs,
+        **row.other,
+        "num_runs": row.num_runs,
+        "num_planned": row.num_planned,
+        "test_error_percent": row.test_error_percent,
+        "mean_test_error_percent": row.mean_test_error_percent,
+        "std_test_error_percent": row.std_test_error_percent,
+        "total_seconds": row.total_seconds,
+        "note": row.note,
+    }
+
+
+def _csv(rows: Sequence[TableRow]) -> str:
+    buffer = io.StringIO()
+    flat = [_flat(row) for row in rows]
+    writer = csv.DictWriter(buffer, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return buffer.getvalue()
+
+
+def _json(rows: Sequence[TableRow]) -> str:
+    return json.dumps([_flat(row) for row in rows], indent=1) + "\n"

@@ -1,0 +1,1 @@
+"""Ray: its environment, the cluster, the Tune run and its callbacks. No other package starts Ray."""

@@ -1,0 +1,97 @@
+"""Keeps a running sweep's Parquet files and counters current without spending much of the driver's time on it."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from results.parquet.collect import Collector
+from results.parquet.files import write_tables
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Manifest, Store
+from sweep.observers.prometheus import MetricsKeeper
+from trainable.config import PlannedTrial
+from trainable.errors import UserError
+from trainable.ledger.remote import RemoteError
+from trainable.records import Progress
+
+MIN_INTERVAL_SECONDS = 1.0
+MAX_SHARE = 0.05
+"""Most of the driver's time that rewriting may take."""
+
+
+class ParquetKeeper:
+    """An Observer of the Tune adapter: rewrites both files soon after something has changed, and the counters."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._collector = Collector(store, manifest)
+        self._metrics = MetricsKeeper(store, manifest)
+        self._store = store
+        self._folder = store.sweep_folder(manifest.name)
+        self._dirty = False
+        self._written_at = 0.0
+        self._cost_seconds = 0.0
+
+    @contextlib.contextmanager
+    def driven(self, num_slots: int = 0) -> Iterator[None]:
+        """Inside, the counters say that the sweep is driven.
+
+        Args:
+            num_slots: trials at a time.
+        """
+        self._tables()
+        with self._metrics.driven(num_slots):
+            yield
+
+    def on_trial_added(self, trial: PlannedTrial) -> None:
+        """Nothing has been recorded yet."""
+
+    def on_trial_start(self, trial_key: str) -> None:
+        self._metrics.on_trial_start(trial_key)
+
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
+        self._dirty = True
+        self._metrics.on_progress(trial_key, progress)
+
+    def on_tick(self) -> None:
+        self._metrics.on_tick()
+        started = time.monotonic()
+        interval = max(MIN_INTERVAL_SECONDS, self._cost_seconds / MAX_SHARE)
+        if self._dirty and started - self._written_at >= interval:
+            try:
+                with self._store.hurried():
+                    self.write()
+            except RemoteError:  # a remote store does not answer now: the sweep goes on
+                self._dirty = True
+                self._note_cost(started)
+
+    def write(self) -> None:
+        """Rewrite both files now.
+
+        Raises:
+            UserError: the disk is full, or the store can no longer be written.
+            RemoteError: a remote store does not answer, or refuses.
+        """
+        started = time.monotonic()
+        self._dirty = False
+        try:
+            write_tables(*self._tables(), self._folder)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise UserError(
+                f"cannot write to {self._folder}: {reason}; "
+                "what was trained is kept: mend this, and the same command goes on"
+            ) from None
+        self._store.publish(self._folder / TRIALS_PARQUET, self._folder / EPOCHS_PARQUET)
+        self._metrics.on_tables_written()
+        self._note_cost(started)
+
+    def _tables(self) -> tuple[pa.Table, pa.Table]:
+        trials, epochs = self._collector.tables()
+        self._metrics.on_tables(trials, self._collector.num_planned)
+        return trials, epochs
+
+    def _note_cost(self, started: float) -> None:
+        self._written_at = time.monotonic()
+        self._cost_seconds = self._written_at - started

@@ -1,0 +1,169 @@
+"""A sweep's counters for Prometheus: STORE/SWEEP/metrics.prom, in the form of node_exporter's textfile collector.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4). Ray's own metrics (nodes, tasks,
+memory) are served by Ray.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from results.store.store import Manifest, Store
+from trainable.ledger.ledger import write_atomically
+from trainable.ledger.remote import RemoteError
+from trainable.records import Progress, Status
+
+METRICS = "metrics.prom"
+INTERVAL_SECONDS = 15.0
+PREFIX = "batchscape_"
+Samples = dict[str, float]
+"""Value of the label `status` -> value; the empty word stands for a metric without that label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of a sweep."""
+
+    name: str
+    kind: str
+    """gauge or counter."""
+    meaning: str
+    samples: Samples
+
+
+@dataclass(slots=True)
+class SweepTotals:
+    """Of the trainings in `trials` that count, all runs of the driver together."""
+
+    trials: Samples = field(default_factory=dict)
+    epochs: float = 0.0
+    best_test_error: float | None = None
+    best_holdout_error: float | None = None
+
+    @classmethod
+    def of(cls, trials: pa.Table) -> "SweepTotals":
+        rows = trials.filter(pc.invert(trials["superseded"]))
+        counts = pc.value_counts(rows["status"]).to_pylist()
+        complete = rows.filter(pc.equal(rows["status"], Status.COMPLETE.value))
+        return cls(
+            trials={one["values"]: float(one["counts"]) for one in counts},
+            epochs=float(pc.sum(rows["epochs_done"]).as_py() or 0),
+            best_test_error=pc.min(complete["test_error_percent"]).as_py(),
+            best_holdout_error=pc.min(complete["holdout_error_percent"]).as_py(),
+        )
+
+
+class MetricsKeeper:
+    """Follows a run, and writes the file again and again. Nothing that happens to the file stops a sweep."""
+
+    def __init__(self, store: Store, manifest: Manifest, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._sweep = manifest.name
+        self._path = store.sweep_folder(manifest.name) / METRICS
+        self._clock = clock
+        self._num_slots = 0
+        self._is_driven = False
+        self._written_at = 0.0
+        self._at_work: set[str] = set()
+        self._totals = SweepTotals()
+        self._num_planned = 0
+        self._epochs = self._images = self._train_seconds = self._eval_seconds = 0.0
+
+    @contextlib.contextmanager
+    def driven(self, num_slots: int) -> Iterator[None]:
+        """Inside, the sweep is driven, so many trials at a time; the file says so, and in the end that it is over."""
+        self._num_slots, self._is_driven = num_slots, True
+        try:
+            self.write()
+            yield
+        finally:
+            self._is_driven = False
+            self._at_work.clear()
+            self.write()
+
+    def on_tables(self, trials: pa.Table, num_planned: int) -> None:
+        """These are the trials in the Parquet files now.
+
+        Args:
+            num_planned: trials of the sweep, those that its search may still propose among them.
+        """
+        self._totals, self._num_planned = SweepTotals.of(trials), num_planned
+
+    def on_tables_written(self) -> None:
+        """Once the run is over the file waits for nothing any more."""
+        if not self._is_driven:
+            self.write()
+
+    def on_trial_start(self, trial_key: str) -> None:
+        self._at_work.add(trial_key)
+
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
+        if progress.ended:
+            self._at_work.discard(trial_key)
+        record = progress.record
+        if record is None or progress.replayed:
+            return
+        self._epochs += 1
+        self._images += record.images_per_second * record.train_seconds
+        self._train_seconds += record.train_seconds
+        self._eval_seconds += record.eval_seconds
+
+    def on_tick(self) -> None:
+        if self._is_driven and self._clock() - self._written_at >= INTERVAL_SECONDS:
+            with self._store.hurried():
+                self.write()
+
+    def write(self) -> None:
+        """Now, if that can be done."""
+        self._written_at = self._clock()
+        with contextlib.suppress(OSError, RemoteError):
+            write_atomically(self._path, exposition(self._sweep, self._metrics()).encode())
+            self._store.publish(self._path)
+
+    def _metrics(self) -> list[Metric]:
+        totals = self._totals
+        trials = {status.value.lower(): totals.trials.get(status.value, 0.0) for status in Status}
+        trials["running"] = float(len(self._at_work))
+        trials["incomplete"] = max(0.0, trials["incomplete"] - trials["running"])
+        begun = sum(trials.values())
+        trials["waiting"] = max(0.0, self._num_planned - begun)
+        best = {
+            "best_test_error_percent": ("test", totals.best_test_error),
+            "best_holdout_error_percent": ("held-out", totals.best_holdout_error),
+        }
+        return [
+            Metric("trials", "gauge", "Trials of the sweep by how they stand.", trials),
+            Metric("epochs_done", "gauge", "Epochs that count, of all trials.", {"": totals.epochs}),
+            *(
+                Metric(name, "gauge", f"Smallest {images} error of a complete trial, last epoch.", {"": value})
+                for name, (images, value) in best.items()
+                if value is not None
+            ),
+            Metric("epochs_trained_total", "counter", "Epochs trained by this run.", {"": self._epochs}),
+            Metric("images_trained_total", "counter", "Images trained on by this run.", {"": self._images}),
+            Metric(
+                "train_seconds_total", "counter", "Training time of this run's trials.", {"": self._train_seconds}
+            ),
+            Metric(
+                "eval_seconds_total", "counter", "Evaluation time of this run's trials.", {"": self._eval_seconds}
+            ),
+            Metric("slots", "gauge", "Trials that this run trains at a time.", {"": float(self._num_slots)}),
+            Metric("driver_running", "gauge", "1 until the driver has ended.", {"": float(self._is_driven)}),
+            Metric("last_update_timestamp_seconds", "gauge", "When this was written.", {"": self._clock()}),
+        ]
+
+
+def exposition(sweep: str, metrics: list[Metric]) -> str:
+    """The text format. A sweep's name needs no escapes (`Store.sweep_folder`)."""
+    lines = []
+    for metric in metrics:
+        name = PREFIX + metric.name
+        lines += [f"# HELP {name} {metric.meaning}", f"# TYPE {name} {metric.kind}"]
+        for status, value in metric.samples.items():
+            label = f',status="{status}"' if status else ""
+            lines.append(f'{name}{{sweep="{sweep}"{label}}} {value!r}')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Searches: samplers, schedulers, populations, their simulation and the export of a study."""

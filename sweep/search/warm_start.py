@@ -1,0 +1,150 @@
+"""Earlier results that a search begins with, out of `trials` of ours or the published rows."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from results.parquet.files import read_epochs, read_trials
+from results.parquet.schema import EPOCHS_SCHEMA, SEARCH_METADATA
+from results.parquet.search_results import FULL_SCALE
+from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
+from results.store.search_log import Earlier
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from trainable.errors import UserError, located
+from trainable.records import Status
+
+WARM_START = "search.warm_start"
+HOLDOUT_ERROR = "holdout_error_percent"
+NEEDED = {"trial_key", "model", "status", "variables"}
+"""Columns without which a table is no `trials` of ours, of whatever version."""
+PUBLISHED_NOTE = (
+    "warm_start: published errors are of the test images, so test images have a say in what this search proposes"
+)
+
+Row = Mapping[str, Any]
+
+
+def earlier_results(
+    store: Store,
+    source: str,
+    parameters: Sequence[str],
+    metrics: Sequence[str],
+    models: Collection[str],
+    *,
+    as_proposed: bool = False,
+) -> tuple[list[Earlier], list[str]]:
+    """The results of a source that name all parameters, and what a person should know of them.
+
+    Args:
+        source: `published`, a sweep of the store, or the path of a trials.parquet.
+        parameters: names of training fields, or of variables.
+        metrics: what the search makes small.
+        models: those that are searched; rows of others are left out.
+        as_proposed: a trial that was trained smaller has the parameters of the full size that it stands for.
+
+    Raises:
+        UserError: no such source, or nothing in it that the search can use.
+    """
+    if source == PUBLISHED:
+        rows: list[Row] = _published_rows() if list(metrics) == [HOLDOUT_ERROR] else []
+        notes = [PUBLISHED_NOTE]
+    else:
+        with located(WARM_START):
+            table = _trials(store, source)
+            rows, notes = _with_metrics(table, metrics, lambda: _epochs(store, source)), []
+    found = []
+    for row in rows:
+        variables = json.loads(row.get("variables") or "{}")
+        known = {**variables, **row}
+        if as_proposed:
+            known |= {field: variables[name] for field, name in FULL_SCALE.items() if name in variables}
+        values = [row[metric] for metric in metrics if _is_number(row.get(metric))]
+        if row["model"] in models and all(name in known for name in parameters) and len(values) == len(metrics):
+            found.append(Earlier({name: known[name] for name in parameters}, tuple(map(float, values))))
+    if not found:
+        raise UserError(
+            f"{WARM_START} {source}: no finished row of {' or '.join(sorted(models))} there has "
+            f"{', '.join([*parameters, *metrics])}: leave warm_start out, or name other results"
+        )
+    return found, notes
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_file(source: str) -> bool:
+    return Path(source).suffix == ".parquet"
+
+
+def _trials(store: Store, source: str) -> pa.Table:
+    if not _is_file(source):
+        return read_trials(store, source)
+    path = Path(source).expanduser()
+    try:
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if not {*table.column_names} >= NEEDED:
+        raise UserError(f"{path} is no {TRIALS_PARQUET} of ours: name one, or a sweep")
+    return table
+
+
+def _epochs(store: Store, source: str) -> pa.Table:
+    """Empty where the file of the trials lies alone."""
+    if not _is_file(source):
+        return read_epochs(store, source)
+    path = Path(source).expanduser().with_name(EPOCHS_PARQUET)
+    try:
+        return pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowInvalid):
+        return EPOCHS_SCHEMA.empty_table()
+
+
+def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], pa.Table]) -> list[Row]:
+    """The rows of trials that ended well, with the metrics that are no columns of `trials`.
+
+    Those are what steered the sweep's own search, or of the last epoch.
+    """
+    rows = [row for row in table.to_pylist() if row["status"] == Status.COMPLETE and not row.get("superseded")]
+    rows = [row for row in rows if not row.get("parent")]  # whose error is not that of its own parameters alone
+    settings = json.loads((table.schema.metadata or {}).get(SEARCH_METADATA.encode(), "{}"))
+    steered_by = [one["metric"] for one in settings.get("objective", ())]
+    for metric in metrics:
+        if metric in table.column_names:
+            continue
+        if metric in steered_by:
+            index = steered_by.index(metric)
+            values = {row["trial_key"]: row["objective_values"][index] for row in rows if row["objective_values"]}
+        else:
+            values = _last_values(epochs(), metric)
+        for row in rows:
+            row[metric] = values.get(row["trial_key"])
+    return rows
+
+
+def _last_values(epochs: pa.Table, metric: str) -> dict[str, Any]:
+    """Trial key -> the metric after its last epoch."""
+    names = ["trial_key", "superseded", metric]
+    if not {*names} <= {*epochs.column_names}:
+        return {}
+    columns = (epochs[name].to_pylist() for name in names)
+    return {key: value for key, superseded, value in zip(*columns, strict=True) if not superseded}
+
+
+def _published_rows() -> list[Row]:
+    """`base_lr` is the rate at batch size 128 that the linear rule scales."""
+    return [
+        {
+            **dataclasses.asdict(cell),
+            "base_lr": cell.lr * 128 / cell.batch_size,
+            HOLDOUT_ERROR: cell.test_error_percent,
+        }
+        for cell in [*published_cells(), *published_cells(LONGER_FILE)]
+    ]

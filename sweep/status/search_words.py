@@ -1,0 +1,93 @@
+"""What a person is told of a search, from its log."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from results.store.search_log import ProposalRecord, SearchRecord, all_finite, best
+from results.store.search_progress import search_progress
+from trainable.config import FIELD_NAMES
+from trainable.errors import counted
+
+OBJECTIVE = "objective"
+PARAMETERS = "parameters"
+TRIAL = "trial"
+"""Keys of the settings (sweep.search.search writes them)."""
+
+
+def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
+    """`name: a search of 20 trials on digits, 3 done, 1 to go on with, 16 to propose`."""
+    progress = search_progress(record)
+    parts = [
+        f"{progress.ended} done",
+        f"{progress.begun} to go on with" if progress.begun else "",
+        f"{progress.to_come} to propose",
+    ]
+    trials = counted(progress.wanted, "trial")
+    return f"{sweep}: a search of {trials} on {dataset}, " + ", ".join(part for part in parts if part)
+
+
+def best_words(record: SearchRecord) -> str | None:
+    """`base_lr=0.21 batch_size=16: holdout_error_percent 2.5`; None where nothing ran to the end, or of several
+    objectives. At a scale these are the values of the full size, as the space has them."""
+    found = best(record)
+    if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
+        return None
+    is_scaled = bool(record.settings.get(TRIAL, {}).get("scale"))
+    return f"{_params_words(found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}"
+
+
+def front_words(record: SearchRecord) -> list[str]:
+    """`#4: holdout_error_percent 2.5, train_seconds 12.3 (base_lr=0.21 batch_size=16)` of each member of the front;
+    none where there is one objective."""
+    if len(record.settings.get(OBJECTIVE, ())) < 2:
+        return []
+    return [f"#{one.number}: {_values_words(record, one)} ({_params_words(one)})" for one in best(record)]
+
+
+def _params_words(one: ProposalRecord) -> str:
+    return " ".join(f"{name}={_rounded(given)}" for name, given in one.params.items())
+
+
+def _values_words(record: SearchRecord, one: ProposalRecord) -> str:
+    metrics = [objective["metric"] for objective in record.settings[OBJECTIVE]]
+    values = all_finite(one.values) or ()
+    return ", ".join(f"{metric} {_rounded(value)}" for metric, value in zip(metrics, values, strict=True))
+
+
+def end_notes(record: SearchRecord) -> list[str]:
+    """Why fewer were tried than asked for, and what could not be trained."""
+    notes = [] if record.over is None else [record.over]
+    errors = [one.error for one in record.proposals if one.error is not None]
+    if errors:
+        proposals = counted(len(record.proposals), "proposal")
+        verb = "was" if len(errors) == 1 else "were"
+        notes.append(f"{len(errors)} of {proposals} {verb} impossible, the last: {errors[-1]}")
+    return notes
+
+
+def lower_lr_words(record: SearchRecord) -> str:
+    """What to lower where all trials diverge: the ranges of the parameters that make lr."""
+    if not record.settings:
+        return "lower the learning rates of the space"
+    fixed = record.settings.get(TRIAL, {})
+    if "lr" in fixed.get("set", {}):
+        return "lower --set lr, under another --name"
+    expressions = {**fixed.get("derive", {}), **(fixed.get("scale") or {}).get("derive", {})}
+    parameters: Mapping[str, Any] = record.settings[PARAMETERS]
+    named = {"lr"} | {*re.findall(r"[a-z_]\w*", expressions.get("lr", ""))}
+    numbers = {name: ends for name in parameters if name in named and (ends := _ends(parameters[name])) is not None}
+    rates = {name: ends for name, ends in numbers.items() if name == "lr" or name not in FIELD_NAMES}
+    ranges = [f"{name} ({low:g} to {high:g})" for name, (low, high) in (rates or numbers).items()]
+    what = f"the range of {' or '.join(ranges)}" if ranges else "lr in defaults"
+    return f"lower {what}, under another --name"
+
+
+def _ends(parameter: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The smallest and the largest value of a parameter; None where its values are no numbers."""
+    values = parameter.get("choices") or [parameter["low"], parameter["high"]]
+    return None if any(not isinstance(value, int | float) for value in values) else (min(values), max(values))
+
+
+def _rounded(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,171 @@
+"""A sweep's status again and again: drawn anew in a terminal, a line whenever it has changed elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from results.store.store import Store
+from results.tables.layout import format_seconds
+from sweep.status.status import StatusReader, SweepStatus, status_json, status_text
+from trainable.errors import counted
+from trainable.ledger.remote import RemoteError, is_uri
+
+LOCAL_SECONDS, REMOTE_SECONDS = 2.0, 15.0
+"""Between two looks, where nothing is said."""
+BAR_WIDTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A status, and what a single one cannot tell."""
+
+    status: SweepStatus
+    seconds_left: float | None
+    """At the pace since the watch began; None where nothing has been trained since, nobody trains, or a trial has
+    failed, which this run does not try again."""
+    trouble: str | None = None
+    """Why nothing newer can be told."""
+
+
+class Watcher:
+    """Looks; the pace is that of the epochs since its first look."""
+
+    def __init__(self, read: Callable[[], SweepStatus], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._clock = clock
+        self._last = Look(read(), None)
+        self._begin = clock(), self._last.status.epochs_done
+
+    @property
+    def first(self) -> Look:
+        return self._last
+
+    def look(self) -> Look:
+        """Now, or, of a store that does not answer, what was seen last."""
+        try:
+            status = self._read()
+        except RemoteError as error:
+            return Look(self._last.status, None, str(error))
+        self._last = Look(status, self._seconds_left(status))
+        return self._last
+
+    def _seconds_left(self, status: SweepStatus) -> float | None:
+        began, epochs_before = self._begin
+        if not status.driver_running:
+            self._begin = self._clock(), status.epochs_done  # the pace of the next driver is another
+            return None
+        num_epochs = status.epochs_done - epochs_before
+        if num_epochs <= 0 or status.failed:
+            return None
+        return (self._clock() - began) * (status.epochs_planned - status.epochs_done) / num_epochs
+
+
+def watch(
+    read: Callable[[], SweepStatus],
+    console: Console,
+    seconds: float,
+    *,
+    as_json: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> SweepStatus:
+    """Look every so many seconds until nothing is left and nobody drives the sweep; the last status.
+
+    Raises:
+        UserError: the first look fails.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    watcher = Watcher(read)
+    look, said = watcher.first, ""
+    redraws = console.is_terminal and not console.is_dumb_terminal and not as_json
+    live = Live(console=console, auto_refresh=False, get_renderable=lambda: renderable(look))
+    with live if redraws else contextlib.nullcontext():
+        while True:
+            if as_json:
+                print(status_json(look.status, indent=None), file=console.file, flush=True)
+            elif redraws:
+                live.refresh()
+            elif (line := line_of(look)) != said:
+                said = line
+                print(f"{datetime.now(UTC):%H:%M:%S}Z  {line}{_left_words(look)}", file=console.file, flush=True)
+            if look.trouble is None and is_over(look.status):
+                return look.status
+            sleep(seconds)
+            look = watcher.look()
+
+
+def sweep_reader(store: Store, sweep: str) -> Callable[[], SweepStatus]:
+    """Reads the sweep's status; what it stands for is read anew when another driver has taken it up.
+
+    Raises:
+        UserError: no such sweep.
+    """
+    reader = StatusReader(store, store.manifest(sweep))
+    was_running = True
+
+    def read() -> SweepStatus:
+        nonlocal reader, was_running
+        status = reader.read()
+        if status.driver_running and not was_running:
+            reader = StatusReader(store, store.manifest(sweep))
+            status = reader.read()
+        was_running = status.driver_running
+        return status
+
+    return read
+
+
+def default_seconds(place: str) -> float:
+    """Requests to a bucket cost money."""
+    return REMOTE_SECONDS if is_uri(place) else LOCAL_SECONDS
+
+
+def is_over(status: SweepStatus) -> bool:
+    """Whether nobody drives the sweep, and nothing is left that a run would train."""
+    return not status.driver_running and (not status.left or status.nothing_trained)
+
+
+def renderable(look: Look) -> Group:
+    """For a terminal."""
+    status = look.status
+    bar = ProgressBar(total=max(1, status.epochs_planned), completed=status.epochs_done, width=BAR_WIDTH)
+    words = [f"  {datetime.now(UTC):%H:%M:%S}Z{_left_words(look)}"]  # beside the bar
+    if look.trouble is not None:
+        words.append(f"{look.trouble}; asking again")
+    elif gone := _gone_words(status):
+        words.append(gone)
+    return Group(Text(status_text(status)), bar, Text("\n".join(words)))
+
+
+def line_of(look: Look) -> str:
+    """`quickstart: 3 of 9 trials done, 2 running, 31 of 90 epochs`."""
+    status = look.status
+    if look.trouble is not None:
+        return f"{status.sweep}: {look.trouble}; asking again"
+    parts = [
+        f"{status.done} of {status.planned} trials done",
+        f"{status.running} running" if status.running else "",
+        f"{status.failed} failed" if status.failed else "",
+        f"{status.epochs_done} of {status.epochs_planned} epochs",
+        f"best {status.best}" if status.best is not None else "",
+        _gone_words(status),
+    ]
+    return f"{status.sweep}: " + ", ".join(part for part in parts if part)
+
+
+def _gone_words(status: SweepStatus) -> str:
+    """Nobody would come to the end of it."""
+    if status.driver_running or is_over(status):
+        return ""
+    verb = "is" if status.left == 1 else "are"
+    return f"no driver is running, {counted(status.left, 'trial')} {verb} left: waiting for a `run`"
+
+
+def _left_words(look: Look) -> str:
+    return f", about {format_seconds(look.seconds_left)} left" if look.seconds_left else ""

@@ -1,0 +1,57 @@
+"""How an estimate is told, and that of a run that is about to begin."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from results.store.store import Store
+from sweep.estimate.estimate import Estimate, Interval, Memory, Place
+from sweep.estimate.forecast import estimate_run, estimate_text
+from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
+from trainable.records import Status
+
+FOUND = Estimate(
+    wall={1: Interval(80.0, 65.0, 110.0), 2: Interval(45.0, 40.0, 60.0)},
+    trial_seconds=[40.0, 40.0],
+    memory=Memory(1_230_000_000, 256, "resnet_8"),
+    basis="9 trials of 1 run in the store on a processor, 1 thread",
+)
+HERE = Place("a processor", 1)
+
+
+def test_for_people() -> None:
+    assert estimate_text(FOUND, 2) == (
+        "  time   1m20s (1m05s to 1m50s), 1 at a time\n"
+        "         45s (40s to 1m00s), 2 at a time (as this machine can)\n"
+        "         median, and in brackets 90 % of what may come, "
+        "from 9 trials of 1 run in the store on a processor, 1 thread\n"
+        "  memory at most 1.2 GB a trial (resnet_8, batch size 256)"
+    )
+    assert estimate_text(dataclasses.replace(FOUND, memory=None), 4).endswith("\n  memory unknown")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A trial that is complete, 100 images in 2 s an epoch, and one of which half is done."""
+    store = Store(tmp_path)
+    end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)
+    write_trial(store, make_config(epochs=1, batch_size=100), [make_epoch(1, 50.0)], end)
+    half = make_config(epochs=100, batch_size=100)
+    write_trial(store, half, [make_epoch(number, 50.0) for number in range(1, 51)])
+    return store
+
+
+def test_what_is_left_of_a_run(store: Store) -> None:
+    """2.5 s an epoch as they were trained; of the one that was begun 50 are left."""
+    configs = {one.trial_key: one for one in (make_config(epochs=100, batch_size=100, seed=s) for s in (0, 1))}
+    found = estimate_run(store, configs, (100, 40), {"cifar10"}, HERE, num_slots=2, image_size=32)
+    assert found is not None
+    assert found.trial_seconds == pytest.approx([125.0, 250.0], rel=0.05)
+    assert found.wall[2].median == pytest.approx(258.0, rel=0.1)
+
+
+def test_without_history_there_is_none(store: Store) -> None:
+    configs = {"key": make_config(seed=3)}
+    elsewhere = Place("a GPU", 1)
+    assert estimate_run(store, configs, (200, 40), {"cifar10"}, elsewhere, num_slots=2, image_size=32) is None

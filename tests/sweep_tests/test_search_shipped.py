@@ -1,0 +1,45 @@
+"""The searches that ship, driven over made-up trainings."""
+
+from pathlib import Path
+
+import pytest
+
+from search_spaces.loader import load_space, shipped_spaces
+from search_spaces.parameters import ProposalMaker
+from sweep.search.search import Search, SearchSettings
+from tests.sweep_tests.driven_searches import HalfStops, drive
+from trainable.config import TrainConfig
+
+SEARCHES = [name for name in shipped_spaces() if load_space(name).space.search is not None]
+NUM_TRIALS = 6
+
+
+def opened(name: str, path: Path) -> Search:
+    maker = ProposalMaker(load_space(name), {"epochs": 8})
+    wanted = SearchSettings(
+        name, NUM_TRIALS, maker.search, maker.parameters, maker.objectives, maker.scheduler, maker.confirm
+    )
+    return Search(wanted, path, maker.trial, maker.active, HalfStops())
+
+
+def error(config: TrainConfig, epoch: int) -> float:
+    return min(100.0, 100 * config.lr + config.batch_size / 100 + 10 / epoch)
+
+
+def test_searches_ship() -> None:
+    assert len(SEARCHES) >= 4
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_shipped_search_runs_and_goes_on_alike(name: str, tmp_path: Path) -> None:
+    whole = opened(name, tmp_path / "whole.jsonl")
+    drive(whole, error)
+    assert sum(one.is_trained for one in whole.record.proposals) == NUM_TRIALS
+    drive(opened(name, tmp_path / "cut.jsonl"), error, num_steps=19)
+    again = opened(name, tmp_path / "cut.jsonl")
+    drive(again, error)
+    assert again.record == whole.record
+    if whole.settings.confirm is not None:
+        assert len(whole.confirmations()) == whole.settings.confirm.repeats * len(
+            whole.best(whole.settings.confirm.top)
+        )

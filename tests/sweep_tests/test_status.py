@@ -1,0 +1,135 @@
+"""Where a sweep stands."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from results.store.store import Manifest, Store
+from sweep.status.status import status_json, status_text, sweep_status
+from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from trainable.records import Status
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from trainable.ledger.ledger import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+CONFIGS = {status: make_config(epochs=3, seed=seed) for seed, status in enumerate(Status)}
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process holds the lock."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield
+        process.kill()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A trial of every status, with two epochs each."""
+    store = Store(tmp_path)
+    epochs = [make_epoch(1, 10.0), make_epoch(2, 9.0)]
+    for status, config in CONFIGS.items():
+        error = "out of memory" if status is Status.FAILED else None
+        write_trial(store, config, epochs, None if status is Status.INCOMPLETE else make_end(status, 2, error=error))
+    return store
+
+
+@pytest.fixture
+def manifest(store: Store) -> Manifest:
+    """Those trials, and one that is not begun."""
+    manifest = make_manifest([*CONFIGS.values(), make_config(epochs=3, seed=99)])
+    with store.driving(manifest):
+        return manifest
+
+
+def test_counts(store: Store, manifest: Manifest) -> None:
+    status = sweep_status(store, manifest)
+    assert (status.sweep, status.planned, status.done, status.diverged) == ("sweep", 6, 3, 1)
+    assert (status.failed, status.left, status.running, status.driver_running) == (1, 3, 0, False)
+    assert status.errors == {CONFIGS[Status.FAILED].trial_key: "out of memory"}
+    assert status.epochs_done == 10
+    assert status.epochs_planned == 3 * 2 + 3 * 3
+
+
+def test_nothing_begun(tmp_path: Path) -> None:
+    status = sweep_status(Store(tmp_path), make_manifest([make_config(epochs=3)]))
+    assert (status.planned, status.done, status.left, status.epochs_done, status.epochs_planned) == (1, 0, 1, 0, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_that_another_process_works_on_is_running(store: Store, manifest: Manifest) -> None:
+    with locked(store.trial_folder(CONFIGS[Status.INCOMPLETE].trial_key) / "lock"):
+        assert sweep_status(store, manifest).running == 1
+    assert sweep_status(store, manifest).running == 0
+
+
+def test_a_driver_is_seen_through_its_lock(store: Store, manifest: Manifest) -> None:
+    with locked(store.sweep_folder("sweep") / "lock"):
+        status = sweep_status(store, manifest)
+    assert status.driver_running
+    assert "sweep: running now" in status_text(status)
+    assert "goes on with" not in status_text(status)
+
+
+def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
+    values = json.loads(status_json(sweep_status(store, manifest)))
+    assert values == {
+        "sweep": "sweep",
+        "driver_running": False,
+        "planned": 6,
+        "done": 3,
+        "stopped": 1,
+        "diverged": 1,
+        "running": 0,
+        "failed": 1,
+        "left": 3,
+        "epochs_done": 10,
+        "epochs_planned": 15,
+        "errors": {CONFIGS[Status.FAILED].trial_key: "out of memory"},
+        "best": None,
+        "front": [],
+        "notes": [],
+    }
+
+
+def test_text_for_people(store: Store, manifest: Manifest) -> None:
+    lines = status_text(sweep_status(store, manifest)).splitlines()
+    assert lines[0] == "sweep: not running"
+    assert lines[1].split() == ["done", "3", "of", "6", "trials", "(1", "stopped", "early,", "1", "diverged)"]
+    assert lines[5].split() == ["epochs", "10", "of", "15"]
+    assert lines[6] == f"  failed {CONFIGS[Status.FAILED].trial_key}: out of memory"
+    assert lines[7].endswith("goes on with the 3 that are left")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ((Status.DIVERGED, Status.DIVERGED), "all 2 trials diverged, the smallest lr was 0.5: "),
+        ((Status.DIVERGED,), "the only trial diverged, the smallest lr was 0.5: "),
+        ((Status.DIVERGED, Status.FAILED), "every trial that did not fail diverged, the smallest lr was 0.5: "),
+        ((Status.DIVERGED, Status.COMPLETE), None),
+        ((Status.DIVERGED, Status.STOPPED), None),
+        ((Status.DIVERGED, Status.INCOMPLETE), None),
+        ((Status.FAILED,), None),
+    ],
+)
+def test_where_all_diverged_it_says_so(tmp_path: Path, statuses: tuple[Status, ...], told: str | None) -> None:
+    store = Store(tmp_path)
+    configs = [make_config(epochs=3, lr=0.5 * number) for number, _ in enumerate(statuses, start=1)]
+    for config, status in zip(configs, statuses, strict=True):
+        write_trial(store, config, [], None if status is Status.INCOMPLETE else make_end(status, 0))
+    found = sweep_status(store, make_manifest(configs))
+    assert found.notes == ([] if told is None else [told + "lower the learning rates of the space"])
+    assert status_text(found).count("  note     ") == len(found.notes)

@@ -1,0 +1,97 @@
+"""What is shown in MLflow or W&B, and that it never harms the sweep. Without Ray running, without either package."""
+
+import importlib.util
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import tune_main
+from sweep.driver import trackers as tune_loggers
+from sweep.driver import tune_run as tune_adapter
+from sweep.driver.trackers import Tracker
+from tests.results_tests.result_samples import make_config, make_epoch
+from trainable.errors import UserError
+from trainable.records import Progress, Status
+from trainable.tune_adapter import TRIAL_KEY, report
+
+CONFIG = make_config(lr=0.25)
+assert tune_adapter.ENVIRONMENT  # imported before Ray, which reads the environment that it sets
+CONFIGS = {CONFIG.trial_key: CONFIG}
+TRIAL = SimpleNamespace(trial_id="1", config={TRIAL_KEY: CONFIG.trial_key}, local_path="here")
+RESULT = report(Progress(make_epoch(3, None, train_loss=0.5), Status.INCOMPLETE, replayed=False))
+
+
+class FakeLogger:
+    """Stands for one of Ray's; `fails_at` names the method that raises."""
+
+    def __init__(self, fails_at: str = "") -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._fails_at = fails_at
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        def call(*arguments: object) -> None:
+            if name == self._fails_at:
+                raise ConnectionError("no server\nat all")
+            self.calls.append((name, arguments))
+
+        return call
+
+
+def make_tracker(monkeypatch: pytest.MonkeyPatch, logger: FakeLogger) -> Tracker:
+    monkeypatch.setattr(tune_loggers, "_ray_logger", lambda name, sweep: logger)
+    return Tracker("mlflow", "sweep", CONFIGS)
+
+
+def test_a_trial_is_shown_under_its_key_with_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = FakeLogger()
+    tracker = make_tracker(monkeypatch, logger)
+    for _ in range(2):  # its process died and it starts anew
+        tracker.on_trial_start(0, [], TRIAL)
+    tracker.on_trial_result(1, [], TRIAL, RESULT)
+    tracker.on_trial_complete(2, [], TRIAL)
+    tracker.close()
+    names = [name for name, _ in logger.calls]
+    assert names == ["setup", "log_trial_start", "log_trial_result", "log_trial_end", "on_experiment_end"]
+    (shown,) = logger.calls[1][1]
+    assert (str(shown), shown.config["lr"], shown.local_path) == (CONFIG.trial_key, 0.25, "here")
+    metrics = logger.calls[2][1][2]
+    assert (metrics["train_loss"], metrics["training_iteration"]) == (0.5, 3)
+    assert None not in metrics.values()
+    assert "status" not in metrics
+    assert logger.calls[3][1][1] is False
+
+
+def test_what_was_cut_off_is_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = FakeLogger()
+    tracker = make_tracker(monkeypatch, logger)
+    tracker.on_trial_start(0, [], TRIAL)
+    tracker.close()
+    assert logger.calls[-2][0] == "log_trial_end"
+    assert logger.calls[-2][1][1] is True
+
+
+def test_a_server_that_goes_away_is_one_line_and_the_sweep_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = make_tracker(monkeypatch, FakeLogger("log_trial_result"))
+    tracker.on_trial_start(0, [], TRIAL)
+    for _ in range(2):
+        tracker.on_trial_result(1, [], TRIAL, RESULT)
+    tracker.close()
+    assert capsys.readouterr().err == "note: --log mlflow: no server; the sweep goes on without\n"
+
+
+def test_a_server_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^--log mlflow: no server$"):
+        make_tracker(monkeypatch, FakeLogger("setup"))
+
+
+@pytest.mark.parametrize("package", ["mlflow", "wandb"])
+def test_a_missing_package_is_one_line(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert tune_main.main(["run", "quickstart", "--log", package]) == 2
+    message = f"batchscape: --log {package}: that package is not installed: pip install {package}\n"
+    assert capsys.readouterr() == ("", message)

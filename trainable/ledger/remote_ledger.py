@@ -1,0 +1,283 @@
+"""A trial's ledger in a remote store: a local folder like any other, of which every step is copied there.
+
+The remote is the truth. Whoever opens a trial copies its folder here first, and what an earlier process left
+here is replaced. What is pushed, and when:
+
+    config, attempts    when a process begins to work
+    epochs.jsonl        before every checkpoint and before the end, else every few seconds
+    checkpoint-0, -1    whole, right after they were written here; deleted there, too, once the trial has ended
+    final-state         before the result, of a trial that others may go on from; fetched by these alone
+    log-<attempt>.txt   with the epochs, where it has grown, and before the result
+    result.json         last
+    tensorboard/        when the process lets go of the trial
+
+Where `run --again` puts a training aside, its files are copied there and then deleted (`RemoteLedger.supersede`).
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainable.ledger.ledger import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    CONFIG,
+    EPOCHS,
+    FINAL_STATE,
+    RESULT,
+    SUPERSEDED,
+    TENSORBOARD,
+    Ledger,
+    parse_checkpoint,
+    write_atomically,
+)
+from trainable.ledger.remote import Remote, RemoteError, in_parallel, mirror_folder, without_options
+from trainable.ledger.trial_log import KEPT_ATTEMPTS, logs_among, logs_in, presentable
+from trainable.records import Attempt, EpochRecord, TrialEnd
+
+PUSH_SECONDS = 5.0
+"""Between two pushes of the epochs, checkpoints apart."""
+FILES = (CONFIG, ATTEMPTS, EPOCHS, *CHECKPOINTS, RESULT)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """A folder of a remote store, by its URI: this can be sent to other machines, a connection cannot."""
+
+    uri: str
+    """Of the store."""
+    name: str
+    """Relative to it."""
+
+    def __truediv__(self, name: str) -> "RemoteFolder":
+        return RemoteFolder(self.uri, f"{self.name}/{name}")
+
+    def with_name(self, name: str) -> "RemoteFolder":
+        """Its neighbour of that name."""
+        return RemoteFolder(self.uri, self.name.rpartition("/")[0]) / name
+
+    def __str__(self) -> str:
+        return f"{without_options(self.uri)}/{self.name}"
+
+    @property
+    def local(self) -> Path:
+        """Where this machine works on it."""
+        return mirror_folder(self.uri) / "work" / self.name
+
+
+class TakenOverError(RemoteError):
+    """Another process has begun to work on the trial: what this one trains no longer counts."""
+
+
+class RemoteLedger(Ledger):
+    """The writing side of a trial's folder in a remote store, under a lock on this machine."""
+
+    def __init__(self, folder: RemoteFolder, config: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            LedgerBusyError: another process of this machine works on this trial.
+            RemoteError: the store does not answer, or refuses.
+            OSError: the local copy cannot be written.
+        """
+        self._remote = Remote(folder.uri)
+        self._remote_folder = folder.name
+        self._has_remote_result = False
+        self._pushed_at = 0.0
+        self._old_logs: list[str] = []
+        self._pushed_logs: dict[Path, tuple[int, int]] = {}
+        super().__init__(folder.local, config)
+
+    def begin(self, attempt: Attempt) -> None:
+        super().begin(attempt)
+        self._push(CONFIG)
+        self._push(ATTEMPTS)
+        in_parallel(lambda name: self._remote.delete(f"{self._remote_folder}/{name}"), self._old_logs)
+        if self._has_remote_result:
+            self._remote.delete(f"{self._remote_folder}/{RESULT}")
+        self._pushed_at = time.monotonic()
+
+    def amend(self, attempt: Attempt) -> None:
+        super().amend(attempt)
+        self._push(ATTEMPTS)
+
+    def append(self, record: EpochRecord) -> None:
+        super().append(record)
+        if time.monotonic() - self._pushed_at >= PUSH_SECONDS:
+            self._push_epochs()
+            with contextlib.suppress(RemoteError):  # it is pushed again before the end
+                self._push_logs()
+
+    def save_checkpoint(self, state: bytes) -> str:
+        self._push_epochs()
+        name = super().save_checkpoint(state)
+        self._push(name)
+        return name
+
+    def save_final_state(self, state: bytes) -> None:
+        super().save_final_state(state)
+        self._push(FINAL_STATE)
+
+    def finish(self, end: TrialEnd) -> None:
+        super().finish(end)
+        self._push_epochs()
+        self._push_logs()
+        self._push(RESULT)
+        if end.status.is_final:
+            with contextlib.suppress(RemoteError):  # the trial is complete, whatever else lies there
+                for name in CHECKPOINTS:
+                    self._remote.delete(f"{self._remote_folder}/{name}")
+
+    def supersede(self, number: int) -> bool:
+        """Move the training aside, so that the trial can be trained anew; False where it has not ended.
+
+        Nothing can be renamed there. In this order the training counts once at any moment, and whoever goes
+        on after a kill knows where it stood:
+
+            all is copied, the result last   the copy is whole, and does not count beside the same training
+                                             (`ledger.superseded_trials`)
+            config.json is deleted           the copy counts; the trial has not begun (`ledger.read_trial`)
+            the rest is deleted, the result  what is left has the result of a copy: whoever opens the trial
+            last                             deletes it (`_before_reading`)
+
+        Args:
+            number: of the superseded trainings of this trial, this one included.
+        """
+        if self.end is None or not self.end.status.is_final:
+            return False
+        self._push(CONFIG)  # it may be damaged there, or missing
+        aside = f"{self._remote_folder}{SUPERSEDED}{number}"
+        names = self._names(self._remote_folder)
+        in_parallel(lambda name: self._remote.delete(f"{aside}/{name}"), self._names(aside) - names)
+        in_parallel(lambda name: self._copy(name, aside), names - {RESULT})
+        self._copy(RESULT, aside)
+        self._remote.delete(f"{self._remote_folder}/{CONFIG}")
+        self._delete_all(names)
+        return True
+
+    def close(self) -> None:
+        """Free the lock. The curves are pushed where that succeeds at once: they only show the epochs."""
+        self._remote.patience_seconds = 0.0
+        with contextlib.suppress(RemoteError, OSError):
+            self._push_logs()
+            self._check_ours()
+            for path in sorted((self.folder / TENSORBOARD).glob("*")):
+                self._remote.write(f"{self._remote_folder}/{TENSORBOARD}/{path.name}", path.read_bytes())
+        super().close()
+
+    def _before_reading(self) -> None:
+        there = self._names(self._remote_folder)
+        if RESULT in there and CONFIG not in there and self._is_superseded():
+            self._delete_all(there)
+            there = set()
+        names = [name for name in FILES if name in there]
+        self._old_logs = [*logs_among(there).values()][: -KEPT_ATTEMPTS + 1]
+        self._has_remote_result = RESULT in names
+        shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        attempts_here = self._attempts_here()
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        in_parallel(self._pull, names)
+        self._keep_logs_of(self._attempts_here(), attempts_here)
+
+    def _is_superseded(self) -> bool:
+        """Whether what lies there has been put aside, and was to be deleted."""
+        parent, _, key = self._remote_folder.rpartition("/")
+        end = self._remote.read(f"{self._remote_folder}/{RESULT}")
+        copies = [name for name in self._remote.folders(parent) if name.startswith(f"{key}{SUPERSEDED}")]
+        return end is not None and any(self._remote.read(f"{parent}/{name}/{RESULT}") == end for name in copies)
+
+    def _names(self, folder: str) -> set[str]:
+        """Of all files below the folder."""
+        return {path.removeprefix(f"{folder}/") for path in self._remote.stamps(folder)}
+
+    def _copy(self, name: str, folder: str) -> None:
+        self._remote.copy(f"{self._remote_folder}/{name}", f"{folder}/{name}")
+
+    def _delete_all(self, names: set[str]) -> None:
+        """The result last."""
+        in_parallel(lambda name: self._remote.delete(f"{self._remote_folder}/{name}"), names - {RESULT})
+        self._remote.delete(f"{self._remote_folder}/{RESULT}")
+
+    def _pull(self, name: str) -> None:
+        content = self._remote.read(f"{self._remote_folder}/{name}")
+        if content is not None:
+            write_atomically(self.folder / name, content)
+
+    def _push(self, name: str) -> None:
+        if name not in (CONFIG, ATTEMPTS):
+            self._check_ours()
+        self._remote.write(f"{self._remote_folder}/{name}", (self.folder / name).read_bytes())
+
+    def _check_ours(self) -> None:
+        """A node that was cut off is given up after half a minute, and its trials go on elsewhere; it may come back.
+
+        Raises:
+            TakenOverError: that has happened.
+        """
+        attempts = self._remote.read(f"{self._remote_folder}/{ATTEMPTS}")
+        if attempts is not None and attempts.splitlines() != self._attempts_here():
+            raise TakenOverError(
+                f"{self._remote.shown}/{self._remote_folder}", "another process has taken the trial over"
+            )
+
+    def _attempts_here(self) -> list[bytes]:
+        """The lines of the attempts as this machine knows them."""
+        path = self.folder / ATTEMPTS
+        return path.read_bytes().splitlines() if path.exists() else []
+
+    def _keep_logs_of(self, attempts: list[bytes], attempts_here: list[bytes]) -> None:
+        """Of the logs that lie here the last attempt's alone is kept, if it was made here: it may have been killed
+        before it could push it, which is done with ours.
+
+        Args:
+            attempts: as they are on record.
+            attempts_here: as this machine knew them.
+        """
+        for attempt, path in logs_in(self.folder).items():
+            if attempt != len(attempts) or attempts != attempts_here:
+                path.unlink()
+
+    def _push_logs(self) -> None:
+        """Those that have changed since they were pushed by this process."""
+        for path in logs_in(self.folder).values():
+            status = path.stat()
+            version = (status.st_size, status.st_mtime_ns)
+            if status.st_size and self._pushed_logs.get(path) != version:
+                self._remote.write(f"{self._remote_folder}/{path.name}", presentable(path.read_bytes()))
+                self._pushed_logs[path] = version
+
+    def _push_epochs(self) -> None:
+        if (self.folder / EPOCHS).exists():
+            self._push(EPOCHS)
+        self._pushed_at = time.monotonic()
+
+
+def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any]) -> Ledger:
+    """The ledger of the trial in this folder, wherever it lies.
+
+    Raises:
+        LedgerBusyError: another process works on this trial.
+        RemoteError: a remote store does not answer, or refuses.
+        OSError: the folder cannot be written.
+    """
+    return RemoteLedger(folder, config) if isinstance(folder, RemoteFolder) else Ledger(folder, config)
+
+
+def read_final_state(folder: Path | RemoteFolder, num_epochs: int) -> bytes | None:
+    """The state after so many epochs that the trial in this folder ended with; None: missing, or damaged.
+
+    Raises:
+        RemoteError: a remote store does not answer, or refuses.
+    """
+    content: bytes | None = None
+    if isinstance(folder, RemoteFolder):
+        content = Remote(folder.uri).read(f"{folder.name}/{FINAL_STATE}")
+    else:
+        with contextlib.suppress(OSError):
+            content = (folder / FINAL_STATE).read_bytes()
+    state = None if content is None else parse_checkpoint(content)
+    return None if state is None or state.epochs_done != num_epochs else state.state
