@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from results.store.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
-    from search_spaces.resources import Capacity, ResourceRule
+    from search_spaces.resources import ResourceRule
+    from sweep.driver.capacity import Capacity
     from sweep.driver.tune_run import Cluster, Resources
     from sweep.estimate.estimate import Place, Work
     from sweep.plan.plan import SearchPlan
@@ -560,7 +561,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     name = arguments.name or sweep_name(loaded, arguments.scale)
     print(plan_text(name, dataset, counts, expansion.notes, is_loaded=data is not None))
     here = capacity_here(rule, trials)
-    if rule.is_said:
+    if rule.is_declared:
         print(f"  each   {here.text}")
     if arguments.verbose:
         from sweep.plan.trial_list import plan_lines
@@ -600,7 +601,7 @@ def plan_search(
     plan, notes = search_so_far(store, name, search, dataset, fingerprint)
     print(search_plan_text(name, dataset, plan, search.search.warm_start, configs, num_images))
     here = capacity_here(rule, corners)
-    if rule.is_said:
+    if rule.is_declared:
         print(f"  each   {here.text}")
     if num_images is None:
         print("  time   unknown: how many images are trained on is not known, --data DIR tells")
@@ -624,7 +625,7 @@ def plan_search(
 
 def capacity_here(rule: "ResourceRule", trials: "Sequence[PlannedTrial]") -> "Capacity":
     """What these trials are given, and how many of them this machine can run at a time."""
-    from search_spaces.resources import Node, capacity
+    from sweep.driver.capacity import Node, capacity
     from trainable.provenance import gpu_names
 
     return capacity(rule, trials, Node(len(os.sched_getaffinity(0)), len(gpu_names())))

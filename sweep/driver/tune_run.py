@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from search_spaces.resources import Given, Node, ResourceRule, case_of, check_memory, check_possible, num_slots
+from search_spaces.resources import ResourceRule, case_of
+from sweep.driver.capacity import Given, Node, check_memory, check_possible, num_slots
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig

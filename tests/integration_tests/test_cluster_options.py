@@ -9,7 +9,8 @@ from unittest.mock import MagicMock
 import pytest
 
 import tune_main
-from search_spaces.resources import Node, ResourceRule
+from search_spaces.resources import ResourceRule
+from sweep.driver.capacity import Node
 from sweep.driver.tune_run import (
     Cluster,
     Resources,
