@@ -63,7 +63,8 @@ def check_memory(rule: ResourceRule, given: Given, peaks: Mapping[Case, int], gp
         if fraction is not None and peak > fraction * gpu_bytes:
             needed = min(1.0, math.ceil(100 * (peak + CONTEXT_BYTES) / gpu_bytes) / 100)
             raise UserError(
-                f"{rule.location('gpus')} {share.gpus:g}{for_trial(trial)}: that is {fraction * gpu_bytes / 1e9:.1f} GB of a "
+                f"{rule.location('gpus')} {share.gpus:g}{for_trial(trial)}: that is "
+                f"{fraction * gpu_bytes / 1e9:.1f} GB of a "
                 f"GPU's memory, and such a training took {peak / 1e9:.1f} GB: give it {needed:g}"
             )
 
