@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.store.store import DEFAULT_STORE
@@ -19,7 +19,6 @@ from trainable.errors import UserError, counted, located
 if TYPE_CHECKING:
     from pyarrow import Table
 
-    from results.store.search_log import Earlier, ProposalRecord
     from results.store.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
@@ -27,17 +26,13 @@ if TYPE_CHECKING:
     from sweep.driver.capacity import Capacity
     from sweep.driver.tune_run import Cluster, Resources
     from sweep.estimate.estimate import Place, Work
-    from sweep.plan.plan import SearchPlan
     from sweep.runs import ExpectedTime, RunRecord
-    from sweep.search.search import Search, SearchSettings
     from trainable.config import PlannedTrial, TrainConfig
     from trainable.data.contract import ImageData
 
 INTERRUPTED = 130
 RAY_ADDRESS = "RAY_ADDRESS"
 """Environment variable that Ray's own tools read, and that `ray job submit` sets for what it runs."""
-FINGERPRINT = "dataset_fingerprint"
-"""Key of what makes a trial, in the settings of a search."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -246,6 +241,7 @@ def run_search(
     from sweep.observers.live_view import SweepView
     from sweep.observers.parquet_keeper import ParquetKeeper
     from sweep.runs import RunClock, append_run
+    from sweep.search.opening import earlier_results_for, open_search, search_settings
     from sweep.search.search import check_goes_on
     from sweep.status.search_words import search_heading
     from trainable.config import PlannedTrial
@@ -257,20 +253,20 @@ def run_search(
     clock = RunClock(run_id)
     console = make_console()
     keeper = ParquetKeeper(store, manifest)
-    settings = search_settings(manifest.name, maker, data)
+    settings = search_settings(manifest.name, maker, dataset=data.name, fingerprint=data.fingerprint)
     log = store.search_log(manifest.name)
     store.refresh(log)
     check_goes_on(settings, log)  # before anything is written, as is what it begins with
     if not log.exists():
         num_images = (len(data.train_labels), len(data.test_labels))
         tie_to_data(maker.corners, data.name, data.fingerprint, *num_images)  # refuses what does not fit them
-    earlier, notes = begins_with(store, manifest.name, maker)
-    if earlier:
-        notes.append(f"it begins with {len(earlier)} earlier results of {maker.search.warm_start}")
-    for note in notes:
+    earlier = earlier_results_for(store, manifest.name, maker)
+    for note in earlier.notes:
         print(f"note: {note}")
+    if earlier.results:
+        print(f"note: it begins with {len(earlier.results)} earlier results of {maker.search.warm_start}")
     with store.driving(manifest, run_id):
-        search = open_search(store, settings, maker, data, earlier)
+        search = open_search(store, settings, maker, data, earlier.results)
         search.try_again()
         print(search_heading(manifest.name, data.name, search.record), flush=True)
         for note in search.notes:
@@ -330,84 +326,6 @@ def run_search(
             store.drop_final_states(search.spent())
             keeper.write()
     return report_end(store, manifest, record)
-
-
-def search_settings(name: str, maker: "ProposalMaker", data: "ImageData") -> "SearchSettings":
-    """What decides how the search of this name goes on."""
-    return settings_on(name, maker, data.name, data.fingerprint)
-
-
-def settings_on(name: str, maker: "ProposalMaker", dataset: str, fingerprint: str) -> "SearchSettings":
-    """`search_settings` on a data set that need not be loaded."""
-    from sweep.search.search import SearchSettings
-
-    return SearchSettings(
-        name=name,
-        num_trials=maker.num_trials,
-        search=maker.search,
-        parameters=maker.parameters,
-        objectives=maker.objectives,
-        scheduler=maker.scheduler,
-        confirm=maker.confirm,
-        trial=maker.fixed | {"dataset": dataset, FINGERPRINT: fingerprint},
-    )
-
-
-def begins_with(store: "Store", name: str, maker: "ProposalMaker") -> "tuple[list[Earlier], list[str]]":
-    """The earlier results inside its space that the search of this name has yet to begin with, and notes on them.
-
-    Raises:
-        UserError: there are none, though it asks for some.
-    """
-    from results.store.search_log import read_log
-    from search_spaces.parameters import inside
-    from sweep.search.warm_start import earlier_results
-
-    source, path = maker.search.warm_start, store.search_log(name)
-    if source is None or read_log(path).settings:
-        return [], []
-    names, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
-    models = {corner.config.model for corner in maker.corners}
-    given, notes = earlier_results(store, source, names, metrics, models, as_proposed=maker.is_scaled)
-    earlier = [
-        dataclasses.replace(one, params=params)
-        for one in given
-        if (params := inside(maker.parameters, maker.active, one.params)) is not None
-    ]
-    if not earlier:
-        raise UserError(
-            f"search.warm_start {source}: none of its {len(given)} results lies inside the space: "
-            "leave warm_start out, or name other results"
-        )
-    if len(earlier) < len(given):
-        notes.append(f"{len(earlier)} of {len(given)} earlier results lie inside the space and are used")
-    return earlier, notes
-
-
-def open_search(
-    store: "Store",
-    settings: "SearchSettings",
-    maker: "ProposalMaker",
-    data: "ImageData",
-    earlier: "Sequence[Earlier]" = (),
-) -> "Search":
-    """The search of this name as far as it has come.
-
-    Args:
-        earlier: what it begins with, where it has not begun.
-    """
-    from sweep.search.search import Search
-    from sweep.search.steering import Steering
-
-    def trial(params: Mapping[str, Any]) -> "PlannedTrial":
-        made = maker.trial(params)
-        num_images = (len(data.train_labels), len(data.test_labels))
-        return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
-
-    path = store.search_log(settings.name)
-    store.refresh(path)
-    steering = Steering(maker.scheduler, maker.max_epochs, maker.search.seed)
-    return Search(settings, path, trial, maker.active, steering, earlier)
 
 
 def estimate_left(
@@ -584,7 +502,8 @@ def plan_search(
     from search_spaces.expansion import dataset_name, tie_to_data
     from search_spaces.listing import search_lines
     from search_spaces.scaling import sweep_name
-    from sweep.plan.plan import search_plan_text, work_left
+    from sweep.plan.plan import search_plan, search_plan_text, work_left
+    from sweep.search.opening import search_so_far
     from trainable.data.sizes import NUM_IMAGES
     from trainable.data.sources import load_dataset
 
@@ -598,7 +517,10 @@ def plan_search(
     name = arguments.name or sweep_name(loaded, arguments.scale)
     configs = [trial.config for trial in corners]
     store = open_store(arguments.store)
-    plan, notes = search_so_far(store, name, search, dataset, fingerprint)
+    so_far = search_so_far(store, name, search, dataset=dataset, fingerprint=fingerprint)
+    top, repeats = (0, 0) if search.confirm is None else (search.confirm.top, search.confirm.repeats)
+    num_earlier = len(so_far.earlier.results)
+    plan = search_plan(store, so_far.record, so_far.best, search.num_trials, top, repeats, num_earlier)
     print(search_plan_text(name, dataset, plan, search.search.warm_start, configs, num_images))
     here = capacity_here(rule, corners)
     if rule.is_declared:
@@ -616,7 +538,7 @@ def plan_search(
         if works:
             datasets = like_data_sets(dataset, data)
             print(time_text(store, works, datasets, data, here, arguments, heading if drawn else None))
-    for note in notes:
+    for note in so_far.earlier.notes:
         print(f"note: {note}")
     if arguments.verbose:
         print("\n".join(["", *search_lines(search)]))
@@ -629,38 +551,6 @@ def capacity_here(rule: "ResourceRule", trials: "Sequence[PlannedTrial]") -> "Ca
     from trainable.provenance import gpu_names
 
     return capacity(rule, trials, Node(len(os.sched_getaffinity(0)), len(gpu_names())))
-
-
-def search_so_far(
-    store: "Store", name: str, maker: "ProposalMaker", dataset: str, fingerprint: str
-) -> "tuple[SearchPlan, list[str]]":
-    """What the search of this name has done, and notes; nothing is written.
-
-    Args:
-        fingerprint: empty where the data set's content is not loaded: it is then taken to be the search's.
-
-    Raises:
-        UserError: what `run` would refuse, too.
-    """
-    from results.store.search_log import best as best_of
-    from results.store.search_log import read_log
-    from results.store.store import new_manifest
-    from sweep.plan.plan import search_plan
-
-    log = store.search_log(name)
-    store.check_extends(dataclasses.replace(new_manifest(name, [], "", {}, ""), is_search=True))
-    store.refresh(log)
-    record = read_log(log)
-    best: list[ProposalRecord] = []
-    if record.settings:
-        from sweep.search.search import check_goes_on  # imports optuna
-
-        known = record.settings["trial"].get(FINGERPRINT, "")
-        check_goes_on(settings_on(name, maker, dataset, fingerprint or known), log)
-        best = best_of(record)
-    earlier, notes = begins_with(store, name, maker)
-    top, repeats = (0, 0) if maker.confirm is None else (maker.confirm.top, maker.confirm.repeats)
-    return search_plan(store, record, best, maker.num_trials, top, repeats, len(earlier)), notes
 
 
 def time_text(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-import tune_main
 from results.store.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
+from sweep.search.opening import open_search, search_settings
 from sweep.search.study import Told
 from trainable.data.sources import load_dataset
 from trainable.records import Purpose, Status
@@ -31,7 +31,8 @@ def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> I
     log = store.search_log(loaded.name)
     before = log.read_bytes()
     data = load_dataset(DATASET, None)
-    search = tune_main.open_search(store, tune_main.search_settings(loaded.name, maker, data), maker, data)
+    settings = search_settings(loaded.name, maker, dataset=data.name, fingerprint=data.fingerprint)
+    search = open_search(store, settings, maker, data)
     yield from log_problems(before.splitlines())
     record = read_log(log)
     if log.read_bytes() != before or not search.is_over:

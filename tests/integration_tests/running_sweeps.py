@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import tune_main
 from benchmarks.kill_rounds import CLOCKS
 from benchmarks.processes import holder, kill
 from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
+from sweep.search.opening import open_search, search_settings
 from sweep.search.search import Search
 from trainable.data.digits import load_digits
 from trainable.ledger.ledger import LOCK
@@ -88,4 +88,5 @@ def search_on_digits(space: Path, store: Store) -> Search:
     maker = expand(loaded, {}).search
     assert maker is not None
     data = load_digits()
-    return tune_main.open_search(store, tune_main.search_settings(loaded.name, maker, data), maker, data)
+    settings = search_settings(loaded.name, maker, dataset=data.name, fingerprint=data.fingerprint)
+    return open_search(store, settings, maker, data)

@@ -1,0 +1,137 @@
+"""Open the search of a sweep: its settings, the earlier results that it begins with, and how far it has come.
+
+Ray and Optuna are imported only where a search is opened: `plan` looks at a search without them.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from results.store.search_log import Earlier, ProposalRecord, SearchRecord, best, read_log
+from results.store.store import Store, new_manifest
+from search_spaces.parameters import ProposalMaker, inside
+from trainable.config import PlannedTrial
+from trainable.errors import UserError
+
+if TYPE_CHECKING:
+    from sweep.search.search import Search, SearchSettings
+    from trainable.data.contract import ImageData
+
+FINGERPRINT = "dataset_fingerprint"
+"""Key of the data set's fingerprint in the `trial` part of a search's settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierResults:
+    """What a search that has not begun yet starts from."""
+
+    results: list[Earlier] = dataclasses.field(default_factory=list)
+    """Results inside the search's space; empty where the search has begun or asks for none."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """What a user should know about them, one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSoFar:
+    """The state of a search, read without opening it."""
+
+    record: SearchRecord
+    best: list[ProposalRecord]
+    """Trials trained to the end, best first."""
+    earlier: EarlierResults
+
+
+def search_settings(name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> "SearchSettings":
+    """Return everything that decides how the search of this name proceeds. The data set need not be loaded."""
+    from sweep.search.search import SearchSettings
+
+    return SearchSettings(
+        name=name,
+        num_trials=maker.num_trials,
+        search=maker.search,
+        parameters=maker.parameters,
+        objectives=maker.objectives,
+        scheduler=maker.scheduler,
+        confirm=maker.confirm,
+        trial=maker.fixed | {"dataset": dataset, FINGERPRINT: fingerprint},
+    )
+
+
+def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> EarlierResults:
+    """Read the earlier results that the search of this name starts from, if it has not begun.
+
+    Raises:
+        UserError: the space asks for earlier results, and none can be used.
+    """
+    source = maker.search.warm_start
+    if source is None or read_log(store.search_log(name)).settings:
+        return EarlierResults()
+    from sweep.search.warm_start import earlier_results
+
+    parameters, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
+    models = {corner.config.model for corner in maker.corners}
+    given, notes = earlier_results(store, source, parameters, metrics, models, as_proposed=maker.is_scaled)
+    used = [
+        dataclasses.replace(result, params=params)
+        for result in given
+        if (params := inside(maker.parameters, maker.active, result.params)) is not None
+    ]
+    if not used:
+        raise UserError(
+            f"search.warm_start {source}: none of its {len(given)} results lies inside the space: "
+            "leave warm_start out, or name other results"
+        )
+    if len(used) < len(given):
+        notes.append(f"{len(used)} of {len(given)} earlier results lie inside the space and are used")
+    return EarlierResults(used, notes)
+
+
+def open_search(
+    store: Store,
+    settings: "SearchSettings",
+    maker: ProposalMaker,
+    data: "ImageData",
+    earlier: Sequence[Earlier] = (),
+) -> "Search":
+    """Begin the search with these settings, or rebuild it from its log in the store.
+
+    Args:
+        earlier: results to start from; ignored where the search has begun.
+
+    Raises:
+        UserError: the log is damaged, or belongs to a search with other settings.
+    """
+    from sweep.search.search import Search
+    from sweep.search.steering import Steering
+
+    def make_trial(params: Mapping[str, Any]) -> PlannedTrial:
+        made = maker.trial(params)
+        num_images = (len(data.train_labels), len(data.test_labels))
+        return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
+
+    path = store.search_log(settings.name)
+    store.refresh(path)
+    steering = Steering(maker.scheduler, maker.max_epochs, maker.search.seed)
+    return Search(settings, path, make_trial, maker.active, steering, earlier)
+
+
+def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> SearchSoFar:
+    """Read what the search of this name has done. Nothing is written.
+
+    Args:
+        fingerprint: empty where the data set is not loaded; the search's own fingerprint is then assumed.
+
+    Raises:
+        UserError: `run` would refuse the search, too.
+    """
+    log = store.search_log(name)
+    store.check_extends(dataclasses.replace(new_manifest(name, [], "", {}, ""), is_search=True))
+    store.refresh(log)
+    record = read_log(log)
+    if record.settings:
+        from sweep.search.search import check_goes_on
+
+        known = record.settings["trial"].get(FINGERPRINT, "")
+        check_goes_on(search_settings(name, maker, dataset=dataset, fingerprint=fingerprint or known), log)
+    return SearchSoFar(record, best(record) if record.settings else [], earlier_results_for(store, name, maker))
