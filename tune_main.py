@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.store.store import DEFAULT_STORE
-from trainable.errors import UserError, counted, located
+from trainable.errors import UserError, located
+from trainable.wording import counted
 
 if TYPE_CHECKING:
     from pyarrow import Table

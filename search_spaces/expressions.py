@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError
+from trainable.wording import nearest
 
 Number = int | float
 Operand = Number | str

@@ -8,6 +8,7 @@ from search_spaces.parameters import ProposalMaker, SearchParameter
 from search_spaces.scaling import sweep_name
 from search_spaces.schema import SCHEDULER_KEYS
 from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.wording import format_value
 
 
 def list_spaces() -> str:
@@ -40,12 +41,12 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
     if loaded.space.scales and scale is None:
         lines.append(f"scales: {', '.join(loaded.space.scales)}")
     lines.append("")
-    lines += [f"  {name:16} {_text(getattr(configs[0], name))}" for name in common]
+    lines += [f"  {name:16} {format_value(getattr(configs[0], name))}" for name in common]
     if search is not None:
         return "\n".join([*lines, "", *search_lines(search)])
     lines += ["", f"{len(configs)} trials" + ("" if varying else ", all as above")]
     if varying:
-        rows = [varying, *([_text(getattr(config, name)) for name in varying] for config in configs)]
+        rows = [varying, *([format_value(getattr(config, name)) for name in varying] for config in configs)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(varying))]
         lines += [
             "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
@@ -82,7 +83,7 @@ def search_lines(search: ProposalMaker) -> list[str]:
 def _range(one: SearchParameter) -> str:
     """Of a parameter, for people."""
     if one.choices is not None:
-        text = ", ".join(_text(choice) for choice in one.choices)
+        text = ", ".join(format_value(choice) for choice in one.choices)
     else:
         step = "" if one.step is None or (one.kind == "int" and one.step == 1) else f" in steps of {one.step:g}"
         whole = ", whole" * (one.kind == "int")
@@ -96,9 +97,3 @@ def _span(values: Sequence[int]) -> str:
 
 def _is_shown(name: str, config: TrainConfig) -> bool:
     return name not in ("dataset_fingerprint", "recipe_version") and getattr(config, name) is not None
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(f"{item:g}" for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,7 +30,8 @@ from search_spaces.schema import (
 )
 from search_spaces.search_checks import COST, check_search
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError
+from trainable.wording import nearest
 
 SHIPPED = Path(__file__).resolve().parent
 

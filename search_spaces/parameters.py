@@ -22,9 +22,11 @@ from search_spaces.search_checks import (
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
-from trainable.errors import FieldError, UserError, located, nearest
+from trainable.errors import FieldError, UserError, located
+from trainable.rounding import round_significant
+from trainable.wording import format_value, nearest
 
-SIGNIFICANT_DIGITS = 12
+STEP_DIGITS = 12
 """That a quantised value keeps: 0.1 + 2 * 0.1 is 0.3."""
 DEFAULT_HOLDOUT = 0.1
 """Fraction of the training images that steer a search, where the space does not say otherwise."""
@@ -61,7 +63,7 @@ class SearchParameter:
     def snap(self, value: float) -> float:
         """The value of the parameter's range that is nearest: whole where the kind is int, a number of steps."""
         if self.step is not None:
-            value = _tidy(self.low + round((value - self.low) / self.step) * self.step)
+            value = round_significant(self.low + round((value - self.low) / self.step) * self.step, STEP_DIGITS)
         value = min(max(value, self.low), self.high)
         return round(value) if self.kind == "int" else value
 
@@ -372,7 +374,7 @@ def _parameter(name: str, spec: Parameter, when: Expression | None, source: Yaml
         fitting = "q_log_uniform_values, q: 1" if "log" in distribution else "int_uniform"
         raise UserError(f"{where}: {name} is a whole number: distribution: {fitting}{whole}")
     if step is not None:
-        high = _tidy(low + math.floor((high - low) / step * (1 + 1e-9)) * step)
+        high = round_significant(low + math.floor((high - low) / step * (1 + 1e-9)) * step, STEP_DIGITS)
     kind: Literal["float", "int"] = "int" if is_whole else "float"
     return SearchParameter(name, kind, low, high, step, "log" in distribution, when=when)
 
@@ -384,12 +386,5 @@ def _check_held_out(config: TrainConfig) -> None:
         )
 
 
-def _tidy(value: float) -> float:
-    """Without the last bits that steps add up to."""
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-
-
 def _words(assignment: Assignment) -> str:
-    return " ".join(
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in assignment.items()
-    )
+    return " ".join(f"{name}={format_value(value)}" for name, value in assignment.items())

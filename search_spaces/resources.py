@@ -7,9 +7,10 @@ from search_spaces.expressions import Expression, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.schema import AUTO, ResourceSpec
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig
-from trainable.errors import UserError, located, nearest
+from trainable.errors import UserError, located
 from trainable.execution import Share
 from trainable.gpu_share import Case, share_for
+from trainable.wording import nearest
 
 DEFAULT_CPUS = 1.0
 SECTION = "resources"

@@ -12,8 +12,9 @@ from search_spaces.expressions import Expression, Number, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
-from trainable.errors import UserError, located, nearest
+from trainable.errors import UserError, located
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
+from trainable.wording import nearest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
 from search_spaces.schema import Part, Space
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
-from trainable.errors import FieldError, UserError, located, nearest
+from trainable.errors import FieldError, UserError, located
+from trainable.wording import nearest
 
 PARAMETERS: KeyPath = ("parameters",)
 """Where the values of a search are written."""

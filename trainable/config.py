@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.names import parse_model_name
-from trainable.errors import FieldError, UserError, nearest
+from trainable.errors import FieldError, UserError
 from trainable.records import Purpose
+from trainable.wording import nearest
 
 RECIPE_VERSION = 1
 """Raised whenever the meaning of training changes, so that old results are not taken for new ones."""

@@ -1,16 +1,15 @@
-"""The one exception for mistakes that a user can mend, and words for people."""
+"""The exceptions for mistakes that a user can correct."""
 
 import contextlib
-import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 
 class UserError(Exception):
-    """A mistake of the user's: printed as one line on stderr, exit status 2, nothing created."""
+    """A mistake of the user, printed as one line on stderr; the exit status is 2 and nothing is created."""
 
 
 class FieldError(UserError):
-    """A wrong value or name of one field, so that whoever read it can say where it stood."""
+    """A wrong value or name of one field; whoever read the field can add where it stands."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -19,35 +18,18 @@ class FieldError(UserError):
 
 @contextlib.contextmanager
 def located(where: str | Callable[[str | None], str]) -> Iterator[None]:
-    """Put the place in front of every user error inside.
+    """Put a location in front of the message of every user error that is raised inside.
 
     Args:
-        where: the place, or how to find it from the field that is wrong (None where no single one is).
+        where: the location, or a function that finds it from the name of the wrong field (or from None).
     """
 
-    def place(field: str | None) -> str:
+    def location(field: str | None) -> str:
         return where if isinstance(where, str) else where(field)
 
     try:
         yield
     except FieldError as error:
-        raise FieldError(error.field, f"{place(error.field)}: {error}") from None
+        raise FieldError(error.field, f"{location(error.field)}: {error}") from None
     except UserError as error:
-        raise UserError(f"{place(None)}: {error}") from None
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """'; did you mean X?' for the valid word closest to `word`, or the whole list where none is close."""
-    words = list(valid)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(words)}"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def one_line(error: Exception) -> str:
-    """Its type, and the first line of what it says."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{location(None)}: {error}") from None

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from trainable.wording import counted
+
 COMPILE_NEEDS_GPU = "--compile: torch.compile gains nothing on a processor, leave it out"
 
 
@@ -40,5 +42,5 @@ class Share:
         return max(1, int(self.cpus))
 
     def __str__(self) -> str:
-        cpus = f"{self.cpus:g} CPU{'s' * (self.cpus > 1)}"
-        return f"{cpus} and {self.gpus:g} GPU{'s' * (self.gpus > 1)}" if self.gpus else cpus
+        cpus = counted(self.cpus, "CPU")
+        return f"{cpus} and {counted(self.gpus, 'GPU')}" if self.gpus else cpus

@@ -15,7 +15,6 @@ import torch
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
-from trainable.errors import one_line
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger.ledger import TENSORBOARD, Ledger, LedgerBusyError
 from trainable.ledger.remote import RemoteError
@@ -25,6 +24,7 @@ from trainable.records import Attempt, Progress, Status, TrialEnd
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
+from trainable.wording import one_line
 
 CHECKPOINT_SHARE = 0.02
 """Most of a training's time that may go into checkpoints."""

@@ -21,7 +21,6 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.descent import open_session
 from trainable.device import prepare_device
-from trainable.errors import one_line
 from trainable.execution import Share
 from trainable.ledger.ledger import LedgerBusyError
 from trainable.ledger.remote import RemoteError
@@ -29,6 +28,7 @@ from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData, prepare
+from trainable.wording import one_line
 
 TRIAL_KEY = "trial_key"
 """The entry of the configuration that Tune carries which names a trial."""

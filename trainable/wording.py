@@ -1,16 +1,57 @@
-"""Lists in words."""
+"""Words for people: counts, lists, values, suggestions and errors."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def counted(count: float, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: `1 trial`, `2 trials`, `0.5 CPU`.
+
+    Args:
+        count: the number of things, not negative.
+        singular: the noun, or the noun and its verb (`trial is`).
+        plural: the same in the plural (`trials are`); by default `singular` with an s.
+    """
+    return f"{format_value(count)} {singular if 0 < count <= 1 else plural or f'{singular}s'}"
 
 
 def listed(parts: Sequence[str], most: int) -> str:
-    """`a, b and 4 more`: at most so many by name."""
+    """Return the first `most` parts and how many are left out: `a, b and 4 more`."""
     left_out = len(parts) - most
     return ", ".join(parts) if left_out <= 0 else f"{', '.join(parts[:most])} and {left_out} more"
 
 
 def shortened(text: str, width: int) -> str:
-    """As many of its parts between commas as `width` characters hold, at least the first: `lr 0.1 and 4 more`."""
+    """Return the parts of a comma-separated text that fit into `width` characters, at least one: `a and 4 more`."""
     parts = text.split(", ")
     fitting = [most for most in range(1, len(parts) + 1) if len(listed(parts, most)) <= width]
     return listed(parts, max(fitting, default=1))
+
+
+def format_value(value: object, *, digits: int | None = 6, none: str = "None", separator: str = " ") -> str:
+    """Return the value of a training field or a parameter as text.
+
+    Args:
+        value: a number, a text, None, or a list or tuple of numbers.
+        digits: the number of significant digits of a float; None writes all that are needed to tell it from others.
+            The numbers of a list always have six.
+        none: the text that stands for None.
+        separator: what stands between the numbers of a list.
+    """
+    if value is None:
+        return none
+    if isinstance(value, list | tuple):
+        return separator.join(f"{item:g}" for item in value)
+    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else str(value)
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return `did you mean 'X'?` for the valid word closest to `word`, or all valid words if none is close."""
+    words = list(valid)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(words)}"
+
+
+def one_line(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -8,7 +8,8 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.style import broken, look, plain_numbers, set_log, wants_log
 from results.parquet.search_results import SearchResults, best_so_far, spent
-from trainable.errors import UserError, counted
+from trainable.errors import UserError
+from trainable.wording import counted
 
 
 @dataclass(frozen=True, slots=True)

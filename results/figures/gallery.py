@@ -23,9 +23,9 @@ from results.figures.points import Point, sweep_points, title
 from results.parquet.search_results import SearchResults, free_fields
 from results.parquet.trials import Cell, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError
 from trainable.records import EpochRecord
-from trainable.wording import listed
+from trainable.wording import listed, nearest
 
 ALL = "all"
 

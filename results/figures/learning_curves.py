@@ -15,9 +15,8 @@ from results.figures.points import sweep_points, telling_parts
 from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_log
 from results.parquet.search_results import SearchResults, param_words
 from results.parquet.trials import Cell
-from trainable.errors import counted
 from trainable.records import EpochRecord
-from trainable.wording import shortened
+from trainable.wording import counted, shortened
 
 ROWS_A_PAGE = 4
 MOST_OF_A_SEARCH = 2 * ROWS_A_PAGE

@@ -9,7 +9,7 @@ from models.names import display_name
 from results.parquet.trials import Cell, varying_fields
 from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells
 from trainable.config import TrainConfig
-from trainable.errors import counted
+from trainable.wording import counted, format_value
 
 PUBLISHED_DATASET = "cifar10"
 STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
@@ -101,7 +101,7 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
         errors=tuple(cell.test_errors),
         hours=statistics.median(seconds) / 3600 if seconds else None,
         hardware=", ".join(sorted({trial.row.device for trial in cell.trials})),
-        other=tuple((name, _plain(getattr(config, name))) for name in others),
+        other=tuple((name, format_value(getattr(config, name))) for name in others),
     )
 
 
@@ -119,12 +119,6 @@ def _decides(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
     """Whether each value of the one field goes with a single value of the other."""
     pairs = {(getattr(config, given), getattr(config, name)) for config in configs}
     return len(pairs) == len({first for first, _ in pairs})
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(f"{item:g}" for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def with_error(points: Iterable[Point]) -> list[Point]:

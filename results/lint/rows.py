@@ -12,7 +12,7 @@ from models.names import display_name
 from results.parquet.trials import Cell
 from results.published.cells import PublishedCell
 from trainable.config import FIELD_NAMES
-from trainable.errors import counted
+from trainable.wording import counted
 
 NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
 """Training fields that a LintRow holds by name."""

@@ -13,8 +13,11 @@ from models.names import display_name
 from results.lint.lr_exponent import fit_exponent
 from results.lint.rows import Curve, Finding, LintRow, Rule, Severity, curves, distinct, lr_studies
 from results.tables.layout import format_seconds
-from trainable.errors import counted
+from trainable.rounding import round_significant
+from trainable.wording import counted
 
+RATE_DIGITS = 9
+"""Significant digits to which rates lr / batch size are compared."""
 MIN_GRID = 3
 """Learning rates that make a grid: of two, one is always the best and always at the edge."""
 MIN_RULE_SIZES = 3
@@ -69,7 +72,7 @@ def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
         if num_sizes < max(MIN_RULE_SIZES, RULE_SHARE * len(sizes)):
             continue
         for size, at_size in sizes.items():
-            meant, lrs = float(f"{rate * size:.9g}"), {row.lr for row in at_size}
+            meant, lrs = round_significant(rate * size, RATE_DIGITS), {row.lr for row in at_size}
             if len(lrs) > 1:  # a grid of its own: it need not hold the rule's learning rate
                 continue
             lr = lrs.pop()
@@ -189,8 +192,8 @@ def _list(values: Iterable[float], form: str) -> str:
 
 
 def _rate(lr: float, batch_size: int) -> float:
-    """lr / batch size, free of the last bits, so that equal ones are equal."""
-    return float(f"{lr / batch_size:.9g}")
+    """Return lr / batch size without its last bits, so that equal rates compare equal."""
+    return round_significant(lr / batch_size, RATE_DIGITS)
 
 
 def _is_rounded(value: float, exact: float) -> bool:

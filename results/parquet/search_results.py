@@ -13,7 +13,6 @@ from results.parquet.lineage import lineage
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from trainable.config import FIELD_NAMES, TrainConfig
-from trainable.errors import counted
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
     PUBLISHED_EPOCHS,
@@ -22,6 +21,8 @@ from trainable.records import (
     Purpose,
     Status,
 )
+from trainable.rounding import round_significant
+from trainable.wording import counted
 
 Scalar = bool | int | float | str | None
 METRIC_WORDS = {
@@ -327,8 +328,8 @@ def attributes(search: SearchResults, one: SearchTrial) -> dict[str, Any]:
 
 
 def rounded(value: Scalar) -> Scalar:
-    """To four digits, which is what a reader compares."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    """Round a float to four digits, which is what a reader compares."""
+    return round_significant(value, 4) if isinstance(value, float) else value
 
 
 def param_words(one: SearchTrial) -> str:

@@ -5,7 +5,8 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError
+from trainable.wording import nearest
 
 PUBLISHED = "published"
 """Stands for all published rows where the name of a sweep could stand."""

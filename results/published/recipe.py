@@ -9,6 +9,7 @@ from typing import Any
 
 from results.published.cells import FOLDER
 from trainable.config import TrainConfig
+from trainable.wording import format_value
 
 RECIPE_FILE = "recipe.json"
 SCHEDULE_FIELDS = {"milestones": "multistep", "lr_min_factor": "cosine"}
@@ -51,11 +52,6 @@ def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:
     for name, published in recipe.fields.items():
         ours = config.to_dict()[name]
         if SCHEDULE_FIELDS.get(name, config.schedule) == config.schedule and ours != published:
-            found.append(Departure(name, _plain(ours), _plain(published)))
+            words = [format_value(value, digits=None, none="all") for value in (ours, published)]
+            found.append(Departure(name, *words))
     return found
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(f"{item:g}" for item in value)
-    return "all" if value is None else str(value)

@@ -3,7 +3,8 @@
 from models.names import display_name
 from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells, table_cells, table_names
 from results.tables.layout import Column, TableRow, error_header, format_seconds, markdown_table, render
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError
+from trainable.wording import nearest
 
 ALL = "all"
 """Names the tables of the seed document, in its order."""

@@ -35,8 +35,10 @@ from results.statistics.compare import Comparison, compare, stands_for
 from results.statistics.importance import Importance
 from results.tables.layout import Column, format_seconds, in_table_order, table_columns, table_rows
 from results.tables.search_table import heading, shown_cells
-from trainable.errors import UserError, counted
+from trainable.errors import UserError
 from trainable.records import EpochRecord, Purpose, Status
+from trainable.rounding import printed_lr
+from trainable.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ def _comparison_anchors(
         places.setdefault(stands_for(cell), []).append(anchor)
     found: list[str | None] = []
     for item in comparison.cells:
-        key = (item.model, item.batch_size, float(f"{item.lr:.6g}"), item.schedule, item.epochs)
+        key = (item.model, item.batch_size, printed_lr(item.lr), item.schedule, item.epochs)
         waiting = places.get(key, [])
         found.append(waiting.pop(0) if waiting else None)
     return found
@@ -265,7 +267,7 @@ def _references(space: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
         except UserError:
             lines.append(f"{name}: not among the published tables of this version")
             continue
-        found = sum((*key[:2], float(f"{key[2]:.6g}"), *key[3:]) in ours for key in theirs)
+        found = sum((*key[:2], printed_lr(key[2]), *key[3:]) in ours for key in theirs)
         lines.append(f"{name}: {found} of its {counted(len(theirs), 'configuration')} in this sweep")
     return lines
 

@@ -23,9 +23,8 @@ from results.report.trial_list import Facts, percent, trial_anchor
 from results.statistics.importance import MIN_TRIALS, Importance
 from results.tables.layout import Column
 from results.tables.search_table import nothing_ended
-from trainable.errors import counted
 from trainable.records import Status
-from trainable.wording import listed
+from trainable.wording import counted, listed
 
 MOST_LISTED = 10
 """Trials that a line names."""

@@ -9,8 +9,8 @@ from models.names import display_name
 from results.parquet.trials import Cell, Trial
 from results.tables.layout import Column, format_seconds
 from trainable.config import FIELD_NAMES
-from trainable.errors import counted
 from trainable.records import Purpose
+from trainable.wording import counted, format_value
 
 Facts = list[tuple[str, str]]
 """(name, value), in the order in which they are read."""
@@ -84,12 +84,10 @@ def named_values(text: str) -> str:
 
 
 def plain(value: object) -> str:
-    """A training field's value."""
-    if isinstance(value, tuple | list):
-        return " ".join(plain(item) for item in value)
+    """Return the value of a training field as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None or value == "" else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "-" if value == "" else format_value(value, none="-")
 
 
 def _field(name: str) -> Callable[[Trial], str]:

@@ -16,6 +16,7 @@ from results.statistics.noise import Dispersion, Repeats, median_variance_factor
 from results.statistics.verdicts import Verdict, judge, t_quantile
 from trainable.errors import UserError
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL, Status
+from trainable.rounding import printed_lr
 
 STANDS_FOR = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE)
 """The variables of a scaled-down trial that say which published configuration it stands for."""
@@ -210,12 +211,7 @@ def stands_for(cell: Cell) -> Configuration:
     epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
     batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
     model = variables.get(PUBLISHED_MODEL, config.model)
-    return (model, batch_size, _rounded(config.lr), config.schedule, epochs)
-
-
-def _rounded(lr: float) -> float:
-    """To six digits: a rate that was computed is the rate that was printed."""
-    return float(f"{lr:.6g}")
+    return (model, batch_size, printed_lr(config.lr), config.schedule, epochs)
 
 
 def _match(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe) -> list[_Match]:
@@ -225,7 +221,7 @@ def _match(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe
     matches = []
     for item in published:
         model, batch_size, lr, schedule, epochs = item.configuration
-        found = ours.get((model, batch_size, _rounded(lr), schedule, epochs), [])
+        found = ours.get((model, batch_size, printed_lr(lr), schedule, epochs), [])
         matches += [_Match(item, cell, _departures(cell, item, recipe)) for cell in found] or [_Match(item, None)]
     return matches
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.store.search_log import SEARCH_LOG
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import UserError, located, nearest
+from trainable.errors import UserError, located
 from trainable.ledger.ledger import (
     EPOCHS,
     FINAL_STATE,
@@ -40,6 +40,7 @@ from trainable.ledger.ledger import (
     write_atomically,
 )
 from trainable.records import SCHEMA_VERSION, Standing
+from trainable.wording import nearest
 
 if TYPE_CHECKING:
     from trainable.ledger.remote_ledger import RemoteFolder

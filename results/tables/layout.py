@@ -11,6 +11,7 @@ from models.names import display_name
 from results.parquet.trials import Cell, varying_fields
 from trainable.config import TrainConfig
 from trainable.records import Status
+from trainable.wording import format_value
 
 FORMATS = ("markdown", "csv", "json")
 SEED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
@@ -149,7 +150,11 @@ def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
         Column("# of Epochs", "right", [str(row.epochs) for row in rows], stop=7),
     ]
     for name in rows[0].other if rows else ():
-        columns.append(Column(name, "right", [_plain(row.other[name]) for row in rows], stop=len(name)))
+        columns.append(
+            Column(
+                name, "right", [format_value(row.other[name], digits=None, none="-") for row in rows], stop=len(name)
+            )
+        )
     columns.append(Column(header, "center", [_error_text(row) for row in rows], stop=len(header) * 2 // 3))
     if any(row.num_planned > 1 for row in rows):
         columns.append(Column("n", "right", [str(row.num_runs) for row in rows], stop=1))
@@ -178,12 +183,6 @@ def _mean_text(row: TableRow) -> str:
 
 def _time_text(row: TableRow) -> str:
     return "-" if row.total_seconds is None else format_seconds(row.total_seconds)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(f"{item:g}" for item in value)
-    return "-" if value is None else str(value)
 
 
 def _flat(row: TableRow) -> dict[str, object]:

@@ -7,8 +7,8 @@ import pyarrow as pa
 from results.parquet.search_results import SearchResults, read_search, with_rounded
 from results.parquet.trials import Cell, group_repeats, trials_from_table
 from results.tables.layout import render, table_rows
-from trainable.errors import counted
 from trainable.records import Status
+from trainable.wording import counted
 
 
 def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:

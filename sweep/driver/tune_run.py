@@ -28,10 +28,11 @@ from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.contract import ImageData
-from trainable.errors import UserError, counted, one_line
+from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution, Share
 from trainable.gpu_share import Case, Needs, choose_shares
 from trainable.ledger.ledger import LOCK, LedgerBusyError, exclusive_lock, is_locked
+from trainable.wording import counted, one_line
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",

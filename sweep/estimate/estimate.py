@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.costs import multiply_accumulates
-from trainable.errors import counted
+from trainable.wording import counted
 
 Floats = NDArray[np.floating[Any]]
 

@@ -14,8 +14,8 @@ from results.parquet.trials import varying_fields
 from results.tables.layout import format_seconds
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import counted
 from trainable.records import EpochRecord, Progress, Status
+from trainable.wording import counted
 
 RUNNING = "running"
 MAX_ENDED_ROWS = 12

@@ -10,9 +10,10 @@ from results.store.search_progress import NUM_TRIALS, search_progress
 from results.store.store import Store
 from sweep.estimate.estimate import Work
 from trainable.config import TrainConfig
-from trainable.errors import UserError, counted
+from trainable.errors import UserError
 from trainable.ledger.ledger import SUPERSEDED, read_standing, trial_status
 from trainable.records import Standing, Status
+from trainable.wording import counted
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from results.parquet.trials import Trial
 from sweep.search.curves import Curve
-from trainable.errors import UserError, counted
+from trainable.errors import UserError
 from trainable.records import EpochRecord, Purpose, Status
+from trainable.wording import counted
 
 HELD_OUT, TEST = "holdout_error_percent", "test_error_percent"
 

@@ -20,6 +20,7 @@ from sweep.search.curves import Curve
 from sweep.search.simulation import Simulation, SteeredCurves, simulate
 from sweep.search.steering import Steering
 from trainable.errors import UserError
+from trainable.wording import counted
 
 SEED = 0
 MIN_RANKED = 3
@@ -159,10 +160,10 @@ def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
         unit: of the objective.
     """
     keys = ", ".join(f"{key} {value}" for key, value in result.scheduler.items() if key != "type")
-    workers = f"{result.num_workers} worker{'s' if result.num_workers > 1 else ''}"
+    workers = counted(result.num_workers, "worker")
     lines = [
         f"{heading}: {result.num_trials} trials under {result.scheduler['type']} ({keys}), {workers}, "
-        f"{result.num_orders} order{'s' if result.num_orders > 1 else ''}",
+        f"{counted(result.num_orders, 'order')}",
         f"  objective       {objective}",
         f"  epochs saved    {_text(result.epochs_saved_percent, 1)} %",
         f"  time saved      {_text(result.seconds_saved_percent, 1)} %",

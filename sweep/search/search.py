@@ -37,8 +37,9 @@ from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, Sch
 from sweep.search.population import Population
 from sweep.search.study import WITHOUT_HISTORY, Active, Facts, Study, export_storage, outcome
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import UserError, counted
+from trainable.errors import UserError
 from trainable.records import EpochRecord, Status
+from trainable.wording import counted
 
 MAX_PROPOSALS_A_TRIAL = 10
 """A search ends at so many proposals for each of num_trials, however many were equal or impossible."""

@@ -7,7 +7,7 @@ from typing import Any
 from results.store.search_log import ProposalRecord, SearchRecord, all_finite, best
 from results.store.search_progress import search_progress
 from trainable.config import FIELD_NAMES
-from trainable.errors import counted
+from trainable.wording import counted, format_value
 
 OBJECTIVE = "objective"
 PARAMETERS = "parameters"
@@ -46,13 +46,15 @@ def front_words(record: SearchRecord) -> list[str]:
 
 
 def _params_words(one: ProposalRecord) -> str:
-    return " ".join(f"{name}={_rounded(given)}" for name, given in one.params.items())
+    return " ".join(f"{name}={format_value(given, digits=4)}" for name, given in one.params.items())
 
 
 def _values_words(record: SearchRecord, one: ProposalRecord) -> str:
     metrics = [objective["metric"] for objective in record.settings[OBJECTIVE]]
     values = all_finite(one.values) or ()
-    return ", ".join(f"{metric} {_rounded(value)}" for metric, value in zip(metrics, values, strict=True))
+    return ", ".join(
+        f"{metric} {format_value(value, digits=4)}" for metric, value in zip(metrics, values, strict=True)
+    )
 
 
 def end_notes(record: SearchRecord) -> list[str]:
@@ -87,7 +89,3 @@ def _ends(parameter: Mapping[str, Any]) -> tuple[float, float] | None:
     """The smallest and the largest value of a parameter; None where its values are no numbers."""
     values = parameter.get("choices") or [parameter["low"], parameter["high"]]
     return None if any(not isinstance(value, int | float) for value in values) else (min(values), max(values))
-
-
-def _rounded(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

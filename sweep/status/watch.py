@@ -14,8 +14,8 @@ from rich.text import Text
 from results.store.store import Store
 from results.tables.layout import format_seconds
 from sweep.status.status import StatusReader, SweepStatus, status_json, status_text
-from trainable.errors import counted
 from trainable.ledger.remote import RemoteError, is_uri
+from trainable.wording import counted
 
 LOCAL_SECONDS, REMOTE_SECONDS = 2.0, 15.0
 """Between two looks, where nothing is said."""
@@ -163,8 +163,7 @@ def _gone_words(status: SweepStatus) -> str:
     """Nobody would come to the end of it."""
     if status.driver_running or is_over(status):
         return ""
-    verb = "is" if status.left == 1 else "are"
-    return f"no driver is running, {counted(status.left, 'trial')} {verb} left: waiting for a `run`"
+    return f"no driver is running, {counted(status.left, 'trial is', 'trials are')} left: waiting for a `run`"
 
 
 def _left_words(look: Look) -> str:

@@ -7,7 +7,8 @@ from trainable.data.cifar10 import load_cifar10
 from trainable.data.contract import ImageData
 from trainable.data.digits import load_digits
 from trainable.data.hf_parquet import load_hf_parquet, split_files
-from trainable.errors import UserError, nearest
+from trainable.errors import UserError
+from trainable.wording import nearest
 
 BUILT_IN = ("digits", cifar10.NAME)
 
