@@ -21,6 +21,7 @@ from results.figures.style import (
     set_log,
     set_title,
 )
+from results.store.pareto import pareto_front
 from trainable.wording import shortened
 
 SPACING = 0.045
@@ -61,20 +62,18 @@ def clouds(points: Sequence[Point]) -> list[Cloud]:
         members = [point for point in with_error(of_source(points, source)) if point.hours]
         if members:
             hardware = ", ".join(sorted({point.hardware for point in members}))
-            found.append(Cloud(source, members[0].origin, hardware, members, pareto_front(members)))
+            found.append(Cloud(source, members[0].origin, hardware, members, hours_error_front(members)))
     return found
 
 
-def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """The points to which no other is at least as good in error and hours and better in one of them.
+def hours_error_front(points: Sequence[Point]) -> list[Point]:
+    """Return the Pareto front of hours and error, in rising hours; of points equal in both the first is kept."""
 
-    Of several that are equal in both the first is kept.
-    """
-    front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.hours or 0.0, point.error)):
-        if not front or point.error < front[-1].error:
-            front.append(point)
-    return front
+    def cost(point: Point) -> tuple[float, float]:
+        return point.hours or 0.0, point.error
+
+    front = pareto_front(points, cost)
+    return list({cost(point): point for point in reversed(front)}.values())[::-1]
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:

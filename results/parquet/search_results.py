@@ -12,6 +12,7 @@ import pyarrow as pa
 from results.parquet.lineage import lineage
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
+from results.store.pareto import pareto_front
 from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
@@ -180,7 +181,7 @@ class SearchResults:
         scored.sort(key=lambda pair: (pair[0], pair[1].number))
         if len(self.objectives) == 1:
             return [one for _, one in scored]
-        return [one for values, one in scored if not any(dominates(other, values) for other, _ in scored)]
+        return [trial for _, trial in pareto_front(scored, lambda pair: pair[0])]
 
     @property
     def chosen(self) -> list[SearchTrial]:
@@ -256,11 +257,6 @@ def _confirmed(trials: Sequence[Trial]) -> dict[int, Cell]:
         if number is not None:
             found[number] = cell
     return found
-
-
-def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Not larger in anything, and smaller in something."""
-    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:

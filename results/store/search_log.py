@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from results.store.pareto import pareto_front
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.records import Status
@@ -221,12 +222,7 @@ def best(record: SearchRecord) -> list[ProposalRecord]:
     scored.sort(key=lambda pair: (pair[0], pair[1].number))
     if scored and len(scored[0][0]) == 1:
         return [one for _, one in scored]
-    return [one for values, one in scored if not any(_dominates(other, values) for other, _ in scored)]
-
-
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """No larger in anything, and smaller in something."""
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+    return [proposal for _, proposal in pareto_front(scored, lambda pair: pair[0])]
 
 
 def all_finite(values: Values | None) -> tuple[float, ...] | None:

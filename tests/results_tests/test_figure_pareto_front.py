@@ -2,7 +2,7 @@
 
 import pytest
 
-from results.figures.pareto_front import clouds, draw_pareto_front, hours_name, pareto_front, published, spread
+from results.figures.pareto_front import clouds, draw_pareto_front, hours_error_front, hours_name, published, spread
 from results.figures.points import Point, Source, title
 from tests.results_tests.figure_samples import make_point, overlaps
 
@@ -26,8 +26,8 @@ def test_the_published_front() -> None:
 
 def test_equal_hours_or_errors_make_one_member() -> None:
     points = [make_point(hours=hours, errors=(error,)) for hours, error in ((1, 8), (1, 7), (2, 7), (2, 6), (3, 9))]
-    assert [(p.hours, p.error) for p in pareto_front(points)] == [(1, 7), (2, 6)]
-    assert pareto_front([]) == []
+    assert [(p.hours, p.error) for p in hours_error_front(points)] == [(1, 7), (2, 6)]
+    assert hours_error_front([]) == []
 
 
 def test_each_source_has_a_front_of_its_own() -> None:

@@ -10,13 +10,13 @@ from results.parquet.schema import SEARCH_METADATA
 from results.parquet.search_results import (
     SearchResults,
     best_so_far,
-    dominates,
     param_words,
     reached,
     read_search,
     spent,
     stopped_by_epoch,
 )
+from results.store.pareto import dominates
 from tests.results_tests.result_samples import make_config, make_trial
 from tests.results_tests.searched_stores import BATCH_SIZES, SWEEP, write_search
 
