@@ -144,7 +144,7 @@ def run_sweep(
             keeper.write()
         return report_end(store, manifest)
 
-    from sweep.driver.tune_run import StopRequest, connected, run_trials
+    from sweep.driver.tune_run import StopRequest, SweepContext, connected, run_planned
 
     stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
     planned = manifest.trials if arguments.again else held.left
@@ -170,8 +170,16 @@ def run_sweep(
             left, expected = estimate_left(store, left, data, cluster, num_slots)
             stop.raise_if_requested()
             with keeper.driven(num_slots), SweepView(console, manifest.name, left, held.done) as view:
-                place = (cluster, data, store.ledgers, manifest.name, run_id)
-                run_trials(*place, left, shares, (view, keeper, clock), stop, arguments.log)
+                context = SweepContext(
+                    cluster=cluster,
+                    data=data,
+                    trials_folder=store.ledgers,
+                    sweep=manifest.name,
+                    run_id=run_id,
+                    stop=stop,
+                    tracker=arguments.log,
+                )
+                run_planned(context, left, shares, (view, keeper, clock))
         except KeyboardInterrupt:
             append_run(store, manifest.name, end_of_run(interrupted=True, expected=expected))
             keeper.write()
@@ -280,7 +288,8 @@ def run_search(
                 keeper.write()
             return report_end(store, manifest)
 
-        from sweep.driver.tune_run import StopRequest, connected, run_trials
+        from sweep.driver import tune_run
+        from sweep.driver.tune_run import StopRequest, SweepContext, connected
 
         append_run(store, manifest.name, clock.start())
         stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
@@ -294,7 +303,15 @@ def run_search(
             check_memory(store, cluster, maker.corners, data)
             end_of_run = functools.partial(clock.stop, num_slots=num_slots, expected=None)
             observers = (keeper, clock)
-            place = (cluster, data, store.ledgers, manifest.name, run_id)
+            context = SweepContext(
+                cluster=cluster,
+                data=data,
+                trials_folder=store.ledgers,
+                sweep=manifest.name,
+                run_id=run_id,
+                stop=stop,
+                tracker=arguments.log,
+            )
             fields, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
             try:
                 if not search.is_over:
@@ -303,7 +320,7 @@ def run_search(
                     with SweepView(console, manifest.name, {}, progress.ended, to_come, fields, metrics) as view:
                         watched = (view, *observers)
                         publish = functools.partial(store.publish, log)
-                        run_trials(*place, {}, {}, watched, stop, arguments.log, search, publish)
+                        tune_run.run_search(context, search, watched, publish)
                     confirm = left_to_confirm(store, search.confirmations()) if search.is_over else {}
                     store.publish(log)
                 if confirm:
@@ -314,7 +331,7 @@ def run_search(
                         key: cluster.share(PlannedTrial(config, 0, variables[key])) for key, config in confirm.items()
                     }
                     with SweepView(console, manifest.name, confirm, 0, fields=fields, variables=variables) as view:
-                        run_trials(*place, confirm, shares, (view, *observers), stop, arguments.log)
+                        tune_run.run_planned(context, confirm, shares, (view, *observers))
             except KeyboardInterrupt:
                 append_run(store, manifest.name, end_of_run(num_trials=clock.trials_ended, interrupted=True))
                 store.publish(log)

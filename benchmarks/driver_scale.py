@@ -124,21 +124,21 @@ def drive(space: Path, told: Path) -> int:
     from sweep.driver import tune_run as tune_adapter
 
     cloudpickle.register_pickle_by_value(no_op_trials)  # workers have `models` and `trainable` only
-    run_trials = tune_adapter.run_trials
+    fit = tune_adapter._fit
     figures: dict[str, Any] = {}
 
-    def measured(cluster: tune_adapter.Cluster, *rest: Any, **named: Any) -> None:  # noqa: ANN401
+    def measured(context: tune_adapter.SweepContext, *rest: Any, **named: Any) -> None:  # noqa: ANN401
         before, cpu_before = time.perf_counter(), _cpu_seconds()
-        run_trials(cluster, *rest, **named)
+        fit(context, *rest, **named)
         figures["seconds of Tune"] = time.perf_counter() - before
         figures["driver's processor seconds"] = _cpu_seconds() - cpu_before
-        [experiment] = cluster.scratch.glob("tune-*")
+        [experiment] = context.cluster.scratch.glob("tune-*")
         figures["scratch"] = footprint(experiment)
         figures["Ray's peak bytes"] = _peak_bytes_of_ray()
 
     with (
         mock.patch.object(tune_adapter, "TrainingTrainable", no_op_trials.NoOpTrainable),
-        mock.patch.object(tune_adapter, "run_trials", measured),
+        mock.patch.object(tune_adapter, "_fit", measured),
     ):
         options = ["--store", str(space.parent / "store"), "--max-concurrent", str(CONCURRENT)]
         status = tune_main.main(["run", str(space), *options])

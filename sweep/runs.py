@@ -14,7 +14,7 @@ import numpy as np
 from results.store.store import Store
 from results.tables.layout import format_seconds
 from sweep.estimate.estimate import LEVEL, Interval, Overhead, makespans
-from trainable.config import PlannedTrial
+from sweep.observers.observer import Observer
 from trainable.records import Progress
 
 Line = TypeVar("Line")
@@ -94,8 +94,8 @@ class RunRecord:
         return cls(**values)
 
 
-class RunClock:
-    """An Observer of the Tune adapter that takes a run's time; it starts when it is made."""
+class RunClock(Observer):
+    """Takes the time of a run; it starts when it is made."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -109,12 +109,6 @@ class RunClock:
     def start(self) -> RunStart:
         return RunStart(self._run_id, self._start_time)
 
-    def on_trial_added(self, trial: PlannedTrial) -> None:
-        """Its epochs count from when they are reported."""
-
-    def on_trial_start(self, trial_key: str) -> None:
-        """Its epochs count from when they are reported."""
-
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         self.trials_ended += progress.ended
         record = progress.record
@@ -125,9 +119,6 @@ class RunClock:
             self._start_up_seconds = max(0.0, time.monotonic() - self._started - seconds)
         self._seconds[trial_key] = self._seconds.get(trial_key, 0.0) + seconds
         self._epochs_trained += 1
-
-    def on_tick(self) -> None:
-        """Nothing to do."""
 
     def stop(self, *, num_trials: int, num_slots: int, interrupted: bool, expected: ExpectedTime | None) -> RunRecord:
         """The run as it was, up to now."""

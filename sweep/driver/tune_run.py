@@ -20,10 +20,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from search_spaces.resources import ResourceRule, case_of
 from sweep.driver.capacity import Given, Node, check_memory, check_possible, num_slots
+from sweep.observers.observer import Observer
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
@@ -118,21 +119,6 @@ class Resources:
     def is_joined(self) -> bool:
         """Whether Ray runs already."""
         return self.address not in (None, LOCAL)
-
-
-class Observer(Protocol):
-    """Whoever watches a sweep; called in the driver's process, between two events of Tune."""
-
-    def on_trial_added(self, trial: PlannedTrial) -> None:
-        """A search has proposed it."""
-
-    def on_trial_start(self, trial_key: str) -> None: ...
-
-    def on_progress(self, trial_key: str, progress: Progress) -> None:
-        """An epoch was replayed or trained, or the trial has ended, or both."""
-
-    def on_tick(self) -> None:
-        """Some time has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,101 +226,123 @@ def _ray_in(scratch: Path, resources: Resources, data_bytes: int) -> Iterator[No
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def run_trials(
-    cluster: Cluster,
-    data: ImageData,
-    trials_folder: Path | RemoteFolder,
-    sweep: str,
-    run_id: str,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepContext:
+    """What all trials of a run share."""
+
+    cluster: Cluster
+    data: ImageData
+    trials_folder: Path | RemoteFolder
+    """Folder of the trials' ledgers; absolute."""
+    sweep: str
+    """Name of the sweep, which goes into the ledgers."""
+    run_id: str
+    stop: "StopRequest"
+    """Asked at every step whether a signal has come."""
+    tracker: str | None = None
+    """`mlflow` or `wandb`, to show the trials there too."""
+
+
+def run_planned(
+    context: SweepContext,
     configs: Mapping[str, TrainConfig],
     shares: Mapping[str, Share],
     observers: Sequence[Observer],
-    stop: "StopRequest",
-    log: str | None = None,
-    search: Search | None = None,
-    on_decision: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train these trials; returns when each has ended. A failed trial is recorded and does not end the sweep.
+    """Train these trials; return when each has ended. A trial that fails is recorded and does not end the sweep.
 
     Args:
-        trials_folder: absolute.
-        sweep: name of the sweep, which goes into the trials' ledgers.
-        configs: trial key -> configuration, in the order in which they are to be begun.
-        shares: trial key -> what the trial is given.
-        stop: asked again and again whether a signal has come.
-        search: proposes the trials, in place of `configs`, and says which are stopped.
-        on_decision: called when the search has proposed a trial, and when one of its trials has ended.
-        log: mlflow or wandb, to show the trials there too.
+        configs: trial key -> configuration, in the order in which the trials are to start.
+        shares: trial key -> resources of the trial.
 
     Raises:
-        UserError: what `log` names cannot be reached, or a node does not see the store.
-        KeyboardInterrupt: a signal has come; what was done lies in the ledgers.
+        UserError: the tracker cannot be reached, or a node does not see the store.
+        KeyboardInterrupt: a signal has come; the ledgers hold what was done.
     """
-    is_population = search is not None and search.settings.scheduler.type == "pbt"
+    carried = {key: dataclasses.asdict(shares[key]) for key in configs}
+    param_space = {
+        TRIAL_KEY: tune.grid_search(list(configs)),
+        SHARE: tune.sample_from(lambda config: carried[config[TRIAL_KEY]]),
+    }
+    tune_config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=context.cluster.resources.max_concurrent)
+    _fit(context, configs, observers, None, param_space, tune_config)
+
+
+def run_search(
+    context: SweepContext, search: Search, observers: Sequence[Observer], on_decision: Callable[[], None]
+) -> None:
+    """Train what the search proposes, and stop the trials that it prunes; return when it is over.
+
+    Args:
+        on_decision: called when the search has proposed a trial, and when one of its trials has ended.
+
+    Raises:
+        UserError: as `run_planned`, or the search's log cannot be written.
+        KeyboardInterrupt: a signal has come; the ledgers and the search's log hold what was done.
+    """
+    steps = _SearchSteps(search, context.cluster.share, observers, on_decision)
+    tune_config = tune.TuneConfig(
+        reuse_actors=True,
+        search_alg=_ProposingSearcher(steps, context.cluster.num_under_way),
+        scheduler=_StoppingScheduler(steps),
+        num_samples=-1,
+    )
+    _fit(context, {}, observers, steps, {}, tune_config, keep_final_state=search.settings.scheduler.type == "pbt")
+
+
+def _fit(
+    context: SweepContext,
+    configs: Mapping[str, TrainConfig],
+    observers: Sequence[Observer],
+    steps: "_SearchSteps | None",
+    param_space: dict[str, Any],
+    tune_config: tune.TuneConfig,
+    *,
+    keep_final_state: bool = False,
+) -> None:
+    cluster, folder = context.cluster, context.trials_folder
     run = RunInfo(
-        run_id,
+        context.run_id,
         cluster.usual_share.num_threads,
         provenance.code_identity(),
         cluster.execution,
-        sweep,
-        keep_final_state=is_population,
+        context.sweep,
+        keep_final_state=keep_final_state,
         keep_output=True,
     )
-    steps = None if search is None else _SearchSteps(search, cluster.share, observers, on_decision)
-    trackers = [] if log is None else [Tracker(log, sweep, configs)]
     with contextlib.ExitStack() as stack:
+        trackers = []
+        if context.tracker is not None:
+            trackers = [stack.enter_context(contextlib.closing(Tracker(context.tracker, context.sweep, configs)))]
         marker = None
-        if cluster.resources.is_joined and isinstance(trials_folder, Path):
-            marker = stack.enter_context(_seen_by_all(trials_folder, sweep, run_id))
+        if cluster.resources.is_joined and isinstance(folder, Path):
+            marker = stack.enter_context(_seen_by_all(folder, context.sweep, context.run_id))
         setup = TrialSetup(
             configs=dict(configs),
-            trials_folder=trials_folder,
+            trials_folder=folder,
             run=run,
             source_hash=provenance.source_hash(),
             marker=marker,
         )
-        for tracker in trackers:
-            stack.callback(tracker.close)
-        trainable = tune.with_resources(
-            tune.with_parameters(TrainingTrainable, sweep=setup, data=data),
-            placement,
-        )
         tuner = tune.Tuner(
-            trainable,
-            param_space=_planned(configs, shares) if steps is None else {},
-            tune_config=_tune_config(cluster, steps),
+            tune.with_resources(
+                tune.with_parameters(TrainingTrainable, sweep=setup, data=context.data),
+                placement,
+            ),
+            param_space=param_space,
+            tune_config=tune_config,
             run_config=tune.RunConfig(
                 name="sweep",
                 storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
                 verbose=0,
                 progress_reporter=tune.CLIReporter(),  # the one for notebooks clears what we have printed
-                callbacks=[*trackers, _ObserverCallback(observers, setup, stop, steps)],
+                callbacks=[*trackers, _ObserverCallback(observers, setup, context.stop, steps)],
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        stop.raise_if_requested()
+        context.stop.raise_if_requested()
         tuner.fit()
-
-
-def _planned(configs: Mapping[str, TrainConfig], shares: Mapping[str, Share]) -> dict[str, Any]:
-    """What Tune carries of each planned trial, for all of them."""
-    carried = {key: dataclasses.asdict(shares[key]) for key in configs}
-    return {
-        TRIAL_KEY: tune.grid_search(list(configs)),
-        SHARE: tune.sample_from(lambda config: carried[config[TRIAL_KEY]]),
-    }
-
-
-def _tune_config(cluster: Cluster, steps: "_SearchSteps | None") -> tune.TuneConfig:
-    if steps is None:
-        return tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cluster.resources.max_concurrent)
-    return tune.TuneConfig(
-        reuse_actors=True,
-        search_alg=_ProposingSearcher(steps, cluster.num_under_way),
-        scheduler=_StoppingScheduler(steps),
-        num_samples=-1,
-    )
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from results.parquet.trials import varying_fields
 from results.tables.layout import format_seconds
+from sweep.observers.observer import Observer
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import EpochRecord, Progress, Status
@@ -48,8 +49,8 @@ class TrialProgress:
     """Empty while it waits; 'running', or a Status once it has ended."""
 
 
-class SweepView:
-    """Follows a run; an Observer of the Tune adapter. Use as a context manager."""
+class SweepView(Observer):
+    """Shows a run to the user. Use as a context manager."""
 
     def __init__(
         self,
@@ -126,9 +127,6 @@ class SweepView:
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-    def on_tick(self) -> None:
-        """Nothing to do: the live table renders itself."""
 
     @property
     def num_trials(self) -> int:

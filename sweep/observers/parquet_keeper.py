@@ -10,8 +10,8 @@ import pyarrow as pa
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Manifest, Store
+from sweep.observers.observer import Observer
 from sweep.observers.prometheus import MetricsKeeper
-from trainable.config import PlannedTrial
 from trainable.errors import UserError
 from trainable.ledger.remote import RemoteError
 from trainable.records import Progress
@@ -21,8 +21,8 @@ MAX_SHARE = 0.05
 """Most of the driver's time that rewriting may take."""
 
 
-class ParquetKeeper:
-    """An Observer of the Tune adapter: rewrites both files soon after something has changed, and the counters."""
+class ParquetKeeper(Observer):
+    """Rewrites both Parquet files soon after something has changed, and the counters for Prometheus."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._collector = Collector(store, manifest)
@@ -43,9 +43,6 @@ class ParquetKeeper:
         self._tables()
         with self._metrics.driven(num_slots):
             yield
-
-    def on_trial_added(self, trial: PlannedTrial) -> None:
-        """Nothing has been recorded yet."""
 
     def on_trial_start(self, trial_key: str) -> None:
         self._metrics.on_trial_start(trial_key)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.store.store import Manifest, Store
+from sweep.observers.observer import Observer
 from trainable.ledger.ledger import write_atomically
 from trainable.ledger.remote import RemoteError
 from trainable.records import Progress, Status
@@ -57,7 +58,7 @@ class SweepTotals:
         )
 
 
-class MetricsKeeper:
+class MetricsKeeper(Observer):
     """Follows a run, and writes the file again and again. Nothing that happens to the file stops a sweep."""
 
     def __init__(self, store: Store, manifest: Manifest, clock: Callable[[], float] = time.time) -> None:

@@ -7,6 +7,7 @@ import pytest
 from results.store.search_log import SEARCH_LOG, SearchLog
 from search_spaces.schema import ConfirmSpec
 from sweep.driver.tune_run import _ProposingSearcher, _SearchSteps
+from sweep.observers.observer import Observer
 from sweep.search.search import Search
 from tests.sweep_tests.driven_searches import LR, bowl, epoch_record, open_search, settings
 from trainable.config import PlannedTrial, TrainConfig
@@ -19,7 +20,7 @@ FULL = Path("/dev/full")
 """Takes nothing; must never be read: it has no end."""
 
 
-class Watch:
+class Watch(Observer):
     """An observer of additions, and a count of decisions."""
 
     def __init__(self) -> None:
@@ -28,12 +29,6 @@ class Watch:
 
     def on_trial_added(self, trial: PlannedTrial) -> None:
         self.added.append(trial)
-
-    def on_trial_start(self, trial_key: str) -> None: ...
-
-    def on_progress(self, trial_key: str, progress: Progress) -> None: ...
-
-    def on_tick(self) -> None: ...
 
     def decided(self) -> None:
         self.decisions += 1
