@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from search_spaces.loader import LoadedSpace
     from search_spaces.parameters import ProposalMaker
     from search_spaces.resources import ResourceRule
-    from sweep.driver.capacity import Capacity
     from sweep.driver.tune_run import Cluster, Resources
-    from sweep.estimate.estimate import Place, Work
     from sweep.runs import ExpectedTime, RunRecord
-    from trainable.config import PlannedTrial, TrainConfig
+    from trainable.config import PlannedTrial
     from trainable.data.contract import ImageData
 
 INTERRUPTED = 130
@@ -124,6 +122,9 @@ def run_sweep(
     With --again what it holds is superseded first.
     """
     from results.store.holdings import holdings, holdings_text
+    from sweep.estimate.dataset_size import DatasetSize
+    from sweep.estimate.forecast import estimate_left
+    from sweep.estimate.here import device_profile_here
     from sweep.observers.console import make_console
     from sweep.observers.live_view import SweepView
     from sweep.observers.parquet_keeper import ParquetKeeper
@@ -167,7 +168,11 @@ def run_sweep(
         append_run(store, manifest.name, clock.start())
         try:
             print(f"{heading}, {holdings_text(held)}", flush=True)
-            left, expected = estimate_left(store, left, data, cluster, num_slots)
+            share = cluster.usual_share
+            profile = device_profile_here(share.num_threads, use_gpu=share.gpus > 0, compiled=arguments.compile)
+            left, expected = estimate_left(store, left, DatasetSize.of(data), profile, num_slots)
+            if expected is not None:
+                print(f"estimate: {expected.text}", flush=True)
             stop.raise_if_requested()
             with keeper.driven(num_slots), SweepView(console, manifest.name, left, held.done) as view:
                 context = SweepContext(
@@ -225,9 +230,10 @@ def check_memory(store: "Store", cluster: "Cluster", trials: "Sequence[PlannedTr
     """
     if not any(0 < share.gpus < 1 for share in cluster.expected):
         return
+    from sweep.estimate.dataset_size import DatasetSize
     from sweep.estimate.history import peak_memory, read_speeds
 
-    cluster.check_memory(trials, peak_memory(read_speeds(store, like_data_sets(data.name, data))))
+    cluster.check_memory(trials, peak_memory(read_speeds(store, DatasetSize.of(data).equally_fast)))
 
 
 def num_bytes(data: "ImageData") -> int:
@@ -346,53 +352,6 @@ def run_search(
     return report_end(store, manifest, record)
 
 
-def estimate_left(
-    store: "Store", left: dict[str, "TrainConfig"], data: "ImageData", cluster: "Cluster", num_slots: int
-) -> tuple[dict[str, "TrainConfig"], "ExpectedTime | None"]:
-    """The trials that are left, longest first where the store's history tells, and how long they will take.
-
-    The longest last would leave all slots but one idle in the end.
-    """
-    from sweep.estimate.estimate import longest_first
-    from sweep.estimate.forecast import estimate_run
-    from sweep.runs import ExpectedTime, format_interval
-
-    share = cluster.usual_share
-    place = place_here(share.num_threads, use_gpu=share.gpus > 0, compiled=cluster.execution.compile)
-    found = estimate_run(
-        store,
-        left,
-        (len(data.train_labels), len(data.test_labels)),
-        like_data_sets(data.name, data),
-        place,
-        num_slots,
-        data.train_images.shape[1],
-    )
-    if found is None:
-        return left, None
-    keys = list(left)
-    expected = ExpectedTime.of(found.wall[num_slots], found.basis)
-    print(f"estimate: {format_interval(expected.interval)}, from {found.basis}", flush=True)
-    return {keys[index]: left[keys[index]] for index in longest_first(found.trial_seconds)}, expected
-
-
-def place_here(num_threads: int, *, use_gpu: bool, compiled: bool = False) -> "Place":
-    """This machine, as trials that run on it record it."""
-    from sweep.estimate.estimate import Place
-    from trainable.provenance import gpu_names, processor_name
-
-    gpus = gpu_names() if use_gpu else []
-    return Place(gpus[0] if gpus else processor_name(), num_threads, compiled)
-
-
-def like_data_sets(name: str, data: "ImageData | None") -> set[str]:
-    """Data sets whose images are as large as those of this one: trials on them tell how fast it is trained."""
-    from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
-
-    is_usual = name in NUM_IMAGES if data is None else data.train_images.shape[1] == IMAGE_SIZE
-    return {name, *NUM_IMAGES} if is_usual else {name}
-
-
 def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" = None) -> int:
     """Say where the results lie and what to type next."""
     from sweep.runs import run_text
@@ -472,144 +431,29 @@ def plan_command(arguments: argparse.Namespace) -> int:
         return 0
 
     from results.store.store import open_store
-    from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
+    from search_spaces.expansion import expand, parse_overrides
     from search_spaces.scaling import sweep_name
-    from sweep.plan.plan import plan_counts, plan_text
-    from trainable.data.sizes import NUM_IMAGES
-    from trainable.data.sources import load_dataset
+    from sweep.plan.text import PlanRequest, planned_data, search_plan_parts, sweep_plan
 
     loaded = load_checked_space(arguments.space)
     expansion = expand(loaded, parse_overrides(arguments.set), arguments.scale)
-    rule = resource_rule(loaded, arguments)
-    if expansion.search is not None:
-        return plan_search(loaded, expansion.search, rule, arguments)
-    trials, dataset = expansion.trials, dataset_name(expansion.trials)
-    num_images = NUM_IMAGES.get(dataset)
-    data = load_dataset(dataset, arguments.data) if arguments.data is not None else None
-    if data is not None:
-        dataset, num_images = data.name, (len(data.train_labels), len(data.test_labels))
-        trials = tie_to_data(trials, dataset, data.fingerprint, *num_images)
-    elif num_images is not None:
-        tie_to_data(trials, dataset, "", *num_images)  # refuses what does not fit it
-    store = open_store(arguments.store)
-    configs = [trial.config for trial in trials]
-    counts = plan_counts(store, configs, num_images)
-    name = arguments.name or sweep_name(loaded, arguments.scale)
-    print(plan_text(name, dataset, counts, expansion.notes, is_loaded=data is not None))
-    here = capacity_here(rule, trials)
-    if rule.is_declared:
-        print(f"  each   {here.text}")
-    if arguments.verbose:
-        from sweep.plan.trial_list import plan_lines
-
-        print("\n".join(plan_lines(name, configs, counts)))
-    if counts.works:
-        print(time_text(store, counts.works, like_data_sets(dataset, data), data, here, arguments))
-    elif counts.left:
-        print("  time   unknown: how many images are trained on is not known, --data DIR tells")
-    return 0
-
-
-def plan_search(
-    loaded: "LoadedSpace", search: "ProposalMaker", rule: "ResourceRule", arguments: argparse.Namespace
-) -> int:
-    """What a search has done, and would train at most; its trials are not known before."""
-    import random
-
-    from results.store.store import open_store
-    from search_spaces.expansion import dataset_name, tie_to_data
-    from search_spaces.listing import search_lines
-    from search_spaces.scaling import sweep_name
-    from sweep.plan.plan import search_plan, search_plan_text, work_left
-    from sweep.search.opening import search_so_far
-    from trainable.data.sizes import NUM_IMAGES
-    from trainable.data.sources import load_dataset
-
-    dataset, fingerprint = dataset_name(search.corners), ""
-    num_images = NUM_IMAGES.get(dataset)
-    data = load_dataset(dataset, arguments.data) if arguments.data is not None else None
-    if data is not None:
-        dataset, fingerprint = data.name, data.fingerprint
-        num_images = (len(data.train_labels), len(data.test_labels))
-    corners = search.corners if num_images is None else tie_to_data(search.corners, dataset, fingerprint, *num_images)
-    name = arguments.name or sweep_name(loaded, arguments.scale)
-    configs = [trial.config for trial in corners]
-    store = open_store(arguments.store)
-    so_far = search_so_far(store, name, search, dataset=dataset, fingerprint=fingerprint)
-    top, repeats = (0, 0) if search.confirm is None else (search.confirm.top, search.confirm.repeats)
-    num_earlier = len(so_far.earlier.results)
-    plan = search_plan(store, so_far.record, so_far.best, search.num_trials, top, repeats, num_earlier)
-    print(search_plan_text(name, dataset, plan, search.search.warm_start, configs, num_images))
-    here = capacity_here(rule, corners)
-    if rule.is_declared:
-        print(f"  each   {here.text}")
-    if num_images is None:
-        print("  time   unknown: how many images are trained on is not known, --data DIR tells")
+    trials = expansion.trials if expansion.search is None else expansion.search.corners
+    request = PlanRequest(
+        store=open_store(arguments.store),
+        sweep=arguments.name or sweep_name(loaded, arguments.scale),
+        data=planned_data(trials, arguments.data),
+        rule=resource_rule(loaded, arguments),
+        probe=arguments.probe,
+        slots=arguments.slots,
+        verbose=arguments.verbose,
+    )
+    if expansion.search is None:
+        parts = sweep_plan(request, trials, expansion.notes)
     else:
-        dice = random.Random(search.search.seed)  # noqa: S311 (no secret)
-        drawn = [search.trial(search.draw(dice)).config for _ in range(plan.to_come)]
-        works = [work_left(one.config, one.epochs, num_images) for one in plan.unfinished]
-        works += [work_left(config, config.epochs, num_images) for config in drawn]
-        begun = f"{len(plan.unfinished)} to go on with and " if plan.unfinished else ""
-        what = f"{begun}{len(drawn)} proposals drawn at random"
-        heading = f"  random {what}, all to the end, without confirmation, would take:"
-        if works:
-            datasets = like_data_sets(dataset, data)
-            print(time_text(store, works, datasets, data, here, arguments, heading if drawn else None))
-    for note in so_far.earlier.notes:
-        print(f"note: {note}")
-    if arguments.verbose:
-        print("\n".join(["", *search_lines(search)]))
+        parts = search_plan_parts(request, expansion.search)
+    for part in parts:
+        print(part, flush=True)
     return 0
-
-
-def capacity_here(rule: "ResourceRule", trials: "Sequence[PlannedTrial]") -> "Capacity":
-    """What these trials are given, and how many of them this machine can run at a time."""
-    from sweep.driver.capacity import Node, capacity
-    from trainable.provenance import gpu_names
-
-    return capacity(rule, trials, Node(len(os.sched_getaffinity(0)), len(gpu_names())))
-
-
-def time_text(
-    store: "Store",
-    works: "Sequence[Work]",
-    datasets: set[str],
-    data: "ImageData | None",
-    here: "Capacity",
-    arguments: argparse.Namespace,
-    heading: str | None = None,
-) -> str:
-    """How long the work takes, from the store's history, or from a probe where that is asked for.
-
-    Args:
-        here: what this machine can do.
-        heading: a line above it, where it is known.
-    """
-    from sweep.estimate.estimate import NoHistoryError, Speed, estimate
-    from sweep.estimate.forecast import estimate_text, unmeasured
-    from sweep.estimate.history import read_speeds
-    from sweep.runs import read_overheads
-    from trainable.data.sizes import IMAGE_SIZE
-
-    num_threads, num_slots = here.usual.num_threads, here.num_slots
-    place = place_here(num_threads, use_gpu=True)
-    speeds = read_speeds(store, datasets)
-    image_size = IMAGE_SIZE if data is None else data.train_images.shape[1]
-    cases = unmeasured(works, speeds, place) if arguments.probe else []
-    if cases:
-        from trainable.probe import probe
-
-        print(f"probing {len(cases)} configurations ...", file=sys.stderr, flush=True)
-        device, probes = probe(cases, num_threads, image_size)
-        place = dataclasses.replace(place, device=device)
-        speeds += [Speed(place=place, run="", **dataclasses.asdict(one)) for one in probes]
-    slots = sorted({*(arguments.slots or (1, 2, 4, 8, max(1, num_slots)))})
-    try:
-        found = estimate(works, speeds, read_overheads(store), place, slots, image_size)
-    except NoHistoryError as error:
-        return f"  time   unknown: {error}; --probe measures a few steps here"
-    return "\n".join([*([heading] if heading else []), estimate_text(found, num_slots)])
 
 
 def export_command(arguments: argparse.Namespace) -> int:

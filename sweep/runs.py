@@ -43,6 +43,11 @@ class ExpectedTime:
     def interval(self) -> Interval:
         return Interval(self.median_seconds, self.low_seconds, self.high_seconds)
 
+    @property
+    def text(self) -> str:
+        """`1m20s (1m05s to 1m50s), from 9 trials of 1 run in the store on ...`."""
+        return f"{format_interval(self.interval)}, from {self.basis}"
+
 
 @dataclass(frozen=True, slots=True)
 class RunStart:

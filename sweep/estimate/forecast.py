@@ -1,14 +1,23 @@
 """What a store's history says about work that is left, and how it is told."""
 
-from collections.abc import Collection, Mapping, Sequence
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
 
 from results.store.store import Store
-from sweep.estimate.estimate import LEVEL, Estimate, NoHistoryError, Place, Speed, Work, estimate
+from sweep.driver.capacity import Capacity
+from sweep.estimate.dataset_size import DatasetSize
+from sweep.estimate.estimate import LEVEL, Estimate, NoHistoryError, Place, Speed, Work, estimate, longest_first
+from sweep.estimate.here import device_profile_here
 from sweep.estimate.history import read_speeds
 from sweep.plan.plan import work_left
-from sweep.runs import format_interval, read_overheads
+from sweep.runs import ExpectedTime, format_interval, read_overheads
 from trainable.config import TrainConfig
 from trainable.ledger.ledger import read_trial
+from trainable.wording import counted
+
+USUAL_SLOTS = (1, 2, 4, 8)
+"""Trials at the same time for which `plan` answers without being asked, beside what this machine can run."""
 
 
 def unmeasured(works: Sequence[Work], speeds: Sequence[Speed], place: Place) -> list[tuple[str, int, str]]:
@@ -24,31 +33,83 @@ def unmeasured(works: Sequence[Work], speeds: Sequence[Speed], place: Place) -> 
 
 
 def estimate_run(
-    store: Store,
-    configs: Mapping[str, TrainConfig],
-    num_images: tuple[int, int],
-    datasets: Collection[str],
-    place: Place,
-    num_slots: int,
-    image_size: int,
+    store: Store, configs: Mapping[str, TrainConfig], dataset: DatasetSize, profile: Place, num_slots: int
 ) -> Estimate | None:
-    """Of a run that is about to begin; None where nothing is known.
+    """Estimate a run that is about to begin; None where nothing is known.
 
     Args:
         configs: trial key -> configuration, of the trials that are not finished.
-        num_images: of the data set, to train and to test.
-        datasets: whose trials tell of the speed.
+        num_slots: trials that run at the same time.
     """
     store.refresh_trials(configs)
     works = [
-        work_left(config, max(1, config.epochs - len(read_trial(store.trial_folder(key)).epochs)), num_images)
+        work_left(config, max(1, config.epochs - len(read_trial(store.trial_folder(key)).epochs)), dataset.num_images)
         for key, config in configs.items()
     ]
     try:
-        speeds = read_speeds(store, datasets)
-        return estimate(works, speeds, read_overheads(store), place, [num_slots], image_size)
+        speeds = read_speeds(store, dataset.equally_fast)
+        return estimate(works, speeds, read_overheads(store), profile, [num_slots], dataset.image_size)
     except NoHistoryError:
         return None
+
+
+def estimate_left(
+    store: Store, left: dict[str, TrainConfig], dataset: DatasetSize, profile: Place, num_slots: int
+) -> tuple[dict[str, TrainConfig], ExpectedTime | None]:
+    """Order the trials that are left, longest first, and estimate how long they will take together.
+
+    The longest trial last would leave all slots but one idle at the end. Where nothing is known of the speed, the
+    order stays and there is no estimate.
+
+    Args:
+        left: trial key -> configuration.
+        num_slots: trials that run at the same time.
+    """
+    found = estimate_run(store, left, dataset, profile, num_slots)
+    if found is None:
+        return left, None
+    keys = list(left)
+    ordered = {keys[index]: left[keys[index]] for index in longest_first(found.trial_seconds)}
+    return ordered, ExpectedTime.of(found.wall[num_slots], found.basis)
+
+
+def time_text(
+    store: Store,
+    works: Sequence[Work],
+    dataset: DatasetSize,
+    capacity: Capacity,
+    *,
+    probe: bool = False,
+    slots: Sequence[int] | None = None,
+    heading: str | None = None,
+) -> str:
+    """Say how long the work takes, from the store's history, or from a probe where that is asked for.
+
+    Args:
+        works: at least one.
+        capacity: what this machine can run.
+        probe: time a few steps here of every configuration that the store knows nothing of.
+        slots: numbers of trials at the same time to answer for; None: a few usual ones.
+        heading: line above the answer, where there is one.
+    """
+    num_threads, num_slots = capacity.usual.num_threads, capacity.num_slots
+    profile = device_profile_here(num_threads, use_gpu=True)
+    speeds = read_speeds(store, dataset.equally_fast)
+    cases = unmeasured(works, speeds, profile) if probe else []
+    if cases:
+        from trainable.probe import probe as time_steps  # imports torch
+
+        print(f"probing {counted(len(cases), 'configuration')} ...", file=sys.stderr, flush=True)
+        device, probes = time_steps(cases, num_threads, dataset.image_size)
+        profile = dataclasses.replace(profile, device=device)
+        speeds += [Speed(place=profile, run="", **dataclasses.asdict(speed)) for speed in probes]
+    numbers = sorted({*(slots or (*USUAL_SLOTS, max(1, num_slots)))})
+    try:
+        found = estimate(works, speeds, read_overheads(store), profile, numbers, dataset.image_size)
+    except NoHistoryError as error:
+        return f"  time   unknown: {error}; --probe measures a few steps here"
+    text = estimate_text(found, num_slots)
+    return text if heading is None else f"{heading}\n{text}"
 
 
 def estimate_text(found: Estimate, num_slots_here: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from results.store.store import Store
+from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.estimate import Estimate, Interval, Memory, Place
 from sweep.estimate.forecast import estimate_run, estimate_text
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
@@ -45,7 +46,7 @@ def store(tmp_path: Path) -> Store:
 def test_what_is_left_of_a_run(store: Store) -> None:
     """2.5 s an epoch as they were trained; of the one that was begun 50 are left."""
     configs = {one.trial_key: one for one in (make_config(epochs=100, batch_size=100, seed=s) for s in (0, 1))}
-    found = estimate_run(store, configs, (100, 40), {"cifar10"}, HERE, num_slots=2, image_size=32)
+    found = estimate_run(store, configs, DatasetSize("cifar10", 100, 40), HERE, num_slots=2)
     assert found is not None
     assert found.trial_seconds == pytest.approx([125.0, 250.0], rel=0.05)
     assert found.wall[2].median == pytest.approx(258.0, rel=0.1)
@@ -54,4 +55,4 @@ def test_what_is_left_of_a_run(store: Store) -> None:
 def test_without_history_there_is_none(store: Store) -> None:
     configs = {"key": make_config(seed=3)}
     elsewhere = Place("a GPU", 1)
-    assert estimate_run(store, configs, (200, 40), {"cifar10"}, elsewhere, num_slots=2, image_size=32) is None
+    assert estimate_run(store, configs, DatasetSize("cifar10", 200, 40), elsewhere, num_slots=2) is None

@@ -6,6 +6,7 @@ import pytest
 
 import tune_main
 from results.store.store import Store
+from sweep.estimate import forecast
 from sweep.search.search import Search
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.results_tests.cli_samples import refused
@@ -151,7 +152,7 @@ def test_what_run_refuses_plan_refuses_in_the_same_words(
 def test_a_known_time_says_of_what_it_is(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_main, "place_here", lambda num_threads, **others: HERE)
+    monkeypatch.setattr(forecast, "device_profile_here", lambda num_threads, **others: HERE)
     end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)
     write_trial(store, make_config(epochs=1, batch_size=100), [make_epoch(1, 50.0)], end)
     lines = planned(tmp_path, capsys, text=BEGUN)
