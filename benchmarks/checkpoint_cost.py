@@ -20,7 +20,7 @@ from benchmarks.report import add_to, write_report  # noqa: E402
 from trainable.config import TrainConfig  # noqa: E402
 from trainable.data.digits import load_digits  # noqa: E402
 from trainable.device import prepare_device  # noqa: E402
-from trainable.ledger.ledger import CHECKPOINTS  # noqa: E402
+from trainable.ledger.files import CHECKPOINTS  # noqa: E402
 from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession  # noqa: E402
 from trainable.splits import prepare  # noqa: E402
 from trainable.training import Training  # noqa: E402

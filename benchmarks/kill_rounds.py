@@ -36,7 +36,7 @@ from benchmarks import kept_search  # noqa: E402
 from benchmarks.processes import family, kill, trial_workers  # noqa: E402
 from benchmarks.report import add_to, write_report  # noqa: E402
 from results.store.search_log import SEARCH_LOG, read_log  # noqa: E402
-from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT  # noqa: E402
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT  # noqa: E402
 from trainable.records import Status  # noqa: E402
 
 NAME = "killed"

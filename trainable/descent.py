@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from trainable.config import TrainConfig
-from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote_ledger import RemoteFolder, read_final_state
 from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession
 from trainable.splits import TrialData

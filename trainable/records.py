@@ -267,8 +267,8 @@ class TrialFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a trial has come: TrialFiles without its epochs."""
+class TrialSummary:
+    """What a trial's folder holds, except for its epochs."""
 
     config: dict[str, Any]
     epochs_done: int

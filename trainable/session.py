@@ -16,7 +16,9 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
 from trainable.execution import DEFAULT_EXECUTION, Execution
-from trainable.ledger.ledger import TENSORBOARD, Ledger, LedgerBusyError
+from trainable.ledger.files import TENSORBOARD
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import RemoteError
 from trainable.ledger.remote_ledger import RemoteFolder, open_ledger, read_final_state
 from trainable.ledger.trial_log import TrialLog, append, log_name

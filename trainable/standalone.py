@@ -13,7 +13,7 @@ from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
-from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.records import Progress as TrialProgress
 from trainable.records import Status

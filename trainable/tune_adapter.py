@@ -22,7 +22,7 @@ from trainable.data.contract import ImageData
 from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.execution import Share
-from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import RemoteError
 from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.records import EpochRecord, Progress, Status

@@ -15,7 +15,8 @@ from results.store.search_log import ProposalRecord, SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials
 from results.store.store import Manifest, Store
 from trainable.config import PlannedTrial
-from trainable.ledger.ledger import read_trial, superseded_trials, trial_status
+from trainable.ledger.reading import read_trial, trial_status
+from trainable.ledger.superseded import superseded_trials
 from trainable.records import (
     SCHEMA_VERSION,
     Attempt,

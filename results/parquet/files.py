@@ -10,7 +10,7 @@ from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
-from trainable.ledger.ledger import write_atomically
+from trainable.ledger.files import write_atomically
 from trainable.ledger.remote import Remote, RemoteError, is_uri
 
 CARD = "README.md"

@@ -9,7 +9,7 @@ from results.report.html import render_html
 from results.report.markdown import render_markdown
 from results.store.store import Store
 from trainable.errors import UserError
-from trainable.ledger.ledger import write_atomically
+from trainable.ledger.files import write_atomically
 
 HTML = "report.html"
 MARKDOWN = "report.md"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from results.store.store import Manifest, Store
 from trainable.config import PlannedTrial
-from trainable.ledger.ledger import read_trial, trial_status
-from trainable.records import Standing, TrialFiles
+from trainable.ledger.reading import read_trial, trial_status
+from trainable.records import TrialFiles, TrialSummary
 
 SHOWN = 3
 """Other sweeps that are named; further ones are counted."""
@@ -80,10 +80,10 @@ def reused_text(sweep: str, trained_by: Mapping[str | None, int]) -> str:
     return f"{num_reused(sweep, trained_by)} reused ({', '.join(names)})"
 
 
-def last_sweep(trial: TrialFiles | Standing) -> str | None:
+def last_sweep(trial: TrialFiles | TrialSummary) -> str | None:
     """The sweep whose run worked last on the trial; None where it was trained alone."""
     return trial.attempts[-1].sweep if trial.attempts else None
 
 
-def has_begun(trial: TrialFiles | Standing) -> bool:
+def has_begun(trial: TrialFiles | TrialSummary) -> bool:
     return bool(trial.epochs_done or trial.attempts)

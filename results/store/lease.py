@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trainable.errors import UserError
-from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import Remote, RemoteError, Stamp
 
 LEASE = "lock.json"

@@ -19,21 +19,13 @@ from pathlib import Path
 from results.store.lease import Lease
 from results.store.store import MANIFEST, TRIALS, Store
 from trainable.config import TrainConfig
-from trainable.ledger.ledger import (
-    ATTEMPTS,
-    CONFIG,
-    EPOCHS,
-    FINAL_STATE,
-    LOCK,
-    RESULT,
-    SUPERSEDED,
-    is_locked,
-    read_standing,
-)
+from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED
+from trainable.ledger.locks import is_locked
+from trainable.ledger.reading import read_summary
 from trainable.ledger.remote import Remote, Stamp, in_parallel, mirror_folder
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.ledger.trial_log import logs_among, logs_in
-from trainable.records import Standing
+from trainable.records import TrialSummary
 
 READ_FILES = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
 """Of a trial, by everybody but the process that trains it."""
@@ -137,7 +129,7 @@ class RemoteStore(Store):
     def is_running(self, name: str) -> bool:
         return bool(self._living_runs([self.sweep_folder(name).name]))
 
-    def at_work(self, name: str, trials: Mapping[str, Standing]) -> set[str]:
+    def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
         """Those that the living driver's run has begun and not ended."""
         return _begun_by(self._living_runs([name]) if trials else set(), trials)
 
@@ -147,7 +139,7 @@ class RemoteStore(Store):
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Those of living drivers, and those that a process of this machine holds."""
         self.refresh_trials(keys)
-        trials = {key: read_standing(self.trial_folder(key)) for key in keys}
+        trials = {key: read_summary(self.trial_folder(key)) for key in keys}
         begun = _begun_by(self._living_runs(self.sweeps()), trials)
         return [key for key in keys if key in begun or is_locked((self.ledgers / key).local / LOCK)]
 
@@ -221,7 +213,7 @@ def _key(folder_name: str) -> str:
     return folder_name.partition(SUPERSEDED)[0]
 
 
-def _begun_by(run_ids: Collection[str], trials: Mapping[str, Standing]) -> set[str]:
+def _begun_by(run_ids: Collection[str], trials: Mapping[str, TrialSummary]) -> set[str]:
     """Keys of the trials that one of these runs has begun and not ended."""
     return {
         key

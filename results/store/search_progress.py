@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from results.store.search_log import SearchRecord, best
 from results.store.store import Manifest, Store
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger.ledger import read_standing, trial_status
+from trainable.ledger.reading import read_summary, trial_status
 from trainable.records import Purpose, Status
 
 NUM_TRIALS = "num_trials"
@@ -68,7 +68,7 @@ def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, 
     return {
         key: config
         for key, config in configs.items()
-        if not trial_status(read_standing(store.trial_folder(key))).is_final
+        if not trial_status(read_summary(store.trial_folder(key))).is_final
     }
 
 

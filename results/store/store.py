@@ -1,6 +1,6 @@
 """The store: a folder that holds trials by their key, and sweeps that name some of them.
 
-    STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger.ledger)
+    STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger.files)
     STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
     STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
                    trials.parquet, epochs.parquet, figures/
@@ -27,19 +27,10 @@ from typing import TYPE_CHECKING, Any
 from results.store.search_log import SEARCH_LOG
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError, located
-from trainable.ledger.ledger import (
-    EPOCHS,
-    FINAL_STATE,
-    LOCK,
-    LedgerBusyError,
-    exclusive_lock,
-    is_locked,
-    remove_scratch,
-    supersede,
-    superseded_trials,
-    write_atomically,
-)
-from trainable.records import SCHEMA_VERSION, Standing
+from trainable.ledger.files import EPOCHS, FINAL_STATE, LOCK, remove_scratch, write_atomically
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
+from trainable.ledger.superseded import supersede, superseded_trials
+from trainable.records import SCHEMA_VERSION, TrialSummary
 from trainable.wording import nearest
 
 if TYPE_CHECKING:
@@ -294,7 +285,7 @@ class Store:
         """True while a living driver works on the sweep."""
         return is_locked(self.sweep_folder(name) / LOCK)
 
-    def at_work(self, name: str, trials: Mapping[str, Standing]) -> set[str]:
+    def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
         """Keys of those of the sweep's unfinished trials that a living process works on."""
         return {key for key in trials if is_locked(self.trial_folder(key) / LOCK)}
 

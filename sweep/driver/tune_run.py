@@ -1,7 +1,7 @@
 """A sweep's trials on Ray Tune: the only module of this package that knows Ray.
 
 Tune schedules and nothing else: its experiment folder is scratch, its loggers, checkpoints and restore are
-off. What a trial did lies in its ledger (see trainable.ledger.ledger), and every run starts a Tuner anew.
+off. What a trial did lies in its ledger (see trainable.ledger.files), and every run starts a Tuner anew.
 """
 
 import contextlib
@@ -32,7 +32,8 @@ from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution, Share
 from trainable.gpu_share import Case, Needs, choose_shares
-from trainable.ledger.ledger import LOCK, LedgerBusyError, exclusive_lock, is_locked
+from trainable.ledger.files import LOCK
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 from trainable.wording import counted, one_line
 
 ENVIRONMENT = {

@@ -13,7 +13,7 @@ from sweep.estimate.history import read_speeds
 from sweep.plan.plan import work_left
 from sweep.runs import ExpectedTime, format_interval, read_overheads
 from trainable.config import TrainConfig
-from trainable.ledger.ledger import read_trial
+from trainable.ledger.reading import read_trial
 from trainable.wording import counted
 
 USUAL_SLOTS = (1, 2, 4, 8)

@@ -7,7 +7,7 @@ from typing import Any
 from results.store.store import TRIALS_PARQUET, Store
 from sweep.estimate.estimate import Place, Speed
 from trainable.errors import UserError
-from trainable.ledger.ledger import read_trial
+from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, TrialFiles
 
 MAX_TRIALS = 128

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from results.store.store import Manifest, Store
 from sweep.observers.observer import Observer
-from trainable.ledger.ledger import write_atomically
+from trainable.ledger.files import write_atomically
 from trainable.ledger.remote import RemoteError
 from trainable.records import Progress, Status
 

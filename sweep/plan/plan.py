@@ -11,8 +11,9 @@ from results.store.store import Store
 from sweep.estimate.estimate import Work
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger.ledger import SUPERSEDED, read_standing, trial_status
-from trainable.records import Standing, Status
+from trainable.ledger.files import SUPERSEDED
+from trainable.ledger.reading import read_summary, trial_status
+from trainable.records import Status, TrialSummary
 from trainable.wording import counted
 
 
@@ -275,7 +276,7 @@ def search_plan_text(
 def _left(store: Store, configs: Sequence[TrainConfig]) -> list[Left]:
     """How much is left of each."""
     store.refresh_trials([config.trial_key for config in configs])
-    standings = [read_standing(store.trial_folder(config.trial_key)) for config in configs]
+    standings = [read_summary(store.trial_folder(config.trial_key)) for config in configs]
     return [
         Left(config, 0 if trial_status(standing).is_final else config.epochs - standing.epochs_done)
         for config, standing in zip(configs, standings, strict=True)
@@ -307,11 +308,11 @@ def _images_not_held_out(config: TrainConfig, num_train: int) -> int:
     return used - round(used * config.holdout)
 
 
-def _stored(store: Store) -> Iterator[tuple[TrainConfig, Standing]]:
+def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialSummary]]:
     for folder in sorted(store.trials_folder.iterdir()):
         if SUPERSEDED in folder.name:
             continue
-        standing = read_standing(folder)
+        standing = read_summary(folder)
         if not standing.config:
             continue
         try:
@@ -321,7 +322,7 @@ def _stored(store: Store) -> Iterator[tuple[TrainConfig, Standing]]:
         yield config, standing
 
 
-def _furthest(stored: Iterable[tuple[TrainConfig, Standing]]) -> dict[TrainConfig, HowFar]:
+def _furthest(stored: Iterable[tuple[TrainConfig, TrialSummary]]) -> dict[TrainConfig, HowFar]:
     """Configuration, with and without its fingerprint -> how far the furthest of its trials has come."""
     held: dict[TrainConfig, HowFar] = {}
     for config, standing in stored:

@@ -10,9 +10,10 @@ from results.store.search_progress import planned_trials
 from results.store.store import Manifest, Store
 from sweep.status.status import sweep_status
 from trainable.errors import UserError
-from trainable.ledger.ledger import SUPERSEDED, read_standing, trial_status
+from trainable.ledger.files import SUPERSEDED
+from trainable.ledger.reading import read_summary, trial_status
 from trainable.ledger.trial_log import logs_in, presentable
-from trainable.records import Attempt, Standing, Status
+from trainable.records import Attempt, Status, TrialSummary
 
 MAX_CANDIDATES = 5
 TOLD_FIELDS = ("model", "dataset", "epochs", "batch_size", "lr", "seed")
@@ -63,7 +64,7 @@ def trial_text(store: Store, name: str) -> str:
     """What the trial is, how it stands, and of each attempt what is kept of its output."""
     store.refresh_logs(name)
     folder = store.trial_folder(name)
-    standing, logs = read_standing(folder), logs_in(folder)
+    standing, logs = read_summary(folder), logs_in(folder)
     lines = [_heading(name, standing)]
     for number, path in logs.items():
         lines += [_attempt_line(number, standing.attempts), _shown(presentable(path.read_bytes()))]
@@ -78,7 +79,7 @@ def _keys(store: Store, manifest: Manifest) -> set[str]:
     return {trial.config.trial_key for trial in planned_trials(manifest, read_log(log))}
 
 
-def _heading(name: str, standing: Standing) -> str:
+def _heading(name: str, standing: TrialSummary) -> str:
     config: Mapping[str, Any] = standing.config
     fields = " ".join(f"{field}={config[field]}" for field in TOLD_FIELDS if field in config)
     status = trial_status(standing)

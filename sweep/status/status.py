@@ -9,8 +9,8 @@ from results.store.search_progress import num_to_come, planned_trials, status_in
 from results.store.store import Manifest, Store
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from trainable.config import PlannedTrial
-from trainable.ledger.ledger import read_standing, trial_status
-from trainable.records import Standing, Status
+from trainable.ledger.reading import read_summary, trial_status
+from trainable.records import Status, TrialSummary
 
 MAX_SHOWN = 5
 """Members of a front."""
@@ -59,7 +59,7 @@ class StatusReader:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
-        self._ended: dict[str, Standing] = {}
+        self._ended: dict[str, TrialSummary] = {}
 
     def read(self) -> SweepStatus:
         store, name = self._store, self._manifest.name
@@ -68,10 +68,10 @@ class StatusReader:
         trials = planned_trials(self._manifest, record)
         store.refresh_trials([key for trial in trials if (key := trial.config.trial_key) not in self._ended])
         driver_running = store.is_running(name)
-        standings: dict[str, Standing] = {}
+        standings: dict[str, TrialSummary] = {}
         for trial in trials:
             key = trial.config.trial_key
-            standings[key] = self._ended.get(key) or read_standing(store.trial_folder(key))
+            standings[key] = self._ended.get(key) or read_summary(store.trial_folder(key))
             if trial_status(standings[key]).is_final:
                 self._ended[key] = standings[key]
         return _count(store, self._manifest, record, trials, standings, driver_running=driver_running)
@@ -82,13 +82,13 @@ def _count(
     manifest: Manifest,
     record: SearchRecord,
     trials: list[PlannedTrial],
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, TrialSummary],
     *,
     driver_running: bool,
 ) -> SweepStatus:
     by_status = dict.fromkeys(Status, 0)
     epochs_done = epochs_planned = 0
-    unfinished: dict[str, Standing] = {}
+    unfinished: dict[str, TrialSummary] = {}
     errors: dict[str, str] = {}
     for trial in trials:
         key = trial.config.trial_key

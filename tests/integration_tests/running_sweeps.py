@@ -17,7 +17,7 @@ from search_spaces.loader import load_space
 from sweep.search.opening import open_search, search_settings
 from sweep.search.search import Search
 from trainable.data.digits import load_digits
-from trainable.ledger.ledger import LOCK
+from trainable.ledger.files import LOCK
 
 Start = Callable[..., subprocess.Popen[str]]
 """`start(space, store, *options)`: a driver that has just been started."""

@@ -24,7 +24,8 @@ from tests.integration_tests.nodes import DASHBOARD_PORT, RAY, Node, Nodes, can_
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
-from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, EPOCHS, read_trial
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS
+from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, Status
 from trainable.standalone import train
 

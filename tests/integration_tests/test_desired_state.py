@@ -23,7 +23,7 @@ grid: {lr: [0.05]}
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainable.ledger.ledger import exclusive_lock
+from trainable.ledger.locks import exclusive_lock
 with exclusive_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

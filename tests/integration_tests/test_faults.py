@@ -27,7 +27,8 @@ from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
-from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
+from trainable.ledger.ledger import Ledger
 from trainable.provenance import code_identity
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare

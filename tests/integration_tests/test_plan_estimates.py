@@ -15,7 +15,7 @@ from benchmarks.images import noise, write_parquet
 from results.tables.layout import format_seconds
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.running_sweeps import InterruptedSweep
-from trainable.ledger.ledger import read_trial
+from trainable.ledger.reading import read_trial
 
 SPACE = """
 name: timed

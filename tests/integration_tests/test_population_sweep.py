@@ -12,7 +12,7 @@ from tests.conftest import Cli
 from tests.integration_tests.running_sweeps import search_on_digits
 from trainable.data.digits import load_digits
 from trainable.device import prepare_device
-from trainable.ledger.ledger import FINAL_STATE
+from trainable.ledger.files import FINAL_STATE
 from trainable.records import Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare

@@ -31,7 +31,7 @@ from results.store.store import Manifest, Store, open_store
 from tests.conftest import ROOT
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.s3_server import SECRET, S3Server
-from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
 from trainable.records import Purpose, Status
 
 LONG, SHORT, ADDED = 64, 32, 128

@@ -11,7 +11,7 @@ from tests.integration_tests.running_sweeps import search_on_digits
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
 from tests.sweep_tests.driven_searches import bowl, drive
 from trainable.config import TrainConfig
-from trainable.ledger.ledger import FINAL_STATE
+from trainable.ledger.files import FINAL_STATE
 from trainable.records import Status
 
 COMMON = """

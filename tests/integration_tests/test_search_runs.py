@@ -22,7 +22,8 @@ from results.store.store import Store
 from sweep.status.status import SweepStatus, sweep_status
 from tests.conftest import ROOT
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, end_of, search_on_digits, wait_for_epochs
-from trainable.ledger.ledger import ATTEMPTS, TENSORBOARD, read_trial
+from trainable.ledger.files import ATTEMPTS, TENSORBOARD
+from trainable.ledger.reading import read_trial
 from trainable.records import Purpose, Status
 
 pytestmark = pytest.mark.ray

@@ -23,7 +23,9 @@ from tests.results_tests.result_samples import (
     write_trial,
 )
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger.ledger import ATTEMPTS, Ledger, read_trial
+from trainable.ledger.files import ATTEMPTS
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, Status, TrialEnd, TrialFiles
 
 CONFIG = make_config(epochs=7)

@@ -14,7 +14,7 @@ import pytest
 from results.store.lease import LEASE, Lease, Timing
 from tests.s3_server import S3Server
 from trainable.errors import UserError
-from trainable.ledger.ledger import LedgerBusyError
+from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import Remote
 
 QUICK = Timing(renew=0.1, stale=1.0, settle=0.1, lost=0.5)

@@ -15,7 +15,7 @@ from tests.results_tests.result_samples import make_attempt, make_config, make_e
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger.ledger import EPOCHS
+from trainable.ledger.files import EPOCHS
 from trainable.ledger.remote import Remote, Stamp, in_parallel
 from trainable.ledger.remote_ledger import open_ledger, read_final_state
 from trainable.records import Status

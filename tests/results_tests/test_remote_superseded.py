@@ -13,7 +13,8 @@ from results.store.store import Store, open_store
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_epoch, make_manifest
 from tests.s3_server import S3Server
 from trainable.errors import UserError
-from trainable.ledger.ledger import LOCK, exclusive_lock
+from trainable.ledger.files import LOCK
+from trainable.ledger.locks import exclusive_lock
 from trainable.ledger.remote import Remote
 from trainable.ledger.remote_ledger import RemoteFolder, open_ledger
 from trainable.records import Status

@@ -15,7 +15,7 @@ MANIFEST = make_manifest([make_config()])
 DRIVER = """
 import sys, time
 from pathlib import Path
-from trainable.ledger.ledger import exclusive_lock
+from trainable.ledger.locks import exclusive_lock
 with exclusive_lock(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)

@@ -14,7 +14,8 @@ from sweep.status.status import sweep_status
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
-from trainable.ledger.ledger import LOCK, exclusive_lock
+from trainable.ledger.files import LOCK
+from trainable.ledger.locks import exclusive_lock
 from trainable.records import Status
 
 A, B, C = (make_config(epochs=1, lr=lr) for lr in (0.1, 0.2, 0.3))

@@ -17,7 +17,7 @@ from trainable.records import Status
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainable.ledger.ledger import exclusive_lock
+from trainable.ledger.locks import exclusive_lock
 with exclusive_lock(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)

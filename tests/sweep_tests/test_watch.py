@@ -19,9 +19,9 @@ from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.s3_server import S3Server
 from tests.sweep_tests.test_status import locked
-from trainable.ledger.ledger import read_standing
+from trainable.ledger.reading import read_summary
 from trainable.ledger.remote import Remote, RemoteError
-from trainable.records import Standing, Status
+from trainable.records import Status, TrialSummary
 
 RUNNING = SweepStatus(
     sweep="sweep",
@@ -138,11 +138,11 @@ def store(tmp_path: Path) -> Store:
 def test_trials_that_have_ended_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def noted(folder: Path) -> Standing:
+    def noted(folder: Path) -> TrialSummary:
         read.append(folder.name)
-        return read_standing(folder)
+        return read_summary(folder)
 
-    monkeypatch.setattr("sweep.status.status.read_standing", noted)
+    monkeypatch.setattr("sweep.status.status.read_summary", noted)
     reader = StatusReader(store, store.manifest("sweep"))
     looks = [reader.read() for _ in range(3)]
     assert looks == [sweep_status(store, store.manifest("sweep"))] * 3

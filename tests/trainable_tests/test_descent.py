@@ -16,7 +16,8 @@ from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.descent import open_session
-from trainable.ledger.ledger import FINAL_STATE, read_trial
+from trainable.ledger.files import FINAL_STATE
+from trainable.ledger.reading import read_trial
 from trainable.ledger.remote import Remote
 from trainable.ledger.remote_ledger import RemoteFolder, read_final_state
 from trainable.randomness import EpochPlan, plan_epoch

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, Ledger, read_trial, trial_status
-from trainable.ledger.ledger import write_atomically as write
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
+from trainable.ledger.files import write_atomically as write
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import read_trial, trial_status
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 
 CONFIGURATION = {"lr": 0.1}

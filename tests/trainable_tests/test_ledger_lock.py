@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger.ledger import LOCK, Ledger, LedgerBusyError, exclusive_lock, is_locked
+from trainable.ledger.files import LOCK
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """

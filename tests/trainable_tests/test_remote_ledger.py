@@ -9,7 +9,10 @@ import torch
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.ledger.ledger import CHECKPOINTS, EPOCHS, RESULT, Ledger, LedgerBusyError, read_trial, trial_status
+from trainable.ledger.files import CHECKPOINTS, EPOCHS, RESULT
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.locks import LedgerBusyError
+from trainable.ledger.reading import read_trial, trial_status
 from trainable.ledger.remote import Remote, RemoteError
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger, TakenOverError, open_ledger
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from trainable.config import TrainConfig
-from trainable.ledger.ledger import ATTEMPTS, CHECKPOINTS, Ledger, LedgerBusyError, read_trial, trial_status
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.locks import LedgerBusyError
+from trainable.ledger.reading import read_trial, trial_status
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo, TrialSession, record_failure
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
-from trainable.ledger.ledger import Ledger, read_trial
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import read_trial
 from trainable.records import Status
 from trainable.standalone import train
 

@@ -5,15 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger.ledger import (
-    LOCK,
-    Ledger,
-    LedgerBusyError,
-    exclusive_lock,
-    read_trial,
-    supersede,
-    superseded_trials,
-)
+from trainable.ledger.files import LOCK
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock
+from trainable.ledger.reading import read_trial
+from trainable.ledger.superseded import supersede, superseded_trials
 from trainable.records import Status, TrialEnd
 
 CONFIGURATION = {"lr": 0.1}

@@ -10,7 +10,8 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from trainable.config import TrainConfig
-from trainable.ledger.ledger import TENSORBOARD, read_trial
+from trainable.ledger.files import TENSORBOARD
+from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord
 from trainable.session import TrialSession
 from trainable.tensorboard import UNPLOTTED, TrialEvents

@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 from tests.s3_server import SECRET, S3Server
 from trainable.config import TrainConfig
 from trainable.ledger import trial_log
-from trainable.ledger.ledger import Ledger, read_trial
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import read_trial
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.ledger.trial_log import (
     CUT,

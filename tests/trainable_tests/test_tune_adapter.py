@@ -11,7 +11,8 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.execution import Share
-from trainable.ledger.ledger import CONFIG, EPOCHS, read_trial
+from trainable.ledger.files import CONFIG, EPOCHS
+from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, placement, report

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainable.ledger.ledger import (
+from trainable.ledger.checkpoints import parse_checkpoint
+from trainable.ledger.files import (
     ATTEMPTS,
     CHECKPOINTS,
     CONFIG,
@@ -31,10 +32,9 @@ from trainable.ledger.ledger import (
     RESULT,
     SUPERSEDED,
     TENSORBOARD,
-    Ledger,
-    parse_checkpoint,
     write_atomically,
 )
+from trainable.ledger.ledger import Ledger
 from trainable.ledger.remote import Remote, RemoteError, in_parallel, mirror_folder, without_options
 from trainable.ledger.trial_log import KEPT_ATTEMPTS, logs_among, logs_in, presentable
 from trainable.records import Attempt, EpochRecord, TrialEnd
@@ -138,8 +138,8 @@ class RemoteLedger(Ledger):
         on after a kill knows where it stood:
 
             all is copied, the result last   the copy is whole, and does not count beside the same training
-                                             (`ledger.superseded_trials`)
-            config.json is deleted           the copy counts; the trial has not begun (`ledger.read_trial`)
+                                             (`superseded_trials`)
+            config.json is deleted           the copy counts; the trial has not begun (`read_trial`)
             the rest is deleted, the result  what is left has the result of a copy: whoever opens the trial
             last                             deletes it (`_before_reading`)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from trainable.ledger import ledger
-from trainable.ledger.ledger import CONFIG, EPOCHS, RESULT, TAIL_BYTES, Ledger, read_standing, read_trial
-from trainable.records import EpochRecord, Standing, Status, TrialEnd
+from trainable.ledger import reading
+from trainable.ledger.files import CONFIG, EPOCHS, RESULT
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import TAIL_BYTES, read_summary, read_trial
+from trainable.records import EpochRecord, Status, TrialEnd, TrialSummary
 
 CONFIGURATION = {"lr": 0.1}
 NUM_EPOCHS = 40
@@ -25,9 +27,9 @@ def fill(folder: Path, make_record: MakeRecord, status: Status | None, num_epoch
     return folder
 
 
-def as_read(folder: Path) -> Standing:
+def as_read(folder: Path) -> TrialSummary:
     files = read_trial(folder)
-    return Standing(files.config, len(files.epochs), files.end, files.attempts)
+    return TrialSummary(files.config, len(files.epochs), files.end, files.attempts)
 
 
 def cut(file: str, keep: Callable[[bytes], bytes]) -> Change:
@@ -61,26 +63,26 @@ CHANGES: dict[str, Change] = {
 def test_counted_equals_read(tmp_path: Path, make_record: MakeRecord, status: Status, change: Change) -> None:
     folder = fill(tmp_path / "key", make_record, status)
     change(folder)
-    assert read_standing(folder) == as_read(folder)
+    assert read_summary(folder) == as_read(folder)
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETE, Status.FAILED])
 def test_a_trial_without_epochs(tmp_path: Path, make_record: MakeRecord, status: Status) -> None:
     folder = fill(tmp_path / "key", make_record, status, num_epochs=0)
-    assert read_standing(folder) == as_read(folder)
-    assert read_standing(folder).end is not None
+    assert read_summary(folder) == as_read(folder)
+    assert read_summary(folder).end is not None
 
 
 def test_no_trial_at_all(tmp_path: Path) -> None:
-    assert read_standing(tmp_path / "missing") == Standing({}, 0, None, [])
+    assert read_summary(tmp_path / "missing") == TrialSummary({}, 0, None, [])
 
 
 def test_a_last_line_longer_than_what_is_read(tmp_path: Path, make_record: MakeRecord) -> None:
     folder = fill(tmp_path / "key", make_record, Status.COMPLETE)
     *lines, last = (folder / EPOCHS).read_text().splitlines(keepends=True)
     (folder / EPOCHS).write_text("".join([*lines, " " * TAIL_BYTES, last]))
-    assert read_standing(folder) == as_read(folder)
-    assert read_standing(folder).epochs_done == NUM_EPOCHS
+    assert read_summary(folder) == as_read(folder)
+    assert read_summary(folder).epochs_done == NUM_EPOCHS
 
 
 def test_a_finished_trial_is_not_read_whole(
@@ -92,8 +94,8 @@ def test_a_finished_trial_is_not_read_whole(
     def refuse(folder: Path) -> None:
         raise AssertionError(f"{folder} was read whole")
 
-    monkeypatch.setattr(ledger, "read_trial", refuse)
-    assert read_standing(folder) == expected
+    monkeypatch.setattr(reading, "read_trial", refuse)
+    assert read_summary(folder) == expected
 
 
 @pytest.mark.parametrize("separator", ["\n", ",\n", "\n,", "\n\n", "\r\n\r\n"])
