@@ -59,10 +59,10 @@ def run_command(arguments: argparse.Namespace) -> int:
     """Make the store hold the trials of a space: plan, take off what is there, train the rest."""
     from results.store.store import busy_message, new_manifest, open_store
     from search_spaces.expansion import dataset_name, expand, parse_overrides, tie_to_data
-    from search_spaces.scaling import sweep_name
     from sweep.plan.changes import changes_text, extended, stands_for
     from trainable.data.sources import load_dataset
     from trainable.provenance import code_identity
+    from trainable.sweep_name import sweep_name
 
     if arguments.log is not None and importlib.util.find_spec(arguments.log) is None:
         raise UserError(f"--log {arguments.log}: that package is not installed: pip install {arguments.log}")
@@ -72,7 +72,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     rule = resource_rule(loaded, arguments)
     for trial in expansion.trials if expansion.search is None else expansion.search.corners:
         rule.share(trial, default_gpus=0.0)  # refuses what cannot be computed before the data set is loaded
-    name = arguments.name or sweep_name(loaded, arguments.scale)
+    name = arguments.name or sweep_name(loaded.name, arguments.scale)
     store = open_store(arguments.store)
     if store.is_running(name):
         raise UserError(busy_message(name))
@@ -432,15 +432,15 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     from results.store.store import open_store
     from search_spaces.expansion import expand, parse_overrides
-    from search_spaces.scaling import sweep_name
     from sweep.plan.text import PlanRequest, planned_data, search_plan_parts, sweep_plan
+    from trainable.sweep_name import sweep_name
 
     loaded = load_checked_space(arguments.space)
     expansion = expand(loaded, parse_overrides(arguments.set), arguments.scale)
     trials = expansion.trials if expansion.search is None else expansion.search.corners
     request = PlanRequest(
         store=open_store(arguments.store),
-        sweep=arguments.name or sweep_name(loaded, arguments.scale),
+        sweep=arguments.name or sweep_name(loaded.name, arguments.scale),
         data=planned_data(trials, arguments.data),
         rule=resource_rule(loaded, arguments),
         probe=arguments.probe,

@@ -7,11 +7,11 @@ import yaml
 from results.store.store import Store
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
-from search_spaces.scaling import sweep_name
 from trainable import provenance
 from trainable.data.digits import load_digits
 from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
+from trainable.sweep_name import sweep_name
 
 TIME = "2026-01-01T00:00:00+00:00"
 
@@ -32,7 +32,7 @@ def write_finished_trials(space: Path, store: Path, scale: str | None = None) ->
     data = load_digits()
     planned = expand(loaded, {}, scale).trials
     trials = tie_to_data(planned, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
-    sweep = sweep_name(loaded, scale)
+    sweep = sweep_name(loaded.name, scale)
     attempt = Attempt(1, TIME, "run", "host", "device", 1, "fp32", provenance.versions(), "code", sweep=sweep)
     for trial in trials:
         epochs = trial.config.epochs

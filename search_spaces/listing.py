@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from search_spaces.expansion import expand, parse_overrides
 from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.parameters import ProposalMaker, SearchParameter
-from search_spaces.scaling import sweep_name
 from search_spaces.schema import SCHEDULER_KEYS
 from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.sweep_name import sweep_name
 from trainable.wording import format_value
 
 
@@ -35,7 +35,7 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
     configs = [trial.config for trial in (expansion.trials if search is None else search.corners)]
     varying = [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
     common = [name for name in FIELD_NAMES if name not in varying and _is_shown(name, configs[0])]
-    lines = [f"{sweep_name(loaded, scale)}: {loaded.space.description}"]
+    lines = [f"{sweep_name(loaded.name, scale)}: {loaded.space.description}"]
     if loaded.space.reference:
         lines.append(f"published tables: {', '.join(loaded.space.reference)}")
     if loaded.space.scales and scale is None:

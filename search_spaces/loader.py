@@ -31,6 +31,7 @@ from search_spaces.schema import (
 from search_spaces.search_checks import COST, check_search
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_yaml
 from trainable.errors import UserError
+from trainable.sweep_name import SWEEP_NAME_RULE
 from trainable.wording import nearest
 
 SHIPPED = Path(__file__).resolve().parent
@@ -156,7 +157,7 @@ def _of_value(problem: ErrorDetails) -> str:
                 return f"must be {expected[0]}, {got}"
             return f"{problem['input']!r} is unknown: one of {', '.join(expected)}"
         case "string_pattern_mismatch":
-            return f"{problem['input']!r} is no name: at most 100 letters, digits, '.', '_' or '-'"
+            return f"{problem['input']!r} is no name: use {SWEEP_NAME_RULE}"
         case kind if kind in BOUND_MESSAGES:
             words, bound = BOUND_MESSAGES[kind]
             return f"{words} {problem['ctx'][bound]:.7g}, {got}"

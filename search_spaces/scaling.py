@@ -91,11 +91,6 @@ def find_scale(loaded: LoadedSpace, scales: Mapping[str, Scaling], name: str) ->
     raise UserError(f"--scale {name}: no such scale in the space {loaded.name!r}: {nearest(name, scales)}")
 
 
-def sweep_name(loaded: LoadedSpace, scale: str | None) -> str:
-    """What the sweep is called where the user gives no name: a scaled one never mixes with the full one."""
-    return loaded.name if scale is None else f"{loaded.name}-{scale}"
-
-
 def _parse(text: str, known: set[str]) -> Expression:
     expression = Expression(text)
     for name in sorted(expression.names - known):

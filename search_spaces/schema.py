@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from trainable.sweep_name import SWEEP_NAME_PATTERN
+
 Scalar = bool | int | float | str | None
 Value = Scalar | list[int | float]
 
-SWEEP_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-"""Also what a sweep may be called: it becomes a folder of the store and cannot lead out of it."""
 MAX_REPEATS = 1000
 MAX_COUNT = 10**6
 """Of epochs and trials: beyond it somebody mistyped."""

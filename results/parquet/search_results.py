@@ -12,6 +12,7 @@ import pyarrow as pa
 from results.parquet.lineage import lineage
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
+from results.store import search_settings as keys
 from results.store.pareto import pareto_front
 from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.records import (
@@ -157,7 +158,7 @@ class SearchResults:
     def method(self) -> str:
         """`tpe, scheduler asha`."""
         generations = f", {counted(self.num_generations, 'generation')}" if self.num_generations > 1 else ""
-        return f"{self.algorithm}, scheduler {self.scheduler['type']}{generations}"
+        return f"{self.algorithm}, scheduler {self.scheduler[keys.SCHEDULER_TYPE]}{generations}"
 
     @property
     def finalists(self) -> list[SearchTrial]:
@@ -209,7 +210,7 @@ def read_search(table: pa.Table) -> SearchResults | None:
     if text is None:
         return None
     settings = json.loads(text)
-    parameters = tuple(_parameter(name, values) for name, values in settings["parameters"].items())
+    parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
     by_purpose: dict[str, list[Trial]] = collections.defaultdict(list)
     for trial in trials_from_table(table):
         by_purpose[trial.row.purpose].append(trial)
@@ -219,22 +220,22 @@ def read_search(table: pa.Table) -> SearchResults | None:
         if trial.row.proposal is not None
     ]
     return SearchResults(
-        algorithm=settings["algorithm"],
-        num_trials=settings["num_trials"],
-        seed=settings["seed"],
-        scheduler=settings["scheduler"],
-        objectives=tuple(Objective(one["metric"]) for one in settings["objective"]),
+        algorithm=settings[keys.ALGORITHM],
+        num_trials=settings[keys.NUM_TRIALS],
+        seed=settings[keys.SEED],
+        scheduler=settings[keys.SCHEDULER],
+        objectives=tuple(Objective(objective[keys.METRIC]) for objective in settings[keys.OBJECTIVE]),
         parameters=parameters,
-        warm_start=settings["warm_start"],
+        warm_start=settings[keys.WARM_START],
         trials=sorted(proposed, key=lambda one: one.number),
         confirmed=_confirmed(by_purpose[Purpose.CONFIRM]),
     )
 
 
 def _parameter(name: str, values: Mapping[str, Any]) -> Parameter:
-    if "choices" in values:
-        return Parameter(name, choices=tuple(values["choices"]))
-    return Parameter(name, values["low"], values["high"], values["log"])
+    if keys.CHOICES in values:
+        return Parameter(name, choices=tuple(values[keys.CHOICES]))
+    return Parameter(name, values[keys.LOW], values[keys.HIGH], values[keys.LOG])
 
 
 def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:

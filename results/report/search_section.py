@@ -21,6 +21,7 @@ from results.parquet.search_results import (
 from results.parquet.trials import varying_fields
 from results.report.trial_list import Facts, percent, trial_anchor
 from results.statistics.importance import MIN_TRIALS, Importance
+from results.store.search_settings import SCHEDULER_TYPE
 from results.tables.layout import Column
 from results.tables.search_table import nothing_ended
 from trainable.records import Status
@@ -116,8 +117,8 @@ def _num_complete(search: SearchResults) -> int:
 
 
 def _facts(search: SearchResults) -> Facts:
-    kind = search.scheduler["type"]
-    scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != "type")
+    kind = search.scheduler[SCHEDULER_TYPE]
+    scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != SCHEDULER_TYPE)
     facts = [
         ("algorithm", f"{search.algorithm}, seed {search.seed}, {counted(search.num_trials, 'trial')} asked for"),
         ("objective", " and ".join(f"minimize {one.words}" for one in search.objectives)),

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from results.store.lease import Lease
-from results.store.store import MANIFEST, TRIALS, Store
+from results.store.store import MANIFEST, Store
 from trainable.config import TrainConfig
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED
 from trainable.ledger.locks import is_locked
@@ -26,6 +26,7 @@ from trainable.ledger.remote import Remote, Stamp, in_parallel, mirror_folder
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.ledger.trial_log import logs_among, logs_in
 from trainable.records import TrialSummary
+from trainable.sweep_name import TRIALS
 
 READ_FILES = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
 """Of a trial, by everybody but the process that trains it."""

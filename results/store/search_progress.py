@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from results.store.search_log import SearchRecord, best
+from results.store.search_settings import CONFIRM, NUM_TRIALS, REPEATS, TOP
 from results.store.store import Manifest, Store
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.records import Purpose, Status
-
-NUM_TRIALS = "num_trials"
-CONFIRM = "confirm"
-"""Keys of the settings (sweep.search.search writes them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def num_to_come(record: SearchRecord) -> int:
     confirm = record.settings.get(CONFIRM)
     if not confirm or record.confirmations:
         return progress.to_come
-    num_chosen = min(int(confirm["top"]), progress.wanted)
+    num_chosen = min(int(confirm[TOP]), progress.wanted)
     if not progress.begun and not progress.to_come:
         num_chosen = min(num_chosen, len(best(record)))
-    return progress.to_come + num_chosen * int(confirm["repeats"])
+    return progress.to_come + num_chosen * int(confirm[REPEATS])

@@ -15,7 +15,6 @@ Nothing inside holds an absolute path: a store can be moved or copied.
 import contextlib
 import json
 import os
-import re
 import shlex
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,17 +30,16 @@ from trainable.ledger.files import EPOCHS, FINAL_STATE, LOCK, remove_scratch, wr
 from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 from trainable.ledger.superseded import supersede, superseded_trials
 from trainable.records import SCHEMA_VERSION, TrialSummary
+from trainable.sweep_name import TRIALS, check_sweep_name
 from trainable.wording import nearest
 
 if TYPE_CHECKING:
     from trainable.ledger.remote_ledger import RemoteFolder
 
-TRIALS = "trials"
 MANIFEST = "sweep.json"
 TRIALS_PARQUET = "trials.parquet"
 EPOCHS_PARQUET = "epochs.parquet"
 FIGURES = "figures"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +138,7 @@ class Store:
         Raises:
             UserError: no name for a sweep, for example one that leads out of the store.
         """
-        if not _NAME.fullmatch(name) or name == TRIALS:
-            raise UserError(
-                f"{name!r} cannot name a sweep: letters, digits, '.', '_' and '-', at most 100, not {TRIALS!r}"
-            )
+        check_sweep_name(name)
         return self.path / name
 
     def search_log(self, name: str) -> Path:

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from results.parquet.search_results import SearchResults, read_search, with_rounded
 from results.parquet.trials import Cell, group_repeats, trials_from_table
+from results.store.search_settings import SCHEDULER_TYPE
 from results.tables.layout import render, table_rows
 from trainable.records import Status
 from trainable.wording import counted
@@ -31,7 +32,7 @@ def heading(search: SearchResults) -> str:
     """What the rows are, and by what they were chosen."""
     objective = " and ".join(one.words for one in search.objectives)
     num_trials = counted(len(search.trials), "trial")
-    how = f"{search.algorithm}, scheduler {search.scheduler['type']}"
+    how = f"{search.algorithm}, scheduler {search.scheduler[SCHEDULER_TYPE]}"
     if search.confirmed:
         return f"Chosen by {objective}, of {num_trials} ({how}); trained again on all training images:"
     if not search.finalists:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from results.store.holdings import has_begun, last_sweep, reused_text
 from results.store.search_log import ProposalRecord, SearchRecord
-from results.store.search_progress import NUM_TRIALS, search_progress
+from results.store.search_progress import search_progress
+from results.store.search_settings import NUM_TRIALS
 from results.store.store import Store
 from sweep.estimate.estimate import Work
 from trainable.config import TrainConfig

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.store.search_log import Earlier, ProposalRecord, SearchRecord, best, read_log
+from results.store.search_settings import TRIAL
 from results.store.store import Store, new_manifest
 from search_spaces.parameters import ProposalMaker, inside
 from trainable.config import PlannedTrial
@@ -132,6 +133,6 @@ def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str
     if record.settings:
         from sweep.search.search import check_goes_on
 
-        known = record.settings["trial"].get(FINGERPRINT, "")
+        known = record.settings[TRIAL].get(FINGERPRINT, "")
         check_goes_on(search_settings(name, maker, dataset=dataset, fingerprint=fingerprint or known), log)
     return SearchSoFar(record, best(record) if record.settings else [], earlier_results_for(store, name, maker))

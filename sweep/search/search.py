@@ -32,6 +32,23 @@ from results.store.search_log import (
     finite,
     read_log,
 )
+from results.store.search_settings import (
+    CHOICES,
+    CONFIRM,
+    HIGH,
+    KIND,
+    LOG,
+    LOW,
+    METRIC,
+    NUM_TRIALS,
+    OBJECTIVE,
+    PARAMETERS,
+    SCHEDULER,
+    SCHEDULER_TYPE,
+    STEP,
+    TRIAL,
+    WHEN,
+)
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
 from sweep.search.population import Population
@@ -47,13 +64,6 @@ MAX_REPEATED = 5
 """Equal or impossible proposals one after the other before the next is drawn at random."""
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs; the others are those of the last epoch."""
-
-NUM_TRIALS = "num_trials"
-PARAMETERS = "parameters"
-OBJECTIVE = "objective"
-CONFIRM = "confirm"
-WHEN = "when"
-"""Keys of the settings in the log."""
 
 
 class Steering(Protocol):
@@ -92,9 +102,9 @@ class SearchSettings:
             NUM_TRIALS: self.num_trials,
             PARAMETERS: {one.name: _plain(one) for one in self.parameters},
             OBJECTIVE: [one.model_dump() for one in self.objectives],
-            "scheduler": self.scheduler.model_dump(include={"type", *SCHEDULER_KEYS[self.scheduler.type]}),
+            SCHEDULER: self.scheduler.model_dump(include={SCHEDULER_TYPE, *SCHEDULER_KEYS[self.scheduler.type]}),
             CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
-            "trial": dict(self.trial),
+            TRIAL: dict(self.trial),
         }
         return dict(json.loads(json.dumps(values, allow_nan=False)))
 
@@ -423,7 +433,7 @@ def export_study(record: SearchRecord, name: str, url: str, facts: Mapping[int, 
         UserError: as `export_storage`.
     """
     parameters = [_parameter(key, values) for key, values in record.settings[PARAMETERS].items()]
-    metrics = [one["metric"] for one in record.settings[OBJECTIVE]]
+    metrics = [one[METRIC] for one in record.settings[OBJECTIVE]]
     return export_storage(record, parameters, metrics, name, url, facts)
 
 
@@ -443,19 +453,19 @@ def _value(metric: str, epoch: EpochRecord, before: Sequence[Report], index: int
 
 def _plain(one: SearchParameter) -> dict[str, Any]:
     """Plain JSON, without what does not apply."""
-    values: dict[str, Any] = {"kind": one.kind}
+    values: dict[str, Any] = {KIND: one.kind}
     if one.choices is not None:
-        values["choices"] = list(one.choices)
+        values[CHOICES] = list(one.choices)
     else:
-        values |= {"low": one.low, "high": one.high, "step": one.step, "log": one.log}
+        values |= {LOW: one.low, HIGH: one.high, STEP: one.step, LOG: one.log}
     return values | ({} if one.when is None else {WHEN: one.when.text})
 
 
 def _parameter(name: str, values: Mapping[str, Any]) -> SearchParameter:
     """What `_plain` was made of, without its condition."""
     known = {key: value for key, value in values.items() if key != WHEN}
-    if "choices" in known:
-        known["choices"] = tuple(known["choices"])
+    if CHOICES in known:
+        known[CHOICES] = tuple(known[CHOICES])
     return SearchParameter(name, **known)
 
 

@@ -28,6 +28,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.store.search_log import Earlier, Params, ProposalRecord, SearchRecord, all_finite
+from results.store.search_settings import WARM_START
 from search_spaces.parameters import SearchParameter, inside
 from search_spaces.schema import Algorithm
 from trainable.errors import UserError
@@ -42,8 +43,6 @@ MIN_SOURCES = 10
 WORST_VALUES = {"holdout_error_percent": 100.0}
 """What a diverged trial is told as, by metric; of other metrics no bad value is known beforehand."""
 
-WARM_START = "warm_start"
-"""Attribute of an earlier result: where it comes from; as it is called in the space."""
 EXAMPLE_URL = "sqlite:///search.db"
 
 MINIMIZE = StudyDirection.MINIMIZE

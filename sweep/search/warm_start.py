@@ -15,6 +15,7 @@ from results.parquet.schema import EPOCHS_SCHEMA, SEARCH_METADATA
 from results.parquet.search_results import FULL_SCALE
 from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
 from results.store.search_log import Earlier
+from results.store.search_settings import METRIC, OBJECTIVE
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError, located
 from trainable.records import Status
@@ -115,7 +116,7 @@ def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], 
     rows = [row for row in table.to_pylist() if row["status"] == Status.COMPLETE and not row.get("superseded")]
     rows = [row for row in rows if not row.get("parent")]  # whose error is not that of its own parameters alone
     settings = json.loads((table.schema.metadata or {}).get(SEARCH_METADATA.encode(), "{}"))
-    steered_by = [one["metric"] for one in settings.get("objective", ())]
+    steered_by = [objective[METRIC] for objective in settings.get(OBJECTIVE, ())]
     for metric in metrics:
         if metric in table.column_names:
             continue

@@ -6,13 +6,20 @@ from typing import Any
 
 from results.store.search_log import ProposalRecord, SearchRecord, all_finite, best
 from results.store.search_progress import search_progress
+from results.store.search_settings import (
+    CHOICES,
+    DERIVE,
+    HIGH,
+    LOW,
+    METRIC,
+    OBJECTIVE,
+    OVERRIDES,
+    PARAMETERS,
+    SCALE,
+    TRIAL,
+)
 from trainable.config import FIELD_NAMES
 from trainable.wording import counted, format_value
-
-OBJECTIVE = "objective"
-PARAMETERS = "parameters"
-TRIAL = "trial"
-"""Keys of the settings (sweep.search.search writes them)."""
 
 
 def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
@@ -33,7 +40,7 @@ def best_words(record: SearchRecord) -> str | None:
     found = best(record)
     if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
         return None
-    is_scaled = bool(record.settings.get(TRIAL, {}).get("scale"))
+    is_scaled = bool(record.settings.get(TRIAL, {}).get(SCALE))
     return f"{_params_words(found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}"
 
 
@@ -50,7 +57,7 @@ def _params_words(one: ProposalRecord) -> str:
 
 
 def _values_words(record: SearchRecord, one: ProposalRecord) -> str:
-    metrics = [objective["metric"] for objective in record.settings[OBJECTIVE]]
+    metrics = [objective[METRIC] for objective in record.settings[OBJECTIVE]]
     values = all_finite(one.values) or ()
     return ", ".join(
         f"{metric} {format_value(value, digits=4)}" for metric, value in zip(metrics, values, strict=True)
@@ -73,9 +80,9 @@ def lower_lr_words(record: SearchRecord) -> str:
     if not record.settings:
         return "lower the learning rates of the space"
     fixed = record.settings.get(TRIAL, {})
-    if "lr" in fixed.get("set", {}):
+    if "lr" in fixed.get(OVERRIDES, {}):
         return "lower --set lr, under another --name"
-    expressions = {**fixed.get("derive", {}), **(fixed.get("scale") or {}).get("derive", {})}
+    expressions = {**fixed.get(DERIVE, {}), **(fixed.get(SCALE) or {}).get(DERIVE, {})}
     parameters: Mapping[str, Any] = record.settings[PARAMETERS]
     named = {"lr"} | {*re.findall(r"[a-z_]\w*", expressions.get("lr", ""))}
     numbers = {name: ends for name in parameters if name in named and (ends := _ends(parameters[name])) is not None}
@@ -87,5 +94,5 @@ def lower_lr_words(record: SearchRecord) -> str:
 
 def _ends(parameter: Mapping[str, Any]) -> tuple[float, float] | None:
     """The smallest and the largest value of a parameter; None where its values are no numbers."""
-    values = parameter.get("choices") or [parameter["low"], parameter["high"]]
+    values = parameter.get(CHOICES) or [parameter[LOW], parameter[HIGH]]
     return None if any(not isinstance(value, int | float) for value in values) else (min(values), max(values))

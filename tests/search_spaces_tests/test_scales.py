@@ -11,9 +11,9 @@ from benchmarks.finished_sweep import write_finished_trials
 from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
-from search_spaces.scaling import sweep_name
 from tests.search_spaces_tests.space_samples import load_text
 from trainable.config import PlannedTrial
+from trainable.sweep_name import sweep_name
 
 SPACE = """
     defaults: {schedule: multistep, milestones: [80, 120], epochs: 160, dataset: cifar10}
@@ -110,8 +110,8 @@ def test_trials_that_a_scale_makes_equal_collapse_and_are_told(tmp_path: Path) -
 
 def test_a_scaled_sweep_has_a_name_of_its_own(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, SPACE)
-    assert sweep_name(loaded, None) == "space"
-    assert sweep_name(loaded, "smoke") == "space-smoke"
+    assert sweep_name(loaded.name, None) == "space"
+    assert sweep_name(loaded.name, "smoke") == "space-smoke"
 
 
 def test_spaces_shows_the_scaled_trials(tmp_path: Path) -> None:
