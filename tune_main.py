@@ -128,7 +128,8 @@ def run_sweep(
     from sweep.observers.console import make_console
     from sweep.observers.live_view import SweepView
     from sweep.observers.parquet_keeper import ParquetKeeper
-    from sweep.runs import RunClock, append_run
+    from sweep.observers.run_clock import RunClock
+    from sweep.runs import append_run
     from sweep.status.status import sweep_status
 
     run_id = uuid.uuid4().hex
@@ -255,7 +256,8 @@ def run_search(
     from sweep.observers.console import make_console
     from sweep.observers.live_view import SweepView
     from sweep.observers.parquet_keeper import ParquetKeeper
-    from sweep.runs import RunClock, append_run
+    from sweep.observers.run_clock import RunClock
+    from sweep.runs import append_run
     from sweep.search.opening import earlier_results_for, open_search, search_settings
     from sweep.search.search import check_goes_on
     from sweep.status.search_words import search_heading
@@ -355,7 +357,7 @@ def run_search(
 def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" = None) -> int:
     """Say where the results lie and what to type next."""
     from sweep.runs import run_text
-    from sweep.status.status import front_lines, sweep_status
+    from sweep.status.status import front_lines, logs_hint, sweep_status
 
     status = sweep_status(store, manifest)
     if status.nothing_trained:
@@ -377,12 +379,6 @@ def report_end(store: "Store", manifest: "Manifest", record: "RunRecord | None" 
     print(f"{status.done} of {status.planned} trials done, results in {folder}")
     print(f"next: python tune_main.py table {manifest.name}{store.option}")
     return 1 if status.left or status.failed else 0
-
-
-def logs_hint(store: "Store", sweep: str, failed: Sequence[str]) -> str:
-    """What to type to see why trials failed."""
-    hint = f"logs: python tune_main.py logs {failed[0]}{store.option}"
-    return hint if len(failed) == 1 else f"{hint}, of all {len(failed)}: logs --failed --sweep {sweep}{store.option}"
 
 
 def train_command(arguments: argparse.Namespace) -> int:
@@ -432,7 +428,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
     from results.store.store import open_store
     from search_spaces.expansion import expand, parse_overrides
-    from sweep.plan.text import PlanRequest, planned_data, search_plan_parts, sweep_plan
+    from sweep.plan.text import PlanRequest, plan_parts, planned_data
     from trainable.sweep_name import sweep_name
 
     loaded = load_checked_space(arguments.space)
@@ -447,11 +443,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         slots=arguments.slots,
         verbose=arguments.verbose,
     )
-    if expansion.search is None:
-        parts = sweep_plan(request, trials, expansion.notes)
-    else:
-        parts = search_plan_parts(request, expansion.search)
-    for part in parts:
+    for part in plan_parts(request, expansion):
         print(part, flush=True)
     return 0
 
@@ -619,22 +611,13 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 def status_command(arguments: argparse.Namespace) -> int:
     from results.store.store import open_store
-    from sweep.runs import last_run_text
-    from sweep.status.status import status_json, status_text, sweep_status
+    from sweep.status.status import status_json, status_page, sweep_status
 
     store = open_store(arguments.store)
     if arguments.watch is not None:
         return watch_status(store, arguments)
     status = sweep_status(store, store.manifest(arguments.sweep))
-    if arguments.json:
-        print(status_json(status))
-        return 0
-    print(status_text(status))
-    if status.errors:
-        print(f"  {logs_hint(store, arguments.sweep, list(status.errors))}")
-    last_run = last_run_text(store, arguments.sweep, is_running=status.driver_running)
-    if last_run is not None:
-        print(f"  last run {last_run}")
+    print(status_json(status) if arguments.json else status_page(store, status))
     return 0
 
 

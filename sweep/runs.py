@@ -1,39 +1,34 @@
-"""What each run of a sweep was expected to take and what it took: STORE/SWEEP/runs.jsonl, a line a run."""
+"""The history of a sweep's runs: STORE/SWEEP/runs.jsonl, a line at the start and one at the end of each run."""
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from results.store.store import Store
 from results.tables.layout import format_seconds
-from sweep.estimate.estimate import LEVEL, Interval, Overhead, makespans
-from sweep.observers.observer import Observer
-from trainable.records import Progress
+from sweep.estimate.estimate import LEVEL, Interval, Overhead
 
-Line = TypeVar("Line")
+Record = TypeVar("Record")
 RUNS = "runs.jsonl"
 MAX_RUNS = 50
-"""The latest so many tell of the overhead."""
+"""Number of latest runs that tell of the overhead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTime:
-    """The estimate at the start of a run."""
+    """The estimate of a run's wall time, made at its start."""
 
     median_seconds: float
     low_seconds: float
     high_seconds: float
     level: float
-    """Probability that the interval contains the truth."""
+    """Probability that the interval contains the true time."""
     basis: str
-    """What it rests on."""
+    """Measurements on which the estimate rests, in words."""
 
     @classmethod
     def of(cls, interval: Interval, basis: str) -> "ExpectedTime":
@@ -51,7 +46,7 @@ class ExpectedTime:
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """That a run of the driver has begun; a line of `runs.jsonl` before that of its RunRecord."""
+    """The line of `runs.jsonl` that is written when a run begins."""
 
     run_id: str
     start_time: str
@@ -64,95 +59,45 @@ class RunStart:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run of the driver, written at its end; a line of `runs.jsonl`."""
+    """The line of `runs.jsonl` that is written when a run ends."""
 
     run_id: str
     start_time: str
     """UTC, ISO 8601."""
     num_slots: int
-    """Trials at a time."""
+    """Number of trials that ran at the same time."""
     num_trials: int
-    """That it was to train."""
+    """Number of trials that the run was to train."""
     trials_ended: int
-    """COMPLETE, STOPPED, DIVERGED or FAILED."""
+    """Number of trials that became COMPLETE, STOPPED, DIVERGED or FAILED."""
     epochs_trained: int
-    """Replayed ones apart."""
+    """Number of epochs trained; replayed epochs are not counted."""
     wall_seconds: float
-    """Until the last trial had ended, or the interruption; Ray's start is in it, its end is not."""
+    """Seconds until the last trial ended, or until the interruption, with Ray's start and without its end."""
     start_up_seconds: float | None
-    """Until the first epoch began; None where none has ended."""
+    """Seconds until the first epoch began; None if no epoch ended."""
     between_seconds: float | None
-    """What a trial took beside its epochs; None where the run was interrupted."""
+    """Seconds that a trial took beside its epochs; None if the run was interrupted."""
     interrupted: bool
     estimate: ExpectedTime | None = None
-    """None where nothing was known."""
+    """The estimate made at the start; None if nothing was known then."""
 
     @classmethod
     def from_line(cls, line: str) -> "RunRecord":
-        """
+        """Parse a line of `runs.jsonl`.
+
         Raises:
-            ValueError, TypeError: no such record.
+            ValueError, TypeError, KeyError: the line is no such record.
         """
         values = json.loads(line)
-        if values["estimate"] is not None:  # a RunStart has none
+        if values["estimate"] is not None:  # a RunStart has no such key
             values["estimate"] = ExpectedTime(**values["estimate"])
         return cls(**values)
 
 
-class RunClock(Observer):
-    """Takes the time of a run; it starts when it is made."""
-
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-        self._start_time = datetime.now(UTC).isoformat(timespec="seconds")
-        self._started = time.monotonic()
-        self._start_up_seconds: float | None = None
-        self._seconds: dict[str, float] = {}
-        self._epochs_trained = 0
-        self.trials_ended = 0
-
-    def start(self) -> RunStart:
-        return RunStart(self._run_id, self._start_time)
-
-    def on_progress(self, trial_key: str, progress: Progress) -> None:
-        self.trials_ended += progress.ended
-        record = progress.record
-        if record is None or progress.replayed:
-            return
-        seconds = record.train_seconds + record.eval_seconds
-        if self._start_up_seconds is None:
-            self._start_up_seconds = max(0.0, time.monotonic() - self._started - seconds)
-        self._seconds[trial_key] = self._seconds.get(trial_key, 0.0) + seconds
-        self._epochs_trained += 1
-
-    def stop(self, *, num_trials: int, num_slots: int, interrupted: bool, expected: ExpectedTime | None) -> RunRecord:
-        """The run as it was, up to now."""
-        wall_seconds = time.monotonic() - self._started
-        return RunRecord(
-            run_id=self._run_id,
-            start_time=self._start_time,
-            num_slots=num_slots,
-            num_trials=num_trials,
-            trials_ended=self.trials_ended,
-            epochs_trained=self._epochs_trained,
-            wall_seconds=wall_seconds,
-            start_up_seconds=self._start_up_seconds,
-            between_seconds=None if interrupted else self._between(wall_seconds, num_slots),
-            interrupted=interrupted,
-            estimate=expected,
-        )
-
-    def _between(self, wall_seconds: float, num_slots: int) -> float | None:
-        """The time that neither the start nor the epochs, in their slots, account for, spread over the trials."""
-        if self._start_up_seconds is None:
-            return None
-        epochs = float(makespans(np.array([list(self._seconds.values())]), num_slots)[0])
-        num_a_slot = max(1.0, len(self._seconds) / num_slots)
-        return max(0.0, wall_seconds - self._start_up_seconds - epochs) / num_a_slot
-
-
 def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
-    """
+    """Add a line to the history of a sweep.
+
     Raises:
         OSError: the store cannot be written.
     """
@@ -164,39 +109,20 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:
-    """In the order in which they ended; damaged lines are passed over."""
+    """Return the runs in the order in which they ended; damaged lines are skipped."""
     path = _path(store, sweep)
     store.refresh(path)
-    return _records(path)
-
-
-def _records(path: Path) -> list[RunRecord]:
-    return _lines(path, RunRecord.from_line)
-
-
-def _lines(path: Path, parse: Callable[[str], Line]) -> list[Line]:
-    """Those lines of a file that this can parse."""
-    try:
-        lines = path.read_text().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    parsed = []
-    for line in lines:
-        try:
-            parsed.append(parse(line))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return parsed
+    return _read_lines(path, RunRecord.from_line)
 
 
 def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
-    """What came of the last run, in a line; None where there was none.
+    """Say in one line how the last run went; None if there was none.
 
     Args:
-        is_running: whether a living driver works on the sweep.
+        is_running: a living driver works on the sweep.
     """
     records = read_runs(store, sweep)
-    starts = _lines(_path(store, sweep), lambda line: RunStart(**json.loads(line)))
+    starts = _read_lines(_path(store, sweep), lambda line: RunStart(**json.loads(line)))
     if starts and starts[-1].run_id not in {record.run_id for record in records}:
         if is_running:
             return f"began {starts[-1].when}"
@@ -205,10 +131,11 @@ def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
 
 
 def read_overheads(store: Store) -> list[Overhead]:
-    """Of the latest runs of all sweeps that were not interrupted."""
+    """Return the overheads of the store's latest runs, of all sweeps, that were not interrupted."""
     paths = [_path(store, sweep) for sweep in store.sweeps(RUNS)]
     store.refresh(*paths)
-    runs = sorted((run for path in paths for run in _records(path)), key=lambda run: run.start_time)
+    runs = [run for path in paths for run in _read_lines(path, RunRecord.from_line)]
+    runs.sort(key=lambda run: run.start_time)
     return [
         Overhead(run.start_up_seconds, run.between_seconds)
         for run in runs[-MAX_RUNS:]
@@ -217,21 +144,34 @@ def read_overheads(store: Store) -> list[Overhead]:
 
 
 def run_text(record: RunRecord) -> str:
-    """`took 1m32s; the estimate was 1m20s (1m05s to 1m50s)`."""
+    """Say what a run took: `took 1m32s; the estimate was 1m20s (1m05s to 1m50s)`."""
     seconds = format_seconds(record.wall_seconds)
     text = f"interrupted after {seconds}" if record.interrupted else f"took {seconds}"
     if record.estimate is None:
         return text
-    return (
-        f"{text}; the estimate was {format_interval(record.estimate.interval)}"
-        + " for all of it" * record.interrupted
-    )
+    whole = " for the whole run" if record.interrupted else ""
+    return f"{text}; the estimate was {format_interval(record.estimate.interval)}{whole}"
 
 
 def format_interval(interval: Interval) -> str:
-    """`1m20s (1m05s to 1m50s)`."""
+    """Return an interval as `1m20s (1m05s to 1m50s)`."""
     low, high = format_seconds(interval.low), format_seconds(interval.high)
     return f"{format_seconds(interval.median)} ({low} to {high})"
+
+
+def _read_lines(path: Path, parse: Callable[[str], Record]) -> list[Record]:
+    """Return the records in those lines of a file that can be parsed."""
+    try:
+        lines = path.read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    records = []
+    for line in lines:
+        try:
+            records.append(parse(line))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return records
 
 
 def _path(store: Store, sweep: str) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from results.store.store import Store
-from search_spaces.expansion import dataset_name, tie_to_data
+from search_spaces.expansion import Expansion, dataset_name, tie_to_data
 from search_spaces.listing import search_lines
 from search_spaces.parameters import ProposalMaker
 from search_spaces.resources import ResourceRule
@@ -72,8 +72,19 @@ class PlanRequest:
     verbose: bool = False
 
 
-def sweep_plan(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Sequence[str]) -> Iterator[str]:
-    """Say what a sweep over a fixed list of trials would train, and how long that takes."""
+def plan_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
+    """Say what `run` would train, and how long that takes.
+
+    Raises:
+        UserError: `run` would refuse the space, too.
+    """
+    if expansion.search is None:
+        return _sweep_parts(request, expansion.trials, expansion.notes)
+    return _search_parts(request, expansion.search)
+
+
+def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Sequence[str]) -> Iterator[str]:
+    """Yield the plan of a sweep over a fixed list of trials."""
     data = request.data
     trials = data.tie(trials)
     configs = [trial.config for trial in trials]
@@ -89,8 +100,8 @@ def sweep_plan(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Sequ
         yield UNKNOWN_TIME
 
 
-def search_plan_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
-    """Say what a search has done, and what it would train at most; its trials are not known before."""
+def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
+    """Yield the plan of a search: what it has done, and what it will train at most, for its trials are not known."""
     data = request.data
     num_images = data.size.num_images if data.size else None
     corners = data.tie(maker.corners)

@@ -1,12 +1,13 @@
 """Where a sweep stands, read from its trials' ledgers: also while it runs, also after a crash."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from results.store.search_log import SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials, status_in_search
 from results.store.store import Manifest, Store
+from sweep.runs import last_run_text
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from trainable.config import PlannedTrial
 from trainable.ledger.reading import read_summary, trial_status
@@ -162,6 +163,27 @@ def status_text(status: SweepStatus) -> str:
     if status.left and not status.driver_running:
         lines.append(f"`python tune_main.py run` with the same space goes on with the {status.left} that are left")
     return "\n".join(lines)
+
+
+def status_page(store: Store, status: SweepStatus) -> str:
+    """Return everything that `status` prints: the counts, a hint at the logs of failed trials, and the last run."""
+    lines = [status_text(status)]
+    if status.errors:
+        lines.append(f"  {logs_hint(store, status.sweep, list(status.errors))}")
+    last_run = last_run_text(store, status.sweep, is_running=status.driver_running)
+    if last_run is not None:
+        lines.append(f"  last run {last_run}")
+    return "\n".join(lines)
+
+
+def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
+    """Say what to type to see why trials failed.
+
+    Args:
+        failed: keys of the failed trials, at least one.
+    """
+    hint = f"logs: python tune_main.py logs {failed[0]}{store.option}"
+    return hint if len(failed) == 1 else f"{hint}, of all {len(failed)}: logs --failed --sweep {sweep}{store.option}"
 
 
 def status_json(status: SweepStatus, indent: int | None = 1) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from results.store.store import Store
-from sweep import runs
 from sweep.estimate.estimate import Interval, Overhead
+from sweep.observers import run_clock
+from sweep.observers.run_clock import RunClock
 from sweep.runs import (
     ExpectedTime,
-    RunClock,
     RunRecord,
     RunStart,
     append_run,
@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Store:
     [
         (RECORD, "took 1m32s; the estimate was 1m20s (1m05s to 1m50s)"),
         (dataclasses.replace(RECORD, estimate=None), "took 1m32s"),
-        (STOPPED, "interrupted after 12s; the estimate was 1m20s (1m05s to 1m50s) for all of it"),
+        (STOPPED, "interrupted after 12s; the estimate was 1m20s (1m05s to 1m50s) for the whole run"),
     ],
 )
 def test_in_a_line(record: RunRecord, text: str) -> None:
@@ -102,7 +102,7 @@ class Clock:
 def test_the_clock_tells_work_from_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two slots: 5 s of start, then an epoch of 2.5 s, replays, and trials of 5 s and 2.5 s side by side."""
     time = Clock()
-    monkeypatch.setattr(runs, "time", time)
+    monkeypatch.setattr(run_clock, "time", time)
     clock = RunClock("run")
     clock.on_trial_start("a")
     clock.on_progress("a", Progress(make_epoch(1, 50.0), Status.INCOMPLETE, replayed=True))
