@@ -1,4 +1,4 @@
-"""What makes two trials the same: `TrainConfig` and its key. Standard library only."""
+"""The configuration of a trial and its key, which identifies the trial. Standard library only."""
 
 import dataclasses
 import functools
@@ -18,12 +18,12 @@ from trainable.records import Purpose
 from trainable.wording import nearest
 
 RECIPE_VERSION = 1
-"""Raised whenever the meaning of training changes, so that old results are not taken for new ones."""
+"""Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
 
 MAX_COUNT = 10**9
-"""Of epochs, images and the like: beyond it somebody mistyped."""
+"""Largest number of epochs, images and the like that is accepted; larger ones are typing errors."""
 MAX_FLOAT32 = 3e38
-"""What the optimiser can hold."""
+"""Largest value that the optimiser can hold."""
 SCHEDULES = ("cosine", "multistep", "constant")
 PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32")
 AUGMENTATIONS = ("crop_flip", "crop", "none")
@@ -44,61 +44,69 @@ SYNONYMS = {
     "data": "dataset",
     "random_seed": "seed",
 }
-"""What people write for a field elsewhere, so that the refusal can name ours."""
+"""Names of fields in other tools, with our name for each, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Everything that changes the numbers of one training, and nothing else (no path, device, thread count).
+    """Everything that decides the results of one training, and nothing else (no path, device or thread count).
 
-    Values are checked and brought into one canonical form at construction, so that equal trainings have
-    equal configs: milestones become fractions of the training length, and what a schedule does not use
-    is None.
+    The constructor checks all values and brings them into a canonical form, so that equal trainings have equal
+    configurations: milestones become fractions of the training, fields that the schedule does not use become None.
 
     Raises:
-        UserError: a value of the wrong type or outside its domain, with the value shown.
+        FieldError: a value has the wrong type or is outside its domain.
     """
 
     model: str = "resnet_preact_20"
-    """Family and depth, for example resnet_preact_20."""
+    """Model family and depth: resnet_DEPTH or resnet_preact_DEPTH, where DEPTH is 6n+2, at least 8 and at most
+    2000."""
     dataset: str = "digits"
-    """Name of the data set: digits, cifar10, or that of the folder which --data named."""
+    """Name of the data set: digits, cifar10, or the name of the folder given by --data."""
     dataset_fingerprint: str = ""
-    """First 16 hex digits of the SHA-256 of the data set's content; empty until the data set is known."""
+    """First 16 hexadecimal digits of the SHA-256 of the data set's content. It is computed when the data set is
+    loaded and is empty before."""
     train_subset: int | None = None
-    """The first N training images; None is all of them."""
+    """Number of training images to use, from the first, at least 1. None uses all."""
     test_subset: int | None = None
-    """The first N test images; None is all of them."""
+    """Number of test images to use, from the first, at least 1. None uses all."""
     holdout: float = 0.0
-    """Fraction of the training images, in [0, 0.5], held out for steering a search."""
+    """Fraction of the training images, from 0 to 0.5, that is held out of training to guide a search."""
     epochs: int = 200
-    """Passes over the training images."""
+    """Number of passes over the training images, at least 1."""
     batch_size: int = 128
-    """Images an optimiser step; the last incomplete batch of an epoch is dropped."""
+    """Number of images per optimiser step, at least 2. The last incomplete batch of an epoch is dropped."""
     lr: float = 0.1
-    """The initial learning rate."""
+    """Initial learning rate, above 0."""
     schedule: str = "cosine"
-    """How the learning rate falls: cosine, multistep or constant."""
+    """Learning rate schedule: cosine, multistep or constant. The rate is updated at every step, without warm-up."""
     milestones: tuple[float, ...] | None = None
-    """`multistep` only: where lr falls to a tenth, as fractions of the training (values >= 1 are epochs)."""
+    """Points at which the multistep schedule divides the learning rate by 10, in rising order: fractions of the
+    training below 1, or epochs from 1 on (they are stored as fractions). None means 0.5 and 0.75; it is always None
+    for other schedules."""
     lr_min_factor: float | None = None
-    """`cosine` only: the last learning rate as a fraction of the first."""
+    """Learning rate towards which the cosine schedule falls, as a fraction of `lr`, from 0 to 1. None means 0.001; it
+    is always None for other schedules."""
     momentum: float = 0.9
-    """Of SGD."""
+    """Momentum of SGD, at least 0 and below 1."""
     nesterov: bool = True
-    """Whether the momentum is Nesterov's."""
+    """Whether the momentum is Nesterov's. It is always false if the momentum is 0."""
     weight_decay: float = 1e-4
-    """On all parameters, batch normalisation included."""
+    """L2 penalty that SGD applies to all parameters, batch normalisation included, at least 0."""
     augmentation: str = "crop_flip"
-    """crop_flip (zero-pad 4, random crop, mirror half), crop, or none."""
+    """Augmentation of the training images: crop_flip (pad by 4 zero pixels, crop at random, mirror half of the
+    images), crop (without mirroring) or none."""
     precision: str = "auto"
-    """As asked for: auto, bf16, fp16, tf32 or fp32; see precision_resolved."""
+    """Number format of the training: auto, bf16, fp16, tf32 or fp32. `auto` is bf16 on devices that support it, else
+    fp16 on a GPU and fp32 on a CPU."""
     seed: int = 0
-    """Of the initial weights, and with the epoch of order, crops and flips."""
+    """Seed of the initial weights and, together with the epoch, of the order, the crops and the flips, from 0 to
+    2**63 - 1."""
     recipe_version: int = field(default=RECIPE_VERSION)
-    """Raised when the meaning of training changes."""
+    """Version of the training recipe, raised by the program when equal settings no longer mean the same training."""
     parent: str | None = None
-    """Key of the trial whose last weights and momentum it begins with (population based training), or None."""
+    """Key of the trial whose final weights and momentum this trial begins with (population based training). None if
+    it begins with random weights."""
 
     def __post_init__(self) -> None:
         for name, annotation in _annotations():
@@ -125,7 +133,7 @@ class TrainConfig:
                 raise FieldError(name, f"{name} must be at most {MAX_COUNT}, got {value}")
         if self.batch_size < 2:
             raise FieldError(
-                "batch_size", f"batch_size must be at least 2 (batch normalisation), got {self.batch_size}"
+                "batch_size", f"batch_size must be at least 2 (batch normalisation needs it), got {self.batch_size}"
             )
         _check_range("lr", self.lr, above=0.0)
         _check_range("lr", self.lr, most=MAX_FLOAT32)
@@ -159,37 +167,40 @@ class TrainConfig:
 
     @property
     def trial_key(self) -> str:
-        """First 16 hex digits of the SHA-256 of the canonical JSON."""
+        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, one for every field; without `parent` where there is none."""
+        """Return the fields as JSON values; `parent` is left out if it is None."""
         values = {name: getattr(self, name) for name in FIELD_NAMES}
         if self.parent is None:
-            del values["parent"]  # the keys of all trials without one are older than the field
+            del values["parent"]  # the keys of these trials are older than the field
         values["milestones"] = None if self.milestones is None else list(self.milestones)
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """The inverse of `to_dict`.
+        """Return the configuration with these fields, the inverse of `to_dict`.
 
         Raises:
-            UserError: an unknown field (with the nearest valid one) or an impossible value.
+            FieldError: a field is unknown (the message names the nearest valid one), or a value is impossible.
         """
         for name in values:
             check_field_name(name)
         return cls(**values)
 
     def for_dataset(self, name: str, fingerprint: str, num_train: int, num_test: int) -> "TrainConfig":
-        """This config tied to the data set that it will be trained on.
+        """Return this configuration with the data set that it will be trained on.
 
         Args:
-            num_train, num_test: images that the data set has.
+            name: the name of the data set.
+            fingerprint: the fingerprint of its content.
+            num_train: the number of its training images.
+            num_test: the number of its test images.
 
         Raises:
-            FieldError: a subset larger than the data set, or a batch larger than what is trained on.
+            FieldError: a subset is larger than the data set, or a batch larger than the number of images to train on.
         """
         for field_name, size in (("train_subset", num_train), ("test_subset", num_test)):
             subset = getattr(self, field_name)
@@ -202,8 +213,8 @@ class TrainConfig:
         if self.holdout and not held_out:
             raise FieldError(
                 "holdout",
-                f"holdout {self.holdout:g} of {used} images of {name!r} is not one image: a larger holdout, or more "
-                "images",
+                f"holdout {self.holdout:g} of {used} images of {name!r} is less than one image: use a larger "
+                "holdout or more images",
             )
         used -= held_out
         if self.batch_size > used:
@@ -223,31 +234,34 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrial:
-    """A trial that a sweep is to hold."""
+    """A trial that belongs to a sweep, whether or not it has been trained."""
 
     config: TrainConfig
     repeat: int
-    """0 for the first seed of a configuration, 1 for the second, ..."""
+    """Number of the repeat: 0 for the first seed of a configuration, 1 for the second, and so on."""
     variables: Mapping[str, float | str]
-    """What `derive` was fed with beside the fields of the config, for example base_lr."""
+    """Values that `derive` used besides the fields of the configuration, for example base_lr."""
     purpose: Purpose = Purpose.PLANNED
+    """Why the sweep holds the trial."""
     proposal: int | None = None
-    """Number of the search's proposal that it is or confirms."""
+    """Number of the search's proposal that the trial trains or confirms; None if it was planned."""
     place: Callable[[str | None], str] | None = field(default=None, compare=False, repr=False)
-    """Where a field of it was written (None: the whole), for messages; not known of trials from a store."""
+    """Returns, for error messages, where a field of the trial was written (for None: the trial itself).
+
+    It is None for trials read from a store."""
 
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
-_FOUND_OUT = ("dataset_fingerprint", "recipe_version", "parent")
-SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _FOUND_OUT)
-"""The fields that a user sets, in YAML or with --set."""
+_COMPUTED_FIELDS = ("dataset_fingerprint", "recipe_version", "parent")
+SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _COMPUTED_FIELDS)
+"""Names of the fields that a user can set, in YAML or with --set."""
 
 
 def check_field_name(name: str, also: tuple[str, ...] = ()) -> None:
     """Refuse a name that is neither a training field nor one of `also`.
 
     Raises:
-        UserError: with the nearest valid name.
+        FieldError: the name is unknown; the message names the nearest valid one.
     """
     if name in FIELD_NAMES or name in also:
         return
@@ -257,24 +271,24 @@ def check_field_name(name: str, also: tuple[str, ...] = ()) -> None:
 
 
 def check_settable(name: str, also: tuple[str, ...] = ()) -> None:
-    """Refuse what is no training field (nor one of `also`), and the fields that the program finds out itself.
+    """Refuse a name that is neither a training field that a user can set nor one of `also`.
 
     Raises:
-        UserError: with the nearest valid name.
+        UserError: the name is unknown, or the program computes the field.
     """
     check_field_name(name, also=also)
     if name in FIELD_NAMES and name not in SETTABLE_FIELDS:
-        raise UserError(f"{name!r} is found out by the program, not set")
+        raise UserError(f"{name!r} is computed by the program and cannot be set")
 
 
 def field_kind(name: str) -> str | None:
-    """bool, int, float, str or tuple[float, ...]; None where there is no such field."""
+    """Return bool, int, float, str or tuple[float, ...], or None if there is no such field."""
     return dict(_annotations()).get(name, "").removesuffix(" | None") or None
 
 
 @functools.cache
 def _annotations() -> list[tuple[str, str]]:
-    """Field -> its type, as `_typed` knows it."""
+    """Return the name and the type (as `_typed` expects it) of each field."""
     specs = dataclasses.fields(TrainConfig)
     return [(spec.name, str(spec.type).removeprefix("<class '").removesuffix("'>")) for spec in specs]
 

@@ -1,4 +1,4 @@
-"""The rows that a trial leaves: every record key and column name, in this one module. Standard library only."""
+"""The records of a trial: this module defines every record key and column name. It uses the standard library only."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,252 +9,289 @@ SCHEMA_VERSION = 4
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"
-"""Variables of a scaled-down trial: the full-scale values that it stands for."""
+"""Names of the variables of a scaled-down trial that hold the full-scale values it stands for."""
 
 
 class Status(StrEnum):
-    """How a trial stands."""
+    """The state of a trial."""
 
     COMPLETE = "COMPLETE"
+    """All epochs are trained."""
     STOPPED = "STOPPED"
-    """Ended early by a scheduler."""
+    """A scheduler ended the trial early."""
     DIVERGED = "DIVERGED"
-    """Ended at a loss that is not finite."""
+    """The trial ended at a loss that is not finite."""
     FAILED = "FAILED"
-    """Ended by an exception; trained again at the next run."""
+    """An exception ended the trial; the next run tries again."""
     INCOMPLETE = "INCOMPLETE"
-    """Under way, or interrupted: gone on with at the next run."""
+    """The trial is running or was interrupted; the next run resumes it."""
 
     @property
     def is_final(self) -> bool:
-        """True where a further run has nothing left to do."""
+        """True if a further run has nothing left to train."""
         return self in (Status.COMPLETE, Status.STOPPED, Status.DIVERGED)
 
 
 class Purpose(StrEnum):
-    """Why a sweep holds a trial."""
+    """The reason why a sweep holds a trial."""
 
     PLANNED = "planned"
-    """Its space lists it: a row, or a point of a grid."""
+    """The space lists the trial, as a row or as a point of a grid."""
     SEARCH = "search"
-    """Proposed by the search's algorithm."""
+    """The search proposed the trial."""
     CONFIRM = "confirm"
-    """A configuration that the search chose, trained again on all of the training images."""
+    """The trial retrains a configuration that the search chose, on all training images."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One epoch of one trial; a line of `epochs.jsonl` and, with sweep and trial_key, a row of `epochs`.
-
-    Errors are percentages in [0, 100], losses mean cross entropies in nats; None where a figure is not
-    finite or no image was held out.
-    """
+    """One epoch of one trial: a line of `epochs.jsonl` and, with sweep and trial_key, a row of `epochs`."""
 
     epoch: int
-    """Epochs done after this one: the first is 1."""
+    """Number of epochs done, this one included; the first is 1."""
     step: int
-    """Optimiser steps done after this epoch."""
+    """Number of optimiser steps since the start of the training, up to the end of this epoch."""
     lr: float
-    """Learning rate of the epoch's last step."""
+    """Learning rate of the last step of the epoch."""
     train_loss: float | None
-    """Mean over the epoch's images, while the weights change."""
+    """Mean cross entropy (nats) over the training images of the epoch, measured while the weights change. None if it
+    is not finite."""
     train_error_percent: float | None
-    """On the augmented images, while the weights change."""
+    """Error on the augmented training images, in percent, measured while the weights change."""
     holdout_loss: float | None
-    """On the held-out images, after the epoch."""
+    """Mean cross entropy (nats) on the held-out training images after the epoch. None if no images are held out, if
+    it is not finite, or if the training loss was not."""
     holdout_error_percent: float | None
-    """On the held-out images, after the epoch."""
+    """Error on the held-out training images after the epoch, in percent. None if no images are held out, or if the
+    training loss was not finite."""
     test_loss: float | None
-    """On the test images, after the epoch."""
+    """Mean cross entropy (nats) on the test images after the epoch. None if it is not finite, or if the training loss
+    was not."""
     test_error_percent: float | None
-    """On the test images, after the epoch."""
+    """Error on the test images after the epoch, in percent. None if the training loss was not finite."""
     train_seconds: float
-    """Of training alone."""
+    """Time of training in this epoch, in seconds, without evaluation and checkpoints."""
     eval_seconds: float
-    """Of the evaluations on held-out and test images."""
+    """Time of evaluating the held-out and the test images after this epoch, in seconds."""
     images_per_second: float
-    """Training images over `train_seconds`."""
+    """Number of training images processed per second of `train_seconds`."""
     gradient_norm: float | None
-    """L2 norm of the gradient over all parameters at the epoch's last step."""
+    """L2 norm of the gradient over all parameters at the last step of the epoch, without weight decay. None if it is
+    not finite."""
     attempt: int
-    """1 for the first process that worked on the trial, 2 for the next, ..."""
+    """Number of the attempt that trained this epoch. Each process that works on a trial is an attempt; the first is
+    1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One process's work on a trial: a line of `attempts.jsonl`."""
+    """The work of one process on a trial: a line of `attempts.jsonl`."""
 
     attempt: int
+    """Number of the attempt; the first is 1."""
     start_time: str
-    """UTC, ISO 8601."""
+    """Time at which the attempt began, in UTC (ISO 8601)."""
     run_id: str
-    """The run of the driver that this attempt belongs to."""
+    """Identifier of the driver's run that the attempt belongs to."""
     host: str
+    """Host name of the machine."""
     device: str
-    """As the device names itself, for example 'NVIDIA H100 80GB HBM3' or the processor's name."""
+    """Name of the device, for example 'NVIDIA H100 80GB HBM3' or the name of the processor."""
     num_threads: int
+    """Number of CPU threads that torch uses."""
     precision_resolved: str
+    """Number format of the training: bf16, fp16, tf32 or fp32."""
     versions: dict[str, str]
-    """Package -> version, Python included."""
+    """Versions of Python and of the packages that matter, by package."""
     code: str
-    """Identity of the source: `provenance.code_identity`."""
+    """Identity of the source code (see `provenance.code_identity`)."""
     execution: str = "eager"
-    """How the steps ran: eager, graph, compiled eager or compiled graph."""
+    """How the training steps ran: eager, graph, compiled eager or compiled graph."""
     sweep: str | None = None
-    """The sweep whose driver it worked for; None where it was trained alone, by `train`."""
+    """Name of the sweep whose driver started the attempt; None if the trial was trained alone, by `train`."""
     damage: str | None = None
-    """Which of the trial's files this attempt found damaged, and from where it went on."""
+    """Files of the trial that the attempt found damaged, and the epoch from which it resumed; None if there were
+    none."""
     gpus: float | None = None
-    """The share of a GPU that it was given, or whole ones; None where nobody kept count."""
+    """Number of GPUs given to the attempt, below 1 for a share of one GPU; None if it is unknown."""
     node: str | None = None
-    """IP address of its node of the Ray cluster; None without Ray."""
+    """IP address of the node in the Ray cluster; None without Ray."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialEnd:
-    """How a trial ended: the whole of `result.json`, which exists only then."""
+    """How a trial ended: the content of `result.json`, which exists only for trials that have ended."""
 
     status: Status
+    """Final state of the trial, or FAILED."""
     epochs_done: int
+    """Number of epochs on record."""
     end_time: str
-    """UTC, ISO 8601."""
+    """Time at which the trial ended, in UTC (ISO 8601)."""
     run_id: str
+    """Identifier of the driver's run in which the trial ended."""
     error: str | None = None
-    """One line, FAILED only."""
+    """One line about the error; None unless the trial failed."""
     peak_memory_bytes: int | None = None
-    """Of the process (CPU) or of its share of the GPU, since the trial's attempt began."""
+    """Peak memory of the attempt in which the trial ended, in bytes: resident in the process (CPU) or allocated on
+    the GPU. None if it is unknown."""
     test_correct_bits: str | None = None
-    """Hex; one bit a test image at the last epoch, first image = highest bit, 1 where it was right."""
+    """One bit per test image after the last epoch, in hexadecimal: 1 if the image was classified correctly. The first
+    image is the highest bit. None if the last epoch was not evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a session, or the driver for a process that died, tells of a trial."""
+    """What a session reports about its trial after a step, or the driver about a trial whose process died."""
 
     record: EpochRecord | None
-    """The epoch, replayed or trained; None only where a trial failed outside of one."""
+    """The epoch that was replayed or trained; None if the trial failed before it had one."""
     status: Status
-    """How the trial stands after it."""
+    """State of the trial after that epoch."""
     replayed: bool
+    """Whether the report was read from the ledger instead of trained now."""
     error: str | None = None
+    """One line about the error; None unless the trial failed."""
     note: str | None = None
-    """What else a person should be told, once."""
+    """A message for the user that is reported only once; None if there is none."""
 
     @property
     def ended(self) -> bool:
+        """Whether the trial has ended, for good or by a failure."""
         return self.status is not Status.INCOMPLETE
 
     @property
     def is_on_record(self) -> bool:
-        """Whether a ledger holds the end that is told; a failure is told from there, or no ledger could be opened."""
+        """Whether the trial has ended and a ledger holds that end.
+
+        A failure is on record if it was read from the ledger; otherwise the ledger could not be opened.
+        """
         return self.ended and (self.status is not Status.FAILED or self.replayed)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A row of `trials`, apart from the columns that hold the fields of TrainConfig (see results.parquet.schema)."""
+    """A row of `trials`, except for the columns that hold the fields of TrainConfig (see results.parquet.schema)."""
 
     sweep: str
     """Name of the sweep."""
     trial_key: str
-    """First 16 hex digits of the SHA-256 of the configuration: equal keys are the same training."""
+    """Identifier of the trial: the first 16 hexadecimal digits of the SHA-256 of its configuration. Equal keys mean
+    the same training."""
     superseded: bool
-    """True where `run --again` has put a newer training in this one's place: tables and figures leave it out."""
+    """True if `run --again` has replaced this training by a newer one. Tables and figures leave it out."""
     generation: int
-    """1 for the first training of the configuration, 2 for the one that superseded it, ..."""
+    """Training number of the trial in this store: 1 for the first training, 2 for the one that superseded it, and so
+    on."""
     repeat: int
-    """0 for the first seed of a configuration, 1 for the second, ..."""
+    """Number of the repeat: 0 for the first seed of a configuration, 1 for the second, and so on."""
     variables: str
-    """JSON: what `derive` was fed with beside the config's fields."""
+    """Values that `derive` used besides the fields of the configuration, for example base_lr, as a JSON object."""
     purpose: str
-    """planned (its space lists it), search (proposed by it) or confirm (chosen by it, trained on all of train)."""
+    """Why the sweep holds the trial: planned (the space lists it), search (the search proposed it) or confirm (the
+    search chose its configuration, which is trained again on all training images)."""
     proposal: int | None
-    """Number of the search's proposal, from 0, that this is or confirms; None where nothing was searched."""
+    """Number, from 0, of the search's proposal that this trial trains or confirms. None if the trial was planned."""
     status: str
-    """COMPLETE, STOPPED (by this sweep's scheduler), DIVERGED, FAILED or INCOMPLETE."""
+    """State of the trial: COMPLETE, STOPPED (by this sweep's scheduler), DIVERGED, FAILED or INCOMPLETE."""
     epochs_done: int
-    """Epochs that count."""
+    """Number of epochs trained. Epochs that an interrupted process trained and lost are not counted."""
     stopped_epoch: int | None
-    """The epoch after which this sweep's scheduler stopped it; its row and epochs end there. None: not stopped."""
+    """Epoch after which this sweep's scheduler stopped the trial; this row and the trial's epochs end there. None if
+    it was not stopped."""
     objective_values: tuple[float | None, ...] | None
-    """What steered the search, one value an objective, at the proposal's end; None where it has none."""
+    """Values of the search's objectives at the end of this proposal, one per objective. None if the trial is no
+    proposal or has no values yet."""
     test_error_percent: float | None
-    """At the last epoch: what the published tables report. None where the trial diverged."""
+    """Error on the test images after the last epoch, in percent; published tables report this figure. None if the
+    trial diverged or has no epoch yet."""
     test_error_percent_last5: float | None
-    """Median over the last five epochs."""
+    """Median of the test errors of the last five epochs, in percent. None if the trial diverged or has no epoch
+    yet."""
     best_test_error_percent: float | None
-    """Smallest over the epochs: selected on the test set, never to be compared with a published error."""
+    """Smallest test error of all epochs, in percent. It is selected on the test images, so do not compare it with
+    published errors. None if no epoch has a test error."""
     best_test_epoch: int | None
-    """The epoch of the best test error, the earliest among equals."""
+    """Epoch of the smallest test error, the earliest among equals. None if no epoch has a test error."""
     holdout_error_percent: float | None
-    """On the held-out images at the last epoch; None where none are held out."""
+    """Error on the held-out training images after the last epoch, in percent. None if no images are held out, the
+    trial diverged or it has no epoch yet."""
     holdout_error_percent_last5: float | None
-    """Median over the last five epochs."""
+    """Median of the held-out errors of the last five epochs, in percent. None if no images are held out, the trial
+    diverged or it has no epoch yet."""
     best_holdout_error_percent: float | None
-    """Smallest over the epochs."""
+    """Smallest held-out error of all epochs, in percent. None if no epoch has a held-out error."""
     best_holdout_epoch: int | None
-    """The epoch of the best error on the held-out images."""
+    """Epoch of the smallest held-out error, the earliest among equals. None if no epoch has a held-out error."""
     train_loss: float | None
-    """Of the last epoch."""
+    """Mean cross entropy (nats) over the training images of the last epoch, measured while the weights change. None
+    if it is not finite or the trial has no epoch yet."""
     train_seconds: float
-    """Of training alone, all epochs that count."""
+    """Time of training, in seconds: the sum over all epochs done, without evaluation, start-up and checkpoints."""
     eval_seconds: float
-    """Of the evaluations, all epochs that count."""
+    """Time of evaluating held-out and test images, in seconds: the sum over all epochs done."""
     total_seconds: float
-    """Training and evaluation of all epochs that count; start-up and checkpoints apart."""
+    """Time of training and evaluation, in seconds: train_seconds + eval_seconds."""
     images_per_second: float | None
-    """Training images over `train_seconds`, the whole trial."""
+    """Number of training images processed per second of `train_seconds`. None if the trial has no epoch yet."""
     peak_memory_bytes: int | None
-    """Of the last attempt: of the process (CPU) or of its share of the GPU."""
+    """Peak memory of the attempt in which the trial ended, in bytes: resident in the process (CPU) or allocated on
+    the GPU. None if it is unknown or the trial has not ended."""
     attempts: int
-    """Processes that worked on the trial."""
+    """Number of processes that have worked on the trial; 1 if it was never interrupted."""
     attempts_differ: str | None
-    """JSON: what the attempts whose epochs count do not share (code, versions, ...) -> its values in order."""
+    """Properties (code, versions, device and the like) in which the attempts differ that trained the epochs, as a
+    JSON object from property to its values in order. None if they do not differ."""
     damage: str | None
-    """Files of the trial that were found damaged, and from where it went on; None where none was."""
+    """Files of the trial that were found damaged, and the epoch from which it resumed. None if there were none."""
     error: str | None
-    """One line, FAILED only."""
+    """One line about the error that ended the trial. None unless it failed."""
     host: str
-    """Of the last attempt."""
+    """Host name of the machine that ran the last attempt."""
     device: str
-    """Of the last attempt, as the device names itself."""
+    """Name of the device of the last attempt, for example 'NVIDIA H100 80GB HBM3' or the name of the processor."""
     num_threads: int
-    """Of the last attempt; results on the CPU depend on it."""
+    """Number of CPU threads of the last attempt. Results on a CPU depend on it."""
     gpus: float | None
-    """Share of a GPU that the last attempt was given, or whole ones; None where nobody kept count."""
+    """Number of GPUs given to the last attempt, below 1 for a share of one GPU. None if it is unknown."""
     precision_resolved: str
-    """What the device of the last attempt trained in: bf16, fp16, tf32 or fp32."""
+    """Number format in which the last attempt trained: bf16, fp16, tf32 or fp32."""
     execution: str
-    """How the steps of the last attempt ran: eager, graph (CUDA), compiled eager or compiled graph."""
+    """How the training steps of the last attempt ran: eager, graph (a CUDA graph), compiled eager or compiled
+    graph."""
     versions: str
-    """JSON: package -> version."""
+    """Versions of Python and of the packages that matter in the last attempt, as a JSON object."""
     code: str
-    """git commit / hash of the training source, of the last attempt."""
+    """Identity of the source code of the last attempt: the git commit and a hash of the training source."""
     start_time: datetime
-    """UTC, of the first attempt."""
+    """Time at which the first attempt began, in UTC."""
     end_time: datetime | None
-    """UTC; None while the trial has not ended, and where it was stopped: another sweep may go on with it."""
+    """Time at which the trial ended, in UTC. None if it has not ended, or if the scheduler stopped it (another sweep
+    may resume it)."""
     test_correct_bits: bytes | None
-    """One bit a test image at the last epoch, first image = highest bit of the first byte, 1 = right."""
+    """One bit per test image after the last epoch: 1 if the image was classified correctly. The first image is the
+    highest bit of the first byte. None if the trial has not ended, was stopped or failed, or its last epoch was not
+    evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialKey:
-    """The columns that tie a row of `epochs` to its trial."""
+    """The columns that connect a row of `epochs` with its trial."""
 
     sweep: str
     """Name of the sweep."""
     trial_key: str
-    """The trial's key, as in `trials`."""
+    """Identifier of the trial, as in `trials`."""
     superseded: bool
-    """As in `trials`: True where a newer training has taken the place of this one."""
+    """True if `run --again` has replaced this training by a newer one, as in `trials`."""
     generation: int
-    """As in `trials`: with sweep and trial_key it names one training."""
+    """Training number of the trial in this store, as in `trials`. Sweep, trial_key and generation identify one
+    training."""
 
 
 @dataclass(slots=True)
 class TrialFiles:
-    """What a trial's folder holds, read back."""
+    """The content of a trial's folder."""
 
     config: dict[str, Any] = field(default_factory=dict)
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -268,7 +305,7 @@ class TrialFiles:
 
 @dataclass(frozen=True, slots=True)
 class TrialSummary:
-    """What a trial's folder holds, except for its epochs."""
+    """The content of a trial's folder, with the number of its epochs in place of the epochs."""
 
     config: dict[str, Any]
     epochs_done: int

@@ -80,7 +80,7 @@ def test_set_is_named_as_the_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["dataset_fingerprint", "recipe_version"])
 def test_what_the_program_finds_out_is_not_set(tmp_path: Path, field: str) -> None:
-    wanted = f"{field!r} is found out by the program, not set"
+    wanted = f"{field!r} is computed by the program and cannot be set"
     assert refusal(tmp_path, f"rows: [{{{field}: 1}}]").endswith(wanted)
     assert refusal(tmp_path, "rows: [{lr: 1}]", {field: 1}) == f"--set: {wanted}"
 

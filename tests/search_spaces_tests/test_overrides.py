@@ -54,7 +54,7 @@ def test_a_config_without_settings_has_the_defaults() -> None:
     [
         ("resnet_20", ["lr=-1"], "--set: lr must be greater than 0, got -1"),
         ("resnet_20", ["lrr=1"], "--set: unknown key 'lrr': did you mean 'lr'?"),
-        ("resnet_20", ["recipe_version=2"], "'recipe_version' is found out by the program, not set"),
+        ("resnet_20", ["recipe_version=2"], "'recipe_version' is computed by the program and cannot be set"),
         ("resnet_20", ["lr=[1]"], "--set: lr must be a number, got [1]"),
         ("resnet_21", [], "try resnet_20"),
         ("vgg_20", [], "unknown model 'vgg_20'"),

@@ -43,7 +43,10 @@ ROWS = "rows: [{lr: 1, batch_size: 8}]\n"
             "scales:\n  smoke:\n    derive:\n      epoch: '1'\n",
             "FILE:5: scales.smoke.derive.epoch: unknown key 'epoch': did you mean 'epochs'?",
         ),
-        ("scales: {smoke: {set: {recipe_version: 2}}}\n", "'recipe_version' is found out by the program, not set"),
+        (
+            "scales: {smoke: {set: {recipe_version: 2}}}\n",
+            "'recipe_version' is computed by the program and cannot be set",
+        ),
         (
             "scales:\n  smoke:\n    derive:\n      epochs: epochs /\n",
             "FILE:5: scales.smoke.derive.epochs: cannot read the expression 'epochs /'",

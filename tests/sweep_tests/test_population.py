@@ -301,4 +301,4 @@ def test_what_cannot_be_searched_by_a_population(tmp_path: Path, text: str, mess
 
 def test_a_parent_is_not_set_by_hand(tmp_path: Path) -> None:
     text = SEARCH + SCHEDULE.replace("}", f", parent: '{PARENT}'}}") + RATE
-    assert "'parent' is found out by the program, not set" in refusal(tmp_path, text)
+    assert "'parent' is computed by the program and cannot be set" in refusal(tmp_path, text)

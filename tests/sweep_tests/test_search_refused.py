@@ -281,7 +281,7 @@ def test_a_name_is_blamed_where_it_is_wrong(tmp_path: Path, parameters: str, res
         (
             "defaults: {batch_size: 2}",
             4,
-            "FILE:2: parameters: holdout 0.1 of 4 images of 'mine' is not one image: a ",
+            "FILE:2: parameters: holdout 0.1 of 4 images of 'mine' is less than one image: use a ",
         ),
         (
             "defaults: {train_subset: 200}",
