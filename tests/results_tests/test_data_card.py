@@ -39,7 +39,7 @@ def test_the_card_says_what_is_in_the_tables() -> None:
     text = card()
     assert "9 trainings of image classifiers on digits" in text
     assert "90 epochs" in text
-    assert "| `test_error_percent` | double? | At the last epoch" in text
+    assert "| `test_error_percent` | double? | Error on the test images after the last epoch, in percent" in text
     assert "batch_size: [16, 64, 256]" in text
 
 
