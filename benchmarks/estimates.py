@@ -29,9 +29,11 @@ from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import Spread, busy_cores, print_table, summary  # noqa: E402
 from benchmarks.sweeps import run_sweep  # noqa: E402
 from results.store.store import Store  # noqa: E402
-from sweep.estimate.estimate import LEVEL, Interval, Overhead, Place, Speed, Work, estimate  # noqa: E402
+from sweep.estimate.estimate import estimate  # noqa: E402
 from sweep.estimate.history import read_speeds  # noqa: E402
-from sweep.plan.plan import work_left  # noqa: E402
+from sweep.estimate.interval import LEVEL, Interval  # noqa: E402
+from sweep.estimate.speeds import DeviceProfile, RunOverhead, Speed  # noqa: E402
+from sweep.estimate.work import TrialWork, trial_work  # noqa: E402
 from sweep.runs import RunRecord, read_runs  # noqa: E402
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
 from trainable.provenance import processor_name  # noqa: E402
@@ -51,14 +53,14 @@ class Sweep:
     """What one sweep was to do, how fast it was, and what it took."""
 
     name: str
-    works: list[Work]
+    works: list[TrialWork]
     record: RunRecord
     speeds: list[Speed]
     """Of its own trials."""
 
     @property
-    def overhead(self) -> Overhead:
-        return Overhead(self.record.start_up_seconds or 0.0, self.record.between_seconds or 0.0)
+    def overhead(self) -> RunOverhead:
+        return RunOverhead(self.record.start_up_seconds or 0.0, self.record.between_seconds or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +94,35 @@ def run_sweeps(defaults: dict[str, Any], batch_sizes: Sequence[Sequence[int]], s
     for name in names:
         record = read_runs(store, name)[-1]
         trials = store.manifest(name).trials
-        works = [work_left(trial.config, trial.config.epochs, NUM_IMAGES[DATASET]) for trial in trials]
+        works = [trial_work(trial.config, trial.config.epochs, NUM_IMAGES[DATASET]) for trial in trials]
         sweeps.append(Sweep(name, works, record, [speed for speed in speeds if speed.run == record.run_id]))
     return sweeps
 
 
-def judge(sweep: Sweep, speeds: Sequence[Speed], overheads: Sequence[Overhead], place: Place) -> Outcome:
-    found = estimate(sweep.works, speeds, overheads, place, [CONCURRENT])
+def judge(sweep: Sweep, speeds: Sequence[Speed], overheads: Sequence[RunOverhead], profile: DeviceProfile) -> Outcome:
+    found = estimate(sweep.works, speeds, overheads, profile, [CONCURRENT])
     return Outcome(sweep.name, found.wall[CONCURRENT], sweep.record.wall_seconds)
 
 
-def outcomes(sweeps: Sequence[Sweep], place: Place) -> dict[str, list[Outcome]]:
+def outcomes(sweeps: Sequence[Sweep], profile: DeviceProfile) -> dict[str, list[Outcome]]:
     """Way of estimating -> its estimates."""
     judged: dict[str, list[Outcome]] = {ALL_OTHERS: [], ONE_OTHER: [], PROBE: []}
     for sweep in sweeps:
         others = [other for other in sweeps if other is not sweep]
         speeds = [speed for other in others for speed in other.speeds]
-        judged[ALL_OTHERS].append(judge(sweep, speeds, [other.overhead for other in others], place))
-        judged[ONE_OTHER] += [judge(sweep, other.speeds, [other.overhead], place) for other in others]
-    probed = probe_all(sweeps, place)
-    judged[PROBE] = [judge(sweep, probed, [], place) for sweep in sweeps]
+        judged[ALL_OTHERS].append(judge(sweep, speeds, [other.overhead for other in others], profile))
+        judged[ONE_OTHER] += [judge(sweep, other.speeds, [other.overhead], profile) for other in others]
+    probed = probe_all(sweeps, profile)
+    judged[PROBE] = [judge(sweep, probed, [], profile) for sweep in sweeps]
     return judged
 
 
-def probe_all(sweeps: Sequence[Sweep], place: Place) -> list[Speed]:
+def probe_all(sweeps: Sequence[Sweep], profile: DeviceProfile) -> list[Speed]:
     from trainable.probe import probe
 
     cases = {(work.model, work.batch_size, work.precision) for sweep in sweeps for work in sweep.works}
-    _, probes = probe(cases, place.num_threads, IMAGE_SIZE)
-    return [Speed(place=place, run="", **dataclasses.asdict(one)) for one in probes]
+    _, probes = probe(cases, profile.num_threads, IMAGE_SIZE)
+    return [Speed.probed(profile, measured) for measured in probes]
 
 
 def main() -> None:
@@ -134,7 +136,7 @@ def main() -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         sweeps = run_sweeps(defaults, batch_sizes, Store(Path(folder)))
-    judged = outcomes(sweeps, Place(processor_name(), num_threads=1))
+    judged = outcomes(sweeps, DeviceProfile(processor_name(), num_threads=1))
     rows: list[list[str]] = []
     report: dict[str, Any] = {}
     for way, estimates in judged.items():

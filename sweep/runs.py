@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from results.store.store import Store
 from results.tables.layout import format_seconds
-from sweep.estimate.estimate import LEVEL, Interval, Overhead
+from sweep.estimate.interval import LEVEL, Interval
+from sweep.estimate.speeds import RunOverhead
 
 Record = TypeVar("Record")
 RUNS = "runs.jsonl"
@@ -41,7 +42,7 @@ class ExpectedTime:
     @property
     def text(self) -> str:
         """`1m20s (1m05s to 1m50s), from 9 trials of 1 run in the store on ...`."""
-        return f"{format_interval(self.interval)}, from {self.basis}"
+        return f"{self.interval}, from {self.basis}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,14 @@ def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
     return run_text(records[-1]) if records else None
 
 
-def read_overheads(store: Store) -> list[Overhead]:
+def read_overheads(store: Store) -> list[RunOverhead]:
     """Return the overheads of the store's latest runs, of all sweeps, that were not interrupted."""
     paths = [_path(store, sweep) for sweep in store.sweeps(RUNS)]
     store.refresh(*paths)
     runs = [run for path in paths for run in _read_lines(path, RunRecord.from_line)]
     runs.sort(key=lambda run: run.start_time)
     return [
-        Overhead(run.start_up_seconds, run.between_seconds)
+        RunOverhead(run.start_up_seconds, run.between_seconds)
         for run in runs[-MAX_RUNS:]
         if run.start_up_seconds is not None and run.between_seconds is not None
     ]
@@ -150,13 +151,7 @@ def run_text(record: RunRecord) -> str:
     if record.estimate is None:
         return text
     whole = " for the whole run" if record.interrupted else ""
-    return f"{text}; the estimate was {format_interval(record.estimate.interval)}{whole}"
-
-
-def format_interval(interval: Interval) -> str:
-    """Return an interval as `1m20s (1m05s to 1m50s)`."""
-    low, high = format_seconds(interval.low), format_seconds(interval.high)
-    return f"{format_seconds(interval.median)} ({low} to {high})"
+    return f"{text}; the estimate was {record.estimate.interval}{whole}"
 
 
 def _read_lines(path: Path, parse: Callable[[str], Record]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""What a store's history says about work that is left, and how it is told."""
+"""Estimate the work that is left from the history of a store, and say it in words."""
 
 import dataclasses
 import sys
@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from results.store.store import Store
 from sweep.driver.capacity import Capacity
 from sweep.estimate.dataset_size import DatasetSize
-from sweep.estimate.estimate import LEVEL, Estimate, NoHistoryError, Place, Speed, Work, estimate, longest_first
+from sweep.estimate.estimate import Estimate, estimate
 from sweep.estimate.here import device_profile_here
 from sweep.estimate.history import read_speeds
-from sweep.plan.plan import work_left
-from sweep.runs import ExpectedTime, format_interval, read_overheads
+from sweep.estimate.interval import LEVEL
+from sweep.estimate.schedule import longest_first
+from sweep.estimate.speeds import DeviceProfile, NoHistoryError, Speed
+from sweep.estimate.work import TrialWork, trial_work
+from sweep.runs import ExpectedTime, read_overheads
 from trainable.config import TrainConfig
 from trainable.ledger.reading import read_trial
 from trainable.wording import counted
@@ -20,12 +23,14 @@ USUAL_SLOTS = (1, 2, 4, 8)
 """Trials at the same time for which `plan` answers without being asked, beside what this machine can run."""
 
 
-def unmeasured(works: Sequence[Work], speeds: Sequence[Speed], place: Place) -> list[tuple[str, int, str]]:
-    """The (model, batch size, precision) of this work that no speed is of."""
+def unmeasured(
+    works: Sequence[TrialWork], speeds: Sequence[Speed], profile: DeviceProfile
+) -> list[tuple[str, int, str]]:
+    """Return each (model, batch size, precision) of this work that no speed was measured of."""
     measured = {
         (speed.model, speed.batch_size, precision)
         for speed in speeds
-        if speed.place == place
+        if speed.profile == profile
         for precision in (speed.precision, speed.precision_resolved)
     }
     cases = dict.fromkeys((work.model, work.batch_size, work.precision) for work in works)
@@ -33,7 +38,7 @@ def unmeasured(works: Sequence[Work], speeds: Sequence[Speed], place: Place) -> 
 
 
 def estimate_run(
-    store: Store, configs: Mapping[str, TrainConfig], dataset: DatasetSize, profile: Place, num_slots: int
+    store: Store, configs: Mapping[str, TrainConfig], dataset: DatasetSize, profile: DeviceProfile, num_slots: int
 ) -> Estimate | None:
     """Estimate a run that is about to begin; None where nothing is known.
 
@@ -43,7 +48,9 @@ def estimate_run(
     """
     store.refresh_trials(configs)
     works = [
-        work_left(config, max(1, config.epochs - len(read_trial(store.trial_folder(key)).epochs)), dataset.num_images)
+        trial_work(
+            config, max(1, config.epochs - len(read_trial(store.trial_folder(key)).epochs)), dataset.num_images
+        )
         for key, config in configs.items()
     ]
     try:
@@ -54,7 +61,7 @@ def estimate_run(
 
 
 def estimate_left(
-    store: Store, left: dict[str, TrainConfig], dataset: DatasetSize, profile: Place, num_slots: int
+    store: Store, left: dict[str, TrainConfig], dataset: DatasetSize, profile: DeviceProfile, num_slots: int
 ) -> tuple[dict[str, TrainConfig], ExpectedTime | None]:
     """Order the trials that are left, longest first, and estimate how long they will take together.
 
@@ -75,7 +82,7 @@ def estimate_left(
 
 def time_text(
     store: Store,
-    works: Sequence[Work],
+    works: Sequence[TrialWork],
     dataset: DatasetSize,
     capacity: Capacity,
     *,
@@ -102,7 +109,7 @@ def time_text(
         print(f"probing {counted(len(cases), 'configuration')} ...", file=sys.stderr, flush=True)
         device, probes = time_steps(cases, num_threads, dataset.image_size)
         profile = dataclasses.replace(profile, device=device)
-        speeds += [Speed(place=profile, run="", **dataclasses.asdict(speed)) for speed in probes]
+        speeds += [Speed.probed(profile, measured) for measured in probes]
     numbers = sorted({*(slots or (*USUAL_SLOTS, max(1, num_slots)))})
     try:
         found = estimate(works, speeds, read_overheads(store), profile, numbers, dataset.image_size)
@@ -113,14 +120,14 @@ def time_text(
 
 
 def estimate_text(found: Estimate, num_slots_here: int) -> str:
-    """Lines that go on where `plan_text` ends."""
-    lines = [f"  time   {format_interval(interval)}, {number} at a time" for number, interval in found.wall.items()]
+    """Return the lines of `plan` that tell time and memory."""
+    lines = [f"  time   {interval}, {counted(number, 'trial')} at a time" for number, interval in found.wall.items()]
     lines = [lines[0], *(line.replace("  time ", "       ", 1) for line in lines[1:])]
     lines = [
-        line + (" (as this machine can)" if number == num_slots_here else "")
+        line + (" (what this machine can run)" if number == num_slots_here else "")
         for line, number in zip(lines, found.wall, strict=True)
     ]
-    lines.append(f"         median, and in brackets {100 * LEVEL:.0f} % of what may come, from {found.basis}")
+    lines.append(f"         median (and {100 * LEVEL:.0f} % interval), from {found.basis}")
     if found.memory is None:
         lines.append("  memory unknown")
     else:

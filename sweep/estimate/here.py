@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import Capacity, Node, capacity
-from sweep.estimate.estimate import Place
+from sweep.estimate.speeds import DeviceProfile
 from trainable.config import PlannedTrial
 from trainable.provenance import gpu_names, processor_name
 
 
-def device_profile_here(num_threads: int, *, use_gpu: bool, compiled: bool = False) -> Place:
+def device_profile_here(num_threads: int, *, use_gpu: bool, compiled: bool = False) -> DeviceProfile:
     """Describe this machine as the trials that run on it record it."""
     gpus = gpu_names() if use_gpu else []
-    return Place(gpus[0] if gpus else processor_name(), num_threads, compiled)
+    return DeviceProfile(gpus[0] if gpus else processor_name(), num_threads, compiled)
 
 
 def capacity_here(rule: ResourceRule, trials: Sequence[PlannedTrial]) -> Capacity:

@@ -1,24 +1,25 @@
-"""How fast trainings were: what the trials of a store, or a probe of this machine, say about time and memory."""
+"""Read speeds and memory from the trials of a store."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from results.store.store import TRIALS_PARQUET, Store
-from sweep.estimate.estimate import Place, Speed
+from sweep.estimate.speeds import DeviceProfile, Speed
 from trainable.errors import UserError
 from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, TrialFiles
 
 MAX_TRIALS = 128
-"""The latest so many are looked at: enough for the spread, and quick in a store of thousands."""
+"""Number of latest trials that are read: enough for the spread, and quick in a store of thousands."""
 BITS_PER_HEX_DIGIT = 4
 
 
 def read_speeds(store: Store, datasets: Collection[str]) -> list[Speed]:
-    """Of the store's latest trials on these data sets, from their ledgers, or from Parquet where only that is left.
+    """Return the speeds of the store's latest trials on these data sets.
 
-    A trial that several processes worked on gives one speed each. Damaged trials give none.
+    They come from the ledgers, or from the Parquet files if only those are left. A trial on which several processes
+    worked gives one speed for each process; a damaged trial gives none.
     """
     folders = store.latest_trials(MAX_TRIALS)
     speeds: list[Speed] = []
@@ -32,12 +33,12 @@ def read_speeds(store: Store, datasets: Collection[str]) -> list[Speed]:
 
 
 def peak_memory(speeds: Iterable[Speed]) -> dict[str, dict[tuple[str, int, str], int]]:
-    """Device -> (model, batch size, precision as asked for) -> bytes that such a training took at most."""
+    """Return for each device: (model, batch size, precision asked for) -> most bytes that such a training took."""
     peaks: dict[str, dict[tuple[str, int, str], int]] = {}
     for speed in speeds:
         case = speed.model, speed.batch_size, speed.precision
-        of_device = peaks.setdefault(speed.place.device, {})
-        of_device[case] = max(of_device.get(case, 0), speed.peak_memory_bytes or 0)
+        on_device = peaks.setdefault(speed.profile.device, {})
+        on_device[case] = max(on_device.get(case, 0), speed.peak_memory_bytes or 0)
     return peaks
 
 
@@ -45,26 +46,29 @@ def _speeds_of(files: TrialFiles) -> Iterator[Speed]:
     config, end = files.config, files.end
     last = files.epochs[-1].attempt if files.epochs else 0
     for attempt in files.attempts:
-        epochs = [one for one in files.epochs if one.attempt == attempt.attempt and one.test_loss is not None]
+        epochs = [epoch for epoch in files.epochs if epoch.attempt == attempt.attempt and epoch.test_loss is not None]
         num_eval = _images_evaluated(config, end.test_correct_bits if end else None, epochs)
         if not epochs or not num_eval:
             continue
         yield Speed(
-            place=Place(attempt.device, attempt.num_threads, "compiled" in attempt.execution),
+            profile=DeviceProfile(attempt.device, attempt.num_threads, "compiled" in attempt.execution),
             model=config["model"],
             batch_size=config["batch_size"],
             precision=config["precision"],
             precision_resolved=attempt.precision_resolved,
             run=attempt.run_id,
-            train_seconds=sum(one.train_seconds for one in epochs)
-            / sum(one.images_per_second * one.train_seconds for one in epochs),
-            eval_seconds=sum(one.eval_seconds for one in epochs) / (num_eval * len(epochs)),
+            train_seconds_per_image=sum(epoch.train_seconds for epoch in epochs)
+            / sum(epoch.images_per_second * epoch.train_seconds for epoch in epochs),
+            eval_seconds_per_image=sum(epoch.eval_seconds for epoch in epochs) / (num_eval * len(epochs)),
             peak_memory_bytes=end.peak_memory_bytes if end and attempt.attempt == last else None,
         )
 
 
 def _images_evaluated(config: dict[str, Any], bits: str | None, epochs: list[EpochRecord]) -> int:
-    """After an epoch, test and held-out; 0 where unknown: the trial has not ended and has no `test_subset`."""
+    """Return how many test and held-out images were evaluated after each epoch.
+
+    The number is 0 if it is unknown: the trial has not ended and has no `test_subset`.
+    """
     num_test = config["test_subset"] or (len(bits) * BITS_PER_HEX_DIGIT if bits else 0)
     if not num_test or not epochs:
         return 0
@@ -74,7 +78,7 @@ def _images_evaluated(config: dict[str, Any], bits: str | None, epochs: list[Epo
 
 
 def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
-    """Of an exported or copied store that holds no ledgers: a trial is one speed, a sweep one run."""
+    """Yield the speeds of a store without ledgers: each trial is one speed, each sweep one run."""
     from results.parquet.files import read_trials
     from results.parquet.trials import trials_from_table
 
@@ -91,13 +95,13 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
             num_train = row.images_per_second * row.train_seconds / row.epochs_done
             num_eval = num_test + round(num_train * config.holdout / (1 - config.holdout))
             yield Speed(
-                place=Place(row.device, row.num_threads, "compiled" in row.execution),
+                profile=DeviceProfile(row.device, row.num_threads, "compiled" in row.execution),
                 model=config.model,
                 batch_size=config.batch_size,
                 precision=config.precision,
                 precision_resolved=row.precision_resolved,
                 run=row.sweep,
-                train_seconds=1 / row.images_per_second,
-                eval_seconds=row.eval_seconds / (num_eval * row.epochs_done),
+                train_seconds_per_image=1 / row.images_per_second,
+                eval_seconds_per_image=row.eval_seconds / (num_eval * row.epochs_done),
                 peak_memory_bytes=row.peak_memory_bytes,
             )

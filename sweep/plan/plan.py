@@ -9,7 +9,7 @@ from results.store.search_log import ProposalRecord, SearchRecord
 from results.store.search_progress import search_progress
 from results.store.search_settings import NUM_TRIALS
 from results.store.store import Store
-from sweep.estimate.estimate import Work
+from sweep.estimate.work import TrialWork, images_not_held_out, trial_work
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
@@ -45,7 +45,7 @@ class PlanCounts:
     """The store that was looked at; None where there is none."""
     standings: tuple[HowFar, ...] = ()
     """Of each trial, in the order of the plan."""
-    works: tuple[Work, ...] = dataclasses.field(default=(), compare=False)
+    works: tuple[TrialWork, ...] = dataclasses.field(default=(), compare=False)
     """What is left of each trial; empty where the data set's size is not known."""
 
     @property
@@ -77,7 +77,7 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
     exists = store.trials_folder.is_dir()
     held = _furthest(_stored(store)) if exists else {}
     done = begun = epochs_left = images_left = 0
-    works: list[Work] = []
+    works: list[TrialWork] = []
     standings = tuple(held.get(config, HowFar()) for config in configs)
     for config, standing in zip(configs, standings, strict=True):
         done += standing.is_final
@@ -85,8 +85,8 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
         epochs = 0 if standing.is_final else config.epochs - standing.epochs_done
         epochs_left += epochs
         if num_images is not None and epochs:
-            works.append(work_left(config, epochs, num_images))
-            images_left += epochs * works[-1].train_images
+            works.append(trial_work(config, epochs, num_images))
+            images_left += epochs * works[-1].train_images_per_epoch
     return PlanCounts(
         trials=len(configs),
         done=done,
@@ -97,29 +97,6 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
         standings=standings,
         works=tuple(works),
     )
-
-
-def work_left(config: TrainConfig, epochs: int, num_images: tuple[int, int]) -> Work:
-    """
-    Args:
-        epochs: that are left.
-        num_images: of the data set, to train and to test.
-    """
-    num_train, num_test = num_images
-    held_out = round((config.train_subset or num_train) * config.holdout)
-    return Work(
-        model=config.model,
-        batch_size=config.batch_size,
-        precision=config.precision,
-        epochs=epochs,
-        train_images=images_an_epoch(config, num_train),
-        eval_images=(config.test_subset or num_test) + held_out,
-    )
-
-
-def images_an_epoch(config: TrainConfig, num_train: int) -> int:
-    """Images that an epoch trains on: without those held out and the last incomplete batch."""
-    return _images_not_held_out(config, num_train) // config.batch_size * config.batch_size
 
 
 def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str], *, is_loaded: bool = False) -> str:
@@ -295,18 +272,13 @@ def _most(
 
 def _amount(left: Left, num_images: tuple[int, int] | None) -> tuple[int, int | None]:
     """Epochs, and images where their number is known."""
-    return left.epochs, None if num_images is None else left.epochs * _images_not_held_out(left.config, num_images[0])
+    return left.epochs, None if num_images is None else left.epochs * images_not_held_out(left.config, num_images[0])
 
 
 def _sum_text(amounts: Sequence[tuple[int, int | None]]) -> str:
     images = [images for _, images in amounts if images is not None]
     known = f"{sum(images):,} images" if len(images) == len(amounts) else "images unknown"
     return f"{sum(epochs for epochs, _ in amounts):,} epochs, {known}"
-
-
-def _images_not_held_out(config: TrainConfig, num_train: int) -> int:
-    used = num_train if config.train_subset is None else config.train_subset
-    return used - round(used * config.holdout)
 
 
 def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialSummary]]:

@@ -13,7 +13,8 @@ from search_spaces.resources import ResourceRule
 from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.forecast import time_text
 from sweep.estimate.here import capacity_here
-from sweep.plan.plan import SearchPlan, plan_counts, plan_text, search_plan, search_plan_text, work_left
+from sweep.estimate.work import trial_work
+from sweep.plan.plan import SearchPlan, plan_counts, plan_text, search_plan, search_plan_text
 from sweep.plan.trial_list import plan_lines
 from sweep.search.opening import search_so_far
 from trainable.config import PlannedTrial
@@ -138,8 +139,8 @@ def _search_time(
     """Say how long proposals drawn at random would take, since those to come are not known."""
     dice = random.Random(maker.search.seed)  # noqa: S311 (no secret)
     drawn = [maker.trial(maker.draw(dice)).config for _ in range(plan.to_come)]
-    works = [work_left(left.config, left.epochs, size.num_images) for left in plan.unfinished]
-    works += [work_left(config, config.epochs, size.num_images) for config in drawn]
+    works = [trial_work(left.config, left.epochs, size.num_images) for left in plan.unfinished]
+    works += [trial_work(config, config.epochs, size.num_images) for config in drawn]
     begun = f"{len(plan.unfinished)} to go on with and " if plan.unfinished else ""
     what = f"{begun}{len(drawn)} proposals drawn at random"
     heading = f"  random {what}, all to the end, without confirmation, would take:"

@@ -19,8 +19,8 @@ from sweep.driver.tune_run import (
     _probe,
     _wait_for_nodes,
 )
-from sweep.estimate.estimate import Place, Speed
 from sweep.estimate.history import peak_memory
+from sweep.estimate.speeds import DeviceProfile, Speed
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.execution import Share
@@ -91,7 +91,7 @@ def test_a_wrong_rule_is_told_before_anything_is_written(tmp_path: Path, capsys:
 
 def test_the_most_that_a_configuration_took_on_a_device() -> None:
     def speed(device: str, num_bytes: int | None) -> Speed:
-        return Speed(Place(device, 1), "resnet_8", 64, "auto", "bf16", "run", 1.0, 1.0, num_bytes)
+        return Speed(DeviceProfile(device, 1), "resnet_8", 64, "auto", "bf16", "run", 1.0, 1.0, num_bytes)
 
     speeds = [speed("a GPU", 5), speed("a GPU", 7), speed("a GPU", None), speed("another", 3)]
     case = ("resnet_8", 64, "auto")

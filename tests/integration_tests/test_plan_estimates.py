@@ -55,7 +55,7 @@ def test_a_probe_tells_and_leaves_nothing(space: str, tmp_path: Path, cli: Cli) 
     assert done.returncode == 0, done.stderr
     assert done.stderr == "probing 2 configurations ...\n"
     lines = done.stdout.splitlines()
-    assert [line.split(", ")[-1].split(" (")[0] for line in lines[3:5]] == ["1 at a time", "3 at a time"]
+    assert [line.split(", ")[-1].split(" (")[0] for line in lines[3:5]] == ["1 trial at a time", "3 trials at a time"]
     assert lines[3].startswith("  time   ")
     assert "from a probe on " in lines[5]
     assert lines[6].startswith("  memory at most ")

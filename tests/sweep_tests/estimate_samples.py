@@ -3,12 +3,13 @@
 import dataclasses
 
 from models.costs import multiply_accumulates
-from sweep.estimate.estimate import Overhead, Place, Speed, Work
+from sweep.estimate.speeds import DeviceProfile, RunOverhead, Speed
+from sweep.estimate.work import TrialWork
 
-HERE = Place("a processor", 1)
+HERE = DeviceProfile("a processor", 1)
 SECONDS_A_MAC = 1e-10
 MODEL = "resnet_preact_20"
-OVERHEADS = [Overhead(5.0, 0.1)] * 20
+OVERHEADS = [RunOverhead(5.0, 0.1)] * 20
 """Known so well that they add nothing to the interval."""
 
 
@@ -20,28 +21,30 @@ def law(model: str, batch_size: int) -> float:
 def make_speed(batch_size: int, factor: float = 1.0, run: str = "run", **changes: object) -> Speed:
     """As the law has it, times `factor`; an evaluation is three times as fast as an endless batch."""
     speed = Speed(
-        place=HERE,
+        profile=HERE,
         model=MODEL,
         batch_size=batch_size,
         precision="auto",
         precision_resolved="fp32",
         run=run,
-        train_seconds=0.0,
-        eval_seconds=0.0,
+        train_seconds_per_image=0.0,
+        eval_seconds_per_image=0.0,
     )
     speed = dataclasses.replace(speed, **changes)  # type: ignore[arg-type]
     return dataclasses.replace(
         speed,
-        train_seconds=factor * law(speed.model, batch_size),
-        eval_seconds=factor * SECONDS_A_MAC / 3 * multiply_accumulates(speed.model),
+        train_seconds_per_image=factor * law(speed.model, batch_size),
+        eval_seconds_per_image=factor * SECONDS_A_MAC / 3 * multiply_accumulates(speed.model),
     )
 
 
-def make_work(batch_size: int, model: str = MODEL, epochs: int = 10) -> Work:
-    return Work(model, batch_size, "auto", epochs=epochs, train_images=50_000, eval_images=10_000)
+def make_work(batch_size: int, model: str = MODEL, epochs: int = 10) -> TrialWork:
+    return TrialWork(
+        model, batch_size, "auto", epochs=epochs, train_images_per_epoch=50_000, eval_images_per_epoch=10_000
+    )
 
 
-def true_seconds(work: Work) -> float:
+def true_seconds(work: TrialWork) -> float:
     """Of its epochs."""
-    evaluation = SECONDS_A_MAC / 3 * multiply_accumulates(work.model) * work.eval_images
-    return work.epochs * (law(work.model, work.batch_size) * work.train_images + evaluation)
+    evaluation = SECONDS_A_MAC / 3 * multiply_accumulates(work.model) * work.eval_images_per_epoch
+    return work.epochs * (law(work.model, work.batch_size) * work.train_images_per_epoch + evaluation)

@@ -7,19 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sweep.estimate.estimate import (
-    LEVEL,
-    Estimate,
-    Interval,
-    NoHistoryError,
-    Overhead,
-    Place,
-    Speed,
-    Work,
-    estimate,
-    longest_first,
-    makespans,
-)
+from sweep.estimate.estimate import Estimate, estimate
+from sweep.estimate.interval import LEVEL, Interval
+from sweep.estimate.schedule import longest_first, makespans
+from sweep.estimate.speeds import DeviceProfile, NoHistoryError, RunOverhead, Speed
+from sweep.estimate.work import TrialWork
 from tests.sweep_tests.estimate_samples import HERE, MODEL, OVERHEADS, make_speed, make_work, true_seconds
 
 HISTORY = [
@@ -30,7 +22,7 @@ HISTORY = [
 ]
 
 
-def alone(works: Sequence[Work], speeds: Sequence[Speed], slots: Sequence[int] = (1,)) -> Estimate:
+def alone(works: Sequence[TrialWork], speeds: Sequence[Speed], slots: Sequence[int] = (1,)) -> Estimate:
     return estimate(works, speeds, OVERHEADS, HERE, slots)
 
 
@@ -60,7 +52,7 @@ def test_another_model_is_judged_by_its_cost() -> None:
     found = alone([work], HISTORY)
     assert found.wall[1].median == pytest.approx(true_seconds(work), rel=0.1)
     assert width(found.wall[1]) > 2 * width(alone([make_work(64)], HISTORY).wall[1])
-    assert "resnet_110 not measured, judged by the cost of resnet_preact_20" in found.basis
+    assert "resnet_110 not measured, estimated from the cost of resnet_preact_20" in found.basis
 
 
 def test_more_is_known_from_more() -> None:
@@ -85,7 +77,7 @@ def test_the_interval_contains_what_comes_as_often_as_it_says() -> None:
     """Histories and the run to come drawn from the same law, with noise of runs and of trials."""
     random = np.random.default_rng(1)
     works = [make_work(size) for size in (16, 32, 64, 128, 256)]
-    overhead = OVERHEADS[0].start_up + len(works) * OVERHEADS[0].between
+    overhead = OVERHEADS[0].start_up_seconds + len(works) * OVERHEADS[0].seconds_per_trial
     num_inside, num_tries = 0, 80
     for _ in range(num_tries):
         run_scale, trial_scale = random.choice([0.03, 0.1, 0.2]), random.choice([0.02, 0.06])
@@ -104,11 +96,14 @@ def test_the_interval_contains_what_comes_as_often_as_it_says() -> None:
 
 
 def test_only_this_place_and_precision_count() -> None:
-    elsewhere = [make_speed(64, 9.0, place=Place("a processor", 2)), make_speed(64, 9.0, precision_resolved="bf16")]
+    elsewhere = [
+        make_speed(64, 9.0, profile=DeviceProfile("a processor", 2)),
+        make_speed(64, 9.0, precision_resolved="bf16"),
+    ]
     assert alone([make_work(64)], [*HISTORY, *elsewhere]).wall == alone([make_work(64)], HISTORY).wall
     with pytest.raises(NoHistoryError, match=r"on a processor, 1 thread \(only on a processor, 2 threads\)"):
         alone([make_work(64)], elsewhere[:1])
-    explicit = Work(MODEL, 64, "fp16", epochs=1, train_images=1, eval_images=1)
+    explicit = TrialWork(MODEL, 64, "fp16", epochs=1, train_images_per_epoch=1, eval_images_per_epoch=1)
     with pytest.raises(NoHistoryError, match="in precision fp16"):
         alone([explicit], HISTORY)
 
@@ -129,9 +124,11 @@ def test_slots_shorten_the_time_but_not_below_the_longest(num_slots: int) -> Non
 
 def test_overheads_are_learnt() -> None:
     """Until then they are guessed, with a wide interval."""
-    work = Work(MODEL, 64, "auto", epochs=1, train_images=1, eval_images=1)
+    work = TrialWork(MODEL, 64, "auto", epochs=1, train_images_per_epoch=1, eval_images_per_epoch=1)
     guessed = estimate([work], HISTORY, [], HERE, [1]).wall[1]
-    learnt = estimate([work], HISTORY, [Overhead(19.0, 1.0), Overhead(20.0, 1.0), Overhead(21.0, 1.0)] * 5, HERE, [1])
+    learnt = estimate(
+        [work], HISTORY, [RunOverhead(19.0, 1.0), RunOverhead(20.0, 1.0), RunOverhead(21.0, 1.0)] * 5, HERE, [1]
+    )
     assert width(guessed) > 2.5
     assert 15 < learnt.wall[1].low < 21 < learnt.wall[1].high < 28
 

@@ -7,25 +7,27 @@ import pytest
 
 from results.store.store import Store
 from sweep.estimate.dataset_size import DatasetSize
-from sweep.estimate.estimate import Estimate, Interval, Memory, Place
+from sweep.estimate.estimate import Estimate, PeakMemory
 from sweep.estimate.forecast import estimate_run, estimate_text
+from sweep.estimate.interval import Interval
+from sweep.estimate.speeds import DeviceProfile
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
 from trainable.records import Status
 
 FOUND = Estimate(
     wall={1: Interval(80.0, 65.0, 110.0), 2: Interval(45.0, 40.0, 60.0)},
     trial_seconds=[40.0, 40.0],
-    memory=Memory(1_230_000_000, 256, "resnet_8"),
+    memory=PeakMemory(1_230_000_000, 256, "resnet_8"),
     basis="9 trials of 1 run in the store on a processor, 1 thread",
 )
-HERE = Place("a processor", 1)
+HERE = DeviceProfile("a processor", 1)
 
 
 def test_for_people() -> None:
     assert estimate_text(FOUND, 2) == (
-        "  time   1m20s (1m05s to 1m50s), 1 at a time\n"
-        "         45s (40s to 1m00s), 2 at a time (as this machine can)\n"
-        "         median, and in brackets 90 % of what may come, "
+        "  time   1m20s (1m05s to 1m50s), 1 trial at a time\n"
+        "         45s (40s to 1m00s), 2 trials at a time (what this machine can run)\n"
+        "         median (and 90 % interval), "
         "from 9 trials of 1 run in the store on a processor, 1 thread\n"
         "  memory at most 1.2 GB a trial (resnet_8, batch size 256)"
     )
@@ -54,5 +56,5 @@ def test_what_is_left_of_a_run(store: Store) -> None:
 
 def test_without_history_there_is_none(store: Store) -> None:
     configs = {"key": make_config(seed=3)}
-    elsewhere = Place("a GPU", 1)
+    elsewhere = DeviceProfile("a GPU", 1)
     assert estimate_run(store, configs, DatasetSize("cifar10", 200, 40), elsewhere, num_slots=2) is None

@@ -10,9 +10,9 @@ from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.store.store import Store
 from sweep.estimate import history
-from sweep.estimate.estimate import Place, Speed
 from sweep.estimate.forecast import unmeasured
 from sweep.estimate.history import read_speeds
+from sweep.estimate.speeds import DeviceProfile, Speed
 from tests.results_tests.result_samples import (
     make_attempt,
     make_config,
@@ -31,14 +31,14 @@ EPOCHS = [make_epoch(1, 50.0), make_epoch(2, 40.0, train_seconds=4.0, images_per
 TESTED = "ff" * 5
 """40 test images."""
 SPEED = Speed(
-    place=Place("a processor", 1),
+    profile=DeviceProfile("a processor", 1),
     model="resnet_preact_20",
     batch_size=128,
     precision="auto",
     precision_resolved="fp32",
     run="run",
-    train_seconds=6 / 200,
-    eval_seconds=2 / 80,
+    train_seconds_per_image=6 / 200,
+    eval_seconds_per_image=2 / 80,
     peak_memory_bytes=1000,
 )
 
@@ -65,7 +65,7 @@ def test_no_store_no_speeds(store: Store) -> None:
 def test_held_out_images_are_evaluated_too(store: Store) -> None:
     hold(store, make_config(holdout=0.2))  # 100 of 125 are trained on
     (speed,) = read_speeds(store, {"cifar10"})
-    assert speed.eval_seconds == pytest.approx(2 / (2 * (40 + 25)))
+    assert speed.eval_seconds_per_image == pytest.approx(2 / (2 * (40 + 25)))
 
 
 def test_each_process_that_worked_on_a_trial_is_a_speed(store: Store) -> None:
@@ -76,8 +76,16 @@ def test_each_process_that_worked_on_a_trial_is_a_speed(store: Store) -> None:
         ledger.begin(make_attempt(2, run_id="two", device="a GPU", execution="compiled graph"))
         ledger.append(make_epoch(2, 40.0, attempt=2, train_seconds=1.0, images_per_second=100.0))
     first, second = read_speeds(store, {"cifar10"})
-    assert (first.run, first.place, first.train_seconds) == ("one", Place("a processor", 1), 2 / 100)
-    assert (second.run, second.place, second.train_seconds) == ("two", Place("a GPU", 1, compiled=True), 1 / 100)
+    assert (first.run, first.profile, first.train_seconds_per_image) == (
+        "one",
+        DeviceProfile("a processor", 1),
+        2 / 100,
+    )
+    assert (second.run, second.profile, second.train_seconds_per_image) == (
+        "two",
+        DeviceProfile("a GPU", 1, compiled=True),
+        1 / 100,
+    )
 
 
 def test_epochs_that_diverged_or_were_not_evaluated_tell_nothing(store: Store) -> None:
@@ -103,9 +111,9 @@ def test_parquet_serves_where_the_ledgers_are_gone(store: Store) -> None:
         write_tables(*Collector(store, manifest).tables(), store.sweep_folder("sweep"))
     shutil.rmtree(store.trials_folder)
     (speed,) = read_speeds(store, {"cifar10"})
-    assert speed.train_seconds == pytest.approx(SPEED.train_seconds)
-    assert speed.eval_seconds == pytest.approx(SPEED.eval_seconds)
-    assert (speed.place, speed.run, speed.batch_size) == (SPEED.place, "sweep", 128)
+    assert speed.train_seconds_per_image == pytest.approx(SPEED.train_seconds_per_image)
+    assert speed.eval_seconds_per_image == pytest.approx(SPEED.eval_seconds_per_image)
+    assert (speed.profile, speed.run, speed.batch_size) == (SPEED.profile, "sweep", 128)
 
 
 def test_a_damaged_parquet_file_tells_nothing(store: Store) -> None:
@@ -116,6 +124,6 @@ def test_a_damaged_parquet_file_tells_nothing(store: Store) -> None:
 
 def test_what_has_to_be_probed() -> None:
     works = [make_work(64), make_work(16), make_work(16, epochs=3), make_work(64, "resnet_8")]
-    speeds = [make_speed(64), make_speed(16, place=Place("elsewhere", 1))]
+    speeds = [make_speed(64), make_speed(16, profile=DeviceProfile("elsewhere", 1))]
     expected = [("resnet_preact_20", 16, "auto"), ("resnet_8", 64, "auto")]
     assert unmeasured(works, speeds, HERE) == expected

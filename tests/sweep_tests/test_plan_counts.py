@@ -10,8 +10,8 @@ import pytest
 
 import tune_main
 from results.store.store import Store
-from sweep.estimate.estimate import Work
-from sweep.plan.plan import HowFar, PlanCounts, images_an_epoch, plan_counts, plan_text
+from sweep.estimate.work import TrialWork, train_images_per_epoch
+from sweep.plan.plan import HowFar, PlanCounts, plan_counts, plan_text
 from tests.conftest import ROOT
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
 from tests.search_spaces_tests.space_samples import load_text
@@ -81,8 +81,8 @@ def test_the_work_that_is_left(store: Store) -> None:
     hold(store, STORED, 4, None)
     other = TrainConfig(dataset="cifar10", epochs=5, batch_size=100, holdout=0.1, test_subset=40, precision="fp32")
     assert plan_counts(store, [FULL, other], SIZE).works == (
-        Work("resnet_preact_20", 300, "auto", epochs=6, train_images=900, eval_images=100),
-        Work("resnet_preact_20", 100, "fp32", epochs=5, train_images=900, eval_images=140),
+        TrialWork("resnet_preact_20", 300, "auto", epochs=6, train_images_per_epoch=900, eval_images_per_epoch=100),
+        TrialWork("resnet_preact_20", 100, "fp32", epochs=5, train_images_per_epoch=900, eval_images_per_epoch=140),
     )
     assert plan_counts(store, [FULL], None).works == ()
 
@@ -112,8 +112,8 @@ def test_images_are_unknown_where_the_data_set_is(store: Store) -> None:
     ("changes", "images"),
     [({}, 896), ({"train_subset": 500}, 384), ({"holdout": 0.1}, 896), ({"holdout": 0.2}, 768)],
 )
-def test_images_an_epoch(changes: dict[str, object], images: int) -> None:
-    assert images_an_epoch(make_config(**changes), 1000) == images
+def test_train_images_per_epoch(changes: dict[str, object], images: int) -> None:
+    assert train_images_per_epoch(make_config(**changes), 1000) == images
 
 
 def test_the_sizes_of_the_embedded_digits_are_true() -> None:

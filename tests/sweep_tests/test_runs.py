@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from results.store.store import Store
-from sweep.estimate.estimate import Interval, Overhead
+from sweep.estimate.interval import Interval
+from sweep.estimate.speeds import RunOverhead
 from sweep.observers import run_clock
 from sweep.observers.run_clock import RunClock
 from sweep.runs import (
@@ -86,7 +87,7 @@ def test_the_last_run_is_the_one_that_began_last_whether_it_came_to_an_end_or_no
 def test_overheads_are_those_of_whole_runs(store: Store) -> None:
     for record in (RECORD, STOPPED, dataclasses.replace(RECORD, start_up_seconds=7.0)):
         append_run(store, "sweep", record)
-    assert read_overheads(store) == [Overhead(6.0, 0.1), Overhead(7.0, 0.1)]
+    assert read_overheads(store) == [RunOverhead(6.0, 0.1), RunOverhead(7.0, 0.1)]
 
 
 class Clock:

@@ -1,0 +1,49 @@
+"""The work that is left of a trial, in epochs and images."""
+
+from dataclasses import dataclass
+
+from trainable.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrialWork:
+    """What is left to train of one trial."""
+
+    model: str
+    batch_size: int
+    precision: str
+    """Precision that was asked for, for example auto."""
+    epochs: int
+    train_images_per_epoch: int
+    eval_images_per_epoch: int
+    """Test and held-out images, which are evaluated after each epoch."""
+
+
+def trial_work(config: TrainConfig, epochs: int, num_images: tuple[int, int]) -> TrialWork:
+    """Return the work of a trial that has some epochs left.
+
+    Args:
+        epochs: number of epochs left.
+        num_images: number of the data set's images to train and to test.
+    """
+    num_train, num_test = num_images
+    held_out = round((config.train_subset or num_train) * config.holdout)
+    return TrialWork(
+        model=config.model,
+        batch_size=config.batch_size,
+        precision=config.precision,
+        epochs=epochs,
+        train_images_per_epoch=train_images_per_epoch(config, num_train),
+        eval_images_per_epoch=(config.test_subset or num_test) + held_out,
+    )
+
+
+def train_images_per_epoch(config: TrainConfig, num_train: int) -> int:
+    """Return how many images an epoch trains on: neither those held out nor the last incomplete batch."""
+    return images_not_held_out(config, num_train) // config.batch_size * config.batch_size
+
+
+def images_not_held_out(config: TrainConfig, num_train: int) -> int:
+    """Return how many of the data set's `num_train` images are used and not held out."""
+    used = num_train if config.train_subset is None else config.train_subset
+    return used - round(used * config.holdout)
