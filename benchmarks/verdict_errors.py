@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import write_report  # noqa: E402
 from results.published.recipe import published_recipe  # noqa: E402
-from results.statistics.compare import published_repeats  # noqa: E402
+from results.statistics.matching import published_repeats  # noqa: E402
 from results.statistics.noise import (  # noqa: E402
     Floats,
     Repeats,

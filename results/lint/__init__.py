@@ -1,1 +1,1 @@
-"""Rules that find what is odd in a table of results."""
+"""Rules that find suspicious values in a table of results."""

@@ -1,14 +1,14 @@
-"""How the best learning rate grows with the batch size: the exponent of a power law, with its uncertainty."""
+"""Growth of the best learning rate with the batch size: the exponent of a power law and its uncertainty."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from results.lint.rows import Curve
+from results.lint.rows import ErrorByLr
 
 MIN_POINTS = 4
-"""Batch sizes for a fit: with three, one degree of freedom is left and the interval spans everything."""
+"""Smallest number of batch sizes for a fit; three leave one degree of freedom and a useless interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +19,25 @@ class PowerLaw:
     standard_error: float
     num_points: int
     size_ratio: float
-    """Largest over smallest batch size."""
+    """Largest batch size divided by the smallest."""
 
     def miss_of(self, exponent: float) -> float:
-        """By which factor, 1 or more, a rule with this exponent that is right at one end is wrong at the other."""
+        """Return the factor, at least 1, by which this exponent misses at one end if it is right at the other."""
         return math.exp(math.log(self.size_ratio) * abs(self.exponent - exponent))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Two-sided confidence interval of the exponent (Student's t, num_points - 2 degrees of freedom)."""
-        from scipy.special import stdtrit  # the light part of scipy, and only where something is fitted
+        """Return the two-sided confidence interval of the exponent (Student's t with num_points - 2 degrees)."""
+        from scipy.special import stdtrit  # imported here because few calls need it
 
         half = float(stdtrit(self.num_points - 2, 0.5 + level / 2)) * self.standard_error
         return (self.exponent - half, self.exponent + half)
 
 
-def fit_exponent(curves: Sequence[Curve]) -> PowerLaw | None:
-    """Least squares of log best lr on log batch size; None for fewer than MIN_POINTS batch sizes.
+def fit_exponent(curves: Sequence[ErrorByLr]) -> PowerLaw | None:
+    """Fit log best lr to log batch size by least squares; None for fewer than MIN_POINTS batch sizes.
 
-    Where learning rates tie, their geometric mean is the best one. The best lr is known to within the grid's
-    step only, so the scatter is taken as no smaller than that of a uniform error over a step (step / sqrt(12)).
+    If learning rates tie, their geometric mean is the best one. The best lr is only known to within a step of the
+    grid, so the scatter is taken as at least that of a uniform error over a step (step / sqrt(12)).
     """
     sizes = [math.log(curve.batch_size) for curve in curves]
     if len(set(sizes)) < MIN_POINTS:
@@ -51,7 +51,7 @@ def fit_exponent(curves: Sequence[Curve]) -> PowerLaw | None:
     return PowerLaw(slope, max(scatter, resolution) / spread, len(sizes), math.exp(max(sizes) - min(sizes)))
 
 
-def _grid_step(curve: Curve) -> float:
-    """Mean distance of neighbouring learning rates, in natural logarithms."""
+def _grid_step(curve: ErrorByLr) -> float:
+    """Return the mean distance of neighbouring learning rates in natural logarithms."""
     lrs = list(curve.errors)
     return math.log(lrs[-1] / lrs[0]) / (len(lrs) - 1)

@@ -1,4 +1,4 @@
-"""What the lint rules see: one row a printed figure or a finished trial, wherever it comes from."""
+"""Rows that the lint rules check: one per published row or finished trial."""
 
 import dataclasses
 import math
@@ -15,20 +15,20 @@ from trainable.config import FIELD_NAMES
 from trainable.wording import counted
 
 NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
-"""Training fields that a LintRow holds by name."""
+"""Training fields that a LintRow has as attributes."""
 
 
 class Severity(StrEnum):
     ERROR = "error"
-    """A figure is most likely wrong."""
+    """A value is most likely wrong."""
     WARNING = "warning"
-    """What is concluded from these rows does not stand on them alone."""
+    """The rows alone do not support the conclusions drawn from them."""
     NOTE = "note"
-    """Nothing is wrong, but the rows say other than expected."""
+    """Nothing is wrong, but the rows differ from what is expected."""
 
 
 class Rule(StrEnum):
-    """What was looked for; each function of `results.lint.rules` has one."""
+    """Kind of finding; each function of `results.lint.rules` has one."""
 
     OFF_RULE_LR = "off-rule lr"
     REPEAT = "repeat"
@@ -40,7 +40,7 @@ class Rule(StrEnum):
 
 
 class Protocol(NamedTuple):
-    """What is held fixed while batch size and learning rate vary."""
+    """Settings that are fixed while batch size and learning rate vary."""
 
     model: str
     schedule: str
@@ -53,24 +53,24 @@ class Protocol(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LintRow:
-    """One figure."""
+    """One test error with its configuration and time."""
 
     group: str
-    """The table, or the sweep."""
+    """Name of the table or the sweep."""
     protocol: Protocol
     batch_size: int
     lr: float
     test_error_percent: float
-    """At the last epoch."""
+    """Test error at the last epoch."""
     seconds: float
-    """Of the whole training, evaluation included."""
+    """Wall time of the whole training, evaluation included."""
     device: str
     seed: int | None
-    """None where the source names none: then two rows of a configuration claim to be the same run."""
+    """None if the source gives no seed; then rows with the same configuration should agree."""
 
     @property
     def configuration(self) -> tuple[Protocol, int, float]:
-        """What was trained, the seed apart."""
+        """What was trained, without the seed."""
         return (self.protocol, self.batch_size, self.lr)
 
     @property
@@ -80,17 +80,17 @@ class LintRow:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One oddity, with the rows that it rests on."""
+    """Something unusual, with the rows that show it."""
 
     rule: Rule
     severity: Severity
     message: str
-    """One line, with the figures."""
+    """One line, with the values."""
     rows: tuple[LintRow, ...]
 
 
 def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
-    """One row a printed row, in their order."""
+    """Return one row for every published row, in their order."""
     return [
         LintRow(
             group=cell.table,
@@ -107,7 +107,7 @@ def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
 
 
 def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
-    """One row for every trial with a final test error; others hold no figure that could be odd."""
+    """Return one row for every trial with a final test error."""
     return [
         LintRow(
             group=trial.row.sweep,
@@ -127,24 +127,24 @@ def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """Test error against learning rate at one batch size and protocol."""
+class ErrorByLr:
+    """Test error by learning rate, for one batch size and protocol."""
 
     protocol: Protocol
     batch_size: int
     errors: dict[float, float]
-    """Learning rate, rising -> test error (percent), the median where it was trained several times."""
+    """Learning rate, ascending -> test error (percent); the median of several runs."""
     rows: tuple[LintRow, ...]
 
     @property
     def best_lrs(self) -> list[float]:
-        """The learning rates with the smallest error: several where they tie."""
+        """The learning rates with the smallest error; several if they tie."""
         best = min(self.errors.values())
         return [lr for lr, error in self.errors.items() if error == best]
 
 
-def curves(rows: Sequence[LintRow]) -> list[Curve]:
-    """All curves, in the order of their first rows; rows printed twice count once."""
+def errors_by_lr(rows: Sequence[LintRow]) -> list[ErrorByLr]:
+    """Group the rows by protocol and batch size, in the order of their first rows; rows printed twice count once."""
     groups: dict[tuple[Protocol, int], list[LintRow]] = {}
     for row in distinct(rows):
         groups.setdefault((row.protocol, row.batch_size), []).append(row)
@@ -154,17 +154,17 @@ def curves(rows: Sequence[LintRow]) -> list[Curve]:
         for row in members:
             errors.setdefault(row.lr, []).append(row.test_error_percent)
         medians = {lr: statistics.median(errors[lr]) for lr in sorted(errors)}
-        result.append(Curve(protocol, batch_size, medians, tuple(members)))
+        result.append(ErrorByLr(protocol, batch_size, medians, tuple(members)))
     return result
 
 
-def lr_studies(rows: Sequence[LintRow], min_grid: int) -> dict[Protocol, list[Curve]]:
-    """Protocols in which at least half of the batch sizes, and two of them, have `min_grid` learning rates.
+def lr_studies(rows: Sequence[LintRow], min_grid: int) -> dict[Protocol, list[ErrorByLr]]:
+    """Return the protocols in which at least two, and half of all, batch sizes have `min_grid` learning rates.
 
-    In the others the learning rate follows a rule and the batch size alone is studied.
+    In other protocols the learning rate follows a rule and only the batch size is studied.
     """
-    protocols: dict[Protocol, list[Curve]] = {}
-    for curve in curves(rows):
+    protocols: dict[Protocol, list[ErrorByLr]] = {}
+    for curve in errors_by_lr(rows):
         protocols.setdefault(curve.protocol, []).append(curve)
     return {
         protocol: members
@@ -175,5 +175,5 @@ def lr_studies(rows: Sequence[LintRow], min_grid: int) -> dict[Protocol, list[Cu
 
 
 def distinct(rows: Iterable[LintRow]) -> list[LintRow]:
-    """The rows without those that only print an earlier one again in another table."""
+    """Return the rows without those that repeat an earlier row in another table."""
     return list({dataclasses.replace(row, group=""): row for row in reversed(list(rows))}.values())[::-1]

@@ -1,7 +1,7 @@
-"""The lint rules: each takes all rows and gives its findings; none knows of another.
+"""The lint rules: independent functions that take all rows and return their findings.
 
-The thresholds were chosen so that clean tables stay without findings (`tests/results_tests/test_lint_clean.py`);
-where a published table decided one, its reason says so.
+The thresholds were chosen so that clean tables have no findings (`tests/results_tests/test_lint_clean.py`); if a
+published table decided one, its docstring says so.
 """
 
 import statistics
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from models.names import display_name
 from results.lint.lr_exponent import fit_exponent
-from results.lint.rows import Curve, Finding, LintRow, Rule, Severity, curves, distinct, lr_studies
+from results.lint.rows import ErrorByLr, Finding, LintRow, Rule, Severity, distinct, errors_by_lr, lr_studies
 from results.tables.layout import format_seconds
 from trainable.rounding import round_significant
 from trainable.wording import counted
@@ -19,28 +19,28 @@ from trainable.wording import counted
 RATE_DIGITS = 9
 """Significant digits to which rates lr / batch size are compared."""
 MIN_GRID = 3
-"""Learning rates that make a grid: of two, one is always the best and always at the edge."""
+"""Smallest number of learning rates that make a grid: of two, the best one is always at the edge."""
 MIN_RULE_SIZES = 3
-"""Batch sizes that share one lr / batch size, before it counts as the table's rule: two may do so by chance."""
+"""Smallest number of batch sizes with equal lr / batch size that make a rule: two may agree by chance."""
 RULE_SHARE = 0.5
-"""... and the share of the table's batch sizes that they make: else the table has no rule."""
+"""Smallest share of the table's batch sizes that must follow the rule; otherwise the table has none."""
 MAX_SLIP = 0.1
-"""Deviation from the rule that is taken for a slip: grids step by a fifth and more (1.6, 2.0, 2.4)."""
+"""Largest relative deviation from the rule that counts as a slip: grids have steps of a fifth and more."""
 DIVERGED_FACTOR = 2.0
-"""Times the protocol's median error: converged rows with too large an lr stay below 1.5 in the published tables."""
+"""Multiple of the protocol's median error: published rows that converged with too large an lr stay below 1.5."""
 DIVERGED_POINTS = 2.0
-"""Percentage points above that median at least: ten times the spread of seeds on CIFAR-10, so that twice a very
-small error is no divergence."""
+"""Smallest distance above that median in points: ten times the spread of seeds on CIFAR-10, so that twice a very
+small error does not count as divergence."""
 MIN_TIMED_SECONDS = 60.0
-"""Shorter runs are not compared in time: what else the machine does weighs too much."""
+"""Shortest run whose time is compared: other load on the machine affects shorter ones too much."""
 TIME_GAP = 1.2
-"""Ratio of neighbouring times an epoch that parts them: printed to the minute, 20m is known to 5 %, and the
+"""Ratio of neighbouring times per epoch that separates them: printed to the minute, 20m is known to 5 %, and the
 scatter within a batch size is a few percent more (8 % in the published tables that agree)."""
 EXPONENT_LEVEL = 0.99
-"""Confidence at which an exponent is said to be rejected: 95 % may accuse one clean table in twenty."""
+"""Confidence at which an exponent is rejected: 95 % would report one clean table in twenty."""
 MIN_MISS = 2.0
-"""... and the factor by which the linear rule must be wrong over the batch sizes studied: grids step by 2, so that
-less is nothing that a table could show."""
+"""Smallest factor by which the linear rule must miss over the studied batch sizes: grids have steps of 2, so a table
+cannot show less."""
 LINEAR, SQUARE_ROOT = 1.0, 0.5
 """The exponents of the linear rule (Goyal et al. 2017) and of the square-root rule (Krizhevsky 2014)."""
 
@@ -48,22 +48,22 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def repeated_configurations(rows: Sequence[LintRow]) -> list[Finding]:
-    """One configuration and seed with several errors: the spread between runs, in a table of single runs."""
+    """Find configurations that occur with the same seed and different errors: the spread between single runs."""
     findings = []
     for (configuration, _), members in _grouped(rows, lambda row: (row.configuration, row.seed)).items():
         errors = sorted({row.test_error_percent for row in members})
         if len(errors) > 1:
             protocol, batch_size, lr = configuration
             message = (
-                f"batch size {batch_size}, lr {lr:g} ({protocol}) stands with {_list(errors, '.2f')} %: "
-                f"{errors[-1] - errors[0]:.2f} points between runs of one configuration"
+                f"batch size {batch_size}, lr {lr:g} ({protocol}) appears with {_list(errors, '.2f')} %: "
+                f"{errors[-1] - errors[0]:.2f} points between runs of the same configuration"
             )
             findings.append(Finding(Rule.REPEAT, Severity.WARNING, message, tuple(members)))
     return findings
 
 
 def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
-    """A learning rate close to the one that the table's linear rule asks for, but neither it nor it rounded."""
+    """Find learning rates close to that of the table's linear rule, but neither equal to it nor rounded from it."""
     slips: dict[tuple[int, float, float, int], list[LintRow]] = {}
     for members in _grouped(rows, lambda row: (row.group, row.protocol)).values():
         sizes = _grouped(members, lambda row: row.batch_size)
@@ -73,7 +73,7 @@ def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
             continue
         for size, at_size in sizes.items():
             meant, lrs = round_significant(rate * size, RATE_DIGITS), {row.lr for row in at_size}
-            if len(lrs) > 1:  # a grid of its own: it need not hold the rule's learning rate
+            if len(lrs) > 1:  # its own grid need not contain the rule's learning rate
                 continue
             lr = lrs.pop()
             if 0 < abs(lr / meant - 1) < MAX_SLIP and not _is_rounded(lr, meant):
@@ -81,8 +81,8 @@ def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
     findings = []
     for (size, lr, meant, num_sizes), members in slips.items():
         message = (
-            f"batch size {size} has lr {lr:g} where the rule of {num_sizes} other batch sizes "
-            f"(lr = {meant / size:.3g} x batch size) gives {meant:g}: {100 * (lr / meant - 1):+.1f} %, no rounding"
+            f"batch size {size} has lr {lr:g} where the rule followed by {num_sizes} other batch sizes "
+            f"(lr = {meant / size:.3g} x batch size) gives {meant:g}: {100 * (lr / meant - 1):+.1f} %, not a rounding"
             f"{_slip_of_digits(lr, meant)}"
         )
         findings.append(Finding(Rule.OFF_RULE_LR, Severity.ERROR, message, tuple(members)))
@@ -90,9 +90,9 @@ def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
 
 
 def edge_optima(rows: Sequence[LintRow]) -> list[Finding]:
-    """The best learning rate is the first or last of its grid: a better one may lie outside."""
+    """Find grids whose best learning rate is the smallest or the largest: a better one may lie outside."""
     findings = []
-    for curve in curves(rows):
+    for curve in errors_by_lr(rows):
         lrs = list(curve.errors)
         if len(lrs) < MIN_GRID or not set(curve.best_lrs) <= {lrs[0], lrs[-1]}:
             continue
@@ -108,7 +108,7 @@ def edge_optima(rows: Sequence[LintRow]) -> list[Finding]:
 
 
 def single_lrs(rows: Sequence[LintRow]) -> list[Finding]:
-    """Batch sizes with one learning rate in a protocol that studies the learning rate."""
+    """Find batch sizes with a single learning rate in protocols that study the learning rate."""
     findings = []
     for protocol, members in lr_studies(rows, MIN_GRID).items():
         single = [curve for curve in members if len(curve.errors) == 1]
@@ -117,7 +117,7 @@ def single_lrs(rows: Sequence[LintRow]) -> list[Finding]:
         single.sort(key=lambda curve: curve.batch_size)
         tried = "; ".join(f"batch size {curve.batch_size}: {_list(curve.errors, 'g')}" for curve in single)
         message = (
-            f"one learning rate only ({tried}) where {len(members) - len(single)} other batch sizes have several "
+            f"only one learning rate ({tried}) where {len(members) - len(single)} other batch sizes have several "
             f"({protocol})"
         )
         at = tuple(row for curve in single for row in curve.rows)
@@ -126,9 +126,9 @@ def single_lrs(rows: Sequence[LintRow]) -> list[Finding]:
 
 
 def near_divergences(rows: Sequence[LintRow]) -> list[Finding]:
-    """An error far above the others of its protocol, at no smaller a learning rate than its batch size's best."""
+    """Find errors far above the others of the protocol, at a learning rate not below the best of the batch size."""
     unique = distinct(rows)
-    best_lrs = {(curve.protocol, curve.batch_size): curve.best_lrs[-1] for curve in curves(rows)}
+    best_lrs = {(curve.protocol, curve.batch_size): curve.best_lrs[-1] for curve in errors_by_lr(rows)}
     findings = []
     for protocol, members in _grouped(unique, lambda row: row.protocol).items():
         median = statistics.median(row.test_error_percent for row in members)
@@ -140,15 +140,15 @@ def near_divergences(rows: Sequence[LintRow]) -> list[Finding]:
             ):
                 continue
             message = (
-                f"batch size {row.batch_size}, lr {row.lr:g} ({protocol}): {row.test_error_percent:.2f} % against a "
-                f"median of {median:.2f} % in its protocol{_other_schedules(row, unique)}"
+                f"batch size {row.batch_size}, lr {row.lr:g} ({protocol}): {row.test_error_percent:.2f} %, while the "
+                f"median of the protocol is {median:.2f} %{_other_schedules(row, unique)}"
             )
             findings.append(Finding(Rule.NEAR_DIVERGENCE, Severity.WARNING, message, (row,)))
     return findings
 
 
 def inconsistent_times(rows: Sequence[LintRow]) -> list[Finding]:
-    """Times an epoch that fall apart at one model, batch size and device."""
+    """Find groups with the same model, batch size and device, but clearly different times per epoch."""
     findings = []
     timed = [row for row in distinct(rows) if row.seconds >= MIN_TIMED_SECONDS]
     for key, members in _grouped(
@@ -162,18 +162,19 @@ def inconsistent_times(rows: Sequence[LintRow]) -> list[Finding]:
 
 
 def lr_scaling(rows: Sequence[LintRow]) -> list[Finding]:
-    """The best learning rate grows with the batch size, but not in proportion."""
+    """Find protocols whose best learning rate does not grow in proportion to the batch size."""
     findings = []
     for protocol, members in lr_studies(rows, MIN_GRID).items():
         grids = [curve for curve in members if len(curve.errors) >= MIN_GRID]
         law = fit_exponent(grids)
-        if law is None or law.miss_of(LINEAR) < MIN_MISS or _holds(law.interval(EXPONENT_LEVEL), LINEAR):
+        if law is None or law.miss_of(LINEAR) < MIN_MISS or _contains(law.interval(EXPONENT_LEVEL), LINEAR):
             continue
         low, high = law.interval(0.95)
-        root = "not rejected" if _holds(law.interval(0.95), SQUARE_ROOT) else "rejected too"
+        root = "not rejected" if _contains(law.interval(0.95), SQUARE_ROOT) else "rejected, too"
         message = (
             f"best lr ~ batch size ^ {law.exponent:.2f} (95 % {low:.2f} to {high:.2f}) over {law.num_points} batch "
-            f"sizes ({protocol}): the linear rule's exponent 1 is rejected, 0.5 is {root}"
+            f"sizes ({protocol}): exponent 1 (the linear rule) is rejected, "
+            f"exponent 0.5 (the square-root rule) is {root}"
         )
         at = tuple(row for curve in grids for row in _best_rows(curve))
         findings.append(Finding(Rule.LR_SCALING, Severity.NOTE, message, at))
@@ -197,9 +198,9 @@ def _rate(lr: float, batch_size: int) -> float:
 
 
 def _is_rounded(value: float, exact: float) -> bool:
-    """Whether `value` is `exact` rounded, or cut off, to the places after the point that `value` has."""
-    num_places = len(_digits(value).partition(".")[2])
-    return abs(value - exact) < 10.0**-num_places
+    """Return whether `value` is `exact` rounded or truncated to the number of decimals that `value` has."""
+    num_decimals = len(_digits(value).partition(".")[2])
+    return abs(value - exact) < 10.0**-num_decimals
 
 
 def _digits(value: float) -> str:
@@ -207,19 +208,19 @@ def _digits(value: float) -> str:
 
 
 def _slip_of_digits(lr: float, meant: float) -> str:
-    """How one digit would explain the difference."""
+    """Return how one wrong digit would explain the difference."""
     got, want = (_digits(value).replace(".", "").lstrip("0") for value in (lr, meant))
-    if want in {got[:place] + got[place + 1 :] for place in range(len(got))}:
+    if want in {got[:index] + got[index + 1 :] for index in range(len(got))}:
         return f" (a digit too many: {got} for {want})"
-    if got in {want[:place] + want[place + 1 :] for place in range(len(want))}:
+    if got in {want[:index] + want[index + 1 :] for index in range(len(want))}:
         return f" (a digit missing: {got} for {want})"
-    if got in {want[:at] + want[at + 1] + want[at] + want[at + 2 :] for at in range(len(want) - 1)}:
+    if got in {want[:i] + want[i + 1] + want[i] + want[i + 2 :] for i in range(len(want) - 1)}:
         return f" (two digits swapped: {got} for {want})"
     return ""
 
 
 def _other_schedules(row: LintRow, rows: Sequence[LintRow]) -> str:
-    """What the same point has under other schedules, if anything."""
+    """Return the errors of the same configuration under other schedules, if there are any."""
     others = [
         f"{other.test_error_percent:.2f} % with {other.protocol.schedule}"
         for other in rows
@@ -230,7 +231,7 @@ def _other_schedules(row: LintRow, rows: Sequence[LintRow]) -> str:
 
 
 def _clusters(rows: Iterable[LintRow]) -> list[list[LintRow]]:
-    """Rows by rising time an epoch, parted wherever it jumps by TIME_GAP."""
+    """Sort the rows by time per epoch and split them wherever it jumps by TIME_GAP."""
     clusters: list[list[LintRow]] = []
     for row in sorted(rows, key=lambda row: row.seconds_per_epoch):
         if clusters and row.seconds_per_epoch < TIME_GAP * clusters[-1][-1].seconds_per_epoch:
@@ -241,18 +242,18 @@ def _clusters(rows: Iterable[LintRow]) -> list[list[LintRow]]:
 
 
 def _cluster_text(rows: Sequence[LintRow]) -> str:
-    """`12.9 s an epoch in 2 rows (43m for 200 epochs)`; rows rise in time an epoch."""
+    """Describe rows sorted by time per epoch: `12.9 s per epoch in 2 rows (43m for 200 epochs)`."""
     spans = []
     for epochs, members in sorted(_grouped(rows, lambda row: row.protocol.epochs).items()):
         times = list(dict.fromkeys(format_seconds(row.seconds) for row in members))
         spans.append(f"{' to '.join(dict.fromkeys([times[0], times[-1]]))} for {counted(epochs, 'epoch')}")
     ends = dict.fromkeys(f"{row.seconds_per_epoch:.1f}" for row in (rows[0], rows[-1]))
-    return f"{' to '.join(ends)} s an epoch in {counted(len(rows), 'row')} ({', '.join(spans)})"
+    return f"{' to '.join(ends)} s per epoch in {counted(len(rows), 'row')} ({', '.join(spans)})"
 
 
-def _best_rows(curve: Curve) -> list[LintRow]:
+def _best_rows(curve: ErrorByLr) -> list[LintRow]:
     return [row for row in curve.rows if row.lr in curve.best_lrs]
 
 
-def _holds(interval: tuple[float, float], value: float) -> bool:
+def _contains(interval: tuple[float, float], value: float) -> bool:
     return interval[0] <= value <= interval[1]

@@ -1,4 +1,4 @@
-"""Look through a table of results for what a careful reader would stumble over."""
+"""Check a table of results for what a careful reader would question."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from results.lint.rules import (
     repeated_configurations,
     single_lrs,
 )
+from trainable.wording import counted
 
 RULES = (
     off_rule_lrs,
@@ -25,13 +26,13 @@ RULES = (
 
 
 def lint(rows: Sequence[LintRow]) -> list[Finding]:
-    """All findings, the gravest first, else in the order of RULES."""
+    """Return all findings, the most severe first, otherwise in the order of RULES."""
     findings = [finding for rule in RULES for finding in rule(rows)]
     return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
 
 
 def lint_text(rows: Sequence[LintRow]) -> str:
-    """A line for every finding, and how many there are."""
+    """Return a line for every finding, and a last line with their number."""
     findings = lint(rows)
     lines = [f"{finding.severity:8} {finding.rule:18} {finding.message}" for finding in findings]
-    return "\n".join([*lines, f"{len(findings)} findings in {len(rows)} rows"])
+    return "\n".join([*lines, f"{counted(len(findings), 'finding')} in {counted(len(rows), 'row')}"])

@@ -1,1 +1,1 @@
-"""The published results that the project grew from, as rows of data with their source."""
+"""The published results that this project reproduces, as rows of data with their source."""

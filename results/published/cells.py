@@ -1,4 +1,4 @@
-"""Published cells as typed rows, read from the CSV files beside this module."""
+"""Published results as typed rows, read from the CSV files in this folder."""
 
 import csv
 import functools
@@ -9,50 +9,53 @@ from trainable.errors import UserError
 from trainable.wording import nearest
 
 PUBLISHED = "published"
-"""Stands for all published rows where the name of a sweep could stand."""
+"""Name of all published rows, used in place of the name of a sweep."""
 FOLDER = Path(__file__).resolve().parent
 SEED_FILE = "seed_tables.csv"
-"""The 91 rows of the 16 tables, in the order in which they were printed."""
+"""The 91 rows of the 16 published tables, in the order of printing."""
 LONGER_FILE = "linear_scaling_longer.csv"
-"""20 further rows of the same author: the linear rule at 400 and 800 epochs."""
+"""20 further rows by the same author: the linear rule with 400 and 800 epochs."""
+
+
+Configuration = tuple[str, int, float, str, int]
+"""What was trained: (model, batch_size, lr, schedule, epochs)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedCell:
-    """One printed row of a published table."""
+    """A row of a published table."""
 
     table: str
     model: str
-    """Our name, for example resnet_preact_20."""
+    """Model in our naming, for example resnet_preact_20."""
     batch_size: int
-    """128 for the 110-layer models, where the table does not print it: the published configuration's."""
+    """Batch size; for the 110-layer models, whose table does not print it, the 128 of the published configuration."""
     lr_printed: str
-    """Exactly as printed; empty for the 110-layer models (0.1 in the published configuration)."""
+    """Learning rate exactly as printed; empty for the 110-layer models (0.1 in the published configuration)."""
     lr: float
     schedule: str
     epochs: int
     error_printed: str
     test_error_percent: float
-    """At the last epoch."""
+    """Test error at the last epoch."""
     num_runs: int
-    """1, or 3 where the median of three runs was printed."""
+    """1, or 3 if the median of three runs was printed."""
     paper: str
-    """The original paper's figure as printed; empty for most."""
+    """Error in the original paper as printed; empty for most rows."""
     time_printed: str
     minutes: int
-    """Wall time of a whole run, evaluation included."""
+    """Wall time of one whole run, evaluation included."""
     hardware: str
     source: str
 
     @property
-    def configuration(self) -> tuple[str, int, float, str, int]:
-        """What was trained: (model, batch_size, lr, schedule, epochs)."""
+    def configuration(self) -> Configuration:
         return (self.model, self.batch_size, self.lr, self.schedule, self.epochs)
 
 
 @functools.cache
 def published_cells(file: str = SEED_FILE) -> tuple[PublishedCell, ...]:
-    """All cells of one of the two files, in the order in which they were printed."""
+    """Return all rows of one of the two files, in the order of printing."""
     with (FOLDER / file).open(newline="") as lines:
         return tuple(
             PublishedCell(
@@ -77,15 +80,15 @@ def published_cells(file: str = SEED_FILE) -> tuple[PublishedCell, ...]:
 
 
 def table_names(file: str = SEED_FILE) -> list[str]:
-    """In the order of the document."""
+    """Return the names of the tables in the order of printing."""
     return list(dict.fromkeys(cell.table for cell in published_cells(file)))
 
 
 def table_cells(name: str) -> list[PublishedCell]:
-    """The cells of one published table.
+    """Return the rows of one published table.
 
     Raises:
-        UserError: no such table; names the nearest one.
+        UserError: no such table.
     """
     cells = [cell for file in (SEED_FILE, LONGER_FILE) for cell in published_cells(file) if cell.table == name]
     if not cells:

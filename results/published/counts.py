@@ -1,4 +1,4 @@
-"""How much work stands behind published rows: what reproducing them takes."""
+"""The amount of work that reproducing published rows takes."""
 
 import statistics
 from collections import Counter
@@ -6,34 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.names import display_name
-from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells, table_names
+from results.published.cells import LONGER_FILE, SEED_FILE, Configuration, PublishedCell, published_cells, table_names
 
 
 @dataclass(frozen=True, slots=True)
 class WorkCounts:
-    """Counts for a set of rows; a configuration that stands in several rows is work done once.
+    """Amount of work behind a set of rows; a configuration printed in several rows counts once.
 
-    A row that prints the median of three runs gives the time of one: `runs` count it three times.
+    A row that prints the median of three runs gives the time of one run, and counts as three runs.
     """
 
     num_rows: int
     num_configurations: int
     configurations_by_model: dict[str, int]
-    """Our model name -> distinct configurations, most first."""
+    """Model in our naming -> number of distinct configurations, in falling order."""
     num_runs: int
-    """Trainings, a median of three runs counted three times."""
+    """Number of trainings; a median of three runs counts three times."""
     epochs: int
-    """Summed over the distinct configurations."""
+    """Sum over the distinct configurations."""
     epochs_of_runs: int
     hours: float
-    """Published wall time summed over the distinct configurations; the median where the rows disagree."""
+    """Published wall time, summed over the distinct configurations; the median if the rows disagree."""
     hours_of_runs: float
     hardware: tuple[str, ...]
 
 
 def work_counts(cells: Sequence[PublishedCell]) -> WorkCounts:
-    """Count the rows and the distinct work in them."""
-    groups: dict[tuple[str, int, float, str, int], list[PublishedCell]] = {}
+    """Count the rows and the distinct configurations with their runs, epochs and hours."""
+    groups: dict[Configuration, list[PublishedCell]] = {}
     for cell in cells:
         groups.setdefault(cell.configuration, []).append(cell)
     epochs = [group[0].epochs for group in groups.values()]
@@ -53,17 +53,17 @@ def work_counts(cells: Sequence[PublishedCell]) -> WorkCounts:
 
 
 def plan_text(title: str, counts: WorkCounts) -> str:
-    """The counts, one a line; figures with the repeats only where there are any."""
+    """Return the counts, one per line, with separate numbers for the repeats if there are any."""
     models = ", ".join(f"{count} {display_name(model)}" for model, count in counts.configurations_by_model.items())
     has_repeats = counts.num_runs > counts.num_configurations
-    epochs = f", {counts.epochs_of_runs:,} with the repeats" if has_repeats else ""
-    hours = f", {counts.hours_of_runs:,.1f} with the repeats" if has_repeats else ""
+    epochs = f", {counts.epochs_of_runs:,} with repeats" if has_repeats else ""
+    hours = f", {counts.hours_of_runs:,.1f} with repeats" if has_repeats else ""
     return "\n".join(
         [
             title,
             f"  rows            {counts.num_rows}",
             f"  configurations  {counts.num_configurations} ({models})",
-            f"  trainings       {counts.num_runs}" + (" (medians of several runs count each)" if has_repeats else ""),
+            f"  trainings       {counts.num_runs}" + (" (each run of a median counts)" if has_repeats else ""),
             f"  epochs          {counts.epochs:,}{epochs}",
             f"  GPU-hours       {counts.hours:,.1f}{hours} ({', '.join(counts.hardware)}, as published)",
         ]
@@ -71,17 +71,17 @@ def plan_text(title: str, counts: WorkCounts) -> str:
 
 
 def published_plan() -> str:
-    """The work behind the seed's tables, and that of the further ones beside it."""
-    seed, longer = published_cells(SEED_FILE), published_cells(LONGER_FILE)
-    known = {cell.configuration for cell in seed}
+    """Return the amount of work behind the 16 published tables, and behind the further ones."""
+    tables, longer = published_cells(SEED_FILE), published_cells(LONGER_FILE)
+    known = {cell.configuration for cell in tables}
     new = [cell for cell in longer if cell.configuration not in known]
     title = f"further tables ({', '.join(table_names(LONGER_FILE))})"
     return "\n".join(
         [
-            plan_text(f"the seed's {len(table_names(SEED_FILE))} tables", work_counts(seed)),
+            plan_text(f"the {len(table_names(SEED_FILE))} published tables", work_counts(tables)),
             "",
             plan_text(title, work_counts(longer)),
-            f"  of these        {len(new)} configurations that the seed's tables lack, "
+            f"  of these        {len(new)} configurations that are not in the {len(table_names(SEED_FILE))} tables, "
             f"{work_counts(new).hours:,.1f} GPU-hours",
         ]
     )

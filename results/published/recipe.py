@@ -1,4 +1,4 @@
-"""How the published rows were trained, read from `recipe.json`, and where a training of ours departs from it."""
+"""The settings of the published runs, read from `recipe.json`, and how our trainings depart from them."""
 
 import functools
 import json
@@ -13,41 +13,41 @@ from trainable.wording import format_value
 
 RECIPE_FILE = "recipe.json"
 SCHEDULE_FIELDS = {"milestones": "multistep", "lr_min_factor": "cosine"}
-"""Fields that one schedule alone uses."""
+"""Training field -> the only schedule that uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What all published rows have in common."""
+    """Settings that all published runs have in common."""
 
     source: str
     num_test_images: int
     precision: str
     fields: Mapping[str, Any]
-    """Training field -> value. Milestones are those of the 160-epoch rows, as fractions: no others are printed."""
+    """Training field -> value. Milestones (fractions) are those of the 160-epoch rows: no others are printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A training field in which a run is not what the published row was."""
+    """A training field whose value differs between our run and the published one."""
 
     field: str
     ours: str
     published: str
 
     def __str__(self) -> str:
-        return f"{self.field} {self.ours} in place of {self.published}"
+        return f"{self.field} {self.ours} instead of {self.published}"
 
 
 @functools.cache
 def published_recipe() -> Recipe:
-    """The recipe behind both files of published rows."""
+    """Return the recipe of all published rows, in both files."""
     values = json.loads((FOLDER / RECIPE_FILE).read_text(encoding="utf-8"))
     return Recipe(**{**values, "fields": MappingProxyType(values["fields"])})
 
 
 def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:
-    """The fields in which a training is not the recipe's; those that its schedule does not use are left out."""
+    """Return the fields that differ from the recipe, without those that the schedule does not use."""
     found = []
     for name, published in recipe.fields.items():
         ours = config.to_dict()[name]

@@ -1,4 +1,4 @@
-"""Which published tables a sweep answers to: the `reference` of the space that its manifest keeps."""
+"""The published tables that a sweep reproduces: the `reference` of its space."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from results.store.store import Manifest
 
 
 def reference_tables(manifest: Manifest) -> list[str]:
-    """Names for `published.cells.table_cells`; empty where the space names none."""
+    """Return the names of the published tables in the space of a manifest; empty if it names none."""
     space = yaml.safe_load(manifest.space)
     return named_tables(space) if isinstance(space, dict) else []
 
 
 def named_tables(space: Mapping[str, Any]) -> list[str]:
-    """The same, of a space that is loaded."""
+    """Return the names of the published tables in a loaded space; empty if it names none."""
     return [str(name) for name in space.get("reference") or []]

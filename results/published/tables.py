@@ -1,4 +1,4 @@
-"""Published tables, given back as they were printed."""
+"""Published tables as they were printed."""
 
 from models.names import display_name
 from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells, table_cells, table_names
@@ -7,30 +7,30 @@ from trainable.errors import UserError
 from trainable.wording import nearest
 
 ALL = "all"
-"""Names the tables of the seed document, in its order."""
+"""Name of all 16 published tables, in the order of printing."""
 LARGE_MODEL_TABLE = "main"
-"""The one table with the columns of the original papers' figures; the others have those of our own tables."""
+"""The only table with a column for the original papers; the others have the columns of our own tables."""
 NAME_WIDTH = 38
-"""Characters of its columns of text, as printed."""
+"""Width in characters of its text columns, as printed."""
 
 
 def published_table(name: str, form: str) -> str:
-    """A published table, or ALL, in one of `results.tables.layout.FORMATS`.
+    """Return a published table, or ALL, in one of `results.tables.layout.FORMATS`.
 
     Raises:
-        UserError: no such table; names the nearest one.
+        UserError: no such table.
     """
     return published_markdown(name) if form == "markdown" else render(published_rows(name), form, with_mean=False)
 
 
 def published_markdown(name: str) -> str:
-    """A published table byte for byte as it was printed; for ALL with a blank line between two of them.
+    """Return a published table byte for byte as it was printed; ALL has a blank line between tables.
 
     Raises:
-        UserError: no such table; names the nearest one.
+        UserError: no such table.
     """
     if name == ALL:
-        return "\n".join(published_markdown(each) for each in table_names())
+        return "\n".join(published_markdown(table) for table in table_names())
     rows = published_rows(name)
     if name == LARGE_MODEL_TABLE:
         return _large_model_markdown(rows, [cell.paper for cell in table_cells(name)])
@@ -38,10 +38,10 @@ def published_markdown(name: str) -> str:
 
 
 def published_rows(name: str) -> list[TableRow]:
-    """The rows of a published table, or of ALL, in the order in which they were printed.
+    """Return the rows of a published table, or of ALL, in the order of printing.
 
     Raises:
-        UserError: no such table; names the nearest one.
+        UserError: no such table.
     """
     if name == ALL:
         return [_row(cell) for cell in published_cells()]

@@ -31,8 +31,9 @@ from results.report.trial_list import (
     trial_anchor,
     trial_list,
 )
-from results.statistics.compare import Comparison, compare, stands_for
+from results.statistics.compare import Comparison, compare
 from results.statistics.importance import Importance
+from results.statistics.matching import stands_for
 from results.tables.layout import Column, format_seconds, in_table_order, table_columns, table_rows
 from results.tables.search_table import heading, shown_cells
 from trainable.errors import UserError

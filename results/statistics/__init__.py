@@ -1,1 +1,1 @@
-"""Statistics on results: noise, verdicts, comparisons with published numbers, importance."""
+"""Statistics on results: noise, verdicts, comparisons with the published tables, parameter importance."""

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, CSV and JSON. Warnings are the first lines of each."""
+"""Comparisons as Markdown, CSV and JSON, each beginning with the warnings."""
 
 import csv
 import dataclasses
@@ -12,14 +12,14 @@ from results.tables.layout import Column, markdown_table
 
 
 def render_comparison(comparison: Comparison, form: str) -> str:
-    """The comparison in one of `tables.FORMATS`."""
+    """Return the comparison in one of `results.tables.layout.FORMATS`."""
     if form == "csv":
         return comparison_csv(comparison)
     return comparison_json(comparison) if form == "json" else comparison_markdown(comparison)
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """Warnings, the table, and below it the counts of verdicts, the mean difference and the notes."""
+    """Return the warnings, the table, and below it the counts of verdicts, the mean difference and the notes."""
     warnings = "".join(f"> **WARNING: {text}**\n>\n" for text in comparison.warnings)
     table = markdown_table(comparison_columns(comparison))
     text = warnings.removesuffix(">\n") + ("\n" if warnings else "") + table
@@ -27,7 +27,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 
 def comparison_columns(comparison: Comparison) -> list[Column]:
-    """A row for every published configuration."""
+    """Return the columns of the table, which has a row for every published configuration."""
     cells = comparison.cells
     level = f"{100 * (1 - comparison.alpha):g} % interval"
     columns = [
@@ -50,7 +50,7 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """Warnings as lines that begin with '#', then one line a published configuration."""
+    """Return the warnings as lines that begin with '#', then a line for every published configuration."""
     buffer = io.StringIO()
     buffer.writelines(f"# WARNING: {text}\n" for text in comparison.warnings)
     flat = [_flat(cell) for cell in comparison.cells]
@@ -63,7 +63,7 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def comparison_json(comparison: Comparison) -> str:
-    """One object; `warnings` is its first key."""
+    """Return one JSON object, whose first key is `warnings`."""
     content = {
         "warnings": list(comparison.warnings),
         "notes": list(comparison.notes),
@@ -105,16 +105,16 @@ def _flat(cell: ComparedCell) -> dict[str, object]:
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """What stands below the table: counts of verdicts, the mean difference, the notes."""
+    """Return the lines below the table: counts of verdicts, the mean difference, the notes."""
     counts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in Verdict if comparison.count(verdict))
     lines = [
-        f"{counts}; margin {comparison.margin_points:g} points, wrong verdicts of a kind at most "
-        f"{100 * comparison.alpha:g} % (t tests, Holm)"
+        f"{counts}; margin {comparison.margin_points:g} points, chance of any wrong verdict of a kind "
+        f"at most {100 * comparison.alpha:g} % (t tests, Holm)"
     ]
     if comparison.overall:
         lines.append(
             f"mean difference {_signed(comparison.overall.points)} points {_interval(comparison.overall)}: "
-            f"{comparison.overall.verdict} on average, which says nothing of a single row"
+            f"{comparison.overall.verdict} on average, which says nothing about any single row"
         )
     return lines + list(comparison.notes)
 

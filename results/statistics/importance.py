@@ -1,7 +1,7 @@
-"""How much each parameter of a search decides the objective: a functional analysis of variance.
+"""Parameter importance in a search, by functional analysis of variance.
 
-Hutter, Hoos, Leyton-Brown (ICML 2014): fit a random forest to the trials and split the variance of what it
-predicts over the whole space, here as Sobol indices estimated by sampling it (Saltelli 2010, in SciPy).
+Hutter, Hoos, Leyton-Brown (ICML 2014): fit a random forest to the trials and decompose the variance of its
+predictions over the whole space, here into Sobol indices estimated by sampling (Saltelli 2010, in SciPy).
 """
 
 import math
@@ -15,37 +15,38 @@ from results.parquet.search_results import Parameter, Scalar, SearchResults, Sea
 from trainable.records import EpochRecord
 
 MIN_TRIALS = 10
-"""Fewer say nothing of importance."""
+"""Smallest number of trials that importances are estimated from."""
 NUM_TREES = 200
 NUM_SAMPLES = 2**10
-"""A power of 2, as Sobol' sequences need."""
+"""Number of samples; Sobol' sequences need a power of 2."""
 SEED = 0
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """Of one objective."""
+    """Importance of every parameter for one objective."""
 
     main: dict[str, float]
-    """Parameter -> share in [0, 1] of the variance that it decides alone, over the space that was searched."""
+    """Parameter -> share of the variance over the searched space, in [0, 1], that it explains alone."""
     total: dict[str, float]
-    """Parameter -> the same, with its interactions with others."""
+    """Parameter -> share of the variance that it explains alone and in interaction with others."""
     num_trials: int
-    """That the forest was fitted to."""
+    """Number of trials that the forest was fitted to."""
     epoch: int | None
-    """The objective is that after this epoch, the first at which a trial was stopped; None: at the end."""
+    """Epoch whose values are explained, the first after which a trial was stopped; None for the final values."""
     explained: float
-    """R2 of the forest on trials that a tree has not seen; 0 and less: it knows nothing."""
+    """Out-of-bag R2 of the forest; at 0 or below it predicts nothing."""
 
 
 def importance(
     search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], index: int = 0
 ) -> Importance | None:
-    """Of the objective with this index; None where too few trials can be compared, or all are alike.
+    """Return the importances for the objective with this index; None if too few trials compare or all are equal.
 
-    Half-trained and trained values do not compare, and those that a scheduler let run to the end are a choice
-    of the best: where it stopped any, the values after the epoch of the first stop are taken, which all have.
+    Values of partly trained and fully trained trials do not compare, and the trials that a scheduler let complete
+    are a biased choice. If it stopped any, the values after the epoch of the first stop are used: all trials have
+    one.
     """
     trials, values, epoch = _compared(search, epochs, index)
     if len(trials) < MIN_TRIALS or len(set(values)) == 1:
@@ -54,12 +55,12 @@ def importance(
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(NUM_TREES, oob_score=True, random_state=SEED)
-    forest.fit(np.array([_place(one, search.parameters) for one in trials]), values)
+    forest.fit(np.array([_coordinates(trial, search.parameters) for trial in trials]), values)
 
     def predicted(units: Array) -> Array:
-        """What the forest says at points of the unit cube, (parameters, points)."""
-        places = [_spread(row, parameter) for row, parameter in zip(units, search.parameters, strict=True)]
-        return np.asarray(forest.predict(np.stack(places, axis=1)))
+        """Return the predictions at points of the unit cube, an array of shape (parameters, points)."""
+        coordinates = [_from_unit(row, parameter) for row, parameter in zip(units, search.parameters, strict=True)]
+        return np.asarray(forest.predict(np.stack(coordinates, axis=1)))
 
     found = sobol_indices(
         func=predicted,
@@ -80,23 +81,24 @@ def importance(
 def _compared(
     search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], index: int
 ) -> tuple[list[SearchTrial], list[float], int | None]:
+    """Return the trials that can be compared, their values, and the epoch of these values."""
     rungs = stopped_by_epoch(search)
     if not rungs:
-        complete = [(one, one.values[index]) for one in search.trials if one.is_complete and one.values is not None]
-        return [one for one, _ in complete], [value for _, value in complete], None
+        complete = [(trial, trial.values[index]) for trial in search.trials if trial.is_complete and trial.values]
+        return [trial for trial, _ in complete], [value for _, value in complete], None
     epoch = next(iter(rungs))
-    curves = [(one, epochs.get(one.trial.row.trial_key, ())) for one in search.trials]
-    after = [(one, search.objectives[index].after(curve, epoch)) for one, curve in curves]
-    known = [(one, value) for one, value in after if value is not None]
-    return [one for one, _ in known], [value for _, value in known], epoch
+    records = [(trial, epochs.get(trial.trial.row.trial_key, ())) for trial in search.trials]
+    after = [(trial, search.objectives[index].after(own, epoch)) for trial, own in records]
+    known = [(trial, value) for trial, value in after if value is not None]
+    return [trial for trial, _ in known], [value for _, value in known], epoch
 
 
-def _place(one: SearchTrial, parameters: Sequence[Parameter]) -> list[float]:
-    return [_coordinate(one.params[parameter.name], parameter) for parameter in parameters]
+def _coordinates(trial: SearchTrial, parameters: Sequence[Parameter]) -> list[float]:
+    return [_coordinate(trial.params[parameter.name], parameter) for parameter in parameters]
 
 
 def _coordinate(value: Scalar, parameter: Parameter) -> float:
-    """A choice as its number in their order (a tree's splits need no more); NaN, which it takes, where unknown."""
+    """Return a choice as its index, which is enough for the splits of a tree, and a missing value as NaN."""
     if parameter.choices is not None:
         return float(parameter.choices.index(value)) if value in parameter.choices else math.nan
     if not isinstance(value, int | float):
@@ -104,8 +106,8 @@ def _coordinate(value: Scalar, parameter: Parameter) -> float:
     return math.log(value) if parameter.log else float(value)
 
 
-def _spread(units: Array, parameter: Parameter) -> Array:
-    """Numbers from [0, 1] over what may be proposed."""
+def _from_unit(units: Array, parameter: Parameter) -> Array:
+    """Map numbers in [0, 1] to the values that may be proposed."""
     if parameter.choices is not None:
         return np.minimum(np.floor(units * len(parameter.choices)), len(parameter.choices) - 1)
     ends = (parameter.low, parameter.high)
@@ -114,7 +116,7 @@ def _spread(units: Array, parameter: Parameter) -> Array:
 
 
 def _shares(names: Sequence[str], estimates: Array) -> dict[str, float]:
-    """An estimate may lie a little outside of what a share can be; none where the forest is flat."""
+    """Clip the estimates to [0, 1]; a forest that predicts a constant gives 0."""
     return {
         name: min(max(float(np.nan_to_num(value)), 0.0), 1.0) for name, value in zip(names, estimates, strict=True)
     }

@@ -1,1 +1,1 @@
-"""Tables in the form of the published ones."""
+"""Tables with the columns and layout of the published tables."""

@@ -1,4 +1,4 @@
-"""Tables in the form of the published ones: Markdown with their columns and alignment, CSV and JSON."""
+"""Tables with the columns and alignment of the published tables, as Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -14,30 +14,30 @@ from trainable.records import Status
 from trainable.wording import format_value
 
 FORMATS = ("markdown", "csv", "json")
-SEED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
+PUBLISHED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a Markdown table.
 
-    Numbers stand with their last digit at `stop` characters from the column's left edge, as the published
-    tables have it; other columns are indented or centred.
+    Numbers end `stop` characters from the left edge of the column, as in the published tables; other values are
+    indented or centred.
     """
 
     header: str
     align: str
-    """'left', 'right' or 'center': what the rule below the header asks of the renderer."""
+    """'left', 'right' or 'center': the alignment that the rule below the header asks for."""
     values: list[str]
     stop: int | None = None
     indent: int | None = None
-    """Of values at the left; None: centred in a centred column, else at the edge."""
+    """Indent of left-aligned values; None centres them in a centred column, otherwise puts them at the edge."""
     width: int = 0
-    """The smallest; longer values widen the column."""
+    """Smallest width in characters; longer values widen the column."""
 
     def lines(self) -> list[str]:
-        """Header, rule and values, all equally wide, without the bars."""
-        cells = [self._place(value) for value in self.values]
+        """Return the header, the rule and the values, equally wide and without the bars."""
+        cells = [self._aligned(value) for value in self.values]
         width = max(self.width, len(self.header), *(len(cell) for cell in cells), 1)
         rules = {
             "left": f":{'-' * (width + 1)}",
@@ -48,13 +48,13 @@ class Column:
         body = [cell.center(width) if centred else cell.ljust(width) for cell in cells]
         return [f" {self.header.ljust(width)} ", rules[self.align], *(f" {line} " for line in body)]
 
-    def _place(self, value: str) -> str:
+    def _aligned(self, value: str) -> str:
         return value.rjust(self.stop) if self.stop is not None else " " * (self.indent or 0) + value
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One configuration, in numbers: what CSV and JSON hold, and Markdown prints."""
+    """Results of one configuration."""
 
     model: str
     batch_size: int
@@ -62,34 +62,34 @@ class TableRow:
     schedule: str
     epochs: int
     other: dict[str, object]
-    """Further training fields in which the rows differ."""
+    """Values of further training fields in which the rows differ."""
     num_runs: int
-    """Finished repeats, of `num_planned`."""
+    """Number of finished repeats, out of `num_planned`."""
     num_planned: int
     test_error_percent: float | None
-    """At the last epoch; the median where there are several runs."""
+    """Test error at the last epoch; the median of several runs."""
     mean_test_error_percent: float | None
     std_test_error_percent: float | None
     """Sample standard deviation; None for fewer than two runs."""
     total_seconds: float | None
-    """Training and evaluation; the median where there are several runs."""
+    """Time of training and evaluation; the median of several runs."""
     note: str
-    """What stands in place of the error where no run finished."""
+    """Text shown instead of the error if no run finished."""
 
 
 def table_rows(cells: Sequence[Cell]) -> list[TableRow]:
-    """The rows in the order of the published tables: batch size and lr descending."""
-    others = [name for name in varying_fields([cell.config for cell in cells]) if name not in SEED_COLUMNS]
+    """Return the rows in the order of the published tables: batch size and lr descending."""
+    others = [name for name in varying_fields([cell.config for cell in cells]) if name not in PUBLISHED_COLUMNS]
     return [_row(cell, others) for cell in in_table_order(cells)]
 
 
 def in_table_order(cells: Sequence[Cell]) -> list[Cell]:
-    """The cell of each of `table_rows`."""
+    """Sort cells in the order of `table_rows`."""
 
-    def place(config: TrainConfig) -> tuple[str, int, str, int, float]:
+    def rank(config: TrainConfig) -> tuple[str, int, str, int, float]:
         return (display_name(config.model), config.epochs, config.schedule, -config.batch_size, -config.lr)
 
-    return sorted(cells, key=lambda cell: place(cell.config))
+    return sorted(cells, key=lambda cell: rank(cell.config))
 
 
 def _row(cell: Cell, others: Sequence[str]) -> TableRow:
@@ -114,14 +114,14 @@ def _row(cell: Cell, others: Sequence[str]) -> TableRow:
 
 
 def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
-    """The table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it)."""
+    """Return the table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it)."""
     if form == "csv":
         return _csv(rows)
     return _json(rows) if form == "json" else markdown_table(table_columns(rows, with_mean=with_mean))
 
 
 def format_seconds(seconds: float) -> str:
-    """`22m` and `1h17m` as the published tables have it; below ten minutes `3m05s` and `12s`."""
+    """Format a time as the published tables do, `22m` or `1h17m`; below ten minutes as `3m05s` or `12s`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -132,7 +132,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def error_header(rows: Sequence[TableRow]) -> str:
-    """`Test Error (1 run)`, `Test Error (median of 3 runs)`, or without the number where it differs."""
+    """Return `Test Error (1 run)` or `Test Error (median of 3 runs)`, without the number if the rows differ in it."""
     planned = {row.num_planned for row in rows}
     if planned == {1}:
         return "Test Error (1 run)"
@@ -140,7 +140,7 @@ def error_header(rows: Sequence[TableRow]) -> str:
 
 
 def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
-    """The columns of the published tables, and those that a sweep needs beside them."""
+    """Return the columns of the published tables and the additional ones that the rows need."""
     header = error_header(rows)
     columns = [
         Column("Model", "center", [row.model for row in rows]),
@@ -150,11 +150,7 @@ def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
         Column("# of Epochs", "right", [str(row.epochs) for row in rows], stop=7),
     ]
     for name in rows[0].other if rows else ():
-        columns.append(
-            Column(
-                name, "right", [format_value(row.other[name], digits=None, none="-") for row in rows], stop=len(name)
-            )
-        )
+        columns.append(number_column(name, [format_value(row.other[name], digits=None, none="-") for row in rows]))
     columns.append(Column(header, "center", [_error_text(row) for row in rows], stop=len(header) * 2 // 3))
     if any(row.num_planned > 1 for row in rows):
         columns.append(Column("n", "right", [str(row.num_runs) for row in rows], stop=1))
@@ -164,8 +160,18 @@ def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
     return columns
 
 
+def number_column(header: str, values: list[str]) -> Column:
+    """Return a right-aligned column whose values end below the end of the header."""
+    return Column(header, "right", values, stop=len(header))
+
+
+def row_values(columns: Sequence[Column]) -> list[list[str]]:
+    """Return the values of the columns row by row."""
+    return [list(values) for values in zip(*(column.values for column in columns), strict=True)]
+
+
 def markdown_table(columns: Sequence[Column]) -> str:
-    """The columns side by side, with bars; ends with a newline."""
+    """Return the columns as Markdown, ending with a newline."""
     lines = zip(*(column.lines() for column in columns), strict=True)
     return "".join(f"|{'|'.join(cells)}|\n" for cells in lines)
 

@@ -1,4 +1,4 @@
-"""The table of a sweep; of a search what it chose, or what it ran to the end."""
+"""The table of a sweep; for a search, the configurations that it chose or completed."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ from trainable.wording import counted
 
 
 def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:
-    """In one of `tables.FORMATS`, from the `trials` table."""
+    """Return the table in one of `results.tables.layout.FORMATS`, made from the `trials` table."""
     search = read_search(table)
     if search is None:
         return render(table_rows(group_repeats(trials_from_table(table))), form, with_mean=with_mean)
@@ -24,34 +24,34 @@ def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:
 
 
 def shown_cells(search: SearchResults) -> list[Cell]:
-    """The confirmed configurations where there are any, else the finalists."""
-    return list(search.confirmed.values()) or group_repeats(one.trial for one in search.finalists)
+    """Return the confirmed configurations if there are any, otherwise the finalists."""
+    return list(search.confirmed.values()) or group_repeats(trial.trial for trial in search.finalists)
 
 
 def heading(search: SearchResults) -> str:
-    """What the rows are, and by what they were chosen."""
-    objective = " and ".join(one.words for one in search.objectives)
+    """Return a line that tells which trials the rows are, and how they were chosen."""
+    objectives = " and ".join(objective.words for objective in search.objectives)
     num_trials = counted(len(search.trials), "trial")
     how = f"{search.algorithm}, scheduler {search.scheduler[SCHEDULER_TYPE]}"
     if search.confirmed:
-        return f"Chosen by {objective}, of {num_trials} ({how}); trained again on all training images:"
+        return f"Chosen from {num_trials} ({how}) by {objectives}, and retrained on all training images:"
     if not search.finalists:
-        return f"A search ({how}, steered by {objective}); {nothing_ended(search)}."
-    come = "that ran to the end"
+        return f"Search ({how}) for the least {objectives}: {nothing_ended(search)}."
+    which = "completed trials"
     if search.is_population:
-        come = f"of the last generation, each row the last of {counted(search.num_generations, 'generation')}"
+        which = f"trials in the last of {counted(search.num_generations, 'generation')}"
     return (
-        f"The {len(search.finalists)} of {num_trials} {come} ({how}, steered by {objective}); trained without the "
-        "held-out images, not confirmed:"
+        f"The {len(search.finalists)} {which}, of {num_trials} ({how}) that searched for the least {objectives}; "
+        "trained without the held-out images, not confirmed:"
     )
 
 
 def nothing_ended(search: SearchResults) -> str:
-    """Why there is no row: no trial ran to the end."""
-    statuses = Counter(one.trial.status for one in search.trials)
+    """Return why there are no rows: no trial has completed."""
+    statuses = Counter(trial.trial.status for trial in search.trials)
     if not statuses:
-        return "no trial has begun"
+        return "no trial has started"
     if len(search.trials) >= search.num_trials and list(statuses) == [Status.DIVERGED]:
-        return f"all {len(search.trials)} trials diverged" if len(search.trials) > 1 else "its one trial diverged"
+        return f"all {len(search.trials)} trials diverged" if len(search.trials) > 1 else "its only trial diverged"
     words = ", ".join(f"{number} {status.value.lower()}" for status, number in statuses.items())
-    return f"no trial has run to the end ({words})"
+    return f"no trial has completed ({words})"

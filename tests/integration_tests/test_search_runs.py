@@ -205,7 +205,7 @@ def test_the_finished_search_is_told_and_handed_on(searched: Searched, ask: Ask)
         assert (status, errors) == (0, "")
     assert "6 of 6 trials" in outputs["status"]
     assert "  left     0" in outputs["status"]
-    assert outputs["table"].startswith("Chosen by error on held-out images (%), of 5 trials (tpe, ")
+    assert outputs["table"].startswith("Chosen from 5 trials (tpe, ")
     assert outputs["export"].startswith("6 trials and ")
     rows = pq.read_table(searched.store.sweep_folder(NAME) / "trials.parquet")["purpose"].to_pylist()
     assert rows == [Purpose.SEARCH] * 5 + [Purpose.CONFIRM]

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from results.parquet.trials import Trial, group_repeats
-from results.statistics.compare import Comparison, Published, compare, published_configurations
+from results.statistics.compare import Comparison, compare
+from results.statistics.matching import Published, published_configurations
 from results.statistics.noise import binomial_variance
 from results.statistics.verdicts import Verdict, t_quantile
 from tests.results_tests.result_samples import make_config, make_trial
@@ -69,7 +70,7 @@ def test_the_cells_that_the_sweep_has_in_the_published_order() -> None:
     ]
     assert [cell.difference_points for cell in comparison.cells] == pytest.approx([0.03, 0.0])
     assert comparison.warnings == ()
-    assert "1 of the sweep's configurations are not among these published ones" in comparison.notes
+    assert "1 configuration of the sweep is not among these published ones" in comparison.notes
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_the_cells_that_the_sweep_has_in_the_published_order() -> None:
 )
 def test_every_part_of_the_configuration_decides(fields: dict[str, object]) -> None:
     trial = make_trial(make_config(**{"batch_size": 16, "lr": 0.0125, "epochs": 200, **fields}), 8.0)
-    with pytest.raises(UserError, match="no configuration of 'sweep' stands in a published table"):
+    with pytest.raises(UserError, match="no configuration of 'sweep' is in the published tables"):
         compared([trial])
 
 
@@ -181,10 +182,10 @@ def test_a_smoke_sweep_is_matched_by_what_it_stands_for_and_gets_no_verdict() ->
     assert cell.test is None
     assert cell.difference_points == pytest.approx(41.39)
     assert comparison.warnings == (
-        "THIS IS NOT A COMPARISON WITH THE PUBLISHED RUNS: ours were trained otherwise",
-        "train_subset: 5000 in place of all (1 of 1 configurations)",
-        "epochs: 2 in place of 200 (1 of 1 configurations)",
-        "batch_size: 16 in place of 256 (1 of 1 configurations)",
+        "NOT COMPARABLE WITH THE PUBLISHED RUNS: ours were trained with other settings",
+        "train_subset: 5000 instead of all (1 of 1 configuration)",
+        "epochs: 2 instead of 200 (1 of 1 configuration)",
+        "batch_size: 16 instead of 256 (1 of 1 configuration)",
     )
 
 
@@ -197,7 +198,7 @@ def test_anyway_gives_verdicts_and_keeps_the_warnings() -> None:
     trial = smoke(256, 0.2, 50.0, {"published_epochs": 200})
     comparison = compared([trial], anyway=True)
     assert comparison.cells[0].verdict is Verdict.DIFFERS
-    assert comparison.warnings[0].startswith("THIS IS NOT A COMPARISON")
+    assert comparison.warnings[0].startswith("NOT COMPARABLE")
 
 
 def test_cells_that_departed_do_not_weaken_the_others() -> None:
@@ -207,10 +208,10 @@ def test_cells_that_departed_do_not_weaken_the_others() -> None:
     comparison = compared([*good, *bad])
     alone, among = compared(good).cells[0].test, comparison.cells[0].test
     assert alone == among
-    assert comparison.warnings[0].endswith("for 2 of 3 configurations: ours were trained otherwise")
+    assert comparison.warnings[0].endswith("for 2 of 3 configurations: ours were trained with other settings")
     assert [cell.verdict for cell in comparison.cells[1:]] == [Verdict.NOT_COMPARABLE] * 2
 
 
 def test_another_precision_is_noted() -> None:
     trial = make_trial(make_config(batch_size=128, lr=0.1), 8.0, precision_resolved="bf16")
-    assert "precision: bf16 in place of fp32; the verdicts include it" in compared([trial]).notes
+    assert "precision: bf16 instead of fp32; its effect is part of the difference" in compared([trial]).notes

@@ -59,9 +59,9 @@ def test_markdown() -> None:
 def test_warnings_are_the_first_lines(anyway: bool) -> None:
     compared = comparison(smoke=True, anyway=anyway)
     markdown, lines, values = (render_comparison(compared, form) for form in FORMATS)
-    assert markdown.startswith("> **WARNING: THIS IS NOT A COMPARISON WITH THE PUBLISHED RUNS: ")
-    assert "> **WARNING: train_subset: 100 in place of all (2 of 2 configurations)**\n\n|" in markdown
-    assert lines.startswith("# WARNING: THIS IS NOT A COMPARISON")
+    assert markdown.startswith("> **WARNING: NOT COMPARABLE WITH THE PUBLISHED RUNS: ")
+    assert "> **WARNING: train_subset: 100 instead of all (2 of 2 configurations)**\n\n|" in markdown
+    assert lines.startswith("# WARNING: NOT COMPARABLE")
     assert lines.splitlines()[1].startswith("# WARNING: train_subset")
     assert next(iter(json.loads(values))) == "warnings"
     assert json.loads(values)["warnings"] == list(compared.warnings)
@@ -75,7 +75,7 @@ def test_the_mean_difference_stands_below_the_table() -> None:
     text = render_comparison(compare("sweep", group_repeats(trials)), "markdown")
     (line,) = [line for line in text.splitlines() if line.startswith("- mean difference")]
     assert line.startswith("- mean difference +0.05 points [")
-    assert line.endswith("on average, which says nothing of a single row")
+    assert line.endswith("on average, which says nothing about any single row")
 
 
 def test_csv_and_json_hold_the_same_numbers() -> None:
@@ -110,7 +110,7 @@ def test_the_command(store: Store, cli: Cli) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     values = json.loads(done.stdout)
     assert [cell["verdict"] for cell in values["cells"]] == ["not comparable"]
-    assert values["warnings"][1] == "epochs: 2 in place of 200 (1 of 1 configurations)"
+    assert values["warnings"][1] == "epochs: 2 instead of 200 (1 of 1 configuration)"
     options = ("--anyway", "--margin", "60", "--alpha", "0.1", "--table", "linear_scaling_cosine", "--format", "json")
     values = json.loads(cli("compare", "sweep", *options).stdout)
     assert [cell["verdict"] for cell in values["cells"]].count("not run") == 9

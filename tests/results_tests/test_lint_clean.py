@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from results.lint.rows import LintRow, Rule, curves
+from results.lint.rows import LintRow, Rule, errors_by_lr
 from results.lint.text import lint
 from tests.results_tests.lint_samples import clean_table, with_error
 
@@ -49,7 +49,7 @@ def diverged(rows: list[LintRow]) -> list[LintRow]:
 
 def cut_grid(rows: list[LintRow]) -> list[LintRow]:
     """The sweep's grid at one batch size ends at its best learning rate; the longer side stays."""
-    grid = next(curve for curve in curves(rows) if curve.protocol.schedule == "constant")
+    grid = next(curve for curve in errors_by_lr(rows) if curve.protocol.schedule == "constant")
     lrs, best = list(grid.errors), grid.best_lrs[0]
     above = lrs.index(best) < len(lrs) / 2
     gone = {lr for lr in lrs if (lr < best if above else lr > best)}

@@ -74,14 +74,14 @@ def test_batch_sizes_with_one_learning_rate() -> None:
 def test_times_that_disagree() -> None:
     times = {finding.rows[0].batch_size: finding.message for finding in found(Rule.TIMES)}
     assert set(times) == {32, 64}
-    assert "(43m for 200 epochs), 19.5 to 20.4 s an epoch in 3 rows (1h05m to 1h08m for 200 epochs)" in times[32]
-    assert "(28m for 200 epochs), 10.5 to 11.1 s an epoch in 3 rows (35m to 37m for 200 epochs)" in times[64]
+    assert "(43m for 200 epochs), 19.5 to 20.4 s per epoch in 3 rows (1h05m to 1h08m for 200 epochs)" in times[32]
+    assert "(28m for 200 epochs), 10.5 to 11.1 s per epoch in 3 rows (35m to 37m for 200 epochs)" in times[64]
 
 
 def test_the_best_lr_does_not_grow_linearly() -> None:
     (finding,) = found(Rule.LR_SCALING)
     assert "^ 0.56 (95 % 0.33 to 0.80) over 8 batch sizes" in finding.message
-    assert "exponent 1 is rejected, 0.5 is not rejected" in finding.message
+    assert "exponent 1 (the linear rule) is rejected, exponent 0.5 (the square-root rule) is not" in finding.message
 
 
 def test_the_further_tables_add_repeats_and_times() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import tune_main
 from results.lint.lr_exponent import fit_exponent
-from results.lint.rows import Curve, LintRow, Protocol, Rule, distinct, rows_of_cells
+from results.lint.rows import ErrorByLr, LintRow, Protocol, Rule, distinct, rows_of_cells
 from results.lint.text import lint
 from results.parquet.trials import Trial, group_repeats
 from tests.conftest import ROOT
@@ -27,9 +27,9 @@ def rules(rows: list[LintRow]) -> list[Rule]:
     return [finding.rule for finding in lint(rows)]
 
 
-def curve(batch_size: int, *lrs: float, best: float) -> Curve:
+def curve(batch_size: int, *lrs: float, best: float) -> ErrorByLr:
     errors = {lr: 8.0 if lr == best else 9.0 for lr in lrs}
-    return Curve(PROTOCOL, batch_size, errors, ())
+    return ErrorByLr(PROTOCOL, batch_size, errors, ())
 
 
 def test_nothing_in_nothing() -> None:
@@ -52,7 +52,7 @@ def test_seeds_may_differ() -> None:
         (0.006125, "a digit too many"),
         (0.0065, "a digit missing"),
         (0.00652, "two digits swapped"),
-        (0.0066, "no rounding"),
+        (0.0066, "not a rounding"),
     ],
 )
 def test_a_slip_is_explained(lr: float, explanation: str) -> None:

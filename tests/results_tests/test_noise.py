@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from results.published.recipe import published_recipe
-from results.statistics.compare import published_repeats
+from results.statistics.matching import published_repeats
 from results.statistics.noise import Repeats, binomial_variance, median_variance_factor, pooled_dispersion
 
 

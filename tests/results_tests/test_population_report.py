@@ -129,7 +129,7 @@ def test_the_best_that_is_marked_is_the_one_that_was_chosen(report: Report) -> N
 
 
 def test_the_heading_says_that_rows_are_the_last_of_a_training(report: Report) -> None:
-    assert report.heading.startswith("The 2 of 6 trials of the last generation, each row the last of 3 generations (")
+    assert report.heading.startswith("The 2 trials in the last of 3 generations, of 6 trials (")
 
 
 def test_learning_curves_run_through_the_generations(report: Report) -> None:

@@ -66,7 +66,7 @@ def test_the_further_rows_stand_apart() -> None:
     assert "rows            20" in further
     known = {cell.configuration for cell in published_cells()}
     new = len({cell.configuration for cell in published_cells(LONGER_FILE)} - known)
-    assert f"{new} configurations that the seed's tables lack" in further
+    assert f"{new} configurations that are not in the 16 tables" in further
 
 
 def test_the_command_prints_the_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,16 +19,16 @@ def test_milestones_written_as_epochs_are_the_published_ones() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"dataset": "digits"}, "dataset digits in place of cifar10"),
-        ({"train_subset": 10_000}, "train_subset 10000 in place of all"),
-        ({"test_subset": 2000}, "test_subset 2000 in place of all"),
-        ({"holdout": 0.1}, "holdout 0.1 in place of 0.0"),
-        ({"augmentation": "none"}, "augmentation none in place of crop_flip"),
-        ({"momentum": 0.5}, "momentum 0.5 in place of 0.9"),
-        ({"nesterov": False}, "nesterov False in place of True"),
-        ({"weight_decay": 0.0}, "weight_decay 0.0 in place of 0.0001"),
-        ({"lr_min_factor": 0.0}, "lr_min_factor 0.0 in place of 0.001"),
-        ({"schedule": "multistep", "milestones": [0.3, 0.6]}, "milestones 0.3 0.6 in place of 0.5 0.75"),
+        ({"dataset": "digits"}, "dataset digits instead of cifar10"),
+        ({"train_subset": 10_000}, "train_subset 10000 instead of all"),
+        ({"test_subset": 2000}, "test_subset 2000 instead of all"),
+        ({"holdout": 0.1}, "holdout 0.1 instead of 0.0"),
+        ({"augmentation": "none"}, "augmentation none instead of crop_flip"),
+        ({"momentum": 0.5}, "momentum 0.5 instead of 0.9"),
+        ({"nesterov": False}, "nesterov False instead of True"),
+        ({"weight_decay": 0.0}, "weight_decay 0.0 instead of 0.0001"),
+        ({"lr_min_factor": 0.0}, "lr_min_factor 0.0 instead of 0.001"),
+        ({"schedule": "multistep", "milestones": [0.3, 0.6]}, "milestones 0.3 0.6 instead of 0.5 0.75"),
     ],
 )
 def test_what_departs_is_named(changes: dict[str, object], text: str) -> None:

@@ -55,7 +55,7 @@ def test_a_row_leads_to_its_trial_and_with_repeats_to_their_list(report: Report,
 def test_the_comparison_names_the_reference_warns_and_leads_to_the_runs(report: Report) -> None:
     assert report.references == ["linear_scaling_cosine: 4 of its 10 configurations in this sweep"]
     assert report.comparison is not None
-    assert "NOT A COMPARISON" in report.comparison.warnings[0]
+    assert "NOT COMPARABLE" in report.comparison.warnings[0]
     assert [cell.batch_size for cell in report.comparison.cells] == [4096, 2048, 1024, 512]
     assert report.comparison_anchors == report.table.anchors
 

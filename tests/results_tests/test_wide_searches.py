@@ -108,13 +108,13 @@ def test_where_all_diverge_a_report_says_so(tmp_path: Path) -> None:
     for form in (page, text):
         assert "all 5 trials diverged." in form
         assert "The 0 of" not in form
-    assert sweep_table(read_trials(store, "lost"), "markdown", with_mean=False).startswith("A search (random, ")
+    assert sweep_table(read_trials(store, "lost"), "markdown", with_mean=False).startswith("Search (random, ")
 
 
 def test_plurals_are_right(tmp_path: Path) -> None:
     assert title([make_point(epochs=1)]).endswith("cosine, 1 epoch")
     store = write_diverged_search(tmp_path, num_trials=1)
-    assert dict(reported(store, "lost").facts)["chosen"] == "none: its one trial diverged"
+    assert dict(reported(store, "lost").facts)["chosen"] == "none: its only trial diverged"
 
 
 def test_curves_of_one_epoch_have_one_tick(tmp_path: Path) -> None:

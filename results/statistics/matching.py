@@ -1,0 +1,122 @@
+"""Which configurations of a sweep correspond to which published configurations."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from results.parquet.trials import Cell
+from results.published.cells import (
+    LONGER_FILE,
+    SEED_FILE,
+    Configuration,
+    PublishedCell,
+    published_cells,
+    table_cells,
+)
+from results.published.recipe import Departure, Recipe, departures
+from results.statistics.noise import Repeats, median_variance_factor
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
+from trainable.rounding import printed_lr
+
+STANDS_FOR = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE)
+"""Variables of a scaled-down trial that name the published configuration it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A configuration with all its published runs, from all tables that print it."""
+
+    configuration: Configuration
+    tables: tuple[str, ...]
+    cells: tuple[PublishedCell, ...]
+    """One cell per distinct error: an error printed in two tables is the same run."""
+
+    @property
+    def num_runs(self) -> int:
+        return sum(cell.num_runs for cell in self.cells)
+
+    @property
+    def test_error_percent(self) -> float:
+        """The error as printed; the mean if different errors are printed."""
+        return statistics.fmean(cell.test_error_percent for cell in self.cells)
+
+    @property
+    def variance_factor(self) -> float:
+        """Variance of `test_error_percent` divided by the variance of one run."""
+        return sum(median_variance_factor(cell.num_runs) for cell in self.cells) / len(self.cells) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A published configuration with our cell that corresponds to it, if any."""
+
+    published: Published
+    cell: Cell | None
+    departures: tuple[Departure, ...] = ()
+
+
+def published_configurations(table: str | None = None) -> list[Published]:
+    """Return the configurations of one table, or of all, in the order of printing, each with its runs in all tables.
+
+    Raises:
+        UserError: no such table.
+    """
+    groups: dict[Configuration, list[PublishedCell]] = {}
+    for file in (SEED_FILE, LONGER_FILE):
+        for cell in published_cells(file):
+            groups.setdefault(cell.configuration, []).append(cell)
+    wanted = list(groups) if table is None else list(dict.fromkeys(cell.configuration for cell in table_cells(table)))
+    return [
+        Published(
+            configuration,
+            tuple(dict.fromkeys(cell.table for cell in groups[configuration])),
+            tuple({cell.error_printed: cell for cell in groups[configuration]}.values()),
+        )
+        for configuration in wanted
+    ]
+
+
+def published_repeats(recipe: Recipe) -> list[Repeats]:
+    """Return the configurations that are printed with several errors, each of a single run."""
+    return [
+        Repeats([cell.test_error_percent for cell in item.cells], recipe.num_test_images)
+        for item in published_configurations()
+        if len(item.cells) > 1 and item.num_runs == len(item.cells)
+    ]
+
+
+def stands_for(cell: Cell) -> Configuration:
+    """Return the published configuration that our cell has to be compared with."""
+    variables = json.loads(cell.trials[0].row.variables)
+    config = cell.config
+    epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
+    batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
+    model = variables.get(PUBLISHED_MODEL, config.model)
+    return (model, batch_size, printed_lr(config.lr), config.schedule, epochs)
+
+
+def match_cells(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe) -> list[Match]:
+    """Return one match for each pair of corresponding configurations, and one for each that the sweep lacks."""
+    ours: dict[Configuration, list[Cell]] = {}
+    for cell in cells:
+        ours.setdefault(stands_for(cell), []).append(cell)
+    matches = []
+    for item in published:
+        found = ours.get(item.configuration, [])
+        matches += [Match(item, cell, _departures(cell, item, recipe)) for cell in found] or [Match(item, None)]
+    return matches
+
+
+def _departures(cell: Cell, published: Published, recipe: Recipe) -> tuple[Departure, ...]:
+    model, batch_size, _, _, epochs = published.configuration
+    scaled = [
+        Departure(name, str(ours), str(theirs))
+        for name, ours, theirs in (
+            ("model", cell.config.model, model),
+            ("epochs", cell.config.epochs, epochs),
+            ("batch_size", cell.config.batch_size, batch_size),
+        )
+        if ours != theirs
+    ]
+    return (*departures(cell.config, recipe), *scaled)
