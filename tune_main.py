@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from results.store.store import Manifest, Store
     from search_spaces.loader import LoadedSpace
-    from search_spaces.parameters import ProposalMaker
+    from search_spaces.proposals import ProposalMaker
     from search_spaces.resources import ResourceRule
     from sweep.driver.tune_run import Cluster, Resources
     from sweep.runs import ExpectedTime, RunRecord

@@ -1,4 +1,4 @@
-"""From a space to its trials: rows, the grid's product, the parts, each with its repeats; duplicates collapse."""
+"""Expand a space into its trials: rows, combinations of the grid, parts and repeats, without duplicates."""
 
 import contextlib
 import dataclasses
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search_spaces.loader import LoadedSpace
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import Space, axis_values
 from search_spaces.trial_maker import TrialMaker, parts_of
 from search_spaces.yaml_source import KeyPath, parse_scalar
@@ -20,19 +20,19 @@ MAX_TRIALS = 100_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Expansion:
-    """The trials of a space in the order in which they are written, and what the user should know of them."""
+    """The trials of a space in the order of its file, and notes for the user."""
 
     trials: list[PlannedTrial]
     notes: list[str]
     search: ProposalMaker | None = None
-    """Where the space is a search: its trials are not known before, the list is empty."""
+    """The search, if the space is one; `trials` is then empty, because its trials are not known in advance."""
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """`["lr=0.1", ...]`, as --set gives them, into values.
+    """Parse the arguments of --set, for example `["lr=0.1"]`.
 
     Raises:
-        UserError: not of the form key=value.
+        UserError: An argument does not have the form key=value.
     """
     overrides: dict[str, Any] = {}
     for setting in settings:
@@ -44,13 +44,13 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> Expansion:
-    """All trials of the space, with `overrides` put over whatever the file says.
+    """All trials of the space. The values in `overrides` replace those of the file.
 
-    A search has no trials yet: the expansion then holds what makes them of proposals.
+    A search has no trials in advance; the expansion then holds its ProposalMaker.
 
     Raises:
-        UserError: a key that is neither a training field nor used by `derive`, an impossible value, an
-            expression that cannot be computed, with file, line and key; or no such scale.
+        UserError: A key is neither a training field nor used by `derive`, a value is impossible, an expression
+            cannot be computed, or there is no such scale. The message names file, line and key.
     """
     space, source = loaded.space, loaded.source
     if space.search is not None:
@@ -59,9 +59,9 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     trials: list[PlannedTrial] = []
     for path, combination in _combinations(space):
         config, variables = maker.make(path, combination)
-        place = functools.partial(maker.where, path)
-        with located(place):
-            trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, place=place))
+        location = functools.partial(maker.where, path)
+        with located(location):
+            trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, place=location))
         if len(trials) > MAX_TRIALS:
             raise UserError(f"{source.path}: more than {MAX_TRIALS} trials")
     distinct, note = drop_duplicates(trials)
@@ -69,10 +69,10 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
 
 
 def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
-    """One configuration from the command line alone, for `train`.
+    """The configuration of `train`, from the command line alone.
 
     Raises:
-        UserError: an unknown key, or an impossible value.
+        UserError: A key is unknown, or a value is impossible.
     """
     overrides = parse_overrides(settings)
     with located(lambda field: "--set" if field in overrides else "train"):
@@ -84,10 +84,10 @@ def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
 
 
 def dataset_name(trials: Sequence[PlannedTrial]) -> str:
-    """The one data set of these trials.
+    """The data set of these trials.
 
     Raises:
-        UserError: there are several.
+        UserError: They have more than one.
     """
     names = sorted({trial.config.dataset for trial in trials})
     if len(names) > 1:
@@ -98,10 +98,11 @@ def dataset_name(trials: Sequence[PlannedTrial]) -> str:
 def tie_to_data(
     trials: Sequence[PlannedTrial], name: str, fingerprint: str, num_train: int, num_test: int
 ) -> list[PlannedTrial]:
-    """The trials on the data set that they will see; those that thereby become equal collapse.
+    """The trials with the identity of their data set. Trials that become equal are merged.
 
     Raises:
-        UserError: a batch or a subset larger than the data set, or no image held out; with file, line and key.
+        UserError: A batch or a subset is larger than the data set, or no image is held out. The message names
+            file, line and key.
     """
     tied = []
     for trial in trials:
@@ -112,18 +113,18 @@ def tie_to_data(
 
 
 def drop_duplicates(trials: Sequence[PlannedTrial]) -> tuple[list[PlannedTrial], str]:
-    """Equal configurations once, in their first place; and a note where there were any."""
+    """The trials with different configurations, each at its first position, and a note if any was dropped."""
     first: dict[TrainConfig, PlannedTrial] = {}
     for trial in trials:
         first.setdefault(trial.config, trial)
     distinct = list(first.values())
     dropped = len(trials) - len(distinct)
-    note = f"{dropped} of {len(trials)} trials are duplicates of others and are trained once" if dropped else ""
+    note = f"{dropped} of {len(trials)} trials left out: same configuration as another trial" if dropped else ""
     return distinct, note
 
 
 def _combinations(space: Space) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """Every row and every point of a grid, with the path at which it is written."""
+    """Every row and every combination of a grid, with the path of its keys in the file."""
     for path, part in parts_of(space):
         defaults = part.defaults if path else {}
         for index, row in enumerate(part.rows or ()):

@@ -1,7 +1,8 @@
-"""The small language of `derive`: arithmetic over named numbers, parsed and computed here, never eval'ed.
+"""The expression language of `derive`, `when` and `resources`. Expressions are parsed here and never eval'ed.
 
-`+ - * / // % **`, comparisons, `a if c else b`, `and or not`, and min, max, sqrt, log2, round, int.
-Words are for `==` and `!=` alone: `schedule == 'cosine'`.
+An expression is arithmetic over names and numbers: `+ - * / // % **`, comparisons, `a if c else b`, `and`, `or`,
+`not`, and the functions min, max, sqrt, log2, round and int. Words can only be compared, by `==` and `!=`:
+`schedule == 'cosine'`.
 """
 
 import ast
@@ -49,12 +50,13 @@ FUNCTIONS: dict[str, Callable[..., Number]] = {
 
 
 class Expression:
-    """A parsed expression: `names` is what it needs, `compute` its value."""
+    """A parsed expression. `names` are the names that it uses."""
 
     def __init__(self, text: str) -> None:
-        """
+        """Parse an expression.
+
         Raises:
-            UserError: not an expression of this language.
+            UserError: The text is not an expression of this language.
         """
         self.text = text
         if len(text) > MAX_LENGTH:
@@ -78,10 +80,13 @@ class Expression:
         )
 
     def compute(self, values: Mapping[str, Operand]) -> Number:
-        """The value with these numbers, or words to compare with, for the names.
+        """Compute the value.
+
+        Args:
+            values: number or word of each name.
 
         Raises:
-            UserError: a name without a number, or arithmetic that has no finite result.
+            UserError: A name has no number, or the result is not finite.
         """
         try:
             result = _compute(self._root, values)
@@ -94,7 +99,7 @@ class Expression:
 
 
 def operands_of(values: Mapping[str, Any]) -> dict[str, Operand]:
-    """What expressions can work with: numbers and words."""
+    """The values that expressions can use: numbers and words, but neither booleans nor lists."""
     return {
         name: value
         for name, value in values.items()
@@ -129,7 +134,7 @@ def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
             if isinstance(operand, str):
                 raise UserError(f"{name!r} has no number but the word {operand!r}: == and != compare words")
             if operand is None:
-                numbers = [known for known, one in values.items() if not isinstance(one, str)]
+                numbers = [known for known, value in values.items() if not isinstance(value, str)]
                 raise UserError(f"{name!r} has no number: {nearest(name, numbers)}")
             return operand
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
@@ -166,7 +171,7 @@ def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
 
 
 def _operand(node: ast.AST, values: Mapping[str, Operand]) -> Operand:
-    """Of == and !=, which know words too."""
+    """An operand of == or !=, which may be a word."""
     match node:
         case ast.Constant(value=str() as word):
             return word

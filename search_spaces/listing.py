@@ -1,18 +1,19 @@
-"""Spaces as the user sees them: one line each, or one with its trials."""
+"""The texts of `spaces`: one line for each space, or one space with its trials."""
 
 from collections.abc import Sequence
 
 from search_spaces.expansion import expand, parse_overrides
 from search_spaces.loader import load_space, shipped_spaces
-from search_spaces.parameters import ProposalMaker, SearchParameter
+from search_spaces.parameters import SearchParameter
+from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import SCHEDULER_KEYS
 from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.sweep_name import sweep_name
-from trainable.wording import format_value
+from trainable.wording import counted, format_value
 
 
 def list_spaces() -> str:
-    """Every space that ships, with its number of trials and what it is."""
+    """One line for each shipped space: its name, number of trials and description."""
     lines = []
     for name in shipped_spaces():
         loaded = load_space(name)
@@ -24,10 +25,10 @@ def list_spaces() -> str:
 
 
 def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = None) -> str:
-    """A space with what its trials have in common and a line for each trial.
+    """A space with the fields that its trials share, and one line for each trial.
 
     Raises:
-        UserError: as `load_space` and `expand`.
+        UserError: as in `load_space` and `expand`.
     """
     loaded = load_space(name_or_path)
     expansion = expand(loaded, parse_overrides(settings), scale)
@@ -44,7 +45,7 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
     lines += [f"  {name:16} {format_value(getattr(configs[0], name))}" for name in common]
     if search is not None:
         return "\n".join([*lines, "", *search_lines(search)])
-    lines += ["", f"{len(configs)} trials" + ("" if varying else ", all as above")]
+    lines += ["", counted(len(configs), "trial") + ("" if varying else ", with the values above")]
     if varying:
         rows = [varying, *([format_value(getattr(config, name)) for name in varying] for config in configs)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(varying))]
@@ -56,39 +57,41 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
 
 
 def search_lines(search: ProposalMaker) -> list[str]:
-    """What is searched for, and how."""
+    """The parameters of a search and how it proceeds."""
     num_epochs = _span(sorted({trial.config.epochs for trial in search.corners}))
-    lines = [f"a search of up to {search.num_trials} trials of {num_epochs} epochs, none known before"]
-    lines += [f"  {one.name:16} {_range(one)}" for one in search.parameters]
+    lines = [f"search: up to {counted(search.num_trials, 'trial')} of {num_epochs} epochs, proposed one by one"]
+    lines += [f"  {parameter.name:16} {_range(parameter)}" for parameter in search.parameters]
     lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
     if search.drawn_at_random:
         lines.append(
-            f"  {'at random':16} {', '.join(search.drawn_at_random)}: {search.search.algorithm} passes them over"
+            f"  {'at random':16} {', '.join(search.drawn_at_random)}: {search.search.algorithm} ignores them"
         )
     spec, scheduler = search.search, search.scheduler
-    warm = "" if spec.warm_start is None else f", begun from {spec.warm_start}"
+    warm = "" if spec.warm_start is None else f", warm start from {spec.warm_start}"
     keys = [f"{key} {getattr(scheduler, key)}" for key in SCHEDULER_KEYS[scheduler.type]]
+    objectives = " and ".join(f"{objective.goal} {objective.metric}" for objective in search.objectives)
     confirm = search.confirm
     lines += [
         "",
         f"  {'algorithm':16} {spec.algorithm}, seed {spec.seed}{warm}",
         f"  {'scheduler':16} {', '.join([scheduler.type, *keys])}",
-        f"  {'objective':16} {' and '.join(f'{one.goal} {one.metric}' for one in search.objectives)}",
+        f"  {'objective':16} {objectives}",
     ]
     if confirm is not None:
-        lines.append(f"  {'confirm':16} the best {confirm.top}, {confirm.repeats} seeds each, on all of train")
+        seeds = counted(confirm.repeats, "seed")
+        lines.append(f"  {'confirm':16} the best {confirm.top}, {seeds} each, on all training images")
     return lines
 
 
-def _range(one: SearchParameter) -> str:
-    """Of a parameter, for people."""
-    if one.choices is not None:
-        text = ", ".join(format_value(choice) for choice in one.choices)
+def _range(parameter: SearchParameter) -> str:
+    """The values of a parameter in words."""
+    if parameter.choices is not None:
+        text = ", ".join(format_value(choice) for choice in parameter.choices)
     else:
-        step = "" if one.step is None or (one.kind == "int" and one.step == 1) else f" in steps of {one.step:g}"
-        whole = ", whole" * (one.kind == "int")
-        text = f"{one.low:g} to {one.high:g}{step}{whole}{', log' * one.log}"
-    return text if one.when is None else f"{text}; when {one.when.text}"
+        is_int, step = parameter.kind == "int", parameter.step
+        steps = "" if step is None or (is_int and step == 1) else f" in steps of {step:g}"
+        text = f"{parameter.low:g} to {parameter.high:g}{steps}{', whole' * is_int}{', log' * parameter.log}"
+    return text if parameter.when is None else f"{text}; when {parameter.when.text}"
 
 
 def _span(values: Sequence[int]) -> str:

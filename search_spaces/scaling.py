@@ -1,7 +1,7 @@
-"""The scales of a space: the same trials at another size, for example `smoke` for two cores and some minutes.
+"""The scales of a space: the same trials at another size, for example `smoke` for minutes on two cores.
 
-A scale works on the full-scale trial as it stands (milestones are fractions of the training by then) and
-notes in the trial's variables what it stands for.
+A scale changes the complete full-scale trial, whose milestones are already fractions of the training. The variables
+of a scaled trial record the model, epochs and batch size of the full-scale one.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from trainable.wording import nearest
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scaling:
-    """A scale with its expressions parsed."""
+    """A scale with parsed expressions."""
 
     name: str
     settings: Mapping[str, Any]
@@ -27,13 +27,13 @@ class Scaling:
     source: YamlSource
 
     def values(self, full: TrainConfig, variables: Mapping[str, Number]) -> dict[str, Any]:
-        """All fields of the trial that stands for `full`; nothing is checked yet.
+        """All fields of the scaled trial, not checked yet.
 
         Args:
-            variables: of the full-scale trial; expressions may use them.
+            variables: variables of the full-scale trial; expressions may use them.
 
         Raises:
-            UserError: an expression that cannot be computed, with file, line and key.
+            UserError: An expression cannot be computed. The message names file, line and key.
         """
         values = full.to_dict()
         operands = operands_of({**values, **variables})
@@ -44,25 +44,25 @@ class Scaling:
         return {**values, **self.settings, **derived}
 
     def where(self, field: str | None) -> str:
-        """Where the scale speaks of this field."""
+        """The location of this field in the scale, or of the scale."""
         if field is None:
             return self.source.where(("scales", self.name))
         return self.source.where(("scales", self.name, "derive" if field in self.expressions else "set", field))
 
 
 def stands_for(full: TrainConfig) -> dict[str, Number | str]:
-    """What a scaled trial records in its variables."""
+    """The variables of a scaled trial that record its full-scale trial."""
     return {PUBLISHED_MODEL: full.model, PUBLISHED_EPOCHS: full.epochs, PUBLISHED_BATCH_SIZE: full.batch_size}
 
 
 def parse_scales(loaded: LoadedSpace, variables: Iterable[str]) -> dict[str, Scaling]:
-    """All scales of the space, also those that nobody asked for: a mistake shows before it is needed.
+    """Parse all scales of the space, also those that are not used, so that mistakes show early.
 
     Args:
-        variables: names beside the training fields that expressions may use.
+        variables: names that expressions may use besides the training fields.
 
     Raises:
-        UserError: an unknown field, or no expression of the language; with file, line and key.
+        UserError: A field is unknown, or an expression is not valid. The message names file, line and key.
     """
     source = loaded.source
     scales: dict[str, Scaling] = {}
@@ -80,9 +80,10 @@ def parse_scales(loaded: LoadedSpace, variables: Iterable[str]) -> dict[str, Sca
 
 
 def find_scale(loaded: LoadedSpace, scales: Mapping[str, Scaling], name: str) -> Scaling:
-    """
+    """The scale of this name.
+
     Raises:
-        UserError: the space has no such scale; names those that it has.
+        UserError: The space has no such scale. The message names those that it has.
     """
     if name in scales:
         return scales[name]

@@ -1,4 +1,7 @@
-"""What a space file may say. Unknown keys are refused."""
+"""The keys of a space file, their types and their ranges. Unknown keys are refused.
+
+The docstring below a field describes its key in docs/space-reference.md.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +14,7 @@ Value = Scalar | list[int | float]
 
 MAX_REPEATS = 1000
 MAX_COUNT = 10**6
-"""Of epochs and trials: beyond it somebody mistyped."""
+"""Largest number of epochs or trials; a larger one is a typing mistake."""
 
 
 class _Strict(BaseModel):
@@ -19,10 +22,12 @@ class _Strict(BaseModel):
 
 
 class Values(_Strict):
-    """The long form of a grid's axis, spelled as in a W&B sweep: `values: [...]` or `value: x`."""
+    """The long form of one axis of a grid, as in a W&B sweep."""
 
     values: Annotated[list[Value], Field(min_length=1)] | None = None
+    """Values of the field; the same as the plain list."""
     value: Value = None
+    """The only value of the field."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Values":
@@ -32,15 +37,17 @@ class Values(_Strict):
 
 
 Axis = Annotated[list[Value], Field(min_length=1)] | Values
-"""Values of one key of a grid."""
 
 
 class Part(_Strict):
-    """One of several pieces of a space: its own rows and grid, on top of its own defaults and the space's."""
+    """One of several pieces of a space. Its defaults apply on top of the defaults of the space."""
 
     defaults: dict[str, Value] = {}
+    """Values for all trials of this part."""
     rows: Annotated[list[dict[str, Value]], Field(min_length=1)] | None = None
+    """Explicit combinations, one trial each."""
     grid: Annotated[dict[str, Axis], Field(min_length=1)] | None = None
+    """Lists of values; every combination is a trial."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Part":
@@ -53,12 +60,12 @@ Algorithm = Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"]
 Distribution = Literal["uniform", "int_uniform", "log_uniform_values", "q_uniform", "q_log_uniform_values"]
 SchedulerType = Literal["none", "asha", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]
-"""What may steer a search: nothing that is measured on the test images."""
+"""What a search can minimize. Nothing that is measured on the test images is among them."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 MAX_SIZE = 1e300
-"""Of a parameter: differences stay finite."""
+"""Largest absolute value of a parameter, so that differences stay finite."""
 MAX_STEPS = 10**9
-"""Between a parameter's ends."""
+"""Largest number of steps between `min` and `max`."""
 EXAMPLES = {
     "search": "{algorithm: tpe, num_trials: 20}",
     "parameters": "{lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}",
@@ -73,21 +80,24 @@ EXAMPLES = {
     "cpus": "1",
     "gpus": "0.25 if batch_size <= 128 else 1",
 }
-"""Key -> what a refusal shows to be typed."""
+"""Example value of a key, for error messages."""
 
 
 class Parameter(_Strict):
-    """What a search may propose for one key, spelled as in a W&B sweep: `values`, or `min` and `max`."""
+    """The values that a search may propose for one key, as in a W&B sweep: `values`, or `min` and `max`."""
 
     values: Annotated[list[Scalar], Field(min_length=1)] | None = None
+    """Values to choose from, all different."""
     min: int | float | None = None
+    """Smallest value, inclusive."""
     max: int | float | None = None
+    """Largest value, inclusive."""
     distribution: Distribution | None = None
-    """Of numbers between min and max; by default uniform, or int_uniform where both are whole."""
+    """Distribution between `min` and `max`. Default: int_uniform if both are whole numbers, else uniform."""
     q: int | float | None = None
-    """Step of a distribution that begins with `q_`, counted from `min`."""
+    """Step, counted from `min`; only for a distribution that begins with `q_`."""
     when: str | None = None
-    """Expression over parameters above this one; where it is false the key keeps its default."""
+    """Expression over the parameters above this one. Where it is false, the key keeps its default."""
 
     @model_validator(mode="after")
     def _is_choice_or_range(self) -> "Parameter":
@@ -110,7 +120,7 @@ class Parameter(_Strict):
         if low > high:
             raise ValueError(f"min must be below max, {span}: exchange them")
         if low == high:
-            raise ValueError(f"min must be below max, {span}: one value alone goes into defaults")
+            raise ValueError(f"min must be below max, {span}: put a single value into defaults")
         if "log" in kind and low <= 0:
             raise ValueError(f"{kind} needs a min above 0, {span}")
         if self.q is not None and not kind.startswith("q_"):
@@ -124,26 +134,27 @@ class Parameter(_Strict):
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Min and max; None where there are values."""
+        """Min and max, or None if the parameter has `values`."""
         return None if self.min is None or self.max is None else (self.min, self.max)
 
     @property
     def distribution_resolved(self) -> Distribution:
-        """As the file says, else uniform, or int_uniform between whole numbers."""
+        """The distribution with its default filled in."""
         is_whole = isinstance(self.min, int) and isinstance(self.max, int)
         return self.distribution or ("int_uniform" if is_whole else "uniform")
 
 
 class SearchSpec(_Strict):
-    """How trials are proposed."""
+    """How a search proposes its trials, one after the other, from `parameters`."""
 
     algorithm: Algorithm
+    """Sampler that proposes the trials; grid tries every combination of `values`."""
     num_trials: Count | None = None
-    """Distinct configurations; needed by all algorithms but `grid`, which has as many as its values give."""
+    """Number of different configurations to try. Required, except for grid."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the algorithm, not of the trainings."""
+    """Seed of the sampler. It does not change how a trial is trained."""
     warm_start: Annotated[str, Field(min_length=1)] | None = None
-    """Earlier results to begin from: a sweep's name, the path of a trials.parquet, or `published`."""
+    """Earlier results to start from: a sweep's name, the path of a trials.parquet, or `published`."""
 
     @model_validator(mode="after")
     def _knows_its_end(self) -> "SearchSpec":
@@ -159,30 +170,32 @@ SCHEDULER_KEYS: dict[SchedulerType, tuple[str, ...]] = {
     "median": ("grace_epochs", "min_trials"),
     "pbt": ("population", "quantile", "perturb", "resample_probability"),
 }
-"""What each type understands beside `type`."""
+"""Keys of each scheduler, besides `type`."""
 HYPERBAND_BRACKETS = 3
 
 
 class SchedulerSpec(_Strict):
-    """Which trials are stopped before their end; `pbt`: which go on, and with what (see sweep.search.population)."""
+    """Which trials of a search are stopped early, or how population based training (pbt) proceeds."""
 
     type: SchedulerType
+    """Scheduler; none trains every trial to its end."""
     grace_epochs: Count = 1
-    """Epochs before which no trial is stopped; `asha` and `hyperband`: the first rung of the first bracket."""
+    """asha, hyperband, median: no trial is stopped before this epoch; the first rung of asha and hyperband."""
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] = 3
-    """`asha`, `hyperband`: of so many trials at a rung one goes on."""
+    """asha, hyperband: keep the best 1/reduction_factor of the trials at each rung."""
     brackets: Annotated[int, Field(ge=1, le=100)] = 1
-    """`asha`, `hyperband` (there 3 by default): bracket s begins to stop at grace_epochs * reduction_factor**s."""
+    """asha, hyperband (default 3): number of brackets. Bracket s has its first rung at
+    grace_epochs * reduction_factor**s."""
     min_trials: Count = 3
-    """`median`: trials that must have come as far before one is compared with them."""
+    """median: number of trials that must have reached an epoch before another one is compared with them."""
     population: Annotated[int, Field(ge=2, le=MAX_COUNT)] = 8
-    """`pbt`: members; each trains for a trial's epochs, then they are compared, and that again."""
+    """pbt: number of members. In each generation all of them train for `epochs`, then they are compared."""
     quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """`pbt`: fraction of the members that go on from one of the best as many; at least one does."""
+    """pbt: fraction of the members, the worst, that continue from one of the best members; at least one."""
     perturb: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1)] = [0.8, 1.2]
-    """`pbt`: what such a member's numbers are multiplied by, one of these at random."""
+    """pbt: factors for the parameters of such a member; one of them is drawn at random."""
     resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """`pbt`: how often such a member's parameter is drawn anew instead."""
+    """pbt: probability that a parameter of such a member is drawn at random instead."""
 
     @model_validator(mode="before")
     @classmethod
@@ -200,17 +213,21 @@ class SchedulerSpec(_Strict):
 
 
 class ObjectiveSpec(_Strict):
-    """What a search makes small."""
+    """A quantity that a search minimizes. Two of them, as a list, give a Pareto front instead of one best trial."""
 
     metric: Metric = "holdout_error_percent"
-    """`train_seconds` (of training alone, so far) only as the second of two objectives."""
+    """Quantity to minimize. train_seconds (training time) can only be the second of two."""
     goal: Literal["minimize"] = "minimize"
+    """Direction; minimize is the only one."""
 
     @field_validator("metric", mode="before")
     @classmethod
     def _is_not_of_test(cls, given: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
         if isinstance(given, str) and "test" in given:
-            raise ValueError(f"{given} is of the test images, which steer nothing: metric: holdout_error_percent")
+            raise ValueError(
+                f"{given} is measured on the test images, which must not steer a search: "
+                "metric: holdout_error_percent"
+            )
         return given
 
 
@@ -219,46 +236,58 @@ def _as_list(given: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
 
 
 class ConfirmSpec(_Strict):
-    """The best configurations of a search are trained again on all of the training images."""
+    """After a search, the best configurations are trained again on all of the training images."""
 
     top: Count = 1
-    """How many configurations; the best first."""
+    """Number of configurations, the best ones."""
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 3
-    """Seeds a configuration."""
+    """Number of seeds for each configuration."""
 
 
 class ScaledSearch(_Strict):
-    """What a scale may change of `search`."""
+    """The keys of `search` that a scale may change."""
 
     num_trials: Count | None = None
+    """See search.num_trials."""
 
 
 class ScaledScheduler(_Strict):
-    """What a scale may change of `scheduler`."""
+    """The keys of `scheduler` that a scale may change."""
 
     grace_epochs: Count | None = None
+    """See scheduler.grace_epochs."""
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """See scheduler.reduction_factor."""
     brackets: Annotated[int, Field(ge=1, le=100)] | None = None
+    """See scheduler.brackets."""
     min_trials: Count | None = None
+    """See scheduler.min_trials."""
     population: Annotated[int, Field(ge=2, le=MAX_COUNT)] | None = None
+    """See scheduler.population."""
 
 
 class ScaledConfirm(_Strict):
-    """What a scale may change of `confirm`."""
+    """The keys of `confirm` that a scale may change."""
 
     top: Count | None = None
+    """See confirm.top."""
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] | None = None
+    """See confirm.repeats."""
 
 
 class Scale(_Strict):
-    """The same space at another size: what takes the place of the full-scale values."""
+    """The same space at another size. `--scale NAME` computes each trial at full size, then applies these changes."""
 
     set: dict[str, Value] = {}
+    """Values that replace the full-scale ones."""
     derive: dict[str, str] = {}
-    """Field -> expression over the full-scale values, for example `epochs: max(1, round(epochs / 100))`."""
+    """Field and expression over the full-scale values, for example `epochs: max(1, round(epochs / 100))`."""
     search: ScaledSearch | None = None
+    """Changes to `search`."""
     scheduler: ScaledScheduler | None = None
+    """Changes to `scheduler`."""
     confirm: ScaledConfirm | None = None
+    """Changes to `confirm`."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> "Scale":
@@ -273,47 +302,55 @@ AUTO = "auto"
 
 
 class ResourceSpec(_Strict):
-    """What a trial is given of a machine: numbers, or expressions over training fields and what `derive` uses."""
+    """The CPUs and GPUs of each trial: numbers, or expressions over training fields. They do not change its key."""
 
     cpus: int | float | str | None = None
-    """Also, rounded down, the number of threads that it computes with; 1 by default."""
+    """CPUs of a trial; rounded down, also its number of threads. Default: 1."""
     gpus: int | float | str | None = None
-    """A fraction of one GPU, whole ones, or `auto`: measured before the sweep. By default one where there are."""
+    """GPUs of a trial: a fraction of one, whole ones, or `auto`, which measures how many trials fit on one.
+    Default: 1 if the machine has a GPU."""
 
 
 Name = Annotated[str, Field(pattern=f"^{SWEEP_NAME_PATTERN}$")]
 
 
 class Space(_Strict):
-    """A space: `rows` one by one, the product of `grid`, then its `parts`, each on top of `defaults`."""
+    """A space file. It holds `rows`, `grid` or `parts`, or a search: `search` and `parameters`."""
 
     name: Name | None = None
-    """Of the sweep, where the user gives none; the file's name otherwise."""
+    """Name of the sweep. Default: the name of the file."""
     description: str = ""
+    """Text for `spaces`."""
     reference: list[str] = []
-    """Names of the published tables that the space's trials answer to (see results.published)."""
+    """Names of the published tables that the trials reproduce."""
     defaults: dict[str, Value] = {}
+    """Values for all trials."""
     rows: Annotated[list[dict[str, Value]], Field(min_length=1)] | None = None
+    """Explicit combinations, one trial each."""
     grid: Annotated[dict[str, Axis], Field(min_length=1)] | None = None
+    """Lists of values; every combination is a trial."""
     parts: Annotated[list[Part], Field(min_length=1)] | None = None
+    """Several pieces, each with its own `defaults`, `rows` and `grid`."""
     derive: dict[str, str] = {}
-    """Key -> expression over other keys, for example `lr: base_lr * batch_size / 128`."""
+    """Field and expression over other keys, for example `lr: base_lr * batch_size / 128`."""
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
-    """Seeds a configuration: `seed`, `seed + 1`, ..."""
+    """Number of seeds for each configuration: seed, seed + 1, ..."""
     scales: dict[Name, Scale] = {}
-    """What `--scale NAME` makes of the trials."""
+    """The same space at other sizes, for `--scale NAME`."""
     search: SearchSpec | None = None
-    """A search: its trials are proposed one after the other; takes the place of rows, grid and parts."""
+    """How trials are proposed; replaces `rows`, `grid` and `parts`."""
     parameters: Annotated[dict[str, Parameter], Field(min_length=1)] | None = None
-    """What a search may propose."""
+    """The parameters of a search: training fields, or names that `derive` uses."""
     scheduler: SchedulerSpec | None = None
+    """Which trials of a search are stopped early."""
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1, max_length=2), BeforeValidator(_as_list)] | None = (
         None
     )
-    """One, which may stand without a list, or two: then there is no best trial but a front."""
+    """What a search minimizes: one objective, or a list of two."""
     confirm: ConfirmSpec | None = None
+    """Which configurations of a search are trained again at its end."""
     resources: ResourceSpec | None = None
-    """How trials are run, not what they are: no part of their keys."""
+    """The CPUs and GPUs of each trial."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Space":
@@ -322,8 +359,18 @@ class Space(_Strict):
         return self
 
 
+SEARCH_SECTIONS: dict[str, type[BaseModel]] = {
+    "search": SearchSpec,
+    "scheduler": SchedulerSpec,
+    "objective": ObjectiveSpec,
+    "confirm": ConfirmSpec,
+}
+"""Sections of a search and their models; `parameters` has a Parameter for each of its keys."""
+SECTIONS: dict[str, type[BaseModel]] = {**SEARCH_SECTIONS, "resources": ResourceSpec}
+
+
 def axis_values(axis: list[Value] | Values) -> list[Value]:
-    """The values of an axis, whichever way they were written."""
+    """The values of one axis of a grid, in either form."""
     if isinstance(axis, Values):
         return [axis.value] if axis.values is None else axis.values
     return axis

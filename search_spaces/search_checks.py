@@ -1,4 +1,4 @@
-"""What the sections of a declared search must be to each other, and what a scale makes of them."""
+"""Checks of a declared search across its sections, and its sections at a scale."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 
-SECTIONS = ("parameters", "scheduler", "objective", "confirm")
-"""What only a search has, beside `search` itself."""
+ONLY_FOR_SEARCH = ("parameters", "scheduler", "objective", "confirm")
+"""Sections that only a search has, besides `search` itself."""
 NO_PARAMETERS = {
     "holdout": "its images steer the search: give it in defaults",
     "dataset": "a sweep has one data set: give it in defaults",
@@ -28,28 +28,29 @@ NO_PARAMETERS = {
     "milestones": "a proposal is a number or a word, no list: give them in defaults",
     "seed": "the best of several seeds is luck: confirm: {top: 3, repeats: 3} trains the best with several",
 }
-"""Training fields that no search may propose, and why."""
+"""Training fields that a search cannot propose, and the reason."""
 OF_A_MEMBER = ("model", "precision", "train_subset", "epochs")
-"""Training fields that are the same in all of a population: states are handed on, and ends are compared."""
+"""Training fields that must be equal in a population, because members inherit states and are compared."""
 WITHOUT_MEMORY = ("random", "qmc")
-"""Algorithms that a population can begin with: its members are proposed before any has come to an end."""
+"""Algorithms for a population, whose first members are proposed before any result is known."""
 LEARN_FROM_COMPLETE = ("gp", "cmaes")
-"""Optuna's samplers that pass over pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
+"""Optuna's samplers that ignore pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
 PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"gp": ("when",), "cmaes": ("when", "values")}
-"""Keys that make an algorithm that learns draw a parameter at random."""
+"""Keys of a parameter that make the algorithm draw it at random."""
 MIN_FOR_CMAES = 2
-"""Parameters that it learns about; Optuna draws a single one at random."""
+"""Smallest number of parameters for cmaes; Optuna draws a single one at random."""
 COST = "train_seconds"
-"""The metric that is only for the second of two objectives."""
+"""The metric that can only be the second of two objectives."""
 
 
 def check_search(space: Space, source: YamlSource) -> None:
-    """
+    """Check that the sections of a space go together.
+
     Raises:
-        UserError: sections that do not go together, with file, line and key.
+        UserError: They do not. The message names file, line and key.
     """
     if space.search is None:
-        for key in SECTIONS:
+        for key in ONLY_FOR_SEARCH:
             if getattr(space, key) is not None:
                 _refuse(source, (key,), f"belongs to a search: add search: {EXAMPLES['search']}")
     else:
@@ -66,7 +67,7 @@ def scaled_search(spec: SearchSpec, scale: Scale | None) -> SearchSpec:
 
 
 def scaled_scheduler(spec: SchedulerSpec | None, scale: Scale | None) -> SchedulerSpec:
-    """The section at this scale; `type: none` where there is none."""
+    """The section at this scale; `type: none` if the space has no scheduler."""
     spec = spec or SchedulerSpec(type="none")
     return spec if scale is None else spec.model_copy(update=_given(scale.scheduler))
 
@@ -77,12 +78,13 @@ def scaled_confirm(spec: ConfirmSpec | None, scale: Scale | None) -> ConfirmSpec
 
 
 def check_algorithm(algorithm: Algorithm, num_learnt: int, source: YamlSource) -> None:
-    """
+    """Refuse an algorithm that would draw everything at random.
+
     Args:
-        num_learnt: parameters that are not drawn at random.
+        num_learnt: number of parameters that are not drawn at random.
 
     Raises:
-        UserError: an algorithm that would draw everything at random, with file, line and key.
+        UserError: The message names file, line and key.
     """
     if algorithm == "cmaes" and num_learnt < MIN_FOR_CMAES:
         keys = " or ".join(PASSED_OVER[algorithm])
@@ -97,13 +99,14 @@ def check_population(
     corners: Sequence[TrainConfig],
     source: YamlSource,
 ) -> None:
-    """
+    """Refuse what population based training cannot search.
+
     Args:
-        search, scheduler, confirm: at the scale that is run.
-        corners: at the ends of the parameters.
+        search, scheduler, confirm: the sections at the scale that is run.
+        corners: configurations at the ends of the parameters.
 
     Raises:
-        UserError: what cannot be searched by population based training, with file, line and key.
+        UserError: The message names file, line and key.
     """
     size, num_trials = scheduler.population, search.num_trials or 0
     if search.algorithm not in WITHOUT_MEMORY:
@@ -153,14 +156,14 @@ def _check_scheduler(space: Space, search: SearchSpec, source: YamlSource) -> No
 
 
 def _check_objective(space: Space, search: SearchSpec, source: YamlSource) -> None:
-    metrics = [one.metric for one in space.objective or ()]
+    metrics = [objective.metric for objective in space.objective or ()]
     if metrics and metrics[0] == COST:
         other = "[{metric: holdout_error_percent}, {metric: train_seconds}]"
         _refuse(source, ("objective",), f"{COST} is for the second of two objectives: objective: {other}")
     if len(metrics) < 2:
         return
     if metrics[0] == metrics[1]:
-        _refuse(source, ("objective", 1), f"{metrics[1]} stands here twice: leave one out")
+        _refuse(source, ("objective", 1), f"{metrics[1]} is given twice: leave one out")
     if search.algorithm == "cmaes":
         _refuse(source, ("search", "algorithm"), "cmaes has one objective: algorithm: tpe can have two")
     if space.scheduler is not None and space.scheduler.type != "none":

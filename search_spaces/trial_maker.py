@@ -1,4 +1,4 @@
-"""From one combination of values to the configuration of a trial: defaults, derive, --set, scale."""
+"""Make the configuration of a trial from one combination of values: defaults, derive, --set, scale."""
 
 import dataclasses
 import functools
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from search_spaces.expressions import Expression, Number, operands_of
-from search_spaces.loader import SECTIONS, LoadedSpace
+from search_spaces.loader import LoadedSpace
 from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
-from search_spaces.schema import Part, Space
+from search_spaces.schema import SEARCH_SECTIONS, Part, Space
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
 from trainable.errors import FieldError, UserError, located
 from trainable.wording import nearest
 
 PARAMETERS: KeyPath = ("parameters",)
-"""Where the values of a search are written."""
+"""Path of the section with the parameters of a search."""
 
 
 class TrialMaker:
-    """Makes configurations out of combinations of a space's values, with `overrides` put over them.
+    """Makes configurations from combinations of a space's values and the `overrides` of --set.
 
-    With a scale, a trial is computed at its full size, then scaled; `overrides` of training fields come
-    after that, those of variables before. What a search proposes or derives is overridden at both places.
+    With a scale, a trial is computed at full size and then scaled. Overrides of training fields apply after the
+    scale, those of variables before it. Overrides of what a search proposes or derives apply both before and after.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class TrialMaker:
     ) -> None:
         """
         Args:
-            conditions: of a search's parameters; expressions whose names the space may give, too.
+            conditions: conditions of a search's parameters; the space may also give values for their names.
 
         Raises:
-            UserError: a key that is neither a training field nor used by an expression, no expression, or no
-                such scale; with file, line and key.
+            UserError: A key is neither a training field nor used by an expression, an expression is not valid, or
+                there is no such scale. The message names file, line and key.
         """
         space, source = loaded.space, loaded.source
         self.source = source
@@ -66,12 +66,13 @@ class TrialMaker:
         """The trial's configuration, and its variables.
 
         Args:
-            path: at which the combination is written.
+            path: path of the combination in the file.
 
         Raises:
-            UserError: an impossible value, or an expression that cannot be computed, with file, line and key.
+            UserError: A value is impossible, or an expression cannot be computed. The message names file, line
+                and key.
         """
-        with located(functools.partial(_place, self.source, path, self._before)):
+        with located(functools.partial(_location, self.source, path, self._before)):
             values = {**self.defaults, **combination, **self._before}
             inputs = _derive(values, self.expressions, path)
             config = TrainConfig(**values)
@@ -83,47 +84,47 @@ class TrialMaker:
 
     @property
     def operand_names(self) -> set[str]:
-        """What the expressions need that have a say in a trial."""
+        """Names that the expressions of a trial use, without expressions that --set replaces."""
         scaled = {} if self.scaling is None else self.scaling.expressions
-        in_force = [*self.expressions.values(), *(one for key, one in scaled.items() if key not in self._after)]
+        in_force = [*self.expressions.values(), *(scaled[key] for key in scaled if key not in self._after)]
         return {name for expression in in_force for name in expression.names}
 
     def where(self, path: KeyPath, field: str | None) -> str:
-        """Where this field of a trial was written."""
+        """Location of this field of a trial: in the scale, in the file, or --set."""
         scaled = {} if self.scaling is None else {**self.scaling.settings, **self.scaling.expressions}
         if self.scaling is not None and field in scaled and field not in self._overrides:
             return self.scaling.where(field)
-        return _place(self.source, path, self._overrides, field)
+        return _location(self.source, path, self._overrides, field)
 
 
 def parts_of(space: Space) -> Iterator[tuple[KeyPath, Space | Part]]:
-    """The space itself, whose rows and grid come first, then its parts."""
+    """The space itself with its rows and grid, then its parts, each with its path."""
     yield (), space
     for index, part in enumerate(space.parts or ()):
         yield ("parts", index), part
 
 
-def _place(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], field: str | None) -> str:
-    """Where the wrong field was written: on the command line, in the combination, or in the defaults."""
+def _location(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], field: str | None) -> str:
+    """Location of a field: --set, the combination, or the defaults."""
     if field is None:
         return source.where(path)
     if field in overrides:
         return "--set"
-    places: list[KeyPath] = [(*path, field), (*path[:2], "defaults", field), ("defaults", field)]
+    paths: list[KeyPath] = [(*path, field), (*path[:2], "defaults", field), ("defaults", field)]
     if path == PARAMETERS:
-        places.append(("derive", field))
-    written = [place for place in places if place in source.lines]
+        paths.append(("derive", field))
+    written = [candidate for candidate in paths if candidate in source.lines]
     return source.where(written[0] if written else path)
 
 
 def _variables(expressions: Iterable[Expression]) -> tuple[str, ...]:
-    """What expressions need beside the training fields."""
+    """Names that expressions use besides the training fields."""
     used = {name for expression in expressions for name in expression.names}
     return tuple(sorted(used - {*FIELD_NAMES}))
 
 
 def _written(space: Space) -> list[KeyPath]:
-    """Where the file gives a key its values."""
+    """Paths of all keys that have a value in the file."""
     paths: list[KeyPath] = [(*PARAMETERS, key) for key in space.parameters or {}]
     for path, part in parts_of(space):
         paths += [(*path, "defaults", key) for key in part.defaults]
@@ -138,7 +139,7 @@ def _check_names(
     variables: tuple[str, ...],
     overrides: Mapping[str, Any],
 ) -> None:
-    """What `derive` speaks of is a training field or given somewhere; told before what nothing uses."""
+    """Check that every name in `derive` is a training field or has a value somewhere."""
     source, paths = loaded.source, {str(path[-1]): path for path in _written(loaded.space)}
     given = [key for key in (*paths, *overrides) if key not in FIELD_NAMES]
     unused = [key for key in paths if key not in (*FIELD_NAMES, *variables)]
@@ -173,11 +174,11 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
 
 
 def _section_of(key: str) -> str | None:
-    """The section of a search whose key it is, be it `num_trials` or `search.num_trials`."""
+    """The section of a search that has this key, written as `num_trials` or `search.num_trials`; None if none has."""
     section = key.partition(".")[0]
-    if section in SECTIONS:
+    if section in SEARCH_SECTIONS:
         return section
-    return next((name for name, model in SECTIONS.items() if key in model.model_fields), None)
+    return next((name for name, model in SEARCH_SECTIONS.items() if key in model.model_fields), None)
 
 
 def _scaled(
@@ -189,21 +190,21 @@ def _scaled(
 
 
 def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path: KeyPath) -> dict[str, Number]:
-    """Put the derived values into `values`; return (and take out) those that are no training fields."""
+    """Add derived values to `values`; remove and return the values that are not training fields."""
     for key, expression in expressions.items():
         operands = operands_of({**field_defaults(), **values})
         try:
             values[key] = expression.compute(operands)
         except UserError as error:
-            if path == PARAMETERS:  # of a proposal the expression is what the file shows
+            if path == PARAMETERS:  # the file holds the expression, not the value
                 raise FieldError(key, str(error)) from None
             raise UserError(f"derive.{key}: {error}") from None
     return {key: values.pop(key) for key in list(values) if key not in FIELD_NAMES}
 
 
 def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:
-    """In an order in which each expression finds the derived values that it needs."""
-    needs = {key: [name for name in expressions if name in one.names] for key, one in expressions.items()}
+    """Sort the expressions, so that each one comes after the derived values that it uses."""
+    needs = {key: [name for name in expressions if name in expressions[key].names] for key in expressions}
     try:
         return {key: expressions[key] for key in graphlib.TopologicalSorter(needs).static_order()}
     except graphlib.CycleError as error:
@@ -211,4 +212,5 @@ def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:
 
 
 def field_defaults() -> dict[str, Any]:
+    """Default value of each training field."""
     return {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}

@@ -1,4 +1,4 @@
-"""YAML with line numbers, safe, with `1e-3` read as the number that it is (as YAML 1.2 has it)."""
+"""Safe YAML with line numbers, in which `1e-3` is a number, as in YAML 1.2."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with the decimal numbers of YAML 1.2: PyYAML takes `1e-3` for a string."""
+    """The safe loader with the decimal numbers of YAML 1.2. PyYAML reads `1e-3` as a string."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -27,7 +27,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 
 @dataclass(frozen=True, slots=True)
 class YamlSource:
-    """A parsed file that still knows where everything stood."""
+    """A parsed file with the line of each key."""
 
     path: Path
     text: str
@@ -35,20 +35,20 @@ class YamlSource:
     lines: dict[KeyPath, int]
 
     def where(self, path: KeyPath) -> str:
-        """`file:line: key.path`, by the deepest part of the path that the file has."""
+        """The location of a key as `file:line: key.path`. A key that the file lacks has the line of its section."""
         known = path
         while known and known not in self.lines:
             known = known[:-1]
         dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
-        place = f"{self.path}:{self.lines.get(known, 1)}"
-        return f"{place}: {dotted}" if dotted else place
+        location = f"{self.path}:{self.lines.get(known, 1)}"
+        return f"{location}: {dotted}" if dotted else location
 
 
 def parse_yaml(path: Path) -> YamlSource:
     """Read one YAML document.
 
     Raises:
-        UserError: the file cannot be read, is no YAML, or gives a key twice.
+        UserError: The file cannot be read, is not YAML, or has a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -77,10 +77,10 @@ def parse_yaml(path: Path) -> YamlSource:
 
 
 def parse_scalar(text: str) -> Any:  # noqa: ANN401 (whatever was written)
-    """The value of a `--set key=value`, read as YAML would read it.
+    """The value in `--set key=value`, read as YAML.
 
     Raises:
-        UserError: not YAML.
+        UserError: The text is not YAML.
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
@@ -95,7 +95,7 @@ def _collect_lines(file: Path, node: yaml.Node, path: KeyPath, lines: dict[KeyPa
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.start_mark)
             line = key_node.start_mark.line + 1
             if (*path, key) in lines:
-                raise UserError(f"{file}:{line}: key {key!r} stands here twice (first on line {lines[*path, key]})")
+                raise UserError(f"{file}:{line}: key {key!r} is given twice (first on line {lines[*path, key]})")
             lines[*path, key] = line
             _collect_lines(file, value_node, (*path, key), lines)
     elif isinstance(node, yaml.SequenceNode):

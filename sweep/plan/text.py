@@ -8,7 +8,7 @@ from pathlib import Path
 from results.store.store import Store
 from search_spaces.expansion import Expansion, dataset_name, tie_to_data
 from search_spaces.listing import search_lines
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from search_spaces.resources import ResourceRule
 from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.forecast import time_text

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from results.store.search_log import Earlier, ProposalRecord, SearchRecord, best, read_log
 from results.store.search_settings import TRIAL
 from results.store.store import Store, new_manifest
-from search_spaces.parameters import ProposalMaker, inside
+from search_spaces.parameters import inside
+from search_spaces.proposals import ProposalMaker
 from trainable.config import PlannedTrial
 from trainable.errors import UserError
 

@@ -15,7 +15,7 @@ from results.report.files import write_report
 from results.store.store import Store
 from results.tables.search_table import sweep_table
 from search_spaces.loader import load_space, shipped_spaces
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from sweep.search.search import Search, SearchSettings
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial

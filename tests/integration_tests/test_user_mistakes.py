@@ -84,7 +84,7 @@ SPACE_MISTAKES = {
     "name that leads out": ("rows: [{lr: 0.1}]\nname: ../../etc\n", "is no name"),
     "not a mapping": ("- lr: 0.1\n", "a space is a mapping"),
     "broken YAML": ("rows: [{lr: 0.1\n", "not valid YAML"),
-    "key twice": ("rows: [{lr: 0.1}]\nrows: [{lr: 0.2}]\n", "stands here twice"),
+    "key twice": ("rows: [{lr: 0.1}]\nrows: [{lr: 0.2}]\n", "is given twice"),
     "YAML tag": ("rows: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     "derive syntax": ("rows: [{base_lr: 1}]\nderive: {lr: 'base_lr *'}\n", "cannot read the expression"),
     "derive by zero": ("rows: [{base_lr: 0}]\nderive: {lr: '1 / base_lr'}\n", "cannot be computed"),

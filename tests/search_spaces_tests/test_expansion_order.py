@@ -61,13 +61,13 @@ def test_a_key_nobody_gives_has_the_default_of_the_training(tmp_path: Path) -> N
 def test_duplicates_collapse_into_the_first_with_a_note(tmp_path: Path) -> None:
     expansion = expand_text(tmp_path, "rows: [{lr: 0.2}, {lr: 0.1}]\ngrid: {lr: [0.1, 0.3, 0.2]}")
     assert [trial.config.lr for trial in expansion.trials] == [0.2, 0.1, 0.3]
-    assert expansion.notes == ["2 of 5 trials are duplicates of others and are trained once"]
+    assert expansion.notes == ["2 of 5 trials left out: same configuration as another trial"]
 
 
 def test_set_over_an_axis_collapses_it(tmp_path: Path) -> None:
     expansion = expand_text(tmp_path, "grid: {lr: [0.1, 0.2], batch_size: [2, 4]}", {"lr": 0.5})
     assert [trial.config.batch_size for trial in expansion.trials] == [2, 4]
-    assert expansion.notes == ["2 of 4 trials are duplicates of others and are trained once"]
+    assert expansion.notes == ["2 of 4 trials left out: same configuration as another trial"]
 
 
 def test_no_duplicates_no_note(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_what_is_common_and_what_varies(tmp_path: Path) -> None:
 
 
 def test_no_trial_differs(tmp_path: Path) -> None:
-    assert show_text(tmp_path, "rows: [{lr: 0.1}]")[-1] == "1 trials, all as above"
+    assert show_text(tmp_path, "rows: [{lr: 0.1}]")[-1] == "1 trial, with the values above"
 
 
 def test_set_is_obeyed(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_set_is_obeyed(tmp_path: Path) -> None:
 
 def test_notes_are_told(tmp_path: Path) -> None:
     last = show_text(tmp_path, "rows: [{lr: 0.1}, {lr: 0.1}]")[-1]
-    assert last == "note: 1 of 2 trials are duplicates of others and are trained once"
+    assert last == "note: 1 of 2 trials left out: same configuration as another trial"
 
 
 def test_milestones_are_readable(tmp_path: Path) -> None:
@@ -72,16 +72,16 @@ def test_a_search_shows_how_it_searches(tmp_path: Path) -> None:
     lines = show_text(tmp_path, SEARCH)
     assert "  epochs           9" in lines
     assert "  holdout          0.1" in lines
-    assert lines[lines.index("a search of up to 12 trials of 9 epochs, none known before") + 1 :] == [
+    assert lines[lines.index("search: up to 12 trials of 9 epochs, proposed one by one") + 1 :] == [
         "  base_lr          0.01 to 1, log",
         "  batch_size       8 to 64, whole",
         "  momentum         0.8, 0.9; when batch_size > 8",
         "  lr =             base_lr * batch_size / 128",
         "",
-        "  algorithm        tpe, seed 0, begun from published",
+        "  algorithm        tpe, seed 0, warm start from published",
         "  scheduler        median, grace_epochs 1, min_trials 4",
         "  objective        minimize holdout_loss",
-        "  confirm          the best 3, 2 seeds each, on all of train",
+        "  confirm          the best 3, 2 seeds each, on all training images",
     ]
 
 

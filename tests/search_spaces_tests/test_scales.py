@@ -105,7 +105,7 @@ def test_trials_that_a_scale_makes_equal_collapse_and_are_told(tmp_path: Path) -
     text = "grid: {epochs: [10, 20]}\nscales: {s: {set: {epochs: 1}}}"
     expansion = expand(load_text(tmp_path, text), {}, "s")
     assert len(expansion.trials) == 1
-    assert expansion.notes == ["1 of 2 trials are duplicates of others and are trained once"]
+    assert expansion.notes == ["1 of 2 trials left out: same configuration as another trial"]
 
 
 def test_a_scaled_sweep_has_a_name_of_its_own(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_run_takes_the_scaled_trials_under_their_own_name(tmp_path: Path, capsys
     write_finished_trials(path, store, "smoke")
     assert tune_main.main(["run", str(path), "--scale", "smoke", "--store", str(store)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "note: 1 of 2 trials are duplicates of others and are trained once"
+    assert lines[0] == "note: 1 of 2 trials left out: same configuration as another trial"
     assert lines[1] == "mine-smoke: 1 trial on digits, 1 done, 0 to train"
     assert Store(store).sweeps() == ["mine-smoke"]
     manifest = Store(store).manifest("mine-smoke")

@@ -7,11 +7,10 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from search_spaces.loader import SECTIONS
-from search_spaces.schema import Algorithm, Distribution, Metric, Parameter, SchedulerType
+from search_spaces.schema import SEARCH_SECTIONS, Algorithm, Distribution, Metric, Parameter, SchedulerType
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-MODELS: dict[str, type[BaseModel]] = {**SECTIONS, "parameters": Parameter}
+MODELS: dict[str, type[BaseModel]] = {**SEARCH_SECTIONS, "parameters": Parameter}
 CHOICES: dict[str, Any] = {
     "search.algorithm": Algorithm,
     "parameters.distribution": Distribution,

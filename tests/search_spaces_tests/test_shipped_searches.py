@@ -7,7 +7,7 @@ import pytest
 
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space, shipped_spaces
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from trainable.data.sizes import NUM_IMAGES
 from trainable.records import EpochRecord
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.expansion import expand
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from tests.search_spaces_tests.space_samples import load_text
 
 SEARCH = "search: {algorithm: tpe, num_trials: 4}\n"

@@ -96,7 +96,7 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
         ("lr: {min: 2.0, max: 1.0}", "lr: min must be below max, got min 2.0 and max 1.0"),
         (
             "lr: {min: 1.0, max: 1.0}",
-            "lr: min must be below max, got min 1.0 and max 1.0: one value alone goes into def",
+            "lr: min must be below max, got min 1.0 and max 1.0: put a single value into def",
         ),
         ("lr: {min: 0.1, max: .inf}", "lr: min and max must be finite numbers, at most 1e+300 in size"),
         (
@@ -377,7 +377,7 @@ def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> 
         ),
         (
             "objective: {metric: test_error_percent}",
-            "objective.metric: test_error_percent is of the test images, which steer nothing: metric: holdout_error",
+            "objective.metric: test_error_percent is measured on the test images, which must not steer a search: metric: holdout_error",
         ),
         (
             "objective: {metric: holdout_eror}",
@@ -404,7 +404,7 @@ def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> 
         ),
         (
             "objective: [{metric: holdout_loss}, {metric: holdout_loss}]",
-            "objective[1]: holdout_loss stands here twice: leave one out",
+            "objective[1]: holdout_loss is given twice: leave one out",
         ),
         ("confirm: 3", "confirm: must be a mapping, for example {top: 3, repeats: 3}, got 3"),
         ("confirm: {tops: 3}", "confirm.tops: unknown key 'tops': did you mean 'top'?"),

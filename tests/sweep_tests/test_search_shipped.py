@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces.loader import load_space, shipped_spaces
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from sweep.search.search import Search, SearchSettings
 from tests.sweep_tests.driven_searches import HalfStops, drive
 from trainable.config import TrainConfig

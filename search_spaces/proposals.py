@@ -1,0 +1,277 @@
+"""A declared search: its parameters, and the trial that each proposal of values stands for."""
+
+import functools
+import itertools
+import math
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from search_spaces.expressions import Expression, operands_of
+from search_spaces.loader import LoadedSpace
+from search_spaces.parameters import (
+    Assignment,
+    SearchParameter,
+    check_condition_names,
+    make_parameter,
+    parse_conditions,
+)
+from search_spaces.schema import ObjectiveSpec, Parameter, Scalar, Scale, Space
+from search_spaces.search_checks import (
+    PASSED_OVER,
+    check_algorithm,
+    check_population,
+    scaled_confirm,
+    scaled_scheduler,
+    scaled_search,
+)
+from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
+from search_spaces.yaml_source import YamlSource
+from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
+from trainable.errors import FieldError, UserError, located
+from trainable.wording import format_value
+
+DEFAULT_HOLDOUT = 0.1
+"""Fraction of the training images that guides a search, unless the space gives another one."""
+MAX_CORNERS = 1000
+"""Largest number of combinations of the parameters' ends that are checked."""
+NUM_TRIED = 10
+"""Number of random proposals that are made into trials as a check."""
+NUM_DRAWN = 1000
+"""Number of random proposals among which each condition must be true at least once."""
+
+
+class ProposalMaker:
+    """A search as declared, at one scale and with --set applied: its parameters, and the trials of proposals.
+
+    A parameter that --set fixes is not searched. Neither is one that only fed a derived field that --set fixes.
+    """
+
+    def __init__(self, loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> None:
+        """
+        Raises:
+            UserError: Something is wrong that can be seen before anything is proposed, values at the ends of the
+                parameters included. The message names file, line and key.
+        """
+        space, source = loaded.space, loaded.source
+        if space.search is None or space.parameters is None:
+            raise UserError(f"{source.path}: the space is no search")
+        conditions = parse_conditions(space.parameters, source)
+        check_condition_names(space.parameters, conditions, source, ignored=FIELD_NAMES)
+        self._maker = TrialMaker(loaded, overrides, scale, conditions)
+        check_condition_names(space.parameters, conditions, source)
+        self._maker.defaults.setdefault("holdout", DEFAULT_HOLDOUT)
+        self._overrides = overrides
+        changes = None if scale is None else space.scales[scale]
+        self.search = scaled_search(space.search, changes)
+        self.scheduler = scaled_scheduler(space.scheduler, changes)
+        self.confirm = scaled_confirm(space.confirm, changes)
+        self.objectives = tuple(space.objective or [ObjectiveSpec()])
+        derived = [*space.derive.items(), *({} if changes is None else changes.derive).items()]
+        self.derived = [(key, text) for key, text in derived if key not in overrides]
+        """Fields and their expressions; those of the scale come last."""
+        self.fixed = self._fixed(space, changes)
+        """Plain JSON: everything but the parameters that decides which trial a proposal is."""
+        self.parameters = self._searched(space.parameters, conditions, source)
+        if not self.parameters:
+            raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
+        check_algorithm(self.search.algorithm, len(self.parameters) - len(self.drawn_at_random), source)
+        self._check_defaults(space, source)
+        assignments = self._corner_assignments()
+        self._check_conditions(source, assignments)
+        self.corners = [self.trial(assignment) for assignment in assignments]
+        """The trials at the ends of the parameters. If these are too many, one parameter is varied at a time."""
+        self._check_whole_numbers()
+        if self.scheduler.type == "pbt":
+            configs = [corner.config for corner in self.corners]
+            check_population(self.search, self.scheduler, self.confirm, configs, source)
+        else:
+            self._check_epochs(source, scale)
+
+    @property
+    def num_trials(self) -> int:
+        """Largest number of different configurations that the search tries."""
+        return self.search.num_trials or math.prod(len(parameter.ends) for parameter in self.parameters)
+
+    @property
+    def drawn_at_random(self) -> list[str]:
+        """Parameters that the algorithm draws at random, although it learns about others."""
+        passed_over = PASSED_OVER.get(self.search.algorithm, ())
+        return [
+            parameter.name
+            for parameter in self.parameters
+            if (parameter.when is not None and "when" in passed_over)
+            or (parameter.choices is not None and "values" in passed_over)
+        ]
+
+    @property
+    def varying_fields(self) -> list[str]:
+        """Training fields that are not the same in all trials."""
+        configs = [corner.config for corner in self.corners]
+        return [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
+
+    @property
+    def num_confirmations(self) -> int:
+        """Largest number of trainings that confirm the best configurations."""
+        return 0 if self.confirm is None else min(self.confirm.top, self.num_trials) * self.confirm.repeats
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether trials are trained at another size than they are proposed."""
+        return self._maker.scaling is not None
+
+    @property
+    def max_epochs(self) -> int:
+        """Largest number of epochs of a trial."""
+        return max(trial.config.epochs for trial in self.corners)
+
+    def active(self, assignment: Assignment, name: str) -> bool:
+        """Whether the condition of a parameter is true.
+
+        Args:
+            assignment: values of the active parameters before this one; others are ignored.
+
+        Raises:
+            UserError: The condition cannot be computed.
+        """
+        when = next(parameter.when for parameter in self.parameters if parameter.name == name)
+        if when is None:
+            return True
+        known = {**field_defaults(), **self._maker.defaults, **self._overrides, **assignment}
+        flags = {key: int(value) for key, value in known.items() if isinstance(value, bool)}
+        with located(self._maker.source.where((*PARAMETERS, name, "when"))):
+            return bool(when.compute(operands_of({**known, **flags})))
+
+    def assignment(self, values: Assignment) -> dict[str, Scalar]:
+        """The values of the active parameters, in the parameters' order.
+
+        Raises:
+            UserError: A condition cannot be computed.
+        """
+        chosen: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            if self.active(chosen, parameter.name):
+                chosen[parameter.name] = values[parameter.name]
+        return chosen
+
+    def trial(self, assignment: Assignment) -> PlannedTrial:
+        """The trial of a proposal. Values of inactive parameters are ignored.
+
+        Raises:
+            UserError: The configuration is impossible. The message names file, line and key, and the proposal.
+        """
+        chosen = self.assignment(assignment)
+        try:
+            config, variables = self._maker.make(PARAMETERS, chosen)
+            with located(functools.partial(self._maker.where, PARAMETERS)):
+                _check_held_out(config)
+        except FieldError as error:
+            suffix = "" if error.field in chosen else f" (proposed: {_words(chosen)})"
+            raise FieldError(error.field, f"{error}{suffix}") from None
+        except UserError as error:
+            raise UserError(f"{error} (proposed: {_words(chosen)})") from None
+        return PlannedTrial(config, 0, variables, place=functools.partial(self._maker.where, PARAMETERS))
+
+    def draw(self, rng: random.Random) -> dict[str, Scalar]:
+        """Draw an assignment at random."""
+        return self.assignment({parameter.name: parameter.draw(rng) for parameter in self.parameters})
+
+    def _fixed(self, space: Space, changes: Scale | None) -> dict[str, Any]:
+        return {
+            "defaults": dict(self._maker.defaults),
+            "derive": dict(space.derive),
+            "set": dict(self._overrides),
+            "scale": None if changes is None else {"set": dict(changes.set), "derive": dict(changes.derive)},
+        }
+
+    def _searched(
+        self, declared: Mapping[str, Parameter], conditions: Mapping[str, Expression], source: YamlSource
+    ) -> list[SearchParameter]:
+        """The parameters that --set leaves to the search."""
+        in_conditions = {name for condition in conditions.values() for name in condition.names}
+        used = {*FIELD_NAMES, *self._maker.operand_names, *in_conditions}
+        return [
+            make_parameter(name, spec, conditions.get(name), source)
+            for name, spec in declared.items()
+            if name not in self._overrides and name in used
+        ]
+
+    def _corner_assignments(self) -> list[dict[str, Scalar]]:
+        """Different assignments, with every parameter at one of its ends."""
+        ends = {parameter.name: parameter.ends for parameter in self.parameters}
+        points: Iterable[dict[str, Scalar]]
+        if math.prod(len(values) for values in ends.values()) <= MAX_CORNERS:
+            points = (dict(zip(ends, point, strict=True)) for point in itertools.product(*ends.values()))
+        else:
+            bases = [{name: values[index] for name, values in ends.items()} for index in (0, -1)]
+            points = ({**base, name: value} for base in bases for name, values in ends.items() for value in values)
+        distinct: dict[str, dict[str, Scalar]] = {}
+        for point in points:
+            chosen = self.assignment(point)
+            distinct.setdefault(repr(chosen), chosen)
+        return list(distinct.values())
+
+    def _check_defaults(self, space: Space, source: YamlSource) -> None:
+        """Refuse a conditional parameter that has no value where its condition is false."""
+        for parameter in self.parameters:
+            if parameter.when is not None and parameter.name not in {*FIELD_NAMES, *space.defaults}:
+                raise UserError(
+                    f"{source.where((*PARAMETERS, parameter.name, 'when'))}: {parameter.name!r} has no value where "
+                    "this is false: give one in defaults"
+                )
+
+    def _check_conditions(self, source: YamlSource, corners: Iterable[Assignment]) -> None:
+        """Refuse a condition that is never true, for example one with a word that is no choice."""
+        proposed = {name for assignment in corners for name in assignment}
+        always = {parameter.name for parameter in self.parameters if parameter.when is None}
+        for parameter in self.parameters:
+            name, when = parameter.name, parameter.when
+            if when is None or name in proposed or not when.names <= always:
+                continue  # a condition over a parameter that --set fixes may be false
+            rng = random.Random(0)  # noqa: S311 (no secret)
+            if not any(name in self.draw(rng) for _ in range(NUM_DRAWN)):
+                values = "; ".join(f"{used}: {self._range_words(used)}" for used in sorted(when.names))
+                raise UserError(
+                    f"{source.where((*PARAMETERS, name, 'when'))}: is never true, the values above are {values}"
+                )
+
+    def _check_whole_numbers(self) -> None:
+        """Try random proposals: a derived field of whole numbers may be whole at the ends by chance only."""
+        whole = [key for key, _ in self.derived if field_kind(key) == "int"]
+        rng = random.Random(0)  # noqa: S311 (no secret)
+        for _ in range(NUM_TRIED if whole else 0):
+            try:
+                self.trial(self.draw(rng))
+            except FieldError as error:
+                if error.field in whole:
+                    raise FieldError(error.field, f"{error}: derive a whole number with round(...)") from None
+
+    def _range_words(self, name: str) -> str:
+        parameter = next(parameter for parameter in self.parameters if parameter.name == name)
+        return (" to " if parameter.choices is None else ", ").join(map(str, parameter.ends))
+
+    def _check_epochs(self, source: YamlSource, scale: str | None) -> None:
+        """Refuse a scheduler that could never stop a trial."""
+        grace = self.scheduler.grace_epochs
+        if self.scheduler.type != "none" and grace >= self.max_epochs:
+            paths = [
+                ("scales", scale or "", "scheduler", "grace_epochs"),
+                ("scheduler", "grace_epochs"),
+                ("scheduler",),
+            ]
+            where = source.where(next(path for path in paths if path in source.lines))
+            raise UserError(
+                f"{where}: grace_epochs {grace} is not below the {self.max_epochs} epochs of a trial: nothing would "
+                "be stopped; lower it, or scheduler: {type: none}"
+            )
+
+
+def _check_held_out(config: TrainConfig) -> None:
+    if config.holdout == 0:
+        raise FieldError(
+            "holdout", f"holdout must be above 0 to steer a search, for example {DEFAULT_HOLDOUT:g}, got 0"
+        )
+
+
+def _words(assignment: Assignment) -> str:
+    return " ".join(f"{name}={format_value(value)}" for name, value in assignment.items())
