@@ -377,7 +377,7 @@ def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> 
         ),
         (
             "objective: {metric: test_error_percent}",
-            "objective.metric: test_error_percent is measured on the test images, which must not steer a search: metric: holdout_error",
+            "objective.metric: test_error_percent is measured on the test images, which must not steer a search: ",
         ),
         (
             "objective: {metric: holdout_eror}",
