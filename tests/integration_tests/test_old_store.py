@@ -11,6 +11,7 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,9 +97,9 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Resumed:
     return Resumed(before / "store", after / "store")
 
 
-def final_rows(store: Path) -> list[dict[str, object]]:
+def final_rows(store: Path) -> list[dict[str, Any]]:
     """Rows of trials that need no more training."""
-    rows: list[dict[str, object]] = pq.read_table(store / "grid" / "trials.parquet").to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(store / "grid" / "trials.parquet").to_pylist()
     return [row for row in rows if Status(row["status"]).is_final]
 
 
