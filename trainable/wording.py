@@ -1,7 +1,9 @@
 """Words for people: counts, lists, values, suggestions and errors."""
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def counted(count: float, singular: str, plural: str | None = None) -> str:
@@ -55,3 +57,9 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 def one_line(error: Exception) -> str:
     """Return the type of an error and the first line of its message."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def command(*arguments: str) -> str:
+    """Return a command line of ours as the user would type it: `python tune_main.py table quickstart`."""
+    is_installed = Path(sys.argv[0]).name == "batchscape"
+    return " ".join(["batchscape" if is_installed else "python tune_main.py", *arguments])

@@ -137,6 +137,25 @@ class RemoteStore(Store):
     def drop_final_states(self, keys: Collection[str]) -> None:
         in_parallel(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
 
+    def files(self) -> dict[str, tuple[int, int]]:
+        return {path: (stamp.size, stamp.mtime_ns) for path, stamp in self._remote.stamps("").items()}
+
+    def delete_trials(self, keys: Collection[str]) -> None:
+        names = [name for name in self.trial_names() if _key(name) in keys]
+        self._delete_below([f"{TRIALS}/{name}" for name in names])
+        for name in names:
+            shutil.rmtree(self.trial_folder(name), ignore_errors=True)
+
+    def delete_sweep(self, name: str) -> None:
+        self._delete_below([name], last=f"{name}/{MANIFEST}")
+
+    def _delete_below(self, folders: Collection[str], last: str | None = None) -> None:
+        """Delete all files in these folders; `last` after all others."""
+        names = [name for stamps in in_parallel(self._remote.stamps, folders) for name in stamps]
+        in_parallel(self._remote.delete, [name for name in names if name != last])
+        if last in names:
+            self._remote.delete(last)
+
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Those of living drivers, and those that a process of this machine holds."""
         self.refresh_trials(keys)

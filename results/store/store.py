@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from results.store.search_log import SEARCH_LOG
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError, located
-from trainable.ledger.files import EPOCHS, FINAL_STATE, LOCK, remove_scratch, write_atomically
+from trainable.ledger.files import EPOCHS, FINAL_STATE, LOCK, SUPERSEDED, remove_scratch, write_atomically
 from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 from trainable.ledger.superseded import supersede, superseded_trials
 from trainable.records import SCHEMA_VERSION, TrialSummary
@@ -220,12 +221,36 @@ class Store:
                 f"({len(lost)} of its {len(existing.keys)} are not among these): {keep}give this run another --name"
             )
 
-    def check_free(self, manifest: Manifest) -> None:
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Return the path of every file, relative to the store, with its size in bytes and its time in ns."""
+        stats = {path: path.stat() for path in self.path.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(self.path).as_posix(): (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()
+        }
+
+    def delete_trials(self, keys: Collection[str]) -> None:
+        """Delete the ledgers of these trials, superseded trainings included."""
+        for name in self.trial_names():
+            if name.partition(SUPERSEDED)[0] in keys:
+                shutil.rmtree(self.trial_folder(name))
+
+    def delete_sweep(self, name: str) -> None:
+        """Delete the files of a sweep; its trials stay. The manifest goes last, so that a second call can finish."""
+        folder = self.sweep_folder(name)
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (MANIFEST, LOCK):
+                path.unlink()
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+    def check_free(self, keys: Collection[str]) -> None:
         """
         Raises:
-            UserError: another process works on one of the trials.
+            UserError: another process works on one of these trials.
         """
-        busy = self._busy(manifest.keys)
+        busy = self._busy(keys)
         if busy:
             raise UserError(f"{len(busy)} of these trials ({busy[0]}, ...) are being trained now: wait for them")
 
@@ -235,7 +260,7 @@ class Store:
         Raises:
             UserError: another process works on one of the trials.
         """
-        self.check_free(manifest)
+        self.check_free(manifest.keys)
         earlier = superseded_trials(self.trials_folder)
         configs = [trial.config for trial in manifest.trials]
         try:

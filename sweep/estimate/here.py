@@ -18,4 +18,9 @@ def device_profile_here(num_threads: int, *, use_gpu: bool, compiled: bool = Fal
 
 def capacity_here(rule: ResourceRule, trials: Sequence[PlannedTrial]) -> Capacity:
     """Return what these trials are given, and how many of them this machine can run at the same time."""
-    return capacity(rule, trials, Node(len(os.sched_getaffinity(0)), len(gpu_names())))
+    return capacity(rule, trials, this_machine())
+
+
+def this_machine() -> Node:
+    """Return the CPUs and GPUs of this machine that this process may use."""
+    return Node(len(os.sched_getaffinity(0)), len(gpu_names()))

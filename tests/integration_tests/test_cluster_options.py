@@ -9,8 +9,11 @@ from unittest.mock import MagicMock
 import pytest
 
 import tune_main
+from cli.parser import build_parser
+from cli.run import request_of
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import Node
+from sweep.driver.opening import resources_of
 from sweep.driver.tune_run import (
     Cluster,
     Resources,
@@ -34,7 +37,7 @@ def joined(monkeypatch: pytest.MonkeyPatch, variable: str | None, *options: str)
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
     else:
         monkeypatch.setenv("RAY_ADDRESS", variable)
-    return tune_main.resources(ResourceRule(), tune_main.build_parser().parse_args(["run", "quickstart", *options]))
+    return resources_of(request_of(build_parser().parse_args(["run", "quickstart", *options])), ResourceRule())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ray._private.ray_constants import get_runtime_env_default_excludes
 from ray._private.runtime_env.packaging import GCS_STORAGE_MAX_SIZE, create_package
 from ray.scripts.scripts import cli as ray_cli
 
-import tune_main
+from cli.parser import build_parser
 from search_spaces.loader import load_space
 from tests.conftest import ROOT
 from tests.integration_tests.deploy_text import DEPLOY, PAGES, Typed, entrypoint, for_tune_main, typed_commands
@@ -38,7 +38,7 @@ def test_every_tune_main_command_is_accepted() -> None:
     lines.append(for_tune_main(entrypoint()) or [])
     assert {line[0] for line in lines} >= {"run", "status", "logs", "plan", "report", "table"}
     for line in lines:
-        arguments = tune_main.build_parser().parse_args(line)
+        arguments = build_parser().parse_args(line)
         if line[0] == "run":
             assert load_space(arguments.space)
             assert arguments.store
@@ -47,7 +47,7 @@ def test_every_tune_main_command_is_accepted() -> None:
 @pytest.mark.parametrize("words", ["run", "run quickstart --stroe x", "stauts quickstart", "status"])
 def test_what_tune_main_does_not_know_would_be_seen(words: str) -> None:
     with pytest.raises((SystemExit, UserError)):
-        tune_main.build_parser().parse_args(words.split())
+        build_parser().parse_args(words.split())
 
 
 @pytest.mark.parametrize("typed", named("ray"), ids=str)

@@ -163,7 +163,7 @@ def test_what_is_copied_into_the_image_is_enough(tmp_path: Path, job: dict[str, 
     assert {source for source, _ in copied} >= set(SHIPPED)
     arguments = for_tune_main(entrypoint())
     assert arguments is not None
-    for line in (["spaces", arguments[1]], ["table", "--published", "all"]):
+    for line in (["spaces", arguments[1]], ["table", "published"]):
         done = subprocess.run([sys.executable, "tune_main.py", *line], cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
     assert Path(entrypoint()[1]).parent == Path(instructions("WORKDIR")[0][0])

@@ -73,7 +73,7 @@ def test_what_would_make_it_another_is_refused(
 
 
 def test_the_search_itself_is_not_refused(store: Store, space: Path) -> None:
-    with pytest.raises(ModuleNotFoundError, match="tune_adapter"):
+    with pytest.raises(ModuleNotFoundError, match="tune_run"):
         tune_main.main(["run", str(space), "--store", str(store.path)])
 
 

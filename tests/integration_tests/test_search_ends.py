@@ -92,7 +92,7 @@ def test_what_was_partly_impossible_is_done_and_says_so(tmp_path: Path, capsys: 
     assert (status, errors) == (0, "")
     assert output.count("note: the space holds 1 different configuration, all were proposed: 9 asked for\n") == 1
     assert output.count("note: 1 of 2 proposals was impossible, the last: batch_size 1400 is larger than ") == 1
-    assert "1 of 1 trials done" in output
+    assert "1 of 1 trial done" in output
 
 
 def test_a_space_in_which_all_was_tried_is_done(tmp_path: Path, capsys: Capture) -> None:

@@ -68,15 +68,14 @@ def test_labels_with_a_higher_rank_are_kept() -> None:
 
 
 def test_the_command_draws_both_together(tmp_path: Path, cli: Cli) -> None:
-    done = cli(
-        "plot", "quickstart", "--published", "--store", str(EXAMPLES), "--figure", "pareto_front", "--to", "out"
-    )
+    options = ("--store", str(EXAMPLES), "--figure", "pareto_front", "--to", "out")
+    done = cli("plot", "quickstart", "--against", "published", *options)
     assert (done.returncode, done.stdout.split()) == (0, ["out/pareto_front.svg", "out/pareto_front.png"])
     assert (tmp_path / "out" / "pareto_front.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_published_alone_goes_to_figures(tmp_path: Path, cli: Cli) -> None:
-    assert cli("plot", "--published", "--figure", "heat_map").stdout.split() == [
+    assert cli("plot", "published", "--figure", "heat_map").stdout.split() == [
         "figures/heat_map.svg",
         "figures/heat_map.png",
     ]
@@ -86,9 +85,9 @@ def test_published_alone_goes_to_figures(tmp_path: Path, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a sweep, or add --published"),
-        (("--published", "--figure", "learning_curves"), "would be empty"),
-        (("--published", "--figure", "pareto"), "did you mean 'pareto_front'"),
+        ((), "the following arguments are required: SWEEP|published"),
+        (("published", "--figure", "learning_curves"), "would be empty"),
+        (("published", "--figure", "pareto"), "did you mean 'pareto_front'"),
     ],
 )
 def test_mistakes_are_one_line(cli: Cli, arguments: tuple[str, ...], message: str) -> None:

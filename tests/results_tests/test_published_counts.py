@@ -70,9 +70,9 @@ def test_the_further_rows_stand_apart() -> None:
 
 
 def test_the_command_prints_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tune_main.main(["plan", "--published"]) == 0
+    assert tune_main.main(["plan", "published"]) == 0
     assert capsys.readouterr().out == published_plan() + "\n"
 
 
 def test_the_command_wants_to_know_of_what(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--published" in refused(["plan"], capsys)
+    assert "SPACE|published" in refused(["plan"], capsys)

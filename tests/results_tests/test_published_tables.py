@@ -99,17 +99,16 @@ def test_an_unknown_table_is_refused_by_name() -> None:
 
 
 def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tune_main.main(["table", "--published", ALL]) == 0
+    assert tune_main.main(["table", "published", ALL]) == 0
     assert capsys.readouterr().out == SEED
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "either a sweep or --published NAME"),
-        (["quickstart", "--published", "main"], "either a sweep or --published NAME"),
-        (["--published", "main", "--mean"], "--mean"),
-        (["--published", "mian"], "did you mean 'main'?"),
+        (["quickstart", "main"], "only `table published` takes the name of a table"),
+        (["published", "main", "--mean"], "--mean"),
+        (["published", "mian"], "did you mean 'main'?"),
     ],
 )
 def test_the_command_wants_one_table(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -216,5 +216,5 @@ def test_nothing_is_put_aside_while_a_living_run_or_a_process_of_this_machine_tr
         with open_ledger(folder, CONFIG.to_dict()) as ledger:
             ledger.begin(make_attempt(run_id=run_id))
         with pytest.raises(UserError, match="are being trained now"):
-            store.check_free(MANIFEST)
-    store.check_free(MANIFEST)
+            store.check_free(MANIFEST.keys)
+    store.check_free(MANIFEST.keys)

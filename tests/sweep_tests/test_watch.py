@@ -12,6 +12,7 @@ from rich.console import Console
 import tune_main
 from results.store.lease import Timing
 from results.store.store import Store, open_store
+from sweep.exit_codes import ExitCode
 from sweep.status import watch as watching
 from sweep.status.status import StatusReader, SweepStatus, sweep_status
 from sweep.status.watch import Watcher, is_over, line_of, renderable, sweep_reader, watch
@@ -170,7 +171,7 @@ def test_a_finished_sweep_is_said_once_and_ends_with_success(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(watch, "__kwdefaults__", {"as_json": False, "sleep": interrupt})
-    assert tune_main.main(["status", "sweep", "--watch", "0.5", *place]) == tune_main.INTERRUPTED
+    assert tune_main.main(["status", "sweep", "--watch", "0.5", *place]) == ExitCode.INTERRUPTED
     output = capsys.readouterr()
     assert (output.out.count("\n"), output.err) == (1, "")
     assert "1 trial is left: waiting for a `run`" in output.out

@@ -1,0 +1,59 @@
+"""`compare`: a sweep beside the published tables."""
+
+import argparse
+
+from cli.options import Commands, add_command, add_format, add_store, add_sweep, positive, probability
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "compare",
+        "set a sweep beside the published tables: reproduced, different, or cannot tell",
+        "Set every published configuration that a sweep has trained beside the published error, with a verdict that "
+        "allows for noise: reproduced, different, or cannot tell.",
+        "compare linear_scaling_cosine --table linear_scaling_cosine\n"
+        "compare initial_lr-smoke --table initial_lr --anyway",
+    )
+    add_sweep(parser)
+    add_store(parser)
+    parser.add_argument("--table", metavar="NAME", help="one published table; shows what the sweep lacks, too")
+    parser.add_argument(
+        "--margin",
+        type=positive,
+        default=0.5,
+        metavar="POINTS",
+        help="smallest difference in test error that matters, in percentage points (default: 0.5)",
+    )
+    parser.add_argument(
+        "--alpha",
+        type=probability,
+        default=0.05,
+        metavar="P",
+        help="probability of any wrong verdict of one kind (default: 0.05)",
+    )
+    add_format(parser)
+    parser.add_argument(
+        "--anyway", action="store_true", help="give verdicts on runs that were trained differently, too"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.parquet.files import read_trials
+    from results.parquet.trials import group_repeats, trials_from_table
+    from results.statistics.compare import compare
+    from results.statistics.comparison_text import render_comparison
+    from results.store.store import open_store
+
+    cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
+    comparison = compare(
+        arguments.sweep,
+        cells,
+        table=arguments.table,
+        margin=arguments.margin,
+        alpha=arguments.alpha,
+        anyway=arguments.anyway,
+    )
+    print(render_comparison(comparison, arguments.format), end="")
+    return 0

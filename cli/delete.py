@@ -1,0 +1,41 @@
+"""`delete`: remove a sweep and what no other sweep uses."""
+
+import argparse
+import sys
+
+from cli.options import Commands, add_command, add_store, add_sweep
+from trainable.errors import UserError
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "delete",
+        "delete a sweep and those of its trials that no other sweep uses",
+        "Delete a sweep: its files and those of its trials that no other sweep of the store uses. It says what would "
+        "be deleted and asks before anything is.",
+        "delete my_sweep\ndelete my_sweep --yes",
+    )
+    add_sweep(parser)
+    add_store(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.store.store import open_store
+    from sweep.deletion import delete_sweep, deletion_of, deletion_text
+    from sweep.exit_codes import ExitCode
+
+    store = open_store(arguments.store)
+    deletion = deletion_of(store, arguments.sweep)
+    print(deletion_text(deletion))
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"delete {arguments.sweep}: nobody is here to answer: add --yes")
+        if input(f"delete {arguments.sweep}? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was deleted")
+            return ExitCode.INCOMPLETE
+    delete_sweep(store, deletion)
+    print(f"deleted {arguments.sweep}")
+    return ExitCode.DONE

@@ -1,0 +1,50 @@
+"""`export`: the Parquet files anew, or a search as an Optuna study."""
+
+import argparse
+
+from cli.options import Commands, add_command, add_store, add_sweep, not_empty
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        "write the Parquet files again, anywhere, or a search as an Optuna study",
+        "Write the two Parquet files of a sweep again, with a data card, to any place that pyarrow can write to; or "
+        "write a search into an Optuna storage, for optuna-dashboard.",
+        "export quickstart\nexport quickstart --to s3://bucket/prefix\nexport my_search --optuna sqlite:///search.db",
+    )
+    add_sweep(parser)
+    add_store(parser)
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--to", type=not_empty, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
+    target.add_argument(
+        "--optuna", type=not_empty, metavar="URL", help="write a search as a study into this storage: sqlite:///FILE"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.parquet.collect import Collector
+    from results.parquet.files import EXPORTED, export_tables
+    from results.store.store import open_store
+
+    store = open_store(arguments.store)
+    manifest = store.manifest(arguments.sweep)
+    trials, epochs = Collector(store, manifest).tables()
+    if arguments.optuna:
+        from sweep.search.export import export_search
+
+        print(export_search(store, manifest.name, trials, arguments.optuna))
+        return 0
+    if arguments.to:
+        target = export_tables(trials, epochs, arguments.to)
+    else:
+        folder = store.sweep_folder(arguments.sweep)
+        export_tables(trials, epochs, str(folder))
+        store.publish(*(folder / name for name in EXPORTED))
+        target = store.shown(folder)
+    superseded = sum(trials["superseded"].to_pylist())
+    kept = f" ({superseded} of them superseded)" if superseded else ""
+    print(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
+    return 0

@@ -1,0 +1,38 @@
+"""`lint`: what is odd in a table of results."""
+
+import argparse
+
+from cli.options import PUBLISHED, Commands, add_command, add_store
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "lint",
+        "look for what is odd in a sweep's results or in the published tables",
+        "Look through the results of a sweep, or through the published tables, for what a careful reader would "
+        "question: outliers, misprints, best rates at the edge of a grid.",
+        "lint quickstart\nlint published",
+    )
+    parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published tables")
+    add_store(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.lint.rows import rows_of_cells, rows_of_published
+    from results.lint.text import lint_text
+
+    if arguments.sweep == PUBLISHED:
+        from results.published.cells import LONGER_FILE, published_cells
+
+        print(lint_text(rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])))
+        return 0
+
+    from results.parquet.files import read_trials
+    from results.parquet.trials import group_repeats, trials_from_table
+    from results.store.store import open_store
+
+    cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
+    print(lint_text(rows_of_cells(cells)))
+    return 0

@@ -1,0 +1,37 @@
+"""The entry: parse the command line, run the command, turn mistakes into one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cli.parser import build_parser
+from sweep.exit_codes import ExitCode
+from trainable.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 trials failed or are left, 2 a mistake, 130 interrupted.
+    """
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"batchscape: {error}", file=sys.stderr)
+        return ExitCode.MISTAKE
+    except BrokenPipeError:  # the reader of our output has gone, `| head` for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except OSError as error:
+        print(f"batchscape: {error.strerror or error}: {error.filename or 'standard output'}", file=sys.stderr)
+        return ExitCode.MISTAKE
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    return code

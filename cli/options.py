@@ -1,0 +1,198 @@
+"""Options that several commands share, and the types of their values."""
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+DEFAULT_STORE = "runs"
+PUBLISHED = "published"
+"""Names the published results in the place of a sweep or a space."""
+HELP_WIDTH = 79
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    trials failed, or are left
+  2    a mistake in the command, a file or the machine; one line says which
+  130  interrupted; the same command resumes"""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that refuses a mistake in one line, as the program refuses every other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        from trainable.wording import command
+
+        self.exit(2, f"batchscape: {message} (see `{command(*self.prog.split()[1:], '--help')}`)\n")
+
+
+class Commands(Protocol):
+    """What `ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, **options: object) -> CommandParser: ...
+
+
+def add_command(commands: Commands, name: str, summary: str, description: str, examples: str) -> CommandParser:
+    """Add the parser of one command.
+
+    Args:
+        summary: a few words for the list of all commands.
+        description: what the command does, in whole sentences; the help opens with it.
+        examples: command lines without the program's name, one a line; the help ends with them and the exit codes.
+    """
+    lines = [f"  batchscape {line}" for line in examples.strip().splitlines()]
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.fill(description, HELP_WIDTH),
+        epilog="\n".join(["examples:", *lines, "", EXIT_CODES]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", help="name of a sweep in the store")
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        default=DEFAULT_STORE,
+        type=not_empty,
+        metavar="DIR",
+        help="a folder, or s3://bucket/prefix (default: runs/)",
+    )
+
+
+def add_space_options(parser: argparse.ArgumentParser) -> None:
+    """`--scale` and `--set`, which change the trials of a space."""
+    parser.add_argument("--scale", metavar="NAME", help="one of the space's scales, for example smoke")
+    add_set(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a training field and its value, in place of what the file says; repeatable",
+    )
+
+
+def add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", type=not_empty, help="name of the sweep (default: the space's name)")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the data set: CIFAR-10 as published, or train-*.parquet and test-*.parquet",
+    )
+
+
+def add_trial_resources(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cpus-per-trial",
+        type=positive,
+        metavar="N",
+        help="CPUs, and threads, of each trial (default: the space's resources, else 1)",
+    )
+    parser.add_argument(
+        "--gpus-per-trial",
+        type=gpu_share,
+        metavar="N",
+        help="GPUs of each trial: a fraction, a whole number, or `auto` to measure how many trials share one "
+        "(default: the space's resources, else 1 where there is a GPU)",
+    )
+
+
+def add_compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the model (needs a GPU; pays in long trainings)"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("markdown", "csv", "json"), default="markdown", help="default: markdown")
+
+
+def not_empty(text: str) -> str:
+    """Accept any text but white space alone.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def positive(text: str) -> float:
+    """Accept a finite number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    value = not_negative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Accept a finite number of at least 0.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
+    return value
+
+
+def gpu_share(text: str) -> float | str:
+    """Accept a fraction of one GPU, whole GPUs, or `auto`.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else, for example 1.5.
+    """
+    if text == "auto":
+        return text
+    value = not_negative(text)
+    if value > 1 and not value.is_integer():
+        raise argparse.ArgumentTypeError(f"must be a fraction below 1 or a whole number, got {text}")
+    return value
+
+
+def probability(text: str) -> float:
+    """Accept a number between 0 and 1, both excluded.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    value = positive(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
+    return value
+
+
+def positive_whole(text: str) -> int:
+    """Accept a whole number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)

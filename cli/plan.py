@@ -1,0 +1,89 @@
+"""`plan`: what `run` would train, and how long it would take."""
+
+import argparse
+
+from cli.options import (
+    PUBLISHED,
+    Commands,
+    add_command,
+    add_data,
+    add_name,
+    add_space_options,
+    add_store,
+    add_trial_resources,
+    positive_whole,
+)
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "plan",
+        "show what `run` would train and how long it takes",
+        "Show which trials of a space `run` would still train, and estimate how long they take from the store's own "
+        "trials; or, with the word `published` in the place of the space, count what the published tables took. "
+        "Nothing is trained or written.",
+        "plan quickstart\nplan my_sweep.yaml --probe --slots 8 16\nplan initial_lr --scale smoke --verbose\n"
+        "plan published",
+    )
+    parser.add_argument(
+        "space", metavar="SPACE|published", help="name of a shipped space, path of a YAML file, or the published rows"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print a line for every trial")
+    add_name(parser)
+    add_store(parser)
+    add_data(parser)
+    parser.add_argument(
+        "--probe", action="store_true", help="time a few steps on this machine where the store cannot tell"
+    )
+    add_trial_resources(parser)
+    parser.add_argument(
+        "--slots",
+        type=positive_whole,
+        nargs="+",
+        metavar="N",
+        help="numbers of trials that run at the same time to answer for (default: 1, 2, 4, 8)",
+    )
+    add_space_options(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.space == PUBLISHED:
+        from results.published.counts import published_plan
+
+        print(published_plan())
+        return 0
+
+    from results.store.store import open_store
+    from sweep.plan.text import PlanRequest, planned_data, search_plan_parts, sweep_plan
+    from sweep.preparation import read_space
+    from sweep.request import SpaceRequest
+
+    space = read_space(
+        SpaceRequest(
+            space=arguments.space,
+            overrides=tuple(arguments.set),
+            scale=arguments.scale,
+            name=arguments.name,
+            data=arguments.data,
+            cpus_per_trial=arguments.cpus_per_trial,
+            gpus_per_trial=arguments.gpus_per_trial,
+        )
+    )
+    request = PlanRequest(
+        store=open_store(arguments.store),
+        sweep=space.sweep,
+        data=planned_data(space.trials, arguments.data),
+        rule=space.rule,
+        probe=arguments.probe,
+        slots=arguments.slots,
+        verbose=arguments.verbose,
+    )
+    if space.expansion.search is None:
+        parts = sweep_plan(request, space.trials, space.expansion.notes)
+    else:
+        parts = search_plan_parts(request, space.expansion.search)
+    for part in parts:
+        print(part, flush=True)
+    return 0

@@ -1,0 +1,37 @@
+"""`report`: everything about a sweep on one page."""
+
+import argparse
+from pathlib import Path
+
+from cli.options import Commands, add_command, add_store, add_sweep, not_empty
+from trainable.errors import UserError
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "report",
+        "write report.html and report.md: everything about a sweep",
+        "Write everything that there is to say about a sweep into one HTML file, which any browser opens without a "
+        "network, and one Markdown file.",
+        "report quickstart\nreport quickstart --to my_folder",
+    )
+    add_sweep(parser)
+    add_store(parser)
+    parser.add_argument("--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.report.files import write_report
+    from results.store.store import open_store
+
+    if arguments.to and (folder := Path(arguments.to)).exists() and not folder.is_dir():
+        raise UserError(f"report --to {arguments.to}: that is a file: name a folder")
+    store = open_store(arguments.store)
+    folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep)
+    for path in write_report(store, arguments.sweep, folder):
+        if not arguments.to:
+            store.publish(path)
+        print(path if arguments.to else store.shown(path))
+    return 0

@@ -1,0 +1,95 @@
+"""`run`: make the store hold the trials of a space."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from cli.options import (
+    Commands,
+    add_command,
+    add_compile,
+    add_data,
+    add_name,
+    add_space_options,
+    add_store,
+    add_trial_resources,
+    positive_whole,
+)
+
+if TYPE_CHECKING:
+    from sweep.request import RunRequest
+
+RAY_ADDRESS = "RAY_ADDRESS"
+"""Environment variable that Ray's own tools read, and that `ray job submit` sets for what it runs."""
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "run",
+        "train the trials of a space that the store does not hold yet",
+        "Make the store hold the trials of a space: reuse finished trials, resume unfinished ones, train the rest. "
+        "Interrupt it at any time; the same command resumes.",
+        "run quickstart\nrun my_sweep.yaml --set epochs=5 --name short\nrun initial_lr --scale smoke\n"
+        "run my_sweep.yaml --store s3://bucket/prefix --address HEAD:6379",
+    )
+    parser.add_argument("space", help="name of a shipped space, or path of a YAML file")
+    add_store(parser)
+    add_name(parser)
+    parser.add_argument(
+        "--extend", action="store_true", help="keep the trials that the sweep had before beside those of the space"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="train finished trials again; their old results are kept as superseded"
+    )
+    add_data(parser)
+    parser.add_argument(
+        "--address",
+        help="address of a running Ray cluster, HOST:PORT or auto (default: $RAY_ADDRESS, else `local`: Ray on this "
+        "machine)",
+    )
+    parser.add_argument(
+        "--min-nodes", type=positive_whole, default=1, metavar="N", help="wait until the cluster has N nodes"
+    )
+    add_trial_resources(parser)
+    parser.add_argument(
+        "--max-concurrent",
+        type=positive_whole,
+        metavar="N",
+        help="most trials that run at the same time (default: as many as fit)",
+    )
+    parser.add_argument(
+        "--log", choices=("mlflow", "wandb"), help="show the trials in this tracker, too (pip install it first)"
+    )
+    add_compile(parser)
+    add_space_options(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from sweep.run import run
+
+    return run(request_of(arguments))
+
+
+def request_of(arguments: argparse.Namespace) -> "RunRequest":
+    """Turn what argparse has read into a request."""
+    from sweep.request import RunRequest
+
+    return RunRequest(
+        space=arguments.space,
+        overrides=tuple(arguments.set),
+        scale=arguments.scale,
+        name=arguments.name,
+        data=arguments.data,
+        cpus_per_trial=arguments.cpus_per_trial,
+        gpus_per_trial=arguments.gpus_per_trial,
+        store=arguments.store,
+        extend=arguments.extend,
+        retrain=arguments.again,
+        address=arguments.address or os.environ.get(RAY_ADDRESS) or None,
+        min_nodes=arguments.min_nodes,
+        max_concurrent=arguments.max_concurrent,
+        compile=arguments.compile,
+        tracker=arguments.log,
+    )

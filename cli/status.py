@@ -1,0 +1,51 @@
+"""`status`: how far a sweep has come."""
+
+import argparse
+
+from cli.options import Commands, add_command, add_json, add_store, add_sweep, positive
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "status",
+        "count the trials that are finished, running, failed and left",
+        "Count the trials of a sweep that are finished, running, failed and left, and show the best so far. "
+        "Works from any machine that sees the store, also while the sweep runs.",
+        "status quickstart\nstatus quickstart --watch\nstatus my_sweep --store s3://bucket/prefix --json",
+    )
+    add_sweep(parser)
+    add_store(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=positive,
+        const=0.0,
+        metavar="SECONDS",
+        help="look again and again until the sweep is done (default: every 2 s, in a bucket every 15 s)",
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.store.store import open_store
+    from sweep.ending import status_page
+    from sweep.exit_codes import ExitCode
+    from sweep.status.status import status_json, sweep_status
+
+    store = open_store(arguments.store)
+    if arguments.watch is not None:
+        from rich.console import Console
+
+        from sweep.status.watch import default_seconds, sweep_reader, watch
+
+        read = sweep_reader(store, arguments.sweep)
+        try:
+            watch(read, Console(), arguments.watch or default_seconds(arguments.store), as_json=arguments.json)
+        except KeyboardInterrupt:  # the usual way to end it: nothing needs to be said
+            return ExitCode.INTERRUPTED
+        return ExitCode.DONE
+    status = sweep_status(store, store.manifest(arguments.sweep))
+    print(status_json(status) if arguments.json else status_page(store, status))
+    return ExitCode.DONE

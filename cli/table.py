@@ -1,0 +1,43 @@
+"""`table`: the results of a sweep, or a published table."""
+
+import argparse
+
+from cli.options import PUBLISHED, Commands, add_command, add_format, add_store
+from trainable.errors import UserError
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "table",
+        "print a sweep's table in the form of the published ones, or a published table",
+        "Print the table of a sweep in the form of the published tables; or, with the word `published` in the place "
+        "of the sweep, one or all of the published tables as they were printed.",
+        "table quickstart\ntable quickstart --format csv --mean\ntable published\ntable published initial_lr",
+    )
+    parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published tables")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="with `published`: one table (default: all)")
+    add_store(parser)
+    add_format(parser)
+    parser.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.sweep == PUBLISHED:
+        from results.published.tables import ALL, published_table
+
+        if arguments.mean:
+            raise UserError("table --mean: needs a sweep: published tables hold one number a configuration")
+        print(published_table(arguments.name or ALL, arguments.format), end="")
+        return 0
+    if arguments.name is not None:
+        raise UserError(f"table {arguments.sweep} {arguments.name}: only `table published` takes the name of a table")
+
+    from results.parquet.files import read_trials
+    from results.store.store import open_store
+    from results.tables.search_table import sweep_table
+
+    table = read_trials(open_store(arguments.store), arguments.sweep)
+    print(sweep_table(table, arguments.format, with_mean=arguments.mean), end="")
+    return 0

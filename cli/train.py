@@ -1,0 +1,66 @@
+"""`train`: one training in this process, without Ray."""
+
+import argparse
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from cli.options import Commands, add_command, add_compile, add_data, add_set, add_store, positive_whole
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "train",
+        "train one configuration here, without Ray",
+        "Train one configuration in this process, without Ray, under a progress bar. The result goes into the store, "
+        "where sweeps find it.",
+        "train resnet_preact_8 --set epochs=2\ntrain resnet_preact_20 --set dataset=cifar10 --threads 2",
+    )
+    parser.add_argument("model", help="name of the model, for example resnet_preact_20")
+    add_store(parser)
+    add_data(parser)
+    parser.add_argument(
+        "--threads",
+        type=positive_whole,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="threads to compute with (default: all processors)",
+    )
+    add_compile(parser)
+    add_set(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from results.store.store import open_store
+    from search_spaces.expansion import parse_config
+    from sweep.exit_codes import ExitCode
+    from sweep.observers.console import make_console
+    from trainable.data.sources import load_dataset
+    from trainable.records import Status
+
+    config = parse_config(arguments.model, arguments.set)
+    store = open_store(arguments.store)
+    store.check_writable()
+    data = load_dataset(config.dataset, arguments.data)
+    config = config.for_dataset(data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
+
+    from trainable.execution import Execution
+    from trainable.standalone import train
+
+    folder = store.ledgers / config.trial_key
+    for number in (signal.SIGTERM, signal.SIGHUP):  # they stop as cleanly as Ctrl-C
+        signal.signal(number, _interrupt)
+    try:
+        status = train(config, data, folder, arguments.threads, make_console(), Execution(compile=arguments.compile))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command resumes from the last checkpoint", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    print(f"{status}: {folder}")
+    return ExitCode.DONE if status.is_final and status is not Status.DIVERGED else ExitCode.INCOMPLETE
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,15 @@
+"""Exit codes of the program."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    INCOMPLETE = 1
+    """Trials failed, or are left."""
+    MISTAKE = 2
+    """The command, a file, or the machine does not allow it; one line says what."""
+    INTERRUPTED = 130
+    """Ctrl-C, SIGTERM or SIGHUP; the same command resumes."""

@@ -1,0 +1,90 @@
+"""Run a sweep whose trials its space lists."""
+
+import functools
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+from results.store.holdings import Holdings, holdings, holdings_text
+from sweep.ending import report_end
+from sweep.estimate.dataset_size import DatasetSize
+from sweep.estimate.forecast import estimate_left
+from sweep.estimate.here import device_profile_here
+from sweep.exit_codes import ExitCode
+from sweep.observers.console import make_console
+from sweep.observers.live_view import SweepView
+from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.preparation import PreparedRun
+from sweep.runs import RunClock, RunRecord, append_run
+from sweep.status.status import sweep_status
+from trainable.wording import counted
+
+if TYPE_CHECKING:
+    from sweep.driver.tune_run import SweepContext
+
+
+def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
+    """Train what the store does not hold yet, and keep the Parquet files current all the while.
+
+    With `retrain` the results that the store holds are superseded first.
+    """
+    store, manifest, retrain = prepared.store, prepared.manifest, prepared.request.retrain
+    held = holdings(store, manifest)
+    heading = f"{manifest.name}: {counted(len(manifest.trials), 'trial')} on {prepared.data.name}"
+    print(f"{heading}, {'all to retrain' if retrain else holdings_text(held)}", flush=True)
+    if retrain:
+        store.check_free(manifest.keys)
+    elif not held.left:
+        writer = ParquetKeeper(store, manifest)
+        with store.driving(manifest), writer.driven():
+            writer.write()
+        return report_end(store, manifest)
+
+    from sweep.driver.opening import opened
+
+    clock = RunClock(uuid.uuid4().hex)
+    trials = manifest.trials if retrain else held.left
+    with opened(prepared, trials, clock.run_id) as context, store.driving(manifest, clock.run_id):
+        if retrain:
+            num_superseded = store.supersede(manifest)
+            if num_superseded:
+                results = counted(num_superseded, "earlier result is", "earlier results are")
+                print(f"note: {results} kept, marked superseded")
+            held = holdings(store, manifest)
+        record = _train(prepared, held, context, clock)
+    return ExitCode.INTERRUPTED if record.interrupted else report_end(store, manifest, record)
+
+
+def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock: RunClock) -> RunRecord:
+    """Train the trials that are left; record what the run took."""
+    from sweep.driver.tune_run import run_planned
+
+    store, manifest, cluster = prepared.store, prepared.manifest, context.cluster
+    writer = ParquetKeeper(store, manifest)
+    num_slots, usual = cluster.num_slots(), cluster.usual_share
+    shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
+    left = {trial.config.trial_key: trial.config for trial in held.left}
+    profile = device_profile_here(usual.num_threads, use_gpu=usual.gpus > 0, compiled=cluster.execution.compile)
+    expected = None
+    end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=num_slots)
+    append_run(store, manifest.name, clock.start())
+    try:
+        left, expected = estimate_left(store, left, DatasetSize.of(prepared.data), profile, num_slots)
+        if expected is not None:
+            print(f"estimate: {expected.text}", flush=True)
+        context.stop.raise_if_requested()
+        view = SweepView(make_console(), manifest.name, left, held.done)
+        with writer.driven(num_slots), view:
+            run_planned(context, left, shares, (view, writer, clock))
+    except KeyboardInterrupt:
+        record = end_of_run(interrupted=True, expected=expected)
+        append_run(store, manifest.name, record)
+        writer.write()
+        status = sweep_status(store, manifest)
+        same = "the same command without --again" if prepared.request.retrain else "the same command"
+        print(f"\nstopped with {status.done} of {status.planned} trials done; {same} resumes", file=sys.stderr)
+        return record
+    record = end_of_run(interrupted=False, expected=expected)
+    append_run(store, manifest.name, record)
+    writer.write()
+    return record

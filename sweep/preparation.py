@@ -1,0 +1,144 @@
+"""The first step of a run: check the request, open the store, load the data set. Ray is not started here."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from results.published.cells import table_cells
+from results.store.store import Manifest, Store, busy_message, new_manifest, open_store
+from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
+from search_spaces.loader import LoadedSpace, load_space
+from search_spaces.resources import ResourceRule
+from search_spaces.scaling import sweep_name
+from sweep.driver.capacity import check_possible
+from sweep.estimate.here import this_machine
+from sweep.plan.changes import changes_text, extended, stands_for
+from sweep.request import RunRequest, SpaceRequest
+from trainable.config import PlannedTrial
+from trainable.data.sources import load_dataset
+from trainable.errors import UserError, located
+from trainable.execution import COMPILE_NEEDS_GPU
+from trainable.provenance import code_identity
+
+if TYPE_CHECKING:
+    from search_spaces.parameters import ProposalMaker
+    from trainable.data.contract import ImageData
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ExpandedSpace:
+    """A space that was read and found possible; no data set is loaded."""
+
+    loaded: LoadedSpace
+    overrides: Mapping[str, Any]
+    expansion: Expansion
+    sweep: str
+    rule: ResourceRule
+
+    @property
+    def trials(self) -> list[PlannedTrial]:
+        """The trials of the space; for a search those at the ends of its parameters."""
+        search = self.expansion.search
+        return self.expansion.trials if search is None else search.corners
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRun:
+    """A request that was found possible, with its store and its data."""
+
+    request: RunRequest
+    store: Store
+    manifest: Manifest
+    data: "ImageData"
+    rule: ResourceRule
+    search: "ProposalMaker | None"
+    """What makes the trials of a search; None for a planned sweep, whose trials the manifest holds."""
+
+
+def read_space(request: SpaceRequest) -> ExpandedSpace:
+    """Read the space of a request and expand it.
+
+    Raises:
+        UserError: the space is wrong, names a published table that does not exist, or cannot be computed; with file,
+            line and key.
+    """
+    loaded = load_space(request.space)
+    for index, table in enumerate(loaded.space.reference):
+        with located(loaded.source.where(("reference", index))):
+            table_cells(table)
+    overrides = parse_overrides(request.overrides)
+    expansion = expand(loaded, overrides, request.scale)
+    rule = ResourceRule(loaded, request.cpus_per_trial, request.gpus_per_trial)
+    name = request.name or sweep_name(loaded, request.scale)
+    return ExpandedSpace(loaded=loaded, overrides=overrides, expansion=expansion, sweep=name, rule=rule)
+
+
+def prepare(request: RunRequest) -> PreparedRun:
+    """Refuse what cannot be run, first what can be told without data and without Ray; then load the data set.
+
+    Raises:
+        UserError: the space, the options, the store or the data set do not allow the run.
+    """
+    _check_options(request)
+    space = read_space(request)
+    search = space.expansion.search
+    if search is not None and (request.retrain or request.extend):
+        option = "--again" if request.retrain else "--extend"
+        raise UserError(f"{option}: a search grows by a larger num_trials, and starts anew under another --name")
+    _check_machine(request, space)
+    store = open_store(request.store)
+    if store.is_running(space.sweep):
+        raise UserError(busy_message(space.sweep))
+    store.check_writable()
+    data = load_dataset(dataset_name(space.trials), request.data)
+    manifest = _manifest(request, space, data)
+    if search is None:
+        for note in space.expansion.notes:
+            print(f"note: {note}")
+        manifest = _with_earlier_trials(store, manifest, extend=request.extend)
+        store.check_extends(manifest)
+    return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)
+
+
+def _check_options(request: RunRequest) -> None:
+    if request.tracker is not None and importlib.util.find_spec(request.tracker) is None:
+        raise UserError(f"--log {request.tracker}: that package is not installed: pip install {request.tracker}")
+
+
+def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:
+    """Refuse what this machine can never run; what a cluster can run is known only once it is joined.
+
+    Raises:
+        UserError: a trial needs more than there is, or its resources cannot be computed.
+    """
+    node = this_machine()
+    given = [(trial, space.rule.share(trial, default_gpus=1.0 if node.gpus else 0.0)) for trial in space.trials]
+    if not request.is_joined:
+        check_possible(space.rule, given, [node])
+        if request.compile and not any(share.gpus for _, share in given):
+            raise UserError(COMPILE_NEEDS_GPU)
+
+
+def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> Manifest:
+    """Describe the sweep; a search has no trials yet."""
+    num_images = (len(data.train_labels), len(data.test_labels))
+    is_search = space.expansion.search is not None
+    trials = [] if is_search else tie_to_data(space.trials, data.name, data.fingerprint, *num_images)
+    text = space.loaded.source.text
+    manifest = new_manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
+    return dataclasses.replace(manifest, is_search=is_search)
+
+
+def _with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Manifest:
+    """Join the trials with those of the store's sweep of this name, if that is asked for or was done before."""
+    existing = store.find_manifest(manifest.name)
+    if existing is None:
+        return manifest
+    if stands_for(existing, manifest):
+        return existing
+    if extend:
+        return extended(existing, manifest)
+    if changes := changes_text(existing, manifest):
+        print(changes, flush=True)
+    return manifest

@@ -1,0 +1,54 @@
+"""What a user asks for when a sweep is run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LOCAL = "local"
+"""The address that means: start Ray on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceRequest:
+    """A space, and what the command line changes of its trials."""
+
+    space: str
+    """Name of a shipped space, or path of a YAML file."""
+    overrides: tuple[str, ...] = ()
+    """`key=value` of each --set."""
+    scale: str | None = None
+    """Name of one of the space's scales; None runs its full size."""
+    name: str | None = None
+    """Name of the sweep; None takes the space's name."""
+    data: Path | None = None
+    """Folder of the data set; None takes the built-in data set that the space names."""
+    cpus_per_trial: float | None = None
+    """CPUs of each trial; None takes the space's `resources`."""
+    gpus_per_trial: float | str | None = None
+    """GPUs of each trial, or `auto`; None takes the space's `resources`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest(SpaceRequest):
+    """Everything that `run` was asked for."""
+
+    store: str = "runs"
+    """A folder, or a URI such as s3://bucket/prefix."""
+    extend: bool = False
+    """Whether the sweep keeps its old trials beside those of the space."""
+    retrain: bool = False
+    """Whether finished trials are trained again, their old results being superseded."""
+    address: str | None = None
+    """Address of a Ray cluster; None and `local` start Ray on this machine."""
+    min_nodes: int = 1
+    """Number of nodes of the cluster to wait for."""
+    max_concurrent: int | None = None
+    """Most trials that run at the same time; None allows as many as fit."""
+    compile: bool = False
+    """Whether the model is compiled."""
+    tracker: str | None = None
+    """`mlflow` or `wandb`, to show the trials there, too."""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether Ray runs already, on a cluster that this run joins."""
+        return self.address not in (None, LOCAL)

@@ -1,0 +1,148 @@
+"""Run a search: open it, let it propose trials until it is over, then confirm what it chose."""
+
+import functools
+import sys
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from results.store.search_log import Earlier
+from results.store.search_progress import left_to_confirm, search_progress
+from search_spaces.expansion import tie_to_data
+from search_spaces.parameters import ProposalMaker
+from sweep.ending import report_end
+from sweep.exit_codes import ExitCode
+from sweep.observers.console import make_console
+from sweep.observers.live_view import SweepView
+from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.preparation import PreparedRun
+from sweep.runs import RunClock, RunRecord, append_run
+from sweep.search.opening import earlier_results_for, open_search, search_settings
+from sweep.search.search import Search, SearchSettings, check_goes_on
+from sweep.status.search_words import search_heading
+from trainable.config import PlannedTrial, TrainConfig
+from trainable.wording import counted
+
+if TYPE_CHECKING:
+    from sweep.driver.tune_run import SweepContext
+
+
+def run_search_sweep(prepared: PreparedRun, maker: ProposalMaker) -> ExitCode:
+    """Propose and train until the search is over, then confirm what it chose; resume where an earlier run ended."""
+    clock = RunClock(uuid.uuid4().hex)
+    settings, earlier = _prepare(prepared, maker)
+    with prepared.store.driving(prepared.manifest, clock.run_id):
+        search = open_search(prepared.store, settings, maker, prepared.data, earlier)
+        record = _SearchRun(prepared, maker, search, clock).run()
+    if record is not None and record.interrupted:
+        return ExitCode.INTERRUPTED
+    return report_end(prepared.store, prepared.manifest, record)
+
+
+def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSettings, list[Earlier]]:
+    """Refuse what the search cannot do before anything is written."""
+    store, manifest, data = prepared.store, prepared.manifest, prepared.data
+    settings = search_settings(manifest.name, maker, dataset=data.name, fingerprint=data.fingerprint)
+    log = store.search_log(manifest.name)
+    store.refresh(log)
+    check_goes_on(settings, log)
+    if not log.exists():
+        num_images = (len(data.train_labels), len(data.test_labels))
+        tie_to_data(maker.corners, data.name, data.fingerprint, *num_images)  # refuses what does not fit them
+    earlier = earlier_results_for(store, manifest.name, maker)
+    if earlier.results:
+        begins = counted(len(earlier.results), "earlier result")
+        print(f"note: the search begins with {begins} of {maker.search.warm_start}")
+    for note in earlier.notes:
+        print(f"note: {note}")
+    return settings, earlier.results
+
+
+class _SearchRun:
+    """One driver's run of an opened search."""
+
+    def __init__(self, prepared: PreparedRun, maker: ProposalMaker, search: Search, clock: RunClock) -> None:
+        self._prepared = prepared
+        self._maker = maker
+        self._search = search
+        self._clock = clock
+        self._store, self._sweep = prepared.store, prepared.manifest.name
+        self._writer = ParquetKeeper(prepared.store, prepared.manifest)
+        self._publish_log = functools.partial(prepared.store.publish, prepared.store.search_log(self._sweep))
+
+    def run(self) -> RunRecord | None:
+        """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""
+        self._search.try_again()
+        print(search_heading(self._sweep, self._prepared.data.name, self._search.record), flush=True)
+        for note in self._search.notes:
+            print(f"note: {note}")
+        is_done = self._search.is_over and not self._left_to_confirm()
+        self._publish_log()
+        if is_done:
+            self._store.drop_final_states(self._search.spent())
+            with self._writer.driven():
+                self._writer.write()
+            return None
+
+        from sweep.driver.opening import opened
+
+        append_run(self._store, self._sweep, self._clock.start())
+        with opened(self._prepared, self._maker.corners, self._clock.run_id) as context:
+            return self._train(context)
+
+    def _train(self, context: "SweepContext") -> RunRecord:
+        num_slots = context.cluster.num_slots()
+        end_of_run = functools.partial(self._clock.stop, num_slots=num_slots, expected=None)
+        try:
+            with self._writer.driven(num_slots):
+                if not self._search.is_over:
+                    self._propose(context)
+                if confirm := self._left_to_confirm():
+                    self._confirm(context, confirm)
+                self._publish_log()
+        except KeyboardInterrupt:
+            record = end_of_run(num_trials=self._clock.trials_ended, interrupted=True)
+            append_run(self._store, self._sweep, record)
+            self._publish_log()
+            self._writer.write()
+            trials = counted(search_progress(self._search.record).ended, "trial")
+            print(f"\nstopped after {trials}; the same command resumes", file=sys.stderr)
+            return record
+        record = end_of_run(num_trials=self._clock.trials_ended, interrupted=False)
+        append_run(self._store, self._sweep, record)
+        self._store.drop_final_states(self._search.spent())
+        self._writer.write()
+        return record
+
+    def _propose(self, context: "SweepContext") -> None:
+        """Train what the search proposes until it is over."""
+        from sweep.driver.tune_run import run_search
+
+        progress = search_progress(self._search.record)
+        view = SweepView(
+            make_console(),
+            self._sweep,
+            {},
+            progress.ended,
+            progress.begun + progress.to_come,
+            [parameter.name for parameter in self._maker.parameters],
+            [objective.metric for objective in self._maker.objectives],
+        )
+        with view:
+            run_search(context, self._search, (view, self._writer, self._clock), self._publish_log)
+
+    def _left_to_confirm(self) -> dict[str, TrainConfig]:
+        """Choose the best, once the search is over; return those that are not trained on all images yet."""
+        return left_to_confirm(self._store, self._search.confirmations()) if self._search.is_over else {}
+
+    def _confirm(self, context: "SweepContext", configs: Mapping[str, TrainConfig]) -> None:
+        """Train the chosen configurations on all training images."""
+        from sweep.driver.tune_run import run_planned
+
+        self._publish_log()
+        print(f"{counted(len(configs), 'trial')} to confirm the best, on all training images", flush=True)
+        chosen = {record.config.trial_key: record.variables for record in self._search.record.confirmations}
+        shares = {key: context.cluster.share(PlannedTrial(config, 0, chosen[key])) for key, config in configs.items()}
+        fields = [parameter.name for parameter in self._maker.parameters]
+        with SweepView(make_console(), self._sweep, configs, 0, fields=fields, variables=chosen) as view:
+            run_planned(context, configs, shares, (view, self._writer, self._clock))

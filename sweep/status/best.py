@@ -1,0 +1,113 @@
+"""The best configuration of a sweep, and a space that trains it again."""
+
+import dataclasses
+import statistics
+
+import pyarrow as pa
+import yaml
+
+from results.parquet.search_results import read_search
+from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
+from trainable.config import FIELD_NAMES
+from trainable.data.sizes import NUM_IMAGES
+from trainable.errors import UserError
+from trainable.wording import command, counted, format_value
+
+NOT_WRITTEN = ("dataset_fingerprint", "parent")
+"""Fields that a space does not state."""
+MOST_FIELDS = ("model", "batch_size", "lr")
+"""Fields that name a configuration where the sweep varies none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BestConfiguration:
+    """The configuration of a sweep with the lowest error, or the one that its search chose."""
+
+    sweep: str
+    cell: Cell
+    varied: list[str]
+    """Fields in which the sweep's configurations differ."""
+    num_configurations: int
+    """Number of configurations with a final error among which it is the best."""
+    chosen_by: str | None
+    """Words for the objective by which a search chose it; None where test error chose it."""
+
+
+def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
+    """Find the best configuration in the `trials` table of a sweep.
+
+    A search chooses by its own objective; a planned sweep has none, so that the lowest mean test error decides, which
+    is then selected on the test images.
+
+    Raises:
+        UserError: no trial has finished, or the search has several objectives and so no single best.
+    """
+    search = read_search(table)
+    if search is None:
+        cells = [cell for cell in group_repeats(trials_from_table(table)) if cell.test_errors]
+        if not cells:
+            raise UserError(f"best {sweep}: no trial has finished yet")
+        best = min(cells, key=lambda cell: statistics.fmean(cell.test_errors))
+        varied = varying_fields([cell.config for cell in cells])
+        return BestConfiguration(sweep, best, varied, len(cells), None)
+    if len(search.objectives) > 1:
+        raise UserError(
+            f"best {sweep}: its search has several objectives, and a front instead of one best: "
+            f"see `{command('table', sweep)}`"
+        )
+    if not search.chosen:
+        raise UserError(f"best {sweep}: no trial of the search has run to its end yet")
+    chosen = search.chosen[0]
+    cell = search.confirmed.get(chosen.number) or Cell(chosen.trial.config, (chosen.trial,))
+    varied = varying_fields([trial.trial.config for trial in search.trials])
+    return BestConfiguration(sweep, cell, varied, len(search.finalists), search.objectives[0].words)
+
+
+def best_text(best: BestConfiguration) -> str:
+    """Say which configuration is the best, its test error and how it was chosen."""
+    config = best.cell.config
+    fields = [name for name in best.varied if getattr(config, name) is not None] or MOST_FIELDS
+    name = " ".join(f"{field}={format_value(getattr(config, field))}" for field in fields)
+    among = counted(best.num_configurations, "finished configuration")
+    how = (
+        f"chosen by {best.chosen_by}" if best.chosen_by else "lowest mean test error, so selected on the test images"
+    )
+    return "\n".join(
+        [
+            f"{best.sweep}: {name}",
+            f"  test error  {_error_text(best.cell.test_errors)}",
+            f"  among       {among}, {how}",
+            f"next: {command('best', best.sweep, '--yaml')} prints a space that trains it again",
+        ]
+    )
+
+
+def _error_text(errors: list[float]) -> str:
+    if not errors:
+        return "unknown: no run on all training images has finished"
+    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{statistics.fmean(errors):.2f}{spread} % (n = {len(errors)})"
+
+
+def best_yaml(best: BestConfiguration) -> str:
+    """Write a space whose trials have the keys of the configuration's trials, so that finished ones are reused."""
+    config, repeats = best.cell.config, len(best.cell.trials)
+    name = f"{best.sweep}-best"
+    run = command("run", f"{name}.yaml")
+    data = "" if config.dataset in NUM_IMAGES else " --data DIR"
+    fields = {field: _plain(getattr(config, field)) for field in FIELD_NAMES if field not in NOT_WRITTEN}
+    defaults = {field: value for field, value in fields.items() if value is not None and field not in best.varied}
+    row = {field: value for field, value in fields.items() if value is not None and field in best.varied}
+    space = {
+        "name": name,
+        "description": f"The best configuration of the sweep {best.sweep}.",
+        "defaults": defaults,
+        "rows": [row or {"epochs": defaults.pop("epochs")}],
+        "repeats": repeats,
+    }
+    head = f"# Run: {run}{data}\n# Outcome: test error {_error_text(best.cell.test_errors)}\n"
+    return head + yaml.safe_dump(space, sort_keys=False, width=118).rstrip()
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,102 @@
+"""The sweeps of a store, a line each."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from results.store.store import Store
+from sweep.status.footprint import Footprints, trial_keys
+from sweep.status.status import StatusReader
+from trainable.errors import UserError
+from trainable.wording import command, counted
+
+RUNNING, DONE, UNFINISHED, DAMAGED = "running", "done", "unfinished", "damaged"
+HEADERS = ("sweep", "trials", "state", "size", "changed", "best")
+UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SweepSummary:
+    """One sweep of a store."""
+
+    sweep: str
+    state: str
+    """`running`, `done`, `unfinished` or `damaged`."""
+    planned: int
+    """Number of trials of the sweep, those that its search may still propose included."""
+    done: int
+    """Number of trials that need no more training."""
+    failed: int
+    best: str | None
+    """The best result so far; of a damaged sweep what is wrong with it."""
+    size_bytes: int
+    """Size of the sweep's files and of its trials, which other sweeps may share."""
+    changed: str | None
+    """When a file of it changed last, UTC, ISO 8601."""
+
+
+def summaries(store: Store) -> list[SweepSummary]:
+    """Summarise every sweep of the store, the one that changed last first."""
+    footprints = Footprints(store)
+    found = [_summary(store, footprints, name) for name in store.sweeps()]
+    return sorted(found, key=lambda summary: summary.changed or "", reverse=True)
+
+
+def _summary(store: Store, footprints: Footprints, name: str) -> SweepSummary:
+    try:
+        manifest = store.manifest(name)
+        status = StatusReader(store, manifest).read()
+        size_bytes, changed = footprints.of(name, trial_keys(store, manifest))
+    except UserError as error:  # one damaged sweep does not hide the others
+        size_bytes, changed = footprints.of(name, ())
+        return SweepSummary(name, DAMAGED, 0, 0, 0, str(error), size_bytes, changed)
+    state = RUNNING if status.driver_running else UNFINISHED if status.left else DONE
+    return SweepSummary(name, state, status.planned, status.done, status.failed, status.best, size_bytes, changed)
+
+
+def listing_json(found: Sequence[SweepSummary]) -> str:
+    """Write the fields of every `SweepSummary` as a JSON list."""
+    return json.dumps([dataclasses.asdict(summary) for summary in found], indent=1)
+
+
+def listing_text(store: Store, found: Sequence[SweepSummary]) -> str:
+    """Write a table for people; the best result comes last, since it may be long."""
+    if not found:
+        return f"no sweeps in {store.shown()}: start with `{command('run', 'quickstart')}{store.option}`"
+    rows = [HEADERS, *(_cells(summary) for summary in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    )
+
+
+def _cells(summary: SweepSummary) -> tuple[str, ...]:
+    trials = "-" if summary.state == DAMAGED else f"{summary.done}/{summary.planned}"
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    return (
+        summary.sweep,
+        trials + failed,
+        summary.state,
+        format_bytes(summary.size_bytes),
+        "-" if summary.changed is None else format_age(datetime.fromisoformat(summary.changed), datetime.now(UTC)),
+        summary.best or "-",
+    )
+
+
+def format_bytes(count: int) -> str:
+    """Write a size with three digits: `12.3 MB`, in powers of 1000."""
+    size, unit = float(count), 0
+    while size >= 999.5 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{count} B" if unit == 0 else f"{size:.3g} {UNITS[unit]}"
+
+
+def format_age(then: datetime, now: datetime) -> str:
+    """Write how long ago something was in its largest unit: `3 hours ago`."""
+    seconds = max(0, int((now - then).total_seconds()))
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            return f"{counted(seconds // length, unit)} ago"
+    return f"{counted(seconds, 'second')} ago"
