@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     from results.store.store import open_store
-    from sweep.plan.text import PlanRequest, planned_data, search_plan_parts, sweep_plan
+    from sweep.plan.text import PlanRequest, plan_parts, planned_data
     from sweep.preparation import read_space
     from sweep.request import SpaceRequest
 
@@ -80,10 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
         slots=arguments.slots,
         verbose=arguments.verbose,
     )
-    if space.expansion.search is None:
-        parts = sweep_plan(request, space.trials, space.expansion.notes)
-    else:
-        parts = search_plan_parts(request, space.expansion.search)
-    for part in parts:
+    for part in plan_parts(request, space.expansion):
         print(part, flush=True)
     return 0

@@ -30,9 +30,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from results.store.store import open_store
-    from sweep.ending import status_page
     from sweep.exit_codes import ExitCode
-    from sweep.status.status import status_json, sweep_status
+    from sweep.status.status import status_json, status_page, sweep_status
 
     store = open_store(arguments.store)
     if arguments.watch is not None:

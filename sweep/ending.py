@@ -1,12 +1,11 @@
-"""What is said of a sweep at the end of a run, and by `status`."""
+"""What a run says at its end."""
 
 import sys
-from collections.abc import Sequence
 
 from results.store.store import Manifest, Store
 from sweep.exit_codes import ExitCode
-from sweep.runs import RunRecord, last_run_text, run_text
-from sweep.status.status import SweepStatus, front_lines, status_text, sweep_status
+from sweep.runs import RunRecord, run_text
+from sweep.status.status import front_lines, logs_hint, sweep_status
 from trainable.wording import command, counted
 
 
@@ -36,20 +35,3 @@ def report_end(store: Store, manifest: Manifest, record: RunRecord | None = None
     print(f"{status.done} of {counted(status.planned, 'trial')} done, results in {folder}")
     print(f"next: {command('table', manifest.name)}{store.option}")
     return ExitCode.INCOMPLETE if status.left or status.failed else ExitCode.DONE
-
-
-def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
-    """Say what to type to see why trials failed."""
-    hint = f"logs: {command('logs', failed[0])}{store.option}"
-    return hint if len(failed) == 1 else f"{hint}, of all {len(failed)}: logs --failed --sweep {sweep}{store.option}"
-
-
-def status_page(store: Store, status: SweepStatus) -> str:
-    """Write everything that `status` shows: the counts, what to type where trials failed, and the last run."""
-    lines = [status_text(status)]
-    if status.errors:
-        lines.append(f"  {logs_hint(store, status.sweep, list(status.errors))}")
-    last_run = last_run_text(store, status.sweep, is_running=status.driver_running)
-    if last_run is not None:
-        lines.append(f"  last run {last_run}")
-    return "\n".join(lines)

@@ -14,8 +14,9 @@ from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
 from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
-from sweep.runs import RunClock, RunRecord, append_run
+from sweep.runs import RunRecord, append_run
 from sweep.status.status import sweep_status
 from trainable.wording import counted
 

@@ -5,12 +5,11 @@ import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from results.published.cells import table_cells
+from results.published.cells import PUBLISHED, table_cells
 from results.store.store import Manifest, Store, busy_message, new_manifest, open_store
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
-from search_spaces.scaling import sweep_name
 from sweep.driver.capacity import check_possible
 from sweep.estimate.here import this_machine
 from sweep.plan.changes import changes_text, extended, stands_for
@@ -20,9 +19,10 @@ from trainable.data.sources import load_dataset
 from trainable.errors import UserError, located
 from trainable.execution import COMPILE_NEEDS_GPU
 from trainable.provenance import code_identity
+from trainable.sweep_name import sweep_name
 
 if TYPE_CHECKING:
-    from search_spaces.parameters import ProposalMaker
+    from search_spaces.proposals import ProposalMaker
     from trainable.data.contract import ImageData
 
 
@@ -70,7 +70,7 @@ def read_space(request: SpaceRequest) -> ExpandedSpace:
     overrides = parse_overrides(request.overrides)
     expansion = expand(loaded, overrides, request.scale)
     rule = ResourceRule(loaded, request.cpus_per_trial, request.gpus_per_trial)
-    name = request.name or sweep_name(loaded, request.scale)
+    name = request.name or sweep_name(loaded.name, request.scale)
     return ExpandedSpace(loaded=loaded, overrides=overrides, expansion=expansion, sweep=name, rule=rule)
 
 
@@ -86,6 +86,8 @@ def prepare(request: RunRequest) -> PreparedRun:
     if search is not None and (request.retrain or request.extend):
         option = "--again" if request.retrain else "--extend"
         raise UserError(f"{option}: a search grows by a larger num_trials, and starts anew under another --name")
+    if space.sweep == PUBLISHED:
+        raise UserError(f"--name {PUBLISHED}: that word means the published tables: give this sweep another --name")
     _check_machine(request, space)
     store = open_store(request.store)
     if store.is_running(space.sweep):

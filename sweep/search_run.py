@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from results.store.search_log import Earlier
 from results.store.search_progress import left_to_confirm, search_progress
 from search_spaces.expansion import tie_to_data
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from sweep.ending import report_end
 from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
 from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
-from sweep.runs import RunClock, RunRecord, append_run
+from sweep.runs import RunRecord, append_run
 from sweep.search.opening import earlier_results_for, open_search, search_settings
 from sweep.search.search import Search, SearchSettings, check_goes_on
 from sweep.status.search_words import search_heading

@@ -15,7 +15,7 @@ class RunClock(Observer):
     """Measures one run of the driver. The clock starts when it is created."""
 
     def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+        self.run_id = run_id
         self._start_time = datetime.now(UTC).isoformat(timespec="seconds")
         self._started = time.monotonic()
         self._start_up_seconds: float | None = None
@@ -25,7 +25,7 @@ class RunClock(Observer):
 
     def start(self) -> RunStart:
         """Return the record to write before the first trial begins."""
-        return RunStart(self._run_id, self._start_time)
+        return RunStart(self.run_id, self._start_time)
 
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         self.trials_ended += progress.ended
@@ -48,7 +48,7 @@ class RunClock(Observer):
         """
         wall_seconds = time.monotonic() - self._started
         return RunRecord(
-            run_id=self._run_id,
+            run_id=self.run_id,
             start_time=self._start_time,
             num_slots=num_slots,
             num_trials=num_trials,

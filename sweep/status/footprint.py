@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 from results.store.search_log import read_log
 from results.store.search_progress import planned_trials
-from results.store.store import TRIALS, Manifest, Store
+from results.store.store import Manifest, Store
 from trainable.ledger.files import SUPERSEDED
+from trainable.sweep_name import TRIALS
 
 
 class Footprints:
