@@ -111,7 +111,7 @@ OPTION_MISTAKES = {
     "--set without =": (["run", "SPACE", "--set", "lr"], "write key=value"),
     "--set unknown": (["run", "SPACE", "--set", "lrr=1"], "did you mean 'lr'?"),
     "--set wrong": (["run", "SPACE", "--set", "lr=0"], "--set: lr must be greater than 0"),
-    "--set of a fixed field": (["run", "SPACE", "--set", "recipe_version=2"], "not set"),
+    "--set of a fixed field": (["run", "SPACE", "--set", "recipe_version=2"], "cannot be set"),
     "--name empty": (["run", "SPACE", "--name", ""], "must not be empty"),
     "train, model twice": (["train", "resnet_8", "--set", "model=resnet_14"], "give it once"),
     "--name that leads out": (["run", "SPACE", "--name", "../up"], "cannot name a sweep"),
