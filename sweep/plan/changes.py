@@ -1,4 +1,4 @@
-"""What another space under a sweep's name would change, and the sweep that stands for both."""
+"""Compare a sweep in the store with a new space of the same name, and extend the sweep by that space."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,46 +8,48 @@ from results.store.store import Manifest
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
+from trainable.wording import counted
 
 SHOWN = 5
-"""Trials of each kind that are shown; the others are counted."""
+"""Number of removed and of added trials that are shown; the others are counted."""
 
 
 def changes_text(old: Manifest, new: Manifest) -> str:
-    """For people: `-` a trial that is no longer there, `+` one that is new; empty where none would be lost."""
-    lost = _missing(old, new)
+    """Return the removed trials, marked `-`, and the added ones, marked `+`; empty if none would be removed."""
+    removed = _missing(old, new)
     added = _missing(new, old)
-    if not lost:
+    if not removed:
         return ""
     configs = [trial.config for trial in (*old.trials, *new.trials)]
     fields = varying_fields(configs)
     if len({config.seed for config in configs}) > 1:
         fields.append("seed")
     shown = [name for name in fields if name != "dataset_fingerprint"] or fields
+    is_or_are = "is" if len(removed) == 1 else "are"
     return "\n".join(
         [
-            f"{new.name}: of its {len(old.trials)} trials {len(lost)} are no longer there, {len(added)} are new",
-            *_lines("-", [trial.config for trial in lost], shown),
+            f"{new.name}: {len(removed)} of its {counted(len(old.trials), 'trial')} {is_or_are} no longer in the space, "
+            f"{counted(len(added), 'trial is', 'trials are')} new",
+            *_lines("-", [trial.config for trial in removed], shown),
             *_lines("+", [trial.config for trial in added], shown),
         ]
     )
 
 
 def stands_for(old: Manifest, new: Manifest) -> bool:
-    """Whether a sweep that was extended has all trials of the new space: either file then runs the whole sweep."""
+    """Return whether an extended sweep has all trials of the new space, so that either file runs the whole sweep."""
     return bool(old.extends) and not _missing(new, old)
 
 
 def extended(old: Manifest, new: Manifest) -> Manifest:
-    """The sweep that stands for the trials of both: the old ones first, then the new ones.
+    """Return the sweep with the trials of both: the old ones first, then the new ones.
 
     Raises:
-        UserError: they are on different images.
+        UserError: their trials use different images.
     """
     if len(old.images | new.images) > 1:
         raise UserError(
-            f"a sweep has one data set, and {new.name!r} has trials on other images than these: "
-            "give this run another --name"
+            f"a sweep has one data set, and {new.name!r} has trials on other images: give this run another --name"
         )
     ours = {trial.config.trial_key: trial for trial in new.trials}
     kept = [ours.get(trial.config.trial_key, trial) for trial in old.trials]
@@ -66,10 +68,10 @@ def extended(old: Manifest, new: Manifest) -> Manifest:
     )
 
 
-def _missing(manifest: Manifest, among: Manifest) -> list[PlannedTrial]:
-    """The manifest's trials that are not among the other's."""
-    there = set(among.keys)
-    return [trial for trial in manifest.trials if trial.config.trial_key not in there]
+def _missing(manifest: Manifest, other: Manifest) -> list[PlannedTrial]:
+    """Return the trials of one manifest that the other does not have."""
+    keys = set(other.keys)
+    return [trial for trial in manifest.trials if trial.config.trial_key not in keys]
 
 
 def _lines(sign: str, configs: Sequence[TrainConfig], fields: list[str]) -> list[str]:

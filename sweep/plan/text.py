@@ -1,10 +1,14 @@
-"""What `plan` says, part by part: a probe takes seconds, and what is known before it should be read before it."""
+"""Say what `run` would train and how long that takes.
+
+The text is made part by part: a probe takes seconds, and what is known before it should be shown before it.
+"""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from results.store.holdings import reused_text
 from results.store.store import Store
 from search_spaces.expansion import Expansion, dataset_name, tie_to_data
 from search_spaces.listing import search_lines
@@ -14,13 +18,16 @@ from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.forecast import time_text
 from sweep.estimate.here import capacity_here
 from sweep.estimate.work import trial_work
-from sweep.plan.plan import SearchPlan, plan_counts, plan_text, search_plan, search_plan_text
-from sweep.plan.trial_list import plan_lines
+from sweep.plan.counts import PlanCounts, plan_counts
+from sweep.plan.search_plan import SearchPlan, search_plan
+from sweep.plan.search_text import counted_epochs, counted_images, search_plan_text
+from sweep.plan.trial_list import trial_lines
 from sweep.search.opening import search_so_far
 from trainable.config import PlannedTrial
 from trainable.data.sources import load_dataset
+from trainable.wording import counted
 
-UNKNOWN_TIME = "  time   unknown: how many images are trained on is not known, --data DIR tells"
+UNKNOWN_TIME = "  time   unknown: the number of training images is not known; give --data DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,12 @@ class PlannedData:
 
     name: str
     size: DatasetSize | None
-    """None where it is not known."""
+    """None if it is not known."""
     fingerprint: str = ""
-    """Empty where the content is not loaded."""
+    """Empty if the content is not loaded."""
 
     def tie(self, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
-        """Tie the trials to the data set, as far as it is known; those that become equal collapse.
+        """Tie the trials to the data set, as far as it is known; of trials that become equal only one stays.
 
         Raises:
             UserError: a trial does not fit the data set.
@@ -45,10 +52,10 @@ class PlannedData:
 
 
 def planned_data(trials: Sequence[PlannedTrial], folder: Path | None) -> PlannedData:
-    """Return what is known of the trials' data set; it is loaded only where its folder is given.
+    """Return what is known of the trials' data set; it is loaded only if its folder is given.
 
     Raises:
-        UserError: no data set in that folder.
+        UserError: there is no data set in that folder.
     """
     name = dataset_name(trials)
     if folder is None:
@@ -59,18 +66,19 @@ def planned_data(trials: Sequence[PlannedTrial], folder: Path | None) -> Planned
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What `plan` was asked for."""
+    """The question that `plan` answers."""
 
     store: Store
     sweep: str
     data: PlannedData
     rule: ResourceRule
-    """What each trial is given."""
+    """CPUs and GPUs of each trial."""
     probe: bool = False
-    """Time a few steps here of what the store cannot tell."""
+    """Time a few steps here of every configuration that the store knows nothing of."""
     slots: Sequence[int] | None = None
-    """Numbers of trials at the same time to answer for; None: a few usual ones."""
+    """Numbers of trials at the same time to answer for; None for a few usual ones."""
     verbose: bool = False
+    """Add a line for every trial."""
 
 
 def plan_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
@@ -93,7 +101,7 @@ def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Se
     yield plan_text(request.sweep, data.name, counts, notes, is_loaded=bool(data.fingerprint))
     yield from _resources(request, trials)
     if request.verbose:
-        yield from plan_lines(request.sweep, configs, counts)
+        yield from trial_lines(request.sweep, configs, counts)
     if data.size is not None and counts.works:
         capacity = capacity_here(request.rule, trials)
         yield time_text(request.store, counts.works, data.size, capacity, probe=request.probe, slots=request.slots)
@@ -102,15 +110,13 @@ def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Se
 
 
 def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
-    """Yield the plan of a search: what it has done, and what it will train at most, for its trials are not known."""
+    """Yield the plan of a search: what it has done, and what it would train at most."""
     data = request.data
     num_images = data.size.num_images if data.size else None
     corners = data.tie(maker.corners)
     configs = [trial.config for trial in corners]
     so_far = search_so_far(request.store, request.sweep, maker, dataset=data.name, fingerprint=data.fingerprint)
-    top, repeats = (0, 0) if maker.confirm is None else (maker.confirm.top, maker.confirm.repeats)
-    num_earlier = len(so_far.earlier.results)
-    plan = search_plan(request.store, so_far.record, so_far.best, maker.num_trials, top, repeats, num_earlier)
+    plan = search_plan(request.store, so_far, maker)
     yield search_plan_text(request.sweep, data.name, plan, maker.search.warm_start, configs, num_images)
     yield from _resources(request, corners)
     if data.size is None:
@@ -122,8 +128,28 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
         yield from ["", *search_lines(maker)]
 
 
+def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str], *, is_loaded: bool = False) -> str:
+    """Return the counts as text.
+
+    Args:
+        is_loaded: the content of the data set is known.
+    """
+    lines = [f"{sweep}: {counted(counts.trials, 'trial')} on {dataset}"]
+    if counts.store is None:
+        lines.append("  done   0 (the store does not exist yet)")
+    else:
+        parts = [str(counts.done), reused_text(sweep, counts.trained_by)]
+        parts.append(f"{counts.begun} to resume" if counts.begun else "")
+        done = ", ".join(part for part in parts if part)
+        matched = "" if is_loaded else " (matched on everything but the content of the data set, which is not loaded)"
+        lines.append(f"  done   {done} in {counts.store}{matched}")
+    left = [counted(counts.left, "trial"), counted_epochs(counts.epochs_left), counted_images(counts.images_left)]
+    lines.append(f"  left   {', '.join(left)}")
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+
 def _resources(request: PlanRequest, trials: Sequence[PlannedTrial]) -> Iterator[str]:
-    """Say what each trial is given, where the space or the command line says anything of it."""
+    """Yield the CPUs and GPUs of each trial, if the space or the command line declares any."""
     text = capacity_here(request.rule, trials).text  # refuses what cannot be computed
     if request.rule.is_declared:
         yield f"  each   {text}"
@@ -136,14 +162,14 @@ def _search_time(
     size: DatasetSize,
     corners: Sequence[PlannedTrial],
 ) -> Iterator[str]:
-    """Say how long proposals drawn at random would take, since those to come are not known."""
+    """Yield how long trials drawn at random would take, since the proposals to come are not known."""
     dice = random.Random(maker.search.seed)  # noqa: S311 (no secret)
     drawn = [maker.trial(maker.draw(dice)).config for _ in range(plan.to_come)]
     works = [trial_work(left.config, left.epochs, size.num_images) for left in plan.unfinished]
     works += [trial_work(config, config.epochs, size.num_images) for config in drawn]
-    begun = f"{len(plan.unfinished)} to go on with and " if plan.unfinished else ""
-    what = f"{begun}{len(drawn)} proposals drawn at random"
-    heading = f"  random {what}, all to the end, without confirmation, would take:"
+    resumed = f"{counted(len(plan.unfinished), 'trial')} to resume and " if plan.unfinished else ""
+    what = f"{resumed}{counted(len(drawn), 'trial')} drawn at random"
+    heading = f"  random {what}, none stopped early and without confirmation, would take:"
     if works:
         yield time_text(
             request.store,

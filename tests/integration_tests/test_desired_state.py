@@ -80,7 +80,7 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     refused = cli("run", str(space), *options)
     assert refused.returncode == 2
     assert refused.stdout.splitlines() == [
-        "small: of its 1 trials 1 are no longer there, 1 are new",
+        "small: 1 of its 1 trial is no longer in the space, 1 trial is new",
         "- lr=0.05",
         "+ lr=0.1",
     ]

@@ -46,7 +46,7 @@ def test_a_data_set_of_unknown_size_cannot_be_told(tmp_path: Path, capsys: pytes
     path = tmp_path / "mine.yaml"
     path.write_text("rows: [{lr: 0.1, dataset: mine}]\n")
     assert tune_main.main(["plan", str(path), "--store", str(tmp_path / "none")]) == 0
-    assert "--data DIR tells" in capsys.readouterr().out
+    assert "give --data DIR" in capsys.readouterr().out
 
 
 def test_a_probe_tells_and_leaves_nothing(space: str, tmp_path: Path, cli: Cli) -> None:

@@ -315,7 +315,7 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
     both = tmp_path / "both.yaml"
     both.write_text(space_of(LONG, SHORT))
     plan = place.says("plan", str(both), "--verbose").splitlines()
-    assert plan[1].startswith(f"  done   2 in {place.uri} (matched on all but")
+    assert plan[1].startswith(f"  done   2 in {place.uri} (matched on everything but")
     assert [line.split()[-1] for line in plan[3:]] == ["done", "done"]
     again = place.says("plan", str(both), "--set", "seed=1", "--slots", "1")
     assert "  left   2 trials, 12 epochs, " in again

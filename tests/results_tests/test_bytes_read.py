@@ -7,7 +7,7 @@ import pytest
 
 from results.parquet.collect import Collector
 from results.store.store import Manifest, Store
-from sweep.plan.plan import plan_counts
+from sweep.plan.counts import plan_counts
 from sweep.status.status import sweep_status
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.records import Status

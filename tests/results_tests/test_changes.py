@@ -18,7 +18,7 @@ def test_what_is_lost_and_what_is_new_by_what_varies() -> None:
     old = make_manifest([make_config(batch_size=16, lr=lr) for lr in (0.1, 0.2)])
     new = make_manifest([make_config(batch_size=16, lr=0.1), make_config(batch_size=32, lr=0.1)])
     assert changes_text(old, new).splitlines() == [
-        "sweep: of its 2 trials 1 are no longer there, 1 are new",
+        "sweep: 1 of its 2 trials is no longer in the space, 1 trial is new",
         "- batch_size=16 lr=0.2",
         "+ batch_size=32 lr=0.1",
     ]
@@ -30,7 +30,7 @@ def test_a_sweep_that_only_grows_shows_nothing() -> None:
 
 def test_a_shorter_space_loses_and_adds_nothing() -> None:
     assert changes_text(make_manifest([A, B]), make_manifest([A])).splitlines() == [
-        "sweep: of its 2 trials 1 are no longer there, 0 are new",
+        "sweep: 1 of its 2 trials is no longer in the space, 0 trials are new",
         "- lr=0.2",
     ]
 

@@ -224,7 +224,7 @@ def test_a_bucket_that_may_not_be_used_is_told_before_anything_is_made(
 
 
 def test_plan_counts_what_lies_there(store: Store) -> None:
-    from sweep.plan.plan import plan_counts
+    from sweep.plan.counts import plan_counts
 
     config = make_config(epochs=3)
     train(store, config, 3, Status.COMPLETE)

@@ -9,7 +9,7 @@ from results.parquet.collect import Collector
 from results.parquet.files import export_tables, read_trials, write_tables
 from results.parquet.trials import epochs_from_table, epochs_of_trainings, trials_from_table
 from results.store.store import Store
-from sweep.plan.plan import plan_counts
+from sweep.plan.counts import plan_counts
 from sweep.status.status import sweep_status
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial

@@ -11,7 +11,8 @@ import pytest
 import tune_main
 from results.store.store import Store
 from sweep.estimate.work import TrialWork, train_images_per_epoch
-from sweep.plan.plan import HowFar, PlanCounts, plan_counts, plan_text
+from sweep.plan.counts import PlanCounts, TrialProgress, plan_counts
+from sweep.plan.text import plan_text
 from tests.conftest import ROOT
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
 from tests.search_spaces_tests.space_samples import load_text
@@ -38,8 +39,8 @@ def hold(store: Store, config: TrainConfig, num_epochs: int, status: Status | No
 
 def test_without_a_store_everything_is_left(store: Store) -> None:
     counts = plan_counts(store, [FULL, TrainConfig(dataset="cifar10", epochs=5, batch_size=1000)], SIZE)
-    nothing = (HowFar(), HowFar())
-    assert counts == PlanCounts(2, 0, 0, 15, images_left=10 * 900 + 5 * 1000, store=None, standings=nothing)
+    nothing = (TrialProgress(), TrialProgress())
+    assert counts == PlanCounts(2, 0, 0, 15, images_left=10 * 900 + 5 * 1000, store=None, progress=nothing)
     assert not store.path.exists()
 
 
@@ -105,7 +106,9 @@ def test_damaged_folders_count_for_nothing(store: Store) -> None:
 
 def test_images_are_unknown_where_the_data_set_is(store: Store) -> None:
     assert plan_counts(store, [FULL], None).images_left is None
-    assert plan_text("s", "mine", plan_counts(store, [FULL], None), []).endswith("10 epochs, images unknown")
+    assert plan_text("s", "mine", plan_counts(store, [FULL], None), []).endswith(
+        "10 epochs, unknown number of images"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert tune_main.main(["plan", *options]) == 0
     assert capsys.readouterr().out == (
         "space: 2 trials on digits\n"
-        "  done   0 (there is no store yet)\n"
+        "  done   0 (the store does not exist yet)\n"
         f"  left   2 trials, 8 epochs, {4 * 1408 + 4 * 1280:,} images\n"
         f"  time   unknown: nothing was measured on {processor_name()}, 1 thread; --probe measures a few steps here\n"
     )
@@ -142,7 +145,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert tune_main.main(["plan", *options, "--scale", "smoke"]) == 0
     assert capsys.readouterr().out.startswith(
         "space-smoke: 2 trials on digits\n"
-        f"  done   1 in {store.path} (matched on all but the data set's content, which is not loaded)\n"
+        f"  done   1 in {store.path} (matched on everything but the content of the data set, which is not loaded)\n"
         f"  left   1 trial, 2 epochs, {2 * 1408:,} images\n"
         "  time   "
     )

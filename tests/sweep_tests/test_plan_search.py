@@ -1,4 +1,4 @@
-"""What `plan` says of a search: how far it has come, and at most so much, since its trials are not known before."""
+"""What `plan` says of a search: what it has done, and what it would train at most."""
 
 from pathlib import Path
 
@@ -35,9 +35,9 @@ def planned(folder: Path, capsys: pytest.CaptureFixture[str], *options: str, tex
 def test_epochs_and_images_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = planned(tmp_path, capsys)
     assert lines[:3] == [
-        "mine: a search of up to 10 trials on digits, none of them known before",
-        f"  most   10 trials of 2 to 6 epochs: 60 epochs, {10 * 6 * 900:,} images if all go to the end",
-        f"  then   up to 4 to confirm the best: 24 epochs, {4 * 6 * 1000:,} images",
+        "mine: a search of up to 10 trials on digits, which has not begun",
+        f"  most   10 trials of 2 to 6 epochs: 60 epochs, {10 * 6 * 900:,} images if no trial is stopped early",
+        f"  then   up to 4 trials to confirm the best: 24 epochs, {4 * 6 * 1000:,} images",
     ]
     assert lines[3].startswith("  time   unknown: nothing was measured on ")
     assert len(lines) == 4
@@ -46,7 +46,7 @@ def test_epochs_and_images_at_most(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_no_more_are_confirmed_than_are_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = planned(tmp_path, capsys, text=SPACE.replace("top: 2", "top: 100"))
-    assert lines[2].startswith("  then   up to 20 to confirm the best: 120 epochs, ")
+    assert lines[2].startswith("  then   up to 20 trials to confirm the best: 120 epochs, ")
 
 
 def test_set_fixes_a_parameter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,8 +65,11 @@ def test_a_batch_larger_than_the_data_is_told_before(tmp_path: Path, capsys: pyt
 
 def test_an_unknown_data_set_has_unknown_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = planned(tmp_path, capsys, text=SPACE.replace("digits", "mine"))
-    assert lines[1] == "  most   10 trials of 2 to 6 epochs: 60 epochs, images unknown if all go to the end"
-    assert lines[-1] == "  time   unknown: how many images are trained on is not known, --data DIR tells"
+    assert (
+        lines[1]
+        == "  most   10 trials of 2 to 6 epochs: 60 epochs, unknown number of images if no trial is stopped early"
+    )
+    assert lines[-1] == "  time   unknown: the number of training images is not known; give --data DIR"
 
 
 BEGUN = """search: {algorithm: random, num_trials: 12}
@@ -102,9 +105,9 @@ def test_of_a_search_that_has_begun_what_is_left(
     lines = planned(tmp_path, capsys, text=BEGUN)
     assert lines[:4] == [
         "mine: a search of up to 12 trials on digits",
-        f"  done   9, 1 to go on with in {store.path}",
-        f"  left   3 trials: 8 epochs, {8 * 900:,} images if all go to the end",
-        f"  then   up to 4 to confirm the best: 12 epochs, {12 * 1000:,} images",
+        f"  done   9, 1 to resume in {store.path}",
+        f"  left   3 trials: 8 epochs, {8 * 900:,} images if no trial is stopped early",
+        f"  then   up to 4 trials to confirm the best: 12 epochs, {12 * 1000:,} images",
     ]
     more = planned(tmp_path, capsys, text=BEGUN.replace("12", "15"))
     assert more[2].startswith("  left   6 trials: 17 epochs, ")
@@ -116,20 +119,20 @@ def test_of_a_search_that_is_over_what_is_to_be_confirmed(
 ) -> None:
     drive(search := search_on_digits(tmp_path / "mine.yaml", store))
     assert len(search.record.proposals) == len(begun.record.proposals) + 2
-    whole = ["  left   0 trials", f"  then   4 of 4 to confirm the best: 12 epochs, {12 * 1000:,} images"]
+    whole = ["  left   0 trials", f"  then   4 of 4 trials to confirm the best: 12 epochs, {12 * 1000:,} images"]
     assert planned(tmp_path, capsys, text=BEGUN)[2:] == whole
     first, *others = [trial.config for trial in search.confirmations()]
     epochs = [make_epoch(epoch, 9.0) for epoch in (1, 2, 3)]
     write_trial(store, first, epochs, make_end(Status.COMPLETE, 3))
     write_trial(store, others[0], epochs[:1])
     lines = planned(tmp_path, capsys, text=BEGUN)
-    assert lines[3] == f"  then   3 of 4 to confirm the best: 8 epochs, {8 * 1000:,} images"
+    assert lines[3] == f"  then   3 of 4 trials to confirm the best: 8 epochs, {8 * 1000:,} images"
     write_trial(store, others[0], epochs[1:], make_end(Status.COMPLETE, 3))
     for config in others[1:]:
         write_trial(store, config, epochs, make_end(Status.COMPLETE, 3))
     assert planned(tmp_path, capsys, text=BEGUN)[2:] == [
         "  left   0 trials",
-        "  then   nothing: 4 have confirmed the best",
+        "  then   nothing: 4 trials have confirmed the best",
     ]
 
 
@@ -156,7 +159,7 @@ def test_a_known_time_says_of_what_it_is(
     end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)
     write_trial(store, make_config(epochs=1, batch_size=100), [make_epoch(1, 50.0)], end)
     lines = planned(tmp_path, capsys, text=BEGUN)
-    what = "1 to go on with and 2 proposals drawn at random, all to the end, without confirmation"
+    what = "1 trial to resume and 2 trials drawn at random, none stopped early and without confirmation"
     assert lines[4] == f"  random {what}, would take:"
     assert lines[5].startswith("  time   ")
     assert "unknown" not in lines[5]
