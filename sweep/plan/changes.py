@@ -25,10 +25,10 @@ def changes_text(old: Manifest, new: Manifest) -> str:
     if len({config.seed for config in configs}) > 1:
         fields.append("seed")
     shown = [name for name in fields if name != "dataset_fingerprint"] or fields
-    is_or_are = "is" if len(removed) == 1 else "are"
+    are = "is" if len(removed) == 1 else "are"
     return "\n".join(
         [
-            f"{new.name}: {len(removed)} of its {counted(len(old.trials), 'trial')} {is_or_are} no longer in the space, "
+            f"{new.name}: {len(removed)} of its {counted(len(old.trials), 'trial')} {are} no longer in the space, "
             f"{counted(len(added), 'trial is', 'trials are')} new",
             *_lines("-", [trial.config for trial in removed], shown),
             *_lines("+", [trial.config for trial in added], shown),
