@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from results.store.search_progress import search_progress
 from results.store.search_settings import NUM_TRIALS
 from results.store.store import Store
-from search_spaces.parameters import ProposalMaker
+from search_spaces.proposals import ProposalMaker
 from sweep.search.opening import SearchSoFar
 from trainable.config import TrainConfig
 from trainable.ledger.reading import read_summary, trial_status
