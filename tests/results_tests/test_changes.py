@@ -98,7 +98,7 @@ def test_only_a_sweep_that_was_extended_stands_for_more_than_the_file() -> None:
 def test_other_images_are_refused_and_not_even_offered(tmp_path: Path) -> None:
     store = Store(tmp_path)
     other = make_manifest([make_config(dataset_fingerprint="f" * 16)])
-    with pytest.raises(UserError, match=r"other images than these: give this run another --name"):
+    with pytest.raises(UserError, match=r"other images: give this run another --name"):
         extended(make_manifest([A]), other)
     with store.driving(make_manifest([A])):
         pass
