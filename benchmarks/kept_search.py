@@ -13,7 +13,7 @@ from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from sweep.search.opening import open_search, search_settings
-from sweep.search.study import Told
+from sweep.search.outcomes import OutcomeState
 from trainable.data.sources import load_dataset
 from trainable.records import Purpose, Status
 
@@ -37,7 +37,7 @@ def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> I
     record = read_log(log)
     if log.read_bytes() != before or not search.is_over:
         yield "a driver that looks at the finished search finds something to write, or to do"
-    states = [Told(trial.state.name) for trial in search._study.trials()[search._study.num_earlier :]]
+    states = [OutcomeState(trial.state.name) for trial in search.sampler.trials()[search.sampler.num_earlier :]]
     yield from study_problems(record, states)
     yield from folder_problems(record, [path.name for path in store.trials_folder.iterdir()])
     rows = [
@@ -60,14 +60,14 @@ def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
             yield f"proposal {number} ended {ends[number]} times"
 
 
-def study_problems(record: SearchRecord, states: Sequence[Told]) -> Iterator[str]:
+def study_problems(record: SearchRecord, states: Sequence[OutcomeState]) -> Iterator[str]:
     """RUNNING is only what the next run tries again; PRUNED are those that were stopped, and no others."""
     if len(states) != len(record.proposals):
         yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
     for proposal, state in zip(record.proposals, states, strict=False):
         is_stopped = proposal.status is Status.STOPPED
         is_left = proposal.status is Status.FAILED and proposal.config is not None
-        if (state is Told.RUNNING) != is_left or (state is Told.PRUNED) != is_stopped:
+        if (state is OutcomeState.RUNNING) != is_left or (state is OutcomeState.PRUNED) != is_stopped:
             yield f"proposal {proposal.number} is {proposal.status} in the log and {state} in the study"
 
 

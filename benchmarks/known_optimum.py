@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from search_spaces.parameters import SearchParameter
-from sweep.search.curves import Curve
+from sweep.search.curves import TrialCurve
 from trainable.records import Status
 
 EPOCHS = 27
@@ -58,15 +58,15 @@ def optimum() -> float:
     return min(true_error(float(lr), size) for size in BATCH_SIZES for lr in rates if not diverges(float(lr), size))
 
 
-def curve(lr: float, batch_size: int, seed: int, number: int) -> Curve:
+def curve(lr: float, batch_size: int, seed: int, number: int) -> TrialCurve:
     """What a search sees of a training: its noise depends on the seed and the trial's number."""
     noise = np.random.default_rng((seed, number)).standard_normal(EPOCHS + 1)
     seconds = 10 + 2560 / batch_size
     if diverges(lr, batch_size):
-        return Curve((CHANCE, None), (seconds,) * 2, EPOCHS, Status.DIVERGED)
+        return TrialCurve((CHANCE, None), (seconds,) * 2, EPOCHS, Status.DIVERGED)
     seen = (
         true_error(lr, batch_size, epoch) + TRAINING_NOISE * noise[0] + EVALUATION_NOISE * noise[epoch]
         for epoch in range(1, EPOCHS + 1)
     )
     values = tuple(float(np.clip(value, 0, 100)) for value in seen)
-    return Curve(values, (seconds,) * EPOCHS, EPOCHS, Status.COMPLETE)
+    return TrialCurve(values, (seconds,) * EPOCHS, EPOCHS, Status.COMPLETE)

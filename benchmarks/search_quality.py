@@ -39,10 +39,11 @@ from benchmarks.report import add_to, write_report  # noqa: E402
 from benchmarks.rounds import busy_cores, print_table  # noqa: E402
 from results.store.search_log import Params  # noqa: E402
 from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
-from sweep.search.curves import Curve  # noqa: E402
-from sweep.search.search import Search, SearchSettings  # noqa: E402
+from sweep.search.curves import TrialCurve  # noqa: E402
+from sweep.search.scheduler import RayScheduler  # noqa: E402
+from sweep.search.search import Search  # noqa: E402
+from sweep.search.settings import SearchSettings  # noqa: E402
 from sweep.search.simulation import Simulation, simulate  # noqa: E402
-from sweep.search.steering import Steering  # noqa: E402
 from trainable.config import PlannedTrial, TrainConfig  # noqa: E402
 from trainable.records import EpochRecord, Status  # noqa: E402
 
@@ -95,12 +96,16 @@ class OurDriver:
             scheduler=scheduler,
         )
         self.search = Search(
-            settings, folder / "search.jsonl", make_trial, lambda given, name: True, Steering(scheduler, EPOCHS, seed)
+            settings,
+            folder / "search.jsonl",
+            make_trial,
+            lambda given, name: True,
+            RayScheduler(scheduler, EPOCHS, seed),
         )
         self._seed = seed
         self._keys: dict[int, str] = {}
 
-    def next(self) -> tuple[int, Curve] | None:
+    def next(self) -> tuple[int, TrialCurve] | None:
         proposal = self.search.next()
         if proposal is None:
             return None
@@ -128,7 +133,7 @@ class StockDriver:
             "batch_size": CategoricalDistribution(BATCH_SIZES),
         }
         self._searcher = OptunaSearch(space=space, metric=METRIC, mode="min", sampler=sampler)
-        self._steering = Steering(ASHA, EPOCHS, seed)
+        self._scheduler = RayScheduler(ASHA, EPOCHS, seed)
         self._left = num_trials
         self._seed = seed
         self._tell_pruned = tell_pruned
@@ -136,18 +141,18 @@ class StockDriver:
         self.last: list[float] = []
         """What each trial reported last; WORST where it diverged."""
 
-    def next(self) -> tuple[int, Curve] | None:
+    def next(self) -> tuple[int, TrialCurve] | None:
         number = len(self.configs)
         if number == self._left:
             return None
         config = self._searcher.suggest(str(number))
         self.configs.append(config)
         self.last.append(WORST)
-        self._steering.add(number, EPOCHS)
+        self._scheduler.add(number, EPOCHS)
         return number, curve(config["lr"], config["batch_size"], self._seed, number)
 
     def report(self, number: int, epoch: int, value: float | None) -> bool:
-        stop = self._steering.report(number, epoch, value)
+        stop = self._scheduler.report(number, epoch, value)
         self.last[number] = WORST if value is None else value
         is_last = stop or epoch == EPOCHS or value is None
         if not is_last or (stop and self._tell_pruned):
@@ -155,7 +160,7 @@ class StockDriver:
         return stop
 
     def end(self, number: int, status: Status) -> None:
-        self._steering.end(number)
+        self._scheduler.end(number)
         pruned = status is Status.STOPPED and self._tell_pruned
         self._searcher.on_trial_complete(str(number), None if pruned else {METRIC: self.last[number]})
 

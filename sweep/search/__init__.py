@@ -1,1 +1,1 @@
-"""Searches: samplers, schedulers, populations, their simulation and the export of a study."""
+"""Searches: settings, samplers, schedulers, populations, simulation, warm start and the export to Optuna."""

@@ -13,11 +13,12 @@ from results.store.search_settings import TRIAL
 from results.store.store import Store, new_manifest
 from search_spaces.parameters import inside
 from search_spaces.proposals import ProposalMaker
+from sweep.search.settings import SearchSettings, check_resumable
 from trainable.config import PlannedTrial
 from trainable.errors import UserError
 
 if TYPE_CHECKING:
-    from sweep.search.search import Search, SearchSettings
+    from sweep.search.search import Search
     from trainable.data.contract import ImageData
 
 FINGERPRINT = "dataset_fingerprint"
@@ -44,10 +45,8 @@ class SearchSoFar:
     earlier: EarlierResults
 
 
-def search_settings(name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> "SearchSettings":
+def search_settings(name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> SearchSettings:
     """Return everything that decides how the search of this name proceeds. The data set need not be loaded."""
-    from sweep.search.search import SearchSettings
-
     return SearchSettings(
         name=name,
         num_trials=maker.num_trials,
@@ -71,7 +70,10 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
         return EarlierResults()
     from sweep.search.warm_start import earlier_results
 
-    parameters, metrics = [one.name for one in maker.parameters], [one.metric for one in maker.objectives]
+    parameters, metrics = (
+        [parameter.name for parameter in maker.parameters],
+        [objective.metric for objective in maker.objectives],
+    )
     models = {corner.config.model for corner in maker.corners}
     given, notes = earlier_results(store, source, parameters, metrics, models, as_proposed=maker.is_scaled)
     used = [
@@ -91,7 +93,7 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
 
 def open_search(
     store: Store,
-    settings: "SearchSettings",
+    settings: SearchSettings,
     maker: ProposalMaker,
     data: "ImageData",
     earlier: Sequence[Earlier] = (),
@@ -104,8 +106,8 @@ def open_search(
     Raises:
         UserError: the log is damaged, or belongs to a search with other settings.
     """
+    from sweep.search.scheduler import RayScheduler
     from sweep.search.search import Search
-    from sweep.search.steering import Steering
 
     def make_trial(params: Mapping[str, Any]) -> PlannedTrial:
         made = maker.trial(params)
@@ -114,8 +116,8 @@ def open_search(
 
     path = store.search_log(settings.name)
     store.refresh(path)
-    steering = Steering(maker.scheduler, maker.max_epochs, maker.search.seed)
-    return Search(settings, path, make_trial, maker.active, steering, earlier)
+    scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
+    return Search(settings, path, make_trial, maker.active, scheduler, earlier)
 
 
 def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> SearchSoFar:
@@ -132,8 +134,6 @@ def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str
     store.refresh(log)
     record = read_log(log)
     if record.settings:
-        from sweep.search.search import check_goes_on
-
         known = record.settings[TRIAL].get(FINGERPRINT, "")
-        check_goes_on(search_settings(name, maker, dataset=dataset, fingerprint=fingerprint or known), log)
+        check_resumable(search_settings(name, maker, dataset=dataset, fingerprint=fingerprint or known), log)
     return SearchSoFar(record, best(record) if record.settings else [], earlier_results_for(store, name, maker))

@@ -1,7 +1,7 @@
-"""What a scheduler would have done on curves that were recorded: what it saves, and what that costs.
+"""What a scheduler would have done on recorded curves: what it saves, and what that costs.
 
-Which trials are compared depends on the order in which they are begun, so the sweep is simulated in many shuffled
-orders, drawn with a fixed seed.
+Which trials are compared depends on the order in which they begin. The sweep is therefore simulated in many orders,
+shuffled with a fixed seed.
 """
 
 import json
@@ -16,17 +16,17 @@ from pydantic import ValidationError
 from scipy import stats
 
 from search_spaces.schema import SCHEDULER_KEYS, SchedulerSpec
-from sweep.search.curves import Curve
-from sweep.search.simulation import Simulation, SteeredCurves, simulate
-from sweep.search.steering import Steering
+from sweep.search.curves import TrialCurve
+from sweep.search.scheduler import RayScheduler
+from sweep.search.simulation import ScheduledCurves, Simulation, simulate
 from trainable.errors import UserError
 from trainable.wording import counted
 
 SEED = 0
 MIN_RANKED = 3
-"""Trials below which a rank correlation says nothing."""
+"""Smallest number of trials for a rank correlation."""
 MAX_LINES = 10
-"""Of the text's list of epochs; the JSON has all."""
+"""Number of epochs that the text lists; the JSON has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,22 @@ class Estimate:
 
     mean: float
     standard_error: float | None
-    """Of the orders alone: the trials are what they are. None for one order."""
+    """Standard error over the orders alone, for these trials; None for one order."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankCorrelation:
-    """Of the objective after an epoch with the objective at the end, over the trials that went on from there."""
+    """Correlation of the objective after an epoch with that at the end, over the trials that trained further."""
 
     epoch: int
     spearman: float | None
-    """None for too few trials, or equal values."""
+    """None for too few trials or equal values."""
     num_trials: int
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came out of it. Percentages are of what the sweep took without a scheduler."""
+    """The outcome of a replay. Savings are relative to the sweep without a scheduler."""
 
     scheduler: dict[str, Any]
     num_trials: int
@@ -58,24 +58,25 @@ class Replay:
     num_orders: int
     epochs_saved_percent: Estimate
     seconds_saved_percent: Estimate
-    """Of training and evaluation."""
+    """Saved seconds of training and evaluation."""
     winner_stopped_percent: Estimate
-    """Of the orders: those in which the sweep's best trial did not come to its end."""
+    """Percentage of the orders in which the sweep's best trial was stopped early."""
     regret: Estimate | None
-    """By how much the best trial that came to its end is worse than the sweep's best, in units of the objective."""
+    """How much worse the best trial that was not stopped is than the sweep's best, in units of the objective."""
     largest_regret: float | None
     num_orders_without_end: int
-    """In which no trial came to its end: they are left out of the regret."""
+    """Number of orders in which every trial was stopped; they are left out of the regret."""
     rank_correlations: list[RankCorrelation]
 
 
 def scheduler_spec(settings: dict[str, Any]) -> SchedulerSpec:
-    """
+    """Return the declaration of a scheduler, from the options of the command.
+
     Args:
-        settings: key of `scheduler` in a space -> value, or None where the user gave none.
+        settings: key of `scheduler` in a space -> value; None where the user gave none.
 
     Raises:
-        UserError: a key that this type does not have, or an impossible value.
+        UserError: this type does not have such a key, or a value is impossible.
     """
     try:
         return SchedulerSpec.model_validate({key: value for key, value in settings.items() if value is not None})
@@ -86,13 +87,14 @@ def scheduler_spec(settings: dict[str, Any]) -> SchedulerSpec:
         raise UserError(f"{path}{message}") from None
 
 
-def replay(curves: Sequence[Curve], spec: SchedulerSpec, num_workers: int, num_orders: int) -> Replay:
-    """
+def replay(curves: Sequence[TrialCurve], spec: SchedulerSpec, num_workers: int, num_orders: int) -> Replay:
+    """Simulate the sweep under a scheduler in `num_orders` orders.
+
     Args:
-        curves: at least one of them COMPLETE.
+        curves: the trials, at least one of them COMPLETE.
 
     Raises:
-        UserError: the scheduler cannot be had for trials of this length.
+        UserError: the scheduler's grace is longer than the trials.
     """
     best = min(curve.end for curve in curves if curve.end is not None)
     random = np.random.default_rng(SEED)
@@ -119,14 +121,14 @@ def replay(curves: Sequence[Curve], spec: SchedulerSpec, num_workers: int, num_o
     )
 
 
-def rank_correlations(curves: Sequence[Curve]) -> list[RankCorrelation]:
-    """Spearman's, for each epoch after which at least one trial went on, over those that came to their end."""
+def rank_correlations(curves: Sequence[TrialCurve]) -> list[RankCorrelation]:
+    """Return Spearman's correlation for each epoch but the last, over the complete trials."""
     complete = [curve for curve in curves if curve.end is not None]
     longest = max(len(curve.values) for curve in complete)
     return [_rank_correlation(complete, epoch) for epoch in range(1, longest)]
 
 
-def _rank_correlation(curves: Sequence[Curve], epoch: int) -> RankCorrelation:
+def _rank_correlation(curves: Sequence[TrialCurve], epoch: int) -> RankCorrelation:
     pairs = [(curve.values[epoch - 1], curve.end) for curve in curves if len(curve.values) > epoch]
     finite = [(value, end) for value, end in pairs if value is not None]
     if len(finite) < MIN_RANKED or any(len(set(column)) < 2 for column in zip(*finite, strict=True)):
@@ -134,9 +136,9 @@ def _rank_correlation(curves: Sequence[Curve], epoch: int) -> RankCorrelation:
     return RankCorrelation(epoch, float(stats.spearmanr(finite).statistic), len(finite))
 
 
-def _in_order(curves: Sequence[Curve], spec: SchedulerSpec, num_workers: int, seed: int) -> Simulation:
-    steering = Steering(spec, max(curve.epochs for curve in curves), seed)
-    return simulate(SteeredCurves(curves, steering), num_workers)
+def _in_order(curves: Sequence[TrialCurve], spec: SchedulerSpec, num_workers: int, seed: int) -> Simulation:
+    scheduler = RayScheduler(spec, max(curve.epochs for curve in curves), seed)
+    return simulate(ScheduledCurves(curves, scheduler), num_workers)
 
 
 def _mean(values: Sequence[float]) -> Estimate:
@@ -145,19 +147,22 @@ def _mean(values: Sequence[float]) -> Estimate:
 
 
 def _share(answers: Sequence[bool]) -> Estimate:
-    """Percent; the error by Agresti and Coull with one yes and one no added: 0 of 200 is not without error."""
+    """Return the percentage of true answers.
+
+    The standard error is that of Agresti and Coull, with one yes and one no added: 0 of 200 is not known exactly.
+    """
     num, size = sum(answers), len(answers)
     adjusted = (num + 1) / (size + 2)
     return Estimate(100 * num / size, 100 * math.sqrt(adjusted * (1 - adjusted) / (size + 2)))
 
 
 def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
-    """For people.
+    """Return the outcome as text.
 
     Args:
-        heading: which sweep.
-        objective: what the curves hold.
-        unit: of the objective.
+        heading: name of the sweep.
+        objective: the objective in words.
+        unit: unit of the objective.
     """
     keys = ", ".join(f"{key} {value}" for key, value in result.scheduler.items() if key != "type")
     workers = counted(result.num_workers, "worker")
@@ -172,16 +177,16 @@ def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
     if result.regret is not None:
         lines.append(f"  regret          {_text(result.regret, 2)} {unit}, at most {result.largest_regret:.2f}")
     if result.num_orders_without_end:
-        lines.append(f"  no end          {result.num_orders_without_end} orders in which no trial came to its end")
+        lines.append(f"  all stopped     in {counted(result.num_orders_without_end, 'order')}")
     lines.append("  rank correlation (Spearman) of the objective after an epoch with that at the end")
-    for one in _spread_out(result.rank_correlations):
-        value = "unknown" if one.spearman is None else f"{one.spearman:7.2f}"
-        lines.append(f"    epoch {one.epoch:<4}    {value}  ({one.num_trials} trials)")
+    for row in _spread_out(result.rank_correlations):
+        value = "unknown" if row.spearman is None else f"{row.spearman:7.2f}"
+        lines.append(f"    epoch {row.epoch:<4}    {value}  ({counted(row.num_trials, 'trial')})")
     return "\n".join(lines)
 
 
 def replay_json(result: Replay, sweep: str, metric: str) -> str:
-    """For programs: the fields of Replay."""
+    """Return the fields of a Replay as JSON."""
     return json.dumps({"sweep": sweep, "metric": metric, **asdict(result)}, indent=1)
 
 
@@ -191,7 +196,7 @@ def _text(estimate: Estimate, digits: int) -> str:
 
 
 def _spread_out(rows: Sequence[RankCorrelation]) -> list[RankCorrelation]:
-    """All of a few, else some at about equal ratios: early epochs tell schedulers apart."""
+    """Choose up to MAX_LINES rows at about equal ratios of epochs: the early ones tell schedulers apart."""
     if len(rows) <= MAX_LINES:
         return list(rows)
     chosen = {round(len(rows) ** (index / (MAX_LINES - 1))) for index in range(MAX_LINES)}

@@ -1,39 +1,39 @@
-"""Sweeps whose trials' curves are known: what is trained when, and who is stopped, without training anything."""
+"""Simulates a sweep whose trials' curves are known: what is trained when, and what is stopped early."""
 
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sweep.search.curves import Curve
-from sweep.search.steering import Steering
+from sweep.search.curves import TrialCurve
+from sweep.search.state import Scheduler
 from trainable.records import Status
 
 
 class Driver(Protocol):
-    """Whoever decides what is trained and for how long, for example a search. Trials have numbers."""
+    """Decides what is trained and for how long, for example a search. Trials have numbers."""
 
-    def next(self) -> tuple[int, Curve] | None:
-        """A trial to begin; None where there is none now. Asked again whenever a trial has ended."""
+    def next(self) -> tuple[int, TrialCurve] | None:
+        """Return the next trial to begin, or None if there is none now. Asked again after each end of a trial."""
 
     def report(self, number: int, epoch: int, value: float | None) -> bool:
-        """True where the trial is stopped after this epoch."""
+        """Return whether the trial is stopped after this epoch."""
 
     def end(self, number: int, status: Status) -> None:
-        """COMPLETE, STOPPED or DIVERGED."""
+        """End a trial as COMPLETE, STOPPED or DIVERGED."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a simulated trial ended."""
+    """The end of a simulated trial."""
 
-    curve: Curve
+    curve: TrialCurve
     epochs_done: int
     status: Status
 
     @property
     def value(self) -> float | None:
-        """At its last epoch."""
+        """Value at the last epoch that was trained."""
         return self.curve.values[self.epochs_done - 1]
 
     @property
@@ -43,12 +43,12 @@ class Ended:
 
 @dataclass(slots=True)
 class Simulation:
-    """What a simulated sweep did."""
+    """A simulated sweep."""
 
     order: list[tuple[int, int]] = field(default_factory=list)
-    """(number, epoch) of every report, as they came."""
+    """Number and epoch of every report, in order."""
     ended: dict[int, Ended] = field(default_factory=dict)
-    """Number -> its end, in the order of the ends."""
+    """Number of a trial -> its end, in the order of the ends."""
     wall_seconds: float = 0.0
 
     @property
@@ -57,21 +57,21 @@ class Simulation:
 
     @property
     def worker_seconds(self) -> float:
-        """Of all workers together, without those that waited."""
-        return sum(one.seconds for one in self.ended.values())
+        """Seconds that the workers trained, all together."""
+        return sum(trial.seconds for trial in self.ended.values())
 
     @property
     def best(self) -> float | None:
-        """The smallest value of the trials that were trained to their end; None where there is none."""
-        ends = [one.curve.end for one in self.ended.values() if one.status is Status.COMPLETE]
+        """Smallest value of the trials that were trained to their end; None where there are none."""
+        ends = [trial.curve.end for trial in self.ended.values() if trial.status is Status.COMPLETE]
         return min((end for end in ends if end is not None), default=None)
 
 
 def simulate(driver: Driver, num_workers: int) -> Simulation:
-    """Run until nothing is left to begin; start-up and answers take no time."""
+    """Run until nothing is left to begin. Start-up and decisions take no time."""
     done = Simulation()
-    curves: dict[int, Curve] = {}
-    events: list[tuple[float, int, int, int]] = []  # time, how many events were begun before it, number, epoch
+    curves: dict[int, TrialCurve] = {}
+    events: list[tuple[float, int, int, int]] = []  # time, number of earlier events, trial, epoch
     num_events = 0
 
     def begin(number: int, epoch: int) -> None:
@@ -101,22 +101,22 @@ def simulate(driver: Driver, num_workers: int) -> Simulation:
     return done
 
 
-class SteeredCurves:
-    """The simplest driver: these trials, begun in their order, under a scheduler."""
+class ScheduledCurves:
+    """The simplest driver: these trials, in their order, under a scheduler."""
 
-    def __init__(self, curves: Sequence[Curve], steering: Steering) -> None:
+    def __init__(self, curves: Sequence[TrialCurve], scheduler: Scheduler) -> None:
         self._left = list(enumerate(curves))[::-1]
-        self._steering = steering
+        self._scheduler = scheduler
 
-    def next(self) -> tuple[int, Curve] | None:
+    def next(self) -> tuple[int, TrialCurve] | None:
         if not self._left:
             return None
         number, curve = self._left.pop()
-        self._steering.add(number, curve.epochs)
+        self._scheduler.add(number, curve.epochs)
         return number, curve
 
     def report(self, number: int, epoch: int, value: float | None) -> bool:
-        return self._steering.report(number, epoch, value)
+        return self._scheduler.report(number, epoch, value)
 
     def end(self, number: int, status: Status) -> None:
-        self._steering.end(number)
+        self._scheduler.end(number)

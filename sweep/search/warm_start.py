@@ -1,4 +1,4 @@
-"""Earlier results that a search begins with, out of `trials` of ours or the published rows."""
+"""The earlier results that a search starts from: a sweep's `trials` table, or the published tables."""
 
 import dataclasses
 import json
@@ -23,9 +23,9 @@ from trainable.records import Status
 WARM_START = "search.warm_start"
 HOLDOUT_ERROR = "holdout_error_percent"
 NEEDED = {"trial_key", "model", "status", "variables"}
-"""Columns without which a table is no `trials` of ours, of whatever version."""
+"""Columns that every `trials` table has, in all versions."""
 PUBLISHED_NOTE = (
-    "warm_start: published errors are of the test images, so test images have a say in what this search proposes"
+    "warm_start: the published errors are test errors, so the test images influence what this search proposes"
 )
 
 Row = Mapping[str, Any]
@@ -40,17 +40,17 @@ def earlier_results(
     *,
     as_proposed: bool = False,
 ) -> tuple[list[Earlier], list[str]]:
-    """The results of a source that name all parameters, and what a person should know of them.
+    """Return the results of a source that have all parameters, and notes on them for the user.
 
     Args:
         source: `published`, a sweep of the store, or the path of a trials.parquet.
-        parameters: names of training fields, or of variables.
-        metrics: what the search makes small.
-        models: those that are searched; rows of others are left out.
-        as_proposed: a trial that was trained smaller has the parameters of the full size that it stands for.
+        parameters: names of training fields or variables.
+        metrics: objectives of the search.
+        models: models that are searched; rows of others are left out.
+        as_proposed: take the full-size parameters of trials that were trained at a smaller scale.
 
     Raises:
-        UserError: no such source, or nothing in it that the search can use.
+        UserError: there is no such source, or it has nothing that the search can use.
     """
     if source == PUBLISHED:
         rows: list[Row] = _published_rows() if list(metrics) == [HOLDOUT_ERROR] else []
@@ -93,12 +93,12 @@ def _trials(store: Store, source: str) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if not {*table.column_names} >= NEEDED:
-        raise UserError(f"{path} is no {TRIALS_PARQUET} of ours: name one, or a sweep")
+        raise UserError(f"{path} is not a {TRIALS_PARQUET} of a sweep: name one, or a sweep")
     return table
 
 
 def _epochs(store: Store, source: str) -> pa.Table:
-    """Empty where the file of the trials lies alone."""
+    """Read the epochs; the table is empty where the file of the trials lies alone."""
     if not _is_file(source):
         return read_epochs(store, source)
     path = Path(source).expanduser().with_name(EPOCHS_PARQUET)
@@ -109,19 +109,19 @@ def _epochs(store: Store, source: str) -> pa.Table:
 
 
 def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], pa.Table]) -> list[Row]:
-    """The rows of trials that ended well, with the metrics that are no columns of `trials`.
+    """Return the rows of complete trials, with the metrics that are no columns of `trials`.
 
-    Those are what steered the sweep's own search, or of the last epoch.
+    Such a metric comes from the objectives of the sweep's own search, else from the last epoch of each trial.
     """
     rows = [row for row in table.to_pylist() if row["status"] == Status.COMPLETE and not row.get("superseded")]
-    rows = [row for row in rows if not row.get("parent")]  # whose error is not that of its own parameters alone
+    rows = [row for row in rows if not row.get("parent")]  # its error is not that of its own parameters alone
     settings = json.loads((table.schema.metadata or {}).get(SEARCH_METADATA.encode(), "{}"))
-    steered_by = [objective[METRIC] for objective in settings.get(OBJECTIVE, ())]
+    objectives = [objective[METRIC] for objective in settings.get(OBJECTIVE, ())]
     for metric in metrics:
         if metric in table.column_names:
             continue
-        if metric in steered_by:
-            index = steered_by.index(metric)
+        if metric in objectives:
+            index = objectives.index(metric)
             values = {row["trial_key"]: row["objective_values"][index] for row in rows if row["objective_values"]}
         else:
             values = _last_values(epochs(), metric)
@@ -131,7 +131,7 @@ def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], 
 
 
 def _last_values(epochs: pa.Table, metric: str) -> dict[str, Any]:
-    """Trial key -> the metric after its last epoch."""
+    """Return trial key -> the metric after its last epoch."""
     names = ["trial_key", "superseded", metric]
     if not {*names} <= {*epochs.column_names}:
         return {}
@@ -140,7 +140,7 @@ def _last_values(epochs: pa.Table, metric: str) -> dict[str, Any]:
 
 
 def _published_rows() -> list[Row]:
-    """`base_lr` is the rate at batch size 128 that the linear rule scales."""
+    """Return the published rows, with `base_lr` as the lr at batch size 128 that the linear rule scales."""
     return [
         {
             **dataclasses.asdict(cell),

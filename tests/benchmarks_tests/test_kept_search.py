@@ -16,7 +16,7 @@ from benchmarks.kept_search import (
 )
 from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from search_spaces.schema import ConfirmSpec
-from sweep.search.study import Told
+from sweep.search.outcomes import OutcomeState
 from tests.sweep_tests.driven_searches import LR, HalfStops, drive, open_search, settings
 from trainable.records import Purpose, Status
 
@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 def log(tmp_path: Path) -> Path:
     """Of a search that is whole: some stopped, one confirmed twice."""
     confirm = ConfirmSpec(top=1, repeats=2)
-    search = open_search(tmp_path, settings("random", (LR,), 12, confirm=confirm), steering=HalfStops())
+    search = open_search(tmp_path, settings("random", (LR,), 12, confirm=confirm), scheduler=HalfStops())
     drive(search)
     search.confirmations()
     return tmp_path / SEARCH_LOG
@@ -75,8 +75,10 @@ def rows(record: SearchRecord) -> tuple[Rows, Rows]:
     return trials, epochs
 
 
-def states(record: SearchRecord) -> list[Told]:
-    return [Told.PRUNED if one.status is Status.STOPPED else Told.COMPLETE for one in record.proposals]
+def states(record: SearchRecord) -> list[OutcomeState]:
+    return [
+        OutcomeState.PRUNED if one.status is Status.STOPPED else OutcomeState.COMPLETE for one in record.proposals
+    ]
 
 
 def folders(record: SearchRecord) -> list[str]:
@@ -103,7 +105,7 @@ def test_a_log_with_a_hole_or_a_second_end_is_noticed(log: Path) -> None:
 
 def test_a_study_that_knows_something_else_is_noticed(record: SearchRecord) -> None:
     stopped = next(one.number for one in record.proposals if one.status is Status.STOPPED)
-    for state in (Told.RUNNING, Told.COMPLETE):
+    for state in (OutcomeState.RUNNING, OutcomeState.COMPLETE):
         told = states(record)
         told[stopped] = state
         assert len(list(study_problems(record, told))) == 1

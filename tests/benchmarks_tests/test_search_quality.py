@@ -42,7 +42,7 @@ def test_the_stock_adapter_calls_stopped_trials_complete_and_ours_pruned(tmp_pat
         )
         assert stopped
         if driver is ours:
-            told = [trial.state.name for trial in ours.search._study.trials()]
+            told = [trial.state.name for trial in ours.search.sampler.trials()]
         elif driver is stock:
             told = stock.states()
         else:

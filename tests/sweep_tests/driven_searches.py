@@ -10,7 +10,9 @@ from results.store.search_log import Earlier, Params
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
-from sweep.search.search import Proposal, Search, SearchSettings, Steering
+from sweep.search.search import Proposal, Search
+from sweep.search.settings import SearchSettings
+from sweep.search.state import Scheduler
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.records import EpochRecord, Status
@@ -25,7 +27,7 @@ NUMBERS = (LR, WARMUP)
 ERROR = ObjectiveSpec(metric="holdout_error_percent")
 SECONDS = ObjectiveSpec(metric="train_seconds")
 
-Curve = Callable[[TrainConfig, int], float | None]
+ErrorCurve = Callable[[TrainConfig, int], float | None]
 """Error of a configuration after an epoch; None where it diverges there."""
 
 
@@ -67,10 +69,10 @@ def open_search(
     folder: Path,
     wanted: SearchSettings,
     maker: Callable[[Params], PlannedTrial] = make_trial,
-    steering: Steering | None = None,
+    scheduler: Scheduler | None = None,
     earlier: Sequence[Earlier] = (),
 ) -> Search:
-    return Search(wanted, folder / "search.jsonl", maker, active_among(wanted.parameters), steering, earlier)
+    return Search(wanted, folder / "search.jsonl", maker, active_among(wanted.parameters), scheduler, earlier)
 
 
 def bowl(config: TrainConfig, epoch: int) -> float:
@@ -118,7 +120,7 @@ class Worker:
     proposal: Proposal
     epoch: int = 0
 
-    def step(self, search: Search, curve: Curve, trained: list[tuple[str, int]]) -> bool:
+    def step(self, search: Search, curve: ErrorCurve, trained: list[tuple[str, int]]) -> bool:
         """One epoch; False where the trial is over."""
         config = self.proposal.trial.config
         self.epoch += 1
@@ -143,7 +145,7 @@ class Worker:
 
 
 def drive(
-    search: Search, curve: Curve = bowl, num_workers: int = 1, num_steps: int | None = None
+    search: Search, curve: ErrorCurve = bowl, num_workers: int = 1, num_steps: int | None = None
 ) -> list[tuple[str, int]]:
     """Train until there is nothing more, or for so many epochs; every worker in turn.
 

@@ -8,7 +8,7 @@ import pytest
 
 import tune_main
 from results.parquet.trials import Trial
-from sweep.search.recorded_curves import sweep_curves
+from sweep.search.curves import recorded_curves
 from tests.conftest import ROOT
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
@@ -28,7 +28,7 @@ def trained(holdout: float = 0.0, num: int = 3, epochs: int = 2) -> tuple[list[T
 
 
 def test_what_was_held_out_comes_before_the_test_error() -> None:
-    found = sweep_curves("sweep", *trained(holdout=0.1))
+    found = recorded_curves("sweep", *trained(holdout=0.1))
     assert found.metric == "holdout_error_percent"
     assert found.curves[0].values == (50.0, 40.0)
     assert found.curves[0].seconds == (2.5, 2.5), "training and evaluation"
@@ -36,12 +36,12 @@ def test_what_was_held_out_comes_before_the_test_error() -> None:
 
 
 def test_without_held_out_images_the_test_error_is_used_and_said() -> None:
-    found = sweep_curves("sweep", *trained())
+    found = recorded_curves("sweep", *trained())
     assert found.curves[0].values == (30.0, 30.0)
     assert found.objective.startswith("TEST error, since nothing was held out")
     mixed, epochs = trained(holdout=0.1)
     others, more = trained()
-    assert sweep_curves("sweep", [*mixed, *others], epochs | more).metric == "test_error_percent"
+    assert recorded_curves("sweep", [*mixed, *others], epochs | more).metric == "test_error_percent"
 
 
 def test_trials_without_an_end_of_their_own_are_left_out_and_counted() -> None:
@@ -49,26 +49,28 @@ def test_trials_without_an_end_of_their_own_are_left_out_and_counted() -> None:
     config = make_config(seed=9, epochs=2)
     diverged = make_trial(config, None, status="DIVERGED")
     cut = [make_trial(make_config(seed=seed, epochs=2), 30.0, status="STOPPED") for seed in (0, 1)]
-    found = sweep_curves("sweep", [*cut, *trials[2:], diverged], epochs | {config.trial_key: [make_epoch(1, None)]})
+    found = recorded_curves(
+        "sweep", [*cut, *trials[2:], diverged], epochs | {config.trial_key: [make_epoch(1, None)]}
+    )
     assert found.num_left_out == 2
     assert [curve.status for curve in found.curves] == [Status.COMPLETE] * 3 + [Status.DIVERGED]
     assert found.curves[-1].end is None
-    assert found.objective.endswith("; 2 trials without an end left out")
+    assert found.objective.endswith("; 2 unfinished trials left out")
 
 
 def test_confirmations_are_no_curves_of_the_search() -> None:
     trials, epochs = trained(holdout=0.1)
     confirmed, more = trained(holdout=0.0)
     confirmed = [Trial(one.config, dataclasses.replace(one.row, purpose=Purpose.CONFIRM)) for one in confirmed]
-    found = sweep_curves("sweep", [*trials, *confirmed], epochs | more)
+    found = recorded_curves("sweep", [*trials, *confirmed], epochs | more)
     assert (found.metric, len(found.curves), found.num_left_out) == ("holdout_error_percent", 3, 0)
 
 
 def test_nothing_to_replay_is_said_in_one_line() -> None:
     with pytest.raises(UserError, match="sweep: nothing to replay: 1 of 1 trials trained to their end, 2 are needed"):
-        sweep_curves("sweep", *trained(num=1))
+        recorded_curves("sweep", *trained(num=1))
     with pytest.raises(UserError, match="no trial has more than one epoch"):
-        sweep_curves("sweep", *trained(epochs=1))
+        recorded_curves("sweep", *trained(epochs=1))
 
 
 def test_generations_are_no_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +94,7 @@ def test_the_command_replays_an_example(capsys: pytest.CaptureFixture[str]) -> N
     ("options", "message"),
     [
         (["quickstart", "--scheduler", "median", "--brackets", "2"], "brackets means nothing to median"),
-        (["quickstart", "--grace-epochs", "11"], "grace_epochs 11 is more than a trial's epochs: at most 10"),
+        (["quickstart", "--grace-epochs", "11"], "grace_epochs 11 is more than the 10 epochs of a trial"),
         (["nothing"], "no sweep 'nothing'"),
     ],
 )

@@ -14,7 +14,8 @@ from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import SchedulerSpec
 from sweep.search.population import Population
-from sweep.search.search import Search, SearchSettings
+from sweep.search.search import Search
+from sweep.search.settings import SearchSettings
 from tests.search_spaces_tests.space_samples import load_text
 from tests.sweep_tests.driven_searches import (
     LR,
@@ -227,10 +228,10 @@ def explored(given: Params, resample_probability: float, count: int = 200) -> li
     for seed in range(count):
         population = Population(spec, WIDE, active_among(WIDE), seed)
         before = [ended(0, given, config, 1.0), ended(1, {"lr": 0.5}, config, 2.0)]
-        kept, parent = population.member(before)
+        kept, parent = population.next_member(before)
         assert (kept, parent) == (given, config.trial_key)
         before.append(ended(2, given, config, 1.0))
-        found.append(population.member(before)[0])
+        found.append(population.next_member(before)[0])
     return found
 
 

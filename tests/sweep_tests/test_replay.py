@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search_spaces.schema import SchedulerSpec
-from sweep.search.curves import Curve
+from sweep.search.curves import TrialCurve
 from sweep.search.replay import Estimate, rank_correlations, replay, replay_json, replay_text, scheduler_spec
 from trainable.errors import UserError
 from trainable.records import Status
@@ -14,16 +14,16 @@ from trainable.records import Status
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
 
 
-def curve(*values: float) -> Curve:
-    return Curve(values, (2.0,) * len(values), len(values), Status.COMPLETE)
+def curve(*values: float) -> TrialCurve:
+    return TrialCurve(values, (2.0,) * len(values), len(values), Status.COMPLETE)
 
 
-def crossing(num_trials: int) -> list[Curve]:
+def crossing(num_trials: int) -> list[TrialCurve]:
     """Who is best at the end is worst after the first epoch."""
     return [curve(90.0 - end, end, end) for end in np.linspace(10, 30, num_trials).tolist()]
 
 
-def parallel(num_trials: int) -> list[Curve]:
+def parallel(num_trials: int) -> list[TrialCurve]:
     return [curve(end + 20, end + 10, end) for end in np.linspace(10, 30, num_trials).tolist()]
 
 
@@ -57,7 +57,7 @@ def test_the_same_curves_give_the_same_figures_whatever_was_drawn_before() -> No
 
 
 def test_rank_correlation_is_over_those_that_went_on_and_came_to_their_end() -> None:
-    curves = [*parallel(4), curve(1.0), Curve((2.0, None), (1.0, 1.0), 3, Status.DIVERGED)]
+    curves = [*parallel(4), curve(1.0), TrialCurve((2.0, None), (1.0, 1.0), 3, Status.DIVERGED)]
     assert [(one.epoch, one.num_trials) for one in rank_correlations(curves)] == [(1, 4), (2, 4)]
     assert [one.spearman for one in rank_correlations([curve(5.0, 1.0), curve(5.0, 2.0), curve(5.0, 3.0)])] == [None]
     assert [one.spearman for one in rank_correlations(parallel(2))] == [None, None], "two trials say nothing"

@@ -83,19 +83,19 @@ def test_more_trials_asked_for_go_on_after_an_early_end(tmp_path: Path) -> None:
 
 def test_what_failed_is_trained_again_under_its_number_from_where_it_was(tmp_path: Path) -> None:
     wanted = settings("tpe", (LR, BATCH_SIZE), 12)
-    first = open_search(tmp_path, wanted, steering=HalfStops())
+    first = open_search(tmp_path, wanted, scheduler=HalfStops())
     drive(first, short_of_memory)
     lost = failed(first)
     assert lost
     assert first.is_over
     reported = {number: first.record.proposals[number].reports for number in lost}
-    search = open_search(tmp_path, wanted, steering=HalfStops())
+    search = open_search(tmp_path, wanted, scheduler=HalfStops())
     assert search.is_over
     search.try_again()
     assert not search.is_over
     assert (proposal := search.next()) is not None
     assert proposal.number == lost[0]
-    search = open_search(tmp_path, wanted, steering=HalfStops())  # the driver was killed
+    search = open_search(tmp_path, wanted, scheduler=HalfStops())  # the driver was killed
     search.try_again()
     trained = drive(search)
     keys = {one.config.trial_key: one.number for one in search.record.proposals if one.config is not None}
@@ -103,9 +103,9 @@ def test_what_failed_is_trained_again_under_its_number_from_where_it_was(tmp_pat
     assert search.is_over
     assert failed(search) == []
     assert len(search.record.proposals) == len(first.record.proposals)
-    assert {trial.state for trial in search._study.trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert {trial.state for trial in search.sampler.trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
     before = (tmp_path / SEARCH_LOG).read_bytes()
-    open_search(tmp_path, wanted, steering=HalfStops()).try_again()
+    open_search(tmp_path, wanted, scheduler=HalfStops()).try_again()
     assert (tmp_path / SEARCH_LOG).read_bytes() == before
 
 
@@ -133,20 +133,20 @@ def test_it_may_fail_again_and_what_is_the_same_shares_its_fate(tmp_path: Path) 
 def test_a_run_that_tries_again_and_is_killed_anywhere_goes_on_alike(tmp_path: Path) -> None:
     wanted = settings("tpe", (LR, BATCH_SIZE), 9)
     log = tmp_path / SEARCH_LOG
-    drive(open_search(tmp_path, wanted, steering=HalfStops()), short_of_memory, num_steps=18)
+    drive(open_search(tmp_path, wanted, scheduler=HalfStops()), short_of_memory, num_steps=18)
     num_before = len(log.read_bytes().splitlines())
-    whole = open_search(tmp_path, wanted, steering=(steering := HalfStops()))
+    whole = open_search(tmp_path, wanted, scheduler=(scheduler := HalfStops()))
     assert failed(whole)
     whole.try_again()
     drive(whole)
     lines = log.read_bytes().splitlines(keepends=True)
     for kept in range(num_before, len(lines) + 1):
         log.write_bytes(b"".join(lines[:kept]))
-        search = open_search(tmp_path, wanted, steering=(rebuilt := HalfStops()))
+        search = open_search(tmp_path, wanted, scheduler=(rebuilt := HalfStops()))
         search.try_again()
         drive(search)
         assert search.record == whole.record, f"cut after line {kept}"
-        assert rebuilt.values == steering.values
+        assert rebuilt.values == scheduler.values
 
 
 def test_a_retry_of_what_has_not_failed_is_damage(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_states_that_no_later_generation_needs_are_spent_once_the_search_is_over
     search = open_search(tmp_path, wanted)
     drive(search, num_steps=2 * 4 * SIZE + 2)
     assert len(search.record.proposals) > 2 * SIZE
-    assert search.spent() == []
+    assert search.unneeded_states() == []
     search = open_search(tmp_path, wanted)
 
     def last_fails(config: TrainConfig, epoch: int) -> float:
@@ -209,9 +209,9 @@ def test_states_that_no_later_generation_needs_are_spent_once_the_search_is_over
     drive(search, last_fails)
     configs = [one.config for one in search.record.proposals if one.config is not None]
     before = [config.trial_key for config in configs[: 2 * SIZE]]
-    assert search.spent() == [key for key in before if key != configs[-1].parent]
+    assert search.unneeded_states() == [key for key in before if key != configs[-1].parent]
     search.try_again()
-    assert search.spent() == []
+    assert search.unneeded_states() == []
     drive(search)
-    assert search.spent() == before
-    assert open_search(tmp_path / "plain", settings("random", NUMBERS, 2)).spent() == []
+    assert search.unneeded_states() == before
+    assert open_search(tmp_path / "plain", settings("random", NUMBERS, 2)).unneeded_states() == []

@@ -13,8 +13,7 @@ from optuna.trial import TrialState
 
 from results.store.search_log import Earlier, read_log
 from search_spaces.schema import ConfirmSpec
-from sweep.search.search import export_study
-from sweep.search.study import Facts
+from sweep.search.optuna_export import TrainingFacts, export_study
 from tests.sweep_tests.driven_searches import (
     BATCH_SIZE,
     ERROR,
@@ -37,7 +36,7 @@ START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def test_the_best_are_confirmed_on_all_of_the_training_images(tmp_path: Path) -> None:
     wanted = settings("tpe", num_trials=12, confirm=ConfirmSpec(top=2, repeats=3))
-    search = open_search(tmp_path, wanted, steering=HalfStops())
+    search = open_search(tmp_path, wanted, scheduler=HalfStops())
     drive(search)
     best = search.best(2)
     complete = [one for one in search.record.proposals if one.status is Status.COMPLETE and one.is_trained]
@@ -67,7 +66,7 @@ def test_without_confirm_nothing_is_confirmed(tmp_path: Path) -> None:
     assert search.confirmations() == []
 
 
-def exported(search_folder: Path, facts: Mapping[int, Facts] | None = None) -> optuna.Study:
+def exported(search_folder: Path, facts: Mapping[int, TrainingFacts] | None = None) -> optuna.Study:
     """What another program reads of the search in this folder."""
     url = f"sqlite:///{search_folder}/optuna.db"
     assert export_study(read_log(search_folder / "search.jsonl"), "wide", url, facts or {}) == url
@@ -78,13 +77,13 @@ def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
     def rough(config: TrainConfig, epoch: int) -> float | None:
         return None if config.lr > 0.3 and epoch == 3 else bowl(config, epoch)
 
-    search = open_search(tmp_path, settings("tpe", num_trials=14), steering=HalfStops())
+    search = open_search(tmp_path, settings("tpe", num_trials=14), scheduler=HalfStops())
     drive(search, rough)
-    study = exported(tmp_path, {0: Facts(START, 90.0, {"test_error_percent": 4.5})})
+    study = exported(tmp_path, {0: TrainingFacts(START, 90.0, {"test_error_percent": 4.5})})
     assert study.metric_names == ["holdout_error_percent"]
     assert len(study.trials) == len(search.record.proposals)
     seen = set()
-    for one, trial, told in zip(search.record.proposals, study.trials, search._study.trials(), strict=True):
+    for one, trial, told in zip(search.record.proposals, study.trials, search.sampler.trials(), strict=True):
         assert (trial.state, trial.params, trial.distributions) == (told.state, one.params, told.distributions)
         assert trial.intermediate_values == pytest.approx(told.intermediate_values)
         assert one.config is not None
@@ -139,7 +138,7 @@ def test_a_study_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> No
     search = open_search(tmp_path, settings(num_trials=2))
     drive(search)
     with pytest.raises(TypeError):
-        exported(tmp_path, {1: Facts(START, 0.0, {"no JSON": object()})})
+        exported(tmp_path, {1: TrainingFacts(START, 0.0, {"no JSON": object()})})
     assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/optuna.db") == []
 
 
@@ -169,22 +168,22 @@ def test_a_storage_that_cannot_be_opened_is_refused_in_one_line(tmp_path: Path, 
 
 
 def test_an_end_is_said_once_and_what_is_known_is_answered_as_it_was(tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings(num_trials=8), steering=(steering := HalfStops()))
+    search = open_search(tmp_path, settings(num_trials=8), scheduler=(scheduler := HalfStops()))
     drive(search)
     stopped = next(one for one in search.record.proposals if one.status is Status.STOPPED)
     assert stopped.config is not None
     key = stopped.config.trial_key
     before = (tmp_path / "search.jsonl").read_bytes()
-    num_calls = len(steering.calls)
+    num_calls = len(scheduler.calls)
     answers = [search.report(key, epoch_record(epoch, 1.0)) for epoch in range(1, 5)]
     assert answers == [epoch >= len(stopped.reports) for epoch in range(1, 5)]
     search.end(key, Status.FAILED)
     assert stopped.status is Status.STOPPED
     assert (tmp_path / "search.jsonl").read_bytes() == before
-    assert len(steering.calls) == num_calls
+    assert len(scheduler.calls) == num_calls
 
 
-@pytest.mark.parametrize("module", ["results.store.search_log", "sweep.search.study", "sweep.search.search"])
+@pytest.mark.parametrize("module", ["results.store.search_log", "sweep.search.sampler", "sweep.search.search"])
 def test_a_search_loads_neither_torch_nor_ray(module: str) -> None:
     code = f"import {module}, sys; print({{'torch', 'ray'}} & {{*sys.modules}})"
     command = [sys.executable, "-c", code]

@@ -49,10 +49,10 @@ def rough(config: TrainConfig, epoch: int) -> float | None:
 def whole_search(
     folder: Path, algorithm: Algorithm, parameters: Sequence[SearchParameter], num_trials: int
 ) -> tuple[SearchRecord, list[bytes], HalfStops]:
-    steering = HalfStops()
-    search = open_search(folder, settings(algorithm, parameters, num_trials), steering=steering)
+    scheduler = HalfStops()
+    search = open_search(folder, settings(algorithm, parameters, num_trials), scheduler=scheduler)
     drive(search, rough)
-    return search.record, (folder / LOG).read_bytes().splitlines(keepends=True), steering
+    return search.record, (folder / LOG).read_bytes().splitlines(keepends=True), scheduler
 
 
 def open_numbers(record: SearchRecord) -> set[int]:
@@ -61,7 +61,7 @@ def open_numbers(record: SearchRecord) -> set[int]:
 
 
 def running_numbers(search: Search) -> set[int]:
-    return {trial.number for trial in search._study.trials() if trial.state is TrialState.RUNNING}
+    return {trial.number for trial in search.sampler.trials() if trial.state is TrialState.RUNNING}
 
 
 def goes_on_alike(
@@ -69,8 +69,8 @@ def goes_on_alike(
 ) -> tuple[SearchRecord, HalfStops]:
     folder.mkdir(exist_ok=True)
     (folder / LOG).write_bytes(left)
-    steering = HalfStops()
-    search = open_search(folder, settings(algorithm, parameters, num_trials), steering=steering)
+    scheduler = HalfStops()
+    search = open_search(folder, settings(algorithm, parameters, num_trials), scheduler=scheduler)
     assert running_numbers(search) == open_numbers(search.record)
     known = {
         (one.config.trial_key, report.epoch)
@@ -84,7 +84,7 @@ def goes_on_alike(
     assert running_numbers(search) == open_numbers(search.record)
     assert all(one.status is not None for one in search.record.proposals)
     assert read_log(folder / LOG) == search.record
-    return search.record, steering
+    return search.record, scheduler
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def goes_on_alike(
 def test_a_search_cut_at_any_event_is_the_uninterrupted_one(
     algorithm: Algorithm, parameters: Sequence[SearchParameter], num_trials: int, every: int, tmp_path: Path
 ) -> None:
-    wanted, lines, steering = whole_search(tmp_path / "whole", algorithm, parameters, num_trials)
+    wanted, lines, scheduler = whole_search(tmp_path / "whole", algorithm, parameters, num_trials)
     assert {one.status for one in wanted.proposals} >= {Status.COMPLETE, Status.FAILED}
     for kept in range(0, len(lines) + 1, every):
         record, again = goes_on_alike(tmp_path / "cut", b"".join(lines[:kept]), algorithm, parameters, num_trials)
         assert record == wanted, f"cut after line {kept}"
-        assert again.values == steering.values
+        assert again.values == scheduler.values
 
 
 def test_a_line_cut_in_the_middle_never_happened(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_two_workers_killed_again_and_again_train_nothing_twice(
     trained: list[tuple[str, int]] = []
     proposals: list[object] = []
     for _ in range(200):
-        search = open_search(tmp_path, settings(algorithm, parameters, 14), steering=HalfStops())
+        search = open_search(tmp_path, settings(algorithm, parameters, 14), scheduler=HalfStops())
         assert params_of(search)[: len(proposals)] == proposals
         steps = dice.randrange(1, 25)
         trained += drive(search, num_workers=2, num_steps=steps)
@@ -228,14 +228,14 @@ def test_a_search_with_earlier_results_goes_on_alike_wherever_it_was_cut(
 ) -> None:
     earlier = [Earlier({"lr": 0.4 / i, "weight_decay": 0.001 * i}, (20.0 + i,)) for i in range(1, 6)]
     wanted = settings(algorithm, NUMBERS, 10)
-    whole = open_search(tmp_path / "whole", wanted, steering=HalfStops(), earlier=earlier)
+    whole = open_search(tmp_path / "whole", wanted, scheduler=HalfStops(), earlier=earlier)
     drive(whole)
     lines = (tmp_path / "whole" / LOG).read_bytes().splitlines(keepends=True)
     for num_lines in range(1, len(lines), 5):
         folder = tmp_path / str(num_lines)
         folder.mkdir()
         (folder / LOG).write_bytes(b"".join(lines[:num_lines]))
-        search = open_search(folder, wanted, steering=HalfStops())
+        search = open_search(folder, wanted, scheduler=HalfStops())
         drive(search)
         assert search.record == whole.record
 
@@ -247,7 +247,7 @@ def test_earlier_results_stay_those_that_the_search_began_with(tmp_path: Path) -
         tmp_path, settings("tpe"), earlier=[*earlier, Earlier({"lr": 0.2, "batch_size": 16}, (1.0,))]
     )
     assert search.record.earlier == tuple(earlier)
-    assert search._study.num_earlier == 1
+    assert search.sampler.num_earlier == 1
 
 
 def test_a_damaged_line_is_told_with_its_place(tmp_path: Path) -> None:
@@ -292,4 +292,4 @@ def test_two_hundred_proposals_are_rebuilt_in_two_seconds(algorithm: Algorithm, 
     start = time.process_time()
     search = open_search(tmp_path, settings(algorithm, NUMBERS, 200))
     assert time.process_time() - start < 2
-    assert len(search._study.trials()) == 200
+    assert len(search.sampler.trials()) == 200

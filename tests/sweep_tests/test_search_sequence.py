@@ -160,7 +160,7 @@ def test_a_repeat_of_a_running_trial_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_two_workers_train_nothing_twice_and_all_is_told(tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings("tpe", GRID, 10), steering=HalfStops())
+    search = open_search(tmp_path, settings("tpe", GRID, 10), scheduler=HalfStops())
     trained = drive(search, num_workers=2)
     assert len(trained) == len({*trained})
     assert all(one.status is not None for one in search.record.proposals)
@@ -169,17 +169,17 @@ def test_two_workers_train_nothing_twice_and_all_is_told(tmp_path: Path) -> None
 
 
 def test_what_stands_in_the_log_is_the_record(tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings("tpe"), steering=HalfStops())
+    search = open_search(tmp_path, settings("tpe"), scheduler=HalfStops())
     drive(search, num_workers=2)
     assert read_log(tmp_path / "search.jsonl") == search.record
 
 
 def trials(search: Search) -> list[Any]:
-    return search._study.trials()
+    return search.sampler.trials()
 
 
 def test_a_stopped_trial_is_pruned_with_what_it_had_reached(tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings("tpe", num_trials=20), steering=HalfStops())
+    search = open_search(tmp_path, settings("tpe", num_trials=20), scheduler=HalfStops())
     drive(search)
     stopped = [one for one in search.record.proposals if one.status is Status.STOPPED]
     assert len(stopped) > 3
@@ -219,12 +219,12 @@ def test_a_loss_that_diverged_is_pruned_without_a_value(tmp_path: Path) -> None:
 
 
 def test_an_error_that_is_not_finite_is_no_value_and_goes_to_no_sampler(tmp_path: Path) -> None:
-    search = open_search(tmp_path, settings("tpe", num_trials=3), steering=(steering := HalfStops()))
+    search = open_search(tmp_path, settings("tpe", num_trials=3), scheduler=(scheduler := HalfStops()))
     drive(search, lambda config, epoch: float("nan") if epoch == 4 else 50.0)
     assert [one.reports[-1].values for one in search.record.proposals] == [(None,)] * 3
     assert all(one.status is Status.COMPLETE for one in search.record.proposals)
     assert [trial.values for trial in trials(search)] == [[100.0]] * 3
-    assert ("report", 0, 4, None) in steering.calls
+    assert ("report", 0, 4, None) in scheduler.calls
     assert search.best(3) == []
 
 
@@ -314,7 +314,7 @@ def test_who_begins_with_earlier_results_proposes_none_of_them_again(algorithm: 
     earlier: list[Earlier] = []
     for index in range(3):
         search = open_search(
-            tmp_path / str(index), settings(algorithm, NUMBERS, 6), steering=HalfStops(), earlier=earlier
+            tmp_path / str(index), settings(algorithm, NUMBERS, 6), scheduler=HalfStops(), earlier=earlier
         )
         drive(search)
         proposed += params_of(search)

@@ -6,7 +6,8 @@ import pytest
 
 from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.proposals import ProposalMaker
-from sweep.search.search import Search, SearchSettings
+from sweep.search.search import Search
+from sweep.search.settings import SearchSettings
 from tests.sweep_tests.driven_searches import HalfStops, drive
 from trainable.config import TrainConfig
 

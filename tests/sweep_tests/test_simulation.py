@@ -3,21 +3,23 @@
 import pytest
 
 from search_spaces.schema import SchedulerSpec
-from sweep.search.curves import Curve
-from sweep.search.simulation import Simulation, SteeredCurves, simulate
-from sweep.search.steering import Steering
+from sweep.search.curves import TrialCurve
+from sweep.search.scheduler import RayScheduler
+from sweep.search.simulation import ScheduledCurves, Simulation, simulate
 from trainable.records import Status
 
 NONE = SchedulerSpec(type="none")
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=2)
 
 
-def straight(end: float, seconds: float = 1.0, epochs: int = 4) -> Curve:
-    return Curve((end,) * epochs, (seconds,) * epochs, epochs, Status.COMPLETE)
+def straight(end: float, seconds: float = 1.0, epochs: int = 4) -> TrialCurve:
+    return TrialCurve((end,) * epochs, (seconds,) * epochs, epochs, Status.COMPLETE)
 
 
-def run(curves: list[Curve], spec: SchedulerSpec = NONE, num_workers: int = 1) -> Simulation:
-    return simulate(SteeredCurves(curves, Steering(spec, max(one.epochs for one in curves), 0)), num_workers)
+def run(curves: list[TrialCurve], spec: SchedulerSpec = NONE, num_workers: int = 1) -> Simulation:
+    return simulate(
+        ScheduledCurves(curves, RayScheduler(spec, max(trial.epochs for trial in curves), 0)), num_workers
+    )
 
 
 def test_one_worker_trains_one_after_the_other() -> None:
@@ -39,21 +41,21 @@ def test_two_workers_report_in_the_order_of_their_clocks() -> None:
 def test_who_is_stopped_makes_room_and_is_not_counted_as_an_end() -> None:
     done = run([straight(10), straight(20), straight(5)], ASHA)
     assert done.order == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]
-    assert [one.status for one in done.ended.values()] == [Status.COMPLETE, Status.STOPPED, Status.COMPLETE]
+    assert [trial.status for trial in done.ended.values()] == [Status.COMPLETE, Status.STOPPED, Status.COMPLETE]
     assert (done.ended[1].epochs_done, done.ended[1].value, done.ended[1].seconds) == (1, 20, 1.0)
     assert done.epochs_trained == 9
     assert done.best == 5
 
 
 def test_a_trial_that_diverges_ends_there_and_never_wins() -> None:
-    done = run([Curve((3.0, None), (1.0, 1.0), 4, Status.DIVERGED), straight(50)], ASHA)
+    done = run([TrialCurve((3.0, None), (1.0, 1.0), 4, Status.DIVERGED), straight(50)], ASHA)
     assert (done.ended[0].status, done.ended[0].value, done.ended[0].epochs_done) == (Status.DIVERGED, None, 2)
     assert done.best is None, "the only other trial was stopped against what the diverged one had reported"
-    assert run([Curve((None,), (1.0,), 4, Status.DIVERGED), straight(50)], ASHA).best == 50
+    assert run([TrialCurve((None,), (1.0,), 4, Status.DIVERGED), straight(50)], ASHA).best == 50
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
 def test_without_a_scheduler_everything_is_trained(num_workers: int) -> None:
     done = run([straight(end) for end in range(1, 8)], num_workers=num_workers)
     assert done.epochs_trained == 7 * 4
-    assert {one.status for one in done.ended.values()} == {Status.COMPLETE}
+    assert {trial.status for trial in done.ended.values()} == {Status.COMPLETE}

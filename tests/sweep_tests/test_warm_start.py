@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes |
 def test_a_parquet_of_something_else_is_told_apart(store: Store) -> None:
     path = store.sweep_folder(SWEEP) / EPOCHS_PARQUET
     with pytest.raises(
-        UserError, match=r"^search.warm_start: .* is no trials.parquet of ours: name one, or a sweep$"
+        UserError, match=r"^search.warm_start: .* is not a trials.parquet of a sweep: name one, or a sweep$"
     ):
         earlier_results(store, str(path), NAMES, METRICS, MODELS)
 

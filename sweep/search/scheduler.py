@@ -1,7 +1,7 @@
-"""Which trials are stopped before their end. Knows Ray's schedulers, no running Ray.
+"""Stops trials early by the rules of Ray Tune's schedulers, without a running Ray.
 
-Whatever is decided is a function of the settings and of the calls in their order: fed with the recorded reports in
-the recorded order, a new Steering stands where the old one stood.
+Every decision is a function of the settings and of the calls in their order: a new scheduler that is given the
+recorded calls again decides as the old one would have.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from search_spaces.schema import SchedulerSpec
 from trainable.errors import UserError
+from trainable.wording import counted
 
 EPOCH = "epoch"
 VALUE = "value"
@@ -26,51 +27,50 @@ class Rung:
 
     bracket: int
     epoch: float
-    """Not whole where the reduction factor is not: the first epoch at or after it counts."""
+    """The first epoch at or after it counts; it is not whole where the reduction factor is not."""
     values: dict[int, float]
-    """Number of the trial -> what it reported there, the trials that were stopped there included."""
+    """Number of a trial -> value that it reported there, including the trials that were stopped there."""
 
 
-class Steering:
-    """Says after each epoch whether a trial is stopped; small values are good.
+class RayScheduler:
+    """A scheduler that asks one of Ray Tune's; smaller values are better. Trials have numbers.
 
-    Trials have numbers. Values that are not finite are passed on to nobody: Ray's rules never stop such a trial, and
-    it ends as diverged by itself.
+    Values that are not finite are not passed on: Ray's rules never stop such a trial, and it ends as diverged.
     """
 
     def __init__(self, spec: SchedulerSpec, max_epochs: int, seed: int) -> None:
         """
         Args:
-            max_epochs: of the longest trial.
-            seed: with a trial's number it decides its bracket.
+            max_epochs: number of epochs of the longest trial.
+            seed: decides, with a trial's number, the trial's bracket.
 
         Raises:
-            UserError: the trials are shorter than their grace.
+            UserError: grace_epochs is larger than max_epochs.
         """
         self._spec = spec
         self._max_epochs = max_epochs
         self._seed = seed
-        self._scheduler = _scheduler(spec, max_epochs)
+        self._rules = _ray_scheduler(spec, max_epochs)
         self._trials: dict[int, _StubTrial] = {}
 
     def add(self, number: int, epochs: int) -> None:
-        """A trial begins.
+        """Begin a trial.
 
         Args:
-            epochs: of this trial, at most `max_epochs`.
+            epochs: number of epochs that the trial is to train, at most `max_epochs`.
         """
         if number in self._trials or not 1 <= epochs <= self._max_epochs:
             raise ValueError(f"trial {number}: known already, or {epochs} epochs are not 1 to {self._max_epochs}")
         trial = self._trials[number] = _StubTrial(str(number), epochs)
         with _numpy_seeded(self._seed, number):  # Ray draws the bracket from numpy's global generator
-            self._scheduler.on_trial_add(CONTROLLER, trial)
+            self._rules.on_trial_add(CONTROLLER, trial)
 
     def report(self, number: int, epoch: int, value: float | None) -> bool:
-        """True where the trial is stopped after this epoch; never after its last one.
+        """Return whether the trial is stopped after this epoch; never after its last one.
 
         Args:
-            epoch: epochs done, the first is 1; each is reported once.
-            value: of the objective; None, infinite or NaN where it is not finite.
+            epoch: number of epochs done, each reported once.
+            value: the objective, possibly None, infinite or NaN.
         """
         trial = self._trials[number]
         is_last = epoch >= trial.epochs
@@ -78,38 +78,38 @@ class Steering:
             return trial.stopped
         result = {EPOCH: epoch, VALUE: value}
         if is_last:
-            self._scheduler.on_trial_complete(CONTROLLER, trial, result)
+            self._rules.on_trial_complete(CONTROLLER, trial, result)
             trial.ended = True
             return False
-        if self._scheduler.on_trial_result(CONTROLLER, trial, result) == TrialScheduler.STOP:
+        if self._rules.on_trial_result(CONTROLLER, trial, result) == TrialScheduler.STOP:
             trial.stopped = True
             self.end(number)
         return trial.stopped
 
     def end(self, number: int) -> None:
-        """A trial is over, however it ended; said again, it changes nothing. What it reported goes on to count."""
+        """End a trial, however it ended; a second call changes nothing. Its values continue to count."""
         trial = self._trials[number]
         if not trial.ended:
-            self._scheduler.on_trial_remove(CONTROLLER, trial)
+            self._rules.on_trial_remove(CONTROLLER, trial)
             trial.ended = True
 
     def rungs(self) -> list[Rung]:
-        """ASHA's and HyperBand's, bracket by bracket from the lowest; the other schedulers have none."""
-        if not isinstance(self._scheduler, AsyncHyperBandScheduler):
+        """Return the rungs of ASHA or HyperBand, from the lowest bracket and epoch; other schedulers have none."""
+        if not isinstance(self._rules, AsyncHyperBandScheduler):
             return []
         return [
             Rung(bracket, epoch, {int(trial_id): -reward for trial_id, reward in recorded.items()})
-            for bracket, rules in enumerate(self._scheduler._brackets)
-            for epoch, recorded in reversed(rules._rungs)
+            for bracket, rungs in enumerate(self._rules._brackets)
+            for epoch, recorded in reversed(rungs._rungs)
         ]
 
 
-def _scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ray's classes are untyped here)
+def _ray_scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ray's classes are untyped here)
     if spec.type in ("none", "pbt"):  # a population's members are trained to the end of their generation
         return FIFOScheduler()
     if spec.grace_epochs > max_epochs:
         raise UserError(
-            f"scheduler: grace_epochs {spec.grace_epochs} is more than a trial's epochs: at most {max_epochs}"
+            f"scheduler: grace_epochs {spec.grace_epochs} is more than the {counted(max_epochs, 'epoch')} of a trial"
         )
     common = {"time_attr": EPOCH, "metric": VALUE, "mode": "min", "grace_period": spec.grace_epochs}
     if spec.type == "median":
@@ -120,7 +120,7 @@ def _scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ra
 
 
 class _MedianRule(MedianStoppingRule):  # type: ignore[misc] # Ray's class is untyped here
-    """Asked only for trials that have come as far, whose means change no more: each is computed once."""
+    """Ray's median rule, with its running means kept: it asks only for means that no longer change."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 (Ray's)
         super().__init__(**settings)
@@ -133,7 +133,7 @@ class _MedianRule(MedianStoppingRule):  # type: ignore[misc] # Ray's class is un
 
 
 class _StubTrial:
-    """What Ray's schedulers ask of a trial."""
+    """The part of a Ray trial that Ray's schedulers use."""
 
     def __init__(self, trial_id: str, epochs: int) -> None:
         self.trial_id = trial_id
@@ -143,7 +143,7 @@ class _StubTrial:
 
 
 class _StubController:
-    """What Ray's schedulers ask of Tune: nobody waits, so nobody is paused to make room."""
+    """The part of Ray Tune that its schedulers use. No trial waits, so none is paused to make room."""
 
     def get_live_trials(self) -> list[_StubTrial]:
         return []
@@ -154,7 +154,7 @@ CONTROLLER = _StubController()
 
 @contextlib.contextmanager
 def _numpy_seeded(*seed: int) -> Iterator[None]:
-    """numpy's global generator begins at a place of its own, and is put back afterwards."""
+    """Seed numpy's global generator, and restore it afterwards."""
     before = np.random.get_state()
     np.random.seed(seed)
     try:

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from search_spaces.schema import SchedulerSpec
-from sweep.search.steering import Steering
+from sweep.search.scheduler import RayScheduler
 from trainable.errors import UserError
 
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
 
 
-def steering(spec: SchedulerSpec, num_trials: int, epochs: int, seed: int = 0) -> Steering:
-    made = Steering(spec, epochs, seed)
+def scheduler(spec: SchedulerSpec, num_trials: int, epochs: int, seed: int = 0) -> RayScheduler:
+    made = RayScheduler(spec, epochs, seed)
     for number in range(num_trials):
         made.add(number, epochs)
     return made
 
 
 def test_asha_keeps_the_best_third_of_a_rung() -> None:
-    made = steering(ASHA, 4, 9)
+    made = scheduler(ASHA, 4, 9)
     answers = [made.report(number, 1, value) for number, value in enumerate([50.0, 60.0, 40.0, 48.0])]
     assert answers == [False, True, False, True]
     assert made.report(2, 2, 99.0) is False, "no rung at epoch 2"
@@ -32,7 +32,7 @@ def test_asha_keeps_the_best_third_of_a_rung() -> None:
 
 
 def test_the_median_rule_waits_for_its_trials_and_its_grace() -> None:
-    made = steering(SchedulerSpec(type="median", grace_epochs=2, min_trials=2), 3, 5)
+    made = scheduler(SchedulerSpec(type="median", grace_epochs=2, min_trials=2), 3, 5)
     for epoch in (1, 2, 3):
         assert [made.report(number, epoch, 10.0 * number) for number in (0, 1)] == [False, False]
     assert made.report(2, 1, 90.0) is False, "within its grace"
@@ -40,7 +40,7 @@ def test_the_median_rule_waits_for_its_trials_and_its_grace() -> None:
 
 
 def test_without_a_scheduler_nobody_is_stopped() -> None:
-    made = steering(SchedulerSpec(type="none"), 2, 3)
+    made = scheduler(SchedulerSpec(type="none"), 2, 3)
     assert not any(made.report(number, epoch, 100.0 * number) for epoch in (1, 2, 3) for number in (0, 1))
     assert made.rungs() == []
 
@@ -48,7 +48,7 @@ def test_without_a_scheduler_nobody_is_stopped() -> None:
 @pytest.mark.parametrize("kind", ["asha", "hyperband", "median"])
 def test_the_last_epoch_stops_nobody_and_counts(kind: str) -> None:
     spec = SchedulerSpec.model_validate({"type": kind})
-    made = steering(spec, 8, 3)
+    made = scheduler(spec, 8, 3)
     stopped = [made.report(number, 3, 10.0 + number) for number in range(8)]
     assert not any(stopped)
     if kind != "median":
@@ -56,7 +56,7 @@ def test_the_last_epoch_stops_nobody_and_counts(kind: str) -> None:
 
 
 def test_a_short_trial_is_not_stopped_at_its_own_end() -> None:
-    made = Steering(ASHA, 9, 0)
+    made = RayScheduler(ASHA, 9, 0)
     made.add(0, 9)
     made.add(1, 3)
     assert made.report(0, 3, 10.0) is False
@@ -66,7 +66,7 @@ def test_a_short_trial_is_not_stopped_at_its_own_end() -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_what_is_not_finite_is_compared_with_nobody(value: float | None) -> None:
-    made = steering(ASHA, 3, 9)
+    made = scheduler(ASHA, 3, 9)
     assert made.report(0, 1, value) is False
     assert made.report(1, 1, 50.0) is False
     made.end(0)
@@ -75,7 +75,7 @@ def test_what_is_not_finite_is_compared_with_nobody(value: float | None) -> None
 
 
 def test_a_stopped_trial_stays_stopped_and_feeds_nothing_more() -> None:
-    made = steering(ASHA, 2, 9)
+    made = scheduler(ASHA, 2, 9)
     made.report(0, 1, 10.0)
     assert made.report(1, 1, 20.0) is True
     assert made.report(1, 3, 5.0) is True
@@ -90,8 +90,8 @@ def test_fed_again_in_the_same_order_it_stands_where_it_stood(kind: str) -> None
     draw = np.random.default_rng(1)
     events = [(number, epoch, float(draw.uniform(0, 90))) for epoch in range(1, 28) for number in range(30)]
 
-    def play(num_events: int, made: Steering | None = None, first: int = 0) -> tuple[Steering, list[bool]]:
-        made = made or steering(spec, 30, 27, seed=5)
+    def play(num_events: int, made: RayScheduler | None = None, first: int = 0) -> tuple[RayScheduler, list[bool]]:
+        made = made or scheduler(spec, 30, 27, seed=5)
         return made, [made.report(*event) for event in events[first:num_events]]
 
     np.random.seed(1)
@@ -110,7 +110,7 @@ def test_fed_again_in_the_same_order_it_stands_where_it_stood(kind: str) -> None
 
 def test_hyperband_spreads_trials_over_its_brackets_by_their_numbers() -> None:
     spec = SchedulerSpec.model_validate({"type": "hyperband", "brackets": 3})
-    one, other = steering(spec, 60, 27, seed=0), Steering(spec, 27, 0)
+    one, other = scheduler(spec, 60, 27, seed=0), RayScheduler(spec, 27, 0)
     for number in reversed(range(60)):
         other.add(number, 27)
     for made in (one, other):
@@ -122,5 +122,5 @@ def test_hyperband_spreads_trials_over_its_brackets_by_their_numbers() -> None:
 
 
 def test_a_grace_longer_than_the_trials_is_refused() -> None:
-    with pytest.raises(UserError, match="grace_epochs 10 is more than a trial's epochs: at most 9"):
-        Steering(SchedulerSpec(type="asha", grace_epochs=10), 9, 0)
+    with pytest.raises(UserError, match="grace_epochs 10 is more than the 9 epochs of a trial"):
+        RayScheduler(SchedulerSpec(type="asha", grace_epochs=10), 9, 0)

@@ -1,0 +1,158 @@
+"""Draws the proposals of a search with Optuna (ask), and takes their outcomes (tell).
+
+Proposal n is a pure function of the seed, n, the earlier results, and what was proposed and told before: each
+proposal is drawn by a new Optuna sampler, and nothing is used that such a sampler keeps outside the study. Adding the
+logged proposals in their order therefore rebuilds a sampler.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from results.store.search_log import Earlier, Params
+from search_spaces.schema import Algorithm
+from sweep.search.assignments import MAX_COUNTED, assignments, count_assignments, identity
+from sweep.search.optuna_samplers import Draw, distributions_of, make_sampler, quiet, suggest
+from sweep.search.outcomes import Outcome, usable_result
+from sweep.search.settings import IsActive, SearchSettings
+from trainable.errors import UserError
+
+IGNORE_OUTCOMES: tuple[Algorithm, ...] = ("grid", "random", "qmc")
+"""Algorithms that learn nothing from what they are told."""
+
+
+class Sampler:
+    """Proposals and their outcomes, numbered from 0."""
+
+    def __init__(self, settings: SearchSettings, is_active: IsActive, earlier: Sequence[Earlier] = ()) -> None:
+        """
+        Args:
+            settings: all objectives are minimised.
+            is_active: whether a parameter is proposed, given those before it.
+            earlier: known results; those outside the space are left out.
+
+        Raises:
+            UserError: a grid with infinitely many or too many trials.
+        """
+        self._parameters = list(settings.parameters)
+        self._is_active = is_active
+        self._algorithm = settings.search.algorithm
+        self._distributions = distributions_of(self._parameters)
+        self._storage = optuna.storages.InMemoryStorage()
+        num_objectives = len(settings.objectives)
+        with quiet():
+            directions = [StudyDirection.MINIMIZE] * num_objectives
+            self._study = optuna.create_study(storage=self._storage, study_name=settings.name, directions=directions)
+        results = [usable_result(result, self._parameters, is_active, num_objectives) for result in earlier]
+        used = [result for result in results if result is not None]
+        for result in used:
+            self._add_trial(TrialState.COMPLETE, result.params, result.values)
+        self.num_earlier = len(used)
+        """Number of earlier results inside the space."""
+        self._entropy = (settings.search.seed, *_digest(used))
+        """With the seed alone, a search would repeat the proposals of the search it starts from."""
+        self._size = 0
+        self._grid = assignments(self._parameters, is_active)
+        self._proposed: set[tuple[tuple[str, Any], ...]] = set()
+        self._num_assignments = count_assignments(self._parameters, is_active)
+        if self._algorithm == "grid" and self._num_assignments is None:
+            raise UserError(
+                f"search.algorithm grid tries every combination of values, at most {MAX_COUNTED}: here are more"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of proposals so far."""
+        return self._size
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every assignment of a finite space was proposed."""
+        return self._num_assignments is not None and len(self._proposed) >= self._num_assignments
+
+    def ask(self, *, explore: bool = False) -> Params:
+        """Return the parameters of the next proposal, which is RUNNING now. The space must not be exhausted.
+
+        Args:
+            explore: draw at random, and from what was not proposed yet where the space is finite. It helps where the
+                algorithm repeats itself.
+        """
+        if self._algorithm == "grid":
+            params = next(self._grid)
+            self._add_trial(TrialState.RUNNING, params)
+        elif explore and self._num_assignments is not None:
+            everything = assignments(self._parameters, self._is_active)
+            left = [params for params in everything if identity(params) not in self._proposed]
+            params = left[int(np.random.default_rng((*self._entropy, self._size)).integers(len(left)))]
+            self._add_trial(TrialState.RUNNING, params)
+        else:
+            params = self._draw("random" if explore else self._algorithm)
+        self._count(params)
+        return params
+
+    def add(self, params: Params, *, explore: bool = False) -> None:
+        """Add a logged proposal at its position, as RUNNING.
+
+        Args:
+            explore: the value that `ask` was called with.
+        """
+        if self._algorithm == "grid":
+            next(self._grid, None)
+        if self._algorithm == "cmaes" and not explore:  # asking leaves its state in the study
+            with quiet():
+                self._study.enqueue_trial(dict(params))
+            self._draw("cmaes")
+        else:
+            self._add_trial(TrialState.RUNNING, params)
+        self._count(params)
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Set the outcome of a proposal that has ended."""
+        position = self.num_earlier + number
+        with quiet():
+            study_id = self._storage.get_study_id_from_name(self._study.study_name)
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, position)
+            for epoch, value in (outcome.intermediate or {}).items():
+                self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+            self._study.tell(position, outcome.values, state=TrialState[outcome.state])
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return the trials of Optuna's study: the earlier results, then the proposals."""
+        return self._study.get_trials()
+
+    def _count(self, params: Params) -> None:
+        self._size += 1
+        if self._num_assignments is not None:
+            self._proposed.add(identity(params))
+
+    def _draw(self, algorithm: Algorithm) -> Params:
+        parameters = {parameter.name: parameter for parameter in self._parameters}
+        draw = Draw(self._size, self._entropy, self._study, self.num_earlier, parameters, self._distributions)
+        with quiet():
+            self._study.sampler = make_sampler(algorithm, draw)
+            trial = self._study.ask()
+            chosen: dict[str, Any] = {}
+            for name in parameters:
+                if self._is_active(chosen, name):
+                    chosen[name] = suggest(trial, self._distributions[name], name)
+        return chosen
+
+    def _add_trial(self, state: TrialState, params: Mapping[str, Any], values: Sequence[float] | None = None) -> None:
+        distributions = {name: self._distributions[name] for name in params}
+        with quiet():
+            self._study.add_trial(
+                create_trial(state=state, params=dict(params), distributions=distributions, values=values)
+            )
+
+
+def _digest(results: Sequence[Earlier]) -> tuple[int, ...]:
+    """Return a number that depends on all results; nothing where there are none."""
+    if not results:
+        return ()
+    text = json.dumps([[dict(result.params), result.values] for result in results])
+    return (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"),)

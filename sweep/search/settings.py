@@ -1,0 +1,132 @@
+"""The settings of a search: everything that decides which trials it proposes and stops."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.store.search_log import Params, read_log
+from results.store.search_settings import (
+    CHOICES,
+    CONFIRM,
+    HIGH,
+    KIND,
+    LOG,
+    LOW,
+    NUM_TRIALS,
+    OBJECTIVE,
+    PARAMETERS,
+    SCHEDULER,
+    SCHEDULER_TYPE,
+    STEP,
+    TRIAL,
+    WHEN,
+)
+from search_spaces.parameters import SearchParameter
+from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
+from trainable.errors import UserError
+
+IsActive = Callable[[Params, str], bool]
+"""Whether a parameter is proposed at all, given the values of the parameters before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """What is searched and how, as the space declares it."""
+
+    name: str
+    """Name of the sweep."""
+    num_trials: int
+    """Number of different configurations to train."""
+    search: SearchSpec
+    parameters: Sequence[SearchParameter]
+    objectives: Sequence[ObjectiveSpec]
+    """One or two; the scheduler sees the first."""
+    scheduler: SchedulerSpec
+    confirm: ConfirmSpec | None = None
+    trial: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What else makes a trial out of parameters (defaults, derive, overrides, scale, data set), as plain JSON."""
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metric of each objective."""
+        return [objective.metric for objective in self.objectives]
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the settings as plain JSON, as the log holds them. Equal searches give equal values."""
+        values = {
+            **self.search.model_dump(),
+            NUM_TRIALS: self.num_trials,
+            PARAMETERS: {parameter.name: _logged(parameter) for parameter in self.parameters},
+            OBJECTIVE: [objective.model_dump() for objective in self.objectives],
+            SCHEDULER: self.scheduler.model_dump(include={SCHEDULER_TYPE, *SCHEDULER_KEYS[self.scheduler.type]}),
+            CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
+            TRIAL: dict(self.trial),
+        }
+        return dict(json.loads(json.dumps(values, allow_nan=False)))
+
+
+def logged_parameters(settings: Mapping[str, Any]) -> list[SearchParameter]:
+    """Return the parameters in the settings of a log, without their conditions."""
+    parameters = []
+    for name, values in settings[PARAMETERS].items():
+        known = {key: value for key, value in values.items() if key != WHEN}
+        if CHOICES in known:
+            known[CHOICES] = tuple(known[CHOICES])
+        parameters.append(SearchParameter(name, **known))
+    return parameters
+
+
+def check_resumable(settings: SearchSettings, log_path: Path) -> None:
+    """Check that the log, if there is one, belongs to the search with these settings.
+
+    Raises:
+        UserError: the log is damaged, or belongs to a search with other settings.
+    """
+    begun = read_log(log_path).settings
+    if begun:
+        check_same_search(settings.name, begun, settings.canonical())
+
+
+def check_same_search(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that two canonical settings describe the same search.
+
+    `num_trials` may grow and `confirm` may change: neither has a part in what was proposed.
+
+    Raises:
+        UserError: they describe different searches.
+    """
+    if now[NUM_TRIALS] < was[NUM_TRIALS]:
+        raise UserError(
+            f"search {name} was begun with num_trials {was[NUM_TRIALS]}, which may grow: {now[NUM_TRIALS]} is fewer; "
+            "give another --name for a smaller search"
+        )
+    free = {NUM_TRIALS: None, CONFIRM: None}
+    if {**was, **free} != {**now, **free}:
+        raise UserError(
+            f"search {name} was begun with other settings: {_difference('', {**was, **free}, {**now, **free})}; put "
+            f"that back, or give another --name (with warm_start: {name} it begins with these results)"
+        )
+
+
+def _logged(parameter: SearchParameter) -> dict[str, Any]:
+    """Return a parameter as plain JSON, without the keys that do not apply to it."""
+    values: dict[str, Any] = {KIND: parameter.kind}
+    if parameter.choices is not None:
+        values[CHOICES] = list(parameter.choices)
+    else:
+        values |= {LOW: parameter.low, HIGH: parameter.high, STEP: parameter.step, LOG: parameter.log}
+    return values | ({} if parameter.when is None else {WHEN: parameter.when.text})
+
+
+def _difference(path: str, was: Any, now: Any) -> str:  # noqa: ANN401
+    """Describe the first place at which two JSON values differ."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        key = next(key for key in [*now, *was] if key not in was or key not in now or was[key] != now[key])
+        inner = f"{path}.{key}" if path else key
+        if key in was and key in now:
+            return _difference(inner, was[key], now[key])
+        return f"{inner} is {'new' if key in now else 'gone'}"
+    return f"{path} was {was!r} and is {now!r} now"

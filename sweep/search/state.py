@@ -1,0 +1,151 @@
+"""The state of a search: the record of its log, and the sampler and the scheduler that follow it.
+
+The state is a function of the events alone. Applying the events of a log, in their order, to a new state therefore
+rebuilds a search whose driver died.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from results.store.search_log import (
+    Earlier,
+    EndEvent,
+    Event,
+    ProposalEvent,
+    ProposalRecord,
+    ReportEvent,
+    SearchRecord,
+    Values,
+)
+from sweep.search.outcomes import outcome_of
+from sweep.search.sampler import Sampler
+from sweep.search.settings import IsActive, SearchSettings
+from trainable.config import TrainConfig
+from trainable.records import Status
+
+MAX_REPEATED = 5
+"""Number of equal or impossible proposals in a row after which the next is drawn at random."""
+
+
+class Scheduler(Protocol):
+    """Decides after each epoch whether a trial is stopped early. Trials have numbers; see `RayScheduler`.
+
+    Its decisions must be a function of the calls in their order, so that a search can be rebuilt.
+    """
+
+    def add(self, number: int, epochs: int) -> None:
+        """Begin a trial that is to train this number of epochs."""
+
+    def report(self, number: int, epoch: int, value: float | None) -> bool:
+        """Return whether the trial is stopped after this epoch; never after its last one.
+
+        Args:
+            epoch: number of epochs done, each reported once.
+            value: the first objective, smaller is better; None where it is not finite.
+        """
+
+    def end(self, number: int) -> None:
+        """End a trial, however it ended; a second call changes nothing."""
+
+
+class SearchState:
+    """What a search knows after a number of events."""
+
+    def __init__(
+        self, settings: SearchSettings, is_active: IsActive, scheduler: Scheduler | None, earlier: Sequence[Earlier]
+    ) -> None:
+        """
+        Args:
+            scheduler: a new one; None stops no trial.
+        """
+        self.record = SearchRecord()
+        self.sampler = Sampler(settings, is_active, earlier)
+        self._scheduler = scheduler
+        self._metrics = settings.metrics
+        self._has_population = settings.scheduler.type == "pbt"
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def is_repeating(self) -> bool:
+        """Whether the last proposals brought nothing new to train. Members of a population always differ."""
+        last = self.record.proposals[-MAX_REPEATED:]
+        is_full = len(last) == MAX_REPEATED and not self._has_population
+        return is_full and not any(proposal.is_trained for proposal in last)
+
+    def number_of(self, trial_key: str) -> int | None:
+        """Return the number of the proposal that trains this trial; None where there is none."""
+        return self._numbers.get(trial_key)
+
+    def proposal(self, trial_key: str) -> ProposalRecord:
+        """Return the proposal that trains this trial."""
+        return self.record.proposals[self._numbers[trial_key]]
+
+    def lineage(self, proposal: ProposalRecord) -> list[TrainConfig]:
+        """Return the trials that make one training: the proposal's ancestors, the oldest first, then its own."""
+        configs = [config_of(proposal)]
+        while (parent := configs[-1].parent) is not None:
+            configs.append(config_of(self.proposal(parent)))
+        return configs[::-1]
+
+    def decide(self, number: int, epoch: int, values: Values) -> bool:
+        """Return whether the scheduler stops the trial after this epoch. It sees the first objective."""
+        return self._scheduler is not None and self._scheduler.report(number, epoch, values[0])
+
+    def apply(self, event: Event) -> None:
+        """Bring record, sampler and scheduler to the state after the event. Decisions already taken are not repeated.
+
+        Raises:
+            ValueError: the event cannot follow those before it.
+        """
+        if isinstance(event, ProposalEvent):
+            if event.number == len(self.sampler):
+                self.sampler.add(event.params, explore=self.is_repeating)
+            if event.config is not None and event.same_as is None:
+                self._numbers[event.config.trial_key] = event.number
+                if self._scheduler is not None:
+                    self._scheduler.add(event.number, event.config.epochs)
+        self.record.apply(event)
+        if isinstance(event, ReportEvent):
+            self.decide(event.number, event.epoch, event.values)
+        elif isinstance(event, EndEvent):
+            self._apply_end(event)
+
+    def _apply_end(self, event: EndEvent) -> None:
+        proposal = self.record.proposals[event.number]
+        if event.status is Status.FAILED and proposal.config is not None:
+            return  # the next run resumes it: neither sampler nor scheduler is told of an end
+        self.sampler.tell(event.number, outcome_of(self.record, proposal, self._metrics))
+        if self._scheduler is not None and proposal.is_trained:
+            self._scheduler.end(event.number)
+
+    def end_events(self, proposal: ProposalRecord, status: Status) -> list[EndEvent]:
+        """Return the events that end a proposal, and with it the proposals that are equal to it."""
+        values = None
+        if status in (Status.COMPLETE, Status.STOPPED) and proposal.reports:
+            values = proposal.reports[-1].values
+        others = self.record.proposals
+        same = [other for other in others if other.same_as == proposal.number and other.status is None]
+        return [EndEvent(ended.number, status, values) for ended in (proposal, *same)]
+
+    def missing_ends(self) -> Iterator[list[EndEvent]]:
+        """Yield the ends that follow from the log, and that the last driver died before writing.
+
+        The events must be applied before the next are asked for.
+        """
+        for proposal in self.record.proposals:
+            if proposal.status is not None:
+                continue
+            source = self.record.source(proposal)
+            if source.reports and source.reports[-1].stop and source is proposal:
+                yield self.end_events(proposal, Status.STOPPED)
+            elif source.status is not None:
+                yield [EndEvent(proposal.number, source.status, source.values)]
+            elif proposal.config is None:
+                yield [EndEvent(proposal.number, Status.FAILED, None)]
+
+
+def config_of(proposal: ProposalRecord) -> TrainConfig:
+    """Return the configuration of a proposal that has one."""
+    if proposal.config is None:
+        raise ValueError(f"proposal {proposal.number} is impossible")
+    return proposal.config
