@@ -61,34 +61,34 @@ class Population:
         own = before[number % self.size]
         if own.number in kept:
             return own.params, config_of(own).trial_key
-        dice = random.Random(f"{self._seed} {number}")  # noqa: S311 (no secret)
-        donor = dice.choice(alive[:num_replaced])
-        return self._explored(donor.params, dice), config_of(donor).trial_key
+        rng = random.Random(f"{self._seed} {number}")  # noqa: S311 (no secret)
+        donor = rng.choice(alive[:num_replaced])
+        return self._explored(donor.params, rng), config_of(donor).trial_key
 
     def _before(self, proposals: Sequence[ProposalRecord]) -> Sequence[ProposalRecord]:
         """Return the generation before that of the next proposal; it may be empty."""
         start = len(proposals) // self.size * self.size
         return proposals[max(0, start - self.size) : start]
 
-    def _explored(self, params: Params, dice: random.Random) -> Params:
+    def _explored(self, params: Params, rng: random.Random) -> Params:
         chosen: dict[str, Any] = {}
         for parameter in self._parameters:
             name = parameter.name
             if not self._is_active(chosen, name):
                 continue
-            is_resampled = dice.random() < self._spec.resample_probability
+            is_resampled = rng.random() < self._spec.resample_probability
             if name not in params or is_resampled:
-                chosen[name] = parameter.draw(dice)
+                chosen[name] = parameter.draw(rng)
             else:
-                chosen[name] = self._perturbed(parameter, params[name], dice)
+                chosen[name] = self._perturbed(parameter, params[name], rng)
         return chosen
 
-    def _perturbed(self, parameter: SearchParameter, value: Any, dice: random.Random) -> Scalar:  # noqa: ANN401
+    def _perturbed(self, parameter: SearchParameter, value: Any, rng: random.Random) -> Scalar:  # noqa: ANN401
         """Multiply a number by a factor, and move it by a step at least; it stays inside its range.
 
         A choice among numbers moves to the next larger or smaller one; other choices stay.
         """
-        factor = dice.choice(self._spec.perturb)
+        factor = rng.choice(self._spec.perturb)
         choices, step = parameter.choices, parameter.step
         if choices is None:
             moved = value * factor
