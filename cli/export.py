@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     manifest = store.manifest(arguments.sweep)
     trials, epochs = Collector(store, manifest).tables()
     if arguments.optuna:
-        from sweep.search.export import export_search
+        from sweep.search.optuna_export import export_search
 
         print(export_search(store, manifest.name, trials, arguments.optuna))
         return 0

@@ -40,11 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     from results.parquet.files import read_epochs, read_trials
     from results.parquet.trials import epochs_from_table, trials_from_table
     from results.store.store import open_store
-    from sweep.search.recorded_curves import sweep_curves
+    from sweep.search.curves import recorded_curves
 
     store, sweep = open_store(arguments.store), arguments.sweep
     trials = trials_from_table(read_trials(store, sweep))
-    recorded = sweep_curves(sweep, trials, epochs_from_table(read_epochs(store, sweep)))
+    recorded = recorded_curves(sweep, trials, epochs_from_table(read_epochs(store, sweep)))
 
     from sweep.search.replay import replay, replay_json, replay_text, scheduler_spec
 

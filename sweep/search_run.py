@@ -19,7 +19,8 @@ from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
 from sweep.runs import RunRecord, append_run
 from sweep.search.opening import earlier_results_for, open_search, search_settings
-from sweep.search.search import Search, SearchSettings, check_goes_on
+from sweep.search.search import Search
+from sweep.search.settings import SearchSettings, check_resumable
 from sweep.status.search_words import search_heading
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.wording import counted
@@ -46,7 +47,7 @@ def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSetting
     settings = search_settings(manifest.name, maker, dataset=data.name, fingerprint=data.fingerprint)
     log = store.search_log(manifest.name)
     store.refresh(log)
-    check_goes_on(settings, log)
+    check_resumable(settings, log)
     if not log.exists():
         num_images = (len(data.train_labels), len(data.test_labels))
         tie_to_data(maker.corners, data.name, data.fingerprint, *num_images)  # refuses what does not fit them
@@ -80,7 +81,7 @@ class _SearchRun:
         is_done = self._search.is_over and not self._left_to_confirm()
         self._publish_log()
         if is_done:
-            self._store.drop_final_states(self._search.spent())
+            self._store.drop_final_states(self._search.unneeded_states())
             with self._writer.driven():
                 self._writer.write()
             return None
@@ -111,7 +112,7 @@ class _SearchRun:
             return record
         record = end_of_run(num_trials=self._clock.trials_ended, interrupted=False)
         append_run(self._store, self._sweep, record)
-        self._store.drop_final_states(self._search.spent())
+        self._store.drop_final_states(self._search.unneeded_states())
         self._writer.write()
         return record
 

@@ -7,17 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import optuna
+import pyarrow as pa
 from optuna.exceptions import DuplicatedStudyError, OptunaError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.store.search_log import Params, ProposalRecord, SearchRecord
+from results.parquet.search_results import attributes, read_search
+from results.store.search_log import Params, ProposalRecord, SearchRecord, read_log
 from results.store.search_settings import METRIC, OBJECTIVE, WARM_START
+from results.store.store import Store
 from sweep.search.optuna_samplers import distributions_of, quiet
 from sweep.search.outcomes import outcome_of, usable_result
 from sweep.search.settings import IsActive, logged_parameters
-from trainable.errors import UserError
+from trainable.errors import UserError, located
+from trainable.wording import counted
 
 EXAMPLE_URL = "sqlite:///search.db"
 
@@ -32,6 +36,34 @@ class TrainingFacts:
     """Seconds of training and evaluation; pauses between two runs are left out."""
     attributes: Mapping[str, Any]
     """User attributes of the trial, as plain JSON values."""
+
+
+def export_search(store: Store, sweep: str, trials: pa.Table, url: str) -> str:
+    """Write a search of the store as a study into an Optuna storage, and return what to tell the user.
+
+    Args:
+        trials: the `trials` table of the sweep.
+
+    Raises:
+        UserError: the sweep is no search, or the storage cannot be written or holds this study already.
+    """
+    found = read_search(trials)
+    if found is None:
+        raise UserError(
+            f"export --optuna: {sweep!r} is no search, or has not begun: its Parquet files hold all of it"
+        )
+    facts = {
+        searched.number: TrainingFacts(
+            searched.trial.row.start_time, searched.trial.row.total_seconds, attributes(found, searched)
+        )
+        for searched in found.trials
+    }
+    with located("export --optuna"):
+        record = read_log(store.search_log(sweep))
+        written_to = export_study(record, sweep, url, facts)
+    earlier = f" and {counted(len(record.earlier), 'earlier result')}" if record.earlier else ""
+    proposals = counted(len(record.proposals), "proposal")
+    return f"{proposals}{earlier} written to {written_to}\nnext: optuna-dashboard {written_to}"
 
 
 def export_study(record: SearchRecord, name: str, url: str, facts: Mapping[int, TrainingFacts]) -> str:
