@@ -14,11 +14,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import ray  # noqa: E402
+
 from benchmarks.images import noise  # noqa: E402
 from benchmarks.report import write_report  # noqa: E402
-from sweep.driver.tune_run import Resources, connected  # noqa: E402
-
-import ray  # noqa: E402 # isort: skip (after the adapter has set its environment)
+from sweep.driver.cluster import connected  # noqa: E402
+from sweep.driver.resources import Resources  # noqa: E402
 
 MEGABYTE = 10**6
 

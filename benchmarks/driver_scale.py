@@ -121,13 +121,13 @@ def drive(space: Path, told: Path) -> int:
 
     import tune_main
     from benchmarks import no_op_trials
-    from sweep.driver import tune_run as tune_adapter
+    from sweep.driver import tune_run
 
     cloudpickle.register_pickle_by_value(no_op_trials)  # workers have `models` and `trainable` only
-    fit = tune_adapter._fit
+    fit = tune_run._fit
     figures: dict[str, Any] = {}
 
-    def measured(context: tune_adapter.SweepContext, *rest: Any, **named: Any) -> None:  # noqa: ANN401
+    def measured(context: tune_run.SweepContext, *rest: Any, **named: Any) -> None:  # noqa: ANN401
         before, cpu_before = time.perf_counter(), _cpu_seconds()
         fit(context, *rest, **named)
         figures["seconds of Tune"] = time.perf_counter() - before
@@ -137,8 +137,8 @@ def drive(space: Path, told: Path) -> int:
         figures["Ray's peak bytes"] = _peak_bytes_of_ray()
 
     with (
-        mock.patch.object(tune_adapter, "TrainingTrainable", no_op_trials.NoOpTrainable),
-        mock.patch.object(tune_adapter, "_fit", measured),
+        mock.patch.object(tune_run, "TrainingTrainable", no_op_trials.NoOpTrainable),
+        mock.patch.object(tune_run, "_fit", measured),
     ):
         options = ["--store", str(space.parent / "store"), "--max-concurrent", str(CONCURRENT)]
         status = tune_main.main(["run", str(space), *options])

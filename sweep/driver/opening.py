@@ -4,7 +4,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from search_spaces.resources import ResourceRule
-from sweep.driver.tune_run import Cluster, Resources, StopRequest, SweepContext, connected
+from sweep.driver.cluster import Cluster, connected
+from sweep.driver.resources import Resources
+from sweep.driver.stop_request import StopRequest
+from sweep.driver.tune_run import SweepContext
 from sweep.estimate.dataset_size import DatasetSize
 from sweep.preparation import PreparedRun
 from sweep.request import RunRequest
@@ -45,7 +48,7 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
 def resources_of(request: RunRequest, rule: ResourceRule) -> Resources:
     """Return what a request says about the machines to train on."""
     return Resources(
-        request.address,
+        request.address if request.is_joined else None,
         rule,
         request.max_concurrent,
         Execution(compile=request.compile),

@@ -125,6 +125,10 @@ class SweepView(Observer):
             if not self._console.is_terminal:
                 self._say(self._ended_line(trial, progress.error))
 
+    def on_stop(self, num_running: int) -> None:
+        checkpoints = "its checkpoint" if num_running == 1 else "their checkpoints"
+        self._say(f"stopping: waiting for {counted(num_running, 'trial')} to write {checkpoints}")
+
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 

@@ -16,5 +16,8 @@ class Observer:
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         """An epoch was replayed or trained, or the trial has ended, or both."""
 
+    def on_stop(self, num_running: int) -> None:
+        """The user has asked the run to stop; `num_running` trials have yet to write their checkpoints."""
+
     def on_tick(self) -> None:
         """Called at every step of Tune's loop, at least ten times a second."""

@@ -12,16 +12,13 @@ import tune_main
 from cli.parser import build_parser
 from cli.run import request_of
 from search_spaces.resources import ResourceRule
+from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
 from sweep.driver.opening import resources_of
-from sweep.driver.tune_run import (
-    Cluster,
-    Resources,
-    StopRequest,
-    _ObserverCallback,
-    _probe,
-    _wait_for_nodes,
-)
+from sweep.driver.cluster import Cluster, _check_reachable
+from sweep.driver.nodes import wait_for_nodes
+from sweep.driver.resources import Resources
+from sweep.driver.stop_request import StopRequest
 from sweep.estimate.history import peak_memory
 from sweep.estimate.speeds import DeviceProfile, Speed
 from trainable.config import PlannedTrial, TrainConfig
@@ -62,7 +59,7 @@ def test_the_option_comes_before_the_variable(
 
 def test_ray_client_is_refused_with_what_to_type() -> None:
     with pytest.raises(UserError, match=r"--address ray://head:10001: .* ray job submit --address http://HEAD:8265"):
-        _probe("ray://head:10001")
+        _check_reachable("ray://head:10001")
 
 
 @pytest.mark.parametrize("text", ["1.5", "-1", "many", "nan"])
@@ -105,7 +102,7 @@ def test_the_most_that_a_configuration_took_on_a_device() -> None:
 def test_a_search_may_ask_for_more_than_there_is_where_the_user_says_so(
     monkeypatch: pytest.MonkeyPatch, most: int | None, slots: int, under_way: int
 ) -> None:
-    monkeypatch.setattr("sweep.driver.tune_run._nodes", lambda: [Node(4.0, 0.0)])
+    monkeypatch.setattr("sweep.driver.cluster.living_nodes", lambda: [Node(4.0, 0.0)])
     cluster = Cluster(Path(), Resources(max_concurrent=most), 0.0, {}, [Share()])
     assert (cluster.num_slots(), cluster.num_under_way()) == (slots, under_way)
 
@@ -119,11 +116,11 @@ def test_what_most_trials_are_given_stands_for_the_sweep() -> None:
 
 def test_nodes_are_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     there = [Node(1.0, 0.0)]
-    monkeypatch.setattr("sweep.driver.tune_run._nodes", lambda: there)
-    monkeypatch.setattr("sweep.driver.tune_run.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
-    _wait_for_nodes(1)
+    monkeypatch.setattr("sweep.driver.nodes.living_nodes", lambda: there)
+    monkeypatch.setattr("sweep.driver.nodes.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
+    wait_for_nodes(1)
     assert capsys.readouterr().out == ""
-    _wait_for_nodes(3)
+    wait_for_nodes(3)
     assert len(there) == 3
     assert capsys.readouterr().out == "waiting for 3 nodes, 1 there ...\n"
 
@@ -134,7 +131,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
     """The GPU is asked for its name and size by a task, which is made up here."""
     task = MagicMock()
     task.get.return_value = ("a GPU", 40 * 10**9)
-    monkeypatch.setattr("sweep.driver.tune_run.ray", task)
+    monkeypatch.setattr("sweep.driver.cluster.ray", task)
     trials = [PlannedTrial(TrainConfig(batch_size=512), 0, {})]
     peaks = {"a GPU": {("resnet_preact_20", 512, "auto"): 12 * 10**9}}
     for gpus, is_refused in ((0.25, True), (0.5, False), (1.0, False)):
@@ -148,7 +145,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
 def test_a_trial_that_comes_forward_is_never_given_up(tmp_path: Path) -> None:
     """However often its nodes die; one that dies each time before an epoch is done is."""
     setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
-    callback = _ObserverCallback([], setup, StopRequest(), None)
+    callback = ObserverCallback([], setup, StopRequest(), None)
     trial = SimpleNamespace(config={TRIAL_KEY: "a"}, run_metadata=SimpleNamespace(num_failures=2))
     record = EpochRecord(**dict.fromkeys((spec.name for spec in dataclasses.fields(EpochRecord)), 1))
     callback.on_trial_result(1, [], trial, report(Progress(record, Status.INCOMPLETE, replayed=True)))

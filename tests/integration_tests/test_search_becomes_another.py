@@ -40,7 +40,8 @@ REFUSED = {
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wants it fails."""
-    monkeypatch.setitem(sys.modules, "sweep.driver.tune_run", None)
+    for module in ("opening", "tune_run"):
+        monkeypatch.setitem(sys.modules, f"sweep.driver.{module}", None)
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """What a space may name, and what Ray is told. (See also test_faults.py and test_running_sweep.py.)"""
 
-import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc", "a/b", "..", "trials", ".hidden"])
@@ -23,7 +25,48 @@ def test_a_space_cannot_name_a_folder_outside_of_the_store(name: str, tmp_path: 
 
 def test_tune_does_not_pass_credentials_on() -> None:
     """Ray writes a runtime environment into its logs."""
-    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+    code = (
+        "from sweep.driver import ray_environment; ray_environment.prepare(joins_cluster=False)\n"
+        "from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE\n"
+        "print([name for name in ENV_VARS_TO_PROPAGATE if name.startswith('AWS_')], len(ENV_VARS_TO_PROPAGATE) > 0)"
+    )
+    assert in_fresh_interpreter(code) == "[] True"
 
-    importlib.import_module("sweep.driver.tune_run")
-    assert not [name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")]
+
+def test_importing_the_driver_changes_neither_the_environment_nor_ray() -> None:
+    """Only `prepare` does, and it leaves what the user has set."""
+    code = """
+import copy, importlib, logging, os, pkgutil
+import ray
+from ray import tune
+from ray.tune.execution import class_cache
+
+def state():
+    return copy.deepcopy((
+        dict(os.environ), class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS,
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER, ray._private.worker.print_to_stdstream,
+        logging.getLogger("ray.tune").level,
+    ))
+
+before = state()
+import sweep.driver
+modules = [module.name for module in pkgutil.iter_modules(sweep.driver.__path__)]
+for name in modules:
+    importlib.import_module(f"sweep.driver.{name}")
+importlib.import_module("trainable.tune_adapter")
+assert {"ray_environment", "tune_run", "cluster", "trackers"} <= set(modules)
+assert state() == before, "an import has changed something"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "1"
+sweep.driver.ray_environment.prepare(joins_cluster=True)
+assert os.environ["RAY_AUTH_MODE"] == "disabled"
+print(os.environ["RAY_USAGE_STATS_ENABLED"])
+"""
+    assert in_fresh_interpreter(code) == "1"
+
+
+def in_fresh_interpreter(code: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_"))}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

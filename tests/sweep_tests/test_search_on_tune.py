@@ -6,7 +6,7 @@ import pytest
 
 from results.store.search_log import SEARCH_LOG, SearchLog
 from search_spaces.schema import ConfirmSpec
-from sweep.driver.tune_run import _ProposingSearcher, _SearchSteps
+from sweep.driver.search_plugins import ProposingSearcher, SearchSteps
 from sweep.observers.observer import Observer
 from sweep.search.search import Search
 from tests.sweep_tests.driven_searches import LR, bowl, epoch_record, open_search, settings
@@ -50,8 +50,8 @@ def share(trial: PlannedTrial) -> Share:
 
 def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
     watch = Watch()
-    steps = _SearchSteps(search, share, [watch], watch.decided)
-    searcher = _ProposingSearcher(steps, lambda: 2)
+    steps = SearchSteps(search, share, [watch], watch.decided)
+    searcher = ProposingSearcher(steps, lambda: 2)
     for number in range(3):
         carried = searcher.suggest("a trial")
         assert isinstance(carried, dict)
@@ -64,7 +64,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
         searcher.on_trial_complete("a trial")
     assert searcher.suggest("no trial") == searcher.FINISHED
     assert search.is_over
-    steps.raise_trouble()
+    steps.raise_error()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
@@ -72,7 +72,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
 def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
     search: Search, tmp_path: Path, moment: str
 ) -> None:
-    steps = _SearchSteps(search, share, [], lambda: None)
+    steps = SearchSteps(search, share, [], lambda: None)
     carried = steps.propose()
     assert carried is not None
     config, key = TrainConfig.from_dict(carried[CONFIG]), carried[TRIAL_KEY]
@@ -93,7 +93,7 @@ def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
     steps.fail(key, is_recorded=True)
     assert log.read_bytes() == before
     with pytest.raises(UserError, match="No space left on device; what was trained is kept") as error:
-        steps.raise_trouble()
+        steps.raise_error()
     assert "\n" not in str(error.value)
     assert [one.status for one in open_search(tmp_path, search.settings).record.proposals] == [None]
 
@@ -115,8 +115,8 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
     wanted = settings("random", (LR,), 5, confirm=ConfirmSpec(top=1, repeats=2))
     search = open_search(tmp_path, wanted)
     watch = Watch()
-    steps = _SearchSteps(search, share, [watch], watch.decided)
-    searcher = _ProposingSearcher(steps, lambda: 2)
+    steps = SearchSteps(search, share, [watch], watch.decided)
+    searcher = ProposingSearcher(steps, lambda: 2)
     lost, other = (searcher.suggest(name) for name in ("a", "b"))
     assert isinstance(lost, dict)
     assert isinstance(other, dict)
@@ -133,7 +133,7 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
     assert searcher.suggest("no trial") == searcher.FINISHED
     assert search.confirmations() == []
     assert [one.config.trial_key for one in watch.added] == [lost[TRIAL_KEY], other[TRIAL_KEY]]
-    steps.raise_trouble()
+    steps.raise_error()
 
     again = open_search(tmp_path, wanted)
     assert [one.status for one in again.record.proposals] == [None, Status.COMPLETE]
@@ -158,8 +158,8 @@ def test_no_more_is_proposed_than_can_begin_and_nodes_that_join_count(
 ) -> None:
     search = open_search(tmp_path, settings("random", (LR,), 8))
     slots, clock = [2], [0.0]
-    monkeypatch.setattr("sweep.driver.tune_run.time.monotonic", lambda: clock[0])
-    searcher = _ProposingSearcher(_SearchSteps(search, share, [], lambda: None), lambda: slots[0])
+    monkeypatch.setattr("sweep.driver.search_plugins.time.monotonic", lambda: clock[0])
+    searcher = ProposingSearcher(SearchSteps(search, share, [], lambda: None), lambda: slots[0])
     assert [searcher.suggest(name) is None for name in "abc"] == [False, False, True]
     searcher.on_trial_complete("a")
     assert [searcher.suggest(name) is None for name in "cd"] == [False, True]

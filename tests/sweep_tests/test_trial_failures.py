@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from sweep.driver.tune_run import PROCESS_DIED, _details, _reason
+from sweep.driver.callbacks import PROCESS_DIED, failure_details, failure_reason
 
 DIED = "Failure # 1 (occurred at 2026-01-01)\nThe actor is dead because its worker process has died. Exit type: X\n"
 RAISED = (
@@ -18,18 +18,20 @@ def trial_of(path: Path, text: str) -> SimpleNamespace:
 
 
 def test_a_death_is_told_in_our_words_and_an_exception_in_its_own(tmp_path: Path) -> None:
-    assert _reason(trial_of(tmp_path / "error.txt", DIED)) == PROCESS_DIED
-    assert _reason(trial_of(tmp_path / "error.txt", DIED + RAISED)) == "RuntimeError: this worker runs other code"
-    assert _reason(trial_of(tmp_path / "error.txt", RAISED + DIED)) == PROCESS_DIED
+    assert failure_reason(trial_of(tmp_path / "error.txt", DIED)) == PROCESS_DIED
+    assert (
+        failure_reason(trial_of(tmp_path / "error.txt", DIED + RAISED)) == "RuntimeError: this worker runs other code"
+    )
+    assert failure_reason(trial_of(tmp_path / "error.txt", RAISED + DIED)) == PROCESS_DIED
 
 
 def test_the_log_gets_all_of_it_without_colours(tmp_path: Path) -> None:
-    details = _details(trial_of(tmp_path / "error.txt", DIED + RAISED))
+    details = failure_details(trial_of(tmp_path / "error.txt", DIED + RAISED))
     assert details.startswith(f"told by Ray, in the driver:\n{DIED}")
     assert "\nray::ImplicitFunc.train() (pid=1)\n" in details
 
 
 def test_where_ray_says_nothing() -> None:
     for trial in (SimpleNamespace(error_file=None), SimpleNamespace(error_file="/no/such/file")):
-        assert _reason(trial) == PROCESS_DIED
-        assert PROCESS_DIED in _details(trial)
+        assert failure_reason(trial) == PROCESS_DIED
+        assert PROCESS_DIED in failure_details(trial)

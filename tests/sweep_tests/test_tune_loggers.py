@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 import tune_main
-from sweep.driver import trackers as tune_loggers
-from sweep.driver import tune_run as tune_adapter
+from sweep.driver import trackers
 from sweep.driver.trackers import Tracker
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.errors import UserError
@@ -16,7 +15,6 @@ from trainable.records import Progress, Status
 from trainable.tune_adapter import TRIAL_KEY, report
 
 CONFIG = make_config(lr=0.25)
-assert tune_adapter.ENVIRONMENT  # imported before Ray, which reads the environment that it sets
 CONFIGS = {CONFIG.trial_key: CONFIG}
 TRIAL = SimpleNamespace(trial_id="1", config={TRIAL_KEY: CONFIG.trial_key}, local_path="here")
 RESULT = report(Progress(make_epoch(3, None, train_loss=0.5), Status.INCOMPLETE, replayed=False))
@@ -39,7 +37,7 @@ class FakeLogger:
 
 
 def make_tracker(monkeypatch: pytest.MonkeyPatch, logger: FakeLogger) -> Tracker:
-    monkeypatch.setattr(tune_loggers, "_ray_logger", lambda name, sweep: logger)
+    monkeypatch.setattr(trackers, "_ray_logger", lambda name, sweep: logger)
     return Tracker("mlflow", "sweep", CONFIGS)
 
 

@@ -1,0 +1,110 @@
+"""Passes on to the observers what Ray Tune reports, and says why a trial failed."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+
+from sweep.driver.search_plugins import SearchSteps
+from sweep.driver.stop_request import StopRequest
+from sweep.observers.observer import Observer
+from trainable.records import Progress, Status
+from trainable.session import record_failure
+from trainable.tune_adapter import TRIAL_KEY, TrialSetup, config_of, from_report, share_of
+
+PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
+ANSI_STYLE = re.compile(r"\x1b\[[\d;]*m")
+FAILURE = "Failure # "
+"""The words with which Tune begins its text on each failure of a trial."""
+
+
+class ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
+    """Tells the observers what Tune reports, records failures, and ends the run when a stop was requested."""
+
+    def __init__(
+        self, observers: Sequence[Observer], setup: TrialSetup, stop: StopRequest, steps: SearchSteps | None
+    ) -> None:
+        """
+        Args:
+            steps: the search; None if the trials are planned.
+        """
+        self._observers = observers
+        self._setup = setup
+        self._stop = stop
+        self._steps = steps
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out: Tune pickles the Tuner for a restore that is never used."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
+        for observer in self._observers:
+            observer.on_tick()
+        if self._steps is not None:
+            self._steps.raise_error()
+        if self._stop.is_requested:
+            num_running = sum(trial.status == Trial.RUNNING for trial in trials)
+            for observer in self._observers:
+                observer.on_stop(num_running)
+        self._stop.raise_if_requested()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        for observer in self._observers:
+            observer.on_trial_start(trial.config[TRIAL_KEY])
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Any],
+        trial: Any,  # noqa: ANN401
+        result: Mapping[str, Any],
+        **info: object,
+    ) -> None:
+        key = trial.config[TRIAL_KEY]
+        progress = from_report(result)
+        if progress.record is not None and not progress.replayed:
+            trial.run_metadata.num_failures = 0  # a trial that makes progress is never given up
+        if self._steps is not None and key in self._steps.stopped:
+            progress = dataclasses.replace(progress, status=Status.STOPPED)
+        for observer in self._observers:
+            observer.on_progress(key, progress)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        """Record a trial whose process died, or could not be set up, more often than it is retried."""
+        key = trial.config[TRIAL_KEY]
+        error = failure_reason(trial)
+        config = config_of(trial.config, self._setup.configs)
+        folder, details = self._setup.trials_folder / key, failure_details(trial)
+        share = share_of(trial.config)
+        run = dataclasses.replace(self._setup.run, num_threads=share.num_threads, gpus=share.gpus)
+        is_recorded = record_failure(folder, config, run, error, details)
+        if self._steps is not None:
+            self._steps.fail(key, is_recorded=is_recorded)
+        for observer in self._observers:
+            observer.on_progress(key, Progress(None, Status.FAILED, replayed=False, error=error))
+
+
+def failure_reason(trial: Any) -> str:  # noqa: ANN401
+    """Return the last line of Ray's text on a trial's failure; our own words if its process was killed."""
+    error = _text_of_ray(trial).rpartition(FAILURE)[2]
+    lines = [line for line in error.splitlines() if line.strip()]
+    if not lines or "worker process has died" in error:
+        return PROCESS_DIED
+    return lines[-1].strip()
+
+
+def failure_details(trial: Any) -> str:  # noqa: ANN401
+    """Return Ray's whole text on a trial's failures, for the trial's log."""
+    return f"told by Ray, in the driver:\n{_text_of_ray(trial).strip() or PROCESS_DIED}\n"
+
+
+def _text_of_ray(trial: Any) -> str:  # noqa: ANN401
+    """Read Tune's file on this machine: the copy that `get_error` reads is made after the callback is called."""
+    try:
+        return ANSI_STYLE.sub("", Path(trial.error_file).read_text(errors="replace"))
+    except (OSError, TypeError):  # TypeError: there is no such file
+        return ""

@@ -1,0 +1,45 @@
+"""Signals that ask a run to stop."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopRequest:
+    """Remembers the first SIGINT (Ctrl-C), SIGTERM or SIGHUP, and raises KeyboardInterrupt where it is asked.
+
+    While trials run it is asked after each step of Tune's loop, at least ten times a second. A KeyboardInterrupt that
+    is raised wherever the signal happens to arrive can be swallowed by Ray or by a callback of a C library, and the
+    sweep would run on. A second signal raises at once.
+    """
+
+    def __init__(self) -> None:
+        self.is_requested = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Inside this context signals are requests."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may have handlers
+            return
+        before = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def raise_if_requested(self) -> None:
+        """
+        Raises:
+            KeyboardInterrupt: a signal has come.
+        """
+        if self.is_requested:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.raise_if_requested()
+        self.is_requested = True
