@@ -22,6 +22,14 @@ FAILURE = "Failure # "
 """The words with which Tune begins its text on each failure of a trial."""
 
 
+class StoppedError(Exception):
+    """Ends a run whose stop was requested.
+
+    After an Exception, unlike a KeyboardInterrupt, Tune gives the trials ten seconds to end in order: each finishes
+    its epoch and writes a checkpoint. Those that take longer are killed.
+    """
+
+
 class ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Tells the observers what Tune reports, records failures, and ends the run when a stop was requested."""
 
@@ -50,7 +58,7 @@ class ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is un
             num_running = sum(trial.status == Trial.RUNNING for trial in trials)
             for observer in self._observers:
                 observer.on_stop(num_running)
-        self._stop.raise_if_requested()
+            raise StoppedError
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         for observer in self._observers:

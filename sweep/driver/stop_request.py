@@ -9,7 +9,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """Remembers the first SIGINT (Ctrl-C), SIGTERM or SIGHUP, and raises KeyboardInterrupt where it is asked.
+    """Remembers the first SIGINT (Ctrl-C), SIGTERM or SIGHUP for those who ask.
 
     While trials run it is asked after each step of Tune's loop, at least ten times a second. A KeyboardInterrupt that
     is raised wherever the signal happens to arrive can be swallowed by Ray or by a callback of a C library, and the

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray import tune
 
-from sweep.driver.callbacks import ObserverCallback
+from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.cluster import Cluster
 from sweep.driver.search_plugins import ProposingSearcher, SearchSteps, StoppingScheduler
 from sweep.driver.stop_request import StopRequest
@@ -150,4 +150,7 @@ def _fit(
             ),
         )
         context.stop.raise_if_requested()
-        tuner.fit()
+        try:
+            tuner.fit()
+        except StoppedError:
+            raise KeyboardInterrupt from None

@@ -127,7 +127,8 @@ class SweepView(Observer):
 
     def on_stop(self, num_running: int) -> None:
         checkpoints = "its checkpoint" if num_running == 1 else "their checkpoints"
-        self._say(f"stopping: waiting for {counted(num_running, 'trial')} to write {checkpoints}")
+        waiting = f": waiting for {counted(num_running, 'trial')} to write {checkpoints}" if num_running else ""
+        self._say(f"stopping{waiting}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
