@@ -14,9 +14,9 @@ from cli.run import request_of
 from search_spaces.resources import ResourceRule
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
-from sweep.driver.opening import resources_of
 from sweep.driver.cluster import Cluster, _check_reachable
 from sweep.driver.nodes import wait_for_nodes
+from sweep.driver.opening import resources_of
 from sweep.driver.resources import Resources
 from sweep.driver.stop_request import StopRequest
 from sweep.estimate.history import peak_memory
