@@ -1,7 +1,6 @@
 """`delete`: remove a sweep and what no other sweep uses."""
 
 import argparse
-import sys
 
 from cli.options import Commands, add_command, add_store, add_sweep
 from trainable.errors import UserError
@@ -31,9 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     deletion = deletion_of(store, arguments.sweep)
     print(deletion_text(deletion))
     if not arguments.yes:
-        if not sys.stdin.isatty():
-            raise UserError(f"delete {arguments.sweep}: nobody is here to answer: add --yes")
-        if input(f"delete {arguments.sweep}? [y/N] ").strip().lower() not in ("y", "yes"):
+        try:
+            answer = input(f"delete {arguments.sweep}? [y/N] ")
+        except EOFError:
+            raise UserError(f"delete {arguments.sweep}: nobody is here to answer: add --yes") from None
+        if answer.strip().lower() not in ("y", "yes"):
             print("nothing was deleted")
             return ExitCode.INCOMPLETE
     delete_sweep(store, deletion)

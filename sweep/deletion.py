@@ -47,9 +47,10 @@ def deletion_of(store: Store, sweep: str) -> Deletion:
 
 def deletion_text(deletion: Deletion) -> str:
     """Say what would be deleted, and what stays for other sweeps."""
+    trials = counted(len(deletion.keys), "trial")
+    also = f" and {trials} that no other sweep uses" if deletion.keys else ""
     lines = [
-        f"{deletion.sweep}: its tables, figures and logs, and {counted(len(deletion.keys), 'trial')} that no other "
-        f"sweep uses, {format_bytes(deletion.size_bytes)} in all"
+        f"{deletion.sweep}: its tables, figures and logs{also}: {format_bytes(deletion.size_bytes)} would be freed"
     ]
     if deletion.shared:
         users = ", ".join(f"{name} ({count})" for name, count in deletion.shared.items())

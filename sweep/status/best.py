@@ -13,8 +13,8 @@ from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
 from trainable.wording import command, counted, format_value
 
-NOT_WRITTEN = ("dataset_fingerprint", "parent")
-"""Fields that a space does not state."""
+NOT_WRITTEN = ("dataset_fingerprint", "parent", "recipe_version")
+"""Fields that the program computes, so that a space does not state them."""
 MOST_FIELDS = ("model", "batch_size", "lr")
 """Fields that name a configuration where the sweep varies none."""
 
@@ -90,7 +90,16 @@ def _error_text(errors: list[float]) -> str:
 
 
 def best_yaml(best: BestConfiguration) -> str:
-    """Write a space whose trials have the keys of the configuration's trials, so that finished ones are reused."""
+    """Write a space whose trials have the keys of the configuration's trials, so that finished ones are reused.
+
+    Raises:
+        UserError: the configuration continues from another trial, as in population based training.
+    """
+    if best.cell.config.parent is not None:
+        raise UserError(
+            f"best {best.sweep} --yaml: the best trial continues from others, so that no single configuration trains "
+            f"it again: `{command('report', best.sweep)}` shows its schedule"
+        )
     config, repeats = best.cell.config, len(best.cell.trials)
     name = f"{best.sweep}-best"
     run = command("run", f"{name}.yaml")
