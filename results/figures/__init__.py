@@ -1,7 +1,7 @@
-"""Figures: for each, a pure function that computes what is drawn and a thin one that draws it."""
+"""Figures. For each, a pure function computes what is drawn, and a thin one draws it."""
 
 FIGURE_NAMES = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "learning_curves")
-"""What `plot --figure` takes; each is the file's name, and drawn by the module of that name."""
+"""Values of `plot --figure`; each names the file and the module that draws it."""
 SEARCH_FIGURE_NAMES = (
     "objective_front",
     "optimisation_history",
@@ -9,4 +9,4 @@ SEARCH_FIGURE_NAMES = (
     "parallel_coordinates",
     "parameter_importance",
 )
-"""What it takes besides where the sweep is a search."""
+"""Further values for sweeps that are a search."""

@@ -1,4 +1,4 @@
-"""The best of a search so far against the epochs that it has spent: alone, or beside other searches."""
+"""The best value found by a search against the epochs it has spent, alone or together with other searches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,47 +6,49 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from results.figures.style import broken, look, plain_numbers, set_log, wants_log
+from results.figures.style import look, set_scale, unzipped, wrapped
 from results.parquet.search_results import SearchResults, best_so_far, spent
 from trainable.errors import UserError
 from trainable.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """One objective of one search. Epochs are those of the proposals up to and with one, in their order."""
+class BestByEpochs:
+    """Values of one objective in one search, by the epochs of all proposals up to and including each."""
 
     label: str
     complete: list[tuple[int, float]]
-    """(epochs, value) of each trial that ran to the end."""
+    """(epochs, value) of each completed trial."""
     best: list[tuple[int, float]]
-    """Those of them that were better than all before."""
-    last: int
+    """(epochs, value) of the trials that were better than all before."""
+    total_epochs: int
     """Epochs of all proposals."""
 
 
-def best_by_epochs(searches: Mapping[str, SearchResults]) -> dict[str, list[Course]]:
-    """Words of an objective -> a course for each search in which a trial ran to the end; empty where none did.
+def best_by_epochs(searches: Mapping[str, SearchResults]) -> dict[str, list[BestByEpochs]]:
+    """Return what is drawn: for each objective, a line per search with a completed trial; empty if there is none.
 
     Raises:
-        UserError: errors of these searches cannot be compared.
+        UserError: the searches cannot be compared.
     """
     _check_comparable(searches)
-    drawn = {name: search for name, search in searches.items() if any(one.is_complete for one in search.trials)}
+    drawn = {name: search for name, search in searches.items() if any(trial.is_complete for trial in search.trials)}
     objectives = next(iter(drawn.values())).objectives if drawn else ()
     return {
-        one.words: [_course(name, search, index) for name, search in drawn.items()]
-        for index, one in enumerate(objectives)
+        objective.words: [_line(name, search, index) for name, search in drawn.items()]
+        for index, objective in enumerate(objectives)
     }
 
 
-def _course(name: str, search: SearchResults, index: int) -> Course:
+def _line(name: str, search: SearchResults, index: int) -> BestByEpochs:
     total, epochs = 0, {}
-    for one in search.trials:
-        total += one.trial.row.epochs_done
-        epochs[one.number] = total
-    complete = [(epochs[one.number], one.values[index]) for one in search.trials if one.is_complete and one.values]
-    return Course(
+    for trial in search.trials:
+        total += trial.trial.row.epochs_done
+        epochs[trial.number] = total
+    complete = [
+        (epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete and trial.values
+    ]
+    return BestByEpochs(
         f"{name} ({search.method}): {counted(len(search.trials), 'trial')}, {counted(spent(search).epochs, 'epoch')}",
         complete,
         [(epochs[number], value) for number, value in best_so_far(search, index)],
@@ -58,28 +60,28 @@ def _check_comparable(searches: Mapping[str, SearchResults]) -> None:
     first, *others = searches
     for other in others:
         if searches[other].objectives != searches[first].objectives:
-            raise UserError(f"{first} and {other} have different objectives: they cannot be drawn together")
+            raise UserError(f"{first} and {other} have different objectives, so they cannot be drawn together")
         if _images(searches[other]) != _images(searches[first]):
             raise UserError(
-                f"{first} and {other} have different images (data set, train_subset, holdout): their errors "
+                f"{first} and {other} have different images (data set, train_subset, holdout), so their errors "
                 "cannot be drawn together"
             )
 
 
 def _images(search: SearchResults) -> set[tuple[str, str, int | None, float]]:
-    configs = [one.trial.config for one in search.trials]
-    return {(one.dataset, one.dataset_fingerprint, one.train_subset, one.holdout) for one in configs}
+    configs = [trial.trial.config for trial in search.trials]
+    return {(config.dataset, config.dataset_fingerprint, config.train_subset, config.holdout) for config in configs}
 
 
-def draw_best_by_epochs(panels: Mapping[str, Sequence[Course]], title: str) -> Figure:
-    """A panel an objective, below each other; what was stopped has no mark, but its epochs count."""
+def draw_best_by_epochs(panels: Mapping[str, Sequence[BestByEpochs]], title: str) -> Figure:
+    """Draw a panel per objective, one below the other; stopped trials have no mark, but their epochs count."""
     figure = Figure(figsize=(7.2, 3.4 * len(panels) + 0.8), layout="constrained")
     rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
-    for axes, (words, courses) in zip(rows, panels.items(), strict=True):
-        for index, course in enumerate(courses):
+    for axes, (words, lines) in zip(rows, panels.items(), strict=True):
+        for index, line in enumerate(lines):
             color, marker = look(index).color, look(index).marker
             axes.plot(
-                *_columns(course.complete),
+                *unzipped(line.complete),
                 linestyle="none",
                 marker=marker,
                 color=color,
@@ -87,27 +89,19 @@ def draw_best_by_epochs(panels: Mapping[str, Sequence[Course]], title: str) -> F
                 markersize=5,
             )
             axes.plot(
-                *_columns([*course.best, (course.last, course.best[-1][1])]),
+                *unzipped([*line.best, (line.total_epochs, line.best[-1][1])]),
                 drawstyle="steps-post",
                 color=color,
                 linewidth=1.4,
             )
-            axes.plot([], [], color=color, marker=marker, markerfacecolor="white", markersize=5, label=course.label)
-        values = [value for course in courses for _, value in course.complete]
-        if wants_log(values):
-            set_log(axes.yaxis, values)
-        else:
-            plain_numbers(axes.yaxis)
+            axes.plot([], [], color=color, marker=marker, markerfacecolor="white", markersize=5, label=line.label)
+        set_scale(axes.yaxis, [value for line in lines for _, value in line.complete])
         axes.set_ylabel(words)
         axes.grid(visible=True, alpha=0.3)
-    rows[-1].set_xlabel("epochs spent (marks: trials that ran to the end; lines: the best of them so far)")
+    rows[-1].set_xlabel("epochs spent (marks: completed trials; lines: the best of them so far)")
     rows[-1].set_xlim(left=0)
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(broken(title, 80), fontsize="medium")
+    figure.suptitle(wrapped(title, 80), fontsize="medium")
     handles, labels = rows[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=1, fontsize="small", frameon=False)
     return figure
-
-
-def _columns(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]

@@ -1,4 +1,4 @@
-"""Test error by batch size and number of epochs under the linear rule, as grouped bars."""
+"""Test error by batch size and number of epochs under the linear scaling rule, as grouped bars."""
 
 import math
 from collections import Counter
@@ -10,30 +10,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.figures.points import Point, Source, of_source, published_points, telling_parts, with_error
-from results.figures.style import broken, legend_height, legend_in_place_of, look, text_color
+from results.figures.points import Point, Source, distinguishing_words, of_source, published_points, with_error
+from results.figures.style import fill_with_legend, legend_height, look, text_color, wrapped
 
 TABLES = ("linear_scaling_cosine", "linear_scaling_400", "linear_scaling_800")
 REFERENCE_LR = 0.1
 REFERENCE_BATCH_SIZE = 128
-"""Goyal et al. (2017), 'Accurate, Large Minibatch SGD': lr in proportion to the batch size."""
+"""Reference point of the linear rule, lr in proportion to the batch size (Goyal et al. 2017, 'Accurate, Large
+Minibatch SGD')."""
 PANEL_WIDTH = 5.0
-"""Inches."""
-MOST_UPRIGHT = 10
-"""Groups from above which on their labels are slanted."""
+"""Width of a panel in inches."""
+MOST_HORIZONTAL = 10
+"""Largest number of groups whose labels are horizontal."""
 TOLERANCE = 0.03
-"""Relative; the published lr for batch size 8 is printed as 0.006125, where the rule gives 0.00625."""
+"""Relative tolerance: the published lr for batch size 8 is printed as 0.006125 instead of 0.00625."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The mean error (percent) over a configuration's repeats, and their range."""
+    """Mean error (percent) over the repeats of a configuration, and their range."""
 
     group: int
-    """Where on the axis: the batch size or the number of epochs."""
+    """Group on the axis: the batch size or the number of epochs."""
     error: float
-    least: float
-    most: float
+    lowest: float
+    highest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Series:
 
     label: str
     value: int
-    """The batch size or number of epochs that the label begins with."""
+    """Batch size or number of epochs that the label begins with."""
     source: Source
     origin: str
     bars: list[Bar]
@@ -50,27 +51,27 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """Both panels, from the same points."""
+    """Contents of both panels, made from the same points."""
 
     points: list[Point]
-    """Those under the linear rule."""
+    """Points that follow the linear rule."""
     base_lrs: list[float]
-    """The lr at batch size 128, one a source."""
+    """Learning rate at batch size 128 for each source."""
     by_batch_size: list[Series]
-    """A series a number of epochs."""
+    """One series per number of epochs."""
     by_epochs: list[Series]
-    """A series a batch size."""
+    """One series per batch size."""
 
 
 def published() -> list[Point]:
-    """The linear rule with cosine at 200, 400 and 800 epochs, batch sizes 8 to 4096."""
+    """Return the published rows of the linear rule with cosine and 200, 400 and 800 epochs."""
     return published_points(lambda table: table in TABLES)
 
 
 def linear_rule(points: Sequence[Point]) -> list[Point]:
-    """The points on the line lr = base_lr x batch size / 128 that holds the most of them.
+    """Return the points on the line lr = base_lr x batch size / 128 that contains most of them.
 
-    Among equals the one whose base_lr is nearest to the published 0.1.
+    Of several such lines, the one with base_lr closest to the published 0.1 is taken.
     """
 
     def on_line(base_lr: float) -> list[Point]:
@@ -88,7 +89,7 @@ def _base_lr(point: Point) -> float:
 
 
 def error_by_epochs(points: Sequence[Point]) -> Panels:
-    """What is drawn: each source's points under its own linear rule."""
+    """Return what is drawn: the points of each source that follow its own linear rule."""
     chosen: list[Point] = []
     base_lrs = []
     for source in Source:
@@ -109,7 +110,7 @@ def _series(
 ) -> list[Series]:
     members: dict[tuple[Source, int, str], list[Point]] = {}
     for point in points:
-        words = ", ".join(telling_parts(point, points, epochs=False))
+        words = ", ".join(distinguishing_words(point, points, epochs=False))
         members.setdefault((point.source, series_of(point), words), []).append(point)
     order = list(Source)
     return [
@@ -130,7 +131,7 @@ def _series(
 
 
 def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
-    """Left: groups are batch sizes; right: numbers of epochs. Published bars are hollow, ours filled."""
+    """Draw groups by batch size on the left and by epochs on the right; published bars are hollow, ours filled."""
     sides = [_handles(panels.by_batch_size, "epochs"), _handles(panels.by_epochs, "batch size")]
     heights = [
         max(legend_height(legend, PANEL_WIDTH) for legend in legends)
@@ -142,7 +143,7 @@ def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
     _draw_panel(grid[0][1], panels.by_epochs, "number of epochs")
     for column, side in enumerate(sides):
         for axes, (heading, legend) in zip(grid[1:, column], side.items(), strict=True):
-            legend_in_place_of(axes, legend, heading, PANEL_WIDTH)
+            fill_with_legend(axes, legend, heading, PANEL_WIDTH)
     grid[0][0].set_ylabel("test error at the last epoch (%)")
     sources = [source for source in Source if of_source(panels.points, source)]
     rules = [
@@ -150,34 +151,37 @@ def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
         for source, base_lr in zip(sources, panels.base_lrs, strict=True)
     ]
     lines = [f"{line}; {rule}" for line, rule in zip(title.split("\n"), rules, strict=True)]
-    figure.suptitle(broken("\n".join(lines), 110), fontsize="medium")
+    figure.suptitle(wrapped("\n".join(lines), 110), fontsize="medium")
     return figure
 
 
 def _rule(points: Sequence[Point], base_lr: float) -> str:
-    """With the sign of equality only where it is true of all of them to three digits."""
+    """Return the linear rule of the points, with an equality sign only if all of them follow it to three digits."""
     is_exact = {f"{_base_lr(point):.3g}" for point in points} == {f"{base_lr:.3g}"}
     return f"lr {'=' if is_exact else '≈'} {base_lr:.3g} × batch size / {REFERENCE_BATCH_SIZE}"
 
 
-def bar_places(series: Sequence[Series], groups: Sequence[int]) -> list[list[float]]:
-    """The x of every bar of every series: the bars that a group has stand side by side around its centre."""
+def bar_positions(series: Sequence[Series], groups: Sequence[int]) -> list[list[float]]:
+    """Return the x of every bar of every series; the bars of a group are side by side around its centre."""
     members = {
-        group: [i for i, one in enumerate(series) if any(bar.group == group for bar in one.bars)] for group in groups
+        group: [i for i, item in enumerate(series) if any(bar.group == group for bar in item.bars)]
+        for group in groups
     }
     width = bar_width(series, groups)
     return [
         [
             groups.index(bar.group) + (members[bar.group].index(i) - (len(members[bar.group]) - 1) / 2) * width
-            for bar in one.bars
+            for bar in item.bars
         ]
-        for i, one in enumerate(series)
+        for i, item in enumerate(series)
     ]
 
 
 def bar_width(series: Sequence[Series], groups: Sequence[int]) -> float:
-    """As wide as the fullest group allows, up to 0.3 of a group's room."""
-    fullest = max((sum(any(bar.group == group for bar in one.bars) for one in series) for group in groups), default=1)
+    """Return the width of a bar: as wide as the fullest group allows, at most 0.3 of the space of a group."""
+    fullest = max(
+        (sum(any(bar.group == group for bar in item.bars) for item in series) for group in groups), default=1
+    )
     return min(0.84 / fullest, 0.3)
 
 
@@ -192,36 +196,36 @@ def _style(number: int, source: Source) -> dict[str, Any]:
 
 
 def _numbers(series: Sequence[Series]) -> dict[str, int]:
-    """Label -> number of its look: the same in both sources."""
-    ordered = sorted(series, key=lambda one: one.value)
-    return {label: index for index, label in enumerate(dict.fromkeys(one.label for one in ordered))}
+    """Return label -> index of its appearance, which is the same in both sources."""
+    ordered = sorted(series, key=lambda item: item.value)
+    return {label: index for index, label in enumerate(dict.fromkeys(item.label for item in ordered))}
 
 
 def _handles(series: Sequence[Series], name: str) -> dict[str, list[Patch]]:
-    """Heading -> entries, a block a source."""
-    numbers, origins = _numbers(series), {one.origin for one in series}
+    """Return heading -> legend entries, for each source."""
+    numbers, origins = _numbers(series), {item.origin for item in series}
     handles: dict[str, list[Patch]] = {}
-    for one in series:
-        heading = f"{name}, {one.origin}" if len(origins) > 1 else name
-        handles.setdefault(heading, []).append(Patch(label=one.label, **_style(numbers[one.label], one.source)))
+    for item in series:
+        heading = f"{name}, {item.origin}" if len(origins) > 1 else name
+        handles.setdefault(heading, []).append(Patch(label=item.label, **_style(numbers[item.label], item.source)))
     return handles
 
 
 def _draw_panel(axes: Axes, series: Sequence[Series], groups_name: str) -> None:
-    groups = sorted({bar.group for one in series for bar in one.bars})
+    groups = sorted({bar.group for item in series for bar in item.bars})
     numbers = _numbers(series)
-    for one, places in zip(series, bar_places(series, groups), strict=True):
+    for item, positions in zip(series, bar_positions(series, groups), strict=True):
         axes.bar(
-            places,
-            [bar.error for bar in one.bars],
+            positions,
+            [bar.error for bar in item.bars],
             width=bar_width(series, groups),
-            yerr=[[bar.error - bar.least for bar in one.bars], [bar.most - bar.error for bar in one.bars]]
-            if any(bar.most > bar.least for bar in one.bars)
+            yerr=[[bar.error - bar.lowest for bar in item.bars], [bar.highest - bar.error for bar in item.bars]]
+            if any(bar.highest > bar.lowest for bar in item.bars)
             else None,
-            **_style(numbers[one.label], one.source),
+            **_style(numbers[item.label], item.source),
         )
     axes.set_xticks(
-        range(len(groups)), [str(group) for group in groups], rotation=45 if len(groups) > MOST_UPRIGHT else 0
+        range(len(groups)), [str(group) for group in groups], rotation=45 if len(groups) > MOST_HORIZONTAL else 0
     )
     axes.set_xlim(-0.6, max(len(groups), 1) - 0.4)
     axes.set_ylim(bottom=0.0)

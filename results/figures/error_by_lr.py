@@ -1,4 +1,4 @@
-"""Test error against the initial learning rate, one line a batch size."""
+"""Test error against the initial learning rate, one line per batch size."""
 
 import dataclasses
 from collections import Counter
@@ -9,49 +9,49 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from results.figures.points import Point, Source, published_points, telling_parts, with_error
+from results.figures.points import Point, Source, distinguishing_words, published_points, with_error
 from results.figures.style import (
     LINE_STYLES,
-    broken,
     label_ticks,
     legend_beside,
     legend_beside_width,
     look,
     marker_face,
-    plain_numbers,
     set_log,
-    wants_log,
+    set_scale,
+    wrapped,
 )
 
 MOST_LABELLED_LRS = 14
-"""With more, or where they were drawn from a range, the axis is labelled at round numbers."""
+"""With more, or if they were sampled from a range, the axis is labelled at round numbers."""
 AXES_WIDTH = 5.2
-"""Inches of the axes with their labels beside a wide legend."""
+"""Width in inches of the axes and their labels beside a wide legend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One batch size, or one set of choices: points in rising lr; `errors` (percent) are means over the repeats."""
+    """The points of a batch size or a set of choices, in rising lr; `errors` (percent) are means over repeats."""
 
     label: str
     lrs: list[float]
     errors: list[float]
     spreads: list[tuple[float, float]]
-    """Distance from the mean down to the smallest and up to the largest repeat."""
+    """Distances from the mean to the smallest and to the largest repeat."""
     source: Source = Source.OURS
     origin: str = ""
 
 
 def published() -> list[Point]:
-    """The tables of the initial learning rate: cosine, 200 epochs, batch sizes 32 to 4096."""
+    """Return the rows of the published tables on the initial learning rate (cosine, 200 epochs)."""
     return published_points(lambda table: table.startswith("initial_lr_"))
 
 
 def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Line]:
-    """What is drawn: a line for every batch size (and whatever else differs) of a source, smallest first.
+    """Return what is drawn: a line per source and batch size (and whatever else differs), smallest first.
 
     Args:
-        free: fields that make no line of their own, since it would hold one point.
+        points: configurations with their errors.
+        free: fields that do not separate lines, because every line would have one point.
     """
     points = [_without(point, free) for point in with_error(points)]
     groups: dict[tuple[object, ...], list[Point]] = {}
@@ -71,7 +71,7 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
                 label=", ".join(
                     [
                         *([] if "batch_size" in free else [str(first.batch_size)]),
-                        *telling_parts(first, points, epochs="epochs" not in free),
+                        *distinguishing_words(first, points, epochs="epochs" not in free),
                     ]
                 ),
                 lrs=[point.lr for point in ordered],
@@ -99,9 +99,9 @@ def _rank(members: Sequence[Point]) -> tuple[int, int, int]:
 
 
 def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = ()) -> Figure:
-    """Learning rate on a log axis, the error too where it spans much; bars from smallest to largest repeat.
+    """Draw errors against lr on a log axis, with bars from the smallest to the largest repeat.
 
-    A batch size has the same colour and marker in both sources: dashed and hollow is published. Points that
+    A batch size has the same colour and marker in both sources; published lines are dashed and hollow. Points that
     differ in more than lr (`free`) are not joined.
     """
     figure = Figure(layout="constrained")
@@ -129,10 +129,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
         )
         groups[line.origin].append(Line2D([], [], label=line.label, **style))
     axes.set_xscale("log")
-    if wants_log([error for line in lines for error in line.errors]):
-        set_log(axes.yaxis, [error for line in lines for error in line.errors])
-    else:
-        plain_numbers(axes.yaxis)
+    set_scale(axes.yaxis, [error for line in lines for error in line.errors])
     axes.set_xlabel("initial learning rate")
     axes.set_ylabel("test error at the last epoch (%)")
     axes.grid(visible=True, which="major", alpha=0.3)
@@ -142,7 +139,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
         figure.set_size_inches(max(7.2, AXES_WIDTH + legend_beside_width(handles)), 4.2)
     else:
         figure.set_size_inches(7.2, 4.2)
-    figure.suptitle(broken(title, int(11 * figure.get_figwidth())), fontsize="medium")
+    figure.suptitle(wrapped(title, int(11 * figure.get_figwidth())), fontsize="medium")
     counts = Counter(lr for line in lines for lr in line.lrs)
     if len(counts) > MOST_LABELLED_LRS or ("lr" in free and len(counts) > 1):
         set_log(axes.xaxis, list(counts))

@@ -1,4 +1,4 @@
-"""From results to figures by name: which points each figure takes, and which it cannot be drawn from."""
+"""Figures by name: which points each of them shows, and why it may be empty."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,37 +32,37 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What figures are drawn from: a sweep, the published rows, or both."""
+    """The data of figures: a sweep, the published rows, or both."""
 
     sweep: str | None = None
     cells: Sequence[Cell] = ()
     published: bool = False
     epochs: Callable[[], Mapping[str, Sequence[EpochRecord]]] = dict
-    """Reads trial key -> epochs; called for the learning curves, and of a search for the importances."""
+    """Reads trial key -> epochs; called for learning curves and for the importances of a search."""
     search: SearchResults | None = None
     against: Mapping[str, SearchResults] = field(default_factory=dict)
-    """Other searches to hold it against, by their sweep's name."""
+    """Other searches to draw for comparison, by sweep name."""
     importances: Sequence[tuple[str, Importance]] | None = None
-    """As `parameter_importance` finds them, where they are known: they take seconds."""
+    """Result of `parameter_importance` if already known: computing it takes seconds."""
 
     def points(self, published: Callable[[], list[Point]], *, scattered: bool = False) -> list[Point]:
-        """Those of a population's trials are left out: an error after one generation is not the configuration's.
+        """Return the points of the figures of configurations.
 
-        So are, unless `scattered`, those of a search over ranges, which fill no grid, and of which the best by
-        test error is not what the search found. Of any search, what confirms its choice is left out: it was
-        trained on more images.
+        Trials of a population are left out: an error after one generation does not belong to a configuration. A
+        search over ranges is left out unless `scattered`: its points fill no grid, and the best by test error is
+        not what the search found. Confirmations are left out of any search: they were trained on more images.
         """
-        theirs = published() if self.published else []
+        rows = published() if self.published else []
         if self.search is None:
-            return [*theirs, *sweep_points(self.cells, self.sweep or "")]
+            return [*rows, *sweep_points(self.cells, self.sweep or "")]
         if self.search.is_population or (self.search.has_ranges and not scattered):
-            return theirs
-        cells = group_repeats(one.trial for one in self.search.trials)
-        return [*theirs, *sweep_points(cells, f"{self.sweep} (trials of the search)")]
+            return rows
+        cells = group_repeats(trial.trial for trial in self.search.trials)
+        return [*rows, *sweep_points(cells, f"{self.sweep} (trials of the search)")]
 
 
 def chosen_names(figure: str) -> list[str]:
-    """The figures that `--figure` asks for.
+    """Return the figures that a value of `--figure` means.
 
     Raises:
         UserError: no such figure.
@@ -74,10 +74,10 @@ def chosen_names(figure: str) -> list[str]:
 
 
 def draw(figure: str, results: Results) -> dict[str, Figure]:
-    """File stem -> figure, for one name or for all that the results can fill.
+    """Return file stem -> figure, for one name or for all figures that the results can fill.
 
     Raises:
-        UserError: no such figure, or it would be empty.
+        UserError: no such figure, or nothing to draw.
     """
     drawn: dict[str, Figure] = {}
     for name in chosen_names(figure):
@@ -91,10 +91,10 @@ def draw(figure: str, results: Results) -> dict[str, Figure]:
 
 
 def _why_empty(figure: str, search: SearchResults | None) -> str:
-    if search is not None and search.is_population and figure in OF_TRIALS:
-        return PIECES
-    if search is not None and search.has_ranges and figure in OF_CONFIGURATIONS:
-        return RANGES
+    if search is not None and search.is_population and figure in FIGURES_OF_TRIALS:
+        return NO_WHOLE_TRIALS
+    if search is not None and search.has_ranges and figure in FIGURES_OF_CONFIGURATIONS:
+        return NO_GRID
     return WHY_EMPTY.get(figure, "no finished trial has an error")
 
 
@@ -102,14 +102,14 @@ def _error_by_lr(results: Results) -> list[Figure]:
     points = results.points(error_by_lr.published, scattered=True)
     free = free_fields(results.search) if results.search is not None else []
     lines = error_by_lr.error_by_lr(points, free)
-    if results.search is not None and len(lines) > MOST_SERIES:  # of as many choices: the batch size tells most
-        configs = [one.trial.config for one in results.search.trials]
+    if results.search is not None and len(lines) > MOST_SERIES:  # the batch size is the most useful distinction
+        configs = [trial.trial.config for trial in results.search.trials]
         free = [name for name in varying_fields(configs) if name != "batch_size" or name in free]
         lines = error_by_lr.error_by_lr(points, free)
     others = [name for name in free if name != "lr"]
     heading = title(points)
     if others:
-        heading += f"\npoints differ in {listed(others, MOST_NAMED)}, too"
+        heading += f"\npoints also differ in {listed(others, MOST_NAMED)}"
     return [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
 
 
@@ -135,7 +135,7 @@ def _learning_curves(results: Results) -> list[Figure]:
         curves, heading = learning_curves.search_curves, search_title(results)
         if results.search.is_population:
             curves = learning_curves.population_curves
-        elif len(results.search.trials) > learning_curves.MOST_OF_A_SEARCH:
+        elif len(results.search.trials) > learning_curves.MOST_PANELS_OF_SEARCH:
             heading += f"\nthe best of {len(results.search.trials)} trials"
         return learning_curves.draw_learning_curves(curves(results.search, results.epochs()), heading)
     sweep = results.sweep or ""
@@ -153,7 +153,7 @@ def _best_by_epochs(results: Results) -> list[Figure]:
         return []
     searches = {results.sweep or "": results.search, **results.against}
     panels = best_by_epochs.best_by_epochs(searches)
-    cells = group_repeats(one.trial for search in searches.values() for one in search.trials)
+    cells = group_repeats(trial.trial for search in searches.values() for trial in search.trials)
     heading = title(sweep_points(cells, " against ".join(searches))) if results.against else search_title(results)
     return [best_by_epochs.draw_best_by_epochs(panels, heading)] if panels else []
 
@@ -181,13 +181,13 @@ def _objective_front(results: Results) -> list[Figure]:
 
 
 def search_title(results: Results) -> str:
-    """The sweep, how it was searched, and on what."""
+    """Return the title of a figure of a search: the sweep, its data, and the method."""
     search = results.search
     first = title(sweep_points(results.cells, results.sweep or ""))
     if search is None:
         return first
-    a_generation = " a generation" * (search.is_population and first.endswith(("epoch", "epochs")))
-    return f"{first}{a_generation}\nsearch by {search.method}"
+    per_generation = " per generation" * (search.is_population and first.endswith(("epoch", "epochs")))
+    return f"{first}{per_generation}\nsearch by {search.method}"
 
 
 DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
@@ -202,22 +202,23 @@ DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
     "parallel_coordinates": _parallel_coordinates,
     "parameter_importance": _parameter_importance,
 }
-OF_CONFIGURATIONS = ("error_by_epochs", "heat_map", "pareto_front")
+FIGURES_OF_CONFIGURATIONS = ("error_by_epochs", "heat_map", "pareto_front")
 """Figures of configurations on a grid, by test error."""
-OF_TRIALS = (*OF_CONFIGURATIONS, "error_by_lr", "parameter_importance")
-"""Figures of what a trial comes to, which a population cannot tell."""
+FIGURES_OF_TRIALS = (*FIGURES_OF_CONFIGURATIONS, "error_by_lr", "parameter_importance")
+"""Figures of the final errors of trials, which a population does not have."""
 MOST_NAMED = 4
+"""Number of fields that a title names."""
 MOST_SERIES = 12
-"""Of a search, in a figure against lr."""
-RANGES = "values that a search draws from ranges fill no grid, and it is not judged by test error (see error_by_lr)"
-PIECES = "a trial of a population is one generation of a training, of which this figure tells nothing"
+"""Largest number of lines of a search in a figure against lr."""
+NO_GRID = "a search over ranges fills no grid and is not judged by test error (see error_by_lr)"
+NO_WHOLE_TRIALS = "a trial of a population is only one generation of a training"
 WHY_EMPTY = {
-    "optimisation_history": "the sweep is no search, or no trial of it has ended",
-    "best_by_epochs": "the sweep is no search, or no trial of it ran to the end",
-    "parallel_coordinates": "the sweep is no search, or no trial of it ran to the end",
-    "parameter_importance": f"the sweep is no search, or fewer than {MIN_TRIALS} of its trials can be compared, "
-    "or they tell nothing",
-    "objective_front": "the sweep is no search with two objectives, or no trial of it ran to the end",
-    "learning_curves": "no epoch is recorded (there are no published curves)",
+    "optimisation_history": "the sweep is not a search, or none of its trials has ended",
+    "best_by_epochs": "the sweep is not a search, or none of its trials has completed",
+    "parallel_coordinates": "the sweep is not a search, or none of its trials has completed",
+    "parameter_importance": f"the sweep is not a search, fewer than {MIN_TRIALS} of its trials can be compared, "
+    "or the parameters do not predict the objective",
+    "objective_front": "the sweep is not a search with two objectives, or none of its trials has completed",
+    "learning_curves": "no epoch is recorded (there are no published learning curves)",
     "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} learning rates",
 }

@@ -1,4 +1,4 @@
-"""Error and loss against the epoch, train and test, a row of panels a configuration."""
+"""Train and test error and loss against the epoch, with a row of panels per configuration."""
 
 import dataclasses
 import math
@@ -11,52 +11,54 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from results.figures.points import sweep_points, telling_parts
-from results.figures.style import COLORS, broken, plain_numbers, set_log, wants_log
+from results.figures.points import distinguishing_words, sweep_points
+from results.figures.style import COLORS, set_scale, wrapped
 from results.parquet.search_results import SearchResults, param_words
 from results.parquet.trials import Cell
 from trainable.records import EpochRecord
 from trainable.wording import counted, shortened
 
-ROWS_A_PAGE = 4
-MOST_OF_A_SEARCH = 2 * ROWS_A_PAGE
+ROWS_PER_PAGE = 4
+MOST_PANELS_OF_SEARCH = 2 * ROWS_PER_PAGE
 LABEL_WIDTH = 100
-"""Characters above a row of panels."""
+"""Width in characters of the label above a row of panels."""
 SPLITS: dict[str, tuple[str, Any, str]] = {
     "train": (COLORS[1], "dashed", "s"),
     "held out": (COLORS[2], "dashdot", "^"),
     "test": (COLORS[0], "solid", "o"),
 }
-MARKS_A_LINE = 8
+MARKS_PER_LINE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """One split in one run; values that are not known or not finite are NaN."""
+class LearningCurve:
+    """Error and loss on one split in one run; values that are unknown or not finite are NaN."""
 
     split: str
     epochs: list[int]
     errors: list[float]
-    """Percent."""
+    """Error in percent."""
     losses: list[float]
-    """Mean cross entropy, nats."""
+    """Mean cross entropy in nats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A configuration: the curves of all its repeats, finished or not, and their means."""
+    """Curves of all repeats of a configuration, finished or not, and their means."""
 
     label: str
-    runs: list[Curve]
-    means: list[Curve]
-    """Over the epochs that every repeat has, a curve a split; the run itself where there is only one."""
+    runs: list[LearningCurve]
+    means: list[LearningCurve]
+    """Mean curve of each split over the epochs that all repeats have; equal to the run if there is only one."""
 
 
 def learning_curves(cells: Sequence[Cell], records: Mapping[str, Sequence[EpochRecord]], sweep: str) -> list[Panel]:
-    """What is drawn: a panel for every configuration with an epoch, in rising batch size, lr and length.
+    """Return what is drawn: a panel per configuration with an epoch, sorted by batch size, lr and epochs.
 
     Args:
+        cells: configurations of the sweep.
         records: trial key -> its epochs.
+        sweep: name of the sweep.
     """
     points = sweep_points(cells, sweep)
     panels = []
@@ -72,12 +74,12 @@ def learning_curves(cells: Sequence[Cell], records: Mapping[str, Sequence[EpochR
         if not runs:
             continue
         num_runs = sum(curve.split == "test" for curve in runs)
-        words = [f"batch size {point.batch_size}", f"lr {point.lr:.4g}", *telling_parts(point, points)]
+        words = [f"batch size {point.batch_size}", f"lr {point.lr:.4g}", *distinguishing_words(point, points)]
         panels.append(_panel(", ".join([*words, *([f"{num_runs} runs"] if num_runs > 1 else [])]), runs))
     return panels
 
 
-def _panel(label: str, runs: list[Curve]) -> Panel:
+def _panel(label: str, runs: list[LearningCurve]) -> Panel:
     means = [
         mean_curve(members) for split in SPLITS if (members := [curve for curve in runs if curve.split == split])
     ]
@@ -85,43 +87,46 @@ def _panel(label: str, runs: list[Curve]) -> Panel:
 
 
 def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
-    """The `MOST_OF_A_SEARCH` panels that a reader asks for first: best first, what was confirmed with its repeats.
+    """Return `MOST_PANELS_OF_SEARCH` panels at most: completed trials, best first, then others, longest first.
 
-    After those that ran to the end the others follow, the longest first.
+    The panel of a confirmed trial is followed by that of its repeats on all training images.
 
     Args:
+        search: results of the search.
         records: trial key -> its epochs.
     """
-    unfinished = [one for one in search.trials if not one.is_complete]
-    complete = [one for one in search.trials if one.is_complete]
-    complete.sort(key=lambda one: (one not in search.best, one.values or (), one.number))
-    unfinished.sort(key=lambda one: (-one.trial.row.epochs_done, one.number))
+    best = search.best
+    complete = [trial for trial in search.trials if trial.is_complete]
+    others = [trial for trial in search.trials if not trial.is_complete]
+    complete.sort(key=lambda trial: (trial not in best, trial.values or (), trial.number))
+    others.sort(key=lambda trial: (-trial.trial.row.epochs_done, trial.number))
     panels = []
-    for one in [*complete, *unfinished]:
-        own = records.get(one.trial.row.trial_key, ())
-        ended = "" if one.is_complete else f" ({one.trial.row.status.lower()})"
+    for trial in [*complete, *others]:
+        own = records.get(trial.trial.row.trial_key, ())
+        status = "" if trial.is_complete else f" ({trial.trial.row.status.lower()})"
         if own:
-            panels.append(_panel(f"proposal {one.number}{ended}: {param_words(one)}", curves_of(own)))
-        cell = search.confirmed.get(one.number)
-        again = [epochs for trial in cell.trials if (epochs := records.get(trial.row.trial_key))] if cell else []
-        if again:
-            label = f"proposal {one.number} on all training images: {counted(len(again), 'run')}"
-            panels.append(_panel(label, [curve for epochs in again for curve in curves_of(epochs)]))
-    return panels[:MOST_OF_A_SEARCH]
+            panels.append(_panel(f"proposal {trial.number}{status}: {param_words(trial)}", curves_of(own)))
+        cell = search.confirmed.get(trial.number)
+        repeats = [epochs for run in cell.trials if (epochs := records.get(run.row.trial_key))] if cell else []
+        if repeats:
+            label = f"proposal {trial.number} on all training images: {counted(len(repeats), 'run')}"
+            panels.append(_panel(label, [curve for epochs in repeats for curve in curves_of(epochs)]))
+    return panels[:MOST_PANELS_OF_SEARCH]
 
 
 def population_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
-    """A panel for each training of a population that has come to its last generation, the best first.
+    """Return a panel per training that reached the last generation of a population, the best first.
 
     Args:
+        search: results of the search.
         records: trial key -> its epochs.
     """
     panels = []
     for last in search.best:
         joined: list[EpochRecord] = []
-        for one in search.training(last):
+        for trial in search.training(last):
             done = len(joined)
-            own = records.get(one.trial.row.trial_key, ())
+            own = records.get(trial.trial.row.trial_key, ())
             joined += [dataclasses.replace(record, epoch=done + record.epoch) for record in own]
         if joined:
             curves = curves_of(joined)
@@ -129,18 +134,18 @@ def population_curves(search: SearchResults, records: Mapping[str, Sequence[Epoc
     return panels
 
 
-def curves_of(records: Sequence[EpochRecord]) -> list[Curve]:
-    """Train and test, and held out where a part of the training images was."""
+def curves_of(records: Sequence[EpochRecord]) -> list[LearningCurve]:
+    """Return the curves of train and test, and of the held-out images if there are any."""
     ordered = sorted(records, key=lambda record: record.epoch)
     epochs = [record.epoch for record in ordered]
     curves = [
-        Curve(
+        LearningCurve(
             "train",
             epochs,
             _known([record.train_error_percent for record in ordered]),
             _known([record.train_loss for record in ordered]),
         ),
-        Curve(
+        LearningCurve(
             "test",
             epochs,
             _known([record.test_error_percent for record in ordered]),
@@ -149,7 +154,7 @@ def curves_of(records: Sequence[EpochRecord]) -> list[Curve]:
     ]
     if any(record.holdout_error_percent is not None for record in ordered):
         curves.append(
-            Curve(
+            LearningCurve(
                 "held out",
                 epochs,
                 _known([record.holdout_error_percent for record in ordered]),
@@ -163,15 +168,15 @@ def _known(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean at each epoch that all runs have, NaN where one of them is."""
+def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
+    """Return the mean at each epoch that all runs have; NaN if a value is NaN."""
     shortest = min(curves, key=lambda curve: len(curve.epochs)).epochs
     count = len(shortest)
 
     def mean(columns: Sequence[Sequence[float]]) -> list[float]:
         return [sum(values) / len(values) for values in zip(*(column[:count] for column in columns), strict=True)]
 
-    return Curve(
+    return LearningCurve(
         curves[0].split,
         list(shortest),
         mean([curve.errors for curve in curves]),
@@ -180,11 +185,11 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def draw_learning_curves(panels: Sequence[Panel], title: str) -> list[Figure]:
-    """Pages of at most `ROWS_A_PAGE` configurations: left the errors, right the losses.
+    """Draw pages of at most `ROWS_PER_PAGE` configurations, errors on the left and losses on the right.
 
-    Repeats are thin lines, their mean is thick; all panels of a column share their scale.
+    Repeats are thin lines and their mean is thick; all panels of a column share their scale.
     """
-    pages = [panels[start : start + ROWS_A_PAGE] for start in range(0, len(panels), ROWS_A_PAGE)]
+    pages = [panels[start : start + ROWS_PER_PAGE] for start in range(0, len(panels), ROWS_PER_PAGE)]
     return [
         _draw_page(page, title if len(pages) == 1 else f"{title} ({number} of {len(pages)})")
         for number, page in enumerate(pages, start=1)
@@ -209,10 +214,8 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
         ]
         if not values:
             grid[0][column].set_yticks([])
-        elif wants_log(values):
-            set_log(grid[0][column].yaxis, values)
         else:
-            plain_numbers(grid[0][column].yaxis)
+            set_scale(grid[0][column].yaxis, values)
         grid[-1][column].set_xlabel("epoch")
     grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     splits = {curve.split for panel in panels for curve in panel.means}
@@ -222,8 +225,8 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
         if split in splits
     ]
     if any(len(panel.runs) > len(panel.means) for panel in panels):
-        handles.append(Line2D([], [], color="black", linewidth=0.6, label="single runs (thick: their mean)"))
-    figure.suptitle(broken(title, 90), fontsize="medium")
+        handles.append(Line2D([], [], color="black", linewidth=0.6, label="single runs (thick line: mean)"))
+    figure.suptitle(wrapped(title, 90), fontsize="medium")
     figure.legend(
         handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=3, frameon=False
     )
@@ -245,7 +248,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, losses: bool) -> None:
             linestyle=style,
             marker=marker,
             markersize=3.5,
-            markevery=max(1, len(curve.epochs) // MARKS_A_LINE),
+            markevery=max(1, len(curve.epochs) // MARKS_PER_LINE),
             linewidth=1.4,
         )
     axes.grid(visible=True, alpha=0.3)

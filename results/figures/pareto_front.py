@@ -1,4 +1,4 @@
-"""Test error against the hours that a run takes, with the Pareto front."""
+"""Test error against the hours of a run, with the Pareto front."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from results.figures.points import Point, Source, of_source, published_points, telling_parts, with_error
+from results.figures.points import Point, Source, distinguishing_words, of_source, published_points, with_error
 from results.figures.style import (
     LINE_STYLES,
+    fill_with_legend,
     heading_handle,
     legend_height,
-    legend_in_place_of,
     look,
     marker_face,
     plain_numbers,
@@ -25,38 +25,38 @@ from results.store.pareto import pareto_front
 from trainable.wording import shortened
 
 SPACING = 0.045
-"""Between the numbers of the front's members, as a fraction of the axes' width."""
+"""Smallest gap between the numbers of the points on the front, as a fraction of the width of the axes."""
 WIDTH = 7.2
-"""Inches."""
+"""Width of the figure in inches."""
 GPU_NAMES = ("NVIDIA", "GeForce", "Tesla", "Instinct", "Radeon")
 LOG_FROM = 2.0
-"""Of the error: lower than elsewhere, since it is the crowd at its lower end that matters."""
+"""Ratio of errors above which their axis is logarithmic; low, because the crowded low errors matter most."""
 MOST_NUMBERED = 20
 NAME_WIDTH = 70
-"""Characters of a member's configuration in the legend."""
+"""Width in characters of a configuration in the legend."""
 FOOT = 0.16
-"""Fraction of the axes' height below the lowest point, where the numbers stand."""
+"""Fraction of the height of the axes below the lowest point, where the numbers are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """One source: all its points, and those that no other one beats in both error and hours."""
+    """The points of one source, and its Pareto front."""
 
     source: Source
     origin: str
     hardware: str
     points: list[Point]
     front: list[Point]
-    """In rising hours and falling error."""
+    """Pareto front in rising hours and falling error."""
 
 
 def published() -> list[Point]:
-    """Every published row."""
+    """Return the points of all published rows."""
     return published_points()
 
 
 def clouds(points: Sequence[Point]) -> list[Cloud]:
-    """What is drawn. Each source has a front of its own: hours on different hardware do not compare."""
+    """Return what is drawn. Each source has its own front, because hours on different hardware do not compare."""
     found = []
     for source in Source:
         members = [point for point in with_error(of_source(points, source)) if point.hours]
@@ -77,7 +77,7 @@ def hours_error_front(points: Sequence[Point]) -> list[Point]:
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Rising positions in [0, 1], moved as little as a sweep in each direction does, until `gap` apart."""
+    """Move rising positions in [0, 1] apart, by a pass in each direction, until they are `gap` apart."""
     moved: list[float] = []
     for position in positions:
         moved.append(max(position, moved[-1] + gap) if moved else position)
@@ -89,7 +89,7 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
 
 
 def draw_pareto_front(found: Sequence[Cloud], title: str) -> Figure:
-    """Hours on a log axis; the members of the fronts are numbered below them and named under the axes."""
+    """Draw errors against hours on a log axis; points on the fronts are numbered and described below the axes."""
     numbered: list[tuple[int, Point]] = []
     blocks = []
     for cloud in found:
@@ -108,25 +108,25 @@ def draw_pareto_front(found: Sequence[Cloud], title: str) -> Figure:
         _draw_cloud(axes, cloud)
     _set_scales(axes, [point for cloud in found for point in cloud.points])
     set_title(axes, title)
-    axes.set_xlabel(f"{hours_name([cloud.hardware for cloud in found])} a run (training and evaluation)")
+    axes.set_xlabel(f"{hours_name([cloud.hardware for cloud in found])} per run (training and evaluation)")
     axes.set_ylabel("test error at the last epoch (%)")
     axes.grid(visible=True, which="major", alpha=0.3)
-    for cloud, block, place in zip(found, blocks, grid[1:], strict=True):
-        legend_in_place_of(place, block, f"{cloud.origin}: Pareto front on {cloud.hardware}", WIDTH)
-    figure.draw_without_rendering()  # fixes the limits that the places below are fractions of
+    for cloud, block, below in zip(found, blocks, grid[1:], strict=True):
+        fill_with_legend(below, block, f"{cloud.origin}: Pareto front on {cloud.hardware}", WIDTH)
+    figure.draw_without_rendering()  # fixes the limits that the positions of the numbers depend on
     _number(axes, numbered)
     return figure
 
 
 def hours_name(devices: Iterable[str]) -> str:
-    """GPU-hours where all devices are GPUs."""
+    """Return `GPU-hours` if all devices are GPUs, otherwise `device-hours`."""
     names = [name for device in devices for name in device.split(", ")]
-    return "GPU-hours" if all(any(maker in name for maker in GPU_NAMES) for name in names) else "device-hours"
+    return "GPU-hours" if all(any(brand in name for brand in GPU_NAMES) for name in names) else "device-hours"
 
 
 def describe(point: Point, among: Sequence[Point]) -> str:
-    """A member of the front in the legend."""
-    parts = [f"batch {point.batch_size}", f"lr {point.lr:.4g}", *telling_parts(point, among)]
+    """Describe a point on the front in the legend."""
+    parts = [f"batch {point.batch_size}", f"lr {point.lr:.4g}", *distinguishing_words(point, among)]
     return f"{shortened(', '.join(parts), NAME_WIDTH)}: {point.error:.2f} %"
 
 
@@ -154,32 +154,32 @@ def _draw_cloud(axes: Axes, cloud: Cloud) -> None:
 
 
 def _set_scales(axes: Axes, points: Sequence[Point]) -> None:
-    """Log hours with round labels; room for the numbers below the lowest error."""
+    """Set a log scale for the hours, and leave space for the numbers below the lowest error."""
     errors, hours = [point.error for point in points], [point.hours or 0.0 for point in points]
     margin = max((max(hours) / min(hours)) ** 0.06, 2 / (max(hours) / min(hours)) ** 0.5)
     set_log(axes.xaxis, [min(hours) / margin, max(hours) * margin])
     axes.set_xlim(min(hours) / margin, max(hours) * margin)
-    least, most = min(errors), max(errors)
-    if least > 0 and most > LOG_FROM * least:
-        height = most / least
+    lowest, highest = min(errors), max(errors)
+    if lowest > 0 and highest > LOG_FROM * lowest:
+        height = highest / lowest
         set_log(axes.yaxis, errors)
-        axes.set_ylim(least / height ** (FOOT / (1 - FOOT)), most * height**0.06)
+        axes.set_ylim(lowest / height ** (FOOT / (1 - FOOT)), highest * height**0.06)
     else:
         plain_numbers(axes.yaxis)
-        height = (most - least) or max(0.1 * most, 0.1)
-        axes.set_ylim(least - height * FOOT / (1 - FOOT), most + 0.06 * height)
+        height = (highest - lowest) or max(0.1 * highest, 0.1)
+        axes.set_ylim(lowest - height * FOOT / (1 - FOOT), highest + 0.06 * height)
 
 
 def _number(axes: Axes, numbered: Sequence[tuple[int, Point]]) -> None:
-    """Numbers along the foot of the axes, tied to their points by thin lines through ground that is empty."""
+    """Write the numbers along the bottom of the axes and connect them with their points by thin lines."""
 
-    def place(point: Point) -> float:
+    def position(point: Point) -> float:
         x, _ = axes.transAxes.inverted().transform(axes.transData.transform((point.hours or 0.0, point.error)))
         return float(x)
 
-    ordered = sorted(numbered, key=lambda item: place(item[1]))
-    places = spread([place(point) for _, point in ordered], SPACING)
-    for (number, point), x in zip(ordered, places, strict=True):
+    ordered = sorted(numbered, key=lambda item: position(item[1]))
+    positions = spread([position(point) for _, point in ordered], SPACING)
+    for (number, point), x in zip(ordered, positions, strict=True):
         axes.annotate(
             str(number),
             xy=(point.hours or 0.0, point.error),

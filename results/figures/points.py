@@ -1,4 +1,4 @@
-"""What figures are drawn from: a configuration with its errors, whether published or ours."""
+"""The data of figures: configurations with their errors, published or ours."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +13,11 @@ from trainable.wording import counted, format_value
 
 PUBLISHED_DATASET = "cifar10"
 STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
-"""Fields that a point has itself; what else differs within a sweep is in `Point.other`."""
+"""Fields that are attributes of a point; other fields that differ within a sweep are in `Point.other`."""
 
 
 class Source(StrEnum):
-    """Where a point comes from: hollow in every figure if published, solid if ours."""
+    """Origin of a point; published points are hollow in every figure, ours solid."""
 
     PUBLISHED = "published"
     OURS = "ours"
@@ -37,29 +37,29 @@ class Point:
     schedule: str
     epochs: int
     errors: tuple[float, ...]
-    """Test error (percent) at the last epoch, one a run (published: as printed); empty where none finished."""
+    """Test error (percent) at the last epoch, one per run (published: as printed); empty if no run finished."""
     hours: float | None
-    """Of one run on its device, training and evaluation; the median over the repeats."""
+    """Hours of one run on its device, training and evaluation; the median over the repeats."""
     hardware: str
     other: tuple[tuple[str, str], ...] = ()
-    """(name, value) of the further training fields in which the sweep's cells differ."""
+    """(name, value) of further training fields in which the cells of the sweep differ."""
 
     @property
     def error(self) -> float:
-        """The mean over the repeats, percent; only for points that have an error.
+        """Mean over the repeats, in percent, for points that have an error.
 
-        Of equal errors it is that very number, which rounding would miss by its last bit.
+        The mean of equal errors is exactly their value, without the rounding of the last bit.
         """
         return min(max(statistics.fmean(self.errors), min(self.errors)), max(self.errors))
 
     @property
     def variant(self) -> tuple[str, ...]:
-        """What sets it apart from points of the same batch size, lr and length."""
+        """What distinguishes the point from others with the same batch size, lr and number of epochs."""
         return (self.model, self.dataset, self.schedule, *(f"{name} {value}" for name, value in self.other))
 
 
 def published_point(cell: PublishedCell) -> Point:
-    """A printed row; the time is that of a whole run, to the minute."""
+    """Return the point of a published row; its time is that of a whole run, to the minute."""
     return Point(
         source=Source.PUBLISHED,
         origin=Source.PUBLISHED.value,
@@ -76,14 +76,14 @@ def published_point(cell: PublishedCell) -> Point:
 
 
 def published_points(belongs: Callable[[str], bool] = lambda table: True) -> list[Point]:
-    """Points of the published tables whose names `belongs` takes; a run that is printed in two tables is one."""
+    """Return the points of the published tables that `belongs` accepts; a run printed in two tables is one point."""
     cells = [cell for file in (SEED_FILE, LONGER_FILE) for cell in published_cells(file)]
     return list(dict.fromkeys(published_point(cell) for cell in cells if belongs(cell.table)))
 
 
 def sweep_points(cells: Sequence[Cell], sweep: str) -> list[Point]:
-    """A sweep's cells at their own values, in their order."""
-    others = _telling_fields([cell.config for cell in cells])
+    """Return the points of the cells of a sweep, in their order."""
+    others = _distinguishing_fields([cell.config for cell in cells])
     return [_sweep_point(cell, sweep, others) for cell in cells]
 
 
@@ -105,33 +105,34 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
     )
 
 
-def _telling_fields(configs: Sequence[TrainConfig]) -> list[str]:
-    """The fields outside STRUCTURE that differ, less those that follow from model, data set or schedule."""
+def _distinguishing_fields(configs: Sequence[TrainConfig]) -> list[str]:
+    """Return the fields outside STRUCTURE that differ and are not determined by model, data set or schedule."""
     varying = [name for name in varying_fields(configs) if name not in STRUCTURE]
     return [
         name
         for name in varying
-        if not any(_decides(given, name, configs) for given in ("model", "dataset", "schedule"))
+        if not any(_determines(given, name, configs) for given in ("model", "dataset", "schedule"))
     ]
 
 
-def _decides(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
-    """Whether each value of the one field goes with a single value of the other."""
+def _determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
+    """Return whether each value of the field `given` occurs with a single value of the field `name`."""
     pairs = {(getattr(config, given), getattr(config, name)) for config in configs}
     return len(pairs) == len({first for first, _ in pairs})
 
 
 def with_error(points: Iterable[Point]) -> list[Point]:
-    """The points in which at least one run finished."""
+    """Return the points with at least one finished run."""
     return [point for point in points if point.errors]
 
 
 def of_source(points: Iterable[Point], source: Source) -> list[Point]:
+    """Return the points of one source."""
     return [point for point in points if point.source is source]
 
 
-def telling_parts(point: Point, among: Sequence[Point], *, epochs: bool = True) -> list[str]:
-    """Words for what sets a point apart from the others of its source, batch size and lr left out."""
+def distinguishing_words(point: Point, among: Sequence[Point], *, epochs: bool = True) -> list[str]:
+    """Return what distinguishes a point from the others of its source, without batch size and lr."""
     peers = of_source(among, point.source)
     parts = []
     if epochs and len({peer.epochs for peer in peers}) > 1:
@@ -142,7 +143,7 @@ def telling_parts(point: Point, among: Sequence[Point], *, epochs: bool = True) 
 
 
 def title(points: Sequence[Point]) -> str:
-    """A line a source: its origin, and whatever of model, data set, schedule and length its points share."""
+    """Return a line per source with its origin and the model, data set, schedule and epochs that its points share."""
     lines = []
     for source in Source:
         members = of_source(points, source)

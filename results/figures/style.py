@@ -1,4 +1,4 @@
-"""How all figures look: readable in print, in grey, and by colour-blind people."""
+"""The common style of all figures: readable in print, in grey, and with colour blindness."""
 
 import textwrap
 from collections.abc import Sequence
@@ -21,30 +21,30 @@ from results.figures.points import Source
 from trainable.wording import shortened
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
-"""Okabe & Ito (2008), yellow left out for its contrast on white, grey added."""
+"""Okabe & Ito (2008), without yellow, which has too little contrast on white, and with grey."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "h", ">", "d")
 HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", "++xx", "..", "oo")
-"""More than there are colours, like the markers: an index that repeats a colour has another marker and hatch."""
+"""More than there are colours, like the markers: series with the same colour differ in marker and hatch."""
 LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
 FORMATS = ("svg", "png")
 LOG_FROM_RATIO = 5
-"""Largest over smallest value from which on an axis is logarithmic."""
+"""Ratio of largest to smallest value above which an axis is logarithmic."""
 NARROW_RATIO = 2
-"""Below it a logarithmic axis has evenly spaced ticks: round powers and their multiples are too few."""
+"""Ratio below which a logarithmic axis has evenly spaced ticks: it spans too few powers and multiples."""
 LEGEND_ROWS = 18
-"""What fits beside the axes."""
+"""Number of rows that fit beside the axes."""
 MOST_ENTRIES = 36
 CHARACTER, HANDLE = 0.075, 0.65
-"""Inches of a character in small print, and of a legend's handle with its margins."""
+"""Width in inches of a character in small print, and of a legend handle with its margins."""
 ENTRY_WIDTH = 44
-"""Characters of an entry of a legend beside the axes."""
+"""Width in characters of an entry of a legend beside the axes."""
 TICK_GAP = 12.0
-"""Pixels that tick labels keep apart at matplotlib's 100 dots an inch."""
+"""Smallest gap between tick labels in pixels, at matplotlib's 100 dots per inch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a reader knows a series by: a colour, and without colour a marker (lines) or hatch (bars)."""
+    """Appearance of a series: its colour, and without colour its marker (lines) or hatch (bars)."""
 
     color: str
     marker: str
@@ -52,36 +52,36 @@ class Look:
 
 
 def look(index: int) -> Look:
-    """The look of the series with this number; the first 24 differ from each other in two ways or more."""
+    """Return the appearance of the series with this index; the first 24 differ from each other in two ways."""
     return Look(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], HATCHES[index % len(HATCHES)])
 
 
 def marker_face(source: Source, color: str) -> str:
-    """Published markers are hollow, ours solid."""
+    """Return the fill colour of a marker: published ones are hollow, ours solid."""
     return "white" if source is Source.PUBLISHED else color
 
 
 def text_color(background: ColorType) -> str:
-    """Black or white, whichever contrasts more (WCAG 2 relative luminance)."""
+    """Return black or white, whichever has more contrast (WCAG 2 relative luminance)."""
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(background)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
 def wants_log(values: Sequence[float]) -> bool:
-    """Whether values span so much that a linear axis would press most of them together."""
+    """Return whether values span so much that a linear axis would crowd most of them."""
     return bool(values) and min(values) > 0 and max(values) > LOG_FROM_RATIO * min(values)
 
 
 def labelled_digits(ratio: float) -> tuple[float, ...]:
-    """Leading digits of the ticks on a logarithmic axis that spans this ratio: all nine would overlap."""
+    """Return the leading digits of the ticks on a logarithmic axis that spans this ratio: all nine would overlap."""
     if ratio < 10:
         return (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
     return (1.0, 2.0, 5.0) if ratio < 1000 else (1.0,)
 
 
 def set_log(axis: Axis, values: Sequence[float]) -> None:
-    """Logarithmic, with few labels and those in plain numbers."""
+    """Make an axis logarithmic, with a few labels in plain numbers."""
     (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
     ratio = max(values) / min(values)
     narrow = ratio < NARROW_RATIO
@@ -90,12 +90,26 @@ def set_log(axis: Axis, values: Sequence[float]) -> None:
     plain_numbers(axis)
 
 
+def set_scale(axis: Axis, values: Sequence[float]) -> None:
+    """Make an axis logarithmic if the values span much, with labels in plain numbers in any case."""
+    if wants_log(values):
+        set_log(axis, values)
+    else:
+        plain_numbers(axis)
+
+
+def unzipped(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return the x and the y of all points."""
+    return [x for x, _ in points], [y for _, y in points]
+
+
 def plain_numbers(axis: Axis) -> None:
+    """Label an axis with plain numbers of at most four digits."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
 
 
 def keep_apart(spans: Sequence[tuple[float, float]], ranks: Sequence[float], gap: float) -> list[int]:
-    """Indexes of the spans to keep so that all lie at least `gap` apart, the highest ranks first."""
+    """Return the indices of spans that are at least `gap` apart, chosen by falling rank."""
     kept: list[int] = []
     for index in sorted(range(len(spans)), key=lambda index: (-ranks[index], -spans[index][1])):
         start, stop = spans[index]
@@ -105,7 +119,7 @@ def keep_apart(spans: Sequence[tuple[float, float]], ranks: Sequence[float], gap
 
 
 def label_ticks(figure: Figure, axes: Axes, ranks: dict[float, int]) -> None:
-    """Put ticks on a horizontal axis at these values; where labels would overlap, the lower rank loses its."""
+    """Put ticks on a horizontal axis at these values; of overlapping labels, that with the lower rank is dropped."""
     values = sorted(ranks)
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -123,13 +137,13 @@ def label_ticks(figure: Figure, axes: Axes, ranks: dict[float, int]) -> None:
 
 
 def legend_beside_width(handles: Sequence[Line2D | Patch]) -> float:
-    """Inches that a legend of these entries takes right of the axes."""
+    """Return the width in inches of a legend with these entries beside the axes."""
     longest = max((len(shortened(str(handle.get_label()), ENTRY_WIDTH)) for handle in handles), default=0)
     return -(-min(len(handles), MOST_ENTRIES) // LEGEND_ROWS) * (CHARACTER * longest + HANDLE)
 
 
 def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence[Line2D | Patch]]]) -> None:
-    """A legend right of the axes; with several groups each has a heading of its own."""
+    """Draw a legend to the right of the axes, with a heading for each group if there are several."""
     handles: list[Line2D | Patch] = []
     for name, members in groups:
         if len(groups) > 1:
@@ -155,28 +169,28 @@ def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence
 
 
 def heading_handle(text: str) -> Line2D:
-    """A legend entry that is text alone."""
+    """Return a legend entry that is only text."""
     return Line2D([], [], linestyle="none", label=text)
 
 
 def legend_columns(handles: Sequence[Line2D | Patch], width: float) -> int:
-    """How many columns of these entries fit a width (inches) in small print: at most five."""
+    """Return how many columns of these entries fit into a width (inches) in small print: at most five."""
     longest = max((len(_entry(handle, width)) for handle in handles), default=0)
     return max(1, min(5, len(handles), int(width / (CHARACTER * longest + HANDLE))))
 
 
 def _entry(handle: Line2D | Patch, width: float) -> str:
-    """Its text, as much of it as one column of this width holds."""
+    """Return the label of an entry, shortened to one column of this width."""
     return shortened(str(handle.get_label()), int((width - HANDLE) / CHARACTER))
 
 
 def legend_height(handles: Sequence[Line2D | Patch], width: float) -> float:
-    """Inches that the legend takes with its heading."""
+    """Return the height in inches of the legend with its heading."""
     return 0.19 * (-(-len(handles) // legend_columns(handles, width)) + 1) + 0.12
 
 
-def legend_in_place_of(axes: Axes, handles: Sequence[Line2D | Patch], heading: str, width: float) -> None:
-    """Turn axes into a legend, so that it has room of its own whatever its size."""
+def fill_with_legend(axes: Axes, handles: Sequence[Line2D | Patch], heading: str, width: float) -> None:
+    """Turn axes into a legend, which so has its own space whatever its size."""
     axes.set_axis_off()
     axes.legend(
         handles=handles,
@@ -193,21 +207,22 @@ def legend_in_place_of(axes: Axes, handles: Sequence[Line2D | Patch], heading: s
     )
 
 
-def broken(text: str, width: int) -> str:
-    """The same lines, broken where one is longer than `width` characters."""
+def wrapped(text: str, width: int) -> str:
+    """Wrap lines that are longer than `width` characters."""
     return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""])
 
 
 def set_title(axes: Axes, text: str, width: int = 74) -> None:
-    axes.set_title(broken(text, width), fontsize="medium")
+    """Put a title above the axes, wrapped at `width` characters."""
+    axes.set_title(wrapped(text, width), fontsize="medium")
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.svg and `stem`.png; the same content gives the same bytes."""
+    """Write `stem`.svg and `stem`.png; equal figures give equal bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in FORMATS]
     with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
         for path in paths:
-            path.unlink(missing_ok=True)  # else we would write through a link
+            path.unlink(missing_ok=True)  # otherwise we would write through a link
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths

@@ -4,7 +4,7 @@ import pytest
 
 from results.figures.error_by_epochs import (
     Bar,
-    bar_places,
+    bar_positions,
     draw_error_by_epochs,
     error_by_epochs,
     linear_rule,
@@ -51,7 +51,7 @@ def test_points_without_an_error_have_no_bar() -> None:
 
 def test_bars_stand_around_the_middle_of_their_group() -> None:
     points = [make_point(epochs=10), make_point(epochs=20), make_point(batch_size=256, lr=0.2, epochs=20)]
-    ten, twenty = bar_places(error_by_epochs(points).by_batch_size, [128, 256])
+    ten, twenty = bar_positions(error_by_epochs(points).by_batch_size, [128, 256])
     assert ten == pytest.approx([-0.15])
     assert twenty == pytest.approx([0.15, 1.0])
 

@@ -3,8 +3,8 @@
 import math
 
 from results.figures.learning_curves import (
-    ROWS_A_PAGE,
-    Curve,
+    ROWS_PER_PAGE,
+    LearningCurve,
     curves_of,
     draw_learning_curves,
     learning_curves,
@@ -49,16 +49,18 @@ def test_unknown_values_are_gaps_and_held_out_images_a_curve() -> None:
 
 
 def test_the_mean_ends_with_the_shortest_run() -> None:
-    mean = mean_curve([Curve("test", [1, 2], [4.0, 2.0], [1.0, 1.0]), Curve("test", [1], [8.0], [2.0])])
-    assert mean == Curve("test", [1], [6.0], [1.5])
+    mean = mean_curve(
+        [LearningCurve("test", [1, 2], [4.0, 2.0], [1.0, 1.0]), LearningCurve("test", [1], [8.0], [2.0])]
+    )
+    assert mean == LearningCurve("test", [1], [6.0], [1.5])
 
 
 def test_many_configurations_make_pages_on_which_nothing_overlaps() -> None:
-    configs = [make_config(lr=0.1 * (n + 1), epochs=160) for n in range(ROWS_A_PAGE + 1)]
+    configs = [make_config(lr=0.1 * (n + 1), epochs=160) for n in range(ROWS_PER_PAGE + 1)]
     epochs = {c.trial_key: [make_epoch(n, 90.0 / n) for n in range(1, 161)] for c in configs}
     cells = group_repeats(make_trial(config, 8.0) for config in configs)
     pages = draw_learning_curves(learning_curves(cells, epochs, "mine"), "a title")
-    assert [len(page.axes) for page in pages] == [2 * ROWS_A_PAGE, 2]
+    assert [len(page.axes) for page in pages] == [2 * ROWS_PER_PAGE, 2]
     assert [overlaps(page) for page in pages] == [[], []]
 
 

@@ -113,7 +113,7 @@ def test_its_figures_are_of_whole_trainings_name_no_key_and_can_be_read(results:
         assert not any(re.search("[0-9a-f]{16}", text.get_text()) for text in texts_of(figure))
         assert overlaps(figure) == []
         heading = next(iter(figure.axes)).get_title() if name == "parallel_coordinates" else figure.get_suptitle()
-        assert "2 epochs a generation" in heading
+        assert "2 epochs per generation" in heading
         assert "scheduler pbt, 18 generations" in heading
     with pytest.raises(UserError, match="figure 'heat_map' would be empty: a trial of a population"):
         draw("heat_map", results)
@@ -124,8 +124,8 @@ def test_the_best_that_is_marked_is_the_one_that_was_chosen(report: Report) -> N
     assert report.search is not None
     bundle = parallel_coordinates(report.search)
     assert bundle is not None and bundle.best is not None
-    assert (bundle.best.number, bundle.best_words) == (5, "the best of the last generation")
-    assert bundle.paths[-1].number == 3
+    assert (bundle.best.number, bundle.best_label) == (5, "best of the last generation")
+    assert bundle.lines[-1].number == 3
 
 
 def test_the_heading_says_that_rows_are_the_last_of_a_training(report: Report) -> None:

@@ -64,7 +64,7 @@ def test_the_best_improves_over_the_epochs_of_all_proposals(results: Results) ->
         complete = [one for one in results.search.trials if one.is_complete]
         assert [value for _, value in course.complete] == [one.values[index] for one in complete if one.values]
         assert (
-            course.last
+            course.total_epochs
             == spent(results.search).epochs
             == sum(one.trial.row.epochs_done for one in results.search.trials)
         )
@@ -115,11 +115,11 @@ def test_coordinates_lie_in_order_and_the_best_on_top(results: Results) -> None:
     assert results.search is not None
     bundle = parallel_coordinates(results.search)
     assert bundle is not None
-    assert bundle.paths[-1].number == results.search.best[0].number
-    assert all(0 <= height <= 1 for path in bundle.paths for height in path.heights)
+    assert bundle.lines[-1].number == results.search.best[0].number
+    assert all(0 <= height <= 1 for path in bundle.lines for height in path.heights)
     batch_size = bundle.scales[1]
     assert batch_size.ticks == [(0.0, "32"), (0.5, "64"), (1.0, "128")]
-    by_lr = sorted(bundle.paths, key=lambda path: path.heights[0])
+    by_lr = sorted(bundle.lines, key=lambda path: path.heights[0])
     rates = {one.number: one.params["base_lr"] for one in results.search.trials}
     found = [rates[path.number] for path in by_lr]
     assert found == sorted(found, key=lambda rate: float(rate or 0))

@@ -8,7 +8,7 @@ import pytest
 import results.figures.parameter_importance as parameter_importance
 from results.figures.error_by_lr import AXES_WIDTH
 from results.figures.gallery import Results, draw
-from results.figures.learning_curves import MOST_OF_A_SEARCH, search_curves
+from results.figures.learning_curves import MOST_PANELS_OF_SEARCH, search_curves
 from results.figures.points import title
 from results.parquet.files import read_epochs, read_trials
 from results.parquet.search_results import Objective, SearchResults, free_fields, read_search
@@ -63,7 +63,7 @@ def test_rates_are_told_apart_by_batch_size_and_the_rest_is_named(wide: Results)
     legend = figure.axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["32", "64", "128"]
-    assert "points differ in" in figure.get_suptitle()
+    assert "points also differ in" in figure.get_suptitle()
     assert figure.axes[0].get_window_extent().width > 0.7 * AXES_WIDTH * figure.dpi
 
 
@@ -86,7 +86,7 @@ def test_learning_curves_are_those_of_the_best_and_what_confirms_them(tmp_path: 
     results = results_of(store, SWEEP)
     assert results.search is not None
     labels = [panel.label for panel in search_curves(results.search, results.epochs())]
-    assert len(labels) == MOST_OF_A_SEARCH
+    assert len(labels) == MOST_PANELS_OF_SEARCH
     assert [label.split(":")[0] for label in labels[:4]] == [
         "proposal 5",
         "proposal 5 on all training images",
