@@ -33,10 +33,10 @@ def test_all_leaves_out_what_would_be_empty() -> None:
 @pytest.mark.parametrize(
     ("name", "results", "message"),
     [
-        ("learning_curves", PUBLISHED, "no published curves"),
+        ("learning_curves", PUBLISHED, "no published learning curves"),
         ("heat_map", DIVERGED, "no finished trial"),
         ("all", DIVERGED, "every figure would be empty"),
-        *((name, SWEEP, "no search") for name in SEARCH_FIGURE_NAMES),
+        *((name, SWEEP, "not a search") for name in SEARCH_FIGURE_NAMES),
         ("heatmap", SWEEP, "did you mean 'heat_map'"),
     ],
 )
