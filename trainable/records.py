@@ -311,3 +311,5 @@ class TrialSummary:
     epochs_done: int
     end: TrialEnd | None
     attempts: list[Attempt]
+    test_error_percent: float | None = None
+    """Test error after the last epoch; None if there is no epoch or it diverged."""

@@ -1,1 +1,1 @@
-"""What a run would train."""
+"""What a run would train: the command plan."""

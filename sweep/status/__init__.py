@@ -1,1 +1,1 @@
-"""Where a sweep stands: status, watch, logs."""
+"""The state of a sweep: status, watch, logs."""

@@ -1,4 +1,4 @@
-"""What the processes of a trial wrote: found by the trial's key, or the beginning of one."""
+"""Show what the processes of a trial wrote; the trial is found by its key or the beginning of the key."""
 
 import difflib
 import re
@@ -14,6 +14,7 @@ from trainable.ledger.files import SUPERSEDED
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.ledger.trial_log import logs_in, presentable
 from trainable.records import Attempt, Status, TrialSummary
+from trainable.wording import listed
 
 MAX_CANDIDATES = 5
 TOLD_FIELDS = ("model", "dataset", "epochs", "batch_size", "lr", "seed")
@@ -22,23 +23,23 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def failed_trials(store: Store, sweep: str) -> list[str]:
-    """Keys of the sweep's trials that failed, in the order of the plan.
+    """Return the keys of the sweep's failed trials, in the order of the plan.
 
     Raises:
-        UserError: no such sweep.
+        UserError: there is no such sweep.
     """
     return list(sweep_status(store, store.manifest(sweep)).errors)
 
 
 def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
-    """Name of the folder of the one trial whose key begins so.
+    """Return the name of the folder of the only trial whose key begins with a word.
 
     Args:
-        word: a key or its beginning; a superseded training is named with what follows its key, too.
+        word: a key or its beginning; for superseded results also what follows the key in the name of their folder.
         sweep: look among the trials of this sweep only.
 
     Raises:
-        UserError: none, or several; no such sweep.
+        UserError: no trial or several trials begin so, or there is no such sweep.
     """
     names = store.trial_names()
     where = store.shown()
@@ -51,25 +52,25 @@ def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
-        raise UserError(f"{word!r} begins several trials of {where}: {', '.join(found[:MAX_CANDIDATES])}{more}")
+        candidates = listed(found, MAX_CANDIDATES)
+        raise UserError(f"{word!r} is the beginning of several trials of {where}: {candidates}")
     if not names:
-        raise UserError(f"no trial {word!r}: {where} holds none that has begun")
+        raise UserError(f"no trial {word!r}: no trial of {where} has begun")
     close = difflib.get_close_matches(word, names, n=MAX_CANDIDATES, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`status SWEEP` names those that failed"
     raise UserError(f"no trial {word!r} in {where}: {hint}")
 
 
 def trial_text(store: Store, name: str) -> str:
-    """What the trial is, how it stands, and of each attempt what is kept of its output."""
+    """Return what the trial is, its status, and the output that is kept of each attempt."""
     store.refresh_logs(name)
     folder = store.trial_folder(name)
-    standing, logs = read_summary(folder), logs_in(folder)
-    lines = [_heading(name, standing)]
+    summary, logs = read_summary(folder), logs_in(folder)
+    lines = [_heading(name, summary)]
     for number, path in logs.items():
-        lines += [_attempt_line(number, standing.attempts), _shown(presentable(path.read_bytes()))]
+        lines += [_attempt_line(number, summary.attempts), _printable(presentable(path.read_bytes()))]
     if not logs:
-        lines.append("nothing is kept of what its processes wrote" if standing.attempts else "it has not begun")
+        lines.append("nothing that its processes wrote is kept" if summary.attempts else "it has not begun")
     return "\n".join(lines)
 
 
@@ -79,23 +80,25 @@ def _keys(store: Store, manifest: Manifest) -> set[str]:
     return {trial.config.trial_key for trial in planned_trials(manifest, read_log(log))}
 
 
-def _heading(name: str, standing: TrialSummary) -> str:
-    config: Mapping[str, Any] = standing.config
+def _heading(name: str, summary: TrialSummary) -> str:
+    config: Mapping[str, Any] = summary.config
     fields = " ".join(f"{field}={config[field]}" for field in TOLD_FIELDS if field in config)
-    status = trial_status(standing)
-    error = f": {standing.end.error}" if status is Status.FAILED and standing.end is not None else ""
-    return _shown(f"{name}  {fields}  {status}{error}".encode())
+    status = trial_status(summary)
+    error = f": {summary.end.error}" if status is Status.FAILED and summary.end is not None else ""
+    return _printable(f"{name}  {fields}  {status}{error}".encode())
 
 
 def _attempt_line(number: int, attempts: Sequence[Attempt]) -> str:
     if number > len(attempts):
-        return f"--- attempt {number}, which could not begin"
-    one = attempts[number - 1]
-    sweep = f", sweep {one.sweep}" if one.sweep else ""
-    return _shown(f"--- attempt {number} of {len(attempts)}, {one.start_time} on {one.host}{sweep}".encode())
+        return f"--- attempt {number}, which could not start"
+    attempt = attempts[number - 1]
+    sweep = f", sweep {attempt.sweep}" if attempt.sweep else ""
+    return _printable(
+        f"--- attempt {number} of {len(attempts)}, {attempt.start_time} on {attempt.host}{sweep}".encode()
+    )
 
 
-def _shown(content: bytes) -> str:
-    """As text in which nothing commands a terminal: it may come from elsewhere."""
+def _printable(content: bytes) -> str:
+    """Decode text of unknown origin; control characters are escaped, so that it cannot command a terminal."""
     text = _LINE_ENDS.sub("\n", content.decode(errors="replace"))
     return _CONTROLS.sub(lambda control: f"\\x{ord(control[0]):02x}", text).rstrip("\n")

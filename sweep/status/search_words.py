@@ -1,4 +1,4 @@
-"""What a person is told of a search, from its log."""
+"""Describe a search in words, from its log."""
 
 import re
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ from trainable.wording import counted, format_value
 
 
 def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
-    """`name: a search of 20 trials on digits, 3 done, 1 to go on with, 16 to propose`."""
+    """Return `name: a search of 20 trials on digits, 3 done, 1 to resume, 16 to propose`."""
     progress = search_progress(record)
     parts = [
         f"{progress.ended} done",
-        f"{progress.begun} to go on with" if progress.begun else "",
+        f"{progress.begun} to resume" if progress.begun else "",
         f"{progress.to_come} to propose",
     ]
     trials = counted(progress.wanted, "trial")
@@ -35,8 +35,13 @@ def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
 
 
 def best_words(record: SearchRecord) -> str | None:
-    """`base_lr=0.21 batch_size=16: holdout_error_percent 2.5`; None where nothing ran to the end, or of several
-    objectives. At a scale these are the values of the full size, as the space has them."""
+    """Return the best trial with its value: `base_lr=0.21 batch_size=16: holdout_error_percent 2.5`.
+
+    At a scale the parameters are those of the full size, as the space declares them.
+
+    Returns:
+        None if no trial has run to its end, or if there are several objectives.
+    """
     found = best(record)
     if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
         return None
@@ -45,29 +50,31 @@ def best_words(record: SearchRecord) -> str | None:
 
 
 def front_words(record: SearchRecord) -> list[str]:
-    """`#4: holdout_error_percent 2.5, train_seconds 12.3 (base_lr=0.21 batch_size=16)` of each member of the front;
-    none where there is one objective."""
+    """Return the members of the front of a search with several objectives.
+
+    Each reads `#4: holdout_error_percent 2.5, train_seconds 12.3 (base_lr=0.21 batch_size=16)`.
+    """
     if len(record.settings.get(OBJECTIVE, ())) < 2:
         return []
-    return [f"#{one.number}: {_values_words(record, one)} ({_params_words(one)})" for one in best(record)]
+    return [f"#{trial.number}: {_values_words(record, trial)} ({_params_words(trial)})" for trial in best(record)]
 
 
-def _params_words(one: ProposalRecord) -> str:
-    return " ".join(f"{name}={format_value(given, digits=4)}" for name, given in one.params.items())
+def _params_words(trial: ProposalRecord) -> str:
+    return " ".join(f"{name}={format_value(given, digits=4)}" for name, given in trial.params.items())
 
 
-def _values_words(record: SearchRecord, one: ProposalRecord) -> str:
+def _values_words(record: SearchRecord, trial: ProposalRecord) -> str:
     metrics = [objective[METRIC] for objective in record.settings[OBJECTIVE]]
-    values = all_finite(one.values) or ()
+    values = all_finite(trial.values) or ()
     return ", ".join(
         f"{metric} {format_value(value, digits=4)}" for metric, value in zip(metrics, values, strict=True)
     )
 
 
 def end_notes(record: SearchRecord) -> list[str]:
-    """Why fewer were tried than asked for, and what could not be trained."""
+    """Return why the search ended early, and how many proposals could not be trained."""
     notes = [] if record.over is None else [record.over]
-    errors = [one.error for one in record.proposals if one.error is not None]
+    errors = [proposal.error for proposal in record.proposals if proposal.error is not None]
     if errors:
         proposals = counted(len(record.proposals), "proposal")
         verb = "was" if len(errors) == 1 else "were"
@@ -76,7 +83,7 @@ def end_notes(record: SearchRecord) -> list[str]:
 
 
 def lower_lr_words(record: SearchRecord) -> str:
-    """What to lower where all trials diverge: the ranges of the parameters that make lr."""
+    """Return what to lower if all trials diverge: the ranges of the parameters that determine lr."""
     if not record.settings:
         return "lower the learning rates of the space"
     fixed = record.settings.get(TRIAL, {})
@@ -93,6 +100,6 @@ def lower_lr_words(record: SearchRecord) -> str:
 
 
 def _ends(parameter: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The smallest and the largest value of a parameter; None where its values are no numbers."""
+    """Return the smallest and the largest value of a parameter; None if its values are not numbers."""
     values = parameter.get(CHOICES) or [parameter[LOW], parameter[HIGH]]
     return None if any(not isinstance(value, int | float) for value in values) else (min(values), max(values))

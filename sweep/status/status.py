@@ -1,4 +1,4 @@
-"""Where a sweep stands, read from its trials' ledgers: also while it runs, also after a crash."""
+"""Count the trials of a sweep by their ledgers, also while the sweep runs or after a crash."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,54 +8,57 @@ from results.store.search_log import SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials, status_in_search
 from results.store.store import Manifest, Store
 from sweep.runs import last_run_text
+from sweep.status.lowest_error import lowest_error_text
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from trainable.config import PlannedTrial
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.records import Status, TrialSummary
+from trainable.wording import command, counted
 
 MAX_SHOWN = 5
-"""Members of a front."""
+"""Number of members of a front that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """Counts of trials; `left` is what a further `run` would begin, go on with, or try again."""
+    """Numbers of trials and epochs of a sweep."""
 
     sweep: str
     driver_running: bool
     planned: int
     done: int
-    """COMPLETE, STOPPED or DIVERGED."""
+    """Number of trials that are COMPLETE, STOPPED or DIVERGED."""
     stopped: int
-    """Of the done ones, by this sweep's scheduler."""
+    """Number of trials that this sweep's scheduler stopped; they are among the done ones."""
     diverged: int
     running: int
     failed: int
     left: int
+    """Number of trials that a further `run` would start, resume or try again."""
     epochs_done: int
     epochs_planned: int
     errors: dict[str, str]
-    """Trial key -> error of those that failed."""
+    """Trial key -> error of each failed trial."""
     best: str | None
-    """Of a search with one objective: what has steered best so far, and to which value."""
+    """The best result so far in words; None if there is none, or if a search has several objectives."""
     front: list[str]
-    """Of a search with two objectives: the trials that no other beats in both, by the first."""
+    """For a search with several objectives: the trials that no other trial beats in all, by the first objective."""
     notes: list[str]
-    """What else a person should be told of how it went."""
+    """What else the user should know."""
 
     @property
     def nothing_trained(self) -> bool:
-        """Whether it is a search that is over and has found nothing that can be trained."""
+        """Whether this is a search that is over and found nothing that can be trained."""
         return not self.planned and bool(self.notes)
 
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
-    """Count; nothing is written."""
+    """Read the status once. Nothing is written."""
     return StatusReader(store, manifest).read()
 
 
 class StatusReader:
-    """Counts again and again; trials that have ended for good are read once."""
+    """Reads the status again and again; the folder of a trial that has ended for good is read only once."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
@@ -69,13 +72,13 @@ class StatusReader:
         trials = planned_trials(self._manifest, record)
         store.refresh_trials([key for trial in trials if (key := trial.config.trial_key) not in self._ended])
         driver_running = store.is_running(name)
-        standings: dict[str, TrialSummary] = {}
+        summaries: dict[str, TrialSummary] = {}
         for trial in trials:
             key = trial.config.trial_key
-            standings[key] = self._ended.get(key) or read_summary(store.trial_folder(key))
-            if trial_status(standings[key]).is_final:
-                self._ended[key] = standings[key]
-        return _count(store, self._manifest, record, trials, standings, driver_running=driver_running)
+            summaries[key] = self._ended.get(key) or read_summary(store.trial_folder(key))
+            if trial_status(summaries[key]).is_final:
+                self._ended[key] = summaries[key]
+        return _count(store, self._manifest, record, trials, summaries, driver_running=driver_running)
 
 
 def _count(
@@ -83,7 +86,7 @@ def _count(
     manifest: Manifest,
     record: SearchRecord,
     trials: list[PlannedTrial],
-    standings: Mapping[str, TrialSummary],
+    summaries: Mapping[str, TrialSummary],
     *,
     driver_running: bool,
 ) -> SweepStatus:
@@ -93,17 +96,18 @@ def _count(
     errors: dict[str, str] = {}
     for trial in trials:
         key = trial.config.trial_key
-        standing = standings[key]
-        status = status_in_search(record, trial, trial_status(standing))
+        summary = summaries[key]
+        status = status_in_search(record, trial, trial_status(summary))
         by_status[status] += 1
         if not status.is_final:
-            unfinished[key] = standing
-        epochs_done += standing.epochs_done
-        epochs_planned += standing.epochs_done if status.is_final else trial.config.epochs
-        if status is Status.FAILED and standing.end is not None:
-            errors[key] = standing.end.error or ""
+            unfinished[key] = summary
+        epochs_done += summary.epochs_done
+        epochs_planned += summary.epochs_done if status.is_final else trial.config.epochs
+        if status is Status.FAILED and summary.end is not None:
+            errors[key] = summary.end.error or ""
     done = sum(count for status, count in by_status.items() if status.is_final)
     planned = len(trials) + num_to_come(record)
+    is_search = manifest.is_search or bool(record.settings)
     return SweepStatus(
         sweep=manifest.name,
         driver_running=driver_running,
@@ -117,7 +121,7 @@ def _count(
         epochs_done=epochs_done,
         epochs_planned=epochs_planned,
         errors=errors,
-        best=best_words(record),
+        best=best_words(record) if is_search else lowest_error_text([trial.config for trial in trials], summaries),
         front=front_words(record),
         notes=end_notes(record) + _divergence(record, trials, by_status, planned),
     )
@@ -126,7 +130,7 @@ def _count(
 def _divergence(
     record: SearchRecord, trials: list[PlannedTrial], by_status: dict[Status, int], planned: int
 ) -> list[str]:
-    """What to do where nothing came to its end but by diverging."""
+    """Return what to do if every trial has diverged or failed, and at least one diverged."""
     diverged, failed = by_status[Status.DIVERGED], by_status[Status.FAILED]
     if not diverged or diverged + failed < planned:
         return []
@@ -137,19 +141,19 @@ def _divergence(
 
 
 def front_lines(front: list[str]) -> list[str]:
-    """At most so many, and how many more there are."""
+    """Return the first members of a front, and how many more there are."""
     more = len(front) - MAX_SHOWN
     return front[:MAX_SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
 
 def status_text(status: SweepStatus) -> str:
-    """For people."""
+    """Return the status as text, a line for each figure."""
     state = "running now" if status.driver_running else "not running"
     counts = {"stopped early": status.stopped, "diverged": status.diverged}
     early = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     lines = [
         f"{status.sweep}: {state}",
-        f"  done     {status.done} of {status.planned} trials" + (f" ({early})" if early else ""),
+        f"  done     {status.done} of {counted(status.planned, 'trial')}" + (f" ({early})" if early else ""),
         f"  running  {status.running}",
         f"  failed   {status.failed}",
         f"  left     {status.left}",
@@ -161,7 +165,8 @@ def status_text(status: SweepStatus) -> str:
     lines += [f"  note     {note}" for note in status.notes]
     lines += [f"  failed {key}: {error}" for key, error in status.errors.items()]
     if status.left and not status.driver_running:
-        lines.append(f"`python tune_main.py run` with the same space goes on with the {status.left} that are left")
+        left = counted(status.left, "trial that is", "trials that are")
+        lines.append(f"`{command('run')}` with the same space trains the {left} left")
     return "\n".join(lines)
 
 
@@ -182,10 +187,11 @@ def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
     Args:
         failed: keys of the failed trials, at least one.
     """
-    hint = f"logs: python tune_main.py logs {failed[0]}{store.option}"
-    return hint if len(failed) == 1 else f"{hint}, of all {len(failed)}: logs --failed --sweep {sweep}{store.option}"
+    hint = f"logs: {command('logs', failed[0])}{store.option}"
+    all_of_them = f"logs --failed --sweep {sweep}{store.option}"
+    return hint if len(failed) == 1 else f"{hint}, for all {len(failed)} failed trials: {all_of_them}"
 
 
 def status_json(status: SweepStatus, indent: int | None = 1) -> str:
-    """For programs: the fields of SweepStatus; in one line where `indent` is None."""
+    """Return the fields of SweepStatus as JSON, in one line if `indent` is None."""
     return json.dumps(asdict(status), indent=indent)

@@ -1,4 +1,4 @@
-"""A sweep's status again and again: drawn anew in a terminal, a line whenever it has changed elsewhere."""
+"""Show the status of a sweep again and again: redrawn in a terminal, elsewhere a line after each change."""
 
 import contextlib
 import time
@@ -18,24 +18,27 @@ from trainable.ledger.remote import RemoteError, is_uri
 from trainable.wording import counted
 
 LOCAL_SECONDS, REMOTE_SECONDS = 2.0, 15.0
-"""Between two looks, where nothing is said."""
+"""Default seconds between two looks at a local store and at one in a bucket."""
 BAR_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A status, and what a single one cannot tell."""
+    """A status, and what a single status cannot tell."""
 
     status: SweepStatus
     seconds_left: float | None
-    """At the pace since the watch began; None where nothing has been trained since, nobody trains, or a trial has
-    failed, which this run does not try again."""
+    """Seconds left at the pace since the watch began.
+
+    None if nothing was trained since then, if no driver is running, or if a trial has failed, which this run does not
+    try again.
+    """
     trouble: str | None = None
-    """Why nothing newer can be told."""
+    """Why the status is not newer."""
 
 
 class Watcher:
-    """Looks; the pace is that of the epochs since its first look."""
+    """Looks at the status; the pace is that of the epochs since the first look."""
 
     def __init__(self, read: Callable[[], SweepStatus], clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
@@ -48,7 +51,7 @@ class Watcher:
         return self._last
 
     def look(self) -> Look:
-        """Now, or, of a store that does not answer, what was seen last."""
+        """Return the present status, or the last one seen if the store does not answer."""
         try:
             status = self._read()
         except RemoteError as error:
@@ -75,11 +78,19 @@ def watch(
     as_json: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SweepStatus:
-    """Look every so many seconds until nothing is left and nobody drives the sweep; the last status.
+    """Show the status until nothing is left and no driver is running.
+
+    Args:
+        read: reads the status.
+        seconds: time between two looks.
+        as_json: print a line of JSON at each look.
+
+    Returns:
+        The last status.
 
     Raises:
         UserError: the first look fails.
-        KeyboardInterrupt: Ctrl-C.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     watcher = Watcher(read)
     look, said = watcher.first, ""
@@ -101,10 +112,10 @@ def watch(
 
 
 def sweep_reader(store: Store, sweep: str) -> Callable[[], SweepStatus]:
-    """Reads the sweep's status; what it stands for is read anew when another driver has taken it up.
+    """Return a function that reads the status of a sweep, also when another driver has changed its trials.
 
     Raises:
-        UserError: no such sweep.
+        UserError: there is no such sweep.
     """
     reader = StatusReader(store, store.manifest(sweep))
     was_running = True
@@ -121,38 +132,38 @@ def sweep_reader(store: Store, sweep: str) -> Callable[[], SweepStatus]:
     return read
 
 
-def default_seconds(place: str) -> float:
-    """Requests to a bucket cost money."""
-    return REMOTE_SECONDS if is_uri(place) else LOCAL_SECONDS
+def default_seconds(store: str) -> float:
+    """Return the seconds between two looks; they are more for a bucket, where requests cost money."""
+    return REMOTE_SECONDS if is_uri(store) else LOCAL_SECONDS
 
 
 def is_over(status: SweepStatus) -> bool:
-    """Whether nobody drives the sweep, and nothing is left that a run would train."""
+    """Return whether no driver is running and nothing is left that a run would train."""
     return not status.driver_running and (not status.left or status.nothing_trained)
 
 
 def renderable(look: Look) -> Group:
-    """For a terminal."""
+    """Return what a terminal shows."""
     status = look.status
     bar = ProgressBar(total=max(1, status.epochs_planned), completed=status.epochs_done, width=BAR_WIDTH)
     words = [f"  {datetime.now(UTC):%H:%M:%S}Z{_left_words(look)}"]  # beside the bar
     if look.trouble is not None:
-        words.append(f"{look.trouble}; asking again")
+        words.append(f"{look.trouble}; trying again")
     elif gone := _gone_words(status):
         words.append(gone)
     return Group(Text(status_text(status)), bar, Text("\n".join(words)))
 
 
 def line_of(look: Look) -> str:
-    """`quickstart: 3 of 9 trials done, 2 running, 31 of 90 epochs`."""
+    """Return `quickstart: 3 of 9 trials done, 2 running, 31 of 90 epochs`."""
     status = look.status
     if look.trouble is not None:
-        return f"{status.sweep}: {look.trouble}; asking again"
+        return f"{status.sweep}: {look.trouble}; trying again"
     parts = [
-        f"{status.done} of {status.planned} trials done",
+        f"{status.done} of {counted(status.planned, 'trial')} done",
         f"{status.running} running" if status.running else "",
         f"{status.failed} failed" if status.failed else "",
-        f"{status.epochs_done} of {status.epochs_planned} epochs",
+        f"{status.epochs_done} of {counted(status.epochs_planned, 'epoch')}",
         f"best {status.best}" if status.best is not None else "",
         _gone_words(status),
     ]
@@ -160,7 +171,7 @@ def line_of(look: Look) -> str:
 
 
 def _gone_words(status: SweepStatus) -> str:
-    """Nobody would come to the end of it."""
+    """Say that trials are left and no driver is running; empty otherwise."""
     if status.driver_running or is_over(status):
         return ""
     return f"no driver is running, {counted(status.left, 'trial is', 'trials are')} left: waiting for a `run`"

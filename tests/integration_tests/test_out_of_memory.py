@@ -62,7 +62,7 @@ def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start, cli:
         driver.returncode,
         f"the row says FAILED, with the error; {others}",
     )
-    assert ", of all 2: logs --failed --sweep large --store " in output
+    assert ", for all 2 failed trials: logs --failed --sweep large --store " in output
     died, refused = cli("logs", "--failed", "--sweep", "large", "--store", str(store)).stdout.split("\n\n")
     assert "told by Ray, in the driver:" in died
     assert died.count("worker process has died") == len(killed)

@@ -243,7 +243,7 @@ def test_the_runs_say_what_they_do(life: Life) -> None:
         "note: 1 earlier results are kept, marked superseded",
         "small: 2 trials on digits, 0 done, 2 to train",
     ]
-    assert ", 1 to go on with, " in life.last_output or "2 to go on with, " in life.last_output
+    assert ", 1 to resume, " in life.last_output or "2 to resume, " in life.last_output
     assert "estimate: " in life.last_output
     assert f"3 of 3 trials done, results in {place.uri}/small\n" in life.last_output
     assert f"next: python tune_main.py table small --store {place.uri}\n" in life.last_output
@@ -298,7 +298,7 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
     assert place.says("status", "small", "--watch").endswith("Z  small: 3 of 3 trials done, 13 of 13 epochs\n")
     assert "no trial of small has failed" in place.says("logs", "--failed", "--sweep", "small")
     (key,) = {name.partition("/")[0] for name in s3_server.names(f"{place.bucket}/store/trials") if ".sup" in name}
-    assert "nothing is kept of what its processes wrote" in place.says("logs", key)
+    assert "nothing that its processes wrote is kept" in place.says("logs", key)
     assert place.says("table", "small").count("\n") == 5
     assert place.says("export", "small", "--to", str(tmp_path)).startswith("4 trials (1 of them superseded) and ")
     assert pq.read_table(tmp_path / "trials.parquet").num_rows == 4

@@ -42,12 +42,12 @@ def proposal(number: int, base_lr: float = 0.1, *, error: str | None = None) -> 
 def test_a_search_that_has_ended_early_wants_no_more() -> None:
     record = searched(proposal(0))
     assert search_heading("wide", "digits", record) == (
-        "wide: a search of 24 trials on digits, 0 done, 1 to go on with, 23 to propose"
+        "wide: a search of 24 trials on digits, 0 done, 1 to resume, 23 to propose"
     )
     assert num_to_come(record) == 23 + 2 * 3
     record.apply(OverEvent(OVER))
     assert search_heading("wide", "digits", record) == (
-        "wide: a search of 1 trial on digits, 0 done, 1 to go on with, 0 to propose"
+        "wide: a search of 1 trial on digits, 0 done, 1 to resume, 0 to propose"
     )
     assert num_to_come(record) == 1 * 3  # however many are asked for
     record.apply(EndEvent(0, Status.COMPLETE, (5.0,)))

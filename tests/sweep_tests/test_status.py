@@ -80,7 +80,7 @@ def test_a_driver_is_seen_through_its_lock(store: Store, manifest: Manifest) -> 
         status = sweep_status(store, manifest)
     assert status.driver_running
     assert "sweep: running now" in status_text(status)
-    assert "goes on with" not in status_text(status)
+    assert "with the same space trains" not in status_text(status)
 
 
 def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
@@ -98,7 +98,7 @@ def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
         "epochs_done": 10,
         "epochs_planned": 15,
         "errors": {CONFIGS[Status.FAILED].trial_key: "out of memory"},
-        "best": None,
+        "best": "model=resnet_preact_20 batch_size=128 lr=0.1: test error 9.00 % (lowest of 1 trial)",
         "front": [],
         "notes": [],
     }
@@ -109,8 +109,11 @@ def test_text_for_people(store: Store, manifest: Manifest) -> None:
     assert lines[0] == "sweep: not running"
     assert lines[1].split() == ["done", "3", "of", "6", "trials", "(1", "stopped", "early,", "1", "diverged)"]
     assert lines[5].split() == ["epochs", "10", "of", "15"]
-    assert lines[6] == f"  failed {CONFIGS[Status.FAILED].trial_key}: out of memory"
-    assert lines[7].endswith("goes on with the 3 that are left")
+    assert (
+        lines[6] == "  best     model=resnet_preact_20 batch_size=128 lr=0.1: test error 9.00 % (lowest of 1 trial)"
+    )
+    assert lines[7] == f"  failed {CONFIGS[Status.FAILED].trial_key}: out of memory"
+    assert lines[8].endswith("with the same space trains the 3 trials that are left")
 
 
 @pytest.mark.parametrize(
@@ -133,3 +136,22 @@ def test_where_all_diverged_it_says_so(tmp_path: Path, statuses: tuple[Status, .
     found = sweep_status(store, make_manifest(configs))
     assert found.notes == ([] if told is None else [told + "lower the learning rates of the space"])
     assert status_text(found).count("  note     ") == len(found.notes)
+
+
+def test_the_best_of_a_grid_is_the_lowest_test_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    configs = [make_config(lr=lr, epochs=1) for lr in (0.1, 0.2, 0.4)]
+    for config, error in zip(configs, (9.0, 7.5, None), strict=True):
+        status = Status.COMPLETE if error else Status.DIVERGED
+        write_trial(store, config, [make_epoch(1, error)], make_end(status, 1))
+    assert sweep_status(store, make_manifest(configs)).best == "lr=0.2: test error 7.50 % (lowest of 2 trials)"
+
+
+def test_the_best_of_repeats_is_the_lowest_mean(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    errors = {(0.1, 0): 9.0, (0.1, 1): 8.0, (0.2, 0): 7.5, (0.2, 1): 9.9}
+    configs = [make_config(lr=lr, seed=seed, epochs=1) for lr, seed in errors]
+    for config, error in zip(configs, errors.values(), strict=True):
+        write_trial(store, config, [make_epoch(1, error)], make_end(Status.COMPLETE, 1))
+    best = "lr=0.1: test error 8.50 +- 0.71 % (mean of 2 trials, lowest of 2 configurations)"
+    assert sweep_status(store, make_manifest(configs)).best == best

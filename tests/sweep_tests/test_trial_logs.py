@@ -59,7 +59,7 @@ def test_a_beginning_is_enough_and_so_is_the_sweep(store: Store, capsys: pytest.
     expected = said(capsys, store, FAILED.trial_key)
     assert said(capsys, store, FAILED.trial_key[:6]) == expected
     assert said(capsys, store, "--failed", "--sweep", "sweep") == expected
-    assert "nothing is kept of what" in said(capsys, store, DONE.trial_key)
+    assert "nothing that its processes wrote is kept" in said(capsys, store, DONE.trial_key)
     with store.driving(make_manifest([DONE], "other")):
         assert said(capsys, store, "--failed", "--sweep", "other") == "no trial of other has failed\n"
 
@@ -74,14 +74,16 @@ def test_what_cannot_be_meant_is_one_line(store: Store, capsys: pytest.CaptureFi
     assert "add --sweep SWEEP" in refused(["logs", "--failed", *place], capsys)
     assert "did you mean 'sweep'?" in refused(["logs", "--failed", "--sweep", "swep", *place], capsys)
     assert "did you mean 'sweep'?" in refused(["logs", "ab", "--sweep", "swep", *place], capsys)
-    assert "holds none that has begun" in refused(["logs", "ab", "--store", str(store.path / "none")], capsys)
+    assert "no trial of" in refused(["logs", "ab", "--store", str(store.path / "none")], capsys)
 
 
 def test_a_beginning_of_several_names_them(tmp_path: Path) -> None:
     for name in ("ab1", "ab2", "abc", "abd", "abe", "abf", "b", "b.superseded-1"):
         (tmp_path / "trials" / name).mkdir(parents=True)
     store = Store(tmp_path)
-    with pytest.raises(UserError, match=r"'ab' begins several trials .*: ab1, ab2, abc, abd, abe and 1 more"):
+    with pytest.raises(
+        UserError, match=r"'ab' is the beginning of several trials .*: ab1, ab2, abc, abd, abe and 1 more"
+    ):
         find_trial(store, "ab")
     assert find_trial(store, "abc") == "abc"
     assert find_trial(store, "b") == "b"

@@ -92,7 +92,7 @@ def test_a_terminal_is_drawn_anew() -> None:
 
 def test_a_store_that_does_not_answer_ends_nothing() -> None:
     text = seen([RUNNING, RemoteError("s3://bucket", "no answer"), DONE])
-    assert text.splitlines()[1].endswith("sweep: s3://bucket: no answer; asking again")
+    assert text.splitlines()[1].endswith("sweep: s3://bucket: no answer; trying again")
     assert "4 of 4 trials done" in text.splitlines()[2]
     with pytest.raises(RemoteError):
         seen([RemoteError("s3://bucket", "no answer")])

@@ -29,7 +29,8 @@ def fill(folder: Path, make_record: MakeRecord, status: Status | None, num_epoch
 
 def as_read(folder: Path) -> TrialSummary:
     files = read_trial(folder)
-    return TrialSummary(files.config, len(files.epochs), files.end, files.attempts)
+    error = files.epochs[-1].test_error_percent if files.epochs else None
+    return TrialSummary(files.config, len(files.epochs), files.end, files.attempts, error)
 
 
 def cut(file: str, keep: Callable[[bytes], bytes]) -> Change:

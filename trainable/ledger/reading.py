@@ -39,10 +39,15 @@ def read_summary(folder: Path) -> TrialSummary:
     """
     config = read_config(folder / CONFIG)
     end = read_end(folder / RESULT) if config else None
-    if end is not None and end.status.is_final and _last_epoch(folder / EPOCHS) == end.epochs_done:
-        return TrialSummary(config, end.epochs_done, end, _read_lines(folder / ATTEMPTS, Attempt))
+    if end is not None and end.status.is_final:
+        with contextlib.suppress(ValueError, TypeError):  # the last line is damaged
+            last = _last_epoch(folder / EPOCHS)
+            if (last.epoch if last else 0) == end.epochs_done:
+                attempts = _read_lines(folder / ATTEMPTS, Attempt)
+                return TrialSummary(config, end.epochs_done, end, attempts, last.test_error_percent if last else None)
     files = read_trial(folder)
-    return TrialSummary(files.config, files.epochs_done, files.end, files.attempts)
+    error = files.epochs[-1].test_error_percent if files.epochs else None
+    return TrialSummary(files.config, files.epochs_done, files.end, files.attempts, error)
 
 
 def trial_status(trial: TrialFiles | TrialSummary) -> Status:
@@ -87,16 +92,21 @@ def _read_lines(path: Path, kind: type[Record]) -> list[Record]:
     return records
 
 
-def _last_epoch(path: Path) -> int | None:
-    """Return the number of the last epoch, 0 if the file is empty or missing, None if its last line is damaged."""
+def _last_epoch(path: Path) -> EpochRecord | None:
+    """Return the record of the last epoch, None if the file is empty or missing.
+
+    Raises:
+        ValueError, TypeError: the last line is damaged.
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             tail = file.read()
     except FileNotFoundError:
-        return 0
-    try:
-        *_, line, torn = tail.split(b"\n")
-        return None if torn else EpochRecord(**json.loads(line)).epoch
-    except (ValueError, TypeError):
-        return None if tail else 0
+        return None
+    if not tail:
+        return None
+    *_, line, torn = tail.split(b"\n")
+    if torn:
+        raise ValueError("torn line")
+    return EpochRecord(**json.loads(line))
