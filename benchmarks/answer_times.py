@@ -1,55 +1,75 @@
 """How long the light commands take to answer: `python benchmarks/answer_times.py [--rounds 7]`.
 
-Whole processes, interleaved, against the committed example sweep, and `run` on a sweep that is done; none of them
-loads torch or Ray.
+Whole processes, in turn, from their start to their end: commands that look at the committed example sweep, and `run`
+on a sweep that is finished. None of them loads torch or Ray. To add a command, add a case to `cases`.
 """
 
-import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.finished_sweep import write_finished_sweep  # noqa: E402
-from benchmarks.report import write_report  # noqa: E402
+from benchmarks.harness import Spread, interleaved, option_parser, write_report  # noqa: E402
 
 EXAMPLES = str(ROOT / "results" / "examples")
-COMMANDS = {
-    "--help": ["--help"],
-    "spaces": ["spaces"],
-    "spaces quickstart": ["spaces", "quickstart"],
-    "table quickstart": ["table", "quickstart", "--store", EXAMPLES],
-}
 NUM_TRIALS = 100
-RUN = f"run, {NUM_TRIALS} trials done"
 
 
-def seconds(arguments: list[str]) -> float:
-    """Of one process from its start to its end."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A command and how it ends."""
+
+    arguments: list[str]
+    exit_code: int = 0
+
+
+def cases(folder: Path) -> dict[str, Case]:
+    """Name the commands that are measured.
+
+    Args:
+        folder: An empty folder for the stores that they need.
+    """
+    return {
+        "--help": Case(["--help"]),
+        "spaces": Case(["spaces"]),
+        "spaces quickstart": Case(["spaces", "quickstart"]),
+        "table quickstart": Case(["table", "quickstart", "--store", EXAMPLES]),
+        f"run, {NUM_TRIALS} trials done": Case(write_finished_sweep(folder, NUM_TRIALS)),
+    }
+
+
+def answer_seconds(case: Case) -> float:
+    """Time one process.
+
+    Raises:
+        SystemExit: The command ended otherwise than it should; with what it said.
+    """
     started = time.perf_counter()
-    command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    command = [sys.executable, str(ROOT / "tune_main.py"), *case.arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if process.returncode != case.exit_code:
+        raise SystemExit(f"{process.stdout}{process.stderr}\n{' '.join(command)} ended with {process.returncode}")
+    return seconds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    arguments = option_parser(__doc__, rounds=7).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        commands = {**COMMANDS, RUN: write_finished_sweep(Path(folder), NUM_TRIALS)}
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(rounds):
-            for name, arguments in commands.items():
-                times[name].append(seconds(arguments))
-    for name, values in times.items():
-        print(f"{name:20} median {statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})")
-    print(write_report("answer_times", "python benchmarks/answer_times.py", {"seconds": times}))
+        commands = cases(Path(folder))
+        times = interleaved(
+            arguments.rounds, {name: partial(answer_seconds, case) for name, case in commands.items()}
+        )
+    for name, seconds in times.items():
+        print(f"{name:24} {Spread.of(seconds):.2f} s")
+    print(write_report("answer_times", "python benchmarks/answer_times.py", {"seconds": times}, arguments.to))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """What checkpoints cost a training: `python benchmarks/checkpoint_cost.py [--seconds 30]`.
 
-One training as a worker does it (resnet_preact_20 on the embedded digits, one thread), with the rule and the writer
-of every sweep: checksum, fsync, atomic replacement. The share is the time in checkpoints over the time from the first
-epoch to the last; the target is at most 2 %.
+One training as a worker does it (ResNet-preact-20 on the embedded digits, one thread), with the rule and the writer
+of every sweep: checksum, fsync, atomic replacement. The share is the time spent in checkpoints over the time from the
+first epoch to the last; the target is at most 2 %.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import add_to, write_report  # noqa: E402
+from benchmarks.harness import option_parser, write_report  # noqa: E402
 from trainable.config import TrainConfig  # noqa: E402
 from trainable.data.digits import load_digits  # noqa: E402
 from trainable.device import prepare_device  # noqa: E402
@@ -27,11 +26,11 @@ from trainable.training import Training  # noqa: E402
 
 
 class TimedSession(TrialSession):
-    """Notes what its checkpoints cost, and changes nothing else."""
+    """A session that notes what its checkpoints cost, and changes nothing else."""
 
     checkpoint_seconds: list[float]
     rule_seconds = 0.0
-    """In the rule, whether it wrote a checkpoint or not."""
+    """Time spent in the rule, whether it wrote a checkpoint or not."""
 
     def _checkpoint_when_due(self, training: Training) -> None:
         started, last = time.perf_counter(), self._checkpointed_at
@@ -44,22 +43,22 @@ class TimedSession(TrialSession):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one training's checkpoints."""
+    """Cost of one training's checkpoints."""
 
     seconds: list[float]
-    """Of each checkpoint: the state's bytes made, checked and written."""
+    """Time of each checkpoint: the state's bytes are made, checked and written."""
     share: float
-    """Of the training's time."""
+    """Share of the training's time."""
     training_seconds: float
     num_epochs: int
     file_bytes: int
 
 
 def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Cost:
-    """Train for so long.
+    """Train for some seconds.
 
     Args:
-        folder: on the disk whose checkpoints are measured; empty.
+        folder: An empty folder on the disk whose checkpoints are measured.
     """
     device = prepare_device(1, use_gpu=False)
     data = load_digits()
@@ -70,7 +69,7 @@ def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Co
     config = config.for_dataset(data.name, data.fingerprint, *counts)
     session = TimedSession(config, prepare(data, config, device), folder, device, RunInfo("run", 1, "code"))
     session.checkpoint_seconds = []
-    session.next_epoch()  # torch's first steps are slow: they would flatter the share
+    session.next_epoch()  # torch's first steps are slow: they would make the share look small
     started, before = time.perf_counter(), session.rule_seconds
     while time.perf_counter() - started < seconds:
         session.next_epoch()
@@ -82,9 +81,8 @@ def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Co
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = option_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
-    add_to(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cost = measure(Path(folder) / "trial", arguments.seconds)

@@ -11,30 +11,31 @@ from typing import Any, Self, TypeVar
 Sample = TypeVar("Sample")
 
 WAIT_SECONDS = 600.0
-"""For the other members to get ready, and for one to end when it is told to."""
+"""Longest wait for an answer, or for the other members to get ready."""
+CLOSE_SECONDS = 10.0
+"""Longest wait for a member to end before it is killed."""
 
 
 class Window:
-    """The time in which the members of a crew measure: nobody measures while another one rests."""
+    """A period in which all members of a crew measure: none measures while another one rests."""
 
     def __init__(self, context: SpawnContext, num_members: int) -> None:
         self._num_members = num_members
         self._barrier = context.Barrier(num_members, timeout=WAIT_SECONDS)
         self._num_ended = context.Value("q", 0)
         self._num_windows = 0
-        """That this member has been through."""
 
     def samples(
         self, work: Callable[[], Sample], seconds: float, meanwhile: Callable[[], object] | None = None
     ) -> list[Sample]:
-        """Repeat the work for so long, from the moment on at which all members are ready.
+        """Repeat the work for some seconds, starting when all members are ready.
 
         Args:
-            seconds: after which nothing more is begun; the work is done at least once.
-            meanwhile: what to do, unmeasured, until the last member has ended; the work itself where None.
+            seconds: No work begins after this time; the work is done at least once.
+            meanwhile: Unmeasured work until the last member has ended; by default the work itself.
 
         Raises:
-            threading.BrokenBarrierError: another member failed.
+            threading.BrokenBarrierError: Another member failed.
         """
         self._barrier.wait()
         started = time.perf_counter()
@@ -49,25 +50,26 @@ class Window:
         return samples
 
     def abort(self) -> None:
-        """Nobody is to wait for this member any more."""
+        """Release the members that wait for this one."""
         self._barrier.abort()
 
 
 class Crew:
-    """Members made alike, each in a process of its own; `with Crew(2, Member, argument) as crew`."""
+    """Equal members, each in a process of its own: `with Crew(2, Member, argument) as crew`."""
 
     def __init__(self, num_members: int, member: Callable[..., object], *arguments: object) -> None:
-        """Returns when all members are ready.
+        """Start the members and wait until all are ready.
 
         Args:
-            member: called in the new process as member(window, *arguments).
+            member: Called in the new process as `member(window, *arguments)`.
 
         Raises:
-            RuntimeError: it failed in one of them; with the traceback.
-            EOFError: a member has died.
+            RuntimeError: It failed in one of them; the message holds the traceback.
+            EOFError: A member has died.
+            TimeoutError: A member does not answer.
         """
         context = multiprocessing.get_context("spawn")
-        self._window = Window(context, num_members)  # kept: its semaphores live as long as this does
+        self._window = Window(context, num_members)  # kept: its semaphores live as long as this object
         self._pipes: list[Connection] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
         for _ in range(num_members):
@@ -84,18 +86,23 @@ class Crew:
             raise
 
     def ask(self, method: str, *arguments: object) -> list[Any]:
-        """Call the method in all members at the same time; their answers.
+        """Call the method in all members at the same time and return their answers.
 
         Raises:
-            RuntimeError: it failed in one of them; with the traceback.
-            EOFError: a member has died.
+            RuntimeError: It failed in one of them; the message holds the traceback.
+            EOFError: A member has died.
+            TimeoutError: A member does not answer.
         """
         for pipe in self._pipes:
             pipe.send((method, arguments))
         return self._answers()
 
     def _answers(self) -> list[Any]:
-        answers = [pipe.recv() for pipe in self._pipes]
+        answers = []
+        for pipe in self._pipes:
+            if not pipe.poll(WAIT_SECONDS):
+                raise TimeoutError(f"no answer within {WAIT_SECONDS:g} s")
+            answers.append(pipe.recv())
         failures = [failure for failure, _ in answers if failure]
         if failures:
             raise RuntimeError("\n".join(failures))
@@ -105,16 +112,20 @@ class Crew:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._window.abort()
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
-            process.join(WAIT_SECONDS)
+            process.join(CLOSE_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
 
 
 def _serve(
     pipe: Connection, window: Window, make_member: Callable[..., object], arguments: tuple[object, ...]
 ) -> None:
-    """Say when the member is ready, then take commands until the other end of the pipe is closed."""
+    """Report when the member is ready, then take commands until the other end of the pipe is closed."""
     member: object = None
     while True:
         try:

@@ -1,11 +1,10 @@
 """What the data set costs each trial's process: `python benchmarks/data_memory.py [--processes 2]`.
 
 A data set of CIFAR-10's size (60,000 images of 32x32x3, 184 MB) goes through Ray's object store into several
-processes at once, as in a sweep. Each prepares it for training, reads all of it, and reports by how much its
-private memory (proc(5), smaps_rollup) has grown: what is shared is counted once a node, not here.
+processes at once, as in a sweep. Each prepares it for training, reads all of it, and reports by how much its private
+memory (proc(5), smaps_rollup) has grown. Memory that is shared is counted once for each node, not here.
 """
 
-import argparse
 import statistics
 import sys
 from pathlib import Path
@@ -16,8 +15,8 @@ sys.path.insert(0, str(ROOT))
 
 import ray  # noqa: E402
 
+from benchmarks.harness import option_parser, write_report  # noqa: E402
 from benchmarks.images import noise  # noqa: E402
-from benchmarks.report import write_report  # noqa: E402
 from sweep.driver.cluster import connected  # noqa: E402
 from sweep.driver.resources import Resources  # noqa: E402
 
@@ -28,7 +27,7 @@ class Reader:
     """Stands for a trial's process."""
 
     def private_growth_bytes(self, data: list[Any], holdout: float) -> int:
-        """Growth of the private memory between before the data set arrives and after all of it was read."""
+        """Measure how much private memory the data set takes from its arrival until all of it was read."""
         import torch
 
         from trainable.config import TrainConfig
@@ -48,23 +47,23 @@ def _private_bytes() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = option_parser(__doc__)
     parser.add_argument("--processes", type=int, default=2)
-    num_processes = parser.parse_args().processes
+    arguments = parser.parse_args()
     data = noise()
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     growth: dict[str, list[int]] = {}
     with connected(Resources(), [], num_bytes, image_size=32):
         reference = ray.put(data)
         for holdout in (0.0, 0.1):
-            readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(num_processes)]
+            readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(arguments.processes)]
             answers = [reader.private_growth_bytes.remote([reference], holdout) for reader in readers]
             growth[f"holdout {holdout:g}"] = ray.get(answers)
-    print(f"data set {num_bytes / MEGABYTE:.0f} MB, private growth of each of {num_processes} processes:")
+    print(f"data set {num_bytes / MEGABYTE:.0f} MB, private growth of each of {arguments.processes} processes:")
     for case, values in growth.items():
         print(f"  {case}: median {statistics.median(values) / MEGABYTE:.0f} MB")
-    figures = {"data_bytes": num_bytes, "num_processes": num_processes, "private_growth_bytes": growth}
-    print(write_report("data_memory", "python benchmarks/data_memory.py", figures))
+    figures = {"data_bytes": num_bytes, "num_processes": arguments.processes, "private_growth_bytes": growth}
+    print(write_report("data_memory", "python benchmarks/data_memory.py", figures, arguments.to))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """What the driver costs: `python benchmarks/driver_scale.py [--sizes 100 1000 5000] [--rounds 2] [--quick]`.
 
-`tune_main.py run` as a user starts it, of trials that train nothing and record everything
-(benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run
-is a process of its own with a store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the
-others once. A trial's time is that between the end of the first trial and the end of the last, divided by the
-trials between: Ray's start and end are not in it. On the driver's machine the two workers share the processor with
-the driver; its own part is its processor time. `long` is a sweep of few trials of many epochs: what an epoch costs
-that is reported to the driver.
+`tune_main.py run` as a user starts it, with trials that train nothing and record everything
+(benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run is
+a process of its own with a store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the others
+once. The time of a trial is the time from the end of the first trial to the end of the last, divided by the number of
+trials between: Ray's start and end do not count. The two workers share the processor with the driver; the driver's
+part is its processor time. `long` is a sweep of few trials of many epochs, which shows what a reported epoch costs.
 
-Memory is the high-water mark of what is resident (VmHWM of proc(5)) of the driver alone, not of its workers, and of
-Ray's own processes beside it. Files and bytes are those of the store at the end, and of Tune's folder just before the
-run deletes it.
+Memory is the high-water mark of what is resident (VmHWM of proc(5)), separately for the driver and for Ray's own
+processes; workers do not count. Files and bytes are those of the store at the end, and those of Tune's folder just
+before the run deletes it.
 """
 
 import argparse
@@ -31,8 +30,16 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
+from benchmarks.harness import (  # noqa: E402
+    Spread,
+    busy_cores,
+    interleaved,
+    option_parser,
+    print_table,
+    ratios,
+    summary,
+    write_report,
+)
 from benchmarks.store_scale import cost, footprint  # noqa: E402
 from results.parquet.files import read_trials  # noqa: E402
 from results.parquet.trials import trials_from_table  # noqa: E402
@@ -41,11 +48,11 @@ from trainable.records import Status  # noqa: E402
 
 SIZES = (100, 1000, 5000)
 REPEATED = 1000
-"""The largest size that is measured in every round."""
+"""Largest size that is measured in every round."""
 LONG_TRIALS, LONG_EPOCHS = 20, 100
 CONCURRENT = 2
 NUM_PARTS = 10
-"""In which a run is cut, in the order of its trials' ends, to see whether it slows down."""
+"""Number of parts of a run, in the order of its trials' ends, that show whether it slows down."""
 TARGETS = {"time a trial, 1000 against 100 trials": 1.5, "driver's peak bytes": 1.5 * 2**30}
 PLANNED, SEARCH, LONG = KINDS = ("planned", "search", "long")
 SPACES = {
@@ -67,16 +74,16 @@ class Case:
     num_epochs: int = 1
 
     def space(self) -> str:
-        """As YAML."""
+        """Return the space as YAML."""
         rates = [number / 10_000 for number in range(1, self.num_trials + 1)]
         return SPACES[self.kind].format(epochs=self.num_epochs, trials=self.num_trials, rates=rates)
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """One run in a process of its own.
+    """Run the driver in a process of its own.
 
     Raises:
-        SystemExit: it failed, or a trial is missing from its results.
+        SystemExit: It failed, or a trial is missing from its results.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -102,10 +109,10 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def by_parts(ends: Sequence[float]) -> list[float]:
-    """Seconds a trial in each of NUM_PARTS equal parts of a run.
+    """Return the seconds for each trial in each of NUM_PARTS equal parts of a run.
 
     Args:
-        ends: when each trial ended, the earliest first.
+        ends: Time at which each trial ended, the earliest first.
     """
     cuts = [round(part * (len(ends) - 1) / NUM_PARTS) for part in range(NUM_PARTS + 1)]
     return [
@@ -116,7 +123,7 @@ def by_parts(ends: Sequence[float]) -> list[float]:
 
 
 def drive(space: Path, told: Path) -> int:
-    """In the driver's own process: `tune_main.py run SPACE` with trials that train nothing."""
+    """Do what the driver's own process does: `tune_main.py run SPACE` with trials that train nothing."""
     from ray import cloudpickle
 
     import tune_main
@@ -148,20 +155,20 @@ def drive(space: Path, told: Path) -> int:
 
 
 def _cpu_seconds() -> float:
-    """Of this process, all of its threads."""
+    """Return the processor time of all threads of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def _peak_bytes(process: int | str) -> int:
-    """What was resident at most since the program was started; unlike ru_maxrss nothing of its parent's."""
+    """Return the peak of the resident memory since the program was started; unlike ru_maxrss without its parent's."""
     status = Path(f"/proc/{process}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024
 
 
 def _peak_bytes_of_ray() -> dict[str, int]:
-    """Of Ray's own processes that this one has started."""
+    """Return the peaks of Ray's own processes that this process has started."""
     found = {}
     for folder in Path("/proc").iterdir():
         try:
@@ -174,23 +181,25 @@ def _peak_bytes_of_ray() -> dict[str, int]:
 
 
 def case_figures(case: Case, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """For the report: medians and spreads over the rounds, footprints of the last."""
+    """Return medians and spreads over the rounds, and the footprints of the last."""
     count = case.num_trials * case.num_epochs
     last = rounds[-1]
     return {
         "trials of the sweep": case.num_trials,
         "epochs a trial": case.num_epochs,
         **{
-            name: summary([one[name] for one in rounds])
+            name: summary([figures[name] for figures in rounds])
             for name in ("seconds", "seconds until the first trial's end", "seconds a trial", "driver's peak bytes")
         },
         "driver's processor seconds a trial": summary(
-            [one["driver's processor seconds"] / case.num_trials for one in rounds]
+            [figures["driver's processor seconds"] / case.num_trials for figures in rounds]
         ),
-        "driver's processor seconds an epoch": summary([one["driver's processor seconds"] / count for one in rounds]),
+        "driver's processor seconds an epoch": summary(
+            [figures["driver's processor seconds"] / count for figures in rounds]
+        ),
         "seconds a trial, by parts": [
             statistics.median(parts)
-            for parts in zip(*(one["seconds a trial, by parts"] for one in rounds), strict=True)
+            for parts in zip(*(figures["seconds a trial, by parts"] for figures in rounds), strict=True)
         ],
         **{name: last[name] for name in ("Ray's peak bytes", "trials", "sweep", "scratch")},
     }
@@ -199,17 +208,16 @@ def case_figures(case: Case, rounds: Sequence[Mapping[str, Any]]) -> dict[str, A
 def growth(
     measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str, small: int, large: int
 ) -> dict[str, Any] | None:
-    """Ratio of the time a trial, one a round; None where not both sizes were measured."""
+    """Return the growth of the time for each trial, or None where one of the sizes was not measured."""
     sizes = {case.num_trials: rounds for case, rounds in measured.items() if case.kind == kind}
     if small not in sizes or large not in sizes:
         return None
     found: dict[str, Any] = {}
-    for name, share in (("seconds a trial", 0), ("driver's processor seconds a trial", 1)):
+    for name, of_run in (("seconds a trial", False), ("driver's processor seconds", True)):
         above, below = (
-            [one["driver's processor seconds"] / size if share else one[name] for one in sizes[size]]
-            for size in (large, small)
+            [figures[name] / (size if of_run else 1) for figures in sizes[size]] for size in (large, small)
         )
-        found[name] = summary(ratios(above, below))
+        found[f"{name} a trial" if of_run else name] = summary(ratios(above, below))
     return found
 
 
@@ -217,7 +225,7 @@ def report_table(report: Mapping[str, Mapping[str, Any]]) -> None:
     rows = []
     for kind, cases in report.items():
         for size, figures in cases.items():
-            spread = Spread.of([1000 * one for one in figures["seconds a trial"]["rounds"]])
+            spread = Spread.of([1000 * seconds for seconds in figures["seconds a trial"]["rounds"]])
             cpu = 1000 * figures["driver's processor seconds a trial"]["median"]
             peak = figures["driver's peak bytes"]["median"] / 2**20
             parts = [1000 * part for part in figures["seconds a trial, by parts"]]
@@ -238,15 +246,12 @@ def report_table(report: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = option_parser(__doc__, rounds=2, quick="a search of 12 trials, to see that it works")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
     parser.add_argument("--repeated", type=int, default=REPEATED, metavar="N", help="default: 1000")
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
-    parser.add_argument("--rounds", type=int, default=2, help="default: 2")
-    parser.add_argument("--quick", action="store_true", help="a search of 12 trials, to see that it works")
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
-    add_to(parser)
     arguments = parser.parse_args()
     if arguments.drive is not None:
         sys.exit(drive(arguments.drive, arguments.told))

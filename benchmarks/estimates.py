@@ -1,16 +1,15 @@
 """How good estimates of a sweep's time are: `python benchmarks/estimates.py [--quick]`.
 
-A few small sweeps of real trainings on the digits, one after the other in one store, whole processes. Then each is
-estimated from what is known without it, and set against what it took:
+A few small sweeps of real trainings on the digits, one after the other in one store, whole processes. Then the time
+of each is estimated without its own measurements, and compared with what it took:
 
 - from all others: the speeds and start-up times of all other sweeps;
-- from one other: each other sweep alone in turn, so most batch sizes are judged by others;
+- from one other: each other sweep alone in turn, so most batch sizes are estimated from different ones;
 - from a probe: steps timed in this process afterwards, with no sweep known at all.
 
 The figures are truth / estimate, and the share of intervals that contain the truth.
 """
 
-import argparse
 import dataclasses
 import sys
 import tempfile
@@ -25,8 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 import yaml  # noqa: E402
 
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import Spread, busy_cores, print_table, summary  # noqa: E402
+from benchmarks.harness import Spread, busy_cores, option_parser, print_table, summary, write_report  # noqa: E402
 from benchmarks.sweeps import run_sweep  # noqa: E402
 from results.store.store import Store  # noqa: E402
 from sweep.estimate.estimate import estimate  # noqa: E402
@@ -42,7 +40,7 @@ CONCURRENT = 2
 DATASET = "digits"
 DEFAULTS: dict[str, Any] = {"model": "resnet_preact_8", "dataset": DATASET, "epochs": 2, "lr": 0.05}
 BATCH_SIZES = ((16, 64, 256), (8, 32), (32, 128, 512), (16, 16, 16, 16), (64, 256), (8, 128), (32, 64, 128, 256))
-"""Of the trials of each sweep; equal ones differ in their seed."""
+"""Batch sizes of the trials of each sweep; equal trials differ in their seed."""
 QUICK_DEFAULTS = {**DEFAULTS, "epochs": 1, "train_subset": 128, "test_subset": 50}
 QUICK_BATCH_SIZES = ((16, 16), (16, 16))
 ALL_OTHERS, ONE_OTHER, PROBE = "all others", "one other", "a probe"
@@ -50,13 +48,13 @@ ALL_OTHERS, ONE_OTHER, PROBE = "all others", "one other", "a probe"
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What one sweep was to do, how fast it was, and what it took."""
+    """The work of one sweep, how fast it was, and what it took."""
 
     name: str
     works: list[TrialWork]
     record: RunRecord
     speeds: list[Speed]
-    """Of its own trials."""
+    """Speeds of its own trials."""
 
     @property
     def overhead(self) -> RunOverhead:
@@ -65,7 +63,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One estimate against the truth."""
+    """An estimate and the truth."""
 
     sweep: str
     interval: Interval
@@ -81,7 +79,7 @@ class Outcome:
 
 
 def run_sweeps(defaults: dict[str, Any], batch_sizes: Sequence[Sequence[int]], store: Store) -> list[Sweep]:
-    """One after the other, each with seeds of its own, so that nothing is trained once for two."""
+    """Run the sweeps one after the other, each with seeds of its own, so that no training is shared."""
     names = [f"sweep{number}" for number in range(len(batch_sizes))]
     for number, (name, sizes) in enumerate(zip(names, batch_sizes, strict=True)):
         space = store.path / f"{name}.yaml"
@@ -105,7 +103,7 @@ def judge(sweep: Sweep, speeds: Sequence[Speed], overheads: Sequence[RunOverhead
 
 
 def outcomes(sweeps: Sequence[Sweep], profile: DeviceProfile) -> dict[str, list[Outcome]]:
-    """Way of estimating -> its estimates."""
+    """Return the estimates of each way of estimating."""
     judged: dict[str, list[Outcome]] = {ALL_OTHERS: [], ONE_OTHER: [], PROBE: []}
     for sweep in sweeps:
         others = [other for other in sweeps if other is not sweep]
@@ -122,14 +120,11 @@ def probe_all(sweeps: Sequence[Sweep], profile: DeviceProfile) -> list[Speed]:
 
     cases = {(work.model, work.batch_size, work.precision) for sweep in sweeps for work in sweep.works}
     _, probes = probe(cases, profile.num_threads, IMAGE_SIZE)
-    return [Speed.probed(profile, measured) for measured in probes]
+    return [Speed.probed(profile, timed) for timed in probes]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--quick", action="store_true", help="two tiny sweeps, to see that it works")
-    add_to(parser)
-    arguments = parser.parse_args()
+    arguments = option_parser(__doc__, quick="two tiny sweeps, to see that it works").parse_args()
     defaults = QUICK_DEFAULTS if arguments.quick else DEFAULTS
     batch_sizes = QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES
     busy_before = busy_cores()
@@ -140,15 +135,15 @@ def main() -> None:
     rows: list[list[str]] = []
     report: dict[str, Any] = {}
     for way, estimates in judged.items():
-        ratios = [one.ratio for one in estimates]
-        widths = [one.interval.high / one.interval.low for one in estimates]
-        num_inside = sum(one.is_inside for one in estimates)
+        ratios = [outcome.ratio for outcome in estimates]
+        widths = [outcome.interval.high / outcome.interval.low for outcome in estimates]
+        num_inside = sum(outcome.is_inside for outcome in estimates)
         report[way] = {
             "num_estimates": len(estimates),
             "num_inside": num_inside,
             "truth / estimate": summary(ratios),
             "high / low": summary(widths),
-            "estimates": [dataclasses.asdict(one) for one in estimates],
+            "estimates": [dataclasses.asdict(outcome) for outcome in estimates],
         }
         inside = f"{num_inside} of {len(estimates)}"
         rows.append([way, inside, f"{Spread.of(ratios):.2f}", f"{Spread.of(widths):.2f}"])

@@ -1,23 +1,45 @@
-"""A sweep whose trials are all done, written as a run leaves it, without any training."""
+"""Stores of finished sweeps, written by the ledger itself as a run leaves them, without any training."""
 
+import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import yaml
 
-from results.store.store import Store
-from search_spaces.expansion import expand, tie_to_data
-from search_spaces.loader import load_space
+from results.store.store import Store, new_manifest
 from trainable import provenance
-from trainable.data.digits import load_digits
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd
 from trainable.sweep_name import sweep_name
 
 TIME = "2026-01-01T00:00:00+00:00"
+EPOCH = EpochRecord(
+    epoch=1,
+    step=11,
+    lr=0.1,
+    train_loss=1.5,
+    train_error_percent=50.0,
+    holdout_loss=None,
+    holdout_error_percent=None,
+    test_loss=1.5,
+    test_error_percent=50.0,
+    train_seconds=1.0,
+    eval_seconds=0.1,
+    images_per_second=1408.0,
+    gradient_norm=1.0,
+    attempt=1,
+)
+FILLED_SWEEP = "filled"
+FILLED_DATASET = "digits"
+STEPS_PER_EPOCH, NUM_TEST_IMAGES = 391, 10_000
+"""Steps at batch size 128 and test images of CIFAR-10, for stores of its size."""
 
 
 def write_finished_sweep(folder: Path, num_trials: int) -> list[str]:
-    """Write a space of `num_trials` trials and the ledgers of all; the arguments of the command that runs it."""
+    """Write a space and the ledgers of all its trials; return the arguments of the command that runs it."""
     path = folder / "finished.yaml"
     grid = {"seed": list(range(num_trials))}
     path.write_text(yaml.safe_dump({"defaults": {"model": "resnet_preact_8", "epochs": 10}, "grid": grid}))
@@ -27,36 +49,96 @@ def write_finished_sweep(folder: Path, num_trials: int) -> list[str]:
 
 
 def write_finished_trials(space: Path, store: Path, scale: str | None = None) -> None:
-    """The ledgers of all trials of a space on the digits, as its own run (with --scale) would leave them."""
+    """Write the ledgers of all trials of a space on the digits, as its own run (with `--scale`) would leave them."""
+    from search_spaces.expansion import expand, tie_to_data  # here: store_scale.py must stay a small process
+    from search_spaces.loader import load_space
+    from trainable.data.digits import load_digits
+
     loaded = load_space(str(space))
     data = load_digits()
     planned = expand(loaded, {}, scale).trials
     trials = tie_to_data(planned, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
-    sweep = sweep_name(loaded.name, scale)
-    attempt = Attempt(1, TIME, "run", "host", "device", 1, "fp32", provenance.versions(), "code", sweep=sweep)
-    for trial in trials:
-        epochs = trial.config.epochs
-        with Ledger(Store(store).trial_folder(trial.config.trial_key), trial.config.to_dict()) as ledger:
-            ledger.begin(attempt)
-            for epoch in range(1, epochs + 1):
-                ledger.append(_epoch(epoch))
-            ledger.finish(TrialEnd(Status.COMPLETE, epochs, TIME, "run", test_correct_bits="00" * 45))
-
-
-def _epoch(epoch: int) -> EpochRecord:
-    return EpochRecord(
-        epoch=epoch,
-        step=11 * epoch,
-        lr=0.1,
-        train_loss=1.5,
-        train_error_percent=50.0,
-        holdout_loss=None,
-        holdout_error_percent=None,
-        test_loss=1.5,
-        test_error_percent=50.0,
-        train_seconds=1.0,
-        eval_seconds=0.1,
-        images_per_second=1408.0,
-        gradient_norm=1.0,
-        attempt=1,
+    attempt = Attempt(
+        1, TIME, "run", "host", "device", 1, "fp32", provenance.versions(), "code", sweep=sweep_name(loaded.name, scale)
     )
+    for trial in trials:
+        folder = Store(store).trial_folder(trial.config.trial_key)
+        records = [replace(EPOCH, epoch=epoch, step=11 * epoch) for epoch in range(1, trial.config.epochs + 1)]
+        _write_trial(folder, trial.config, attempt, records, "00" * 45)
+
+
+def fill_store(store: Store, num_trials: int, num_epochs: int, fingerprint: str) -> Path:
+    """Write trials with random figures, a checkpoint half-way through each, and the sweep's manifest.
+
+    Args:
+        fingerprint: Fingerprint of the data set on which the trials claim to have been trained.
+
+    Returns:
+        The space of these trials, as a YAML file inside the store.
+    """
+    rates = learning_rates(num_trials)
+    defaults = {"dataset": FILLED_DATASET, "epochs": num_epochs}
+    space = f"name: {FILLED_SWEEP}\ndefaults: {json.dumps(defaults)}\ngrid: {json.dumps({'lr': rates})}\n"
+    trials = [PlannedTrial(make_config(lr, fingerprint, num_epochs), 0, {}) for lr in rates]
+    store.sweep_folder(FILLED_SWEEP).mkdir(parents=True)
+    store.write_manifest(new_manifest(FILLED_SWEEP, trials, space, {}, provenance.code_identity()))
+    host, device, code = provenance.host_name(), provenance.processor_name(), provenance.code_identity()
+    attempt = Attempt(1, TIME, "run", host, device, 1, "fp32", provenance.versions(), code)
+    for seed, trial in enumerate(trials):
+        folder = store.trial_folder(trial.config.trial_key)
+        bits = Random(seed).randbytes(NUM_TEST_IMAGES // 8).hex()  # noqa: S311
+        records = random_records(seed, num_epochs)
+        _write_trial(folder, trial.config, attempt, records, bits, checkpoint_epoch=num_epochs // 2)
+    path = store.path / f"{FILLED_SWEEP}.yaml"
+    path.write_text(space)
+    return path
+
+
+def learning_rates(num_trials: int) -> list[float]:
+    """Return the learning rates that tell the trials of a filled store apart."""
+    return [number / 1000 for number in range(1, num_trials + 1)]
+
+
+def make_config(lr: float, fingerprint: str, num_epochs: int) -> TrainConfig:
+    return TrainConfig(dataset=FILLED_DATASET, dataset_fingerprint=fingerprint, epochs=num_epochs, lr=lr)
+
+
+def random_records(seed: int, num_epochs: int) -> list[EpochRecord]:
+    """Make epochs whose figures have as many digits as measured ones."""
+    draw = Random(seed).random  # noqa: S311
+    return [
+        replace(
+            EPOCH,
+            epoch=epoch,
+            step=epoch * STEPS_PER_EPOCH,
+            lr=draw(),
+            train_loss=draw(),
+            train_error_percent=100 * draw(),
+            test_loss=draw(),
+            test_error_percent=100 * draw(),
+            train_seconds=draw(),
+            eval_seconds=draw(),
+            images_per_second=1000 * draw(),
+            gradient_norm=draw(),
+        )
+        for epoch in range(1, num_epochs + 1)
+    ]
+
+
+def _write_trial(
+    folder: Path,
+    config: TrainConfig,
+    attempt: Attempt,
+    records: Iterable[EpochRecord],
+    test_correct_bits: str,
+    *,
+    checkpoint_epoch: int | None = None,
+) -> None:
+    """Write a finished trial's ledger as one process writes it."""
+    with Ledger(folder, config.to_dict()) as ledger:
+        ledger.begin(attempt)
+        for record in records:
+            ledger.append(record)
+            if record.epoch == checkpoint_epoch:
+                ledger.save_checkpoint(b"state")
+        ledger.finish(TrialEnd(Status.COMPLETE, config.epochs, TIME, "run", test_correct_bits=test_correct_bits))

@@ -1,4 +1,4 @@
-"""Images for benchmarks. The speed of training does not depend on what they show, so noise will do."""
+"""Images for benchmarks: noise will do, since the speed of training does not depend on what images show."""
 
 import io
 from pathlib import Path
@@ -11,11 +11,11 @@ from trainable.data.sources import load_dataset
 NUM_CLASSES = 10
 SIZE = 32
 CIFAR_TRAIN, CIFAR_TEST = 50_000, 10_000
-"""How many images CIFAR-10 has."""
+"""Number of images of CIFAR-10."""
 
 
 def noise(num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData:
-    """Noise in the shape of CIFAR-10, always the same."""
+    """Make noise in the shape of CIFAR-10, the same in every call."""
     random = np.random.RandomState(0)
 
     def split(count: int) -> tuple[Images, Labels]:
@@ -25,13 +25,17 @@ def noise(num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData
     return make_image_data("noise", NUM_CLASSES, split(num_train), split(num_test))
 
 
-def load_or_noise(folder: Path | None) -> ImageData:
-    """The data set in the folder (as `tune_main.py run --data` reads it), or noise in the shape of CIFAR-10."""
-    return noise() if folder is None else load_dataset(folder.name, folder)
+def load_or_noise(folder: Path | None, num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData:
+    """Load the data set in the folder as `tune_main.py run --data` reads it, or make noise where there is none.
+
+    Raises:
+        UserError: The folder holds no data set.
+    """
+    return noise(num_train, num_test) if folder is None else load_dataset(folder.name, folder)
 
 
 def write_parquet(data: ImageData, folder: Path) -> None:
-    """Write the data set, as PNG, in the layout that --data accepts."""
+    """Write the data set as PNG in the layout that `--data` accepts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""What must hold of a finished search, whatever was killed while it ran: log, study, folders of trials, Parquet."""
+"""Checks of a finished search, whatever was killed while it ran: its log, study, trial folders and Parquet files."""
 
 import collections
 import json
@@ -18,16 +18,16 @@ from trainable.data.sources import load_dataset
 from trainable.records import Purpose, Status
 
 DATASET = "digits"
-"""Of the searches that this looks at."""
+"""Data set of the searches that are checked."""
 Row = Mapping[str, Any]
 
 
 def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> Iterator[str]:
-    """All that is wrong with the search of a space, by its name."""
+    """Yield everything that is wrong with the search of a space."""
     store, loaded = Store(store_folder), load_space(str(space))
     maker = expand(loaded, overrides, None).search
     if maker is None:
-        raise ValueError(f"{space} is no search")
+        raise ValueError(f"{space} is not a search")
     log = store.search_log(loaded.name)
     before = log.read_bytes()
     data = load_dataset(DATASET, None)
@@ -36,7 +36,7 @@ def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> I
     yield from log_problems(before.splitlines())
     record = read_log(log)
     if log.read_bytes() != before or not search.is_over:
-        yield "a driver that looks at the finished search finds something to write, or to do"
+        yield "a driver that opens the finished search finds something to write or to do"
     states = [OutcomeState(trial.state.name) for trial in search.sampler.trials()[search.sampler.num_earlier :]]
     yield from study_problems(record, states)
     yield from folder_problems(record, [path.name for path in store.trials_folder.iterdir()])
@@ -48,7 +48,7 @@ def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> I
 
 
 def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
-    """Each proposal is there once, in its place, and ends once, and again where what had failed was tried again."""
+    """Check that each proposal is there once, in order, and ends once, plus once for each time it was tried again."""
     events = [json.loads(line) for line in lines]
     proposed = [event["number"] for event in events if event[EVENT] == ProposalEvent.name]
     if proposed != list(range(len(proposed))):
@@ -61,7 +61,7 @@ def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
 
 
 def study_problems(record: SearchRecord, states: Sequence[OutcomeState]) -> Iterator[str]:
-    """RUNNING is only what the next run tries again; PRUNED are those that were stopped, and no others."""
+    """Check that RUNNING is only what the next run tries again, and PRUNED exactly what was stopped early."""
     if len(states) != len(record.proposals):
         yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
     for proposal, state in zip(record.proposals, states, strict=False):
@@ -72,26 +72,30 @@ def study_problems(record: SearchRecord, states: Sequence[OutcomeState]) -> Iter
 
 
 def folder_problems(record: SearchRecord, folders: Collection[str]) -> Iterator[str]:
-    """The store holds what was proposed or is confirmed, and no more."""
-    known = {one.config.trial_key for one in record.proposals if one.is_trained and one.config is not None}
-    known |= {one.config.trial_key for one in record.confirmations}
-    yield from (f"{key}: nobody asked for it" for key in sorted({*folders} - known))
+    """Check that the store holds what was proposed or confirmed, and no more."""
+    known = {
+        proposal.config.trial_key
+        for proposal in record.proposals
+        if proposal.is_trained and proposal.config is not None
+    }
+    known |= {confirmation.config.trial_key for confirmation in record.confirmations}
+    yield from (f"{key}: was not asked for" for key in sorted({*folders} - known))
     yield from (f"{key}: its folder is missing" for key in sorted(known - {*folders}))
 
 
 def row_problems(record: SearchRecord, trials: Sequence[Row], epochs: Sequence[Row]) -> Iterator[str]:
-    """The Parquet files say what the log says, each held-out error to the last bit."""
+    """Check that the Parquet files agree with the log, each held-out error to the last bit."""
     curves = collections.defaultdict(list)
     for row in epochs:
         curves[row["trial_key"]].append(row["holdout_error_percent"])
     rows = {row["proposal"]: row for row in trials if row["purpose"] == Purpose.SEARCH}
-    trained = {one.number: one for one in record.proposals if one.is_trained}
+    trained = {proposal.number: proposal for proposal in record.proposals if proposal.is_trained}
     if rows.keys() != trained.keys() or len(rows) != sum(row["purpose"] == Purpose.SEARCH for row in trials):
         yield f"rows of the proposals {sorted(rows)} instead of {sorted(trained)}"
     for number in sorted(rows.keys() & trained.keys()):
         row, proposal = rows[number], trained[number]
         values = None if proposal.values is None else list(proposal.values)
-        stopped = [one.epoch for one in proposal.reports if one.stop]
+        stopped = [report.epoch for report in proposal.reports if report.stop]
         expected = {
             "status": proposal.status,
             "objective_values": values,
@@ -101,21 +105,21 @@ def row_problems(record: SearchRecord, trials: Sequence[Row], epochs: Sequence[R
         for name, value in expected.items():
             if row[name] != value:
                 yield f"proposal {number}: {name} is {row[name]} in its row, {value} in the log"
-        if curves[row["trial_key"]] != [one.values[0] for one in proposal.reports]:
+        if curves[row["trial_key"]] != [report.values[0] for report in proposal.reports]:
             yield f"proposal {number}: its epochs are not those that were reported"
         if proposal.status is Status.COMPLETE and row["epochs_done"] != row["epochs"]:
             yield f"proposal {number} is complete after {row['epochs_done']} of {row['epochs']} epochs"
 
 
 def confirmation_problems(record: SearchRecord, trials: Sequence[Row]) -> Iterator[str]:
-    """What the search chose is the best, and was trained once with each seed, to the end, on all images."""
+    """Check that the best configurations were chosen and trained once with each seed, to the end, on all images."""
     asked = record.settings["confirm"] or {"top": 0, "repeats": 0}
-    chosen = [one.number for one in best(record)[: asked["top"]]]
+    chosen = [proposal.number for proposal in best(record)[: asked["top"]]]
     wanted = [(number, repeat) for number in chosen for repeat in range(asked["repeats"])]
-    logged = [(one.number, one.repeat) for one in record.confirmations]
+    logged = [(confirmation.number, confirmation.repeat) for confirmation in record.confirmations]
     found = [row for row in trials if row["purpose"] == Purpose.CONFIRM]
     if logged != wanted or [(row["proposal"], row["repeat"]) for row in found] != wanted:
-        yield f"confirmations of (proposal, repeat) {wanted} were to be made, {logged} are in the log"
+        yield f"confirmations of (proposal, repeat): {wanted} expected, {logged} in the log"
     for row in found:
         if row["status"] != Status.COMPLETE or row["holdout"] != 0 or row["epochs_done"] != row["epochs"]:
-            yield f"{row['trial_key']}: this confirmation is {row['status']} after {row['epochs_done']} epochs"
+            yield f"{row['trial_key']}: the confirmation is {row['status']} after {row['epochs_done']} epochs"

@@ -1,18 +1,17 @@
 """A sweep that is killed again and again: `python benchmarks/kill_rounds.py --rounds 20`.
 
-Each round lets the sweep work for a random while (seeded), then kills with SIGKILL the driver, one worker, or the
-driver with Ray and all workers; then the same command goes on, until the sweep is finished. Half-way the store moves
-to another path. What the trials' folders hold right after a kill is compared with what they hold after the next: a
+Each round lets the sweep work for a random (seeded) time, then sends SIGKILL to the driver, to one worker, or to the
+driver with Ray and all workers; then the same command resumes the sweep, until it is finished. Half-way the store
+moves to another path. The trials' folders right after a kill are compared with what they hold after the next one: a
 finished trial must not have changed by a byte, and neither must the epochs up to a trial's last checkpoint. At the
-end both Parquet files must equal those of an uninterrupted run, clocks and attempts apart.
+end both Parquet files must equal those of an uninterrupted run, except for clocks and attempts.
 
-With --search the sweep is an adaptive search, killed after a random number of its log's events. A trial that was
-stopped counts as finished, and at the end all holds that benchmarks/kept_search.py asks for. With one trial at a time
-(--max-concurrent 1) its log must also equal that of an uninterrupted run byte by byte; else the order in which trials
-report decides what is proposed.
+With `--search` the sweep is an adaptive search, killed after a random number of events in its log. A trial that was
+stopped early counts as finished, and at the end everything that benchmarks/kept_search.py checks must hold. With one
+trial at a time (`--max-concurrent 1`) its log must also equal that of an uninterrupted run byte for byte; with more
+the order in which trials report decides what is proposed.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -22,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,8 @@ sys.path.insert(0, str(ROOT))
 import pyarrow.parquet as pq  # noqa: E402
 
 from benchmarks import kept_search  # noqa: E402
+from benchmarks.harness import option_parser, write_report  # noqa: E402
 from benchmarks.processes import family, kill, trial_workers  # noqa: E402
-from benchmarks.report import add_to, write_report  # noqa: E402
 from results.store.search_log import SEARCH_LOG, read_log  # noqa: E402
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT  # noqa: E402
 from trainable.records import Status  # noqa: E402
@@ -56,13 +55,13 @@ derive: {{lr: base_lr * batch_size / 128}}
 scheduler: {{type: asha, grace_epochs: 3, reduction_factor: 3}}
 confirm: {{top: 1, repeats: 2}}
 """
-"""More trials than the ten that TPE draws at random."""
+"""A search with more trials than the ten that TPE draws at random."""
 EPOCHS_A_TRIAL = {False: 60, True: 27}
-"""Of a grid, and of a search."""
+"""Whether it is a search -> epochs of each trial."""
 DRIVER, WORKER, EVERYTHING = "driver", "one worker", "driver, Ray and workers"
 KINDS = (DRIVER, WORKER, EVERYTHING)
 MAX_WORKER_KILLS = 2
-"""Of one driver: a trial whose process dies more often fails, as it should."""
+"""Most workers killed under one driver: a trial whose process dies more often fails, as it should."""
 CLOCKS = (
     *("train_seconds", "eval_seconds", "total_seconds", "images_per_second", "peak_memory_bytes"),
     *("attempts", "attempt", "start_time", "end_time"),
@@ -80,24 +79,24 @@ class Plan:
     rounds: int
     seed: int = 0
     epochs: int = EPOCHS_A_TRIAL[False]
-    """Of each trial."""
+    """Epochs of each trial."""
     least_seconds: float = 0.1
     most_seconds: float = 2.8
-    """Between the first sign of work in a round and its kill."""
+    """Longest time from the first sign of work in a round to its kill."""
     early_share: float = 0.25
-    """Of the rounds that start a driver: killed while it starts."""
+    """Share of the rounds that start a driver and kill it while it starts."""
     most_start_seconds: float = 4.0
-    """Between the start of a driver and an early kill."""
+    """Longest time from the start of a driver to an early kill."""
     search: bool = False
-    """An adaptive search instead of a grid."""
+    """Whether the sweep is an adaptive search instead of a grid."""
     most_events: int = 24
-    """Of a search's log, from the first sign of work in a round; its kill comes up to half a second later."""
+    """Most events of a search's log between the first sign of work and the kill, which comes up to 0.5 s later."""
     max_concurrent: int = 2
-    """Trials at a time."""
+    """Number of trials that run at the same time."""
 
     @property
     def is_comparable(self) -> bool:
-        """Whether an uninterrupted run gives the same."""
+        """Whether an uninterrupted run gives the same results."""
         return not self.search or self.max_concurrent == 1
 
 
@@ -108,9 +107,9 @@ class TrialState:
     attempts: list[bytes]
     epochs: list[bytes]
     end: bytes | None
-    """What `result.json` holds, where it ends the trial for good; STOPPED where the search has stopped it."""
+    """Content of a final `result.json`, STOPPED where the search has stopped the trial early, or None."""
     num_safe: int
-    """Epochs that no later run may change."""
+    """Number of epochs that no later run may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,29 +118,29 @@ class Round:
 
     killed: str
     seconds: float
-    """From the first sign of work, or from the driver's start, to the kill."""
+    """Time from the first sign of work, or from the driver's start, to the kill."""
     while_starting: bool
     trials_finished: int
     epochs_recorded: int
     epochs_lost: int
-    """Recorded after the last checkpoint before the kill of before, and so trained again until this one."""
+    """Epochs after the last checkpoint before the previous kill, which were trained again until this one."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What all rounds together gave."""
+    """The results of all rounds."""
 
     rounds: list[Round] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
-    """Between the final Parquet files and those of the uninterrupted run."""
+    """Differences between the final Parquet files and those of the uninterrupted run."""
     left_behind: list[str] = field(default_factory=list)
     """Half-written files, scratch folders and processes."""
     wall_seconds: float = 0.0
 
 
 class Sweep:
-    """The command that is typed again and again, and the store that it works on."""
+    """The command that is repeated, and the store that it works on."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True)
@@ -159,42 +158,43 @@ class Sweep:
             return subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
 
     def finish(self, driver: subprocess.Popen[bytes] | None) -> None:
-        """
+        """Wait until the command ends; start it where there is none.
+
         Raises:
-            SystemExit: the command failed; with what it said.
+            SystemExit: The command failed; with what it said.
         """
         if (driver or self.start()).wait():
             raise SystemExit(self.output)
 
     @property
     def output(self) -> str:
-        """All that the command has said so far."""
+        """Everything that the command has printed so far."""
         return (self.folder / "output").read_text()
 
     def states(self) -> dict[str, TrialState]:
-        """Trial key -> its state now. What makes epochs safe is read before the epochs."""
+        """Return the state of each trial by its key. What makes epochs safe is read before the epochs."""
         stopped = {
-            one.config.trial_key
-            for one in read_log(self.log).proposals
-            if one.config is not None and one.status is Status.STOPPED
+            proposal.config.trial_key
+            for proposal in read_log(self.log).proposals
+            if proposal.config is not None and proposal.status is Status.STOPPED
         }
         return {path.name: _state(path, path.name in stopped) for path in sorted(self.store.glob("trials/*"))}
 
     def num_events(self) -> int:
-        """Of the search so far."""
+        """Count the events in the search's log so far."""
         return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
 
     @property
     def log(self) -> Path:
-        """Of a search."""
+        """The search's log."""
         return self.store / NAME / SEARCH_LOG
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
-        """Both Parquet files, clocks and attempts apart."""
+        """Read both Parquet files without clocks and attempts."""
         rows = {}
-        for name in ("trials", "epochs"):
-            table = pq.read_table(self.store / NAME / f"{name}.parquet")
-            rows[name] = table.drop_columns([one for one in CLOCKS if one in table.column_names]).to_pylist()
+        for kind in ("trials", "epochs"):
+            table = pq.read_table(self.store / NAME / f"{kind}.parquet")
+            rows[kind] = table.drop_columns([name for name in CLOCKS if name in table.column_names]).to_pylist()
         return rows
 
 
@@ -219,11 +219,11 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def violations(before: dict[str, TrialState], after: dict[str, TrialState]) -> Iterator[str]:
-    """What must not have happened between two moments."""
+    """Yield what must not have happened between two moments."""
     for key, old in before.items():
         new = after.get(key)
         if new is None:
-            yield f"{key}: its folder is gone"
+            yield f"{key}: its folder is missing"
             continue
         if old.end is not None and (new.end, new.epochs, new.attempts) != (old.end, old.epochs, old.attempts):
             yield f"{key}: was finished and has changed"
@@ -247,7 +247,7 @@ class Killer:
         self.outcome = Outcome()
 
     def round(self) -> bool:
-        """One kill; False where the sweep was finished before it."""
+        """Kill once; return False where the sweep was finished before."""
         plan, choice = self._plan, self._choice
         early = self._driver is None and choice.random() < plan.early_share
         may_kill_worker = not early and self._worker_kills < MAX_WORKER_KILLS
@@ -280,65 +280,63 @@ class Killer:
         return True
 
     def finish(self) -> None:
-        """Let the sweep come to its end."""
+        """Let the sweep finish."""
         driver, self._driver = self._driver, None
         self._sweep.finish(driver)
         self._look()
 
     def move(self) -> None:
-        """Give the store another path, unless a driver is at work."""
+        """Move the store to another path, unless a driver is at work."""
         if self._driver is None:
             self._sweep.store = self._sweep.store.rename(self._sweep.folder / "moved")
 
     def close(self) -> None:
-        """End what is still at work."""
+        """Kill what is still at work."""
         if self._driver is not None:
             kill(list(family(self._driver.pid)))
             self._driver.wait()
 
     def _look(self) -> dict[str, TrialState]:
-        """Compare the trials with what they were; returns that."""
+        """Compare the trials with their previous states, and return those."""
         before, self._states = self._states, self._sweep.states()
         self.outcome.violations += violations(before, self._states)
         return before
 
     def _wait_for_events(self, driver: subprocess.Popen[bytes], count: int) -> None:
-        """Until the search's log has grown by so many, or the search is over.
-
-        Raises:
-            SystemExit: nothing happens.
-        """
-        deadline = time.monotonic() + STALL_SECONDS
+        """Wait until the search's log has grown by `count` events, or its confirmations have begun."""
         wanted = self._sweep.num_events() + count
-        while driver.poll() is None and self._sweep.num_events() < wanted:
-            if read_log(self._sweep.log).confirmations:
-                return
-            if time.monotonic() > deadline:
-                raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
-            time.sleep(0.05)
+        self._wait(
+            driver,
+            lambda: self._sweep.num_events() >= wanted or bool(read_log(self._sweep.log).confirmations),
+        )
 
     def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> float:
-        """Until a process has begun to work on a trial since the last kill, or the sweep is finished; when that was.
+        """Wait until a process has begun to work on a trial since the last kill; return that time."""
+        known = _num_attempts(self._states)
+        self._wait(driver, lambda: _num_attempts(self._sweep.states()) > known)
+        return time.monotonic()
+
+    def _wait(self, driver: subprocess.Popen[bytes], has_happened: Callable[[], bool]) -> None:
+        """Wait until something has happened or the sweep is finished.
 
         Raises:
-            SystemExit: nothing happens.
+            SystemExit: There is no progress.
         """
         deadline = time.monotonic() + STALL_SECONDS
-        known = _num_attempts(self._states)
-        while driver.poll() is None and _num_attempts(self._sweep.states()) <= known:
+        while driver.poll() is None and not has_happened():
             if time.monotonic() > deadline:
                 raise SystemExit(f"no progress in {STALL_SECONDS:g} s: {self._sweep.output}")
             time.sleep(0.05)
-        return time.monotonic()
 
 
 def run_rounds(plan: Plan, folder: Path) -> Outcome:
-    """
+    """Kill a sweep again and again, let it finish, and compare it with an uninterrupted one.
+
     Args:
-        folder: empty, with a short path: Ray's sockets lie below it.
+        folder: An empty folder with a short path: Ray's sockets lie below it.
 
     Raises:
-        SystemExit: the sweep stalls or fails.
+        SystemExit: The sweep stalls or fails.
     """
     started = time.monotonic()
     whole = Sweep(folder / "w", plan)
@@ -359,14 +357,14 @@ def run_rounds(plan: Plan, folder: Path) -> Outcome:
     if plan.search:
         outcome.violations += kept_search.problems(sweep.store, sweep.space, {"epochs": plan.epochs})
         if plan.is_comparable and sweep.log.read_bytes() != whole.log.read_bytes():
-            outcome.differences.append("the log of the search is another one")
+            outcome.differences.append("the log of the search differs")
     outcome.left_behind = left_behind(sweep)
     outcome.wall_seconds = time.monotonic() - started
     return outcome
 
 
 def differences(expected: dict[str, list[dict[str, Any]]], found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Between the rows of two stores."""
+    """Yield the differences between the rows of two stores."""
     for name, rows in expected.items():
         if len(found[name]) != len(rows):
             yield f"{len(found[name])} {name} instead of {len(rows)}"
@@ -376,7 +374,7 @@ def differences(expected: dict[str, list[dict[str, Any]]], found: dict[str, list
 
 
 def left_behind(sweep: Sweep) -> list[str]:
-    """Files half written, scratch folders, and processes that have not ended some seconds after the last."""
+    """List half-written files, scratch folders, and processes that have not ended within LINGER_SECONDS."""
     deadline = time.monotonic() + LINGER_SECONDS
     while True:
         found = [str(path.relative_to(sweep.folder)) for path in sweep.store.rglob(".*")]
@@ -408,13 +406,11 @@ def _round(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser = option_parser(__doc__, rounds=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="of each trial")
     parser.add_argument("--search", action="store_true", help="an adaptive search (TPE and ASHA) instead of a grid")
     parser.add_argument("--max-concurrent", type=int, default=Plan(0).max_concurrent, help="trials at a time")
-    add_to(parser)
     arguments = parser.parse_args()
     plan = Plan(
         arguments.rounds,
@@ -428,11 +424,12 @@ def main() -> None:
         outcome = run_rounds(plan, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for number, one in enumerate(outcome.rounds, 1):
-        when = "while it started" if one.while_starting else "at work"
+    for number, kill_round in enumerate(outcome.rounds, 1):
+        when = "while it started" if kill_round.while_starting else "at work"
         print(
-            f"{number:2}: killed {one.killed} after {one.seconds:.1f} s {when}: {one.trials_finished} trials "
-            f"finished, {one.epochs_recorded} epochs recorded, {one.epochs_lost} trained again"
+            f"{number:2}: killed {kill_round.killed} after {kill_round.seconds:.1f} s {when}: "
+            f"{kill_round.trials_finished} trials finished, {kill_round.epochs_recorded} epochs recorded, "
+            f"{kill_round.epochs_lost} trained again"
         )
     print(
         f"{len(outcome.rounds)} kills in {outcome.wall_seconds:.0f} s; {len(outcome.violations)} violations, "

@@ -4,18 +4,17 @@ Measured in turn, in two processes of one thread each that work at the same time
 of two threads: matrix products in bf16 and fp32 (the best of several sizes), copies and triads in memory (bytes read
 plus written; a first touch of the target's lines is not counted), the network's convolutions alone (forward, and both
 gradients, as our loop has them: bf16 where the processor computes in it, channels_last), and our training. The limits
-are what the network's arithmetic would take at the peak, and what its convolutions take alone. At last: where the
-time of an epoch goes, by torch's profiler in two processes at the same time.
+are what the network's arithmetic would take at the peak, and what its convolutions take alone. Finally torch's
+profiler shows where the time of an epoch goes, in two processes at the same time.
 """
 
-import argparse
 import functools
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,16 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from benchmarks.crew import Crew, Window  # noqa: E402
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
+from benchmarks.harness import (  # noqa: E402
+    Spread,
+    busy_cores,
+    interleaved,
+    option_parser,
+    print_table,
+    ratios,
+    summary,
+    write_report,
+)
 from benchmarks.time_shares import TimeShares, profile_epoch  # noqa: E402
 from benchmarks.trial_process import Load, TrialProcess  # noqa: E402
 from models.registry import build_model  # noqa: E402
@@ -39,10 +46,10 @@ from trainable.precision import resolve_precision  # noqa: E402
 BATCH_SIZES = (128, 2048)
 MATRIX_SIZES = (512, 1024, 2048)
 ARRAY_BYTES = 256 * 2**20
-"""Many times the processor's caches."""
+"""Size of an array, many times that of the processor's caches."""
 IMAGE_SHAPE = (3, 32, 32)
 FLOP_PER_MAC = 2
-TWO_PROCESSES, ONE_PROCESS = "two processes, one thread each", "one process, two threads"
+TWO_PROCESSES, ONE_PROCESS = WAYS = ("two processes, one thread each", "one process, two threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,14 @@ class Layer:
     """A convolution or linear layer as an image meets it."""
 
     input_shape: tuple[int, ...]
-    """Of one image."""
+    """Shape of the layer's input for one image."""
     weight_shape: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     macs: int
-    """Multiplications with addition an image, forward."""
+    """Multiply-accumulate operations for one image, forward."""
     is_first: bool
-    """Nobody asks for the gradient of its input."""
+    """Whether it is the first layer, whose input needs no gradient."""
 
     @property
     def is_convolution(self) -> bool:
@@ -65,12 +72,12 @@ class Layer:
 
     @property
     def training_flop(self) -> int:
-        """Of an image: forward, the weight's gradient, and the input's where it is asked for."""
+        """FLOP for one image: forward, the weight's gradient, and the input's gradient where it is needed."""
         return FLOP_PER_MAC * self.macs * (2 if self.is_first else 3)
 
 
 def layers_of(model_name: str) -> list[Layer]:
-    """The layers that multiply, in the order in which an image passes them."""
+    """List the layers that multiply, in the order in which an image passes them."""
     layers: list[Layer] = []
 
     def note(module: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -96,12 +103,12 @@ def layers_of(model_name: str) -> list[Layer]:
 
 
 def training_flop(model_name: str) -> int:
-    """Of an image's convolutions and linear layers, forward and backward."""
+    """Count the FLOP of an image's convolutions and linear layers, forward and backward."""
     return sum(layer.training_flop for layer in layers_of(model_name))
 
 
 class LimitProcess(TrialProcess):
-    """A member of a crew: trains, and tries how fast the processor is."""
+    """A member of a crew that trains and measures how fast the processor is."""
 
     def __init__(self, window: Window, num_threads: int, load: Load) -> None:
         super().__init__(window, num_threads, load)
@@ -109,23 +116,23 @@ class LimitProcess(TrialProcess):
         self._arrays = [torch.ones(ARRAY_BYTES // 4) for _ in range(3)]
 
     def matrix_products(self, size: int, dtype: torch.dtype) -> float:
-        """FLOP per second."""
+        """Measure FLOP per second."""
         left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
         product = torch.empty(size, size, dtype=dtype)
         return FLOP_PER_MAC * size**3 / self._seconds(lambda: torch.mm(left, right, out=product))
 
     def copy(self) -> float:
-        """Bytes per second."""
+        """Measure bytes per second."""
         target, source, _ = self._arrays
         return 2 * ARRAY_BYTES / self._seconds(lambda: target.copy_(source))
 
     def triad(self) -> float:
-        """Bytes per second; a = b + s * c (McCalpin, STREAM)."""
+        """Measure bytes per second of a = b + s * c (McCalpin, STREAM)."""
         target, first, second = self._arrays
         return 3 * ARRAY_BYTES / self._seconds(lambda: torch.add(first, second, alpha=3.0, out=target))
 
     def convolutions(self, batch_size: int) -> tuple[float, float]:
-        """Seconds an image: forward, backward."""
+        """Measure seconds per image, forward and backward."""
         convolutions = self._convolutions(batch_size)
 
         def forward() -> None:
@@ -139,7 +146,7 @@ class LimitProcess(TrialProcess):
         return self._seconds(forward) / batch_size, self._seconds(backward) / batch_size
 
     def time_shares(self, batch_size: int) -> TimeShares:
-        """Of the training half of an epoch: next to nothing is evaluated."""
+        """Profile the training half of an epoch: next to nothing is evaluated."""
         training = self.training(batch_size, max(self.load.epoch_images, batch_size), num_test=1)
         (shares, *_) = self.window.samples(lambda: profile_epoch(training), 0.0)
         return shares
@@ -150,7 +157,7 @@ class LimitProcess(TrialProcess):
         return [Convolution(layer, num_times, batch_size, self._dtype) for layer, num_times in layers.items()]
 
     def _seconds(self, work: Callable[[], object]) -> float:
-        """Of one call, the mean over a short while in which the other members call it as well."""
+        """Return the mean time of a call over a short while in which the other members call it as well."""
 
         def timed() -> float:
             started = time.perf_counter()
@@ -163,7 +170,7 @@ class LimitProcess(TrialProcess):
 
 
 class Convolution:
-    """One of the network's convolutions, as many times as the network has it."""
+    """A convolution of the network, computed as many times as the network has it."""
 
     def __init__(self, layer: Layer, num_times: int, batch_size: int, dtype: torch.dtype) -> None:
         layout = torch.channels_last
@@ -198,13 +205,13 @@ class Convolution:
 
 
 Figures = dict[str, dict[str, list[float]]]
-"""What -> way -> one figure a round."""
+"""Name of the figure -> way -> one value for each round."""
 
 
 def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeShares]]]:
-    """Rates per second of everything, and the profile at each batch size."""
-    with Crew(2, LimitProcess, 1, load) as two, Crew(1, LimitProcess, 2, load) as one:
-        crews = {TWO_PROCESSES: two, ONE_PROCESS: one}
+    """Measure the rates of everything, and the profile at each batch size."""
+    with Crew(2, LimitProcess, 1, load) as two, Crew(1, LimitProcess, 2, load) as single:
+        crews = {TWO_PROCESSES: two, ONE_PROCESS: single}
         methods: dict[str, tuple[Any, ...]] = {
             **{f"bf16 {size}": ("matrix_products", size, torch.bfloat16) for size in MATRIX_SIZES},
             **{f"fp32 {size}": ("matrix_products", size, torch.float32) for size in MATRIX_SIZES},
@@ -218,22 +225,26 @@ def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeSh
         }
         answers = interleaved(num_rounds, cases)
         shares = {size: two.ask("time_shares", size) for size in BATCH_SIZES}
-    flop = training_flop(load.model)
+    return _figures(answers, training_flop(load.model)), shares
+
+
+def _figures(answers: dict[tuple[str, str], list[list[Any]]], flop_per_image: int) -> Figures:
+    """Compute the figures from the answers of both ways, summed over the processes."""
 
     def rounds(name: str, rate: Callable[[Any], float] = float) -> dict[str, list[float]]:
-        return {way: [sum(rate(member) for member in answer) for answer in answers[name, way]] for way in crews}
+        return {way: [sum(rate(member) for member in answer) for answer in answers[name, way]] for way in WAYS}
 
     figures: Figures = {}
     for dtype in ("bf16", "fp32"):
         by_size = [rounds(f"{dtype} {size}") for size in MATRIX_SIZES]
         figures[f"{dtype} GFLOP/s"] = {
-            way: [max(of_round) / 1e9 for of_round in zip(*(one[way] for one in by_size), strict=True)]
-            for way in crews
+            way: [max(of_round) / 1e9 for of_round in zip(*(rates[way] for rates in by_size), strict=True)]
+            for way in WAYS
         }
     for name in ("copy", "triad"):
         figures[f"{name} GB/s"] = {way: [rate / 1e9 for rate in values] for way, values in rounds(name).items()}
     figures["images/s at the bf16 peak"] = {
-        way: [1e9 * peak / flop for peak in values] for way, values in figures["bf16 GFLOP/s"].items()
+        way: [1e9 * peak / flop_per_image for peak in values] for way, values in figures["bf16 GFLOP/s"].items()
     }
     for size in BATCH_SIZES:
         name = f"convolutions {size}"
@@ -250,11 +261,11 @@ def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeSh
             figures[f"training / {limit}, batch {size}"] = {
                 way: ratios(values, figures[name][way]) for way, values in ours.items()
             }
-    return figures, shares
+    return figures
 
 
 def print_time_shares(shares: dict[int, list[TimeShares]]) -> None:
-    """Means over the processes."""
+    """Print the shares, averaged over the processes."""
     means = {size: TimeShares.mean(members) for size, members in shares.items()}
     rows = [
         [group, *(f"{mean.percent(group):.1f} %  {mean.microseconds[group]:7.1f}" for mean in means.values())]
@@ -266,15 +277,12 @@ def print_time_shares(shares: dict[int, list[TimeShares]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = option_parser(__doc__, rounds=3, quick="short measurements, to see that it works")
     parser.add_argument("--model", default=Load().model)
-    parser.add_argument("--quick", action="store_true", help="short measurements, to see that it works")
-    add_to(parser)
     arguments = parser.parse_args()
     load = Load(model=arguments.model)
     if arguments.quick:
-        load = replace(load, seconds=0.3, epoch_images=256, test_images=200)
+        load = load.quick()
     busy_before = busy_cores()
     started = time.perf_counter()
     figures, shares = measure(arguments.rounds, load)
@@ -286,7 +294,7 @@ def main() -> None:
         [name, *(f"{Spread.of(values):{'.2f' if ' / ' in name else ',.0f'}}" for values in ways.values())]
         for name, ways in figures.items()
     ]
-    columns = ["figure", TWO_PROCESSES, ONE_PROCESS]
+    columns = ["figure", *WAYS]
     print_table(f"median of {arguments.rounds} rounds (least to most)", columns, rows)
     print_time_shares(shares)
     print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")

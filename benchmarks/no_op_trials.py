@@ -1,7 +1,7 @@
 """Trials that train nothing and record everything: what a sweep costs beside its training.
 
 A worker opens the trial's ledger under its lock, appends made-up epochs and records the end, with TensorBoard's
-files: all of it by the code that trains. Only the training itself is left out.
+files, all by the code that trains. Only the training itself is left out.
 """
 
 import time
@@ -23,12 +23,12 @@ from trainable.tune_adapter import TrainingTrainable
 
 STEPS_AN_EPOCH = 391
 NUM_TEST_IMAGES = 10_000
-"""Both as with CIFAR-10 at batch size 128."""
+"""Steps and test images of CIFAR-10 at batch size 128."""
 STATE = b"state"
 
 
 class NoTraining(Training):
-    """Stands where a Training stands; its figures are drawn at random, with as many digits as measured ones."""
+    """Replacement of a Training whose figures are drawn at random, with as many digits as measured ones."""
 
     def __init__(self, config: TrainConfig, data: TrialData, execution: Execution = DEFAULT_EXECUTION) -> None:
         self.config = config
@@ -65,14 +65,14 @@ class NoTraining(Training):
 
 
 class NoOpSession(TrialSession):
-    """A trial's session, the training apart."""
+    """A trial's session without the training."""
 
     def _new_training(self) -> Training:
         return NoTraining(self._config, self._data, self._run.execution)
 
 
 class NoOpTrainable(TrainingTrainable):
-    """What Tune runs in place of TrainingTrainable."""
+    """The trainable that Tune runs instead of TrainingTrainable."""
 
     def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
         return NoOpSession(config, data, folder, self._device, self._run)

@@ -1,12 +1,10 @@
 """What Ray, the ledger and the rest cost a trial: `python benchmarks/overhead.py [--rounds 3]`.
 
-20 trials of one tiny epoch, two at a time, after start-up. The overhead of a trial is the wall time from the
-beginning of the first trial to the end of the last, less half of the summed training and evaluation time
-(two run at a time), divided by 20. The target is under 0.3 s.
+20 trials of one tiny epoch, two at a time, after start-up. The overhead of a trial is the wall time from the start of
+the first trial to the end of the last, less half of the summed training and evaluation time (two run at a time),
+divided by 20. The target is under 0.3 s.
 """
 
-import argparse
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import write_report  # noqa: E402
+from benchmarks.harness import Spread, option_parser, write_report  # noqa: E402
 from benchmarks.sweeps import run_sweep  # noqa: E402
 
 NUM_TRIALS = 20
@@ -28,7 +26,7 @@ repeats: {NUM_TRIALS}
 
 
 def measure() -> dict[str, float]:
-    """One sweep in a store of its own; seconds a trial."""
+    """Run one sweep in a store of its own."""
     with tempfile.TemporaryDirectory() as folder:
         space = Path(folder) / "overhead.yaml"
         space.write_text(SPACE)
@@ -46,14 +44,12 @@ def measure() -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = [measure() for _ in range(parser.parse_args().rounds)]
-    overheads = [one["overhead_seconds_per_trial"] for one in rounds]
-    median, spread = statistics.median(overheads), f"{min(overheads):.3f} to {max(overheads):.3f}"
-    print(f"median overhead: {median:.3f} s a trial ({spread})")
-    figures = {"median_overhead_seconds_per_trial": median, "rounds": rounds}
-    print(write_report("overhead", "python benchmarks/overhead.py", figures))
+    arguments = option_parser(__doc__, rounds=3).parse_args()
+    rounds = [measure() for _ in range(arguments.rounds)]
+    spread = Spread.of([figures["overhead_seconds_per_trial"] for figures in rounds])
+    print(f"median overhead: {spread:.3f} s a trial")
+    report = {"median_overhead_seconds_per_trial": spread.median, "rounds": rounds}
+    print(write_report("overhead", "python benchmarks/overhead.py", report, arguments.to))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """A sweep as a user writes it with Ray Tune alone: `python benchmarks/plain_tune.py SPACE --data DIR --to FILE`.
 
-What a sweep of ours is measured against (benchmarks/whole_sweep.py): the loop of benchmarks/conventional.py as a
-function trainable that reports after every epoch, a grid search, one CPU a trial, Ray's defaults otherwise. It saves
-no checkpoints and keeps no record but Ray's own. The grid and the defaults are read from the same file as ours; the
-data set is decoded once, by our reader, and shared through Ray's object store.
+The reference of benchmarks/whole_sweep.py: the loop of benchmarks/conventional.py as a function trainable that
+reports after every epoch, a grid search, one CPU for each trial, Ray's defaults otherwise. It saves no checkpoints
+and keeps no record but Ray's own. The grid and the defaults are read from the same file as ours; the data set is
+decoded once, by our reader, and shared through Ray's object store.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from trainable.data.contract import ImageData  # noqa: E402
 
 
 def train(config: dict[str, Any], data: ImageData) -> None:
-    """One trial."""
+    """Train one trial."""
     from benchmarks.conventional import Conventional, test_loader, train_loader
 
     started = time.time()
@@ -52,7 +52,7 @@ def train(config: dict[str, Any], data: ImageData) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("space", type=Path, help="YAML with `defaults` and `grid`")
     parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="JSON: the last report of each trial")

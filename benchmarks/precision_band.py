@@ -5,7 +5,6 @@ ResNet-preact-8, 3,000 images, batch 128, lr 0.1 cosine, 5 epochs, tested on 2,0
 confidence interval of the mean paired difference (Student's t); the spread between seeds stands beside it.
 """
 
-import argparse
 import dataclasses
 import multiprocessing
 import statistics
@@ -16,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import FOLDER, write_report  # noqa: E402
+from benchmarks.harness import option_parser, write_report  # noqa: E402
 from trainable.config import TrainConfig  # noqa: E402
 from trainable.data.contract import ImageData  # noqa: E402
 from trainable.data.sources import load_dataset  # noqa: E402
@@ -34,7 +33,7 @@ CONFIG = TrainConfig(
 
 
 def train(job: tuple[str, int, str]) -> dict[str, Any]:
-    """(data folder, seed, precision) -> final test error and training loss of every epoch."""
+    """Train a (data folder, seed, precision); return the final test error and the training loss of every epoch."""
     import torch
 
     from trainable.device import prepare_device
@@ -58,7 +57,7 @@ def train(job: tuple[str, int, str]) -> dict[str, Any]:
 
 
 def band(differences: list[float]) -> tuple[float, float]:
-    """95 % confidence interval of the mean, Student's t."""
+    """Return the 95 % confidence interval of the mean by Student's t."""
     from scipy import stats
 
     mean = statistics.mean(differences)
@@ -67,12 +66,11 @@ def band(differences: list[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = option_parser(__doc__)
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="real images in a layout that `run --data` takes"
     )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--to", type=Path, default=FOLDER, metavar="DIR")
     arguments = parser.parse_args()
     jobs = [(arguments.data, seed, precision) for seed in range(arguments.seeds) for precision in FORMATS]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -99,7 +97,7 @@ def main() -> None:
             f"between seeds {statistics.stdev(values['fp32']):.3f}"
         )
     command = f"python benchmarks/precision_band.py --data {Path(arguments.data).name}"
-    print(write_report("precision_band", command, {"runs": runs, **figures}))
+    print(write_report("precision_band", command, {"runs": runs, **figures}, arguments.to))
 
 
 if __name__ == "__main__":

@@ -7,31 +7,31 @@ import subprocess
 from pathlib import Path
 
 WORKER = "Trainable"
-"""Stands in the title of every process that runs a trial."""
+"""Part of the title of every process that runs a trial."""
 
 
 def family(pid: int) -> dict[int, str]:
-    """Process id -> title, of a living process and all below it."""
+    """Return the titles of a living process and of all its descendants, by process id."""
     listing = subprocess.run(
         ["ps", "-ww", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
     parents, titles = {}, {}
     for line in listing.splitlines():
-        one, parent, *title = line.split(maxsplit=2)
-        parents[int(one)], titles[int(one)] = int(parent), " ".join(title)
+        child, parent, *title = line.split(maxsplit=2)
+        parents[int(child)], titles[int(child)] = int(parent), " ".join(title)
     found = {pid} & titles.keys()
-    while more := {one for one, parent in parents.items() if parent in found} - found:
+    while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
-    return {one: titles[one] for one in sorted(found)}
+    return {member: titles[member] for member in sorted(found)}
 
 
 def trial_workers(driver: int) -> list[int]:
-    """Processes below a driver that run trials."""
+    """List the descendants of a driver that run trials."""
     return [pid for pid, title in family(driver).items() if WORKER in title]
 
 
 def holder(driver: int, path: Path) -> int | None:
-    """The process below a driver, itself apart, that has this file open; None where none has."""
+    """Return the descendant of a driver that has this file open, or None."""
     for pid in family(driver).keys() - {driver}:
         with contextlib.suppress(OSError):
             if any(link.resolve() == path for link in Path(f"/proc/{pid}/fd").iterdir()):
@@ -40,7 +40,7 @@ def holder(driver: int, path: Path) -> int | None:
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL, all at once; those that are gone already do not matter."""
+    """Send SIGKILL to all at once; processes that have ended already do not matter."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -1,9 +1,9 @@
 """A sweep's results as Ray Tune itself keeps them: `python benchmarks/ray_store.py make|read DIR`.
 
-What a store of ours is measured against (benchmarks/store_scale.py). `make` runs no-op trials with Ray's default
-loggers that report the figures of one of our epochs again and again; further trials are copies of these (hard links),
-with an entry of their own in Ray's state file. `read` is the documented way back: `Tuner.restore(...).get_results()`,
-which reads every epoch of every trial, and `get_dataframe()`.
+The reference of benchmarks/store_scale.py. `make` runs trials without work, with Ray's default loggers, that report
+the figures of an epoch of ours again and again; further trials are copies of these (hard links), with an entry of
+their own in Ray's state file. `read` is the documented way back: `Tuner.restore(...).get_results()`, which reads
+every epoch of every trial, and `get_dataframe()`.
 """
 
 import argparse
@@ -20,28 +20,28 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 for setting in [name for name in os.environ if name.startswith("TUNE_")]:
-    del os.environ[setting]  # those of whoever calls this: measured is what Ray does by default
+    del os.environ[setting]  # settings of the caller: the reference is what Ray does by default
 os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.experiment import Trial  # noqa: E402
 
-from benchmarks.filled_store import learning_rates, make_config, make_records  # noqa: E402
-
 NAME = "sweep"
 
 
 def no_op(config: dict[str, Any], reports: list[dict[str, Any]]) -> None:
-    """A trial that has nothing to do but to report."""
+    """Report, and do nothing else."""
     for report in reports:
         tune.report(report)
 
 
 def make(folder: Path, num_run: int, num_trials: int, num_epochs: int) -> None:
-    """Run the first `num_run` trials, copy the others."""
+    """Run the first `num_run` trials and copy the others."""
+    from benchmarks.finished_sweep import learning_rates, make_config, random_records
+
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    reports = [dataclasses.asdict(record) for record in make_records(0, num_epochs)]
+    reports = [dataclasses.asdict(record) for record in random_records(0, num_epochs)]
     rates = learning_rates(min(num_run, num_trials))
     results = tune.Tuner(
         tune.with_parameters(no_op, reports=reports),
@@ -56,7 +56,7 @@ def make(folder: Path, num_run: int, num_trials: int, num_epochs: int) -> None:
 
 
 def copy_trials(experiment: Path, num_trials: int) -> None:
-    """Bring the experiment to `num_trials` trials by copies of those that it has."""
+    """Bring the experiment to `num_trials` trials by copying those that it has."""
     path = max(experiment.glob("experiment_state-*.json"))
     state = json.loads(path.read_text())
     originals = list(state["trial_data"])
@@ -75,14 +75,14 @@ def copy_trials(experiment: Path, num_trials: int) -> None:
 
 
 def read(folder: Path) -> None:
-    """Print how many rows the trials, and the epochs of all of them, are."""
+    """Print the number of trials, and of the epochs of all of them."""
     results = tune.Tuner.restore(str(folder.absolute() / NAME), trainable=no_op).get_results()
     num_epochs = sum(len(result.metrics_dataframe) for result in results)
     print(json.dumps({"num_trials": len(results.get_dataframe()), "num_epochs": num_epochs}))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("action", choices=("make", "read"))
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--run", type=int, default=50, metavar="N", help="trials that are really run (default: 50)")

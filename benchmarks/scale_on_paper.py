@@ -1,8 +1,8 @@
 """10,000 trials on 1,000 GPUs: `python benchmarks/scale_on_paper.py` works out the tables of deploy/SCALE.md.
 
 Nothing is measured here. The figures come from benchmarks/results/ (measured on two CPU cores) and results/published/
-(how long an epoch took on a GeForce GTX 1080 Ti); what is neither measured nor published is an assumption, and each
-stands below with its name.
+(how long an epoch took on a GeForce GTX 1080 Ti). What is neither measured nor published is an assumption; each is a
+constant below.
 """
 
 import json
@@ -15,8 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import FOLDER  # noqa: E402
-from benchmarks.rounds import Spread  # noqa: E402
+from benchmarks.harness import RESULTS, Spread  # noqa: E402
 from results.published.cells import published_cells  # noqa: E402
 from sweep.observers.parquet_keeper import MAX_SHARE  # noqa: E402
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
@@ -24,23 +23,23 @@ from trainable.ledger.remote_ledger import PUSH_SECONDS  # noqa: E402
 from trainable.session import CHECKPOINT_SHARE  # noqa: E402
 
 NUM_TRIALS, NUM_GPUS, NUM_EPOCHS = 10_000, 1_000, 200
-GPUS_A_NODE = 8
-"""Assumed."""
-PUT_SECONDS, PUT_BYTES_A_SECOND = 0.1, 100e6
-"""Assumed: what one object takes from a node to a bucket in its region, beside its size; and the speed."""
-PUTS_A_SECOND = 3_500
-"""Amazon S3's documented limit for each prefix, at first; it adapts to more."""
-DOLLARS_A_PUT = 0.005 / 1000
-"""Amazon S3 Standard, us-east-1."""
-LINK_BYTES_A_SECOND = 10e9 / 8
-"""Assumed: of a node's network, 10 Gbit/s."""
+GPUS_PER_NODE = 8
+"""Assumption."""
+PUT_SECONDS, PUT_BYTES_PER_SECOND = 0.1, 100e6
+"""Assumption: latency of writing an object from a node to a bucket in its region, and the speed of its bytes."""
+PUTS_PER_SECOND = 3_500
+"""Documented limit of Amazon S3 for each prefix at first; it adapts to more."""
+DOLLARS_PER_PUT = 0.005 / 1000
+"""Price of Amazon S3 Standard in us-east-1."""
+LINK_BYTES_PER_SECOND = 10e9 / 8
+"""Assumption: speed of a node's network, 10 Gbit/s."""
 KINDS = ("planned", "search")
 DRIVER_SECONDS = "driver's processor seconds a trial"
 EPOCH_SECONDS = "driver's processor seconds an epoch"
 PEAK_BYTES = "driver's peak bytes"
 """Names in driver_scale.json."""
 FASTER = 10.0
-"""Times: a GPU of today against a GTX 1080 Ti, assumed."""
+"""Assumption: times that a GPU of today is faster than a GTX 1080 Ti."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +48,33 @@ class Case:
 
     name: str
     epoch_seconds: float
-    """Training and evaluation."""
+    """Time of training and evaluation."""
     checkpoint_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of the driver and the store, from benchmarks/results/."""
+    """Figures of the driver and the store, from benchmarks/results/."""
 
     epoch_seconds: float
-    """Driver's processor time for an epoch that is reported."""
+    """Driver's processor time for a reported epoch."""
     trial_seconds: float
     """Driver's processor time for a trial of one epoch, in the largest sweep measured."""
     driver_bytes: float
-    """Resident at most, with NUM_TRIALS trials of one epoch: the line through the two largest sweeps."""
+    """Peak resident memory with NUM_TRIALS trials of one epoch, on the line through the two largest sweeps."""
     epochs_bytes: float
-    """What the recorded epochs of NUM_TRIALS trials add to that."""
+    """Memory that the recorded epochs of NUM_TRIALS trials add."""
     trial_bytes: float
-    """In the store, of a trial of NUM_EPOCHS epochs."""
+    """Bytes in the store for a trial of NUM_EPOCHS epochs."""
     trial_files: float
     parquet_bytes: float
     rewrite_seconds: float
-    """Of both Parquet files, with all trials."""
+    """Time to write both Parquet files with all trials."""
     checkpoint_bytes: float
-    """Of ResNet-preact-20."""
+    """Size of a checkpoint of ResNet-preact-20."""
 
     @classmethod
-    def read(cls, folder: Path = FOLDER) -> "Measured":
+    def read(cls, folder: Path = RESULTS) -> "Measured":
         driver, store, checkpoint = (
             json.loads((folder / f"{name}.json").read_text())
             for name in ("driver_scale", "store_scale", "checkpoint_cost")
@@ -84,7 +83,7 @@ class Measured:
         small, large = sorted((int(size) for size in planned), reverse=True)[1::-1]
         below, above = (planned[str(size)][PEAK_BYTES]["median"] for size in (small, large))
         [few] = driver["runs"]["long"].values()
-        kept = {int(size): one for size, one in store["ours"].items()}
+        kept = {int(size): figures for size, figures in store["ours"].items()}
         most = max(kept)
         return cls(
             epoch_seconds=few[EPOCH_SECONDS]["median"],
@@ -100,12 +99,12 @@ class Measured:
 
 
 def _slope(one: Mapping[str, Any], many: Mapping[str, Any], num: int, command: str) -> float:
-    """Bytes a trial."""
+    """Return the bytes that a trial adds to the peak of a command."""
     return float(many[command]["peak bytes"]["median"] - one[command]["peak bytes"]["median"]) / (num - 1)
 
 
 def cases(measured: Measured) -> list[Case]:
-    """The published configurations at batch size 128, and a GPU that is FASTER."""
+    """List the published configurations at batch size 128, and one on a GPU that is FASTER."""
     small = _published_epoch_seconds("resnet_preact_20")
     deep = _published_epoch_seconds("resnet_preact_110")
     deep_bytes = measured.checkpoint_bytes * 110 / 20  # all but the same number of weights a layer
@@ -117,19 +116,19 @@ def cases(measured: Measured) -> list[Case]:
 
 
 def _published_epoch_seconds(model: str) -> float:
-    """Of the first published run at batch size 128."""
-    cell = next(one for one in published_cells() if one.model == model and one.batch_size == 128)
+    """Return the time of an epoch in the first published run at batch size 128."""
+    cell = next(found for found in published_cells() if found.model == model and found.batch_size == 128)
     return 60.0 * cell.minutes / cell.epochs
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the sweep asks of driver and bucket; rates are a second."""
+    """What the sweep asks of driver and bucket; rates are per second."""
 
     wall_seconds: float
     epochs: float
     driver_share: float
-    """Of one core."""
+    """Share of one core."""
     pushes: float
     checkpoints: float
     checkpoint_bytes: float
@@ -140,10 +139,10 @@ class Load:
 
 
 def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
-    """One trial a GPU."""
+    """Work out the load of a sweep with one trial on each GPU."""
     epochs = num_gpus / case.epoch_seconds
     trial_seconds = case.epoch_seconds * NUM_EPOCHS
-    cost = PUT_SECONDS + case.checkpoint_bytes / PUT_BYTES_A_SECOND
+    cost = PUT_SECONDS + case.checkpoint_bytes / PUT_BYTES_PER_SECOND
     checkpoints = num_gpus / max(case.epoch_seconds, cost / CHECKPOINT_SHARE)
     return Load(
         wall_seconds=NUM_TRIALS / num_gpus * trial_seconds,
@@ -168,7 +167,7 @@ def rates_table(measured: Measured) -> list[str]:
         ("objects written a second (S3: 3,500 a prefix)", [f"{load.puts:.0f}" for _, load in found]),
         (
             "what these writes cost in all",
-            [f"${load.puts * load.wall_seconds * DOLLARS_A_PUT:,.0f}" for _, load in found],
+            [f"${load.puts * load.wall_seconds * DOLLARS_PER_PUT:,.0f}" for _, load in found],
         ),
         (
             "**GPUs at which the driver's core is full**",
@@ -176,14 +175,14 @@ def rates_table(measured: Measured) -> list[str]:
         ),
         (
             "**GPUs at which S3's first limit is reached**",
-            [f"{NUM_GPUS * PUTS_A_SECOND / load.puts:,.0f}" for _, load in found],
+            [f"{NUM_GPUS * PUTS_PER_SECOND / load.puts:,.0f}" for _, load in found],
         ),
     ]
     return _markdown(["", *(case.name for case, _ in found)], rows)
 
 
 def totals_table(measured: Measured) -> list[str]:
-    num_nodes = NUM_GPUS // GPUS_A_NODE
+    num_nodes = NUM_GPUS // GPUS_PER_NODE
     image_bytes = sum(NUM_IMAGES["cifar10"]) * IMAGE_SIZE**2 * 3
     interval = measured.rewrite_seconds / MAX_SHARE
     rows = [
@@ -199,24 +198,24 @@ def totals_table(measured: Measured) -> list[str]:
         ("CIFAR-10 to every node, once", [f"{num_nodes} x {image_bytes / 1e6:.0f} MB"]),
         (
             "that, from one node alone, at 10 Gbit/s",
-            [f"{num_nodes * image_bytes / LINK_BYTES_A_SECOND:.0f} s"],
+            [f"{num_nodes * image_bytes / LINK_BYTES_PER_SECOND:.0f} s"],
         ),
     ]
     return _markdown(["", "10,000 trials on 1,000 GPUs"], rows)
 
 
-def driver_table(folder: Path = FOLDER) -> list[str]:
-    """What benchmarks/driver_scale.py has measured."""
+def driver_table(folder: Path = RESULTS) -> list[str]:
+    """Return the table of what benchmarks/driver_scale.py has measured."""
     report = json.loads((folder / "driver_scale.json").read_text())
     rows = []
     for kind in KINDS:
-        for size, one in report["runs"][kind].items():
-            milliseconds = Spread.of([1000 * seconds for seconds in one["seconds a trial"]["rounds"]])
+        for size, figures in report["runs"][kind].items():
+            milliseconds = Spread.of([1000 * seconds for seconds in figures["seconds a trial"]["rounds"]])
             cells = [
                 f"{milliseconds:.1f}",
-                f"{1000 * one[DRIVER_SECONDS]['median']:.1f}",
-                f"{one[PEAK_BYTES]['median'] / 2**20:,.0f} MiB",
-                f"{one['scratch']['bytes'] / 1e6:.1f} MB",
+                f"{1000 * figures[DRIVER_SECONDS]['median']:.1f}",
+                f"{figures[PEAK_BYTES]['median'] / 2**20:,.0f} MiB",
+                f"{figures['scratch']['bytes'] / 1e6:.1f} MB",
             ]
             rows.append((f"{kind}, {int(size):,} trials", cells))
     [few] = report["runs"]["long"].values()
@@ -250,7 +249,7 @@ def _markdown(header: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) 
 
 
 def tables() -> dict[str, str]:
-    """As they stand in deploy/SCALE.md."""
+    """Return the tables as they stand in deploy/SCALE.md."""
     measured = Measured.read()
     return {
         "RATES": "\n".join(rates_table(measured)),

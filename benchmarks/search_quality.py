@@ -2,17 +2,16 @@
 
     algorithms  TPE and GP against random, every trial trained to its end
     asha        each with ASHA against itself without: what is lost, for which share of the epochs
-    adapter     TPE with ASHA here against Ray's OptunaSearch itself under the same scheduler. OptunaSearch tells a
-                stopped trial as COMPLETE with its half-trained error. How much of a difference that makes by itself
-                is shown by a third arm: OptunaSearch again, but stopped trials told as PRUNED. In all arms a training
-                that diverged is told as COMPLETE with 100 %. GP likewise.
+    adapter     TPE with ASHA here against Ray's own OptunaSearch under the same scheduler, which tells Optuna that a
+                stopped trial is COMPLETE with its half-trained error. A third arm shows how much that alone changes:
+                OptunaSearch again, but with stopped trials told as PRUNED. In all arms a training that diverged is
+                COMPLETE with 100 %. GP likewise.
 
-The regret is the true error of the configuration that a search ends with, less the smallest there is, in points. The
-search chooses by what it sees, with its noise; `best tried` is the same of the best configuration that was proposed.
-Four trials at a time; no training and no running Ray: the events come from sweep.search.simulation.
+The regret is the true error of the configuration that a search ends with, less the smallest possible one, in points.
+The search chooses by what it sees, with its noise; `best tried` is the regret of the best configuration that was
+proposed. Four trials at a time; no training and no running Ray: the events come from sweep.search.simulation.
 """
 
-import argparse
 import logging
 import math
 import statistics
@@ -21,7 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,9 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.finished_sweep import EPOCH  # noqa: E402
+from benchmarks.harness import busy_cores, option_parser, print_table, write_report  # noqa: E402
 from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error  # noqa: E402
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import busy_cores, print_table  # noqa: E402
 from results.store.search_log import Params  # noqa: E402
 from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
 from sweep.search.curves import TrialCurve  # noqa: E402
@@ -45,7 +44,7 @@ from sweep.search.search import Search  # noqa: E402
 from sweep.search.settings import SearchSettings  # noqa: E402
 from sweep.search.simulation import Simulation, simulate  # noqa: E402
 from trainable.config import PlannedTrial, TrainConfig  # noqa: E402
-from trainable.records import EpochRecord, Status  # noqa: E402
+from trainable.records import Status  # noqa: E402
 
 NUM_SEEDS, NUM_GP_SEEDS = 100, 60
 NUM_TRIALS = 40
@@ -57,12 +56,12 @@ METRIC: Metric = "holdout_error_percent"
 WORST = 100.0
 STOCK_PRUNED = "stock tpe + asha, told PRUNED"
 TARGETS = {"asha_extra_regret": 0.2, "asha_epochs_percent": 40.0}
-"""Points, and percent of the epochs without a scheduler: at most."""
+"""Upper limits: points, and percent of the epochs without a scheduler."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one search came to."""
+    """The outcome of one search."""
 
     regret: float
     best_tried: float
@@ -71,18 +70,18 @@ class Found:
 
     @classmethod
     def of(cls, chosen: Params, tried: Sequence[Params], done: Simulation) -> "Found":
-        best_tried = min(regret(one) for one in tried)
+        best_tried = min(regret(params) for params in tried)
         return cls(regret(chosen), best_tried, done.epochs_trained, done.worker_seconds)
 
 
 def regret(params: Params) -> float:
-    """Points; WORST where the training diverges."""
+    """Return the regret in points, or WORST where the training diverges."""
     lr, batch_size = params["lr"], params["batch_size"]
     return WORST if diverges(lr, batch_size) else true_error(lr, batch_size) - optimum()
 
 
 class OurDriver:
-    """A Search, as sweeps are driven by it."""
+    """The Search that drives a sweep."""
 
     def __init__(
         self, algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, seed: int, folder: Path
@@ -114,7 +113,7 @@ class OurDriver:
         return proposal.number, curve(config.lr, config.batch_size, self._seed, proposal.number)
 
     def report(self, number: int, epoch: int, value: float | None) -> bool:
-        return self.search.report(self._keys[number], epoch_record(epoch, value))
+        return self.search.report(self._keys[number], replace(EPOCH, epoch=epoch, holdout_error_percent=value))
 
     def end(self, number: int, status: Status) -> None:
         self.search.end(self._keys[number], status)
@@ -124,9 +123,10 @@ class StockDriver:
     """Ray's OptunaSearch, called as Tune's controller calls it (TuneController._process_trial_result, Ray 2.60)."""
 
     def __init__(self, sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: bool = False) -> None:
-        """
+        """Open Ray's searcher.
+
         Args:
-            tell_pruned: not as it is: a stopped trial is told without its value, which OptunaSearch takes as PRUNED.
+            tell_pruned: Unlike Ray, tell a stopped trial without its value, which OptunaSearch takes as PRUNED.
         """
         space = {
             "lr": FloatDistribution(LR.low, LR.high, log=True),
@@ -139,7 +139,7 @@ class StockDriver:
         self._tell_pruned = tell_pruned
         self.configs: list[dict[str, Any]] = []
         self.last: list[float] = []
-        """What each trial reported last; WORST where it diverged."""
+        """The last report of each trial; WORST where it diverged."""
 
     def next(self) -> tuple[int, TrialCurve] | None:
         number = len(self.configs)
@@ -166,11 +166,11 @@ class StockDriver:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """As ResultGrid.get_best_result chooses: by what was reported last."""
+        """The configuration that ResultGrid.get_best_result chooses: the best by its last report."""
         return self.configs[min(range(len(self.last)), key=self.last.__getitem__)]
 
     def states(self) -> list[str]:
-        """What Optuna was told of each trial."""
+        """Return the state of each trial that Optuna was told."""
         return [trial.state.name for trial in self._searcher._ot_study.get_trials()]
 
 
@@ -179,31 +179,13 @@ def make_trial(params: Params) -> PlannedTrial:
     return PlannedTrial(config, 0, {})
 
 
-def epoch_record(epoch: int, error: float | None) -> EpochRecord:
-    """Of which the search reads the error alone."""
-    return EpochRecord(
-        epoch=epoch,
-        step=epoch,
-        lr=0.0,
-        train_loss=None,
-        train_error_percent=None,
-        holdout_loss=None,
-        holdout_error_percent=error,
-        test_loss=None,
-        test_error_percent=None,
-        train_seconds=0.0,
-        eval_seconds=0.0,
-        images_per_second=0.0,
-        gradient_norm=None,
-        attempt=1,
-    )
-
-
 def run_ours(algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, seed: int) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         driver = OurDriver(algorithm, scheduler, num_trials, seed, Path(folder))
         done = simulate(driver, NUM_WORKERS)
-    return Found.of(driver.search.best(1)[0].params, [one.params for one in driver.search.record.proposals], done)
+    return Found.of(
+        driver.search.best(1)[0].params, [proposal.params for proposal in driver.search.record.proposals], done
+    )
 
 
 def run_stock(sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: bool = False) -> Found:
@@ -213,51 +195,55 @@ def run_stock(sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: 
 
 
 def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
-    """Name -> the search with a seed."""
+    """Return the searches by name, each as a function of its seed."""
 
     def ours(algorithm: Algorithm, scheduler: SchedulerSpec) -> Callable[[int], Found]:
         return lambda seed: run_ours(algorithm, scheduler, num_trials, seed)
 
-    searches = {one: ours(one, NONE) for one in ALGORITHMS} | {f"{one} + asha": ours(one, ASHA) for one in ALGORITHMS}
-    return searches | {
-        "stock tpe + asha": lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed),
-        STOCK_PRUNED: lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed, tell_pruned=True),
-        "stock gp + asha": lambda seed: run_stock(GPSampler(seed=seed), num_trials, seed),
-    }
+    searches = {name: ours(name, NONE) for name in ALGORITHMS}
+    return (
+        searches
+        | {f"{name} + asha": ours(name, ASHA) for name in ALGORITHMS}
+        | {
+            "stock tpe + asha": lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed),
+            STOCK_PRUNED: lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed, tell_pruned=True),
+            "stock gp + asha": lambda seed: run_stock(GPSampler(seed=seed), num_trials, seed),
+        }
+    )
 
 
 def summary(searches: Sequence[Found]) -> dict[str, Any]:
-    regrets = [one.regret for one in searches]
+    regrets = [found.regret for found in searches]
     quartiles = statistics.quantiles(regrets, n=4, method="inclusive")
     return {
         "num_seeds": len(searches),
         "median_regret": quartiles[1],
         "quartiles": [quartiles[0], quartiles[2]],
         "mean_regret": statistics.fmean(regrets),
-        "median_best_tried": statistics.median(one.best_tried for one in searches),
+        "median_best_tried": statistics.median(found.best_tried for found in searches),
         "regrets": regrets,
-        "epochs": [one.epochs for one in searches],
-        "median_epochs": statistics.median(one.epochs for one in searches),
-        "median_worker_seconds": statistics.median(one.worker_seconds for one in searches),
+        "epochs": [found.epochs for found in searches],
+        "median_epochs": statistics.median(found.epochs for found in searches),
+        "median_worker_seconds": statistics.median(found.worker_seconds for found in searches),
     }
 
 
 def contrast(ours: Sequence[Found], other: Sequence[Found]) -> dict[str, Any]:
-    """Over the seeds that both have, one by one: our regret less the other's, negative where ours is better."""
+    """Compare seed by seed: our regret less the other's, negative where ours is better."""
     pairs = list(zip(ours, other, strict=False))
-    differences = [one.regret - two.regret for one, two in pairs]
-    epochs = [100 * one.epochs / two.epochs for one, two in pairs]
+    differences = [mine.regret - theirs.regret for mine, theirs in pairs]
+    epochs = [100 * mine.epochs / theirs.epochs for mine, theirs in pairs]
     tested = any(differences) and len(differences) > 1
     return {
         "num_seeds": len(pairs),
         "median_difference": statistics.median(differences),
         "mean_difference": statistics.fmean(differences),
         "standard_error_of_mean": statistics.stdev(differences) / math.sqrt(len(differences)),
-        "num_better": sum(one < 0 for one in differences),
-        "num_worse": sum(one > 0 for one in differences),
+        "num_better": sum(value < 0 for value in differences),
+        "num_worse": sum(value > 0 for value in differences),
         "wilcoxon_p_two_sided": float(stats.wilcoxon(differences).pvalue) if tested else None,
         "median_epochs_percent": statistics.median(epochs),
-        "num_within_target": sum(one <= TARGETS["asha_extra_regret"] for one in differences),
+        "num_within_target": sum(value <= TARGETS["asha_extra_regret"] for value in differences),
     }
 
 
@@ -266,60 +252,50 @@ def contrasts(found: dict[str, list[Found]]) -> dict[str, dict[str, Any]]:
     pairs += [(f"{algorithm} + asha", algorithm) for algorithm in ALGORITHMS]
     pairs += [(f"{algorithm} + asha", f"stock {algorithm} + asha") for algorithm in ("tpe", "gp")]
     pairs.append((STOCK_PRUNED, "stock tpe + asha"))
-    return {f"{one} against {other}": contrast(found[one], found[other]) for one, other in pairs}
+    return {f"{name} against {other}": contrast(found[name], found[other]) for name, other in pairs}
 
 
-def print_searches(summaries: dict[str, dict[str, Any]], num_trials: int) -> None:
-    print_table(
-        f"{num_trials} trials of {EPOCHS} epochs: regret (points)",
-        ("search", "seeds", "median", "quartiles", "mean", "best tried", "epochs"),
+def print_results(summaries: dict[str, dict[str, Any]], compared: dict[str, dict[str, Any]], num_trials: int) -> None:
+    rows = [
         [
-            (
-                name,
-                str(one["num_seeds"]),
-                f"{one['median_regret']:.3f}",
-                "{:.3f} to {:.3f}".format(*one["quartiles"]),
-                f"{one['mean_regret']:.3f}",
-                f"{one['median_best_tried']:.3f}",
-                f"{one['median_epochs']:.0f}",
-            )
-            for name, one in summaries.items()
-        ],
-    )
-
-
-def print_contrasts(compared: dict[str, dict[str, Any]]) -> None:
-    print_table(
-        "seed by seed: regret of the first less that of the second",
-        ("searches", "seeds", "median", "mean", "better", "worse", "p", "epochs, %"),
+            name,
+            str(figures["num_seeds"]),
+            f"{figures['median_regret']:.3f}",
+            "{:.3f} to {:.3f}".format(*figures["quartiles"]),
+            f"{figures['mean_regret']:.3f}",
+            f"{figures['median_best_tried']:.3f}",
+            f"{figures['median_epochs']:.0f}",
+        ]
+        for name, figures in summaries.items()
+    ]
+    columns = ["search", "seeds", "median", "quartiles", "mean", "best tried", "epochs"]
+    print_table(f"{num_trials} trials of {EPOCHS} epochs: regret (points)", columns, rows)
+    rows = [
         [
-            (
-                name,
-                str(one["num_seeds"]),
-                f"{one['median_difference']:+.3f}",
-                f"{one['mean_difference']:+.3f} +- {one['standard_error_of_mean']:.3f}",
-                str(one["num_better"]),
-                str(one["num_worse"]),
-                "-" if one["wilcoxon_p_two_sided"] is None else f"{one['wilcoxon_p_two_sided']:.3f}",
-                f"{one['median_epochs_percent']:.0f}",
-            )
-            for name, one in compared.items()
-        ],
-    )
+            name,
+            str(figures["num_seeds"]),
+            f"{figures['median_difference']:+.3f}",
+            f"{figures['mean_difference']:+.3f} +- {figures['standard_error_of_mean']:.3f}",
+            str(figures["num_better"]),
+            str(figures["num_worse"]),
+            "-" if (p := figures["wilcoxon_p_two_sided"]) is None else f"{p:.3f}",
+            f"{figures['median_epochs_percent']:.0f}",
+        ]
+        for name, figures in compared.items()
+    ]
+    columns = ["searches", "seeds", "median", "mean", "better", "worse", "p", "epochs, %"]
+    print_table("seed by seed: regret of the first less that of the second", columns, rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=NUM_SEEDS, metavar="N", help="seeds (default: 100)")
+    parser = option_parser(__doc__, rounds=NUM_SEEDS, quick="two seeds of eight trials, to see that it works")
     parser.add_argument("--gp-rounds", type=int, default=NUM_GP_SEEDS, metavar="N", help="seeds of GP (default: 60)")
     parser.add_argument("--trials", type=int, default=NUM_TRIALS, metavar="N", help="of each search (default: 40)")
-    parser.add_argument("--quick", action="store_true", help="two seeds of eight trials, to see that it works")
-    add_to(parser)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.gp_rounds, arguments.trials = 2, 2, 8
     if min(arguments.rounds, arguments.gp_rounds) < 2:
-        parser.error("at least 2 rounds: a spread is told")
+        parser.error("at least 2 rounds are needed for a spread")
     optuna.logging.set_verbosity(logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     busy_before = busy_cores()
@@ -332,10 +308,9 @@ def main() -> None:
                 continue
             found[name].append(search(seed))
         print(f"seed {seed + 1} of {arguments.rounds} done, {time.perf_counter() - started:.0f} s", flush=True)
-    summaries = {name: summary(one) for name, one in found.items()}
+    summaries = {name: summary(searches_found) for name, searches_found in found.items()}
     compared = contrasts(found)
-    print_searches(summaries, arguments.trials)
-    print_contrasts(compared)
+    print_results(summaries, compared, arguments.trials)
     report = {
         "num_trials": arguments.trials,
         "num_workers": NUM_WORKERS,

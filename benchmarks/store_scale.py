@@ -1,17 +1,16 @@
 """What many trials cost: `python benchmarks/store_scale.py [--sizes 100 1000 5000] [--rounds 3] [--quick]`.
 
 Stores of N finished trials of 200 epochs each, written by the ledger itself (without TensorBoard's files), and the
-commands that look at them, each a whole process as a user starts it; `run` finds nothing left to train. Times are
-those from the start to the end of the process, the start of Python in them; memory is the peak of what is resident
-(getrusage(2)). `rewrite` is what the running driver spends each time it brings the Parquet files up to date, once it
-has read the trials that have ended. The exponent of the growth is the slope of log(cost) over log(N), where the cost
-is what a command takes above the same command on a store of one trial: 1 is proportional.
+commands that read them, each a whole process as a user starts it; `run` finds nothing left to train. Times run from
+the start of the process, with that of Python, to its end; memory is the peak of what is resident (getrusage(2)).
+`rewrite` is what the running driver spends each time it brings the Parquet files up to date, once it has read the
+trials that have ended. The exponent of the growth is the slope of log(cost) over log(N), where the cost is what a
+command takes above the same command on a store of one trial: 1 is proportional.
 
 Beside it Ray's own results of as many trials and epochs, read back with `Tuner.restore(...).get_results()`
 (benchmarks/ray_store.py: `--ray-run` trials are really run there, the others are copies of their files).
 """
 
-import argparse
 import json
 import math
 import os
@@ -28,9 +27,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.filled_store import DATASET, SWEEP, fill_store  # noqa: E402
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import busy_cores, interleaved, print_table, summary  # noqa: E402
+from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store  # noqa: E402
+from benchmarks.harness import (  # noqa: E402
+    busy_cores,
+    interleaved,
+    option_parser,
+    print_table,
+    summary,
+    write_report,
+)
 from results.store.store import Store  # noqa: E402
 
 SIZES = (100, 1000, 5000)
@@ -51,7 +56,7 @@ FIGURES = {"seconds": "seconds", "processor seconds": "cpu_seconds", "peak bytes
 """Name in the report -> field of Cost."""
 FINGERPRINT_CODE = f"""
 from trainable.data.sources import load_dataset
-print(load_dataset({DATASET!r}, None).fingerprint)
+print(load_dataset({FILLED_DATASET!r}, None).fingerprint)
 """
 REWRITE_CODE = f"""
 import sys, time
@@ -59,7 +64,7 @@ from pathlib import Path
 from sweep.observers.parquet_keeper import ParquetKeeper
 from results.store.store import Store
 store = Store(Path(sys.argv[1]))
-keeper = ParquetKeeper(store, store.manifest({SWEEP!r}))
+keeper = ParquetKeeper(store, store.manifest({FILLED_SWEEP!r}))
 keeper.write()
 started, cpu_started = time.perf_counter(), time.process_time()
 keeper.write()
@@ -69,22 +74,22 @@ print(time.perf_counter() - started, time.process_time() - cpu_started)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one process."""
+    """What one process took."""
 
     seconds: float
-    """From its start to its end."""
+    """Time from its start to its end."""
     cpu_seconds: float
-    """Of the processor, which others who keep it busy disturb less."""
+    """Processor time, which a busy machine disturbs less."""
     peak_bytes: int
-    """Of what was resident; never below what this process, its parent, has."""
+    """Peak of the resident memory; never below that of this process, its parent."""
     output: str
 
 
 def cost(*arguments: str) -> Cost:
-    """Of `python ARGUMENTS` from its start to its end.
+    """Measure `python ARGUMENTS` from its start to its end.
 
     Raises:
-        SystemExit: it failed; with what it said.
+        SystemExit: It failed; with what it said.
     """
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
@@ -100,14 +105,13 @@ def cost(*arguments: str) -> Cost:
 
 
 def command_line(command: str, store: Path) -> list[str]:
-    """What follows `python` for one of COMMANDS."""
-    of_space = command in (PLAN, RUN)
-    what = str(store / f"{SWEEP}.yaml") if of_space else SWEEP
+    """Return the arguments of `python` for one of COMMANDS."""
+    what = str(store / f"{FILLED_SWEEP}.yaml") if command in (PLAN, RUN) else FILLED_SWEEP
     return ["tune_main.py", command, what, "--store", str(store)]
 
 
 def measure(store: Path) -> dict[str, Cost]:
-    """Every command once."""
+    """Measure every command once."""
     costs = {command: cost(*command_line(command, store)) for command in COMMANDS}
     rewrite = cost("-c", REWRITE_CODE, str(store))
     seconds, cpu_seconds = map(float, rewrite.output.split())
@@ -115,9 +119,10 @@ def measure(store: Path) -> dict[str, Cost]:
 
 
 def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
-    """
+    """Make sure that every command has seen all trials: else its time would count as saved.
+
     Raises:
-        SystemExit: a command did not see all trials: its time would count as saved.
+        SystemExit: One has not.
     """
     expected = {
         PLAN: f"done   {num_trials} in",
@@ -133,7 +138,7 @@ def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
 
 
 def exponent(sizes: Sequence[int], costs: Sequence[float], cost_of_one: float) -> float | None:
-    """Slope of log(cost above that of one trial) over log(size); None where that is no cost at all."""
+    """Return the slope of log(cost above that of one trial) over log(size), or None where there is no such cost."""
     above = [value - cost_of_one for value in costs]
     if len(sizes) < 2 or min(above) <= 0:
         return None
@@ -143,7 +148,7 @@ def exponent(sizes: Sequence[int], costs: Sequence[float], cost_of_one: float) -
 
 
 def footprint(folder: Path) -> dict[str, int]:
-    """Files and bytes below a folder."""
+    """Count the files and bytes below a folder."""
     num_files = num_bytes = 0
     for path in folder.rglob("*"):
         if path.is_file():
@@ -153,7 +158,7 @@ def footprint(folder: Path) -> dict[str, int]:
 
 
 def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds: int) -> dict[int, dict[str, Any]]:
-    """Size -> its footprint, and of every command seconds and peak bytes."""
+    """Return the footprint of each size, and seconds and peak bytes of every command on it."""
     fingerprint = cost("-c", FINGERPRINT_CODE).output.strip()
     figures: dict[int, dict[str, Any]] = {}
     for size in sizes:
@@ -165,19 +170,19 @@ def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds
         figures[size] = {"seconds to write": seconds, "trials": footprint(store.trials_folder)}
     costs = interleaved(num_rounds, {size: lambda size=size: measure(folder / str(size)) for size in sizes})  # type: ignore[misc]
     for size, rounds in costs.items():
-        for one in rounds:
-            check(one, size, num_epochs)
+        for commands in rounds:
+            check(commands, size, num_epochs)
         for command in (*COMMANDS, REWRITE):
             figures[size][command] = {
-                name: summary([float(getattr(one[command], field)) for one in rounds])
+                name: summary([float(getattr(commands[command], field)) for commands in rounds])
                 for name, field in FIGURES.items()
             }
-        figures[size]["sweep"] = footprint(folder / str(size) / SWEEP)
+        figures[size]["sweep"] = footprint(folder / str(size) / FILLED_SWEEP)
     return figures
 
 
 def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: int, num_rounds: int) -> dict[int, Any]:
-    """The same of Ray's results; the process that reads them is `python benchmarks/ray_store.py read DIR`."""
+    """Measure the same for Ray's results, which `python benchmarks/ray_store.py read DIR` reads."""
     script = "benchmarks/ray_store.py"
     figures: dict[int, Any] = {}
     for size in sizes:
@@ -186,12 +191,15 @@ def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: in
         made = cost(script, "make", experiment, *options)
         print(f"{size} trials of Ray's ({min(num_run, size)} run) in {made.seconds:.1f} s", flush=True)
         rounds = [cost(script, "read", experiment) for _ in range(num_rounds)]
-        for one in rounds:
-            if json.loads(one.output.splitlines()[-1]) != {"num_trials": size, "num_epochs": size * num_epochs}:
-                raise SystemExit(f"Ray does not find {size} trials of {num_epochs} epochs: {one.output}")
+        for process in rounds:
+            if json.loads(process.output.splitlines()[-1]) != {"num_trials": size, "num_epochs": size * num_epochs}:
+                raise SystemExit(f"Ray does not find {size} trials of {num_epochs} epochs: {process.output}")
         figures[size] = {
             "trials run": min(num_run, size),
-            **{name: summary([float(getattr(one, field)) for one in rounds]) for name, field in FIGURES.items()},
+            **{
+                name: summary([float(getattr(process, field)) for process in rounds])
+                for name, field in FIGURES.items()
+            },
             "experiment": footprint(folder / str(size)),
         }
     return figures
@@ -209,9 +217,8 @@ def report_table(ours: Mapping[int, Mapping[str, Any]], ray: Mapping[int, Any]) 
         ("Ray", {size: figures["experiment"] for size, figures in ray.items()}),
     ):
         for size, found in footprints.items():
-            print(
-                f"{name}: {found['bytes'] / size / 1000:.0f} kB, {found['files'] / size:.1f} files a trial of {size}"
-            )
+            kilobytes, files = found["bytes"] / size / 1000, found["files"] / size
+            print(f"{name}: {kilobytes:.0f} kB, {files:.1f} files for each of {size} trials")
 
 
 def _cell(figures: Mapping[str, Any]) -> str:
@@ -224,23 +231,18 @@ def _exponent_text(ours: Mapping[int, Mapping[str, Any]], command: str) -> str:
 
 
 def growth(ours: Mapping[int, Mapping[str, Any]], command: str) -> float | None:
-    """The exponent of a command's seconds."""
+    """Return the exponent of a command's seconds."""
     seconds = {size: figures[command]["seconds"]["median"] for size, figures in ours.items()}
     cost_of_one = seconds.pop(1)
     return exponent(list(seconds), list(seconds.values()), cost_of_one)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = option_parser(__doc__, rounds=3, quick="one trial of five epochs (two of Ray's), to see that it works")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
     parser.add_argument("--epochs", type=int, default=NUM_EPOCHS, metavar="N", help="default: 200")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ray-sizes", type=int, nargs="*", default=RAY_SIZES, metavar="N", help="default: 100 1000")
     parser.add_argument("--ray-run", type=int, default=RAY_RUN, metavar="N", help="default: 50")
-    parser.add_argument(
-        "--quick", action="store_true", help="one trial of five epochs (two of Ray's), to see that it works"
-    )
-    add_to(parser)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sizes, arguments.epochs, arguments.rounds = [], 5, 1

@@ -6,22 +6,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.harness import ROOT
 from results.parquet.files import read_trials
 from results.parquet.trials import trials_from_table
 from results.store.store import Store
 from trainable.records import Status, TrialRow
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def run(script: str, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
-    """A script of the checkout in a process of its own, as a user would start it.
+    """Run a script of the checkout in a process of its own, as a user would start it.
 
     Args:
-        settings: put over the environment.
+        settings: Environment variables that are added or replaced.
 
     Raises:
-        SystemExit: it failed; with what it said.
+        SystemExit: It failed; with what it said.
     """
     command = [sys.executable, script, *arguments]
     environment = os.environ | (settings or {})
@@ -31,13 +30,13 @@ def run(script: str, *arguments: str, settings: Mapping[str, str] | None = None)
 
 
 def run_sweep(space: Path, store: Path, *options: str, settings: Mapping[str, str] | None = None) -> list[TrialRow]:
-    """`python tune_main.py run SPACE`; the trials that it completed.
+    """Run `python tune_main.py run SPACE` and return the trials that it completed.
 
     Args:
-        space: a file named like the space.
+        space: A file that is named like its space.
 
     Raises:
-        SystemExit: a trial failed, or the sweep was refused.
+        SystemExit: A trial failed, or the sweep was refused.
     """
     run("tune_main.py", "run", str(space), "--store", str(store), *options, settings=settings)
     trials = trials_from_table(read_trials(Store(store), space.stem))

@@ -26,7 +26,7 @@ GROUPS = {
     "casts and copies": r"^aten::(to|_to_copy|copy_|contiguous|clone)$",
     "crop, flip, normalise": r"^aten::(index|flip|where|sub|div|constant_pad_nd|pad|take_along_dim|gather)$",
 }
-"""Group -> what an operator's name holds; the first that matches has it."""
+"""Group -> pattern in an operator's name; the first group that matches counts."""
 ENGINE = re.compile(r"^autograd::|^torch::autograd|Backward\d*$")
 STEP = re.compile(r"^Optimizer\.")
 NUM_OTHERS = 5
@@ -34,21 +34,21 @@ NUM_OTHERS = 5
 
 @dataclass(frozen=True, slots=True)
 class TimeShares:
-    """Of the training half of an epoch."""
+    """Where the time of the training half of an epoch went."""
 
     microseconds: dict[str, float]
-    """Group -> time of an image; all that the clock counted."""
+    """Group -> time for an image; together all that the clock counted."""
     largest_others: dict[str, float]
-    """Operators that belong to no group -> time of an image."""
+    """Operators that belong to no group -> time for an image."""
     slowdown: float
-    """The epoch's time over that of the one before, which ran without the profiler."""
+    """The epoch's time over that of the epoch before, which ran without the profiler."""
 
     def percent(self, group: str) -> float:
         return 100 * self.microseconds[group] / sum(self.microseconds.values())
 
     @classmethod
     def mean(cls, members: Sequence["TimeShares"]) -> "TimeShares":
-        """Of processes that trained at the same time."""
+        """Average over processes that trained at the same time."""
 
         def mean_of(parts: list[dict[str, float]]) -> dict[str, float]:
             return {name: sum(part.get(name, 0.0) for part in parts) / len(parts) for name in parts[0]}
@@ -86,21 +86,21 @@ def profile_epoch(training: Training) -> TimeShares:
 
 
 def group_of(event: FunctionEvent) -> str | None:
-    """The group that an event's own time belongs to: that of the nearest event around it that has one.
+    """Return the group that an event's own time belongs to: that of the nearest enclosing event that has one.
 
-    Inside the optimiser all is the optimiser's. None is the time of no operator.
+    Everything inside the optimiser is the optimiser's. None is time that belongs to no operator.
     """
     chain = [event]
     while chain[-1].cpu_parent is not None:
         chain.append(chain[-1].cpu_parent)
-    if any(STEP.search(one.name) for one in chain):
+    if any(STEP.search(link.name) for link in chain):
         return OPTIMIZER
     if ENGINE.search(event.name):
         return None
-    for one in chain:
-        if ENGINE.search(one.name):
+    for link in chain:
+        if ENGINE.search(link.name):
             break
         for group, pattern in GROUPS.items():
-            if re.search(pattern, one.name):
+            if re.search(pattern, link.name):
                 return group
     return OTHER

@@ -1,4 +1,4 @@
-"""Images a second, ours against a tutorial's loop: `python benchmarks/training_speed.py [--rounds 5] [--quick]`.
+"""Images per second against a tutorial's loop: `python benchmarks/training_speed.py [--rounds 5] [--quick]`.
 
 Three ways to use two processor cores, in turn, at each batch size:
 
@@ -13,12 +13,10 @@ begins and ends an epoch, which is more than is counted against the conventional
 evaluation does not follow that of the training, so there is one figure for all.
 """
 
-import argparse
 import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,22 +25,30 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.crew import Crew, Window  # noqa: E402
+from benchmarks.harness import (  # noqa: E402
+    Spread,
+    busy_cores,
+    interleaved,
+    option_parser,
+    print_table,
+    ratios,
+    summary,
+    write_report,
+)
 from benchmarks.images import load_or_noise  # noqa: E402
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
 from benchmarks.trial_process import LR, Load, Rates, TrialProcess  # noqa: E402
 
 BATCH_SIZES = (8, 32, 128, 512, 2048)
 QUICK_BATCH_SIZES = (32, 128)
 EVALUATION = "evaluation"
-CONVENTIONAL, TWO_TRIALS, ONE_TRIAL = "conventional", "two trials", "one trial"
+CONVENTIONAL, TWO_TRIALS, ONE_TRIAL = WAYS = ("conventional", "two trials", "one trial")
 WARM_UP_SHARE = 1 / 3
-"""Of a measurement's time, and one step at least: until the loaders have filled their queues."""
+"""Share of a measurement's time, and one step at least, until the loaders have filled their queues."""
 SCHEDULE_STEPS = 10**6
 
 
 class MeasuredBatches:
-    """A loader's batches for a while, over and over; a step ends when its loop asks for the next batch."""
+    """A loader's batches for a while, again and again; a step ends when its loop asks for the next batch."""
 
     def __init__(self, loader: Iterable[Any], seconds: float) -> None:
         self._loader = loader
@@ -53,7 +59,7 @@ class MeasuredBatches:
     def __iter__(self) -> Iterator[Any]:
         begun = time.perf_counter()
         started: float | None = None
-        for batch in _over_and_over(self._loader):
+        for batch in _repeated(self._loader):
             yield batch
             now = time.perf_counter()
             if started is not None:
@@ -69,20 +75,20 @@ class MeasuredBatches:
         return self._num_images / self._measured_seconds
 
 
-def _over_and_over(loader: Iterable[Any]) -> Iterator[Any]:
+def _repeated(loader: Iterable[Any]) -> Iterator[Any]:
     while True:
         yield from loader
 
 
 class ConventionalProcess:
-    """A crew's only member."""
+    """The only member of a crew, which trains as tutorials do."""
 
     def __init__(self, window: Window, load: Load) -> None:
         import torch
 
         from benchmarks import conventional
 
-        multiprocessing.set_start_method("fork", force=True)  # of loaders: this process was spawned, a user's is not
+        multiprocessing.set_start_method("fork", force=True)  # for loaders: this process was spawned, a user's is not
         torch.set_num_threads(conventional.NUM_THREADS)
         self._conventional = conventional
         self._load = load
@@ -103,7 +109,7 @@ class ConventionalProcess:
 
 
 def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[str, dict[str, list[float]]]:
-    """Images per second: batch size, or 'evaluation' -> way -> one figure a round."""
+    """Return images per second by batch size (or 'evaluation') and way, one figure for each round."""
     with (
         Crew(1, ConventionalProcess, load) as conventional,
         Crew(2, TrialProcess, 1, load) as two_trials,
@@ -114,7 +120,7 @@ def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[s
         for size in batch_sizes:
             cases[CONVENTIONAL, size] = partial(conventional.ask, "training", size)
             cases |= {(way, size): partial(crew.ask, "epochs", size) for way, crew in crews.items()}
-        cases[CONVENTIONAL, 0] = partial(conventional.ask, "evaluation")
+        cases[CONVENTIONAL, 0] = partial(conventional.ask, EVALUATION)
         answers = interleaved(num_rounds, cases)
     rates: dict[str, dict[str, list[float]]] = {}
     for size in batch_sizes:
@@ -131,22 +137,19 @@ def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[s
 
 
 def _mean_evaluation(of_round: tuple[list[Rates], ...]) -> float:
-    """Sum over the processes, mean over the batch sizes of a round."""
+    """Sum over the processes and average over the batch sizes of a round."""
     return sum(member.evaluation for answer in of_round for member in answer) / len(of_round)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = option_parser(__doc__, rounds=5, quick="short measurements, to see that it works")
     parser.add_argument("--batch-sizes", type=int, nargs="+", metavar="N", help=f"default: {BATCH_SIZES}")
     parser.add_argument("--model", default=Load().model)
     parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py (default: noise)")
-    parser.add_argument("--quick", action="store_true", help="short measurements, to see that it works")
-    add_to(parser)
     arguments = parser.parse_args()
     load = Load(model=arguments.model, folder=arguments.data)
     if arguments.quick:
-        load = replace(load, seconds=0.3, epoch_images=256, test_images=200)
+        load = load.quick()
     batch_sizes = tuple(arguments.batch_sizes or (QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES))
     busy_before = busy_cores()
     started = time.perf_counter()
@@ -154,18 +157,14 @@ def main() -> None:
     report: dict[str, dict[str, Any]] = {}
     rows: list[list[str]] = []
     for name, ways in rates.items():
-        over_conventional = ratios(ways[TWO_TRIALS], ways[CONVENTIONAL])
-        over_one = ratios(ways[TWO_TRIALS], ways[ONE_TRIAL])
-        report[name] = {way: summary(values) for way, values in ways.items()}
-        report[name] |= {
-            "two trials / conventional": summary(over_conventional),
-            "two trials / one trial": summary(over_one),
+        compared = {
+            f"{TWO_TRIALS} / {other}": ratios(ways[TWO_TRIALS], ways[other]) for other in (CONVENTIONAL, ONE_TRIAL)
         }
+        report[name] = {way: summary(values) for way, values in (ways | compared).items()}
         rows.append([name if name == EVALUATION else f"batch {name}"])
         rows[-1] += [f"{Spread.of(values):,.0f}" for values in ways.values()]
-        rows[-1] += [f"{Spread.of(values):.2f}" for values in (over_conventional, over_one)]
-    ways_named = [CONVENTIONAL, TWO_TRIALS, ONE_TRIAL]
-    columns = ["images a second", *ways_named, "two / conventional", "two / one"]
+        rows[-1] += [f"{Spread.of(values):.2f}" for values in compared.values()]
+    columns = ["images per second", *WAYS, "two / conventional", "two / one"]
     print_table(f"{arguments.model}, median of {arguments.rounds} rounds (least to most)", columns, rows)
     print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
     figures = {

@@ -1,6 +1,6 @@
-"""Our training loop, in a process set up like that of a trial in a sweep."""
+"""The project's training loop in a process that is set up like that of a trial in a sweep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.crew import Window
@@ -12,7 +12,7 @@ from trainable.splits import prepare
 from trainable.training import Training
 
 LR = 0.01
-"""Small enough for every batch size: the speed does not depend on it, and noise must not diverge."""
+"""Learning rate at which no batch size diverges on noise; the speed does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,16 @@ class Load:
 
     model: str = "resnet_preact_20"
     folder: Path | None = None
-    """Of a data set; None is noise."""
+    """Folder of the data set; None for noise."""
     seconds: float = 2.5
-    """That a measurement lasts, at least."""
+    """Shortest duration of a measurement."""
     epoch_images: int = 1024
-    """Training images of an epoch (one batch where that is more): few, since its end is awaited."""
+    """Training images of an epoch, or one batch where that is more. Few, since the end of an epoch is awaited."""
     test_images: int = 1000
+
+    def quick(self) -> "Load":
+        """Return a load that only shows that everything works."""
+        return replace(self, seconds=0.3, epoch_images=256, test_images=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Rates:
 
 
 class TrialProcess:
-    """A member of a crew."""
+    """A member of a crew that trains."""
 
     def __init__(self, window: Window, num_threads: int, load: Load) -> None:
         self.device = prepare_device(num_threads, use_gpu=False)  # first of all, as in a sweep
@@ -56,13 +60,13 @@ class TrialProcess:
         self._filler = self.training(32, num_images=64, num_test=64)
 
     def epochs(self, batch_size: int) -> Rates:
-        """Of whole epochs, timed as a trial times them, while the other members train as well."""
+        """Train whole epochs, timed as a trial times them, while the other members train as well."""
         training = self._trainings.get(batch_size)
         if training is None:
             num_images = max(self.load.epoch_images, batch_size)
             training = self.training(batch_size, num_images, self.load.test_images)
             self._trainings[batch_size] = training
-            _epoch(training)  # the first one also allocates, and prepares the convolutions
+            _epoch(training)  # the first epoch also allocates memory and prepares the convolutions
         records = self.window.samples(
             lambda: _epoch(training), self.load.seconds, meanwhile=lambda: _epoch(self._filler)
         )
@@ -83,5 +87,5 @@ class TrialProcess:
 def _epoch(training: Training) -> EpochRecord:
     outcome = training.run_epoch(attempt=1)
     if outcome.diverged:
-        raise RuntimeError("the training diverged: a diverged epoch is not evaluated, so its times are not ours")
+        raise RuntimeError("the training diverged: such an epoch is not evaluated, so its times do not compare")
     return outcome.record

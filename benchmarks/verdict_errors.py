@@ -1,13 +1,12 @@
 """How often `compare` errs, and what it can tell: `python benchmarks/verdict_errors.py [--tables 50000]`.
 
-Simulated tables go through the functions that give the verdicts. Every table draws anew the published errors, ours,
-and the repeats that the noise is estimated from (those of the published tables; ours where there are any), all from
-normal distributions whose variance is the given part of the binomial's, rounded to the percentages that 10,000
-images can give. An error is any wrong verdict of a kind in a table: 'differs' where there is no difference,
+Simulated tables go through the functions that give the verdicts. Every table draws its own published errors, our
+errors, and the repeats from which the noise is estimated (those of the published tables; ours where there are any),
+all from normal distributions whose variance is the given part of the binomial's, rounded to the percentages that
+10,000 images can give. An error is any wrong verdict of a kind in a table: 'differs' where there is no difference,
 'reproduced' where the difference is the margin. Standard errors of the simulation stand beside the rates.
 """
 
-import argparse
 import math
 import sys
 import time
@@ -19,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import write_report  # noqa: E402
+from benchmarks.harness import option_parser, write_report  # noqa: E402
 from results.published.recipe import published_recipe  # noqa: E402
 from results.statistics.matching import published_repeats  # noqa: E402
 from results.statistics.noise import (  # noqa: E402
@@ -35,25 +34,25 @@ from results.statistics.verdicts import Judgement, judge  # noqa: E402
 SEED = 0
 ALPHA = 0.05
 BASE_ERRORS = (10.5, 8.9, 8.4, 8.2, 8.6, 8.1, 8.2, 8.0, 7.8, 7.7)
-"""True errors (percent) of a table's rows: about those of the first published table."""
+"""True errors (percent) of a table's rows, about those of the first published table."""
 RESOLUTION = 0.01
-"""Points: one image of 10,000."""
+"""Step between two possible errors in points: one image of 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of table."""
+    """A kind of table."""
 
     num_cells: int
     num_runs: int
-    """Of ours, a cell."""
+    """Number of our runs for each cell."""
     num_published_runs: int
-    """1, or 3 of which the median is printed."""
+    """Number of published runs for each cell: 1, or 3 whose median is printed."""
     margin: float
     differences: tuple[float, ...]
-    """True ones, in points, dealt to the cells in turn."""
+    """True differences in points, dealt to the cells in turn."""
     wide: float = 1.0
-    """Every other cell's variance is this many times the model's: 1 is what the tests assume."""
+    """Factor on the variance of every other cell; the tests assume 1."""
 
     @property
     def true_differences(self) -> Floats:
@@ -62,18 +61,18 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Verdicts on many tables (first axis)."""
+    """The verdicts on many tables (first axis)."""
 
     rows: Judgement
     mean: Judgement
-    """On the mean difference of each table: the second axis has length 1."""
+    """Verdict on the mean difference of each table; the second axis has length 1."""
 
 
 def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.random.Generator) -> Simulated:
     """Judge `num_tables` tables (first axis) of `num_cells` (second), as `results.statistics.compare` would.
 
     Args:
-        factor: true variance of a run over the binomial's.
+        factor: True variance of a run over the binomial's.
     """
     num_images = published_recipe().num_test_images
     base = np.resize(np.array(BASE_ERRORS), scenario.num_cells)
@@ -81,7 +80,7 @@ def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.rand
     widths = np.where(np.arange(scenario.num_cells) % 2, scenario.wide, 1.0)
 
     def draw(errors: Floats, num_runs: int, widening: Floats | float = 1.0) -> Floats:
-        """(tables, cells, runs)"""
+        """Draw an array of (tables, cells, runs)."""
         spread = np.sqrt(factor * widening * binomial_variance(errors, num_images))
         runs = errors[:, None] + spread[:, None] * random.standard_normal((num_tables, len(errors), num_runs))
         return np.asarray(np.round(runs / RESOLUTION) * RESOLUTION)
@@ -114,7 +113,7 @@ def repeats() -> list[Repeats]:
 
 
 def error_rates(scenario: Scenario, simulated: Simulated) -> dict[str, float]:
-    """Shares of tables with any wrong verdict of a kind, of those kinds that can be wrong in this scenario."""
+    """Return the shares of tables with any wrong verdict of a kind, for the kinds that can be wrong here."""
     truth = scenario.true_differences
     null, margin = truth == 0, np.abs(truth) >= scenario.margin
     rates = {}
@@ -130,7 +129,7 @@ def error_rates(scenario: Scenario, simulated: Simulated) -> dict[str, float]:
 
 
 def power(simulated: Simulated) -> dict[str, float]:
-    """Shares of rows, and of tables by their mean difference, with each verdict."""
+    """Return the shares of rows, and of tables by their mean difference, with each verdict."""
     return {
         "differs": float(simulated.rows.differs.mean()),
         "reproduced": float(simulated.rows.reproduced.mean()),
@@ -140,7 +139,7 @@ def power(simulated: Simulated) -> dict[str, float]:
 
 
 def error_scenarios() -> list[Scenario]:
-    """No difference; the margin exactly; and tables where half of the rows are obvious, which Holm lets through."""
+    """List tables without a difference, with exactly the margin, and with half of the rows obvious (Holm accepts)."""
     scenarios = []
     for num_cells in (1, 10):
         for num_runs, num_published_runs, margin in (
@@ -168,7 +167,7 @@ def power_scenarios() -> list[Scenario]:
 
 
 def stress_scenarios() -> list[Scenario]:
-    """What the tests do not allow for: every other configuration has twice the variance."""
+    """List tables that the tests do not allow for: every other configuration has twice the variance."""
     return [Scenario(10, n, 1, 1.0, (difference,), wide=2.0) for n in (1, 3) for difference in (0.0, 1.0)]
 
 
@@ -180,9 +179,10 @@ def describe(scenario: Scenario) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = option_parser(__doc__)
     parser.add_argument("--tables", type=int, default=50_000)
-    num_tables = parser.parse_args().tables
+    arguments = parser.parse_args()
+    num_tables = arguments.tables
     started = time.perf_counter()
     random = np.random.default_rng(SEED)
     factor = pooled_dispersion(repeats()).factor
@@ -211,7 +211,7 @@ def main() -> None:
         "monte_carlo_standard_error_at_alpha": deviation,
         "highest_wrong_rate": highest,
     }
-    print(write_report("verdict_errors", "python benchmarks/verdict_errors.py", figures | report))
+    print(write_report("verdict_errors", "python benchmarks/verdict_errors.py", figures | report, arguments.to))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""A whole sweep, ours against plain Ray Tune: `python benchmarks/whole_sweep.py [--rounds 3] [--quick]`.
+"""A whole sweep, this project against plain Ray Tune: `python benchmarks/whole_sweep.py [--rounds 3] [--quick]`.
 
-The same 12 short trials on the same images (noise, written once in the layout that --data reads), two at a time with
-one CPU each, whole processes from their start to their end: `python tune_main.py run SPACE`, and
+The same 12 short trials on the same images (noise, written once in the layout that `--data` reads), two at a time
+with one CPU each, whole processes from their start to their end: `python tune_main.py run SPACE`, and
 benchmarks/plain_tune.py. Neither side finds anything in a cache that it would not find at its first run. The overhead
 of a trial is the wall time less half of the summed training and evaluation (two run at a time), divided by the number
-of trials: start-up, shut-down and the last trial's wait for its end are all in it.
+of trials: it contains start-up, shut-down and the wait for the last trial.
 """
 
-import argparse
 import json
 import math
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,22 @@ sys.path.insert(0, str(ROOT))
 
 import yaml  # noqa: E402
 
+from benchmarks.harness import (  # noqa: E402
+    Spread,
+    busy_cores,
+    interleaved,
+    option_parser,
+    print_table,
+    ratios,
+    summary,
+    write_report,
+)
 from benchmarks.images import noise, write_parquet  # noqa: E402
-from benchmarks.report import add_to, write_report  # noqa: E402
-from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary  # noqa: E402
 from benchmarks.sweeps import run, run_sweep  # noqa: E402
 
 CONCURRENT = 2
 TARGET = 2.5
-"""Times faster than plain Ray Tune, wall time."""
+"""Times that a sweep is to be faster than plain Ray Tune, by wall time."""
 OURS, PLAIN = "ours", "plain Ray Tune"
 SPACE: dict[str, Any] = {
     "name": "whole_sweep",
@@ -49,7 +57,7 @@ class Sweep:
 
     wall_seconds: float
     start_up_seconds: float
-    """From the start of the process to that of the first trial's first epoch."""
+    """Time from the start of the process to that of the first trial's first epoch."""
     work_seconds: float
     """Training and evaluation of all trials together."""
     num_trials: int
@@ -59,8 +67,16 @@ class Sweep:
         return (self.wall_seconds - self.work_seconds / CONCURRENT) / self.num_trials
 
 
+FIGURES: dict[str, Callable[[Sweep], float]] = {
+    "wall seconds": lambda sweep: sweep.wall_seconds,
+    "seconds until the first epoch": lambda sweep: sweep.start_up_seconds,
+    "training and evaluation, seconds a trial": lambda sweep: sweep.work_seconds / sweep.num_trials,
+    "overhead, seconds a trial": lambda sweep: sweep.overhead_seconds_per_trial,
+}
+
+
 def run_ours(space: dict[str, Any], data: Path) -> Sweep:
-    """Through the command line, in a store of its own."""
+    """Run the sweep through the command line, in a store of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         options = ["--data", str(data), "--max-concurrent", str(CONCURRENT)]
@@ -73,7 +89,7 @@ def run_ours(space: dict[str, Any], data: Path) -> Sweep:
 
 
 def run_plain(space: dict[str, Any], data: Path) -> Sweep:
-    """Through Ray Tune alone, in a folder of its own."""
+    """Run the sweep through Ray Tune alone, in a folder of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         answer = folder / "trials.json"
@@ -94,7 +110,7 @@ def _write(space: dict[str, Any], folder: Path) -> Path:
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    """Leave nothing behind, and find nothing decoded."""
+    """Return an environment in which a sweep finds nothing decoded and leaves nothing behind."""
     return {
         "BATCHSCAPE_CACHE": str(folder / "cache"),
         "RAY_TMPDIR": str(folder),
@@ -104,9 +120,10 @@ def _settings(folder: Path) -> dict[str, str]:
 
 
 def _check(num_ended: int, space: dict[str, Any]) -> None:
-    """
+    """Make sure that no trial is missing: its time would count as saved.
+
     Raises:
-        SystemExit: trials are missing: their time would count as saved.
+        SystemExit: One is missing.
     """
     wanted = math.prod(len(values) for values in space["grid"].values())
     if num_ended != wanted:
@@ -114,11 +131,7 @@ def _check(num_ended: int, space: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="two tiny trials, to see that it works")
-    add_to(parser)
-    arguments = parser.parse_args()
+    arguments = option_parser(__doc__, rounds=3, quick="two tiny trials, to see that it works").parse_args()
     space = QUICK_SPACE if arguments.quick else SPACE
     busy_before = busy_cores()
     with tempfile.TemporaryDirectory() as folder:
@@ -127,38 +140,25 @@ def main() -> None:
         sweeps = interleaved(
             arguments.rounds, {OURS: lambda: run_ours(space, data), PLAIN: lambda: run_plain(space, data)}
         )
-    figures: dict[str, dict[str, list[float]]] = {
-        "wall seconds": {side: [one.wall_seconds for one in rounds] for side, rounds in sweeps.items()},
-        "seconds until the first epoch": {
-            side: [one.start_up_seconds for one in rounds] for side, rounds in sweeps.items()
-        },
-        "training and evaluation, seconds a trial": {
-            side: [one.work_seconds / one.num_trials for one in rounds] for side, rounds in sweeps.items()
-        },
-        "overhead, seconds a trial": {
-            side: [one.overhead_seconds_per_trial for one in rounds] for side, rounds in sweeps.items()
-        },
-    }
-    faster = {name: ratios(sides[PLAIN], sides[OURS]) for name, sides in figures.items()}
-    rows = [
-        [name, *(f"{Spread.of(sides[side]):.2f}" for side in (OURS, PLAIN)), f"{Spread.of(faster[name]):.2f}"]
-        for name, sides in figures.items()
-    ]
+    rows: list[list[str]] = []
+    report: dict[str, dict[str, Any]] = {}
+    for name, figure in FIGURES.items():
+        sides = {side: [figure(sweep) for sweep in rounds] for side, rounds in sweeps.items()}
+        sides["plain / ours"] = ratios(sides[PLAIN], sides[OURS])
+        rows.append([name, *(f"{Spread.of(values):.2f}" for values in sides.values())])
+        report[name] = {side: summary(values) for side, values in sides.items()}
     title = f"{sweeps[OURS][0].num_trials} trials, median of {arguments.rounds} rounds (least to most)"
     print_table(title, ["figure", OURS, PLAIN, "plain / ours"], rows)
     print(f"target: {TARGET} times faster; others kept {busy_before:.1f} cores busy before it began")
-    report = {
+    figures = {
         "space": space,
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "target_times_faster": TARGET,
-        "figures": {
-            name: {side: summary(values) for side, values in sides.items()} | {"plain / ours": summary(faster[name])}
-            for name, sides in figures.items()
-        },
+        "figures": report,
     }
     command = f"python benchmarks/whole_sweep.py --rounds {arguments.rounds}"
-    print(write_report("whole_sweep", command, report, arguments.to))
+    print(write_report("whole_sweep", command, figures, arguments.to))
 
 
 if __name__ == "__main__":

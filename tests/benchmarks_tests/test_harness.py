@@ -1,8 +1,8 @@
-"""Interleaving, and what is said of several rounds."""
+"""Interleaved rounds, and what is told of several rounds."""
 
 import pytest
 
-from benchmarks.rounds import Spread, busy_cores, interleaved, print_table, ratios, summary
+from benchmarks.harness import Spread, busy_cores, interleaved, print_table, ratios, summary
 
 
 def test_everything_is_measured_once_a_round_in_turn() -> None:

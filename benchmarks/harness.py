@@ -1,0 +1,130 @@
+"""What the benchmarks share: options, interleaved rounds, medians with spreads, tables and the JSON report.
+
+In a round everything is measured once, in turn, so that a disturbance affects all cases alike. Ratios are taken
+within a round. Only `trainable.provenance` is imported: `benchmarks/gpu.py` runs where little is installed.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trainable import provenance
+
+Name = TypeVar("Name")
+Measured = TypeVar("Measured")
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+STAT = Path("/proc/stat")
+
+
+def option_parser(doc: str | None, *, rounds: int | None = None, quick: str = "") -> argparse.ArgumentParser:
+    """Make a parser with the options that the benchmarks share.
+
+    Args:
+        doc: The benchmark's docstring; its first line becomes the description.
+        rounds: Default of `--rounds`; None for a benchmark without rounds.
+        quick: Help of `--quick`; empty for a benchmark without a quick form.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--to", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results/")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, metavar="N", help=f"default: {rounds}")
+    if quick:
+        parser.add_argument("--quick", action="store_true", help=quick)
+    return parser
+
+
+def interleaved(num_rounds: int, cases: Mapping[Name, Callable[[], Measured]]) -> dict[Name, list[Measured]]:
+    """Measure A B C, A B C, ... and return the answers of each case, one for each round."""
+    answers: dict[Name, list[Measured]] = {name: [] for name in cases}
+    for number in range(num_rounds):
+        for name, measure in cases.items():
+            answers[name].append(measure())
+        print(f"round {number + 1} of {num_rounds} done", flush=True)
+    return answers
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """Divide round by round.
+
+    Raises:
+        ValueError: The numbers of rounds differ.
+    """
+    return [above / below for above, below in zip(numerators, denominators, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and extremes of a figure over several rounds."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, rounds: Sequence[float]) -> "Spread":
+        return cls(statistics.median(rounds), min(rounds), max(rounds))
+
+    def __format__(self, spec: str) -> str:
+        """Format as in `f"{spread:.2f}"` -> '2.25 (2.19 to 2.31)'."""
+        return f"{self.median:{spec}} ({self.least:{spec}} to {self.most:{spec}})"
+
+
+def summary(rounds: Sequence[float]) -> dict[str, Any]:
+    """Return the median, the extremes and every round, as they stand in a report."""
+    spread = Spread.of(rounds)
+    return {"median": spread.median, "min": spread.least, "max": spread.most, "rounds": list(rounds)}
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without wrapping it. The first column holds names, the others hold figures."""
+    lines = [columns, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    print(title)
+    for name, *figures in lines:
+        cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        print("  ".join([name.ljust(widths[0]), *cells]).rstrip())
+
+
+def busy_cores(seconds: float = 1.0) -> float:
+    """Measure how many cores other processes keep busy: benchmark only where this is near 0 (Linux; else nan)."""
+    before = _busy_seconds()
+    time.sleep(seconds)
+    return (_busy_seconds() - before) / seconds
+
+
+def _busy_seconds() -> float:
+    """Read the time of all cores that was neither idle nor spent waiting for a disk (proc(5), /proc/stat)."""
+    try:
+        _, user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = STAT.read_text().split(maxsplit=10)
+    except OSError:
+        return math.nan
+    ticks = sum(int(value) for value in (user, nice, system, irq, softirq, steal))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def write_report(name: str, command: str, figures: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+    """Write `<name>.json` into the folder: the figures, and what is needed to judge them."""
+    content = {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": provenance.processor_name(),
+        "num_cpus": os.cpu_count(),
+        "versions": provenance.versions(),
+        **figures,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(content, indent=1) + "\n")
+    scratch.replace(path)  # an interruption leaves the previous report whole
+    return path

@@ -1,0 +1,73 @@
+"""CUDA's Multi-Process Service for the time of a measurement; no setting of the GPU is changed.
+
+Processes under the service run kernels at the same time instead of taking turns
+(https://docs.nvidia.com/deploy/mps/). Its sockets and logs lie in a temporary folder.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+CONTROL = "nvidia-cuda-mps-control"
+WAIT_SECONDS = 20.0
+
+
+class MpsUnavailableError(Exception):
+    """The service cannot be used; the message says why."""
+
+
+@contextlib.contextmanager
+def running_mps() -> Iterator[None]:
+    """Run the service for the processes that are started inside the block.
+
+    Raises:
+        MpsUnavailableError: The service is not installed or does not start.
+    """
+    binary = shutil.which(CONTROL)
+    if binary is None:
+        raise MpsUnavailableError(f"{CONTROL} is not on PATH")
+    with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
+        paths = {f"CUDA_MPS_{kind}_DIRECTORY": str(Path(folder) / kind.lower()) for kind in ("PIPE", "LOG")}
+        for path in paths.values():
+            Path(path).mkdir()
+        with mock.patch.dict(os.environ, paths):
+            try:
+                _control([binary, "-d"])
+                yield
+            finally:
+                with contextlib.suppress(MpsUnavailableError):
+                    _control([binary], "quit\n")
+
+
+def check_clients() -> None:
+    """Make sure that the processes using the GPU now do so through the running service.
+
+    Raises:
+        MpsUnavailableError: They do not.
+    """
+    if not _control([CONTROL], "get_server_list\n"):
+        raise MpsUnavailableError("the processes did not reach the service")
+
+
+def _control(command: list[str], request: str = "") -> str:
+    """Run the control program and return what it prints.
+
+    Raises:
+        MpsUnavailableError: It fails.
+    """
+    with tempfile.TemporaryFile("w+") as output:  # not a pipe: the daemon would keep it open
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, text=True)
+            process.communicate(request, timeout=WAIT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MpsUnavailableError(f"{CONTROL}: {type(error).__name__}") from None
+        output.seek(0)
+        text = output.read().strip()
+    if process.returncode:
+        raise MpsUnavailableError(f"{CONTROL} failed with exit status {process.returncode}: {text}")
+    return text
