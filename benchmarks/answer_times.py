@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.finished_sweep import write_finished_sweep  # noqa: E402
-from benchmarks.harness import Spread, interleaved, option_parser, write_report  # noqa: E402
+from benchmarks.finished_sweep import write_finished_sweep
+from benchmarks.harness import Spread, interleaved, option_parser, write_report
 
 EXAMPLES = str(ROOT / "results" / "examples")
 NUM_TRIALS = 100

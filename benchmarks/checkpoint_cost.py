@@ -15,14 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.harness import option_parser, write_report  # noqa: E402
-from trainable.config import TrainConfig  # noqa: E402
-from trainable.data.digits import load_digits  # noqa: E402
-from trainable.device import prepare_device  # noqa: E402
-from trainable.ledger.files import CHECKPOINTS  # noqa: E402
-from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession  # noqa: E402
-from trainable.splits import prepare  # noqa: E402
-from trainable.training import Training  # noqa: E402
+from benchmarks.harness import option_parser, write_report
+from trainable.config import TrainConfig
+from trainable.data.digits import load_digits
+from trainable.device import prepare_device
+from trainable.ledger.files import CHECKPOINTS
+from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession
+from trainable.splits import prepare
+from trainable.training import Training
 
 
 class TimedSession(TrialSession):

@@ -23,8 +23,8 @@ from trainable.data.torchvision_import import import_torchvision
 
 import_torchvision()
 
-from torchvision import transforms  # noqa: E402
-from torchvision.datasets import CIFAR10, VisionDataset  # noqa: E402
+from torchvision import transforms
+from torchvision.datasets import CIFAR10, VisionDataset
 
 NUM_THREADS = 2
 NUM_WORKERS = 2

@@ -13,12 +13,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import ray  # noqa: E402
+import ray
 
-from benchmarks.harness import option_parser, write_report  # noqa: E402
-from benchmarks.images import noise  # noqa: E402
-from sweep.driver.cluster import connected  # noqa: E402
-from sweep.driver.resources import Resources  # noqa: E402
+from benchmarks.harness import option_parser, write_report
+from benchmarks.images import noise
+from sweep.driver.cluster import connected
+from sweep.driver.resources import Resources
 
 MEGABYTE = 10**6
 

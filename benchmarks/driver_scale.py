@@ -30,7 +30,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.harness import (  # noqa: E402
+from benchmarks.harness import (
     Spread,
     busy_cores,
     interleaved,
@@ -40,11 +40,11 @@ from benchmarks.harness import (  # noqa: E402
     summary,
     write_report,
 )
-from benchmarks.store_scale import cost, footprint  # noqa: E402
-from results.parquet.files import read_trials  # noqa: E402
-from results.parquet.trials import trials_from_table  # noqa: E402
-from results.store.store import Store  # noqa: E402
-from trainable.records import Status  # noqa: E402
+from benchmarks.store_scale import cost, footprint
+from results.parquet.files import read_trials
+from results.parquet.trials import trials_from_table
+from results.store.store import Store
+from trainable.records import Status
 
 SIZES = (100, 1000, 5000)
 REPEATED = 1000

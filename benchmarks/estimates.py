@@ -22,19 +22,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import yaml  # noqa: E402
+import yaml
 
-from benchmarks.harness import Spread, busy_cores, option_parser, print_table, summary, write_report  # noqa: E402
-from benchmarks.sweeps import run_sweep  # noqa: E402
-from results.store.store import Store  # noqa: E402
-from sweep.estimate.estimate import estimate  # noqa: E402
-from sweep.estimate.history import read_speeds  # noqa: E402
-from sweep.estimate.interval import LEVEL, Interval  # noqa: E402
-from sweep.estimate.speeds import DeviceProfile, RunOverhead, Speed  # noqa: E402
-from sweep.estimate.work import TrialWork, trial_work  # noqa: E402
-from sweep.runs import RunRecord, read_runs  # noqa: E402
-from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
-from trainable.provenance import processor_name  # noqa: E402
+from benchmarks.harness import Spread, busy_cores, option_parser, print_table, summary, write_report
+from benchmarks.sweeps import run_sweep
+from results.store.store import Store
+from sweep.estimate.estimate import estimate
+from sweep.estimate.history import read_speeds
+from sweep.estimate.interval import LEVEL, Interval
+from sweep.estimate.speeds import DeviceProfile, RunOverhead, Speed
+from sweep.estimate.work import TrialWork, trial_work
+from sweep.runs import RunRecord, read_runs
+from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
+from trainable.provenance import processor_name
 
 CONCURRENT = 2
 DATASET = "digits"

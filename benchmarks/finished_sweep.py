@@ -59,7 +59,16 @@ def write_finished_trials(space: Path, store: Path, scale: str | None = None) ->
     planned = expand(loaded, {}, scale).trials
     trials = tie_to_data(planned, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
     attempt = Attempt(
-        1, TIME, "run", "host", "device", 1, "fp32", provenance.versions(), "code", sweep=sweep_name(loaded.name, scale)
+        1,
+        TIME,
+        "run",
+        "host",
+        "device",
+        1,
+        "fp32",
+        provenance.versions(),
+        "code",
+        sweep=sweep_name(loaded.name, scale),
     )
     for trial in trials:
         folder = Store(store).trial_folder(trial.config.trial_key)

@@ -30,15 +30,15 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
+import torch
 
-from benchmarks.crew import Crew  # noqa: E402
-from benchmarks.gpu_process import COMPILED, EAGER, GRAPH, GpuJob, GpuProcess, Row, SpeedCase, Variant  # noqa: E402
-from benchmarks.harness import option_parser, print_table, summary, write_report  # noqa: E402
-from benchmarks.images import load_or_noise  # noqa: E402
-from benchmarks.mps import MpsUnavailableError, check_clients, running_mps  # noqa: E402
-from models.names import display_name  # noqa: E402
-from trainable.errors import UserError  # noqa: E402
+from benchmarks.crew import Crew
+from benchmarks.gpu_process import COMPILED, EAGER, GRAPH, GpuJob, GpuProcess, Row, SpeedCase, Variant
+from benchmarks.harness import option_parser, print_table, summary, write_report
+from benchmarks.images import load_or_noise
+from benchmarks.mps import MpsUnavailableError, check_clients, running_mps
+from models.names import display_name
+from trainable.errors import UserError
 
 MODEL = "resnet_preact_20"
 HEADLINE_BATCH_SIZE = 128

@@ -29,14 +29,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import pyarrow.parquet as pq  # noqa: E402
+import pyarrow.parquet as pq
 
-from benchmarks import kept_search  # noqa: E402
-from benchmarks.harness import option_parser, write_report  # noqa: E402
-from benchmarks.processes import family, kill, trial_workers  # noqa: E402
-from results.store.search_log import SEARCH_LOG, read_log  # noqa: E402
-from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT  # noqa: E402
-from trainable.records import Status  # noqa: E402
+from benchmarks import kept_search
+from benchmarks.harness import option_parser, write_report
+from benchmarks.processes import family, kill, trial_workers
+from results.store.search_log import SEARCH_LOG, read_log
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT
+from trainable.records import Status
 
 NAME = "killed"
 SPACE = f"""\

@@ -23,12 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler says on stderr when it begins and ends
 
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from benchmarks.crew import Crew, Window  # noqa: E402
-from benchmarks.harness import (  # noqa: E402
+from benchmarks.crew import Crew, Window
+from benchmarks.harness import (
     Spread,
     busy_cores,
     interleaved,
@@ -38,10 +38,10 @@ from benchmarks.harness import (  # noqa: E402
     summary,
     write_report,
 )
-from benchmarks.time_shares import TimeShares, profile_epoch  # noqa: E402
-from benchmarks.trial_process import Load, TrialProcess  # noqa: E402
-from models.registry import build_model  # noqa: E402
-from trainable.precision import resolve_precision  # noqa: E402
+from benchmarks.time_shares import TimeShares, profile_epoch
+from benchmarks.trial_process import Load, TrialProcess
+from models.registry import build_model
+from trainable.precision import resolve_precision
 
 BATCH_SIZES = (128, 2048)
 MATRIX_SIZES = (512, 1024, 2048)

@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.harness import Spread, option_parser, write_report  # noqa: E402
-from benchmarks.sweeps import run_sweep  # noqa: E402
+from benchmarks.harness import Spread, option_parser, write_report
+from benchmarks.sweeps import run_sweep
 
 NUM_TRIALS = 20
 CONCURRENT = 2

@@ -20,8 +20,8 @@ from ray import tune
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.images import load_or_noise  # noqa: E402
-from trainable.data.contract import ImageData  # noqa: E402
+from benchmarks.images import load_or_noise
+from trainable.data.contract import ImageData
 
 
 def train(config: dict[str, Any], data: ImageData) -> None:

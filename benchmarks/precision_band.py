@@ -15,10 +15,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.harness import option_parser, write_report  # noqa: E402
-from trainable.config import TrainConfig  # noqa: E402
-from trainable.data.contract import ImageData  # noqa: E402
-from trainable.data.sources import load_dataset  # noqa: E402
+from benchmarks.harness import option_parser, write_report
+from trainable.config import TrainConfig
+from trainable.data.contract import ImageData
+from trainable.data.sources import load_dataset
 
 FORMATS = ("fp32", "bf16")
 CONFIG = TrainConfig(

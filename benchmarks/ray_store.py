@@ -23,9 +23,9 @@ for setting in [name for name in os.environ if name.startswith("TUNE_")]:
     del os.environ[setting]  # settings of the caller: the reference is what Ray does by default
 os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.experiment import Trial  # noqa: E402
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
 
 NAME = "sweep"
 

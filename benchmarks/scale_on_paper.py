@@ -15,12 +15,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.harness import RESULTS, Spread  # noqa: E402
-from results.published.cells import published_cells  # noqa: E402
-from sweep.observers.parquet_keeper import MAX_SHARE  # noqa: E402
-from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES  # noqa: E402
-from trainable.ledger.remote_ledger import PUSH_SECONDS  # noqa: E402
-from trainable.session import CHECKPOINT_SHARE  # noqa: E402
+from benchmarks.harness import RESULTS, Spread
+from results.published.cells import published_cells
+from sweep.observers.parquet_keeper import MAX_SHARE
+from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
+from trainable.ledger.remote_ledger import PUSH_SECONDS
+from trainable.session import CHECKPOINT_SHARE
 
 NUM_TRIALS, NUM_GPUS, NUM_EPOCHS = 10_000, 1_000, 200
 GPUS_PER_NODE = 8

@@ -33,18 +33,18 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.finished_sweep import EPOCH  # noqa: E402
-from benchmarks.harness import busy_cores, option_parser, print_table, write_report  # noqa: E402
-from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error  # noqa: E402
-from results.store.search_log import Params  # noqa: E402
-from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec  # noqa: E402
-from sweep.search.curves import TrialCurve  # noqa: E402
-from sweep.search.scheduler import RayScheduler  # noqa: E402
-from sweep.search.search import Search  # noqa: E402
-from sweep.search.settings import SearchSettings  # noqa: E402
-from sweep.search.simulation import Simulation, simulate  # noqa: E402
-from trainable.config import PlannedTrial, TrainConfig  # noqa: E402
-from trainable.records import Status  # noqa: E402
+from benchmarks.finished_sweep import EPOCH
+from benchmarks.harness import busy_cores, option_parser, print_table, write_report
+from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error
+from results.store.search_log import Params
+from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec
+from sweep.search.curves import TrialCurve
+from sweep.search.scheduler import RayScheduler
+from sweep.search.search import Search
+from sweep.search.settings import SearchSettings
+from sweep.search.simulation import Simulation, simulate
+from trainable.config import PlannedTrial, TrainConfig
+from trainable.records import Status
 
 NUM_SEEDS, NUM_GP_SEEDS = 100, 60
 NUM_TRIALS = 40

@@ -27,8 +27,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store  # noqa: E402
-from benchmarks.harness import (  # noqa: E402
+from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store
+from benchmarks.harness import (
     busy_cores,
     interleaved,
     option_parser,
@@ -36,7 +36,7 @@ from benchmarks.harness import (  # noqa: E402
     summary,
     write_report,
 )
-from results.store.store import Store  # noqa: E402
+from results.store.store import Store
 
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200

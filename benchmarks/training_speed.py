@@ -24,8 +24,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.crew import Crew, Window  # noqa: E402
-from benchmarks.harness import (  # noqa: E402
+from benchmarks.crew import Crew, Window
+from benchmarks.harness import (
     Spread,
     busy_cores,
     interleaved,
@@ -35,8 +35,8 @@ from benchmarks.harness import (  # noqa: E402
     summary,
     write_report,
 )
-from benchmarks.images import load_or_noise  # noqa: E402
-from benchmarks.trial_process import LR, Load, Rates, TrialProcess  # noqa: E402
+from benchmarks.images import load_or_noise
+from benchmarks.trial_process import LR, Load, Rates, TrialProcess
 
 BATCH_SIZES = (8, 32, 128, 512, 2048)
 QUICK_BATCH_SIZES = (32, 128)

@@ -18,10 +18,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.harness import option_parser, write_report  # noqa: E402
-from results.published.recipe import published_recipe  # noqa: E402
-from results.statistics.matching import published_repeats  # noqa: E402
-from results.statistics.noise import (  # noqa: E402
+from benchmarks.harness import option_parser, write_report
+from results.published.recipe import published_recipe
+from results.statistics.matching import published_repeats
+from results.statistics.noise import (
     Floats,
     Repeats,
     binomial_variance,
@@ -29,7 +29,7 @@ from results.statistics.noise import (  # noqa: E402
     median_variance_factor,
     pooled_dispersion,
 )
-from results.statistics.verdicts import Judgement, judge  # noqa: E402
+from results.statistics.verdicts import Judgement, judge
 
 SEED = 0
 ALPHA = 0.05

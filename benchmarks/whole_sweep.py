@@ -20,9 +20,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import yaml  # noqa: E402
+import yaml
 
-from benchmarks.harness import (  # noqa: E402
+from benchmarks.harness import (
     Spread,
     busy_cores,
     interleaved,
@@ -32,8 +32,8 @@ from benchmarks.harness import (  # noqa: E402
     summary,
     write_report,
 )
-from benchmarks.images import noise, write_parquet  # noqa: E402
-from benchmarks.sweeps import run, run_sweep  # noqa: E402
+from benchmarks.images import noise, write_parquet
+from benchmarks.sweeps import run, run_sweep
 
 CONCURRENT = 2
 TARGET = 2.5
