@@ -5,11 +5,11 @@ from pathlib import Path
 from benchmarks.checkpoint_cost import measure
 
 TOLERATED_SHARE = 0.04
-"""Twice the rule's: the last of a few checkpoints may have been dearer than the one before it."""
+"""Twice the rule's share: the last of a few checkpoints may have cost more than the one before it."""
 
 
 def test_checkpoints_take_at_most_a_few_percent_of_the_time(tmp_path: Path) -> None:
-    """In one of three measurements: a machine that others keep busy only ever makes a checkpoint dearer."""
+    """The best of three measurements counts: a busy machine only ever makes a checkpoint take longer."""
     shares = []
     for number in range(3):
         cost = measure(tmp_path / f"trial{number}", seconds=6.0)

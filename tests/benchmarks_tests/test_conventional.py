@@ -62,7 +62,8 @@ def test_a_training_image_is_a_window_of_the_padded_image_perhaps_mirrored(
     known = {window.tobytes(): False for window in windows} | {window[:, ::-1].tobytes(): True for window in windows}
     loader = train_loader(np.repeat(image[None], 200, axis=0), np.zeros(200, np.int64), 200)
     ((images, _),) = loader
-    seen = [known[one.tobytes()] for one in (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()]
+    pixels = (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    seen = [known[window.tobytes()] for window in pixels]
     assert 60 < sum(seen) < 140
 
 

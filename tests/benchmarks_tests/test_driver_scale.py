@@ -27,7 +27,7 @@ def test_a_run_that_slows_down_shows_in_its_parts() -> None:
 
 def test_growth_is_told_round_by_round() -> None:
     def rounds(*seconds: float) -> list[dict[str, float]]:
-        return [{"seconds a trial": one, "driver's processor seconds": 10.0} for one in seconds]
+        return [{"seconds a trial": value, "driver's processor seconds": 10.0} for value in seconds]
 
     measured = {Case(PLANNED, 100): rounds(1.0, 2.0, 4.0), Case(PLANNED, 1000): rounds(1.0, 3.0, 4.0)}
     found = growth(measured, PLANNED, 100, 1000)

@@ -33,7 +33,8 @@ def test_the_quick_form_estimates_every_sweep_in_every_way(tmp_path: Path) -> No
     }
     for figures in ways.values():
         assert figures["num_inside"] == sum(
-            one["interval"]["low"] <= one["wall_seconds"] <= one["interval"]["high"] for one in figures["estimates"]
+            found["interval"]["low"] <= found["wall_seconds"] <= found["interval"]["high"]
+            for found in figures["estimates"]
         )
         assert 0.1 < figures["truth / estimate"]["median"] < 10
     assert [run["trials_ended"] for run in report["runs"]] == [2, 2]

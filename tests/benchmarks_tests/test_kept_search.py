@@ -1,4 +1,4 @@
-"""That the checks of a search which was killed notice what must not be."""
+"""The checks of a killed search notice what must not be."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Of a search that is whole: some stopped, one confirmed twice."""
+    """The log of a whole search: some proposals were stopped early, one is confirmed twice."""
     confirm = ConfirmSpec(top=1, repeats=2)
     search = open_search(tmp_path, settings("random", (LR,), 12, confirm=confirm), scheduler=HalfStops())
     drive(search)
@@ -40,25 +40,25 @@ def record(log: Path) -> SearchRecord:
 
 @pytest.fixture
 def rows(record: SearchRecord) -> tuple[Rows, Rows]:
-    """Of `trials` and `epochs`, as the log has it."""
+    """The rows of `trials` and `epochs` that agree with the log."""
     trials: Rows = []
     epochs: Rows = []
-    for one in record.proposals:
-        assert one.config is not None
-        key, num = one.config.trial_key, len(one.reports)
+    for proposal in record.proposals:
+        assert proposal.config is not None
+        key, num = proposal.config.trial_key, len(proposal.reports)
         trials.append(
             {
                 "trial_key": key,
                 "purpose": "search",
-                "proposal": one.number,
-                "status": one.status,
-                "objective_values": list(one.values or ()),
-                "stopped_epoch": num if one.status is Status.STOPPED else None,
+                "proposal": proposal.number,
+                "status": proposal.status,
+                "objective_values": list(proposal.values or ()),
+                "stopped_epoch": num if proposal.status is Status.STOPPED else None,
                 "epochs_done": num,
-                "epochs": one.config.epochs,
+                "epochs": proposal.config.epochs,
             }
         )
-        epochs += [{"trial_key": key, "holdout_error_percent": report.values[0]} for report in one.reports]
+        epochs += [{"trial_key": key, "holdout_error_percent": report.values[0]} for report in proposal.reports]
     for done in record.confirmations:
         trials.append(
             {
@@ -77,17 +77,18 @@ def rows(record: SearchRecord) -> tuple[Rows, Rows]:
 
 def states(record: SearchRecord) -> list[OutcomeState]:
     return [
-        OutcomeState.PRUNED if one.status is Status.STOPPED else OutcomeState.COMPLETE for one in record.proposals
+        OutcomeState.PRUNED if proposal.status is Status.STOPPED else OutcomeState.COMPLETE
+        for one in record.proposals
     ]
 
 
 def folders(record: SearchRecord) -> list[str]:
-    configs = [*(one.config for one in record.proposals), *(one.config for one in record.confirmations)]
+    configs = [*(found.config for found in record.proposals), *(found.config for found in record.confirmations)]
     return [config.trial_key for config in configs if config is not None]
 
 
 def test_a_whole_search_has_no_problems(log: Path, record: SearchRecord, rows: tuple[Rows, Rows]) -> None:
-    assert {one.status for one in record.proposals} == {Status.COMPLETE, Status.STOPPED}
+    assert {proposal.status for proposal in record.proposals} == {Status.COMPLETE, Status.STOPPED}
     assert list(log_problems(log.read_bytes().splitlines())) == []
     assert list(study_problems(record, states(record))) == []
     assert list(folder_problems(record, folders(record))) == []
@@ -104,7 +105,7 @@ def test_a_log_with_a_hole_or_a_second_end_is_noticed(log: Path) -> None:
 
 
 def test_a_study_that_knows_something_else_is_noticed(record: SearchRecord) -> None:
-    stopped = next(one.number for one in record.proposals if one.status is Status.STOPPED)
+    stopped = next(found.number for found in record.proposals if found.status is Status.STOPPED)
     for state in (OutcomeState.RUNNING, OutcomeState.COMPLETE):
         told = states(record)
         told[stopped] = state
@@ -113,7 +114,7 @@ def test_a_study_that_knows_something_else_is_noticed(record: SearchRecord) -> N
 
 
 def test_a_trial_too_many_or_too_few_is_noticed(record: SearchRecord) -> None:
-    assert list(folder_problems(record, [*folders(record), "stray"])) == ["stray: nobody asked for it"]
+    assert list(folder_problems(record, [*folders(record), "stray"])) == ["stray: was not asked for"]
     assert len(list(folder_problems(record, folders(record)[1:]))) == 1
 
 
@@ -147,5 +148,7 @@ def test_a_confirmation_of_another_or_made_twice_or_not_to_the_end_is_noticed(
     confirmed[0]["status"] = "INCOMPLETE"
     assert len(list(confirmation_problems(record, trials))) == 1
     second = best(record)[1].number
-    record.confirmations[:] = [dataclasses.replace(one, number=second) for one in record.confirmations]
+    record.confirmations[:] = [
+        dataclasses.replace(confirmation, number=second) for confirmation in record.confirmations
+    ]
     assert len(list(confirmation_problems(record, trials))) == 2

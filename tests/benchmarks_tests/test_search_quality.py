@@ -38,7 +38,7 @@ def test_the_stock_adapter_calls_stopped_trials_complete_and_ours_pruned(tmp_pat
     stock, corrected = (StockDriver(TPESampler(seed=0), 10, 0, tell_pruned=pruned) for pruned in (False, True))
     for driver in (ours, stock, corrected):
         stopped = sorted(
-            number for number, one in simulate(driver, NUM_WORKERS).ended.items() if one.status is Status.STOPPED
+            number for number, end in simulate(driver, NUM_WORKERS).ended.items() if end.status is Status.STOPPED
         )
         assert stopped
         if driver is ours:
@@ -56,11 +56,11 @@ def test_a_contrast_is_taken_seed_by_seed() -> None:
     ours = [run_ours("random", ASHA, 8, seed) for seed in range(2)]
     full = [run_ours("random", search_quality.NONE, 8, seed) for seed in range(2)]
     found = contrast(ours, full)
-    differences = [one.regret - two.regret for one, two in zip(ours, full, strict=True)]
+    differences = [mine.regret - theirs.regret for mine, theirs in zip(ours, full, strict=True)]
     assert found["median_difference"] == pytest.approx(sum(differences) / 2)
     assert 0 < found["median_epochs_percent"] < 100
-    assert all(one.regret >= -1e-3 and math.isfinite(one.regret) for one in (*ours, *full))
-    assert all(0 <= one.best_tried + 1e-3 <= one.regret + 1e-3 for one in (*ours, *full))
+    assert all(found.regret >= -1e-3 and math.isfinite(found.regret) for found in (*ours, *full))
+    assert all(0 <= found.best_tried + 1e-3 <= found.regret + 1e-3 for found in (*ours, *full))
     assert run_stock(TPESampler(seed=0), 8, 0).regret >= -1e-3
 
 
@@ -68,5 +68,5 @@ def test_the_quick_form_writes_a_report(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.argv", ["search_quality.py", "--quick", "--to", str(tmp_path)])
     search_quality.main()
     report = json.loads((tmp_path / "search_quality.json").read_text())
-    assert {len(one["regrets"]) for one in report["searches"].values()} == {2}
+    assert {len(search["regrets"]) for search in report["searches"].values()} == {2}
     assert "tpe + asha against stock tpe + asha" in report["contrasts"]
