@@ -78,7 +78,7 @@ def rows(record: SearchRecord) -> tuple[Rows, Rows]:
 def states(record: SearchRecord) -> list[OutcomeState]:
     return [
         OutcomeState.PRUNED if proposal.status is Status.STOPPED else OutcomeState.COMPLETE
-        for one in record.proposals
+        for proposal in record.proposals
     ]
 
 
