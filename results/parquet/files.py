@@ -12,6 +12,7 @@ from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
 from trainable.ledger.files import write_atomically
 from trainable.ledger.remote import Remote, RemoteError, is_uri
+from trainable.wording import command
 
 CARD = "README.md"
 EXPORTED = (TRIALS_PARQUET, EPOCHS_PARQUET, CARD)
@@ -89,18 +90,16 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
     store.refresh(path)
     if not path.exists():
         store.manifest(sweep)  # says so where there is no such sweep
-        raise UserError(
-            f"{store.shown(path)} is missing: `python tune_main.py export {sweep}{store.option}` makes it anew"
-        )
+        raise UserError(f"{store.shown(path)} is missing: `{command('export', sweep)}{store.option}` writes it again")
     try:
         table = pq.ParquetFile(path).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
         raise UserError(
-            f"{store.shown(path)} is damaged: `python tune_main.py export {sweep}{store.option}` makes it anew"
+            f"{store.shown(path)} is damaged: `{command('export', sweep)}{store.option}` writes it again"
         ) from None
     if not {*COLUMNS[file]} <= {*table.column_names}:
         raise UserError(
             f"{store.shown(path)} lacks columns of this version: "
-            f"`python tune_main.py export {sweep}{store.option}` makes it anew"
+            f"`{command('export', sweep)}{store.option}` writes it again"
         )
     return table

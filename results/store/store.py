@@ -32,7 +32,7 @@ from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 from trainable.ledger.superseded import supersede, superseded_trials
 from trainable.records import SCHEMA_VERSION, TrialSummary
 from trainable.sweep_name import TRIALS, check_sweep_name
-from trainable.wording import nearest
+from trainable.wording import command, nearest
 
 if TYPE_CHECKING:
     from trainable.ledger.remote_ledger import RemoteFolder
@@ -197,7 +197,7 @@ class Store:
             hint = (
                 nearest(name, sweeps)
                 if sweeps
-                else f"it holds none yet: start with `python tune_main.py run quickstart{self.option}`"
+                else f"it holds none yet: start with `{command('run', 'quickstart')}{self.option}`"
             )
             raise UserError(f"no sweep {name!r} in {self.shown()}: {hint}")
         return found

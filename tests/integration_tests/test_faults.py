@@ -408,7 +408,7 @@ def test_a_corrupt_parquet_file_is_made_anew(sweep: Store, cli: Cli) -> None:
     assert refused.stderr.count("\n") == 1
     assert cli("export", "faults", "--store", str(sweep.path)).returncode == 0
     assert pq.read_table(path) == whole
-    data = "`export`, and every `run`, makes it anew from the trials' folders"
+    data = "`export`, and every `run`, writes it again from the trials' folders"
     record("a corrupt Parquet file", user_sees(refused.stderr), refused.returncode, data)
 
 
