@@ -191,11 +191,12 @@ class SchedulerSpec(_Strict):
     population: Annotated[int, Field(ge=2, le=MAX_COUNT)] = 8
     """pbt: number of members. In each generation all of them train for `epochs`, then they are compared."""
     quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """pbt: fraction of the members, the worst, that continue from one of the best members; at least one."""
+    """pbt: fraction of the members that are replaced: each of the worst continues from one of the best. At least one
+    is replaced."""
     perturb: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1)] = [0.8, 1.2]
-    """pbt: factors for the parameters of such a member; one of them is drawn at random."""
+    """pbt: factors for the parameters of a replaced member; one of them is drawn at random."""
     resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """pbt: probability that a parameter of such a member is drawn at random instead."""
+    """pbt: probability that a parameter of a replaced member is drawn at random instead."""
 
     @model_validator(mode="before")
     @classmethod

@@ -29,7 +29,7 @@ NO_PARAMETERS = {
     "seed": "the best of several seeds is luck: confirm: {top: 3, repeats: 3} trains the best with several",
 }
 """Training fields that a search cannot propose, and the reason."""
-OF_A_MEMBER = ("model", "precision", "train_subset", "epochs")
+SAME_IN_POPULATION = ("model", "precision", "train_subset", "epochs")
 """Training fields that must be equal in a population, because members inherit states and are compared."""
 WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms for a population, whose first members are proposed before any result is known."""
@@ -122,7 +122,7 @@ def check_population(
             f"for example {fitting}, got {num_trials}"
         )
         _refuse(source, ("search",), message)
-    for name in OF_A_MEMBER:
+    for name in SAME_IN_POPULATION:
         if len({getattr(config, name) for config in corners}) > 1:
             _refuse(source, ("parameters",), f"{name} must be the same in all of a population")
     if any(config.schedule != "constant" for config in corners):
