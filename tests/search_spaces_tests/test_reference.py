@@ -70,5 +70,5 @@ def test_the_first_example_has_the_trials_that_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
 def test_every_example_of_an_expression_can_be_computed(text: str) -> None:
-    values = {"base_lr": 0.1, "batch_size": 64, "epochs": 200, "schedule": "cosine"}
+    values: dict[str, float | str] = {"base_lr": 0.1, "batch_size": 64, "epochs": 200, "schedule": "cosine"}
     assert Expression(text).compute(values) > 0
