@@ -23,10 +23,10 @@ FAILURE = "Failure # "
 
 
 class StoppedError(Exception):
-    """Ends a run whose stop was requested.
+    """Ends a run whose stop was requested while trials run.
 
-    After an Exception, unlike a KeyboardInterrupt, Tune gives the trials ten seconds to end in order: each finishes
-    its epoch and writes a checkpoint. Those that take longer are killed.
+    After an Exception, unlike a KeyboardInterrupt, Tune gives trials some ten seconds to finish their epoch and write
+    a checkpoint, and kills those that take longer.
     """
 
 
@@ -58,7 +58,9 @@ class ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is un
             num_running = sum(trial.status == Trial.RUNNING for trial in trials)
             for observer in self._observers:
                 observer.on_stop(num_running)
-            raise StoppedError
+            if num_running:
+                raise StoppedError
+            self._stop.raise_if_requested()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         for observer in self._observers:

@@ -12,6 +12,8 @@ from benchmarks.processes import family
 from tests.conftest import Cli
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, wait_for_epochs
+from trainable.ledger.checkpoints import newest_checkpoint
+from trainable.ledger.files import EPOCHS
 
 LISTEN = "0A"
 
@@ -70,9 +72,15 @@ def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
     record("a second driver on one sweep", user_sees(second.stderr), second.returncode, "the first driver goes on")
 
     driver.send_signal(signal.SIGTERM)
-    _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+    output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 130
-    assert "the same command goes on" in errors
+    assert output.endswith("stopping: waiting for 1 trial to write its checkpoint\n")
+    [trial] = store.glob("trials/*")
+    num_epochs = len((trial / EPOCHS).read_text().splitlines())
+    checkpoint, _ = newest_checkpoint(trial, num_epochs)
+    assert checkpoint is not None
+    assert checkpoint.epochs_done == num_epochs
+    assert "the same command resumes" in errors
 
 
 def ray_listens_on_this_machine_alone(processes: dict[int, str]) -> None:

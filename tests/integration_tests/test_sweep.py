@@ -107,7 +107,7 @@ def test_ctrl_c_says_how_to_go_on(interrupted: InterruptedSweep) -> None:
     stopped = interrupted.by_ctrl_c
     assert stopped.returncode == 130
     assert stopped.stderr.startswith("\nstopped with ")
-    assert "the same command goes on" in stopped.stderr
+    assert "the same command resumes" in stopped.stderr
 
 
 def test_a_killed_worker_is_one_line(interrupted: InterruptedSweep) -> None:
