@@ -1,4 +1,4 @@
-"""Trials that go on from the last state of another: whose state it is, and how it is got back where it was lost."""
+"""Trials that continue from the final state of another trial, and how a lost state is trained again."""
 
 import contextlib
 import functools
@@ -11,7 +11,7 @@ import torch
 from trainable.config import TrainConfig
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote_ledger import RemoteFolder, read_final_state
-from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession
+from trainable.session import RunInfo, TrialSession
 from trainable.splits import TrialData
 
 BUSY_POLL_SECONDS = 0.2
@@ -24,20 +24,24 @@ def open_session(
     folder: Path | RemoteFolder,
     device: torch.device,
     run: RunInfo,
-    checkpoint_share: float = CHECKPOINT_SHARE,
 ) -> TrialSession:
-    """The session of a trial.
+    """Open the session of a trial.
 
     Args:
-        ancestors: whose trainings it goes on from, the first first, its parent last; all on the same `data`.
-        folder: of the trial; those of its ancestors are its neighbours.
+        config: the configuration of the trial.
+        ancestors: the configurations that the trial descends from, the oldest first and its parent last; empty for
+            most trials.
+        data: the data set, cut as all these configurations say.
+        folder: the folder of the trial; the folders of its ancestors are beside it.
+        device: the device to train on.
+        run: the run that the session belongs to.
 
     Raises:
         LedgerBusyError: another process works on this trial.
         RemoteError: a remote store does not answer, or refuses.
     """
     parent_state = functools.partial(final_state, ancestors, data, folder, device, run) if ancestors else None
-    return TrialSession(config, data, folder, device, run, checkpoint_share, parent_state)
+    return TrialSession(config, data, folder, device, run, parent_state)
 
 
 def final_state(
@@ -47,13 +51,17 @@ def final_state(
     device: torch.device,
     run: RunInfo,
 ) -> tuple[bytes, str | None]:
-    """The last state of the last of these, which is trained again where its state is missing or damaged.
+    """Return the final state of the last ancestor, which is trained again if its state is missing or damaged.
 
     Args:
-        neighbour: a folder beside theirs.
+        ancestors: the configurations in the order of descent.
+        data: the data set, cut as all these configurations say.
+        neighbour: a folder beside those of the ancestors.
+        device: the device to train on.
+        run: the run that a new training belongs to.
 
     Returns:
-        It, and what a person should be told.
+        The state, and a note for the user if it had to be trained again.
 
     Raises:
         Exception: whatever that training raised.
@@ -66,13 +74,13 @@ def final_state(
         if state is not None:
             return state, note
         if note is not None:
-            raise RuntimeError(f"the last state of {parent.trial_key} cannot be kept: it is damaged again")
+            raise RuntimeError(f"the final state of {parent.trial_key} cannot be stored: it is damaged again")
         try:
             session = open_session(parent, earlier, data, folder, device, run)
-        except LedgerBusyError:  # another one that goes on from there trains it again, or has just done so
+        except LedgerBusyError:  # another descendant is training it again, or has just done so
             time.sleep(BUSY_POLL_SECONDS)
             continue
         with contextlib.closing(session):
             is_same = session.recover_final_state()
-        note = f"the last state of {parent.trial_key}, from which it goes on, was missing or damaged: trained again"
-        note += "" if is_same else ", with other figures than those recorded"
+        note = f"the final state of its parent {parent.trial_key} was missing or damaged: trained again"
+        note += "" if is_same else ", with other results than those on record"

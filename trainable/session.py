@@ -1,4 +1,4 @@
-"""One process's work on one trial: replay what its ledger holds, go on from the checkpoint, record the rest."""
+"""The work of one process on one trial: replay its ledger, resume from its checkpoint, record new epochs."""
 
 import contextlib
 import dataclasses
@@ -29,41 +29,44 @@ from trainable.training import EpochOutcome, Training
 from trainable.wording import one_line
 
 CHECKPOINT_SHARE = 0.02
-"""Most of a training's time that may go into checkpoints."""
+"""Largest share of the training time that checkpoints may take."""
 FIRST_CHECKPOINT_SECONDS = 0.05
-"""What a checkpoint is taken to cost until the first one has been measured."""
-TOLD_CHANGES = ("code", "versions", "device", "num_threads", "precision_resolved")
-"""Of an attempt: what may change the numbers of a trial that goes on."""
-FIGURES = ("train_loss", "holdout_loss", "test_loss", "gradient_norm")
-"""Of an epoch: equal where the same was trained, but for chance."""
+"""Assumed cost of a checkpoint until the first one has been measured."""
+REPORTED_CHANGES = ("code", "versions", "device", "num_threads", "precision_resolved")
+"""Fields of an attempt that may change the results of a resumed trial; the user is told if they differ."""
+REPEATABLE_FIELDS = ("train_loss", "holdout_loss", "test_loss", "gradient_norm")
+"""Fields of an epoch that are equal if the same training is done again."""
 
 ParentState = Callable[[], tuple[bytes, str | None]]
-"""Gives the state that a trial begins at, and what a person should be told of how it was come by."""
+"""Returns the state that a trial begins with, and a note for the user on how it was obtained (or None)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What the processes of one run of the driver have in common."""
+    """What all processes of one run of the driver have in common."""
 
     run_id: str
     num_threads: int
+    """Number of CPU threads that torch uses."""
     code: str
-    """The driver's code identity: git commit and source hash."""
+    """Identity of the driver's source code: git commit and source hash."""
     execution: Execution = DEFAULT_EXECUTION
     sweep: str | None = None
-    """None where a trial is trained alone."""
+    """Name of the sweep; None if a trial is trained alone."""
     keep_final_state: bool = False
-    """Whether other trials may go on from these."""
+    """Whether to keep the final state of each trial, because other trials may continue from it."""
     keep_output: bool = False
-    """Whether what the processes write to their standard output and error goes into the trials' logs."""
+    """Whether the standard output and error of the processes go into the logs of the trials."""
     gpus: float = 0.0
-    """Given to the trial: a share of one, or whole ones."""
+    """Number of GPUs given to the trial, below 1 for a share of one."""
     node: str | None = None
     """IP address of the node; None without Ray."""
+    checkpoint_share: float = CHECKPOINT_SHARE
+    """Largest share of the training time that checkpoints may take; infinity writes one after every epoch."""
 
 
 class TrialSession:
-    """Opens the trial's ledger (under its lock); `next_epoch` until the trial has ended; then `close`."""
+    """An open trial: call `next_epoch` until the trial has ended, then `close`. It holds the trial's lock."""
 
     def __init__(
         self,
@@ -72,23 +75,27 @@ class TrialSession:
         folder: Path | RemoteFolder,
         device: torch.device,
         run: RunInfo,
-        checkpoint_share: float = CHECKPOINT_SHARE,
         parent_state: ParentState | None = None,
     ) -> None:
-        """
+        """Open the ledger of the trial.
+
         Args:
-            checkpoint_share: most of the time that checkpoints may take; infinity writes one every epoch.
-            parent_state: asked where a trial that has a parent begins.
+            config: the configuration of the trial.
+            data: the data set, cut as the configuration says.
+            folder: the folder of the trial.
+            device: the device to train on.
+            run: the run that this session belongs to.
+            parent_state: called if the trial has a parent and begins from its state.
 
         Raises:
             LedgerBusyError: another process works on this trial.
             RemoteError: a remote store does not answer, or refuses.
+            OSError: the folder cannot be written.
         """
         self._config = config
         self._data = data
         self._device = device
         self._run = run
-        self._checkpoint_share = checkpoint_share
         self._parent_state = parent_state
         self._folder = folder
         self._ledger = open_ledger(folder, config.to_dict())
@@ -104,10 +111,13 @@ class TrialSession:
         self._checkpointed_at = time.perf_counter()
 
     def next_epoch(self, on_step: Callable[[int], None] | None = None) -> Progress:
-        """Replay the ledger's next epoch, or train one and record it.
+        """Replay the ledger's next epoch, or train an epoch and record it.
+
+        Args:
+            on_step: called after each step with the number of steps done in the epoch.
 
         Raises:
-            Exception: whatever the training raised, after it was recorded as the trial's failure.
+            Exception: whatever the training raised; it has been recorded as the failure of the trial.
         """
         if self._position < len(self._ledger.epochs) or self._has_ended():
             return self._replay()
@@ -119,27 +129,23 @@ class TrialSession:
         except Exception as error:
             self._log.close()
             append(self._log.path, traceback.format_exc().replace(f"{provenance.ROOT}/", ""))
-            with contextlib.suppress(OSError, RemoteError):  # a full disk takes no record of its being full
+            with contextlib.suppress(OSError, RemoteError):  # a full disk cannot record that it is full
                 self._finish(Status.FAILED, error=one_line(error))
             raise
 
     @property
     def epochs_reported(self) -> int:
-        """Epochs that `next_epoch` has returned, or that were skipped."""
+        """Number of epochs that `next_epoch` has returned."""
         return self._position
 
-    def skip(self, num_epochs: int) -> None:
-        """Do not replay the first epochs: the caller knows them already."""
-        self._position = min(num_epochs, len(self._ledger.epochs))
-
     def recover_final_state(self) -> bool:
-        """Train what is missing, or all again, so that the ledger holds the state after the last epoch.
+        """Train the missing epochs, or all of them again, so that the ledger holds the state after the last epoch.
 
         Returns:
-            Whether the last epoch came out as it had been recorded.
+            Whether the last epoch has the same figures as the recorded one.
 
         Raises:
-            RuntimeError: it does not come to its end this time.
+            RuntimeError: the training diverges this time.
         """
         while not self._has_ended():
             self.next_epoch()
@@ -151,18 +157,18 @@ class TrialSession:
         while not training.finished and not (outcome and outcome.diverged):
             outcome = training.run_epoch(len(self._ledger.attempts))
         if outcome is None or outcome.diverged:
-            raise RuntimeError("trained again it diverges")
+            raise RuntimeError("it diverges when it is trained again")
         self._ledger.save_final_state(training.state())
         recorded = self._ledger.epochs[-1] if self._ledger.epochs else None
-        return all(getattr(recorded, name, None) == getattr(outcome.record, name) for name in FIGURES)
+        return all(getattr(recorded, name, None) == getattr(outcome.record, name) for name in REPEATABLE_FIELDS)
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint into the ledger now, whatever it costs."""
+        """Write a checkpoint now, however long it takes."""
         if self._training is not None and not self._has_ended():
             self._ledger.save_checkpoint(self._training.state())
 
     def close(self) -> None:
-        """Free the trial for other processes; what was recorded stays."""
+        """Release the trial for other processes."""
         self._log.close()
         try:
             self._close_events()
@@ -170,7 +176,7 @@ class TrialSession:
             self._ledger.close()
 
     def _has_ended(self) -> bool:
-        """A failure ends the trial for the run in which it happened; the next run tries again."""
+        """Return whether this run has nothing left to do. After a failure that holds until the next run."""
         end = self._ledger.end
         return end is not None and (end.status.is_final or end.run_id == self._run.run_id)
 
@@ -213,7 +219,7 @@ class TrialSession:
         return Training(self._config, self._data, self._device, self._run.execution)
 
     def _restored(self, training: Training) -> Training:
-        """At the newest checkpoint that this code can load, else at the beginning."""
+        """Return the training at the newest checkpoint that this code can load, else at its beginning."""
         while (checkpoint := self._ledger.checkpoint) is not None:
             try:
                 training.load_state(checkpoint.state)
@@ -223,16 +229,16 @@ class TrialSession:
                 pass
             self._ledger.reject_checkpoint()
             self._position = min(self._position, len(self._ledger.epochs))
-            training = self._new_training()  # the other one may be half loaded
+            training = self._new_training()  # the old one may be half loaded
         self._begin_from_parent(training)
         return training
 
     def _begin_from_parent(self, training: Training) -> None:
-        """Nothing where there is none."""
+        """Load the parent's final state; a trial without a parent is left as it is."""
         if self._config.parent is None:
             return
         if self._parent_state is None:
-            raise RuntimeError(f"goes on from trial {self._config.parent}, which only its search can do")
+            raise RuntimeError(f"it continues from trial {self._config.parent}: only its search can train it")
         state, note = self._parent_state()
         training.begin_from(state)
         self._notes += [] if note is None else [note]
@@ -257,7 +263,7 @@ class TrialSession:
 
     def _checkpoint_when_due(self, training: Training) -> None:
         started = time.perf_counter()
-        if (started - self._checkpointed_at) * self._checkpoint_share < self._checkpoint_seconds:
+        if (started - self._checkpointed_at) * self._run.checkpoint_share < self._checkpoint_seconds:
             return
         self._ledger.save_checkpoint(training.state())
         self._checkpointed_at = time.perf_counter()
@@ -268,7 +274,7 @@ class TrialSession:
         self._log.close()
         if self._events is not None and self._ledger.epochs:
             self._events.add_hparams(self._config, self._ledger.epochs[-1])
-        self._close_events()  # before the end is recorded: it can fail
+        self._close_events()  # before the end is recorded, since this can fail
         self._ledger.finish(_end(status, self._ledger, self._run, error=error, peak_memory=peak_memory, bits=bits))
 
     def _close_events(self) -> None:
@@ -277,24 +283,24 @@ class TrialSession:
             events.close()
 
     def _damage(self) -> str | None:
-        """What was found damaged, and what is left to go on from."""
+        """Return what was found damaged and where the trial resumed; None if nothing was."""
         if not self._ledger.damage:
             return None
         files = ", ".join(self._ledger.damage)
         if self._has_ended():
-            return f"damaged and written anew: {files}"
+            return f"damaged and written again: {files}"
         epochs_done = len(self._ledger.epochs)
-        return f"damaged: {files}; " + (f"went on after epoch {epochs_done}" if epochs_done else "began again")
+        return f"damaged: {files}; " + (f"resumed after epoch {epochs_done}" if epochs_done else "started again")
 
     def _note_changes(self, attempt: Attempt) -> None:
-        """Say so where the epochs that are kept were made otherwise."""
+        """Add a note if the epochs on record were trained by other code, on another device and so on."""
         if not self._ledger.epochs:
             return
-        counted = self._ledger.epochs[-1].attempt
+        last_attempt = self._ledger.epochs[-1].attempt
         for before in self._ledger.attempts[:-1]:
-            changes = [name for name in TOLD_CHANGES if getattr(before, name) != getattr(attempt, name)]
-            if before.attempt == counted and changes:
-                self._notes.append(f"goes on with other {' and '.join(changes)} than its first epochs")
+            changes = [name for name in REPORTED_CHANGES if getattr(before, name) != getattr(attempt, name)]
+            if before.attempt == last_attempt and changes:
+                self._notes.append(f"resumes with other {' and '.join(changes)} than its first epochs")
 
     def _take_note(self) -> str | None:
         notes, self._notes = self._notes, []
@@ -304,13 +310,17 @@ class TrialSession:
 def record_failure(
     folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str, details: str = ""
 ) -> bool:
-    """Record, in the driver, the end of a trial whose process could not do it; nothing where it did.
+    """Record, in the driver, the failure of a trial whose process could not do so.
 
     Args:
-        details: what more there is to say, for the trial's log.
+        folder: the folder of the trial.
+        config: its configuration.
+        run: the run in which it failed.
+        error: one line about the error.
+        details: more text for the trial's log.
 
     Returns:
-        Whether the trial's failure is on record now.
+        Whether the failure is on record now.
     """
     try:
         with open_ledger(folder, config.to_dict()) as ledger:
@@ -323,9 +333,9 @@ def record_failure(
             ledger.finish(_end(Status.FAILED, ledger, run, error=error))
             return True
     except LedgerBusyError:
-        return False  # a process that outlived its driver still trains: it will record its own end
+        return False  # a process that outlived its driver still trains and will record the end itself
     except (OSError, RemoteError):
-        return False  # a full disk, or no store: the trial stays INCOMPLETE, the driver says what it cannot write
+        return False  # a full disk or no store: the trial stays INCOMPLETE, and the driver says what it cannot write
 
 
 def _attempt(
@@ -361,7 +371,7 @@ def _end(
     return TrialEnd(
         status=status,
         epochs_done=len(ledger.epochs),
-        end_time=max([_now(), *(attempt.start_time for attempt in ledger.attempts)]),  # clocks are set back
+        end_time=max([_now(), *(attempt.start_time for attempt in ledger.attempts)]),  # clocks may be set back
         run_id=run.run_id,
         error=error,
         peak_memory_bytes=peak_memory,

@@ -1,10 +1,9 @@
-"""TensorBoard event files of a trial, with its hyper-parameters, through tensorboardX."""
+"""TensorBoard event files of a trial, with its hyper-parameters, written by tensorboardX."""
 
 import dataclasses
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from trainable.config import SETTABLE_FIELDS, TrainConfig
 from trainable.records import EpochRecord
@@ -15,10 +14,10 @@ FLUSH_SECONDS = 30.0
 
 
 class TrialEvents:
-    """Writes one trial's epochs as scalars over the epoch; an interrupted trial's later epochs are purged.
+    """Writes the epochs of one trial as scalars, and purges the epochs that an interrupted attempt lost.
 
-    In the caller's thread: the thread of tensorboardX's SummaryWriter dies of a full disk, and then `add_scalar`
-    waits for it for ever. Every method may raise OSError.
+    It writes in the caller's thread, since the thread of tensorboardX's SummaryWriter dies on a full disk and
+    `add_scalar` then waits for it for ever. Every method may raise OSError.
     """
 
     def __init__(self, folder: Path, epochs_done: int, attempt: int) -> None:
@@ -26,22 +25,15 @@ class TrialEvents:
         from tensorboardX.proto import event_pb2
 
         folder.mkdir(exist_ok=True)
-        suffix = f".{attempt}"  # the file's name has whole seconds only
+        suffix = f".{attempt}"  # the time in the file's name is in whole seconds
         self._writer: Any = EventsWriter(str(folder / "events"), suffix)
         self._event: Any = event_pb2.Event
         self._flushed_at = 0.0
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(epochs_done + 1, session_log=start)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def add_epoch(self, record: EpochRecord) -> None:
+        """Write the figures of one epoch."""
         for name, value in dataclasses.asdict(record).items():
             if value is not None and name not in UNPLOTTED:
                 self._add_scalar(name, value, record.epoch)
@@ -50,7 +42,7 @@ class TrialEvents:
             self._flushed_at = time.monotonic()
 
     def add_hparams(self, config: TrainConfig, last: EpochRecord) -> None:
-        """Tie the trial's configuration to its final figures, for TensorBoard's HPARAMS page."""
+        """Write the trial's configuration with its final figures, for TensorBoard's HPARAMS page."""
         from tensorboardX.summary import hparams
 
         values = config.to_dict()

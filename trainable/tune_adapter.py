@@ -1,7 +1,8 @@
 """The Ray Tune trainable: the only module of this package that knows Ray.
 
-What has to be exact belongs to the trial's ledger; Ray schedules. A trial that a ledger already knows is
-replayed epoch by epoch through the same `step`, so that schedulers and the live view see the whole history.
+Ray only schedules; whatever has to be exact is in the trial's ledger. The epochs that a ledger holds already are
+replayed one by one through the same `step`, so that schedulers and the live view see the whole history. Tune's own
+checkpoints are not used: nothing here saves or restores them.
 """
 
 import contextlib
@@ -31,70 +32,69 @@ from trainable.splits import TrialData, prepare
 from trainable.wording import one_line
 
 TRIAL_KEY = "trial_key"
-"""The entry of the configuration that Tune carries which names a trial."""
+"""Key of Tune's configuration under which the trial's key stands."""
 CONFIG = "config"
-"""The entry that holds the TrainConfig of a trial that was proposed; those of a plan lie in TrialSetup."""
+"""Key under which the TrainConfig of a proposed trial stands; TrialSetup holds those of planned trials."""
 SHARE = "share"
-"""The entry that holds what the trial is given, a Share as a dict."""
+"""Key under which the trial's resources stand, a Share as a dict."""
 ANCESTORS = "ancestors"
-"""The entry that holds the TrainConfigs that such a trial goes on from, the first first; none of most trials."""
+"""Key under which the TrainConfigs stand that a proposed trial descends from, the oldest first; most have none."""
 STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
 NOTE = "note"
 BUSY_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.2
-POSITION_FILE = "epochs_reported"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrialSetup:
-    """What every trial of a sweep is given, the data set apart."""
+    """What every trial of a sweep is given besides the data set."""
 
     configs: dict[str, TrainConfig]
-    """Trial key -> configuration, of the trials that are known before the run."""
+    """Configurations of the trials that are known before the run, by trial key."""
     trials_folder: Path | RemoteFolder
-    """Absolute; where the trials' ledgers lie."""
+    """Folder of the trials' ledgers; its path is absolute."""
     run: RunInfo
     source_hash: str
-    """Of the driver's training source; a worker on another source refuses to work."""
+    """Hash of the driver's training source; a worker that has another source refuses to work."""
     marker: Path | None = None
-    """A file beside the ledgers that holds the run's id: a node that does not see it does not see the store."""
+    """File beside the ledgers that holds the run's id: a node that cannot read it cannot see the store. None if that
+    need not be checked."""
 
 
 def report(progress: Progress) -> dict[str, Any]:
-    """What `step` reports to Tune: the fields of the EpochRecord, beside how the trial stands."""
+    """Return what `step` reports to Tune: the fields of the EpochRecord and the state of the trial."""
     fields = dataclasses.asdict(progress.record) if progress.record else {}
-    standing = {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error}
-    standing[NOTE] = progress.note
-    return fields | standing | {DONE: progress.ended}
+    state = {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error, NOTE: progress.note}
+    return fields | state | {DONE: progress.ended}
 
 
 def from_report(result: Mapping[str, Any]) -> Progress:
-    """The inverse of `report`, among all that Tune has added."""
+    """Return the progress in a result of Tune, the inverse of `report`; keys that Tune added are ignored."""
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     record = EpochRecord(**{name: result[name] for name in names}) if names[0] in result else None
     return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE])
 
 
 def config_of(carried: Mapping[str, Any], known: Mapping[str, TrainConfig]) -> TrainConfig:
-    """Of a trial: from what Tune carries of it, else by its key from those known before the run."""
+    """Return the configuration of a trial: the one that Tune carries, else the known one with the trial's key."""
     return TrainConfig.from_dict(carried[CONFIG]) if CONFIG in carried else known[carried[TRIAL_KEY]]
 
 
 def share_of(carried: Mapping[str, Any]) -> Share:
-    """What a trial is given."""
+    """Return the resources of a trial."""
     return Share(**carried[SHARE])
 
 
 def placement(carried: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """What Tune is to reserve for a trial. Tune unpickles this anew for each: it holds nothing."""
+    """Return what Tune reserves for a trial. Tune unpickles this function for every trial: it has no state."""
     share = share_of(carried)
     return tune.PlacementGroupFactory([{"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})])
 
 
 def sees(marker: Path, run_id: str) -> bool:
-    """Whether this machine sees the file that the driver has written."""
+    """Return whether this machine can read the file that the driver has written."""
     try:
         return marker.read_text() == run_id
     except OSError:
@@ -102,25 +102,26 @@ def sees(marker: Path, run_id: str) -> bool:
 
 
 class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
-    """Trains one configuration an epoch a step. The actor is used again for the next trial (`reset_config`).
+    """Trains one configuration, one epoch per step. Tune reuses the actor for the next trial (`reset_config`).
 
-    Ray may run `setup` in a second process while a cached actor has already taken the trial over, so
-    `setup` has no side effects: the ledger is opened, under its lock, by the first `step`.
+    Ray may run `setup` in a second process while a cached actor has already taken over the trial. So `setup` has no
+    side effects: the first `step` opens the ledger and takes its lock.
     """
 
     _session: TrialSession | None = None
-    """None also while, or where, `setup` has failed: Ray cleans up all the same."""
+    """The open session; None before the first step, and if `setup` failed (Ray calls `cleanup` even then)."""
 
     def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
-        """
+        """Prepare the device and check that this worker can do the trial.
+
         Args:
-            config: {TRIAL_KEY: key, SHARE: what it is given}; CONFIG and ANCESTORS, too, of a trial that is not
-                among the sweep's `configs`.
-            data: out of Ray's object store: its arrays are shared by all trials of the node, uncopied.
+            config: TRIAL_KEY and SHARE; for trials that are not in the sweep's `configs` also CONFIG and ANCESTORS.
+            sweep: what all trials of the sweep have in common.
+            data: the data set in Ray's object store; all trials of a node share its arrays without copying them.
 
         Raises:
-            RuntimeError: the worker runs other code than the driver, does not see the store, or has no GPU though it
-                was given one.
+            RuntimeError: the worker runs other code than the driver, does not see the store, or was given a GPU that
+                torch does not find.
         """
         if provenance.source_hash() != sweep.source_hash:
             raise RuntimeError(
@@ -131,7 +132,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
             raise RuntimeError(f"the node {provenance.host_name()} does not see the store's {sweep.marker.parent}")
         self._sweep = sweep
         self._data = data
-        share = share_of(config)  # an actor is used again for trials of the same share only
+        share = share_of(config)  # Tune reuses an actor only for trials with the same share
         self._run = dataclasses.replace(
             sweep.run, num_threads=share.num_threads, gpus=share.gpus, node=ray.util.get_node_ip_address()
         )
@@ -143,15 +144,16 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._device = prepare_device(share.num_threads, use_gpu=share.gpus > 0, gpus=share.gpus)
         self._prepared: tuple[Any, TrialData] | None = None
         self._session = None
-        self._start_at(config, epochs_reported=0)
+        self._assign(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take over the next trial."""
         self.cleanup()
-        self._start_at(new_config, epochs_reported=0)
+        self._assign(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch, replayed or trained; or the failure of a trial whose ledger cannot be opened."""
+        """Replay or train one epoch; if the ledger cannot be opened, report the failure of the trial."""
         try:
             session = self._session or self._open()
         except (OSError, RemoteError, LedgerBusyError) as error:
@@ -161,27 +163,17 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
             self.cleanup()
         return report(progress)
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """For schedulers that pause: the state goes into the ledger, Ray keeps only how far it has been told."""
-        session = self._session or self._open()
-        session.save_checkpoint()
-        (Path(checkpoint_dir) / POSITION_FILE).write_text(str(session.epochs_reported))
-
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
-        self._epochs_reported = int((Path(checkpoint_dir) / POSITION_FILE).read_text())
-
     def cleanup(self) -> None:
-        """Free the trial; what a scheduler stops is kept, so that another sweep can go on with it."""
+        """Close the trial. One that a scheduler stops gets a checkpoint, so that another sweep can resume it."""
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # the older one serves
+            with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # an older one will do
                 session.save_checkpoint()
 
-    def _start_at(self, config: dict[str, Any], epochs_reported: int) -> None:
+    def _assign(self, config: dict[str, Any]) -> None:
         self._key = str(config[TRIAL_KEY])
         self._config = config_of(config, self._sweep.configs)
-        self._ancestors = [TrainConfig.from_dict(one) for one in config.get(ANCESTORS, ())]
-        self._epochs_reported = epochs_reported
+        self._ancestors = [TrainConfig.from_dict(values) for values in config.get(ANCESTORS, ())]
 
     def _open(self) -> TrialSession:
         config = self._config
@@ -189,16 +181,16 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         if self._prepared is None or self._prepared[0] != cut:
             self._prepared = (cut, prepare(self._data, config, self._device))
         folder = self._sweep.trials_folder / self._key
-        session = self._wait_for_session(config, self._prepared[1], folder)
-        session.skip(self._epochs_reported)
-        self._session = session
-        return session
+        self._session = self._wait_for_session(config, self._prepared[1], folder)
+        return self._session
 
     def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
-        """A process that outlived its driver may still hold the trial; Ray ends such processes within seconds.
+        """Open the session, and wait if a process that outlived its driver still holds the trial's lock.
+
+        Ray ends such processes within seconds.
 
         Raises:
-            LedgerBusyError: somebody holds it for longer than that.
+            LedgerBusyError: another process holds the lock for longer than BUSY_SECONDS.
         """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
@@ -206,5 +198,5 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
                 return open_session(config, self._ancestors, data, folder, self._device, self._run)
             except LedgerBusyError:
                 if time.monotonic() > deadline:
-                    raise LedgerBusyError("another process trains it: run this command again afterwards") from None
+                    raise LedgerBusyError("another process is training it: run again afterwards") from None
                 time.sleep(BUSY_POLL_SECONDS)

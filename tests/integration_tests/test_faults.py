@@ -195,11 +195,11 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
         manifest = new_manifest("faults", trials, loaded.source.text, {}, "code", None)
         store, expected = Store(folder / "store"), Store(folder / "expected")
         prepare_device(1, use_gpu=False)
-        run = RunInfo("before", 1, code_identity())
+        run = RunInfo("before", 1, code_identity(), checkpoint_share=float("inf"))
         for name, trial in zip(NAMES, trials, strict=True):
             prepared = prepare(data, trial.config, CPU)
             key = trial.config.trial_key
-            session = TrialSession(trial.config, prepared, expected.trial_folder(key), CPU, run, float("inf"))
+            session = TrialSession(trial.config, prepared, expected.trial_folder(key), CPU, run)
             num_epochs = 0
             while True:
                 if num_epochs == EPOCHS_BEFORE and name in BEGUN:
@@ -312,8 +312,8 @@ def test_failed_trials_are_tried_again(mended: Damaged) -> None:
 
 def test_a_damaged_checkpoint_is_reported_in_the_row_and_on_the_screen(damaged: Damaged) -> None:
     fault = "the newest checkpoint is truncated"
-    assert damaged.rows(fault)[0]["damage"] == f"damaged: checkpoint-0; went on after epoch {EPOCHS_BEFORE - 1}"
-    assert f"{damaged.label(fault)}: damaged: checkpoint-0; went on after epoch 2" in damaged.done.stdout
+    assert damaged.rows(fault)[0]["damage"] == f"damaged: checkpoint-0; resumed after epoch {EPOCHS_BEFORE - 1}"
+    assert f"{damaged.label(fault)}: damaged: checkpoint-0; resumed after epoch 2" in damaged.done.stdout
     assert damaged.rows("a torn last line in epochs.jsonl")[0]["damage"] is None
 
 

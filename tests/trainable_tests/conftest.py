@@ -44,9 +44,9 @@ def make_session(tiny_data: ImageData, tmp_path: Path) -> Iterator[Callable[...,
     def make(
         config: TrainConfig, run_id: str = "run-1", checkpoint_share: float = float("inf"), keep_output: bool = False
     ) -> TrialSession:
-        run = RunInfo(run_id, num_threads=1, code="code", keep_output=keep_output)
+        run = RunInfo(run_id, num_threads=1, code="code", keep_output=keep_output, checkpoint_share=checkpoint_share)
         data = prepare(tiny_data, config, CPU)
-        opened.append(TrialSession(config, data, tmp_path / "trial", CPU, run, checkpoint_share))
+        opened.append(TrialSession(config, data, tmp_path / "trial", CPU, run))
         return opened[-1]
 
     yield make

@@ -48,7 +48,8 @@ def opened(chain: list[TrainConfig], tiny_data: ImageData, tmp_path: Path) -> Op
     def make(number: int, run: RunInfo = KEPT, share: float = 0.0) -> TrialSession:
         config = chain[number]
         data = prepare(tiny_data, config, CPU)
-        return open_session(config, chain[:number], data, tmp_path / config.trial_key, CPU, run, share)
+        run = dataclasses.replace(run, checkpoint_share=share)
+        return open_session(config, chain[:number], data, tmp_path / config.trial_key, CPU, run)
 
     return make
 
@@ -187,7 +188,7 @@ def test_a_lost_state_is_trained_again_and_told(
             path.unlink()
     shutil.rmtree(tmp_path / chain[2].trial_key)
     done = run(opened(2, AGAIN))
-    told = f"the last state of {chain[1].trial_key}, from which it goes on, was missing or damaged: trained again"
+    told = f"the final state of its parent {chain[1].trial_key} was missing or damaged: trained again"
     assert notes(done) == [told]
     assert rows(tmp_path, chain) == expected
     assert [len(read_trial(tmp_path / config.trial_key).attempts) for config in chain] == [1, 1, 1]
@@ -213,7 +214,7 @@ def test_other_figures_than_those_recorded_are_told(
     epochs.write_text(epochs.read_text().replace(loss, '"test_loss":1.25'))
     shutil.rmtree(tmp_path / chain[1].trial_key)
     (note,) = notes(run(opened(1, AGAIN)))
-    assert note.endswith("trained again, with other figures than those recorded")
+    assert note.endswith("trained again, with other results than those on record")
 
 
 def test_a_state_of_another_model_fails_in_one_line(
@@ -232,7 +233,7 @@ def test_a_state_of_another_model_fails_in_one_line(
 def test_a_trial_with_a_parent_is_not_trained_without_it(
     make_session: Callable[..., TrialSession], chain: list[TrainConfig]
 ) -> None:
-    with pytest.raises(RuntimeError, match=f"goes on from trial {chain[0].trial_key}, which only its search can do"):
+    with pytest.raises(RuntimeError, match=f"it continues from trial {chain[0].trial_key}: only its search"):
         make_session(chain[1]).next_epoch()
 
 

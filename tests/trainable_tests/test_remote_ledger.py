@@ -274,9 +274,9 @@ def test_a_training_whose_store_stays_away_fails_clearly_and_goes_on_in_the_next
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def session(run_id: str) -> TrialSession:
-        run = RunInfo(run_id, num_threads=1, code="code")
+        run = RunInfo(run_id, num_threads=1, code="code", checkpoint_share=float("inf"))
         data = prepare(tiny_data, short_config, CPU)
-        return TrialSession(short_config, data, folder, CPU, run, checkpoint_share=float("inf"))
+        return TrialSession(short_config, data, folder, CPU, run)
 
     monkeypatch.setattr("trainable.ledger.remote.PATIENCE_SECONDS", 0.3)
     monkeypatch.setattr("trainable.ledger.remote.FIRST_PAUSE_SECONDS", 0.1)

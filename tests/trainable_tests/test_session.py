@@ -134,25 +134,6 @@ def test_a_finished_trial_is_replayed_and_not_trained(
     assert len(read_trial(trial).attempts) == 1
 
 
-def test_known_epochs_can_be_skipped(make_session: MakeSession, short_config: TrainConfig) -> None:
-    run(make_session(short_config), 3)
-    session = make_session(short_config, "run-2")
-    session.skip(2)
-    assert session.epochs_reported == 2
-    done = run(session)
-    assert [(progress.record.epoch, progress.replayed) for progress in done if progress.record] == [
-        (3, True),
-        (4, False),
-    ]
-
-
-def test_skipping_more_than_there_is_trains_the_rest(make_session: MakeSession, short_config: TrainConfig) -> None:
-    run(make_session(short_config), 1)
-    session = make_session(short_config, "run-2")
-    session.skip(3)
-    assert [progress.record.epoch for progress in run(session) if progress.record] == [2, 3, 4]
-
-
 def test_a_failure_is_recorded_on_one_line_and_raised(
     make_session: MakeSession, short_config: TrainConfig, trial: Path
 ) -> None:
@@ -337,8 +318,8 @@ def test_damage_and_changes_are_told_once(make_session: MakeSession, short_confi
     attempt = json.loads((trial / ATTEMPTS).read_bytes())
     (trial / ATTEMPTS).write_text(json.dumps(attempt | {"code": "older"}) + "\n")
     notes = [progress.note for progress in run(make_session(short_config, "run-2"))]
-    damage = f"damaged: {newest.name}; went on after epoch 2"
-    assert notes == [damage, None, "goes on with other code than its first epochs", None]
+    damage = f"damaged: {newest.name}; resumed after epoch 2"
+    assert notes == [damage, None, "resumes with other code than its first epochs", None]
     assert read_trial(trial).attempts[-1].damage == damage
 
 

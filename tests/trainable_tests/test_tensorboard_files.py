@@ -1,5 +1,6 @@
 """TensorBoard's event files, read back record by record."""
 
+import contextlib
 import dataclasses
 import struct
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def test_scalars_of_a_trial_can_be_read_back(
 
 
 def test_every_figure_of_a_record_is_plotted(tmp_path: Path, make_record: Callable[[int], EpochRecord]) -> None:
-    with TrialEvents(tmp_path, 0, 1) as events:
+    with contextlib.closing(TrialEvents(tmp_path, 0, 1)) as events:
         events.add_epoch(make_record(1))
     tags = {value.tag for event in read_events(tmp_path) for value in event.summary.value}
     finite = {name for name, value in dataclasses.asdict(make_record(1)).items() if value is not None}
@@ -67,7 +68,7 @@ def test_every_figure_of_a_record_is_plotted(tmp_path: Path, make_record: Callab
 
 def test_hyper_parameters_are_there(tmp_path: Path, make_record: Callable[[int], EpochRecord]) -> None:
     config = TrainConfig(schedule="multistep", lr=0.25, seed=3)
-    with TrialEvents(tmp_path, 0, 1) as events:
+    with contextlib.closing(TrialEvents(tmp_path, 0, 1)) as events:
         events.add_hparams(config, make_record(1))
     (start,) = [
         value.metadata.plugin_data
@@ -81,7 +82,7 @@ def test_hyper_parameters_are_there(tmp_path: Path, make_record: Callable[[int],
 
 
 def test_going_on_purges_what_comes_after(tmp_path: Path, make_record: Callable[[int], EpochRecord]) -> None:
-    with TrialEvents(tmp_path, epochs_done=2, attempt=1) as events:
+    with contextlib.closing(TrialEvents(tmp_path, epochs_done=2, attempt=1)) as events:
         events.add_epoch(make_record(3))
     assert purges(tmp_path) == [3]
 
@@ -94,9 +95,9 @@ def purges(folder: Path) -> list[int]:
 
 
 def test_beginning_again_purges_everything(tmp_path: Path, make_record: Callable[[int], EpochRecord]) -> None:
-    with TrialEvents(tmp_path, epochs_done=0, attempt=1) as events:
+    with contextlib.closing(TrialEvents(tmp_path, epochs_done=0, attempt=1)) as events:
         events.add_epoch(make_record(1))
-    with TrialEvents(tmp_path, epochs_done=0, attempt=2) as events:
+    with contextlib.closing(TrialEvents(tmp_path, epochs_done=0, attempt=2)) as events:
         events.add_epoch(make_record(1))
     assert purges(tmp_path)[-1:] == [1]
 
@@ -105,8 +106,8 @@ def test_an_attempt_in_the_same_second_keeps_the_file_of_the_one_before(
     tmp_path: Path, make_record: Callable[[int], EpochRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
-    with TrialEvents(tmp_path, epochs_done=0, attempt=1) as events:
+    with contextlib.closing(TrialEvents(tmp_path, epochs_done=0, attempt=1)) as events:
         events.add_epoch(make_record(1))
-    with TrialEvents(tmp_path, epochs_done=1, attempt=2) as events:
+    with contextlib.closing(TrialEvents(tmp_path, epochs_done=1, attempt=2)) as events:
         events.add_epoch(make_record(2))
     assert sorted(step for step, _ in scalars(tmp_path, "lr")) == [1, 2]

@@ -11,7 +11,7 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.execution import Share
-from trainable.ledger.files import CONFIG, EPOCHS
+from trainable.ledger.files import EPOCHS
 from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
@@ -100,22 +100,6 @@ def test_a_known_trial_is_replayed_through_step(make_trainable: Make) -> None:
     assert [one.record for one in replayed] == [one.record for one in trained]
     assert [one.status for one in replayed] == [one.status for one in trained]
     assert [one.replayed for one in trained + replayed] == [False] * 4 + [True] * 4
-
-
-def test_a_paused_trial_goes_on_where_tune_knows_it(make_trainable: Make, tmp_path: Path) -> None:
-    paused = make_trainable()
-    for _ in range(2):
-        paused.step()
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    paused.save_checkpoint(str(folder))
-    paused.cleanup()
-    resumed = make_trainable()
-    resumed.load_checkpoint(str(folder))
-    progress = from_report(resumed.step())
-    assert progress.record is not None
-    assert (progress.record.epoch, progress.replayed) == (3, False)
-    assert (tmp_path / "a" / CONFIG).exists()
 
 
 def test_a_trial_that_cannot_be_opened_has_failed_and_the_next_is_trained(
