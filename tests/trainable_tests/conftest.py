@@ -19,9 +19,9 @@ from trainable.training import Training
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Results on the processor depend on the thread count."""
+    """Results on a CPU depend on the number of threads."""
     prepare_device(1, use_gpu=False)
 
 
