@@ -138,7 +138,7 @@ def _marks(source: Source) -> dict[str, Any]:
 
 def _handles(cloud: Cloud) -> list[Line2D | Patch]:
     return [
-        Line2D([], [], label="a configuration", **_marks(cloud.source)),
+        Line2D([], [], label="configuration", **_marks(cloud.source)),
         Line2D([], [], label="Pareto front", color="black", linestyle=LINE_STYLES[cloud.source], linewidth=1.2),
     ]
 

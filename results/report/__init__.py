@@ -1,1 +1,1 @@
-"""The report of a sweep: what it says (`content`, `trial_list`), and its two forms (`html`, `markdown`)."""
+"""The report of a sweep: its content (`content`) and its two forms (`html`, `markdown`)."""

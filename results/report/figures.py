@@ -1,4 +1,4 @@
-"""The project's figures as SVG that can stand inside one page, several of them."""
+"""The figures of a sweep as SVG elements for one HTML page."""
 
 import io
 import re
@@ -20,7 +20,7 @@ _OPENING = re.compile(r"<svg\b[^>]*>")
 
 
 def inline_figures(report: Report) -> dict[str, str]:
-    """File stem -> SVG element, for all figures that the sweep can fill."""
+    """Return file stem -> SVG element for all figures that the sweep can fill."""
     try:
         figures = draw(
             ALL,
@@ -34,12 +34,12 @@ def inline_figures(report: Report) -> dict[str, str]:
         )
     except UserError:
         return {}
-    ordered = sorted(figures, key=lambda stem: stem not in SEARCH_FIGURE_NAMES)  # of a search, what is its own first
+    ordered = sorted(figures, key=lambda stem: stem not in SEARCH_FIGURE_NAMES)  # figures of searches first
     return {stem: inline_svg(stem, figures[stem]) for stem in ordered}
 
 
 def inline_svg(stem: str, figure: Figure) -> str:
-    """An SVG element whose ids begin with `stem`: clip paths and glyphs of two figures do not meet."""
+    """Return an SVG element whose ids begin with `stem`, so that those of two figures do not clash."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -47,7 +47,7 @@ def inline_svg(stem: str, figure: Figure) -> str:
 
 
 def isolated(stem: str, svg: str) -> str:
-    """The element alone, as wide as its page allows, without what would act on the page around it."""
+    """Return the SVG element without its size and without anything that would affect the page around it."""
     text = _REFERENCES.sub(rf"\g<1>{stem}-", _LEFT_OUT.sub("", svg)).strip()
     size = _SIZE.search(text)
     width = f' style="--width: {float(size[1]) / 72:.2f}in"' if size else ""

@@ -1,4 +1,4 @@
-"""From a sweep's Parquet files to its report's two."""
+"""Writing the two files of a report from the Parquet files of a sweep."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ MARKDOWN = "report.md"
 
 
 def write_report(store: Store, sweep: str, folder: Path) -> list[Path]:
-    """Write both forms; the same Parquet files give the same bytes.
+    """Write both forms of the report; equal Parquet files give equal bytes.
 
     Raises:
         UserError: no such sweep, no readable Parquet file, or the folder cannot be written.

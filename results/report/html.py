@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no network, no script."""
+"""Reports as one HTML file that needs neither network nor scripts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,17 +6,19 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from results.report.content import Report, ResultTable
+from results.report.content import Report
+from results.report.linked_table import LinkedTable
 from results.statistics.comparison_text import comparison_columns, comparison_notes
 
 TEMPLATE = "report.html.jinja"
 
 
 def render_html(report: Report, figures: Mapping[str, str]) -> str:
-    """Whatever comes from a YAML file, an error or a name is escaped.
+    """Render a report as HTML; text from YAML files, errors and names is escaped.
 
     Args:
-        figures: file stem -> SVG element, drawn by this project: the only markup that goes in as it is.
+        report: content of the report.
+        figures: file stem -> SVG element, the only markup that is not escaped.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
@@ -30,7 +32,7 @@ def render_html(report: Report, figures: Mapping[str, str]) -> str:
     return environment.get_template(TEMPLATE).render(
         report=report,
         figures={stem: Markup(svg) for stem, svg in figures.items()},  # noqa: S704
-        comparison=ResultTable(comparison_columns(comparison), report.comparison_anchors) if comparison else None,
+        comparison=LinkedTable(comparison_columns(comparison), report.comparison_anchors) if comparison else None,
         warnings=comparison.warnings if comparison else (),
         notes=comparison_notes(comparison) if comparison else [],
     )

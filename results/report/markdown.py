@@ -1,12 +1,13 @@
-"""A report as Markdown: the same words and tables, without the figures."""
+"""Reports as Markdown: the same text and tables, without the figures."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from results.report.content import Failure, Report
+from results.report.formatting import Facts
 from results.report.search_section import SearchSection
-from results.report.trial_list import Facts, TrialList
+from results.report.trial_list import TrialList
 from results.statistics.comparison_text import comparison_markdown
 from results.tables.layout import Column, markdown_table
 
@@ -14,7 +15,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]|])")
 
 
 def render_markdown(report: Report) -> str:
-    """Ends with a newline. Text from YAML files, errors and names is escaped, or stands in code blocks."""
+    """Render a report as Markdown; text from YAML files, errors and names is escaped or put into code blocks."""
     sections = [
         f"# {safe(report.sweep)}\n\n{safe(report.description)}" if report.description else f"# {safe(report.sweep)}",
         _facts(report.facts),
@@ -25,24 +26,24 @@ def render_markdown(report: Report) -> str:
     if report.search_section:
         sections += ["## The search", *_search(report.search_section)]
     if report.references or report.comparison:
-        sections += ["## Beside the published tables", *_comparison(report)]
-    sections += ["## What lint finds", _findings(report)]
+        sections += ["## Comparison with the published tables", *_comparison(report)]
+    sections += ["## Lint findings", _findings(report)]
     if report.failures:
         sections += ["## Failed, diverged and unfinished trials", *map(_failure, report.failures)]
-    sections += ["## How each number was made", *_trials(report.trials)]
+    sections += ["## All trials", *_trials(report.trials)]
     if report.space:
         sections += ["## The space", code_block(report.space)]
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
 
 
 def safe(text: str) -> str:
-    """One line that Markdown and the HTML inside it show as it is."""
+    """Return the text as one line that Markdown, and HTML inside it, shows unchanged."""
     flat = " ".join(text.split())
     return _SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def code_block(text: str) -> str:
-    """A fence that the text cannot close."""
+    """Return the text in a code block whose fence the text cannot close."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}\n{text.rstrip()}\n{fence}"
 
@@ -69,7 +70,7 @@ def _search(section: SearchSection) -> list[str]:
 
 def _findings(report: Report) -> str:
     lines = [f"- {finding.severity} ({finding.rule}): {safe(finding.message)}" for finding in report.findings]
-    return "\n".join(lines) or "Nothing."
+    return "\n".join(lines) or "None."
 
 
 def _failure(failure: Failure) -> str:
@@ -79,5 +80,5 @@ def _failure(failure: Failure) -> str:
 
 def _trials(trials: TrialList) -> list[str]:
     if not trials.groups:
-        return ["No trial has begun."]
+        return ["No trial has started."]
     return ["Shared by all trials:", _facts(trials.shared), _table(trials.columns)]

@@ -15,13 +15,13 @@ from results.parquet.search_results import read_search
 from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 from results.report.content import Report, make_report
 from results.report.files import write_report
-from results.report.search_section import SearchTable
+from results.report.linked_table import LinkedTable
 from results.store.store import Store
 from tests.results_tests.figure_samples import overlaps, texts_of
 from tests.results_tests.searched_stores import BRED, write_population
 from trainable.errors import UserError
 
-HEADING = "The schedule that was found"
+HEADING = "The schedule found"
 
 
 def reported(store: Store) -> Report:
@@ -33,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return reported(write_population(tmp_path_factory.mktemp("store")))
 
 
-def schedule_of(report: Report) -> SearchTable:
+def schedule_of(report: Report) -> LinkedTable:
     assert report.search_section is not None
     (table,) = (one for one in report.search_section.tables if one.heading == HEADING)
     return table
@@ -63,9 +63,9 @@ def test_the_schedule_is_the_lineage_of_the_best_of_the_last_generation(report: 
 def test_what_was_chosen_is_the_end_of_that_schedule(report: Report) -> None:
     facts = dict(report.facts)
     assert facts["chosen"] == "proposal 5: base_lr 0.08, momentum 0.91, the last of 3 generations"
-    assert facts["how it was chosen"].startswith("the best of 2 trials that ran to the end in the last generation: ")
+    assert facts["how it was chosen"].startswith("the best of 2 completed trials in the last generation: ")
     assert report.search_section is not None
-    assert "What it chose" not in [one.heading for one in report.search_section.tables]
+    assert "Choice of the search" not in [one.heading for one in report.search_section.tables]
 
 
 def test_both_forms_show_it_and_escape_it(tmp_path: Path) -> None:
@@ -145,5 +145,5 @@ def test_learning_curves_run_through_the_generations(report: Report) -> None:
 def test_one_generation_is_as_any_search(tmp_path: Path) -> None:
     report = reported(write_population(tmp_path, [(0.4, 0.9, None, 20.0), (0.1, 0.8, None, 10.0)]))
     assert report.search_section is not None
-    assert report.search_section.tables[0].heading == "What it chose"
+    assert report.search_section.tables[0].heading == "Choice of the search"
     assert dict(report.facts)["chosen"] == "proposal 1: base_lr 0.1, momentum 0.8"

@@ -7,7 +7,7 @@ import pytest
 
 from results.parquet.files import read_epochs, read_trials
 from results.report.content import Report, make_report
-from results.report.trial_list import moment, named_values, plain
+from results.report.formatting import moment, named_values, plain
 from results.store.store import Store
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
@@ -27,7 +27,7 @@ def quickstart() -> Report:
 
 def test_the_summary_counts_every_planned_trial(report: Report) -> None:
     facts = dict(report.facts)
-    assert facts["trials"] == "8 planned: 5 complete, 1 diverged, 1 failed, 1 not begun"
+    assert facts["trials"] == "8 planned: 5 complete, 1 diverged, 1 failed, 1 not started"
     assert facts["configurations"] == "4"
     assert facts["time of all trials"] == "42m"  # 2.5 s an epoch, 5 x 200 + 3 + 1 of them
 
@@ -117,7 +117,7 @@ def test_a_sweep_without_a_trial_is_told_too() -> None:
     nothing = make_report(
         read_trials(store, "quickstart").slice(0, 0), read_epochs(store, "quickstart").slice(0, 0), "quickstart"
     )
-    assert dict(nothing.facts)["trials"] == "9 planned: 9 not begun"
+    assert dict(nothing.facts)["trials"] == "9 planned: 9 not started"
     assert (nothing.trials.groups, nothing.trials.rows, nothing.failures) == ([], [], [])
 
 

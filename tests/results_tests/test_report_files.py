@@ -157,7 +157,7 @@ def test_a_sweep_without_a_trial_has_a_report_too(tmp_path: Path) -> None:
     nothing = [read(examples, "quickstart").slice(0, 0) for read in (read_trials, read_epochs)]
     export_tables(nothing[0], nothing[1], str(tmp_path / "quickstart"))
     page, markdown = (path.read_text() for path in write_report(store, "quickstart", tmp_path))
-    assert "9 planned: 9 not begun" in page
-    assert "No trial has begun." in page
-    assert "No trial has begun." in markdown
+    assert "9 planned: 9 not started" in page
+    assert "No trial has started." in page
+    assert "No trial has started." in markdown
     assert "<figure" not in page

@@ -54,7 +54,7 @@ def test_a_search_over_ranges_fills_no_grid(wide: Results) -> None:
     drawn = draw("all", wide)
     for name in ("heat_map", "error_by_epochs", "pareto_front"):
         assert name not in drawn
-        with pytest.raises(UserError, match="ranges fill no grid"):
+        with pytest.raises(UserError, match="ranges fills no grid"):
             draw(name, wide)
 
 
@@ -139,7 +139,7 @@ def test_the_front_is_whole_whether_confirmed_or_not(tmp_path: Path) -> None:
     assert errors.pop(number) == "-"
     assert "-" not in errors.values()
     assert "(-: not confirmed)" in front.note
-    assert "of the 2 on the Pareto front" in dict(report.facts)["how it was chosen"]
+    assert "one of 2 trials on the Pareto front" in dict(report.facts)["how it was chosen"]
 
 
 def test_importances_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_importances_are_computed_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_what_a_forest_does_not_know_is_not_shown(wide: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parameter_importance, "LEAST_EXPLAINED", 1.0)
-    with pytest.raises(UserError, match="they tell nothing"):
+    with pytest.raises(UserError, match="do not predict the objective"):
         draw("parameter_importance", wide)
 
 
