@@ -149,7 +149,7 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     arguments = ["report", "quickstart", "--store", str(EXAMPLES), "--to", str(tmp_path / "file")]
-    assert "cannot write to" in refused(arguments, capsys)
+    assert "that is a file: name a folder" in refused(arguments, capsys)
 
 
 def test_a_sweep_without_a_trial_has_a_report_too(tmp_path: Path) -> None:
