@@ -64,7 +64,7 @@ class Expression:
         try:
             self._root = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            compared = ": == compares" if _ASSIGNMENT.search(text) else ""
+            compared = ": use == to compare" if _ASSIGNMENT.search(text) else ""
             raise UserError(f"cannot read the expression {text!r}{compared}") from None
         called = {id(node.func) for node in ast.walk(self._root) if isinstance(node, ast.Call)}
         words = {
@@ -122,7 +122,7 @@ def _check_node(node: ast.AST, text: str, *, may_be_word: bool) -> None:
         | ast.operator | ast.unaryop | ast.boolop | ast.cmpop,
     ):  # fmt: skip
         return
-    raise UserError(f"{text!r} holds something other than arithmetic over names and numbers")
+    raise UserError(f"{text!r} may only hold arithmetic over names and numbers")
 
 
 def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
@@ -132,7 +132,7 @@ def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
         case ast.Name(id=name):
             operand = values.get(name)
             if isinstance(operand, str):
-                raise UserError(f"{name!r} has no number but the word {operand!r}: == and != compare words")
+                raise UserError(f"{name!r} is the word {operand!r}, not a number: only == and != work with words")
             if operand is None:
                 numbers = [known for known, value in values.items() if not isinstance(value, str)]
                 raise UserError(f"{name!r} has no number: {nearest(name, numbers)}")

@@ -119,11 +119,11 @@ def check_condition_names(
         for used in sorted(condition.names - {*above, *ignored}):
             with located(source.where((*PARAMETERS, name, "when"))):
                 if used in parameters:
-                    raise UserError(f"{used!r} does not stand above {name!r}: move it there")
+                    raise UserError(f"{used!r} is not above {name!r}: move it there")
                 if used in words:
-                    raise UserError(f"{used} is a word, and words need quotes here: '{used}'")
-                meant = nearest(used, above) if above else "there is none"
-                raise UserError(f"{used!r} is no parameter above {name!r}: {meant}")
+                    raise UserError(f"{used} is a word and needs quotes here: '{used}'")
+                meant = nearest(used, above) if above else "there are none"
+                raise UserError(f"{used!r} is not a parameter above {name!r}: {meant}")
 
 
 def make_parameter(name: str, spec: Parameter, when: Expression | None, source: YamlSource) -> SearchParameter:

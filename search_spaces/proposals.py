@@ -55,7 +55,7 @@ class ProposalMaker:
         """
         space, source = loaded.space, loaded.source
         if space.search is None or space.parameters is None:
-            raise UserError(f"{source.path}: the space is no search")
+            raise UserError(f"{source.path}: the space is not a search")
         conditions = parse_conditions(space.parameters, source)
         check_condition_names(space.parameters, conditions, source, ignored=FIELD_NAMES)
         self._maker = TrialMaker(loaded, overrides, scale, conditions)

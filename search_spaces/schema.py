@@ -52,7 +52,7 @@ class Part(_Strict):
     @model_validator(mode="after")
     def _holds_something(self) -> "Part":
         if self.rows is None and self.grid is None:
-            raise ValueError("a part needs rows or grid: without them it holds no trial")
+            raise ValueError("a part needs rows or grid: without them it has no trials")
         return self
 
 
@@ -118,7 +118,7 @@ class Parameter(_Strict):
         if not (abs(low) <= MAX_SIZE and abs(high) <= MAX_SIZE):
             raise ValueError(f"min and max must be finite numbers, at most {MAX_SIZE:g} in size")
         if low > high:
-            raise ValueError(f"min must be below max, {span}: exchange them")
+            raise ValueError(f"min must be below max, {span}: swap them")
         if low == high:
             raise ValueError(f"min must be below max, {span}: put a single value into defaults")
         if "log" in kind and low <= 0:
@@ -209,7 +209,7 @@ class SchedulerSpec(_Strict):
     def _has_the_keys_of_its_type(self) -> "SchedulerSpec":
         valid = SCHEDULER_KEYS[self.type]
         for key in sorted(self.model_fields_set - {"type", *valid}):
-            raise ValueError(f"{key} means nothing to {self.type}, which has {' '.join(valid) or 'no keys'}")
+            raise ValueError(f"{key} is not a key of {self.type}, which has {', '.join(valid) or 'no keys'}")
         return self
 
 
@@ -356,7 +356,7 @@ class Space(_Strict):
     @model_validator(mode="after")
     def _holds_something(self) -> "Space":
         if self.rows is None and self.grid is None and self.parts is None and self.search is None:
-            raise ValueError("the space needs rows or grid (or parts, or search): without them it holds no trial")
+            raise ValueError("the space needs rows or grid (or parts, or search): without them it has no trials")
         return self
 
 

@@ -22,11 +22,11 @@ from trainable.errors import UserError
 ONLY_FOR_SEARCH = ("parameters", "scheduler", "objective", "confirm")
 """Sections that only a search has, besides `search` itself."""
 NO_PARAMETERS = {
-    "holdout": "its images steer the search: give it in defaults",
+    "holdout": "its images guide the search: give it in defaults",
     "dataset": "a sweep has one data set: give it in defaults",
     "test_subset": "errors on different images cannot be compared: give it in defaults",
-    "milestones": "a proposal is a number or a word, no list: give them in defaults",
-    "seed": "the best of several seeds is luck: confirm: {top: 3, repeats: 3} trains the best with several",
+    "milestones": "a parameter is a number or a word, not a list: give them in defaults",
+    "seed": "a search over seeds would select by luck: confirm: {top: 3, repeats: 3} trains the best with three",
 }
 """Training fields that a search cannot propose, and the reason."""
 SAME_IN_POPULATION = ("model", "precision", "train_subset", "epochs")
@@ -88,8 +88,8 @@ def check_algorithm(algorithm: Algorithm, num_learnt: int, source: YamlSource) -
     """
     if algorithm == "cmaes" and num_learnt < MIN_FOR_CMAES:
         keys = " or ".join(PASSED_OVER[algorithm])
-        message = f"{algorithm} draws parameters with {keys} at random and needs {MIN_FOR_CMAES} without"
-        _refuse(source, ("search", "algorithm"), f"{message}, here are {num_learnt}: algorithm: tpe")
+        message = f"{algorithm} draws parameters with {keys} at random and needs at least {MIN_FOR_CMAES} others"
+        _refuse(source, ("search", "algorithm"), f"{message}, not {num_learnt}: use algorithm: tpe")
 
 
 def check_population(
@@ -113,7 +113,7 @@ def check_population(
         message = "a population begins at random: algorithm: random (or qmc)"
         _refuse(source, ("search", "algorithm"), message)
     if confirm is not None:
-        message = "pbt finds a schedule, which is no configuration that could be trained again: leave it out"
+        message = "pbt finds a schedule, not a configuration that could be trained again: leave confirm out"
         _refuse(source, ("confirm",), message)
     if num_trials % size or num_trials < 2 * size:
         fitting = max(2, num_trials // size) * size
@@ -150,8 +150,8 @@ def _check_scheduler(space: Space, search: SearchSpec, source: YamlSource) -> No
         _refuse(
             source,
             ("scheduler",),
-            f"leaves {search.algorithm} little to learn from, which knows only trials that ran to the end: "
-            "leave it out, or algorithm: tpe",
+            f"leaves {search.algorithm} little to learn from, because it ignores stopped trials: "
+            "leave the scheduler out, or use algorithm: tpe",
         )
 
 
@@ -159,7 +159,7 @@ def _check_objective(space: Space, search: SearchSpec, source: YamlSource) -> No
     metrics = [objective.metric for objective in space.objective or ()]
     if metrics and metrics[0] == COST:
         other = "[{metric: holdout_error_percent}, {metric: train_seconds}]"
-        _refuse(source, ("objective",), f"{COST} is for the second of two objectives: objective: {other}")
+        _refuse(source, ("objective",), f"{COST} can only be the second of two objectives: objective: {other}")
     if len(metrics) < 2:
         return
     if metrics[0] == metrics[1]:
@@ -176,12 +176,12 @@ def _check_parameters(space: Space, search: SearchSpec, source: YamlSource) -> N
     for name, parameter in (space.parameters or {}).items():
         path: KeyPath = ("parameters", name)
         if name in NO_PARAMETERS:
-            _refuse(source, path, f"is no parameter of a search: {NO_PARAMETERS[name]}")
+            _refuse(source, path, f"cannot be a parameter of a search: {NO_PARAMETERS[name]}")
         if search.algorithm == "grid" and parameter.values is None:
             _refuse(source, path, "algorithm grid needs values: [...] in place of min and max")
         if parameter.values is not None and len(parameter.values) == 1 and parameter.when is None:
-            alone = f"values holds {parameter.values[0]!r} alone"
-            _refuse(source, path, f"{alone}: give a second one, or leave it out and put it into defaults")
+            alone = f"values has only one entry, {parameter.values[0]!r}"
+            _refuse(source, path, f"{alone}: give a second one, or move it to defaults")
         if name in space.defaults and parameter.when is None:
             _refuse(source, ("defaults", name), "is a parameter too: leave it out here")
 
@@ -199,7 +199,7 @@ def _check_scales(space: Space, source: YamlSource) -> None:
         kind = "none" if space.scheduler is None else space.scheduler.type
         for key in _given(scale.scheduler):
             if key not in SCHEDULER_KEYS[kind]:
-                message = f"means nothing to {kind}, which has {' '.join(SCHEDULER_KEYS[kind]) or 'no keys'}"
+                message = f"is not a key of {kind}, which has {', '.join(SCHEDULER_KEYS[kind]) or 'no keys'}"
                 _refuse(source, ("scales", name, "scheduler", key), message)
 
 

@@ -169,7 +169,7 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
         with located("--set"):
             section = _section_of(key)
             if space.search is not None and section is not None and key not in (*FIELD_NAMES, *variables):
-                raise UserError(f"{key} is no training field: change it in {source.where((section,))}")
+                raise UserError(f"{key} is not a training field: change it in {source.where((section,))}")
             check_settable(key, variables)
 
 
@@ -208,7 +208,7 @@ def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:
     try:
         return {key: expressions[key] for key in graphlib.TopologicalSorter(needs).static_order()}
     except graphlib.CycleError as error:
-        raise UserError(f"goes round in a circle: {' -> '.join(error.args[1])}") from None
+        raise UserError(f"is circular: {' -> '.join(error.args[1])}") from None
 
 
 def field_defaults() -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _value_message(problem: ErrorDetails) -> str:
                 return f"must be {expected[0]}, {got}"
             return f"{problem['input']!r} is unknown: one of {', '.join(expected)}"
         case "string_pattern_mismatch":
-            return f"{problem['input']!r} is no name: use {SWEEP_NAME_RULE}"
+            return f"{problem['input']!r} is not a valid name: use {SWEEP_NAME_RULE}"
         case kind if kind in BOUND_MESSAGES:
             words, bound = BOUND_MESSAGES[kind]
             return f"{words} {problem['ctx'][bound]:.7g}, {got}"

@@ -81,7 +81,7 @@ SPACE_MISTAKES = {
     "no trials": ("defaults: {lr: 0.1}\n", "needs rows or grid"),
     "repeats 0": ("rows: [{lr: 0.1}]\nrepeats: 0\n", "repeats"),
     "repeats a word": ("rows: [{lr: 0.1}]\nrepeats: many\n", "repeats: must be a whole number, got 'many'"),
-    "name that leads out": ("rows: [{lr: 0.1}]\nname: ../../etc\n", "is no name"),
+    "name that leads out": ("rows: [{lr: 0.1}]\nname: ../../etc\n", "is not a valid name"),
     "not a mapping": ("- lr: 0.1\n", "a space is a mapping"),
     "broken YAML": ("rows: [{lr: 0.1\n", "not valid YAML"),
     "key twice": ("rows: [{lr: 0.1}]\nrows: [{lr: 0.2}]\n", "is given twice"),

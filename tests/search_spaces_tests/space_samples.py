@@ -11,7 +11,7 @@ from trainable.config import TrainConfig
 
 
 def load_text(folder: Path, text: str) -> LoadedSpace:
-    """The space that this YAML is, from `folder`/space.yaml; its first line is line 1."""
+    """Load a space from text, which becomes `folder`/space.yaml."""
     path = folder / "space.yaml"
     path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
     return load_space(str(path))

@@ -1,4 +1,4 @@
-"""A wrong key or value is named where it was written."""
+"""Errors name the location of a wrong key or value."""
 
 from pathlib import Path
 

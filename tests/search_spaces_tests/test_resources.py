@@ -67,7 +67,7 @@ def test_shares_that_were_measured(tmp_path: Path) -> None:
         ("-1", "must be a fraction below 1 or a whole number, got -1"),
         ("lr > 0.1 if", "cannot read the expression"),
         ("0.25 if bach_size < 128 else 1", "'bach_size' has no value: did you mean 'batch_size'?"),
-        ("dataset", "'dataset' has no number but the word 'digits'"),
+        ("dataset", "'dataset' is the word 'digits', not a number"),
         ("[1, 2]", "must be a number"),
         ("", "is empty: for example gpus: 0.25 if batch_size <= 128 else 1, or leave it out"),
     ],

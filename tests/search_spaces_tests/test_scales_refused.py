@@ -34,7 +34,7 @@ ROWS = "rows: [{lr: 1, batch_size: 8}]\n"
         ),
         ("scales:\n  smoke: 3\n", "FILE:3: scales.smoke: "),
         ("scales: 3\n", "FILE:2: scales: must be a mapping of keys to values, got 3"),
-        ("scales:\n  'a b': {set: {epochs: 1}}\n", "'a b' is no name"),
+        ("scales:\n  'a b': {set: {epochs: 1}}\n", "'a b' is not a valid name"),
         (
             "scales:\n  smoke:\n    set: {epoch: 1}\n",
             "FILE:4: scales.smoke.set.epoch: unknown key 'epoch': did you mean 'epochs'?",

@@ -1,4 +1,4 @@
-"""The spaces of the published tables: exactly the published configurations, and a smoke form of each."""
+"""The spaces of the published tables hold exactly the published configurations, and each has a smoke scale."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ MAIN = ["resnet110", "resnet_preact110"]
 SEED = [*MAIN, "linear_scaling_cosine", "linear_scaling_multistep", "initial_lr", "longer_training"]
 ALL = [*SEED, "linear_scaling_longer"]
 MAX_SMOKE_IMAGES = 600_000
-"""Of digits, with the 8-layer networks; about four minutes on two cores."""
+"""Training images of all epochs; with the 8-layer networks, about four minutes on two cores."""
 MAX_SMOKE_STEPS = 40_000
 
 
@@ -33,7 +33,7 @@ def trials_of(name: str, scale: str | None = None) -> list[PlannedTrial]:
 
 
 def cells_of(name: str) -> list[PublishedCell]:
-    """The cells of the space's reference; those of the main table that are the space's model."""
+    """The published cells of the space's reference; of the main table, only those of the space's model."""
     cells = [cell for table in load_space(name).space.reference for cell in table_cells(table)]
     return [cell for cell in cells if name not in MAIN or cell.model == trials_of(name)[0].config.model]
 

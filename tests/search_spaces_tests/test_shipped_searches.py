@@ -1,4 +1,4 @@
-"""The searches that ship: every proposal can be trained, and the smoke scale is small."""
+"""Every proposal of a shipped search can be trained, and the smoke scale is small."""
 
 import random
 import re
@@ -13,7 +13,7 @@ from trainable.records import EpochRecord
 
 SEARCHES = [name for name in shipped_spaces() if load_space(name).space.search is not None]
 MAX_SMOKE_IMAGES = 250_000
-"""Of digits with the 8-layer network, with confirmation, nothing stopped: about four minutes on two cores."""
+"""Training images of all epochs, with confirmation and nothing stopped: about four minutes on two cores."""
 
 
 def maker_of(name: str, scale: str | None) -> ProposalMaker:

@@ -1,4 +1,4 @@
-"""Spaces by name and by path, and how a wrong one is refused."""
+"""Spaces are loaded by name or path, and wrong ones are refused."""
 
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def test_repeats_at_their_bounds(tmp_path: Path, repeats: int) -> None:
 def test_a_name_that_cannot_be_a_folder(tmp_path: Path, name: str) -> None:
     message = refusal(tmp_path, f"grid: {{lr: [1]}}\nname: {name}\n")
     assert message.startswith("FILE:2: name:")
-    assert "is no name" in message
+    assert "is not a valid name" in message
 
 
 @pytest.mark.parametrize("name", ["a", "A-1_b.c", "x" * 100, "'0'"])

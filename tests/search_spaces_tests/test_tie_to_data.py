@@ -1,4 +1,4 @@
-"""Trials on the data set that they will see."""
+"""Trials get the identity of their data set."""
 
 from pathlib import Path
 

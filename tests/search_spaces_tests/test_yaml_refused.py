@@ -1,4 +1,4 @@
-"""Files that are no space file: one line that says which file and where."""
+"""A file that is not a space is refused in one line with its name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is written as a number is a number, and nothing else is."""
+"""Decimal numbers of YAML 1.2 are numbers, and nothing else is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A parsed file knows where everything stood."""
+"""A parsed file knows the line of each key."""
 
 from pathlib import Path
 

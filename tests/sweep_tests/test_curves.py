@@ -93,7 +93,7 @@ def test_the_command_replays_an_example(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["quickstart", "--scheduler", "median", "--brackets", "2"], "brackets means nothing to median"),
+        (["quickstart", "--scheduler", "median", "--brackets", "2"], "brackets is not a key of median"),
         (["quickstart", "--grace-epochs", "11"], "grace_epochs 11 is more than the 10 epochs of a trial"),
         (["nothing"], "no sweep 'nothing'"),
     ],

@@ -86,7 +86,7 @@ def test_long_trainings_are_told_in_ten_lines() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"type": "median", "brackets": 2}, "brackets means nothing to median, which has grace_epochs min_trials"),
+        ({"type": "median", "brackets": 2}, "brackets is not a key of median, which has grace_epochs, min_trials"),
         ({"type": "asha", "reduction_factor": 1}, "--reduction-factor 1: must be greater than or equal to 2"),
     ],
 )

@@ -57,7 +57,7 @@ def refusal(folder: Path, text: str, overrides: dict[str, object] | None = None,
         ),
         (SEARCH, "FILE:1: search: needs parameters, for example parameters: {lr: {min: 0.01, max: 1.0, "),
         (SEARCH + "parameters: {}\n", "FILE:2: parameters: is empty: give at least one entry"),
-        (LR, "FILE:1: the space needs rows or grid (or parts, or search): without them it holds no trial"),
+        (LR, "FILE:1: the space needs rows or grid (or parts, or search): without them it has no trials"),
         (
             "grid: {lr: [1]}\nscheduler: {type: asha}\n",
             "FILE:2: scheduler: belongs to a search: add search: {algorithm: tpe, num_trials: 20}",
@@ -123,17 +123,17 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
             "lr: {min: 0.5, max: 2, distribution: int_uniform}",
             "lr: int_uniform is for whole numbers: distribution: uniform, or a whole min and max",
         ),
-        ("lr: {min: 2.0, max: 1.0}", "lr: min must be below max, got min 2.0 and max 1.0: exchange them"),
+        ("lr: {min: 2.0, max: 1.0}", "lr: min must be below max, got min 2.0 and max 1.0: swap them"),
         (
             "lr: {min: 0.1, max: 1.0, distribution: q_uniform, q: 1e-320}",
             "lr: q must be above 0 and at most max - min, got q 1e-320, min 0.1 and max 1.0",
         ),
         (f"lr: {{min: 1, max: 1{400 * '0'}}}", "lr: min and max must be finite numbers"),
-        ("lr: {values: [0.1]}", "lr: values holds 0.1 alone: give a second one, or leave it out and put it into d"),
+        ("lr: {values: [0.1]}", "lr: values has only one entry, 0.1: give a second one, or move it to d"),
         ("batch_size: {values: [32, 32.0]}", "batch_size: values holds 32 twice"),
         (
             "milestones: {values: [0.5, 0.6]}",
-            "milestones: is no parameter of a search: a proposal is a number or a word",
+            "milestones: cannot be a parameter of a search: a parameter is a number or a word",
         ),
         ("lr:", "lr: is empty: must be {values: [...]} or {min: ..., max: ...}"),
         ("lr: {min: 0.1, max: }", "lr.max: is empty: give it a value, or leave it out"),
@@ -169,13 +169,13 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
         ("augmentation: {min: 0.1, max: 1.0}", "augmentation: augmentation must be a word, got 0.1"),
         (
             "holdout: {min: 0.1, max: 0.2}",
-            "holdout: is no parameter of a search: its images steer the search: give it",
+            "holdout: cannot be a parameter of a search: its images guide the search: give it",
         ),
         (
             "seed: {values: [0, 1]}",
-            "seed: is no parameter of a search: the best of several seeds is luck: confirm: {",
+            "seed: cannot be a parameter of a search: a search over seeds would select by luck: confirm: {",
         ),
-        ("dataset: {values: [digits]}", "dataset: is no parameter of a search: a sweep has one data set"),
+        ("dataset: {values: [digits]}", "dataset: cannot be a parameter of a search: a sweep has one data set"),
     ],
 )
 def test_of_parameters(tmp_path: Path, parameter: str, message: str) -> None:
@@ -186,13 +186,13 @@ def test_of_parameters(tmp_path: Path, parameter: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("when", "message"),
     [
-        ("batch_sise >= 64", "'batch_sise' is no parameter above 'momentum': did you mean 'batch_size'?"),
-        ("lr > 0.1", "'lr' does not stand above 'momentum': move it there"),
-        ("momentum > 0.1", "'momentum' does not stand above 'momentum': move it there"),
+        ("batch_sise >= 64", "'batch_sise' is not a parameter above 'momentum': did you mean 'batch_size'?"),
+        ("lr > 0.1", "'lr' is not above 'momentum': move it there"),
+        ("momentum > 0.1", "'momentum' is not above 'momentum': move it there"),
         ("batch_size >=", "cannot read the expression 'batch_size >='"),
-        ("batch_size = 64", "cannot read the expression 'batch_size = 64': == compares"),
-        ("schedule == cosine", "cosine is a word, and words need quotes here: 'cosine'"),
-        ("schedule > 3", "'schedule' has no number but the word 'cosine': == and != compare words"),
+        ("batch_size = 64", "cannot read the expression 'batch_size = 64': use == to compare"),
+        ("schedule == cosine", "cosine is a word and needs quotes here: 'cosine'"),
+        ("schedule > 3", "'schedule' is the word 'cosine', not a number: only == and != work with words"),
     ],
 )
 def test_of_conditions(tmp_path: Path, when: str, message: str) -> None:
@@ -252,7 +252,7 @@ def test_a_condition_on_a_range_that_is_never_true(tmp_path: Path) -> None:
         (
             "lr: {min: 0.1, max: 0.2}",
             "derive: {momentum: weight_decay, weight_decay: momentum}",
-            "FILE:4: derive: goes round in a circle: ",
+            "FILE:4: derive: is circular: ",
         ),
     ],
 )
@@ -364,11 +364,11 @@ def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> 
         ("scheduler: {type: asha, grace_epochs: 0}", "scheduler.grace_epochs: must be at least 1, got 0"),
         (
             "scheduler: {type: asha, min_trials: 2}",
-            "scheduler: min_trials means nothing to asha, which has grace_epochs reduction_factor brackets",
+            "scheduler: min_trials is not a key of asha, which has grace_epochs, reduction_factor, brackets",
         ),
         (
             "scheduler: {type: median, brackets: 2}",
-            "scheduler: brackets means nothing to median, which has grace_epochs min_trials",
+            "scheduler: brackets is not a key of median, which has grace_epochs, min_trials",
         ),
         ("scheduler: {grace_epochs: 2}", "scheduler.type: is missing: one of none, asha, hyperband, median, pbt"),
         (
@@ -400,7 +400,7 @@ def test_a_derived_field_that_some_proposal_makes_impossible(tmp_path: Path) -> 
         ),
         (
             "objective: {metric: train_seconds}",
-            "objective: train_seconds is for the second of two objectives: objective: [{metric: holdout",
+            "objective: train_seconds can only be the second of two objectives: objective: [{metric: holdout",
         ),
         (
             "objective: [{metric: holdout_loss}, {metric: holdout_loss}]",
@@ -436,8 +436,8 @@ def test_who_learns_only_from_whole_trials_has_no_scheduler(tmp_path: Path, algo
     expand(load_text(tmp_path, search + "scheduler: {type: none}\n"), {})
     message = refusal(tmp_path, search + "scheduler: {type: asha}\n")
     assert message == (
-        f"FILE:5: scheduler: leaves {algorithm} little to learn from, which knows only trials that ran to the end: "
-        "leave it out, or algorithm: tpe"
+        f"FILE:5: scheduler: leaves {algorithm} little to learn from, because it ignores stopped trials: "
+        "leave the scheduler out, or use algorithm: tpe"
     )
 
 
@@ -445,8 +445,8 @@ def test_cmaes_needs_two_numbers(tmp_path: Path) -> None:
     search = "search: {algorithm: cmaes, num_trials: 3}\n"
     message = refusal(tmp_path, search + LR)
     assert message == (
-        "FILE:1: search.algorithm: cmaes draws parameters with when or values at random and needs 2 without, "
-        "here are 1: algorithm: tpe"
+        "FILE:1: search.algorithm: cmaes draws parameters with when or values at random and needs at least 2 others, "
+        "not 1: use algorithm: tpe"
     )
     others = "  batch_size: {values: [8, 64]}\n  momentum: {min: 0.8, max: 0.9, when: batch_size > 8}\n"
     assert maker_of(tmp_path, search + TWO_NUMBERS + others).drawn_at_random == ["batch_size", "momentum"]
@@ -477,7 +477,7 @@ def test_set_cannot_take_the_held_out_images_away_or_leave_nothing(tmp_path: Pat
 )
 def test_set_changes_no_key_of_the_search(tmp_path: Path, key: str, place: str) -> None:
     text = f"{SEARCH}{LR}scheduler: {{type: asha}}\n"
-    assert refusal(tmp_path, text, {key: 5}) == f"--set: {key} is no training field: change it in {place}"
+    assert refusal(tmp_path, text, {key: 5}) == f"--set: {key} is not a training field: change it in {place}"
 
 
 def test_set_gives_the_seed_of_the_trainings(tmp_path: Path) -> None:
@@ -507,7 +507,7 @@ def test_of_scales(tmp_path: Path, scale: str, message: str) -> None:
 def test_a_scale_with_a_key_of_another_scheduler(tmp_path: Path) -> None:
     text = f"{SEARCH}{LR}scheduler: {{type: median}}\nscales: {{s: {{scheduler: {{brackets: 2}}}}}}\n"
     message = refusal(tmp_path, text)
-    assert message.startswith("FILE:4: scales.s.scheduler.brackets: means nothing to median, which has grace_epochs")
+    assert message.startswith("FILE:4: scales.s.scheduler.brackets: is not a key of median, which has grace_epochs")
 
 
 def test_a_scale_whose_epochs_are_too_few_for_the_scheduler(tmp_path: Path) -> None:
