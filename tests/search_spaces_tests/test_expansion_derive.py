@@ -88,7 +88,7 @@ def test_every_row_has_its_own_value(tmp_path: Path) -> None:
         ("rows: [{seed: 1}]\nderive: {lr: 1 / seed - 1 / 0}\n", r"derive.lr: .*cannot be computed"),
         ("rows: [{seed: 1}]\nderive: {recipe_version: 1 + seed}\n", "computed by the program"),
         ("rows: [{base: words}]\nderive: {lr: base}\n", r"derive.lr: 'base' is the word 'words', not a number"),
-        ("rows: [{base: true}]\nderive: {lr: base}\n", r"derive.lr: 'base' is the word 'words', not a number"),
+        ("rows: [{base: true}]\nderive: {lr: base}\n", r"derive.lr: 'base' has no number"),
     ],
 )
 def test_what_cannot_be_derived(tmp_path: Path, text: str, message: str) -> None:
