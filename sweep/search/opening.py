@@ -70,10 +70,8 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
         return EarlierResults()
     from sweep.search.warm_start import earlier_results
 
-    parameters, metrics = (
-        [parameter.name for parameter in maker.parameters],
-        [objective.metric for objective in maker.objectives],
-    )
+    parameters = [parameter.name for parameter in maker.parameters]
+    metrics = [objective.metric for objective in maker.objectives]
     models = {corner.config.model for corner in maker.corners}
     given, notes = earlier_results(store, source, parameters, metrics, models, as_proposed=maker.is_scaled)
     used = [
