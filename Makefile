@@ -52,6 +52,12 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/store_scale.py
 	$(RUN) benchmarks/search_quality.py
 	$(RUN) benchmarks/driver_scale.py
+	$(RUN) benchmarks/checkpoint_cost.py
+	$(RUN) benchmarks/estimates.py
+	$(RUN) benchmarks/verdict_errors.py
+	$(RUN) benchmarks/kill_rounds.py
+	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 1
+	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 2
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
