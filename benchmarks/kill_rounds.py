@@ -306,8 +306,7 @@ class Killer:
         """Wait until the search's log has grown by `count` events, or its confirmations have begun."""
         wanted = self._sweep.num_events() + count
         self._wait(
-            driver,
-            lambda: self._sweep.num_events() >= wanted or bool(read_log(self._sweep.log).confirmations),
+            driver, lambda: self._sweep.num_events() >= wanted or bool(read_log(self._sweep.log).confirmations)
         )
 
     def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> float:

@@ -6,7 +6,6 @@ Processes under the service run kernels at the same time instead of taking turns
 
 import contextlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,26 +21,25 @@ class MpsUnavailableError(Exception):
 
 
 @contextlib.contextmanager
-def running_mps() -> Iterator[None]:
+def running_mps(use_gpu: bool) -> Iterator[None]:
     """Run the service for the processes that are started inside the block.
 
     Raises:
-        MpsUnavailableError: The service is not installed or does not start.
+        MpsUnavailableError: There is no GPU, or the service is not installed or does not start.
     """
-    binary = shutil.which(CONTROL)
-    if binary is None:
-        raise MpsUnavailableError(f"{CONTROL} is not on PATH")
+    if not use_gpu:
+        raise MpsUnavailableError("the device is not a GPU")
     with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
         paths = {f"CUDA_MPS_{kind}_DIRECTORY": str(Path(folder) / kind.lower()) for kind in ("PIPE", "LOG")}
         for path in paths.values():
             Path(path).mkdir()
         with mock.patch.dict(os.environ, paths):
             try:
-                _control([binary, "-d"])
+                _control("-d")
                 yield
             finally:
                 with contextlib.suppress(MpsUnavailableError):
-                    _control([binary], "quit\n")
+                    _control(request="quit\n")
 
 
 def check_clients() -> None:
@@ -50,11 +48,11 @@ def check_clients() -> None:
     Raises:
         MpsUnavailableError: They do not.
     """
-    if not _control([CONTROL], "get_server_list\n"):
+    if not _control(request="get_server_list\n"):
         raise MpsUnavailableError("the processes did not reach the service")
 
 
-def _control(command: list[str], request: str = "") -> str:
+def _control(*options: str, request: str = "") -> str:
     """Run the control program and return what it prints.
 
     Raises:
@@ -62,7 +60,9 @@ def _control(command: list[str], request: str = "") -> str:
     """
     with tempfile.TemporaryFile("w+") as output:  # not a pipe: the daemon would keep it open
         try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, text=True)
+            process = subprocess.Popen(
+                [CONTROL, *options], stdin=subprocess.PIPE, stdout=output, stderr=output, text=True
+            )
             process.communicate(request, timeout=WAIT_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MpsUnavailableError(f"{CONTROL}: {type(error).__name__}") from None

@@ -196,10 +196,7 @@ def totals_table(measured: Measured) -> list[str]:
         ("driver's memory, trials of one epoch", [f"{measured.driver_bytes / 2**30:.2f} GiB"]),
         (f"and {NUM_EPOCHS} epochs of each", [f"{measured.epochs_bytes / 2**30:.2f} GiB more"]),
         ("CIFAR-10 to every node, once", [f"{num_nodes} x {image_bytes / 1e6:.0f} MB"]),
-        (
-            "that, from one node alone, at 10 Gbit/s",
-            [f"{num_nodes * image_bytes / LINK_BYTES_PER_SECOND:.0f} s"],
-        ),
+        ("that, from one node alone, at 10 Gbit/s", [f"{num_nodes * image_bytes / LINK_BYTES_PER_SECOND:.0f} s"]),
     ]
     return _markdown(["", "10,000 trials on 1,000 GPUs"], rows)
 

@@ -28,14 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store
-from benchmarks.harness import (
-    busy_cores,
-    interleaved,
-    option_parser,
-    print_table,
-    summary,
-    write_report,
-)
+from benchmarks.harness import busy_cores, interleaved, option_parser, print_table, summary, write_report
 from results.store.store import Store
 
 SIZES = (100, 1000, 5000)

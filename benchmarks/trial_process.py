@@ -66,9 +66,9 @@ class TrialProcess:
             num_images = max(self.load.epoch_images, batch_size)
             training = self.training(batch_size, num_images, self.load.test_images)
             self._trainings[batch_size] = training
-            _epoch(training)  # the first epoch also allocates memory and prepares the convolutions
+            run_epoch(training)  # the first epoch also allocates memory and prepares the convolutions
         records = self.window.samples(
-            lambda: _epoch(training), self.load.seconds, meanwhile=lambda: _epoch(self._filler)
+            lambda: run_epoch(training), self.load.seconds, meanwhile=lambda: run_epoch(self._filler)
         )
         return Rates.of(records, self.load.test_images)
 
@@ -84,8 +84,13 @@ class TrialProcess:
         return Training(config, prepare(self.images, config, self.device), self.device)
 
 
-def _epoch(training: Training) -> EpochRecord:
+def run_epoch(training: Training) -> EpochRecord:
+    """Train an epoch and return its record.
+
+    Raises:
+        ArithmeticError: The training diverged: such an epoch is not evaluated, so its times do not compare.
+    """
     outcome = training.run_epoch(attempt=1)
     if outcome.diverged:
-        raise RuntimeError("the training diverged: such an epoch is not evaluated, so its times do not compare")
+        raise ArithmeticError(f"the training diverged in epoch {outcome.record.epoch}")
     return outcome.record

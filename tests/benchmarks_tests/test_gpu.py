@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gpu import SECTIONS, Effort, Report, measure, readme_line, speed_ups_of_sharing
+from benchmarks.gpu import SECTIONS, Effort, Report, measure_sharing, sentence, sharing_gains
 from benchmarks.gpu_process import GpuJob
 from benchmarks.mps import CONTROL, MpsUnavailableError, check_clients, running_mps
 from tests.conftest import ROOT
-
-PAIRS = ("eager again against eager", "graph against eager", "graph resumed against uninterrupted")
 
 
 @pytest.fixture(scope="module")
@@ -35,25 +33,30 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], lis
 def test_every_section_has_figures(quick: tuple[dict[str, Any], list[str]]) -> None:
     figures, lines = quick
     sections = figures["sections"]
-    assert list(sections) == ["correctness", "speed", "precision", "sharing"]
-    assert [cell["batch_size"] for cell in sections["speed"]["cells"]] == [32, 8]
-    assert set(sections["speed"]["cells"][0]["variants"]) == {"eager", "graph"}
-    assert set(sections["precision"]["cells"][0]["variants"]) == {"bf16", "fp16", "fp32"}
+    assert list(sections) == ["correctness", "speed", "sharing"]
+    speed = sections["speed"]["cells"]
+    assert [cell["batch_size"] for cell in speed] == [32, 8, 8]
+    assert [set(cell["figures"]) for cell in speed[1:]] == [{"eager", "graph"}, {"bf16", "fp16", "fp32"}]
     assert [cell["num_processes"] for cell in sections["sharing"]["cells"]] == [1, 2]
     assert sections["sharing"]["mps_unavailable"] == ["the device is not a GPU"]
     assert not any(key in section for section in sections.values() for key in ("failed", "left_out"))
-    assert figures["data"] == {"name": "noise", "num_train": 1000, "num_test": 200, "is_quick": True}
-    assert lines[-1] == figures["readme_line"]
-    assert lines[-1].startswith(f"On one {figures['device']['name']}: ResNet-preact-20 trains at ")
+    assert figures["data"] == {"name": "noise", "is_quick": True}
+    assert lines[-1] == figures["summary"]
+    assert lines[-1].startswith(
+        f"On one {figures['device']['name']}: ResNet-preact-20 at batch 32, graph: trains at "
+    )
 
 
 def test_on_a_processor_all_ways_give_the_same_bits(quick: tuple[dict[str, Any], list[str]]) -> None:
-    for cell in quick[0]["sections"]["correctness"]["cells"]:
-        for pair in PAIRS:
-            assert cell[pair]["losses_bit_equal"]
-            assert cell[pair]["weights_bit_equal"]
-            assert cell[pair]["largest_loss_difference"] == 0
-        assert len(cell["losses"]["graph"]) == 2 * cell["num_epochs"]
+    cells = quick[0]["sections"]["correctness"]["cells"]
+    assert [cell["precision"] for cell in cells] == ["fp32", "bf16", "fp16"]
+    for cell in cells:
+        losses, *others = cell["figures"].values()
+        assert len(losses) == 2 * 3  # of three epochs
+        assert len(others) == 3
+        for found in others:
+            assert found["equal_bit_for_bit"]
+            assert found["largest_loss_difference"] == found["largest_weight_difference"] == 0
 
 
 def test_a_folder_without_data_is_a_line(tmp_path: Path) -> None:
@@ -75,9 +78,8 @@ def test_a_checkout_of_three_packages_and_torch_are_enough(tmp_path: Path) -> No
 
 def test_what_there_was_no_time_for_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SECTIONS, "sharing", -1)
-    report = Report(tmp_path, "command", {})
-    effort = Effort(num_processes=(1, 8))
-    measure(GpuJob(False, None, (64, 20)), effort, ["sharing"], report)
+    report = Report(tmp_path, {})
+    measure_sharing(GpuJob(False, None, (64, 20)), Effort(num_processes=(1, 8)), report)
     left_out = ["1 at once, without MPS", "8 at once, without MPS"]
     assert json.loads(report.path.read_text())["sections"]["sharing"]["left_out"] == left_out
 
@@ -90,30 +92,22 @@ def figure(median: float) -> dict[str, float]:
     return {"median": median, "min": 0.9 * median, "max": 1.1 * median}
 
 
-def test_the_line_for_the_readme() -> None:
-    run = {"train_images_per_second": figure(50_000), "eval_images_per_second": figure(100_000)}
-    speed = [
-        {
-            "model": "resnet_preact_20",
-            "batch_size": size,
-            "variants": {"eager": run, "graph": run},
-            "speed_up": {"graph over eager": figure(4.0)},
-        }
-        for size in (128, 8)
-    ]
+def test_the_sentence_and_the_gain_of_sharing() -> None:
+    rates = {"train_images_per_second": figure(50_000), "eval_images_per_second": figure(100_000)}
+    runs = {"eager": rates, "graph": rates | {"times_the_first": figure(4.0)}}
+    speed = {"model": "resnet_preact_20", "batch_size": 128, "variants": "eager/graph", "figures": runs}
     sharing = [
         {"batch_size": 8, "num_processes": count, "mps": mps, "images_per_second": figure(rate)}
         for count, mps, rate in ((1, False, 8_000.0), (8, False, 12_000.0), (8, True, 24_000.0))
     ]
-    device = {"name": "NVIDIA H100 80GB HBM3", "precision_auto": "bf16"}
-    sections: dict[str, Any] = {"speed": {"cells": speed}, "sharing": {"cells": sharing}}
-    assert [factor for factor, _ in speed_ups_of_sharing(sections)] == [1.5, 3.0]
-    assert readme_line({"device": device, "sections": sections}) == (
-        "On one NVIDIA H100 80GB HBM3: ResNet-preact-20 trains at 50,000 images/s and is evaluated at 100,000 "
-        "(batch 128, bf16); graph over eager x 4.0 at 8, x 4.0 at 128; "
-        "sharing x 3.0 with 8 trials at once at batch 8 (with MPS)."
+    sections: dict[str, Any] = {"speed": {"cells": [speed]}, "sharing": {"cells": sharing}}
+    device = {"name": "NVIDIA H100 80GB HBM3"}
+    assert [gain for gain, _ in sharing_gains(sections)] == [1.5, 3.0]
+    assert sentence({"device": device, "sections": sections}) == (
+        "On one NVIDIA H100 80GB HBM3: ResNet-preact-20 at batch 128, graph: trains at 50,000 images/s (x 4.0), "
+        "evaluated at 100,000; best sharing x 3.0 (8 at once, with MPS, batch 8)."
     )
-    assert readme_line({"device": device, "sections": {}}).endswith("nothing was measured.")
+    assert sentence({"device": device, "sections": {}}).endswith("nothing was measured.")
 
 
 DAEMON = """#!/bin/sh
@@ -147,10 +141,10 @@ def install(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_without_a_service_that_starts_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MpsUnavailableError, match="not on PATH"), running_mps():
+    with pytest.raises(MpsUnavailableError, match="FileNotFoundError"), running_mps(use_gpu=True):
         pytest.fail("it started")
     install(REFUSES, tmp_path, monkeypatch)
-    with pytest.raises(MpsUnavailableError, match="exit status 1: An instance of this"), running_mps():
+    with pytest.raises(MpsUnavailableError, match="exit status 1: An instance of this"), running_mps(use_gpu=True):
         pytest.fail("it started")
 
 
@@ -162,7 +156,7 @@ def test_the_service_runs_in_a_folder_of_its_own_and_is_stopped(
     monkeypatch.setenv("TEST_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("SERVERS", servers)
     started = time.monotonic()
-    with running_mps():
+    with running_mps(use_gpu=True):
         folder = os.environ["CUDA_MPS_PIPE_DIRECTORY"]
         if servers:
             check_clients()

@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kept_search import (
-    confirmation_problems,
-    folder_problems,
-    log_problems,
-    row_problems,
-    study_problems,
-)
+from benchmarks.kept_search import confirmation_problems, folder_problems, log_problems, row_problems, study_problems
 from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from search_spaces.schema import ConfirmSpec
 from sweep.search.outcomes import OutcomeState
