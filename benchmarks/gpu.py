@@ -190,8 +190,8 @@ def sentence(figures: Mapping[str, Any]) -> str:
             way, run = list(cell["figures"].items())[1]
             parts.append(
                 f"{display_name(cell['model'])} at batch {cell['batch_size']}, {way}: trains at "
-                f"{run['train_images_per_second']['median']:,.0f} images/s (x {run['times_the_first']['median']:.1f}), "
-                f"evaluated at {run['eval_images_per_second']['median']:,.0f}"
+                f"{run['train_images_per_second']['median']:,.0f} images/s "
+                f"(x {run['times_the_first']['median']:.1f}), evaluated at {run['eval_images_per_second']['median']:,.0f}"
             )
     if gains := sharing_gains(figures["sections"]):
         parts.append("best sharing x {:.1f} ({})".format(*max(gains)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from benchmarks.processes import kill
+from tests.integration_tests.processes import kill
 
 PORT, DASHBOARD_PORT = 6379, 8265
 START_SECONDS = 90.0

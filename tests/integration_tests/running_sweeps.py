@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.kill_rounds import CLOCKS
-from benchmarks.processes import holder, kill
 from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from sweep.search.opening import open_search, search_settings
 from sweep.search.search import Search
+from tests.integration_tests.killed_sweep import CLOCKS
+from tests.integration_tests.processes import holder, kill
 from trainable.data.digits import load_digits
 from trainable.ledger.files import LOCK
 

@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from benchmarks.kill_rounds import CLOCKS
 from results.parquet.collect import Collector
 from results.store.store import Manifest, Store, new_manifest
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record, user_sees
+from tests.integration_tests.killed_sweep import CLOCKS
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device

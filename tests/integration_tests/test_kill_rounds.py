@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kill_rounds import EPOCHS_A_TRIAL, KINDS, Plan, TrialState, differences, run_rounds, violations
 from tests.integration_tests.fault_table import record
+from tests.integration_tests.kill_rounds import KINDS, run_rounds
+from tests.integration_tests.killed_sweep import EPOCHS_A_TRIAL, Plan, TrialState, differences, violations
 
 
 @pytest.fixture

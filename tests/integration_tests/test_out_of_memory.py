@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import holder, kill, trial_workers
 from tests.conftest import Cli
 from tests.integration_tests.fault_table import record, user_sees
+from tests.integration_tests.processes import holder, kill, trial_workers
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables
 from trainable.ledger.files import LOCK
 from trainable.ledger.reading import read_trial

@@ -23,12 +23,12 @@ import pytest
 import torch
 
 import tune_main
-from benchmarks.kill_rounds import CLOCKS
-from benchmarks.processes import family, kill
 from results.parquet.collect import Collector
 from results.store.search_log import SEARCH_LOG, read_log
 from results.store.store import Manifest, Store, open_store
 from tests.conftest import ROOT
+from tests.integration_tests.killed_sweep import CLOCKS
+from tests.integration_tests.processes import family, kill
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.s3_server import SECRET, S3Server
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import family
 from tests.conftest import Cli
 from tests.integration_tests.fault_table import record, user_sees
+from tests.integration_tests.processes import family
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, wait_for_epochs
 from trainable.ledger.checkpoints import newest_checkpoint
 from trainable.ledger.files import EPOCHS

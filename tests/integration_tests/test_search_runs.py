@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import tune_main
-from benchmarks import kept_search
 from results.store.search_log import SearchEvent, read_log
 from results.store.store import Store
 from sweep.status.status import SweepStatus, sweep_status
 from tests.conftest import ROOT
+from tests.integration_tests import kept_search
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, end_of, search_on_digits, wait_for_epochs
 from trainable.ledger.files import ATTEMPTS, TENSORBOARD
 from trainable.ledger.reading import read_trial

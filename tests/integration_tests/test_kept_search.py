@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kept_search import confirmation_problems, folder_problems, log_problems, row_problems, study_problems
 from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from search_spaces.schema import ConfirmSpec
 from sweep.search.outcomes import OutcomeState
+from tests.integration_tests.kept_search import (
+    confirmation_problems,
+    folder_problems,
+    log_problems,
+    row_problems,
+    study_problems,
+)
 from tests.sweep_tests.driven_searches import LR, HalfStops, drive, open_search, settings
 from trainable.records import Purpose, Status
 
