@@ -188,10 +188,10 @@ def sentence(figures: Mapping[str, Any]) -> str:
     for cell in figures["sections"].get("speed", {}).get("cells", []):
         if cell["variants"] in ("eager/graph", "graph/compiled"):
             way, run = list(cell["figures"].items())[1]
+            train, evaluate = (run[f"{half}_images_per_second"]["median"] for half in ("train", "eval"))
             parts.append(
                 f"{display_name(cell['model'])} at batch {cell['batch_size']}, {way}: trains at "
-                f"{run['train_images_per_second']['median']:,.0f} images/s "
-                f"(x {run['times_the_first']['median']:.1f}), evaluated at {run['eval_images_per_second']['median']:,.0f}"
+                f"{train:,.0f} images/s (x {run['times_the_first']['median']:.1f}), evaluated at {evaluate:,.0f}"
             )
     if gains := sharing_gains(figures["sections"]):
         parts.append("best sharing x {:.1f} ({})".format(*max(gains)))
