@@ -48,7 +48,8 @@ class ProposalMaker:
     """
 
     def __init__(self, loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> None:
-        """
+        """Read the declared search and check it.
+
         Raises:
             UserError: Something is wrong that can be seen before anything is proposed, values at the ends of the
                 parameters included. The message names file, line and key.
@@ -103,17 +104,6 @@ class ProposalMaker:
             if (parameter.when is not None and "when" in passed_over)
             or (parameter.choices is not None and "values" in passed_over)
         ]
-
-    @property
-    def varying_fields(self) -> list[str]:
-        """Training fields that are not the same in all trials."""
-        configs = [corner.config for corner in self.corners]
-        return [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
-
-    @property
-    def num_confirmations(self) -> int:
-        """Largest number of trainings that confirm the best configurations."""
-        return 0 if self.confirm is None else min(self.confirm.top, self.num_trials) * self.confirm.repeats
 
     @property
     def is_scaled(self) -> bool:

@@ -26,7 +26,8 @@ class ResourceRule:
         cpus: float | None = None,
         gpus: float | str | None = None,
     ) -> None:
-        """
+        """Read the rule; expressions are parsed here.
+
         Args:
             loaded: the space, or None if there is none.
             cpus: value of --cpus-per-trial; it replaces the value in the space.

@@ -321,7 +321,7 @@ class Space(_Strict):
     name: Name | None = None
     """Name of the sweep. Default: the name of the file."""
     description: str = ""
-    """Text for `spaces`."""
+    """Text that `spaces` shows."""
     reference: list[str] = []
     """Names of the published tables that the trials reproduce."""
     defaults: dict[str, Value] = {}

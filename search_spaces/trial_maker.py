@@ -33,9 +33,10 @@ class TrialMaker:
         scale: str | None,
         conditions: Mapping[str, Expression] | None = None,
     ) -> None:
-        """
+        """Parse the expressions of the space and check its keys.
+
         Args:
-            conditions: conditions of a search's parameters; the space may also give values for their names.
+            conditions: `when` of a search's parameters; the space may also give values for their names.
 
         Raises:
             UserError: A key is neither a training field nor used by an expression, an expression is not valid, or

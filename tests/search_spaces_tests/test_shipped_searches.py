@@ -48,7 +48,8 @@ def test_full_size_is_cifar10_with_resnet_preact_20(name: str) -> None:
 @pytest.mark.parametrize("name", SEARCHES)
 def test_smoke_is_small(name: str) -> None:
     maker = maker_of(name, "smoke")
-    num_trials = maker.num_trials + maker.num_confirmations
+    confirm = maker.confirm
+    num_trials = maker.num_trials + (0 if confirm is None else confirm.top * confirm.repeats)
     assert {trial.config.dataset for trial in maker.corners} == {"digits"}
     assert maker.max_epochs * num_trials * NUM_IMAGES["digits"][0] <= MAX_SMOKE_IMAGES
 

@@ -9,7 +9,7 @@ import pytest
 
 from search_spaces.expansion import expand
 from search_spaces.parameters import SearchParameter
-from search_spaces.schema import Scalar
+from search_spaces.schema import ConfirmSpec, Scalar
 from tests.search_spaces_tests.space_samples import load_text
 from tests.sweep_tests.search_samples import LR, SEARCH, maker_of
 from trainable.errors import UserError
@@ -140,13 +140,14 @@ def test_a_scale_works_on_the_proposed_trial_and_on_the_sections(tmp_path: Path)
     assert (maker.num_trials, maker.search.seed, maker.search.algorithm) == (6, 3, "tpe")
     assert (maker.scheduler.type, maker.scheduler.grace_epochs, maker.scheduler.brackets) == ("asha", 1, 2)
     assert maker.scheduler.reduction_factor == 3
-    assert maker.num_confirmations == 2
+    assert maker.confirm == ConfirmSpec(top=1, repeats=2)
     assert maker.max_epochs == 10
 
 
 def test_without_a_scale_the_sections_are_those_of_the_file(tmp_path: Path) -> None:
     maker = maker_of(tmp_path, SPACE)
-    assert (maker.num_trials, maker.scheduler.grace_epochs, maker.num_confirmations) == (20, 5, 6)
+    assert (maker.num_trials, maker.scheduler.grace_epochs) == (20, 5)
+    assert maker.confirm == ConfirmSpec(top=3, repeats=2)
     assert [(one.metric, one.goal) for one in maker.objectives] == [("holdout_error_percent", "minimize")]
 
 
