@@ -227,8 +227,8 @@ def driver_table(folder: Path = RESULTS) -> list[str]:
     return [
         *_markdown(heading, rows),
         "",
-        f"From 100 to 1,000 trials the time per trial grows {growth[0]:.2f} times (planned) and {growth[1]:.2f} times "
-        "(search).",
+        f"From 100 to 1,000 trials the time per trial grows {growth[0]:.2f} times (planned) and "
+        f"{growth[1]:.2f} times (search).",
         f"Each reported epoch takes {1000 * few[EPOCH_SECONDS]['median']:.2f} ms of the driver's processor.",
     ]
 
