@@ -25,7 +25,5 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise UserError("completion: needs the package shtab: pip install shtab") from None
 
-    from cli.parser import build_parser
-
-    print(shtab.complete(build_parser(), shell=arguments.shell))
+    print(shtab.complete(arguments.parser, shell=arguments.shell))
     return 0

@@ -40,6 +40,7 @@ def build_parser(prog: str = "batchscape") -> CommandParser:
         epilog=f"`{prog} COMMAND --help` explains a command and gives examples.\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(parser=parser)  # `completion` is about all of it
     parser.add_argument("--version", action="version", version=f"batchscape {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
     for module in COMMANDS:

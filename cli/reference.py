@@ -3,12 +3,12 @@
 import argparse
 
 from cli.options import EXIT_CODES
-from cli.parser import COMMANDS, build_parser
+from cli.parser import build_parser
 
 HEAD = """\
 # Commands
 
-This page is made from the program's own help by `python docs/generate.py`.
+<!-- Made by `python docs/generate.py`. Change cli/ instead of this page. -->
 
 After `pip install .` the program is called `batchscape`. In a checkout `python tune_main.py` does the same.
 `batchscape COMMAND --help` shows the help of a command, `batchscape --version` the version, and
@@ -22,12 +22,17 @@ def markdown() -> str:
     subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     commands: dict[str, argparse.ArgumentParser] = subparsers.choices
     summaries = {action.dest: action.help or "" for action in subparsers._choices_actions}
-    assert len(commands) == len(COMMANDS)
     overview = ["| command | what it does |", "|:--|:--|"]
     overview += [f"| [`{name}`](#{name}) | {_cell(summaries[name])} |" for name in commands]
     sections = [_section(name, command) for name, command in commands.items()]
     codes = [line.split(maxsplit=1) for line in EXIT_CODES.splitlines()[1:]]
-    exits = ["## Exit codes", "", "| code | meaning |", "|--:|:--|", *(f"| {code} | {text} |" for code, text in codes)]
+    exits = [
+        "## Exit codes",
+        "",
+        "| code | meaning |",
+        "|--:|:--|",
+        *(f"| {code} | {text} |" for code, text in codes),
+    ]
     return "\n".join([HEAD, *overview, "", *sections, *exits]) + "\n"
 
 

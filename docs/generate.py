@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-PAGES = {"space-reference.md": "search_spaces.reference"}
+PAGES = {"cli.md": "cli.reference", "space-reference.md": "search_spaces.reference"}
 """Page -> module whose `markdown()` is its text."""
 
 
