@@ -8,6 +8,7 @@ import yaml
 
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
+from sweep.status.lowest_error import mean_text
 from trainable.config import FIELD_NAMES
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
@@ -85,8 +86,7 @@ def best_text(best: BestConfiguration) -> str:
 def _error_text(errors: list[float]) -> str:
     if not errors:
         return "unknown: no run on all training images has finished"
-    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-    return f"{statistics.fmean(errors):.2f}{spread} % (n = {len(errors)})"
+    return f"{mean_text(errors)} (n = {len(errors)})"
 
 
 def best_yaml(best: BestConfiguration) -> str:

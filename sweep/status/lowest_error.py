@@ -16,7 +16,7 @@ def lowest_error_text(configs: Sequence[TrainConfig], summaries: Mapping[str, Tr
     """Return the finished configuration with the lowest mean test error after its last epoch; None if there is none.
 
     For example `batch_size=16 lr=0.8: test error 0.28 % (lowest of 9 trials)`, or with repeats `...: test error 0.31
-    +- 0.04 % (mean of 3 trials, lowest of 9 configurations)`.
+    +- 0.04 % (n = 3, lowest of 9 configurations)`.
 
     Args:
         configs: of all trials of the sweep.
@@ -30,10 +30,13 @@ def lowest_error_text(configs: Sequence[TrainConfig], summaries: Mapping[str, Tr
     if not errors:
         return None
     best = min(errors, key=lambda config: statistics.fmean(errors[config]))
-    name = describe(best, varying_fields(configs))
-    mean, num_repeats = statistics.fmean(errors[best]), len(errors[best])
+    text = f"{describe(best, varying_fields(configs))}: test error {mean_text(errors[best])}"
     if max(len(repeats) for repeats in errors.values()) == 1:
-        return f"{name}: test error {mean:.2f} % (lowest of {counted(len(errors), 'trial')})"
-    spread = f" +- {statistics.stdev(errors[best]):.2f}" if num_repeats > 1 else ""
-    runs, others = counted(num_repeats, "trial"), counted(len(errors), "configuration")
-    return f"{name}: test error {mean:.2f}{spread} % (mean of {runs}, lowest of {others})"
+        return f"{text} (lowest of {counted(len(errors), 'trial')})"
+    return f"{text} (n = {len(errors[best])}, lowest of {counted(len(errors), 'configuration')})"
+
+
+def mean_text(errors: Sequence[float]) -> str:
+    """Return `0.31 +- 0.04 %`; without the standard deviation if there is only one error."""
+    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{statistics.fmean(errors):.2f}{spread} %"

@@ -153,5 +153,5 @@ def test_the_best_of_repeats_is_the_lowest_mean(tmp_path: Path) -> None:
     configs = [make_config(lr=lr, seed=seed, epochs=1) for lr, seed in errors]
     for config, error in zip(configs, errors.values(), strict=True):
         write_trial(store, config, [make_epoch(1, error)], make_end(Status.COMPLETE, 1))
-    best = "lr=0.1: test error 8.50 +- 0.71 % (mean of 2 trials, lowest of 2 configurations)"
+    best = "lr=0.1: test error 8.50 +- 0.71 % (n = 2, lowest of 2 configurations)"
     assert sweep_status(store, make_manifest(configs)).best == best
