@@ -16,6 +16,7 @@ from search_spaces.proposals import ProposalMaker
 from sweep.search.settings import SearchSettings, check_resumable
 from trainable.config import PlannedTrial
 from trainable.errors import UserError
+from trainable.wording import counted
 
 if TYPE_CHECKING:
     from sweep.search.search import Search
@@ -81,7 +82,7 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
     ]
     if not used:
         raise UserError(
-            f"search.warm_start {source}: none of its {len(given)} results lies inside the space: "
+            f"search.warm_start {source}: none of its {counted(len(given), 'result')} lies inside the space: "
             "leave warm_start out, or name other results"
         )
     if len(used) < len(given):
