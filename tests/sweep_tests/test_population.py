@@ -285,7 +285,7 @@ def test_a_population_is_declared(tmp_path: Path) -> None:
         (SEARCH.replace("16", "8") + SCHEDULE + RATE, "a multiple of population 8, for example 16, got 8"),
         (SEARCH + RATE, "schedule: constant in defaults"),
         (SEARCH + "defaults: {schedule: cosine}\n" + RATE, "3: defaults.schedule: pbt finds the schedule itself"),
-        (SEARCH + SCHEDULE + RATE + "confirm: {top: 1}\n", "5: confirm: pbt finds a schedule, which is no config"),
+        (SEARCH + SCHEDULE + RATE + "confirm: {top: 1}\n", "5: confirm: pbt finds a schedule, not a configuration"),
         (
             SEARCH + SCHEDULE + RATE.replace("}}", "}, model: {values: [resnet_8, resnet_20]}}"),
             "model must be the same in all of a population",
