@@ -43,7 +43,7 @@ from benchmarks.harness import (
 from benchmarks.store_scale import cost, footprint
 from results.parquet.files import read_trials
 from results.parquet.trials import trials_from_table
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from trainable.records import Status
 
 SIZES = (100, 1000, 5000)
@@ -93,7 +93,7 @@ def measure(case: Case) -> dict[str, Any]:
         started = time.time()
         whole = cost(str(Path(__file__)), "--drive", str(space), "--told", str(told))
         figures: dict[str, Any] = json.loads(told.read_text())
-        store = Store(folder / "store")
+        store = LocalStore(folder / "store")
         rows = [trial.row for trial in trials_from_table(read_trials(store, case.kind))]
         ends = sorted(row.end_time.timestamp() for row in rows if row.end_time and row.status == Status.COMPLETE)
         if len(ends) != case.num_trials:

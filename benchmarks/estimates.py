@@ -26,7 +26,7 @@ import yaml
 
 from benchmarks.harness import Spread, busy_cores, option_parser, print_table, summary, write_report
 from benchmarks.sweeps import run_sweep
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.estimate.estimate import estimate
 from sweep.estimate.history import read_speeds
 from sweep.estimate.interval import LEVEL, Interval
@@ -78,7 +78,7 @@ class Outcome:
         return self.interval.low <= self.wall_seconds <= self.interval.high
 
 
-def run_sweeps(defaults: dict[str, Any], batch_sizes: Sequence[Sequence[int]], store: Store) -> list[Sweep]:
+def run_sweeps(defaults: dict[str, Any], batch_sizes: Sequence[Sequence[int]], store: LocalStore) -> list[Sweep]:
     """Run the sweeps one after the other, each with seeds of its own, so that no training is shared."""
     names = [f"sweep{number}" for number in range(len(batch_sizes))]
     for number, (name, sizes) in enumerate(zip(names, batch_sizes, strict=True)):
@@ -130,7 +130,7 @@ def main() -> None:
     busy_before = busy_cores()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        sweeps = run_sweeps(defaults, batch_sizes, Store(Path(folder)))
+        sweeps = run_sweeps(defaults, batch_sizes, LocalStore(Path(folder)))
     judged = outcomes(sweeps, DeviceProfile(processor_name(), num_threads=1))
     rows: list[list[str]] = []
     report: dict[str, Any] = {}

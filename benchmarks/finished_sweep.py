@@ -8,7 +8,8 @@ from random import Random
 
 import yaml
 
-from results.store.store import Store, new_manifest
+from results.store.local_store import LocalStore
+from results.store.manifest import new_manifest
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.ledger import Ledger
@@ -71,12 +72,12 @@ def write_finished_trials(space: Path, store: Path, scale: str | None = None) ->
         sweep=sweep_name(loaded.name, scale),
     )
     for trial in trials:
-        folder = Store(store).trial_folder(trial.config.trial_key)
+        folder = LocalStore(store).trial_folder(trial.config.trial_key)
         records = [replace(EPOCH, epoch=epoch, step=11 * epoch) for epoch in range(1, trial.config.epochs + 1)]
         _write_trial(folder, trial.config, attempt, records, "00" * 45)
 
 
-def fill_store(store: Store, num_trials: int, num_epochs: int, fingerprint: str) -> Path:
+def fill_store(store: LocalStore, num_trials: int, num_epochs: int, fingerprint: str) -> Path:
     """Write trials with random figures, a checkpoint half-way through each, and the sweep's manifest.
 
     Args:

@@ -36,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.finished_sweep import EPOCH
 from benchmarks.harness import busy_cores, option_parser, print_table, write_report
 from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error
+from results.store.journal import LocalJournal
 from results.store.search_log import Params
 from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec
 from sweep.search.curves import TrialCurve
@@ -96,7 +97,7 @@ class OurDriver:
         )
         self.search = Search(
             settings,
-            folder / "search.jsonl",
+            LocalJournal(folder / "search.jsonl"),
             make_trial,
             lambda given, name: True,
             RayScheduler(scheduler, EPOCHS, seed),

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store
 from benchmarks.harness import busy_cores, interleaved, option_parser, print_table, summary, write_report
-from results.store.store import Store
+from results.store.local_store import LocalStore
 
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200
@@ -55,8 +55,8 @@ REWRITE_CODE = f"""
 import sys, time
 from pathlib import Path
 from sweep.observers.parquet_keeper import ParquetKeeper
-from results.store.store import Store
-store = Store(Path(sys.argv[1]))
+from results.store.local_store import LocalStore
+store = LocalStore(Path(sys.argv[1]))
 keeper = ParquetKeeper(store, store.manifest({FILLED_SWEEP!r}))
 keeper.write()
 started, cpu_started = time.perf_counter(), time.process_time()
@@ -155,7 +155,7 @@ def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds
     fingerprint = cost("-c", FINGERPRINT_CODE).output.strip()
     figures: dict[int, dict[str, Any]] = {}
     for size in sizes:
-        store = Store(folder / str(size))
+        store = LocalStore(folder / str(size))
         started = time.perf_counter()
         fill_store(store, size, num_epochs, fingerprint)
         seconds = time.perf_counter() - started

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.harness import ROOT
 from results.parquet.files import read_trials
 from results.parquet.trials import trials_from_table
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from trainable.records import Status, TrialRow
 
 
@@ -39,5 +39,5 @@ def run_sweep(space: Path, store: Path, *options: str, settings: Mapping[str, st
         SystemExit: A trial failed, or the sweep was refused.
     """
     run("tune_main.py", "run", str(space), "--store", str(store), *options, settings=settings)
-    trials = trials_from_table(read_trials(Store(store), space.stem))
+    trials = trials_from_table(read_trials(LocalStore(store), space.stem))
     return [trial.row for trial in trials if trial.row.status == Status.COMPLETE]

@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from results.parquet.files import read_trials
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.status.best import best_configuration, best_text, best_yaml
 
     best = best_configuration(arguments.sweep, read_trials(open_store(arguments.store), arguments.sweep))

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from results.parquet.trials import group_repeats, trials_from_table
     from results.statistics.compare import compare
     from results.statistics.comparison_text import render_comparison
-    from results.store.store import open_store
+    from results.store.opening import open_store
 
     cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
     comparison = compare(

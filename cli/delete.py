@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.deletion import delete_sweep, deletion_of, deletion_text
     from sweep.exit_codes import ExitCode
 

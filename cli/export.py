@@ -26,8 +26,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from results.parquet.collect import Collector
-    from results.parquet.files import EXPORTED, export_tables
-    from results.store.store import open_store
+    from results.parquet.files import export_into_store, export_tables
+    from results.store.opening import open_store
 
     store = open_store(arguments.store)
     manifest = store.manifest(arguments.sweep)
@@ -40,10 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to:
         target = export_tables(trials, epochs, arguments.to)
     else:
-        folder = store.sweep_folder(arguments.sweep)
-        export_tables(trials, epochs, str(folder))
-        store.publish(*(folder / name for name in EXPORTED))
-        target = store.shown(folder)
+        target = export_into_store(trials, epochs, store, manifest.name)
     superseded = sum(trials["superseded"].to_pylist())
     kept = f" ({superseded} of them superseded)" if superseded else ""
     print(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from results.parquet.files import read_trials
     from results.parquet.trials import group_repeats, trials_from_table
-    from results.store.store import open_store
+    from results.store.opening import open_store
 
     cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
     print(lint_text(rows_of_cells(cells)))

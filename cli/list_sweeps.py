@@ -20,7 +20,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.status.listing import listing_json, listing_text, summaries
 
     store = open_store(arguments.store)

@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.status.logs import failed_trials, find_trial, trial_text
 
     if (arguments.trial is None) != arguments.failed:

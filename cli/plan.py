@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(published_plan())
         return 0
 
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.plan.text import PlanRequest, plan_parts, planned_data
     from sweep.preparation import read_space
     from sweep.request import SpaceRequest

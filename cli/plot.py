@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     from results.parquet.files import read_epochs, read_trials
     from results.parquet.search_results import read_search
     from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
-    from results.store.store import FIGURES, open_store
+    from results.store.opening import open_store
+    from results.store.store import FIGURES
 
     store, sweep = open_store(arguments.store), arguments.sweep
     table = read_trials(store, sweep)
@@ -64,14 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
     for name in others:
         if results.search is None or name not in results.against:
             raise UserError(f"--against {name}: {sweep if results.search is None else name} is no search")
-    default = store.sweep_folder(sweep) / FIGURES
-    for stem, figure in draw(arguments.figure, results).items():
-        for path in save(figure, Path(arguments.to) / stem if arguments.to else default / stem):
-            if arguments.to:
+    figures = draw(arguments.figure, results)
+    if arguments.to:
+        for stem, figure in figures.items():
+            for path in save(figure, Path(arguments.to) / stem):
                 print(path)
-            else:
-                store.publish(path)
-                print(store.shown(path))
+        return 0
+    with store.writing(sweep) as scratch:
+        paths = [path for stem, figure in figures.items() for path in save(figure, scratch / FIGURES / stem)]
+    for path in paths:
+        print(store.location(sweep, path.relative_to(scratch).as_posix()))
     return 0
 
 

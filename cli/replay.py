@@ -39,7 +39,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from results.parquet.files import read_epochs, read_trials
     from results.parquet.trials import epochs_from_table, trials_from_table
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.search.curves import recorded_curves
 
     store, sweep = open_store(arguments.store), arguments.sweep

@@ -24,14 +24,17 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from results.report.files import write_report
-    from results.store.store import open_store
+    from results.store.opening import open_store
 
     if arguments.to and (folder := Path(arguments.to)).exists() and not folder.is_dir():
         raise UserError(f"report --to {arguments.to}: that is a file: name a folder")
     store = open_store(arguments.store)
-    folder = Path(arguments.to) if arguments.to else store.sweep_folder(arguments.sweep)
-    for path in write_report(store, arguments.sweep, folder):
-        if not arguments.to:
-            store.publish(path)
-        print(path if arguments.to else store.shown(path))
+    if arguments.to:
+        locations = [str(path) for path in write_report(store, arguments.sweep, Path(arguments.to))]
+    else:
+        with store.writing(arguments.sweep) as scratch:
+            paths = write_report(store, arguments.sweep, scratch)
+        locations = [store.location(arguments.sweep, path.name) for path in paths]
+    for location in locations:
+        print(location)
     return 0

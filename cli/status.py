@@ -29,7 +29,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from sweep.exit_codes import ExitCode
     from sweep.status.status import status_json, status_page, sweep_status
 

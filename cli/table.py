@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"table {arguments.sweep} {arguments.name}: only `table published` takes the name of a table")
 
     from results.parquet.files import read_trials
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from results.tables.search_table import sweep_table
 
     table = read_trials(open_store(arguments.store), arguments.sweep)

@@ -34,7 +34,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from results.store.store import open_store
+    from results.store.opening import open_store
     from search_spaces.expansion import parse_config
     from sweep.exit_codes import ExitCode
     from sweep.observers.console import make_console

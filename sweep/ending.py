@@ -2,7 +2,8 @@
 
 import sys
 
-from results.store.store import Manifest, Store
+from results.store.manifest import Manifest
+from results.store.store import Store
 from sweep.exit_codes import ExitCode
 from sweep.runs import RunRecord, run_text
 from sweep.status.status import front_lines, logs_hint, sweep_status
@@ -31,7 +32,7 @@ def report_end(store: Store, manifest: Manifest, record: RunRecord | None = None
         print(f"best: {status.best}")
     for line in front_lines(status.front):
         print(f"front: {line}")
-    folder = store.shown(store.sweep_folder(manifest.name))
+    folder = store.location(manifest.name)
     print(f"{status.done} of {counted(status.planned, 'trial')} done, results in {folder}")
     print(f"next: {command('table', manifest.name)}{store.option}")
     return ExitCode.INCOMPLETE if status.left or status.failed else ExitCode.DONE

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from results.published.cells import PUBLISHED, table_cells
-from results.store.store import Manifest, Store, busy_message, new_manifest, open_store
+from results.store.manifest import Manifest, new_manifest
+from results.store.opening import open_store
+from results.store.store import Store, busy_message
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule

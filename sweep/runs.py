@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 from results.store.store import Store
@@ -102,18 +101,13 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
     Raises:
         OSError: the store cannot be written.
     """
-    path = _path(store, sweep)
-    store.refresh(path)
-    with path.open("a") as file:
-        file.write(json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n")
-    store.publish(path)
+    line = json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n"
+    store.journal(sweep, RUNS).append(line.encode())
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:
     """Return the runs in the order in which they ended; damaged lines are skipped."""
-    path = _path(store, sweep)
-    store.refresh(path)
-    return _read_lines(path, RunRecord.from_line)
+    return _read_lines(store.journal(sweep, RUNS).read(), RunRecord.from_line)
 
 
 def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
@@ -122,8 +116,9 @@ def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
     Args:
         is_running: a living driver works on the sweep.
     """
-    records = read_runs(store, sweep)
-    starts = _read_lines(_path(store, sweep), lambda line: RunStart(**json.loads(line)))
+    content = store.journal(sweep, RUNS).read()
+    records = _read_lines(content, RunRecord.from_line)
+    starts = _read_lines(content, lambda line: RunStart(**json.loads(line)))
     if starts and starts[-1].run_id not in {record.run_id for record in records}:
         if is_running:
             return f"began {starts[-1].when}"
@@ -133,9 +128,7 @@ def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
 
 def read_overheads(store: Store) -> list[RunOverhead]:
     """Return the overheads of the store's latest runs, of all sweeps, that were not interrupted."""
-    paths = [_path(store, sweep) for sweep in store.sweeps(RUNS)]
-    store.refresh(*paths)
-    runs = [run for path in paths for run in _read_lines(path, RunRecord.from_line)]
+    runs = [run for content in store.read_all(RUNS).values() for run in _read_lines(content, RunRecord.from_line)]
     runs.sort(key=lambda run: run.start_time)
     return [
         RunOverhead(run.start_up_seconds, run.between_seconds)
@@ -154,20 +147,12 @@ def run_text(record: RunRecord) -> str:
     return f"{text}; the estimate was {record.estimate.interval}{whole}"
 
 
-def _read_lines(path: Path, parse: Callable[[str], Record]) -> list[Record]:
+def _read_lines(content: bytes, parse: Callable[[str], Record]) -> list[Record]:
     """Return the records in those lines of a file that can be parsed."""
-    try:
-        lines = path.read_text().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
     records = []
-    for line in lines:
+    for line in content.decode(errors="replace").splitlines():
         try:
             records.append(parse(line))
         except (ValueError, TypeError, KeyError):
             continue
     return records
-
-
-def _path(store: Store, sweep: str) -> Path:
-    return store.sweep_folder(sweep) / RUNS

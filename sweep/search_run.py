@@ -46,9 +46,8 @@ def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSetting
     store, manifest, data = prepared.store, prepared.manifest, prepared.data
     settings = search_settings(manifest.name, maker, dataset=data.name, fingerprint=data.fingerprint)
     log = store.search_log(manifest.name)
-    store.refresh(log)
     check_resumable(settings, log)
-    if not log.exists():
+    if not log.read():
         num_images = (len(data.train_labels), len(data.test_labels))
         tie_to_data(maker.corners, data.name, data.fingerprint, *num_images)  # refuses what does not fit them
     earlier = earlier_results_for(store, manifest.name, maker)
@@ -70,7 +69,6 @@ class _SearchRun:
         self._clock = clock
         self._store, self._sweep = prepared.store, prepared.manifest.name
         self._writer = ParquetKeeper(prepared.store, prepared.manifest)
-        self._publish_log = functools.partial(prepared.store.publish, prepared.store.search_log(self._sweep))
 
     def run(self) -> RunRecord | None:
         """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""
@@ -78,9 +76,7 @@ class _SearchRun:
         print(search_heading(self._sweep, self._prepared.data.name, self._search.record), flush=True)
         for note in self._search.notes:
             print(f"note: {note}")
-        is_done = self._search.is_over and not self._left_to_confirm()
-        self._publish_log()
-        if is_done:
+        if self._search.is_over and not self._left_to_confirm():
             self._store.drop_final_states(self._search.unneeded_states())
             with self._writer.driven():
                 self._writer.write()
@@ -101,11 +97,10 @@ class _SearchRun:
                     self._propose(context)
                 if confirm := self._left_to_confirm():
                     self._confirm(context, confirm)
-                self._publish_log()
         except KeyboardInterrupt:
             record = end_of_run(num_trials=self._clock.trials_ended, interrupted=True)
             append_run(self._store, self._sweep, record)
-            self._publish_log()
+            self._search.flush()
             self._writer.write()
             trials = counted(search_progress(self._search.record).ended, "trial")
             print(f"\nstopped after {trials}; the same command resumes", file=sys.stderr)
@@ -131,7 +126,7 @@ class _SearchRun:
             [objective.metric for objective in self._maker.objectives],
         )
         with view:
-            run_search(context, self._search, (view, self._writer, self._clock), self._publish_log)
+            run_search(context, self._search, (view, self._writer, self._clock))
 
     def _left_to_confirm(self) -> dict[str, TrainConfig]:
         """Choose the best, once the search is over; return those that are not trained on all images yet."""
@@ -141,7 +136,6 @@ class _SearchRun:
         """Train the chosen configurations on all training images."""
         from sweep.driver.tune_run import run_planned
 
-        self._publish_log()
         print(f"{counted(len(configs), 'trial')} to confirm the best, on all training images", flush=True)
         chosen = {record.config.trial_key: record.variables for record in self._search.record.confirmations}
         shares = {key: context.cluster.share(PlannedTrial(config, 0, chosen[key])) for key, config in configs.items()}

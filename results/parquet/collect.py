@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
+from results.store.manifest import Manifest
 from results.store.search_log import ProposalRecord, SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials
-from results.store.store import Manifest, Store
+from results.store.store import Store
 from trainable.config import PlannedTrial
 from trainable.ledger.reading import read_trial, trial_status
-from trainable.ledger.superseded import superseded_trials
 from trainable.records import (
     SCHEMA_VERSION,
     Attempt,
@@ -56,20 +56,15 @@ class Collector:
         record = read_log(self._store.search_log(self._manifest.name))
         planned = planned_trials(self._manifest, record)
         self.num_planned = len(planned) + num_to_come(record)
-        ended = {folder.name for folder, _ in self._ended}
         keys = [trial.config.trial_key for trial in planned]
-        self._store.refresh_trials([key for key in keys if key not in ended])
+        trainings = self._store.trainings(keys, unchanged={folder.name for folder, _ in self._ended})
         trial_rows: list[Row] = []
         epoch_batches: list[pa.RecordBatch] = []
-        superseded = superseded_trials(self._store.trials_folder)
         for trial in planned:
             key = trial.config.trial_key
-            earlier = superseded.get(key, {})
-            name = self._manifest.name
-            trainings = [(TrialKey(name, key, True, number), folder) for number, folder in earlier.items()]
-            newest = max(earlier, default=0) + 1
-            trainings.append((TrialKey(name, key, False, newest), self._store.trial_folder(key)))
-            for identity, folder in trainings:
+            newest = max(trainings[key])
+            for number, folder in trainings[key].items():
+                identity = TrialKey(self._manifest.name, key, number != newest, number)
                 rows = self._rows(trial, identity, folder, _proposal(record, trial, identity))
                 if rows is not None:
                     trial_rows.append(rows[0])

@@ -1,6 +1,6 @@
 """The Parquet files of a sweep: written whole, so that a reader sees the old or the new, and read back."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,23 +15,42 @@ from trainable.ledger.remote import Remote, RemoteError, is_uri
 from trainable.wording import command
 
 CARD = "README.md"
-EXPORTED = (TRIALS_PARQUET, EPOCHS_PARQUET, CARD)
 COLUMNS = {TRIALS_PARQUET: TRIALS_SCHEMA.names, EPOCHS_PARQUET: EPOCHS_SCHEMA.names}
 
 
-def write_tables(trials: pa.Table, epochs: pa.Table, folder: Path) -> None:
-    """Write both tables into an existing local folder, each atomically."""
+def write_tables(trials: pa.Table, epochs: pa.Table, store: Store, sweep: str) -> None:
+    """Write both tables into the store, each atomically.
+
+    Raises:
+        OSError: the store cannot be written.
+        RemoteError: a remote store does not answer, or refuses.
+    """
     for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
-        scratch = folder / f".{name}.{os.getpid()}"
-        pq.write_table(table, scratch, use_dictionary=_texts(table))
-        scratch.replace(folder / name)
+        store.write(sweep, name, _parquet(table))
+
+
+def export_into_store(trials: pa.Table, epochs: pa.Table, store: Store, sweep: str) -> str:
+    """Write both tables and their data card into the store, and return their location.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    location = store.location(sweep)
+    try:
+        write_tables(trials, epochs, store, sweep)
+        store.write(sweep, CARD, data_card(trials, epochs).encode())
+    except OSError as error:
+        raise UserError(f"cannot write to {location}: {error.strerror or error}") from None
+    return location
 
 
 def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
-    """Write both tables and their data card to a folder, or to any URI that pyarrow can write (s3://, gs://, ...).
+    """Write both tables and their data card elsewhere, and return their location.
 
-    Returns:
-        Where they lie.
+    Args:
+        trials: the `trials` table.
+        epochs: the `epochs` table.
+        target: a folder, or any URI that pyarrow can write (s3://, gs://, ...).
 
     Raises:
         UserError: the target cannot be written.
@@ -40,19 +59,25 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
         if not is_uri(target):
             folder = Path(target).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
-            write_tables(trials, epochs, folder)
-            write_atomically(folder / CARD, data_card(trials, epochs).encode())
+            for name, content in _exported(trials, epochs):
+                write_atomically(folder / name, content)
             return str(folder)
         remote = Remote(target, patience_seconds=0.0)
         remote.check()
-        for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
-            remote.write(name, _parquet(table))
-        remote.write(CARD, data_card(trials, epochs).encode())
+        for name, content in _exported(trials, epochs):
+            remote.write(name, content)
     except RemoteError as error:
         raise UserError(f"cannot write to {target}: {error.reason}") from None
     except OSError as error:
         raise UserError(f"cannot write to {target}: {error.strerror or error}") from None
     return target
+
+
+def _exported(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each exported file."""
+    yield EPOCHS_PARQUET, _parquet(epochs)
+    yield TRIALS_PARQUET, _parquet(trials)
+    yield CARD, data_card(trials, epochs).encode()
 
 
 def _parquet(table: pa.Table) -> bytes:
@@ -86,20 +111,16 @@ def read_epochs(store: Store, sweep: str) -> pa.Table:
 
 
 def _read(store: Store, sweep: str, file: str) -> pa.Table:
-    path = store.sweep_folder(sweep) / file
-    store.refresh(path)
-    if not path.exists():
-        store.manifest(sweep)  # says so where there is no such sweep
-        raise UserError(f"{store.shown(path)} is missing: `{command('export', sweep)}{store.option}` writes it again")
+    location = store.location(sweep, file)
+    export = f"`{command('export', sweep)}{store.option}` writes it again"
     try:
-        table = pq.ParquetFile(path).read()  # `read_table` imports pandas
+        content = store.read(sweep, file)
+        if content is None:
+            store.manifest(sweep)  # raises an error of its own if there is no such sweep
+            raise UserError(f"{location} is missing: {export}")
+        table = pq.ParquetFile(pa.BufferReader(content)).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
-        raise UserError(
-            f"{store.shown(path)} is damaged: `{command('export', sweep)}{store.option}` writes it again"
-        ) from None
+        raise UserError(f"{location} is damaged: {export}") from None
     if not {*COLUMNS[file]} <= {*table.column_names}:
-        raise UserError(
-            f"{store.shown(path)} lacks columns of this version: "
-            f"`{command('export', sweep)}{store.option}` writes it again"
-        )
+        raise UserError(f"{location} lacks columns of this version: {export}")
     return table

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from results.store.store import Manifest
+from results.store.manifest import Manifest
 
 
 def reference_tables(manifest: Manifest) -> list[str]:

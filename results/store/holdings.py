@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from results.store.store import Manifest, Store
+from results.store.manifest import Manifest
+from results.store.store import Store
 from trainable.config import PlannedTrial
-from trainable.ledger.reading import read_trial, trial_status
+from trainable.ledger.reading import trial_status
 from trainable.records import TrialFiles, TrialSummary
 
 SHOWN = 3
@@ -33,13 +34,11 @@ class Holdings:
 
 def holdings(store: Store, manifest: Manifest) -> Holdings:
     """Look; nothing is written."""
-    store.refresh_trials(manifest.keys)
     trained_by: Counter[str | None] = Counter()
     begun: list[PlannedTrial] = []
     untouched: list[PlannedTrial] = []
     left: list[PlannedTrial] = []
-    for trial in manifest.trials:
-        files = read_trial(store.trial_folder(trial.config.trial_key))
+    for trial, (_, files) in zip(manifest.trials, store.read_trials(manifest.keys), strict=True):
         if trial_status(files).is_final:
             trained_by[last_sweep(files)] += 1
             continue

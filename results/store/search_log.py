@@ -11,16 +11,14 @@
 Appended only, by the one driver of the sweep. Standard library only: the driver writes it, `results` reads it.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
+from results.store.journal import Journal
 from results.store.pareto import pareto_front
 from trainable.config import TrainConfig
 from trainable.errors import UserError
@@ -111,7 +109,7 @@ _EVENTS: dict[str, type[Event]] = {
     kind.name: kind
     for kind in (SearchEvent, ProposalEvent, ReportEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
 }
-_SYNCED = (SearchEvent, ProposalEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
+_DURABLE = (SearchEvent, ProposalEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,22 +229,18 @@ def all_finite(values: Values | None) -> tuple[float, ...] | None:
     return finite if values and len(finite) == len(values) else None
 
 
-def read_log(path: Path) -> SearchRecord:
-    """What the log holds, also while it is being written; an empty record where there is none.
+def read_log(journal: Journal) -> SearchRecord:
+    """Return what the log holds, also while it is being written; an empty record if there is no log.
 
     Raises:
         UserError: a line, not the last, is damaged.
     """
-    return _read(path)[1]
+    return _read(journal)[1]
 
 
-def _read(path: Path) -> tuple[list[Event], SearchRecord, int]:
-    """The events in their order, what they make, and the bytes that they take: a torn last line is left out."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return [], SearchRecord(), 0
-    lines = content.split(b"\n")
+def _read(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
+    """Return the events in their order, their record, and their number of bytes without a torn last line."""
+    lines = journal.read().split(b"\n")
     lines.pop()  # empty, or torn
     events: list[Event] = []
     record = SearchRecord()
@@ -260,7 +254,7 @@ def _read(path: Path) -> tuple[list[Event], SearchRecord, int]:
             if index == len(lines) - 1:
                 break
             raise UserError(
-                f"{path}:{index + 1} is damaged ({error}): start the search anew under another --name, "
+                f"{journal.location}:{index + 1} is damaged ({error}): start the search anew under another --name, "
                 "with the old one's results as its warm_start"
             ) from None
         events.append(event)
@@ -269,46 +263,41 @@ def _read(path: Path) -> tuple[list[Event], SearchRecord, int]:
 
 
 class SearchLog:
-    """The writing side, for the one driver of the sweep."""
+    """The writing side, for the only driver of the sweep."""
 
-    def __init__(self, path: Path) -> None:
-        """Cut off a torn last line.
+    def __init__(self, journal: Journal) -> None:
+        """Open the log, and cut off a torn last line.
 
         Raises:
             UserError: a line, not the last, is damaged.
         """
-        self.events, _, self._size = _read(path)
+        self.events, _, num_bytes = _read(journal)
         """What the log held when it was opened."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._cut()
+        self._journal = journal
+        journal.truncate(num_bytes)
 
     def append(self, events: Sequence[Event]) -> None:
-        """Add the events at once; on disk when this returns, unless they are reports only.
+        """Append all events or none. They are in the store when this returns, unless they are reports only.
 
         Raises:
-            UserError: the disk is full, or the store can no longer be written; nothing was added.
+            UserError: the disk is full, or the store can no longer be written.
         """
-        content = b"".join(_dump(event) for event in events)
+        lines = b"".join(_dump(event) for event in events)
         try:
-            with self._path.open("ab") as file:
-                file.write(content)
-                file.flush()
-                if any(isinstance(event, _SYNCED) for event in events):
-                    os.fsync(file.fileno())
+            self._journal.append(lines, durable=any(isinstance(event, _DURABLE) for event in events))
         except OSError as error:
-            with contextlib.suppress(OSError):  # whoever reads it next leaves a torn line out
-                self._cut()
             raise UserError(
-                f"cannot write to {self._path}: {error.strerror}; "
+                f"cannot write to {self._journal.location}: {error.strerror}; "
                 "what was trained is kept: mend this, and the same command goes on"
             ) from None
-        self._size += len(content)
 
-    def _cut(self) -> None:
-        """What was written after the last whole event."""
-        if self._path.exists() and self._path.stat().st_size > self._size:
-            os.truncate(self._path, self._size)
+    def flush(self) -> None:
+        """Write reports that are not in the store yet.
+
+        Raises:
+            RemoteError: the store does not answer, or refuses.
+        """
+        self._journal.flush()
 
 
 def finite(value: float | None) -> float | None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord, best
 from results.store.search_settings import CONFIRM, NUM_TRIALS, REPEATS, TOP
-from results.store.store import Manifest, Store
+from results.store.store import Store
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.ledger.reading import read_summary, trial_status
+from trainable.ledger.reading import trial_status
 from trainable.records import Purpose, Status
 
 
@@ -61,12 +62,8 @@ def search_progress(record: SearchRecord) -> SearchProgress:
 def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, TrainConfig]:
     """Trial key -> configuration of those that the store does not hold complete."""
     configs = {trial.config.trial_key: trial.config for trial in planned}
-    store.refresh_trials(configs)
-    return {
-        key: config
-        for key, config in configs.items()
-        if not trial_status(read_summary(store.trial_folder(key))).is_final
-    }
+    summaries = store.summaries(configs)
+    return {key: config for key, config in configs.items() if not trial_status(summaries[key]).is_final}
 
 
 def status_in_search(record: SearchRecord, trial: PlannedTrial, status: Status) -> Status:

@@ -1,249 +1,230 @@
-"""The store: a folder that holds trials by their key, and sweeps that name some of them.
+"""The contract of a store, which holds trials by their key, and sweeps that name some of them.
 
-    STORE/trials/<key>/        a trial's ledger, shared by all sweeps (see trainable.ledger.files)
+    STORE/trials/<key>/        the ledger of a trial, shared by all sweeps (see trainable.ledger.files)
     STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
-    STORE/<sweep>/sweep.json   which trials the sweep consists of, and the space that they came from
+    STORE/<sweep>/sweep.json   the trials of the sweep, and the space that they come from (results.store.manifest)
                    trials.parquet, epochs.parquet, figures/
-                   search.jsonl  of a search: what it proposed, stopped and chose (results.store.search_log)
-                   runs.jsonl  what each run of the driver was expected to take, and what it took (sweep.runs)
+                   search.jsonl  what a search proposed, stopped and chose (results.store.search_log)
+                   runs.jsonl    how long each run of the driver was expected to take, and took (sweep.runs)
                    metrics.prom  counters for Prometheus, kept by the driver (sweep.observers.prometheus)
-                   lock        held by the driver that runs the sweep
+                   lock          held by the driver that runs the sweep
 
 Nothing inside holds an absolute path: a store can be moved or copied.
 """
 
 import contextlib
-import json
-import os
-import shlex
-import shutil
+import tempfile
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from results.store.journal import Journal
+from results.store.manifest import MANIFEST, Manifest, manifest_from_json, manifest_to_json
 from results.store.search_log import SEARCH_LOG
-from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import UserError, located
-from trainable.ledger.files import EPOCHS, FINAL_STATE, LOCK, SUPERSEDED, remove_scratch, write_atomically
-from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
-from trainable.ledger.superseded import supersede, superseded_trials
-from trainable.records import SCHEMA_VERSION, TrialSummary
-from trainable.sweep_name import TRIALS, check_sweep_name
+from trainable.config import TrainConfig
+from trainable.errors import UserError
+from trainable.ledger.files import SUPERSEDED
+from trainable.ledger.locks import LedgerBusyError
+from trainable.ledger.reading import read_summary, read_trial
+from trainable.ledger.superseded import superseded_trials
+from trainable.records import TrialFiles, TrialSummary
 from trainable.wording import command, nearest
 
 if TYPE_CHECKING:
     from trainable.ledger.remote_ledger import RemoteFolder
 
-MANIFEST = "sweep.json"
 TRIALS_PARQUET = "trials.parquet"
 EPOCHS_PARQUET = "epochs.parquet"
 FIGURES = "figures"
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a sweep is to hold."""
+class Store(ABC):
+    """Trials, and the sweeps that name them.
 
-    name: str
-    trials: list[PlannedTrial]
-    space: str
-    """The YAML text of the space."""
-    overrides: dict[str, Any]
-    """What --set put over it."""
-    code: str
-    created: str
-    """UTC, ISO 8601."""
-    scale: str | None = None
-    """The space's scale that was asked for; None is its full size."""
-    extends: list[dict[str, Any]] = field(default_factory=list)
-    """Where trials of other spaces came from, oldest first: space, overrides, scale, code and created of each."""
-    is_search: bool = False
-    """Whether its trials stand in the log of a search; `trials` is empty then."""
+    Whatever is read is the newest that the store holds. What is written is in the store when the call returns.
+    """
+
+    def __init__(self, trials_folder: Path) -> None:
+        self.trials_folder = trials_folder
+        """Local folder of the trials; in a remote store, of the copies that were made last."""
 
     @property
-    def keys(self) -> list[str]:
-        return [trial.config.trial_key for trial in self.trials]
-
-    @property
-    def images(self) -> set[tuple[str, str]]:
-        """Data set and fingerprint of its trials."""
-        return {(trial.config.dataset, trial.config.dataset_fingerprint) for trial in self.trials}
-
-
-def new_manifest(
-    name: str,
-    trials: list[PlannedTrial],
-    space: str,
-    overrides: dict[str, Any],
-    code: str,
-    scale: str | None = None,
-) -> Manifest:
-    return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"), scale)
-
-
-DEFAULT_STORE = "runs"
-
-
-class Store:
-    """A store at `path`, which need not exist yet."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def trials_folder(self) -> Path:
-        return self.path / TRIALS
-
-    @property
+    @abstractmethod
     def ledgers(self) -> "Path | RemoteFolder":
-        """Absolute; where processes open the trials that they train, each by its key."""
-        return self.trials_folder.absolute()
-
-    def shown(self, path: Path | None = None) -> str:
-        """Where a file of the store lies, or the store itself, for people."""
-        return str(path or self.path)
-
-    def refresh_trials(self, keys: Collection[str] | None = None) -> None:
-        """See to it that `trial_folder` of each key (None: of all trials) holds what is known of the trial now."""
-
-    def refresh(self, *paths: Path) -> None:
-        """See to it that these files of sweeps are the newest."""
-
-    def publish(self, *paths: Path) -> None:
-        """To be called after files of a sweep were written: they become the store's."""
-
-    def hurried(self) -> contextlib.AbstractContextManager[None]:
-        """Inside, a store that does not answer is not waited for."""
-        return contextlib.nullcontext()
-
-    def trial_folder(self, trial_key: str) -> Path:
-        return self.trials_folder / trial_key
-
-    def trial_names(self) -> list[str]:
-        """Names of the folders of all trainings in the store, superseded ones included."""
-        return sorted(path.name for path in self.trials_folder.glob("*") if path.is_dir())
-
-    def refresh_logs(self, name: str) -> None:
-        """See to it that the folder of that name holds the trial's logs as they are now."""
-
-    def latest_trials(self, limit: int) -> list[Path]:
-        """Folders of the trainings, superseded ones included, whose epochs were written last, the latest first."""
-        files = sorted(self.trials_folder.glob(f"*/{EPOCHS}"), key=_changed, reverse=True)
-        return [path.parent for path in files[:limit]]
-
-    def sweep_folder(self, name: str) -> Path:
-        """
-        Raises:
-            UserError: no name for a sweep, for example one that leads out of the store.
-        """
-        check_sweep_name(name)
-        return self.path / name
-
-    def search_log(self, name: str) -> Path:
-        """Where a search of this name has its log; a sweep that is no search has none."""
-        return self.sweep_folder(name) / SEARCH_LOG
+        """Where processes open the trials that they train, each by its key. A local folder is absolute."""
 
     @property
+    @abstractmethod
     def option(self) -> str:
-        """What to add to a command so that it finds this store: nothing for the default one."""
-        is_default = self.path.absolute() == Path(DEFAULT_STORE).absolute()
-        return "" if is_default else f" --store {shlex.quote(str(self.path))}"
+        """What to add to a command so that it finds this store; empty for the default store."""
 
-    def sweeps(self, file: str = MANIFEST) -> list[str]:
-        """Names of the sweeps that have this file."""
-        return sorted(path.parent.name for path in self.path.glob(f"*/{file}"))
+    @abstractmethod
+    def location(self, sweep: str | None = None, file: str = "") -> str:
+        """Return where the store, the folder of a sweep or a file of it lies, for messages."""
 
-    def find_manifest(self, name: str) -> Manifest | None:
-        """The sweep's manifest, or None where the store has no such sweep.
-
-        Raises:
-            UserError: the manifest is damaged, or another sweep's.
-        """
-        path = self.sweep_folder(name) / MANIFEST
-        self.refresh(path)
-        try:
-            values = json.loads(path.read_bytes())
-            with located(self.shown(path)):
-                trials = [
-                    PlannedTrial(TrainConfig.from_dict(trial["config"]), trial["repeat"], trial["variables"])
-                    for trial in values.pop("trials")
-                ]
-            values.pop("schema_version")
-            if values["name"] != name:
-                raise UserError(
-                    f"{self.shown(path)} is of the sweep {values['name']!r}: give the folder that name again"
-                )
-            return Manifest(trials=trials, **values)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(
-                f"{self.shown(path)} is damaged: delete it and run the sweep again (its trials are kept)"
-            ) from None
-        except OSError as error:
-            raise UserError(f"cannot read {self.shown(path)}: {error.strerror}") from None
-
-    def manifest(self, name: str) -> Manifest:
+    @abstractmethod
+    def check_writable(self) -> None:
         """
         Raises:
-            UserError: no such sweep here; names the nearest one.
+            UserError: the store cannot be written.
         """
-        found = self.find_manifest(name)
-        if found is None:
-            sweeps = self.sweeps()
-            hint = (
-                nearest(name, sweeps)
-                if sweeps
-                else f"it holds none yet: start with `{command('run', 'quickstart')}{self.option}`"
-            )
-            raise UserError(f"no sweep {name!r} in {self.shown()}: {hint}")
-        return found
 
-    def check_extends(self, manifest: Manifest) -> None:
-        """
-        Raises:
-            UserError: the store's sweep of this name holds trials that the new manifest lacks.
-        """
-        existing = self.find_manifest(manifest.name)
-        if existing is None:
-            return
-        if existing.is_search != manifest.is_search:
-            kind = "a search" if existing.is_search else "rows or a grid"
-            raise UserError(f"the sweep {manifest.name!r} in {self.shown()} is {kind}: give this run another --name")
-        lost = set(existing.keys) - set(manifest.keys)
-        if lost:
-            keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
-            raise UserError(
-                f"the sweep {manifest.name!r} in {self.shown()} already stands for other trials "
-                f"({len(lost)} of its {len(existing.keys)} are not among these): {keep}give this run another --name"
-            )
+    @abstractmethod
+    def hurried(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which a store that does not answer is not waited for."""
 
+    @abstractmethod
     def files(self) -> dict[str, tuple[int, int]]:
         """Return the path of every file, relative to the store, with its size in bytes and its time in ns."""
-        stats = {path: path.stat() for path in self.path.rglob("*") if path.is_file()}
-        return {
-            path.relative_to(self.path).as_posix(): (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()
-        }
 
-    def delete_trials(self, keys: Collection[str]) -> None:
-        """Delete the ledgers of these trials, superseded trainings included."""
-        for name in self.trial_names():
-            if name.partition(SUPERSEDED)[0] in keys:
-                shutil.rmtree(self.trial_folder(name))
+    # The files of a sweep.
 
+    @abstractmethod
+    def sweeps(self, file: str = MANIFEST) -> list[str]:
+        """Return the names of the sweeps that have this file."""
+
+    @abstractmethod
+    def read(self, sweep: str, file: str) -> bytes | None:
+        """Return the content of a file; None if there is no such file.
+
+        Raises:
+            UserError: the name cannot be that of a sweep; also raised by all methods that take one.
+            OSError: the file cannot be read.
+        """
+
+    @abstractmethod
+    def read_all(self, file: str) -> dict[str, bytes]:
+        """Return the content of this file of every sweep that has it, by the name of the sweep."""
+
+    @abstractmethod
+    def write(self, sweep: str, file: str, content: bytes) -> None:
+        """Create or replace a file. A reader sees the old content or the new.
+
+        Raises:
+            OSError: the file cannot be written.
+            RemoteError: a remote store does not answer, or refuses.
+        """
+
+    @abstractmethod
     def delete_sweep(self, name: str) -> None:
         """Delete the files of a sweep; its trials stay. The manifest goes last, so that a second call can finish."""
-        folder = self.sweep_folder(name)
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name not in (MANIFEST, LOCK):
-                path.unlink()
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder)
+
+    @abstractmethod
+    def journal(self, sweep: str, file: str) -> Journal:
+        """Return a file of the sweep to which lines can be appended."""
+
+    def search_log(self, sweep: str) -> Journal:
+        """Return the log of a search; it is empty if the sweep is no search."""
+        return self.journal(sweep, SEARCH_LOG)
+
+    @contextlib.contextmanager
+    def writing(self, sweep: str) -> Iterator[Path]:
+        """Give a scratch folder. Files that are written into it become the sweep's when the block ends.
+
+        For tools that need a path. If the block raises, nothing is written.
+
+        Raises:
+            UserError: the store cannot be written.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+            for path in sorted(path for path in Path(scratch).rglob("*") if path.is_file()):
+                try:
+                    self.write(sweep, path.relative_to(scratch).as_posix(), path.read_bytes())
+                except OSError as error:
+                    raise UserError(f"cannot write to {self.location(sweep)}: {error.strerror}") from None
+
+    # Trials.
+
+    @abstractmethod
+    def trial_names(self) -> list[str]:
+        """Return the names of the folders of all trainings, superseded ones included."""
+
+    @abstractmethod
+    def latest_trials(self, limit: int) -> list[Path]:
+        """Return the folders of the trainings whose epochs were written last, the latest first.
+
+        Superseded trainings are included.
+        """
+
+    @abstractmethod
+    def trial_with_logs(self, name: str) -> Path:
+        """Return the folder of a training, with the logs of its processes.
+
+        Args:
+            name: one of `trial_names`.
+        """
+
+    @abstractmethod
+    def _update_trials(self, keys: Collection[str] | None = None) -> None:
+        """Bring the trials of these keys in `trials_folder`, or all of them, up to date, superseded ones included."""
+
+    def all_trials(self) -> list[Path]:
+        """Return the folders of all trials, without superseded trainings."""
+        self._update_trials()
+        folders = sorted(self.trials_folder.glob("*"))
+        return [folder for folder in folders if SUPERSEDED not in folder.name]
+
+    def read_trials(self, keys: Collection[str]) -> Iterator[tuple[str, TrialFiles]]:
+        """Read all that the store holds of these trials, one by one, as (key, files)."""
+        self._update_trials(keys)
+        for key in keys:
+            yield key, read_trial(self.trial_folder(key))
+
+    def summaries(self, keys: Collection[str]) -> dict[str, TrialSummary]:
+        """Return how far these trials have come, by their keys."""
+        self._update_trials(keys)
+        return {key: read_summary(self.trial_folder(key)) for key in keys}
+
+    def trainings(self, keys: Collection[str], unchanged: Collection[str] = ()) -> dict[str, dict[int, Path]]:
+        """Return the folders of all trainings of these trials, by key and number, oldest first.
+
+        The last training of a trial is the one that counts; its folder need not exist. The others are superseded.
+
+        Args:
+            keys: the keys of the trials.
+            unchanged: keys of trials that the caller has read after they had ended: they are not looked up again.
+        """
+        self._update_trials([key for key in keys if key not in unchanged])
+        earlier = superseded_trials(self.trials_folder)
+        found = {}
+        for key in keys:
+            superseded = earlier.get(key, {})
+            found[key] = superseded | {max(superseded, default=0) + 1: self.trial_folder(key)}
+        return found
+
+    def trial_folder(self, trial_key: str) -> Path:
+        """Return the local folder of a trial, as it was when the trial was last read."""
+        return self.trials_folder / trial_key
+
+    @abstractmethod
+    def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
+        """Return the keys of those of the sweep's unfinished trials that a living process works on."""
+
+    @abstractmethod
+    def drop_final_states(self, keys: Collection[str]) -> None:
+        """Delete the states that these trials ended with; no trial will start from them. Their results stay."""
+
+    @abstractmethod
+    def delete_trials(self, keys: Collection[str]) -> None:
+        """Delete the ledgers of these trials, superseded trainings included."""
+
+    @abstractmethod
+    def _busy(self, keys: Collection[str]) -> list[str]:
+        """Return those of the trials that a living process works on, whatever its sweep."""
+
+    @abstractmethod
+    def _supersede(self, trainings: Sequence[tuple[TrainConfig, int]]) -> int:
+        """Supersede those of the trials that have ended, and return how many that were.
+
+        Args:
+            trainings: each trial with the number of its training.
+
+        Raises:
+            LedgerBusyError: another process works on one of the trials.
+        """
 
     def check_free(self, keys: Collection[str]) -> None:
         """
@@ -255,7 +236,7 @@ class Store:
             raise UserError(f"{len(busy)} of these trials ({busy[0]}, ...) are being trained now: wait for them")
 
     def supersede(self, manifest: Manifest) -> int:
-        """Put aside what has ended of these trials, so that a run trains it anew; how many that were.
+        """Put the results of these trials aside, so that a run trains them again; return how many had ended.
 
         Raises:
             UserError: another process works on one of the trials.
@@ -263,128 +244,103 @@ class Store:
         self.check_free(manifest.keys)
         earlier = superseded_trials(self.trials_folder)
         configs = [trial.config for trial in manifest.trials]
+        numbers = [max(earlier.get(config.trial_key, ()), default=0) + 1 for config in configs]
         try:
-            return self._put_aside(
-                [(config, max(earlier.get(config.trial_key, ()), default=0) + 1) for config in configs]
-            )
-        except LedgerBusyError:  # since we looked
+            return self._supersede(list(zip(configs, numbers, strict=True)))
+        except LedgerBusyError:  # it began after the check
             raise UserError("another process has just begun to train one of these trials: wait for it") from None
 
+    # Manifests.
+
+    def find_manifest(self, name: str) -> Manifest | None:
+        """Return the manifest of the sweep; None if the store has no such sweep.
+
+        Raises:
+            UserError: the manifest is damaged, or belongs to another sweep.
+        """
+        location = self.location(name, MANIFEST)
+        try:
+            content = self.read(name, MANIFEST)
+        except OSError as error:
+            raise UserError(f"cannot read {location}: {error.strerror}") from None
+        return None if content is None else manifest_from_json(content, name, location)
+
+    def manifest(self, name: str) -> Manifest:
+        """Return the manifest of the sweep.
+
+        Raises:
+            UserError: the store has no such sweep; the message names the nearest one. Or as `find_manifest`.
+        """
+        found = self.find_manifest(name)
+        if found is None:
+            sweeps = self.sweeps()
+            start = f"it holds none yet: start with `{command('run', 'quickstart')}{self.option}`"
+            raise UserError(f"no sweep {name!r} in {self.location()}: {nearest(name, sweeps) if sweeps else start}")
+        return found
+
     def write_manifest(self, manifest: Manifest) -> None:
-        values = {
-            "schema_version": SCHEMA_VERSION,
-            "name": manifest.name,
-            "created": manifest.created,
-            "code": manifest.code,
-            "overrides": manifest.overrides,
-            "scale": manifest.scale,
-            "space": manifest.space,
-            "extends": manifest.extends,
-            "is_search": manifest.is_search,
-            "trials": [
-                {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
-                for trial in manifest.trials
-            ],
-        }
-        folder = self.sweep_folder(manifest.name)
-        write_atomically(folder / MANIFEST, json.dumps(values, indent=1).encode() + b"\n")
-        self.publish(folder / MANIFEST)
+        """Create or replace the manifest of the sweep."""
+        self.write(manifest.name, MANIFEST, manifest_to_json(manifest))
 
-    def check_writable(self) -> None:
+    def check_extends(self, manifest: Manifest) -> None:
         """
         Raises:
-            UserError: nothing can be written where the store is to be.
+            UserError: the store's sweep of this name holds trials that the new manifest lacks.
         """
-        existing = self.path
-        while not existing.exists():
-            existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise UserError(f"cannot write to the store {self.path}: give another with --store")
+        existing = self.find_manifest(manifest.name)
+        if existing is None:
+            return
+        sweep = f"the sweep {manifest.name!r} in {self.location()}"
+        if existing.is_search != manifest.is_search:
+            kind = "a search" if existing.is_search else "rows or a grid"
+            raise UserError(f"{sweep} is {kind}: give this run another --name")
+        lost = set(existing.keys) - set(manifest.keys)
+        if lost:
+            keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
+            raise UserError(
+                f"{sweep} already stands for other trials "
+                f"({len(lost)} of its {len(existing.keys)} are not among these): {keep}give this run another --name"
+            )
 
+    # The driver of a sweep.
+
+    @abstractmethod
     def is_running(self, name: str) -> bool:
-        """True while a living driver works on the sweep."""
-        return is_locked(self.sweep_folder(name) / LOCK)
+        """Return whether a living driver runs the sweep."""
 
-    def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
-        """Keys of those of the sweep's unfinished trials that a living process works on."""
-        return {key for key in trials if is_locked(self.trial_folder(key) / LOCK)}
-
-    def drop_final_states(self, keys: Collection[str]) -> None:
-        """Delete the states that these trials ended with: nobody is to go on from them. Figures stay."""
-        for key in keys:
-            (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
-
-    def _busy(self, keys: Collection[str]) -> list[str]:
-        """Those of the trials that a living process works on, in whatever sweep."""
-        return [key for key in keys if is_locked(self.trial_folder(key) / LOCK)]
-
-    def _put_aside(self, generations: Sequence[tuple[TrainConfig, int]]) -> int:
-        """Supersede those of the trials that have ended; how many that were.
-
-        Args:
-            generations: of each trial, the number that its training gets.
+    @abstractmethod
+    def _only_driver(self, name: str, run_id: str) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which no other driver runs the sweep.
 
         Raises:
-            LedgerBusyError: another process works on one of them.
+            LedgerBusyError: another driver runs the sweep; raised when the context is entered.
         """
-        return sum(supersede(self.trial_folder(config.trial_key), number) for config, number in generations)
-
-    @contextlib.contextmanager
-    def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
-        """Inside, no other driver works on the sweep.
-
-        Raises:
-            LedgerBusyError: another driver works on the sweep.
-        """
-        folder = self.sweep_folder(name)
-        with exclusive_lock(folder / LOCK):
-            remove_scratch(folder)
-            yield
 
     @contextlib.contextmanager
     def driving(self, manifest: Manifest, run_id: str | None = None) -> Iterator[str]:
-        """Be the one driver of the sweep, which thereby stands for the manifest's trials; gives the run's id.
+        """Become the only driver of the sweep, and make the manifest the sweep's; give the id of the run.
 
         Args:
-            run_id: a new one where none is given.
+            manifest: the sweep to run.
+            run_id: the id; by default a new one.
 
         Raises:
-            UserError: another driver works on it, its name stands for other trials, or the store cannot be
+            UserError: another driver runs the sweep, its name stands for other trials, or the store cannot be
                 written.
         """
-        folder, run_id = self.sweep_folder(manifest.name), run_id or uuid.uuid4().hex
+        run_id = run_id or uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(self._only_driver(manifest.name, run_id))
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
             except LedgerBusyError:
                 raise UserError(busy_message(manifest.name)) from None
             except OSError as error:
-                raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+                raise UserError(f"cannot write to {self.location(manifest.name)}: {error.strerror}") from None
             yield run_id
 
 
-def open_store(place: str) -> Store:
-    """The store in a folder, or at a URI such as s3://bucket/prefix; a folder need not exist yet.
-
-    Raises:
-        UserError: the URI cannot be opened, or nobody answers there.
-    """
-    if "://" not in place:
-        return Store(Path(place))
-    from results.store.remote_store import RemoteStore  # imports pyarrow
-
-    return RemoteStore(place)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # gone since
-        return 0.0
-
-
 def busy_message(name: str) -> str:
+    """Return the refusal of a second driver."""
     return f"another process is running the sweep {name!r}: wait for it, or give this one another --name"

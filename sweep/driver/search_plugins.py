@@ -31,17 +31,14 @@ class SearchSteps:
         search: Search,
         share: Callable[[PlannedTrial], Share],
         observers: Sequence[Observer],
-        on_decision: Callable[[], None],
     ) -> None:
         """
         Args:
             share: the CPUs and GPUs of a trial.
-            on_decision: called when a trial was proposed, has ended or is to be stopped.
         """
         self._search = search
         self._share = share
         self._observers = observers
-        self._on_decision = on_decision
         self._error: Exception | None = None
         self.stopped: set[str] = set()
         """Keys of the trials that were stopped early in this run."""
@@ -56,7 +53,6 @@ class SearchSteps:
             return None
         with self._errors_kept():
             proposal = self._search.next()
-            self._on_decision()
             if proposal is not None:
                 config = proposal.trial.config
                 for observer in self._observers:
@@ -83,8 +79,6 @@ class SearchSteps:
                 self._search.abandon(trial_key)
             if stop:
                 self.stopped.add(trial_key)
-            if progress.ended or stop:
-                self._on_decision()
             return stop
         return True
 
@@ -99,7 +93,6 @@ class SearchSteps:
                     self._search.end(trial_key, Status.FAILED)
                 else:
                     self._search.abandon(trial_key)
-                self._on_decision()
 
     def raise_error(self) -> None:
         """Raise the exception that was kept, if there is one."""

@@ -7,7 +7,7 @@ off. A trial's state lies in its ledger (see `trainable.ledger.ledger`), and eve
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,19 +76,14 @@ def run_planned(
     _fit(context, configs, observers, None, param_space, tune_config)
 
 
-def run_search(
-    context: SweepContext, search: Search, observers: Sequence[Observer], on_decision: Callable[[], None]
-) -> None:
+def run_search(context: SweepContext, search: Search, observers: Sequence[Observer]) -> None:
     """Train what the search proposes, and stop the trials that it prunes; return when it is over.
-
-    Args:
-        on_decision: called when the search has proposed a trial, and when one of its trials has ended.
 
     Raises:
         UserError: as `run_planned`, or the search's log cannot be written.
         KeyboardInterrupt: a signal has come; the ledgers and the search's log hold what was done.
     """
-    steps = SearchSteps(search, context.cluster.share, observers, on_decision)
+    steps = SearchSteps(search, context.cluster.share, observers)
     tune_config = tune.TuneConfig(
         reuse_actors=True,
         search_alg=ProposingSearcher(steps, context.cluster.num_under_way),

@@ -16,7 +16,6 @@ from sweep.estimate.speeds import DeviceProfile, NoHistoryError, Speed
 from sweep.estimate.work import TrialWork, trial_work
 from sweep.runs import ExpectedTime, read_overheads
 from trainable.config import TrainConfig
-from trainable.ledger.reading import read_trial
 from trainable.wording import counted
 
 USUAL_SLOTS = (1, 2, 4, 8)
@@ -46,11 +45,9 @@ def estimate_run(
         configs: trial key -> configuration, of the trials that are not finished.
         num_slots: trials that run at the same time.
     """
-    store.refresh_trials(configs)
+    summaries = store.summaries(configs)
     works = [
-        trial_work(
-            config, max(1, config.epochs - len(read_trial(store.trial_folder(key)).epochs)), dataset.num_images
-        )
+        trial_work(config, max(1, config.epochs - summaries[key].epochs_done), dataset.num_images)
         for key, config in configs.items()
     ]
     try:

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Manifest, Store
+from results.store.manifest import Manifest
+from results.store.store import Store
 from sweep.observers.observer import Observer
 from sweep.observers.prometheus import MetricsKeeper
 from trainable.errors import UserError
@@ -28,7 +29,7 @@ class ParquetKeeper(Observer):
         self._collector = Collector(store, manifest)
         self._metrics = MetricsKeeper(store, manifest)
         self._store = store
-        self._folder = store.sweep_folder(manifest.name)
+        self._sweep = manifest.name
         self._dirty = False
         self._written_at = 0.0
         self._cost_seconds = 0.0
@@ -73,14 +74,13 @@ class ParquetKeeper(Observer):
         started = time.monotonic()
         self._dirty = False
         try:
-            write_tables(*self._tables(), self._folder)
+            write_tables(*self._tables(), self._store, self._sweep)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise UserError(
-                f"cannot write to {self._folder}: {reason}; "
+                f"cannot write to {self._store.location(self._sweep)}: {reason}; "
                 "what was trained is kept: mend this, and the same command goes on"
             ) from None
-        self._store.publish(self._folder / TRIALS_PARQUET, self._folder / EPOCHS_PARQUET)
         self._metrics.on_tables_written()
         self._note_cost(started)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.store.store import Manifest, Store
+from results.store.manifest import Manifest
+from results.store.store import Store
 from sweep.observers.observer import Observer
-from trainable.ledger.files import write_atomically
 from trainable.ledger.remote import RemoteError
 from trainable.records import Progress, Status
 
@@ -64,7 +64,6 @@ class MetricsKeeper(Observer):
     def __init__(self, store: Store, manifest: Manifest, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._sweep = manifest.name
-        self._path = store.sweep_folder(manifest.name) / METRICS
         self._clock = clock
         self._num_slots = 0
         self._is_driven = False
@@ -122,8 +121,7 @@ class MetricsKeeper(Observer):
         """Now, if that can be done."""
         self._written_at = self._clock()
         with contextlib.suppress(OSError, RemoteError):
-            write_atomically(self._path, exposition(self._sweep, self._metrics()).encode())
-            self._store.publish(self._path)
+            self._store.write(self._sweep, METRICS, exposition(self._sweep, self._metrics()).encode())
 
     def _metrics(self) -> list[Metric]:
         totals = self._totals
@@ -159,7 +157,7 @@ class MetricsKeeper(Observer):
 
 
 def exposition(sweep: str, metrics: list[Metric]) -> str:
-    """The text format. A sweep's name needs no escapes (`Store.sweep_folder`)."""
+    """The text format. A sweep's name needs no escapes (`check_sweep_name`)."""
     lines = []
     for metric in metrics:
         name = PREFIX + metric.name

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from results.parquet.trials import varying_fields
-from results.store.store import Manifest
+from results.store.manifest import Manifest
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError

@@ -3,13 +3,13 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from results.store.holdings import has_begun, last_sweep
 from results.store.store import Store
 from sweep.estimate.work import TrialWork, trial_work
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger.files import SUPERSEDED
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.records import TrialSummary
 
@@ -69,9 +69,7 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
     """
     if num_images is not None:
         configs = [config.for_dataset(config.dataset, config.dataset_fingerprint, *num_images) for config in configs]
-    store.refresh_trials()
-    exists = store.trials_folder.is_dir()
-    held = _furthest(_stored(store)) if exists else {}
+    held = _furthest(_stored(store.all_trials()))
     found = tuple(held.get(config, TrialProgress()) for config in configs)
     epochs_left = [
         0 if progress.is_final else config.epochs - progress.epochs_done
@@ -88,16 +86,14 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
         begun=sum(progress.has_begun and not progress.is_final for progress in found),
         epochs_left=sum(epochs_left),
         images_left=None if num_images is None else images_left,
-        store=store.shown() if exists else None,
+        store=store.location() if store.trials_folder.is_dir() else None,
         progress=found,
         works=tuple(works),
     )
 
 
-def _stored(store: Store) -> Iterator[tuple[TrainConfig, TrialSummary]]:
-    for folder in sorted(store.trials_folder.iterdir()):
-        if SUPERSEDED in folder.name:
-            continue
+def _stored(folders: Iterable[Path]) -> Iterator[tuple[TrainConfig, TrialSummary]]:
+    for folder in folders:
         summary = read_summary(folder)
         if not summary.config:
             continue

@@ -9,7 +9,7 @@ from results.store.store import Store
 from search_spaces.proposals import ProposalMaker
 from sweep.search.opening import SearchSoFar
 from trainable.config import TrainConfig
-from trainable.ledger.reading import read_summary, trial_status
+from trainable.ledger.reading import trial_status
 from trainable.records import Status
 
 
@@ -75,7 +75,7 @@ def search_plan(store: Store, so_far: SearchSoFar, maker: ProposalMaker) -> Sear
         to_come=to_come,
         num_confirmations=min(top, len(so_far.best) + len(unfinished) + to_come) * repeats,
         confirmations_left=None,
-        store=store.shown(),
+        store=store.location(),
         num_earlier=len(record.earlier),
     )
     if not plan.is_settled:
@@ -97,9 +97,8 @@ def _confirmations_left(store: Store, so_far: SearchSoFar, top: int, repeats: in
 
 
 def _remaining(store: Store, configs: Sequence[TrainConfig]) -> list[RemainingTraining]:
-    store.refresh_trials([config.trial_key for config in configs])
-    summaries = [read_summary(store.trial_folder(config.trial_key)) for config in configs]
+    summaries = store.summaries([config.trial_key for config in configs])
     return [
         RemainingTraining(config, 0 if trial_status(summary).is_final else config.epochs - summary.epochs_done)
-        for config, summary in zip(configs, summaries, strict=True)
+        for config, summary in zip(configs, summaries.values(), strict=True)
     ]

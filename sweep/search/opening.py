@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results.store.manifest import new_manifest
 from results.store.search_log import Earlier, ProposalRecord, SearchRecord, best, read_log
 from results.store.search_settings import TRIAL
-from results.store.store import Store, new_manifest
+from results.store.store import Store
 from search_spaces.parameters import inside
 from search_spaces.proposals import ProposalMaker
 from sweep.search.settings import SearchSettings, check_resumable
@@ -113,10 +114,9 @@ def open_search(
         num_images = (len(data.train_labels), len(data.test_labels))
         return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
 
-    path = store.search_log(settings.name)
-    store.refresh(path)
+    log = store.search_log(settings.name)
     scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
-    return Search(settings, path, make_trial, maker.active, scheduler, earlier)
+    return Search(settings, log, make_trial, maker.active, scheduler, earlier)
 
 
 def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> SearchSoFar:
@@ -130,7 +130,6 @@ def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str
     """
     log = store.search_log(name)
     store.check_extends(dataclasses.replace(new_manifest(name, [], "", {}, ""), is_search=True))
-    store.refresh(log)
     record = read_log(log)
     if record.settings:
         known = record.settings[TRIAL].get(FINGERPRINT, "")

@@ -20,8 +20,8 @@ import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from results.store.journal import Journal
 from results.store.search_log import (
     ConfirmEvent,
     Earlier,
@@ -71,7 +71,7 @@ class Search:
     def __init__(
         self,
         settings: SearchSettings,
-        log_path: Path,
+        log: Journal,
         make_trial: Callable[[Params], PlannedTrial],
         is_active: IsActive,
         scheduler: Scheduler | None = None,
@@ -80,7 +80,7 @@ class Search:
         """Begin a search, or rebuild the one in the log.
 
         Args:
-            log_path: the log; it is created where it does not exist.
+            log: the log; it need not exist.
             make_trial: makes a trial of parameters, or raises a UserError where they are impossible together.
             is_active: whether a parameter is proposed, given the values of those before it.
             scheduler: a new scheduler; None stops no trial.
@@ -97,7 +97,7 @@ class Search:
         self._population: Population | None = None
         if settings.scheduler.type == "pbt":
             self._population = Population(settings.scheduler, settings.parameters, is_active, settings.search.seed)
-        self._log = SearchLog(log_path)
+        self._log = SearchLog(log)
         now = SearchEvent(settings.canonical(), tuple(earlier))
         begun = [event for event in self._log.events if isinstance(event, SearchEvent)] or [now]
         check_same_search(settings.name, begun[-1].settings, now.settings)
@@ -178,6 +178,14 @@ class Search:
     def abandon(self, trial_key: str) -> None:
         """Give up a trial for this run, and propose nothing more. The next run resumes the trial."""
         self._abandoned.add(self._state.proposal(trial_key).number)
+
+    def flush(self) -> None:
+        """Write the reports that the store does not hold yet.
+
+        Raises:
+            RemoteError: the store does not answer, or refuses.
+        """
+        self._log.flush()
 
     def try_again(self) -> None:
         """Give out failed trials once more, as each run of a sweep does.

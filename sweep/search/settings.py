@@ -4,9 +4,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from results.store.journal import Journal
 from results.store.search_log import Params, read_log
 from results.store.search_settings import (
     CHOICES,
@@ -79,13 +79,13 @@ def logged_parameters(settings: Mapping[str, Any]) -> list[SearchParameter]:
     return parameters
 
 
-def check_resumable(settings: SearchSettings, log_path: Path) -> None:
+def check_resumable(settings: SearchSettings, log: Journal) -> None:
     """Check that the log, if there is one, belongs to the search with these settings.
 
     Raises:
         UserError: the log is damaged, or belongs to a search with other settings.
     """
-    begun = read_log(log_path).settings
+    begun = read_log(log).settings
     if begun:
         check_same_search(settings.name, begun, settings.canonical())
 

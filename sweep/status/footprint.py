@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from results.store.manifest import Manifest
 from results.store.search_log import read_log
 from results.store.search_progress import planned_trials
-from results.store.store import Manifest, Store
+from results.store.store import Store
 from trainable.ledger.files import SUPERSEDED
 from trainable.sweep_name import TRIALS
 
@@ -38,6 +39,5 @@ def trial_keys(store: Store, manifest: Manifest) -> list[str]:
     Raises:
         UserError: the log of the search is damaged.
     """
-    path = store.search_log(manifest.name)
-    store.refresh(path)
-    return [trial.config.trial_key for trial in planned_trials(manifest, read_log(path))]
+    record = read_log(store.search_log(manifest.name))
+    return [trial.config.trial_key for trial in planned_trials(manifest, record)]

@@ -63,7 +63,7 @@ def listing_json(found: Sequence[SweepSummary]) -> str:
 def listing_text(store: Store, found: Sequence[SweepSummary]) -> str:
     """Write a table for people; the best result comes last, since it may be long."""
     if not found:
-        return f"no sweeps in {store.shown()}: start with `{command('run', 'quickstart')}{store.option}`"
+        return f"no sweeps in {store.location()}: start with `{command('run', 'quickstart')}{store.option}`"
     rows = [HEADERS, *(_cells(summary) for summary in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS) - 1)]
     return "\n".join(

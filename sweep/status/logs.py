@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from results.store.manifest import Manifest
 from results.store.search_log import read_log
 from results.store.search_progress import planned_trials
-from results.store.store import Manifest, Store
+from results.store.store import Store
 from sweep.status.status import sweep_status
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
@@ -42,7 +43,7 @@ def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
         UserError: no trial or several trials begin so, or there is no such sweep.
     """
     names = store.trial_names()
-    where = store.shown()
+    where = store.location()
     if sweep is not None:
         keys = _keys(store, store.manifest(sweep))
         names = [name for name in names if name.partition(SUPERSEDED)[0] in keys]
@@ -63,8 +64,7 @@ def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
 
 def trial_text(store: Store, name: str) -> str:
     """Return what the trial is, its status, and the output that is kept of each attempt."""
-    store.refresh_logs(name)
-    folder = store.trial_folder(name)
+    folder = store.trial_with_logs(name)
     summary, logs = read_summary(folder), logs_in(folder)
     lines = [_heading(name, summary)]
     for number, path in logs.items():
@@ -75,9 +75,8 @@ def trial_text(store: Store, name: str) -> str:
 
 
 def _keys(store: Store, manifest: Manifest) -> set[str]:
-    log = store.search_log(manifest.name)
-    store.refresh(log)
-    return {trial.config.trial_key for trial in planned_trials(manifest, read_log(log))}
+    record = read_log(store.search_log(manifest.name))
+    return {trial.config.trial_key for trial in planned_trials(manifest, record)}
 
 
 def _heading(name: str, summary: TrialSummary) -> str:

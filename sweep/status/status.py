@@ -4,14 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials, status_in_search
-from results.store.store import Manifest, Store
+from results.store.store import Store
 from sweep.runs import last_run_text
 from sweep.status.lowest_error import lowest_error_text
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from trainable.config import PlannedTrial
-from trainable.ledger.reading import read_summary, trial_status
+from trainable.ledger.reading import trial_status
 from trainable.records import Status, TrialSummary
 from trainable.wording import command, counted
 
@@ -67,17 +68,13 @@ class StatusReader:
 
     def read(self) -> SweepStatus:
         store, name = self._store, self._manifest.name
-        store.refresh(store.search_log(name))
         record = read_log(store.search_log(name))
         trials = planned_trials(self._manifest, record)
-        store.refresh_trials([key for trial in trials if (key := trial.config.trial_key) not in self._ended])
+        keys = [trial.config.trial_key for trial in trials]
+        found = store.summaries([key for key in keys if key not in self._ended])
         driver_running = store.is_running(name)
-        summaries: dict[str, TrialSummary] = {}
-        for trial in trials:
-            key = trial.config.trial_key
-            summaries[key] = self._ended.get(key) or read_summary(store.trial_folder(key))
-            if trial_status(summaries[key]).is_final:
-                self._ended[key] = summaries[key]
+        summaries = {key: self._ended.get(key) or found[key] for key in keys}
+        self._ended |= {key: summary for key, summary in found.items() if trial_status(summary).is_final}
         return _count(store, self._manifest, record, trials, summaries, driver_running=driver_running)
 
 

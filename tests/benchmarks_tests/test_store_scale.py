@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.finished_sweep import FILLED_SWEEP, fill_store
 from benchmarks.store_scale import COMMANDS, REWRITE, Cost, check, cost, exponent
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.status.status import sweep_status
 from tests.conftest import ROOT
 
@@ -22,7 +22,7 @@ def test_the_exponent_is_that_of_the_cost_above_one_trial() -> None:
 
 
 def test_a_filled_store_is_a_finished_sweep(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     assert fill_store(store, 3, 4, "0123456789abcdef").read_text().startswith(f"name: {FILLED_SWEEP}\n")
     status = sweep_status(store, store.manifest(FILLED_SWEEP))
     assert (status.done, status.epochs_done, status.left) == (3, 12, 0)

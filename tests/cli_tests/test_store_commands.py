@@ -10,7 +10,7 @@ import yaml
 import tune_main
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from tests.results_tests.cli_samples import refused
@@ -26,31 +26,31 @@ def trial_config(lr: float, seed: int) -> TrainConfig:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """Two sweeps: `wide` with three learning rates and two seeds each, and `narrow` with one of these rates."""
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     for lr, errors in ERRORS.items():
         for seed, error in enumerate(errors):
             write_trial(store, trial_config(lr, seed), [make_epoch(1, error)], make_end(Status.COMPLETE, 1))
     for name, rates in (("wide", ERRORS), ("narrow", (0.2,))):
         manifest = make_manifest([trial_config(lr, seed) for lr in rates for seed in (0, 1)], name)
         with store.driving(manifest):
-            write_tables(*Collector(store, manifest).tables(), store.sweep_folder(name))
+            write_tables(*Collector(store, manifest).tables(), store, name)
     return store
 
 
-def run(store: Store, *arguments: str) -> int:
+def run(store: LocalStore, *arguments: str) -> int:
     return tune_main.main([*arguments, "--store", str(store.path)])
 
 
-def test_list_shows_every_sweep(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_every_sweep(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(store, "list") == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split() == ["sweep", "trials", "state", "size", "changed", "best"]
     assert {tuple(line.split()[:3]) for line in lines} == {("wide", "6/6", "done"), ("narrow", "2/2", "done")}
 
 
-def test_list_for_programs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_for_programs(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(store, "list", "--json") == 0
     found = {summary["sweep"]: summary for summary in json.loads(capsys.readouterr().out)}
     assert (found["wide"]["planned"], found["wide"]["done"], found["wide"]["failed"]) == (6, 6, 0)
@@ -60,7 +60,7 @@ def test_list_for_programs(store: Store, capsys: pytest.CaptureFixture[str]) -> 
     assert 0 < found["narrow"]["size_bytes"] < found["wide"]["size_bytes"]
 
 
-def test_a_damaged_sweep_does_not_hide_the_others(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_sweep_does_not_hide_the_others(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     (store.sweep_folder("wide") / "sweep.json").write_text("{")
     assert run(store, "list", "--json") == 0
     states = {summary["sweep"]: summary["state"] for summary in json.loads(capsys.readouterr().out)}
@@ -68,12 +68,12 @@ def test_a_damaged_sweep_does_not_hide_the_others(store: Store, capsys: pytest.C
 
 
 def test_an_empty_store_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(Store(tmp_path / "none"), "list") == 0
+    assert run(LocalStore(tmp_path / "none"), "list") == 0
     assert "run quickstart" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
 
-def test_best_has_the_lowest_mean(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_best_has_the_lowest_mean(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(store, "best", "wide") == 0
     text = capsys.readouterr().out
     assert text.startswith("wide: lr=0.2\n  test error  11.50 +- 2.12 % (n = 2)\n")
@@ -81,7 +81,7 @@ def test_best_has_the_lowest_mean(store: Store, capsys: pytest.CaptureFixture[st
 
 
 def test_the_space_of_the_best_trains_the_same_trials(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(store, "best", "wide", "--yaml") == 0
     path = tmp_path / "best.yaml"
@@ -94,7 +94,7 @@ def test_the_space_of_the_best_trains_the_same_trials(
 
 
 def test_delete_asks_and_keeps_what_others_use(
-    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter(["n", "y"])
     monkeypatch.setattr("builtins.input", lambda question: next(answers))
@@ -110,18 +110,18 @@ def test_delete_asks_and_keeps_what_others_use(
     assert not store.sweep_folder("wide").exists()
 
 
-def test_delete_frees_everything_with_the_last_sweep(store: Store) -> None:
+def test_delete_frees_everything_with_the_last_sweep(store: LocalStore) -> None:
     assert run(store, "delete", "wide", "--yes") == 0
     assert run(store, "delete", "narrow", "--yes") == 0
     assert store.sweeps() == store.trial_names() == []
 
 
-def test_delete_of_what_is_not_there_names_the_nearest(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delete_of_what_is_not_there_names_the_nearest(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(["delete", "wid", "--store", str(store.path)], capsys)
     assert "did you mean 'wide'" in message
 
 
-def test_delete_refuses_while_a_driver_works(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delete_refuses_while_a_driver_works(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     with store.driving(store.manifest("wide")):
         assert run(store, "delete", "wide", "--yes") == 2
     assert len(store.trial_names()) == 6

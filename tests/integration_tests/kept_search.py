@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from results.store.local_store import LocalStore
 from results.store.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from sweep.search.opening import open_search, search_settings
@@ -24,18 +25,18 @@ Row = Mapping[str, Any]
 
 def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> Iterator[str]:
     """Yield everything that is wrong with the search of a space."""
-    store, loaded = Store(store_folder), load_space(str(space))
+    store, loaded = LocalStore(store_folder), load_space(str(space))
     maker = expand(loaded, overrides, None).search
     if maker is None:
         raise ValueError(f"{space} is not a search")
     log = store.search_log(loaded.name)
-    before = log.read_bytes()
+    before = log.read()
     data = load_dataset(DATASET, None)
     settings = search_settings(loaded.name, maker, dataset=data.name, fingerprint=data.fingerprint)
     search = open_search(store, settings, maker, data)
     yield from log_problems(before.splitlines())
     record = read_log(log)
-    if log.read_bytes() != before or not search.is_over:
+    if log.read() != before or not search.is_over:
         yield "a driver that opens the finished search finds something to write or to do"
     states = [OutcomeState(trial.state.name) for trial in search.sampler.trials()[search.sampler.num_earlier :]]
     yield from study_problems(record, states)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from results.store.journal import LocalJournal
 from results.store.search_log import read_log
 from tests.integration_tests import kept_search
 from tests.integration_tests.killed_sweep import Plan, Sweep, TrialState, differences, left_behind, violations
@@ -131,7 +132,8 @@ class Killer:
         """Wait until the search's log has grown by `count` events, or its confirmations have begun."""
         wanted = self._sweep.num_events() + count
         self._wait(
-            driver, lambda: self._sweep.num_events() >= wanted or bool(read_log(self._sweep.log).confirmations)
+            driver,
+            lambda: self._sweep.num_events() >= wanted or bool(read_log(LocalJournal(self._sweep.log)).confirmations),
         )
 
     def _wait_for_work(self, driver: subprocess.Popen[bytes]) -> float:

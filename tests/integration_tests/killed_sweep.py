@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from results.store.journal import LocalJournal
 from results.store.search_log import SEARCH_LOG, read_log
 from tests.conftest import ROOT
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS, RESULT
@@ -124,7 +125,7 @@ class Sweep:
         """Return the state of each trial by its key. What makes epochs safe is read before the epochs."""
         stopped = {
             proposal.config.trial_key
-            for proposal in read_log(self.log).proposals
+            for proposal in read_log(LocalJournal(self.log)).proposals
             if proposal.config is not None and proposal.status is Status.STOPPED
         }
         return {path.name: _state(path, path.name in stopped) for path in sorted(self.store.glob("trials/*"))}

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from results.parquet.collect import Collector
-from results.store.search_log import SEARCH_LOG, read_log
-from results.store.store import Store, open_store
+from results.store.local_store import LocalStore
+from results.store.opening import open_store
+from results.store.search_log import read_log
+from results.store.store import Store
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from sweep.observers.console import make_console
@@ -212,7 +214,7 @@ def test_three_nodes_one_is_killed_one_joins_late(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "cache"))
     store = open_store(uri)
-    store.refresh_trials()
+    store.all_trials()
     workers = check_attempts(store, doomed, lost)
     assert workers == {node.address for node in running.nodes.nodes}
     assert late.address in workers
@@ -232,7 +234,7 @@ def test_three_nodes_one_is_killed_one_joins_late(
 def test_two_nodes_a_search_one_is_killed(running: Running, tmp_path: Path) -> None:
     *_, doomed, idle = running.nodes.nodes
     idle.kill()
-    store = Store(running.folder / "store")
+    store = LocalStore(running.folder / "store")
     driver = running.start("run", str(running.folder / "search.yaml"), "--store", str(store.path))
 
     def half_done_on_the_doomed() -> set[str]:
@@ -245,7 +247,7 @@ def test_two_nodes_a_search_one_is_killed(running: Running, tmp_path: Path) -> N
     assert (status, errors) == (0, "")
     assert "4 of 4 trials done" in output
     assert check_attempts(store, doomed, lost) == {running.head.address, doomed.address}
-    proposals = read_log(store.sweep_folder("searched") / SEARCH_LOG).proposals
+    proposals = read_log(store.search_log("searched")).proposals
     assert [one.status for one in proposals] == [Status.COMPLETE] * 4
     for key in lost:
         trial = read_trial(store.trial_folder(key))
@@ -265,4 +267,4 @@ def test_a_driver_inside_a_job(running: Running) -> None:
     assert "8 of 8 trials done" in output
     assert "succeeded" in output
     keys = planned(running.folder / "sweep.yaml", {"epochs": 1})
-    assert {node_of(Store(store), key) for key in keys} <= {node.address for node in running.nodes.nodes}
+    assert {node_of(LocalStore(store), key) for key in keys} <= {node.address for node in running.nodes.nodes}

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from results.parquet.collect import Collector
-from results.store.store import Manifest, Store, new_manifest
+from results.store.local_store import LocalStore
+from results.store.manifest import Manifest, new_manifest
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT, Cli
@@ -147,9 +148,9 @@ NOT_TRAINED = ("a symbolic link among a trial's files", "a trial raises")
 class Damaged:
     """The sweep after the command line has gone on with it."""
 
-    store: Store
+    store: LocalStore
     manifest: Manifest
-    expected: Store
+    expected: LocalStore
     """Every trial, uninterrupted and undamaged."""
     done: subprocess.CompletedProcess[str]
 
@@ -193,7 +194,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
         loaded = load_space(str(space))
         trials = tie_to_data(expand(loaded, {}, None).trials, data.name, data.fingerprint, *counts)
         manifest = new_manifest("faults", trials, loaded.source.text, {}, "code", None)
-        store, expected = Store(folder / "store"), Store(folder / "expected")
+        store, expected = LocalStore(folder / "store"), LocalStore(folder / "expected")
         prepare_device(1, use_gpu=False)
         run = RunInfo("before", 1, code_identity(), checkpoint_share=float("inf"))
         for name, trial in zip(NAMES, trials, strict=True):
@@ -219,7 +220,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
     yield Damaged(store, manifest, expected, done)
 
 
-def go_on(space: Path, store: Store) -> subprocess.CompletedProcess[str]:
+def go_on(space: Path, store: LocalStore) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", str(store.path)]
     return subprocess.run(command, cwd=space.parent, capture_output=True, text=True, timeout=300, check=False)
 
@@ -228,7 +229,7 @@ def go_on(space: Path, store: Store) -> subprocess.CompletedProcess[str]:
 def mended(damaged: Damaged) -> Damaged:
     """The same sweep once more, after what was in the way of the trials that were not trained has gone."""
     folder = damaged.store.path.parent
-    store = Store(folder / "mended" / "store")
+    store = LocalStore(folder / "mended" / "store")
     shutil.copytree(damaged.store.path, store.path)  # with the contents of the linked file
     blocked = store.trial_folder(damaged.manifest.keys[NAMES.index("a trial raises")])
     (blocked / "tensorboard").unlink()
@@ -357,13 +358,13 @@ def test_what_a_killed_process_left_half_written_is_removed(damaged: Damaged) ->
 
 
 @pytest.fixture
-def sweep(damaged: Damaged, tmp_path: Path) -> Store:
+def sweep(damaged: Damaged, tmp_path: Path) -> LocalStore:
     """A copy of the sweep, to be spoilt."""
     shutil.copytree(damaged.store.path, tmp_path / "store", symlinks=True)
-    return Store(tmp_path / "store")
+    return LocalStore(tmp_path / "store")
 
 
-def test_a_corrupt_sweep_file_is_named_and_its_trials_are_kept(sweep: Store, damaged: Damaged, cli: Cli) -> None:
+def test_a_corrupt_sweep_file_is_named_and_its_trials_are_kept(sweep: LocalStore, damaged: Damaged, cli: Cli) -> None:
     manifest = sweep.sweep_folder("faults") / "sweep.json"
     truncate(manifest)
     refused = cli("status", "faults", "--store", str(sweep.path))
@@ -374,7 +375,7 @@ def test_a_corrupt_sweep_file_is_named_and_its_trials_are_kept(sweep: Store, dam
     record("a corrupt sweep.json", user_sees(refused.stderr), refused.returncode, "the trials are kept")
 
 
-def test_a_sweep_file_cannot_lead_out_of_the_store(sweep: Store, cli: Cli, tmp_path: Path) -> None:
+def test_a_sweep_file_cannot_lead_out_of_the_store(sweep: LocalStore, cli: Cli, tmp_path: Path) -> None:
     manifest = sweep.sweep_folder("faults") / "sweep.json"
     manifest.write_text(manifest.read_text().replace('"name": "faults"', '"name": "../../outside"'))
     before = sorted(tmp_path.rglob("*"))
@@ -388,7 +389,7 @@ def test_a_sweep_file_cannot_lead_out_of_the_store(sweep: Store, cli: Cli, tmp_p
     )
 
 
-def test_a_report_replaces_a_link_and_leaves_its_target(sweep: Store, cli: Cli, tmp_path: Path) -> None:
+def test_a_report_replaces_a_link_and_leaves_its_target(sweep: LocalStore, cli: Cli, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("mine")
     for name in ("report.html", "report.md", "trials.parquet", "README.md"):
@@ -400,7 +401,7 @@ def test_a_report_replaces_a_link_and_leaves_its_target(sweep: Store, cli: Cli, 
     assert outside.read_text() == "mine"
 
 
-def test_a_corrupt_parquet_file_is_made_anew(sweep: Store, cli: Cli) -> None:
+def test_a_corrupt_parquet_file_is_made_anew(sweep: LocalStore, cli: Cli) -> None:
     path = sweep.sweep_folder("faults") / "trials.parquet"
     whole = pq.read_table(path)
     truncate(path)

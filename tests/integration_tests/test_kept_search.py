@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from results.store.journal import LocalJournal
 from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from search_spaces.schema import ConfirmSpec
 from sweep.search.outcomes import OutcomeState
@@ -35,7 +36,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def record(log: Path) -> SearchRecord:
-    return read_log(log)
+    return read_log(LocalJournal(log))
 
 
 @pytest.fixture

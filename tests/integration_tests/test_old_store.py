@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from results.store.local_store import LocalStore
 from results.store.search_log import read_log
-from results.store.store import Store
 from tests.conftest import ROOT, Cli
 from trainable.ledger.reading import read_trial
 from trainable.records import Status
@@ -127,8 +127,8 @@ def test_an_interrupted_trial_resumes_from_its_checkpoint(resumed: Resumed) -> N
 
 @pytest.mark.ray
 def test_the_search_resumes_with_the_proposals_of_its_log(resumed: Resumed) -> None:
-    before, after = Store(resumed.before).search_log(SEARCH), Store(resumed.after).search_log(SEARCH)
-    assert after.read_bytes().startswith(before.read_bytes())
+    before, after = LocalStore(resumed.before).search_log(SEARCH), LocalStore(resumed.after).search_log(SEARCH)
+    assert after.read().startswith(before.read())
     proposals = read_log(after).proposals
     assert len(proposals) == 7
     assert all(proposal.status is not None for proposal in proposals)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from results.parquet.lineage import lineage
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.conftest import Cli
 from tests.integration_tests.running_sweeps import search_on_digits
 from trainable.data.digits import load_digits
@@ -30,12 +30,12 @@ scheduler: {type: pbt, population: 2}
 
 def train_first_generation(space: Path, store: Path, aside: Path) -> None:
     """Without Ray; the ledgers say what one run of it would have left, but the last states are damaged."""
-    search, data, device = search_on_digits(space, Store(aside)), load_digits(), prepare_device(1, use_gpu=False)
+    search, data, device = search_on_digits(space, LocalStore(aside)), load_digits(), prepare_device(1, use_gpu=False)
     run = RunInfo("run-1", num_threads=1, code="code", keep_final_state=True)
     for proposal in (search.next(), search.next()):
         assert proposal is not None
         config = proposal.trial.config
-        folder = Store(store).trial_folder(config.trial_key)
+        folder = LocalStore(store).trial_folder(config.trial_key)
         with contextlib.closing(TrialSession(config, prepare(data, config, device), folder, device, run)) as session:
             assert session.next_epoch().status is Status.COMPLETE
         state = folder / FINAL_STATE

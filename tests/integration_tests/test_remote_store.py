@@ -24,8 +24,11 @@ import torch
 
 import tune_main
 from results.parquet.collect import Collector
+from results.store.journal import LocalJournal
+from results.store.local_store import LocalStore
+from results.store.manifest import Manifest
+from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG, read_log
-from results.store.store import Manifest, Store, open_store
 from tests.conftest import ROOT
 from tests.integration_tests.killed_sweep import CLOCKS
 from tests.integration_tests.processes import family, kill
@@ -221,7 +224,7 @@ def test_the_rows_are_those_of_an_undisturbed_local_store(
     life: Life, manifest: Manifest, s3_server: S3Server, tmp_path: Path
 ) -> None:
     """In which the same was trained, one after the other, by `train`."""
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
 
     def train(*batch_sizes: int) -> None:
         for size in batch_sizes:
@@ -346,7 +349,7 @@ def test_a_search_goes_on_from_another_machine(
     """The first loses power once the second proposal is under way; the other knows nothing but the bucket."""
     space = tmp_path / "searched.yaml"
     space.write_text(SEARCH)
-    undisturbed = search_on_digits(space, Store(tmp_path / "aside"))
+    undisturbed = search_on_digits(space, LocalStore(tmp_path / "aside"))
     expected = [undisturbed.next() for _ in range(NUM_PROPOSED)]
     keys = [one.trial.config.trial_key for one in expected if one is not None]
     first = make_place(s3_server.new_bucket())
@@ -370,7 +373,7 @@ def test_a_search_goes_on_from_another_machine(
     files = s3_server.files(log)
     assert files[SEARCH_LOG].startswith(known)
     (tmp_path / SEARCH_LOG).write_bytes(files[SEARCH_LOG])
-    record = read_log(tmp_path / SEARCH_LOG)
+    record = read_log(LocalJournal(tmp_path / SEARCH_LOG))
     assert [one.config.trial_key for one in record.proposals if one.config] == keys
     assert all(one.status in (Status.COMPLETE, Status.STOPPED) for one in record.proposals)
     rows = pq.read_table(pa.BufferReader(files["trials.parquet"])).to_pylist()

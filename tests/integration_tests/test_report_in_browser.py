@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from results.report.files import write_report
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
 from tests.results_tests.searched_stores import SWEEP as SEARCH
@@ -52,7 +52,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("report")
     name: str = request.param
     writers = {SWEEP: write_evil_sweep, SEARCH: write_search}
-    store = writers[name](folder) if name in writers else Store(ROOT / "results" / "examples")
+    store = writers[name](folder) if name in writers else LocalStore(ROOT / "results" / "examples")
     return write_report(store, name, folder)[0].read_text(encoding="utf-8")
 
 

@@ -8,8 +8,9 @@ import pytest
 
 import tune_main
 from benchmarks.finished_sweep import write_finished_trials
+from results.store.local_store import LocalStore
+from results.store.manifest import MANIFEST, new_manifest
 from results.store.search_log import SEARCH_LOG
-from results.store.store import MANIFEST, Store, new_manifest
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.results_tests.cli_samples import refused
 
@@ -52,9 +53,9 @@ def space(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(space: Path, tmp_path: Path) -> Store:
+def store(space: Path, tmp_path: Path) -> LocalStore:
     """In which the search has proposed its first trial."""
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     manifest = dataclasses.replace(new_manifest(NAME, [], SPACE, {}, "code"), is_search=True)
     with store.driving(manifest):
         search_on_digits(space, store).next()
@@ -63,7 +64,7 @@ def store(space: Path, tmp_path: Path) -> Store:
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_would_make_it_another_is_refused(
-    store: Store, space: Path, capsys: pytest.CaptureFixture[str], case: str
+    store: LocalStore, space: Path, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     text, options, message = REFUSED[case]
     space.write_text(text)
@@ -73,7 +74,7 @@ def test_what_would_make_it_another_is_refused(
     assert [path.read_bytes() for path in files] == before
 
 
-def test_the_search_itself_is_not_refused(store: Store, space: Path) -> None:
+def test_the_search_itself_is_not_refused(store: LocalStore, space: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="tune_run"):
         tune_main.main(["run", str(space), "--store", str(store.path)])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.search.search import Search
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
@@ -38,7 +38,7 @@ class Ended:
     """A store in which a search was driven to its end over made-up curves."""
 
     def __init__(self, folder: Path, text: str, capsys: Capture, *, diverges: bool = False) -> None:
-        self.store = Store(folder / "store")
+        self.store = LocalStore(folder / "store")
         self.space = folder / "ended.yaml"
         self.space.write_text(COMMON + text)
         self._capsys = capsys

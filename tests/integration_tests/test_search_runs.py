@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import tune_main
+from results.store.local_store import LocalStore
 from results.store.search_log import SearchEvent, read_log
-from results.store.store import Store
 from sweep.status.status import SweepStatus, sweep_status
 from tests.conftest import ROOT
 from tests.integration_tests import kept_search
@@ -58,13 +58,13 @@ class Searched:
     """Key of the trial that raised in the first run."""
     interrupted: subprocess.CompletedProcess[str]
     status_while_running: SweepStatus
-    between: Store
+    between: LocalStore
     """A copy from between the two runs."""
     gone_on: subprocess.CompletedProcess[str]
 
     @property
-    def store(self) -> Store:
-        return Store(self.folder / "store")
+    def store(self) -> LocalStore:
+        return LocalStore(self.folder / "store")
 
     @property
     def space(self) -> Path:
@@ -85,14 +85,14 @@ def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-def command_line(command: str, store: Store) -> list[str]:
+def command_line(command: str, store: LocalStore) -> list[str]:
     options = {"export": ["--to", str(store.path / "exported")], "plot": ["--figure", "learning_curves"]}
     return [command, NAME, "--store", str(store.path), *options.get(command, ())]
 
 
 def key_of(space: Path, number: int, folder: Path) -> str:
     """Of the trial that the search proposes as its n-th, while the first are drawn at random."""
-    search = search_on_digits(space, Store(folder))
+    search = search_on_digits(space, LocalStore(folder))
     proposals = [search.next() for _ in range(number + 1)]
     assert proposals[-1] is not None
     return proposals[-1].trial.config.trial_key
@@ -106,7 +106,7 @@ def start(space: Path, store: Path) -> subprocess.Popen[str]:
 def wait_for_failure(store: Path) -> None:
     """Until the search has learned of it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while b'"FAILED"' not in Store(store).search_log(NAME).read_bytes():
+    while b'"FAILED"' not in LocalStore(store).search_log(NAME).read():
         assert time.monotonic() < deadline, "nothing fails"
         time.sleep(0.05)
 
@@ -124,7 +124,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
         try:
             wait_for_epochs(store, 2)
             wait_for_failure(store)
-            status = sweep_status(Store(store), Store(store).manifest(NAME))
+            status = sweep_status(LocalStore(store), LocalStore(store).manifest(NAME))
         finally:
             driver.send_signal(signal.SIGINT)
         interrupted = end_of(driver)
@@ -133,7 +133,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     space.write_text(GROWN)
     with start(space, store) as driver:
         gone_on = end_of(driver)
-    return Searched(folder, failing, interrupted, status, Store(between), gone_on)
+    return Searched(folder, failing, interrupted, status, LocalStore(between), gone_on)
 
 
 def test_ctrl_c_ends_it_with_one_line(searched: Searched) -> None:
@@ -146,8 +146,8 @@ def test_ctrl_c_ends_it_with_one_line(searched: Searched) -> None:
 
 
 def test_it_goes_on_from_its_log_and_grows(searched: Searched) -> None:
-    log = searched.store.search_log(NAME).read_bytes()
-    assert log.startswith(searched.between.search_log(NAME).read_bytes())
+    log = searched.store.search_log(NAME).read()
+    assert log.startswith(searched.between.search_log(NAME).read())
     assert log.count(f'"event":"{SearchEvent.name}"'.encode()) == 2
     assert sum(one.is_trained for one in read_log(searched.store.search_log(NAME)).proposals) == 5
     assert searched.gone_on.stdout.startswith(f"{NAME}: a search of 5 trials on digits, ")
@@ -186,10 +186,10 @@ def test_a_training_that_raised_is_failed_for_its_run_and_trained_by_the_next(se
 
 
 def test_a_finished_search_answers_without_ray(searched: Searched, ask: Ask) -> None:
-    log = searched.store.search_log(NAME).read_bytes()
+    log = searched.store.search_log(NAME).read()
     status, output, errors = ask("run", str(searched.space), "--store", str(searched.store.path))
     assert (status, errors) == (0, "")
-    assert searched.store.search_log(NAME).read_bytes() == log
+    assert searched.store.search_log(NAME).read() == log
     assert output.startswith(f"{NAME}: a search of 5 trials on digits, 5 done, 0 to propose\n")
 
 

@@ -12,7 +12,7 @@ from results.parquet.collect import Collector
 from results.parquet.files import export_tables, read_trials
 from results.parquet.search_results import read_search
 from results.report.files import write_report
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from results.tables.search_table import sweep_table
 from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.proposals import ProposalMaker
@@ -34,7 +34,7 @@ def error(config: TrainConfig, epoch: int) -> float:
     return min(100.0, 30 * abs(math.log10(config.lr) + 1) + config.batch_size / 100 + 10 / epoch)
 
 
-def write_searched(name: str, store: Store) -> Search:
+def write_searched(name: str, store: LocalStore) -> Search:
     """Driven without Ray over made-up curves; the ledgers hold what the log says."""
     loaded = load_space(name)
     maker = ProposalMaker(loaded, {"epochs": EPOCHS})
@@ -61,7 +61,7 @@ def write_searched(name: str, store: Store) -> Search:
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     search = write_searched(name, store)
     table = read_trials(store, name)
     found = read_search(table)
@@ -79,7 +79,7 @@ def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["lr_batch_pareto", "lr_schedule_pbt"])
 def test_the_report_shows_it(name: str, tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     search = write_searched(name, store)
     page = write_report(store, name, tmp_path / "out")[0].read_text()
     assert 'id="figure-optimisation_history"' in page
@@ -92,7 +92,7 @@ def test_the_report_shows_it(name: str, tmp_path: Path) -> None:
 def test_the_whole_search_is_exported_for_optunas_dashboard(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     search = write_searched(name, store)
     store.write_manifest(dataclasses.replace(make_manifest([], name), is_search=True))
     url = f"sqlite:///{tmp_path}/search.db"
@@ -128,7 +128,7 @@ def test_a_plain_sweep_is_no_study(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     store.sweep_folder("plain").mkdir(parents=True)
     store.write_manifest(make_manifest([], "plain"))
     assert message in refused(["export", "plain", "--store", str(store.path), *options], capsys)

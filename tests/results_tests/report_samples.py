@@ -5,7 +5,7 @@ from pathlib import Path
 
 from results.parquet.collect import Collector
 from results.parquet.files import export_tables
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.config import PlannedTrial
 from trainable.records import Status
@@ -24,12 +24,12 @@ FINISHED: dict[int, tuple[float, float | None]] = {4096: (10.57, 10.71), 2048: (
 """Batch size -> test error (percent) of each seed; None diverged."""
 
 
-def write_evil_sweep(path: Path) -> Store:
+def write_evil_sweep(path: Path) -> LocalStore:
     """Two repeats at four batch sizes: five finished, one diverged, one failed, one not begun (trained otherwise).
 
     After it the store holds the two Parquet files and neither ledgers nor manifest.
     """
-    store = Store(path / "ledgers")
+    store = LocalStore(path / "ledgers")
     trials = []
     for batch_size in (*FINISHED, 512):
         for seed in (0, 1):
@@ -57,4 +57,4 @@ def write_evil_sweep(path: Path) -> Store:
     manifest = make_manifest([], SWEEP, space=SPACE, overrides={"momentum": SCRIPT})
     tables = Collector(store, dataclasses.replace(manifest, trials=trials)).tables()
     export_tables(*tables, str(path / "store" / SWEEP))
-    return Store(path / "store")
+    return LocalStore(path / "store")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from results.parquet.trials import Trial
-from results.store.store import Manifest, Store
+from results.store.local_store import LocalStore
+from results.store.manifest import Manifest
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, EpochRecord, Purpose, Status, TrialEnd, TrialRow
@@ -67,7 +68,7 @@ def make_manifest(configs: Sequence[TrainConfig], name: str = "sweep", **changes
 
 
 def write_trial(
-    store: Store,
+    store: LocalStore,
     config: TrainConfig,
     epochs: Sequence[EpochRecord],
     end: TrialEnd | None = None,

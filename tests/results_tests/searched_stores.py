@@ -9,6 +9,7 @@ from typing import Any
 
 from results.parquet.collect import Collector
 from results.parquet.files import export_tables
+from results.store.local_store import LocalStore
 from results.store.search_log import (
     ConfirmEvent,
     EndEvent,
@@ -19,7 +20,6 @@ from results.store.search_log import (
     SearchLog,
     Values,
 )
-from results.store.store import Store
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.config import TrainConfig
 from trainable.records import EpochRecord, Status
@@ -82,12 +82,12 @@ def searched_epoch(base_lr: float, batch_size: int, epoch: int) -> EpochRecord:
 
 def write_search(
     path: Path, *, num_trials: int = 24, confirm: bool = True, two_objectives: bool = False, name: str = SWEEP
-) -> Store:
+) -> LocalStore:
     """Proposals drawn at random, stopped at RUNGS unless among the best third so far, and the best two confirmed.
 
     One more proposal is the same as the first, one is impossible and the last is under way.
     """
-    store = Store(path)
+    store = LocalStore(path)
     dice = random.Random(0)  # noqa: S311
     settings = {**SETTINGS, "num_trials": num_trials}
     if two_objectives:
@@ -160,9 +160,9 @@ MEMBERS = (
 
 def write_population(
     path: Path, members: Sequence[tuple[float, float, int | None, float]] = MEMBERS, *, lr_name: str = "base_lr"
-) -> Store:
+) -> LocalStore:
     """Population based training: generations of two members, which train `GENERATION_EPOCHS` epochs each."""
-    store = Store(path)
+    store = LocalStore(path)
     settings = {
         **SETTINGS,
         "algorithm": "random",
@@ -204,7 +204,7 @@ def _report(number: int, curve: Sequence[EpochRecord], *, two: bool, stop: bool 
     return ReportEvent(number, len(curve), values, stop)
 
 
-def _confirm(store: Store, chosen: Sequence[tuple[float, int, float, int]]) -> list[Event]:
+def _confirm(store: LocalStore, chosen: Sequence[tuple[float, int, float, int]]) -> list[Event]:
     """Three seeds each; test error 8, 9 and 10 % for the best, 7, 8 and 9 % for the second."""
     events: list[Event] = []
     for rank, (_, number, base_lr, batch_size) in enumerate(chosen):

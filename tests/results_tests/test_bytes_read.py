@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from results.parquet.collect import Collector
-from results.store.store import Manifest, Store
+from results.store.local_store import LocalStore
+from results.store.manifest import Manifest
 from sweep.plan.counts import plan_counts
 from sweep.status.status import sweep_status
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
@@ -15,26 +16,26 @@ from trainable.records import Status
 COUNTERS = Path("/proc/self/io")
 FEW, MANY = 20, 2000
 NUM_TRIALS = 3
-Look = Callable[[Store, Manifest], object]
+Look = Callable[[LocalStore, Manifest], object]
 
 
-def status(store: Store, manifest: Manifest) -> None:
+def status(store: LocalStore, manifest: Manifest) -> None:
     assert sweep_status(store, manifest).done == len(manifest.trials)
 
 
-def plan(store: Store, manifest: Manifest) -> None:
+def plan(store: LocalStore, manifest: Manifest) -> None:
     configs = [make_config(seed=trial.config.seed, epochs=trial.config.epochs) for trial in manifest.trials]
     untied = [type(config).from_dict({**config.to_dict(), "dataset_fingerprint": ""}) for config in configs]
     assert plan_counts(store, untied, None).done == len(manifest.trials)
 
 
-def export(store: Store, manifest: Manifest) -> None:
+def export(store: LocalStore, manifest: Manifest) -> None:
     assert Collector(store, manifest).tables()[0].num_rows == len(manifest.trials)
 
 
-def sample(folder: Path, num_epochs: int, num_trials: int = NUM_TRIALS) -> tuple[Store, Manifest]:
+def sample(folder: Path, num_epochs: int, num_trials: int = NUM_TRIALS) -> tuple[LocalStore, Manifest]:
     """Trials that have ended; the epochs alone are larger in one sample than in another."""
-    store = Store(folder)
+    store = LocalStore(folder)
     configs = [make_config(seed=seed) for seed in range(num_trials)]
     for config in configs:
         epochs = [make_epoch(number, 10.0) for number in range(1, num_epochs + 1)]
@@ -42,7 +43,7 @@ def sample(folder: Path, num_epochs: int, num_trials: int = NUM_TRIALS) -> tuple
     return store, make_manifest(configs)
 
 
-def bytes_read(look: Look, store: Store, manifest: Manifest) -> int:
+def bytes_read(look: Look, store: LocalStore, manifest: Manifest) -> int:
     """Bytes that this process asks the kernel for (proc(5), rchar) while it looks for the second time."""
     if not COUNTERS.exists():
         pytest.skip("this kernel does not count what a process reads")

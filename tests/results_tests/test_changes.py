@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.plan.changes import SHOWN, changes_text, extended, stands_for
 from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.config import PlannedTrial
@@ -58,7 +58,7 @@ def test_of_many_the_first_are_shown_and_the_others_counted() -> None:
 
 
 def test_extended_stands_for_both_and_may_follow_the_old_one(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     old, new = make_manifest([A, B]), make_manifest([C, B], space="grid: {lr: [2]}\n")
     both = extended(old, new)
     assert both.keys == [A.trial_key, B.trial_key, C.trial_key]
@@ -96,7 +96,7 @@ def test_only_a_sweep_that_was_extended_stands_for_more_than_the_file() -> None:
 
 
 def test_other_images_are_refused_and_not_even_offered(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     other = make_manifest([make_config(dataset_fingerprint="f" * 16)])
     with pytest.raises(UserError, match=r"other images: give this run another --name"):
         extended(make_manifest([A]), other)

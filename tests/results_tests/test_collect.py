@@ -11,7 +11,7 @@ import pytest
 from results.parquet import collect
 from results.parquet.collect import Collector
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import (
     END,
     START,
@@ -35,7 +35,7 @@ EPOCHS = [make_epoch(number, error) for number, error in enumerate(ERRORS, start
 
 def collected(folder: Path, epochs: list[EpochRecord], end: TrialEnd | None) -> dict[str, Any]:
     """The one row of `trials`."""
-    store = Store(folder)
+    store = LocalStore(folder)
     write_trial(store, CONFIG, epochs, end)
     trials, _ = Collector(store, make_manifest([CONFIG])).tables()
     (row,) = trials.to_pylist()
@@ -119,7 +119,7 @@ def test_held_out_errors(tmp_path: Path) -> None:
 
 
 def test_attempts_are_counted_and_the_last_one_is_the_host(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, EPOCHS[:3], None)
     with Ledger(store.trial_folder(CONFIG.trial_key), CONFIG.to_dict()) as ledger:
         ledger.begin(make_attempt(2, start_time="2026-02-02T00:00:00+00:00"))
@@ -129,7 +129,7 @@ def test_attempts_are_counted_and_the_last_one_is_the_host(tmp_path: Path) -> No
 
 
 def test_repeat_and_variables_come_from_the_plan(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, EPOCHS, make_end(Status.COMPLETE, 7))
     manifest = make_manifest([], trials=[PlannedTrial(CONFIG, 4, {"base_lr": 0.1, "a": 2})])
     (row,) = Collector(store, manifest).tables()[0].to_pylist()
@@ -137,7 +137,7 @@ def test_repeat_and_variables_come_from_the_plan(tmp_path: Path) -> None:
     assert json.loads(row["variables"]) == {"a": 2, "base_lr": 0.1}
 
 
-def three_trials(store: Store) -> list[TrainConfig]:
+def three_trials(store: LocalStore) -> list[TrainConfig]:
     """One complete, one not begun, one under way."""
     done, waiting, running = (make_config(epochs=2, seed=seed) for seed in range(3))
     write_trial(store, done, EPOCHS[:2], make_end(Status.COMPLETE, 2))
@@ -146,7 +146,7 @@ def three_trials(store: Store) -> list[TrainConfig]:
 
 
 def test_rows_stand_in_the_order_of_the_plan_without_what_is_not_begun(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     running, _, done = configs = three_trials(store)
     trials, epochs = Collector(store, make_manifest(configs)).tables()
     assert trials["trial_key"].to_pylist() == [running.trial_key, done.trial_key]
@@ -156,7 +156,7 @@ def test_rows_stand_in_the_order_of_the_plan_without_what_is_not_begun(tmp_path:
 
 
 def test_epochs_hold_the_records(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, EPOCHS, None)
     rows = Collector(store, make_manifest([CONFIG])).tables()[1].to_pylist()
     identity = {"sweep": "sweep", "trial_key": CONFIG.trial_key, "superseded": False, "generation": 1}
@@ -164,7 +164,7 @@ def test_epochs_hold_the_records(tmp_path: Path) -> None:
 
 
 def test_ended_trials_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     running, waiting, _ = configs = three_trials(store)
     collector = Collector(store, make_manifest(configs))
     before = collector.tables()
@@ -180,7 +180,7 @@ def test_ended_trials_are_not_read_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_new_epochs_are_seen(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     collector = Collector(store, make_manifest([CONFIG]))
     assert [len(table) for table in collector.tables()] == [0, 0]
     write_trial(store, CONFIG, EPOCHS[:2], None)
@@ -188,7 +188,7 @@ def test_new_epochs_are_seen(tmp_path: Path) -> None:
 
 
 def test_metadata(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     manifest = make_manifest(three_trials(store), space="name: x\n", overrides={"lr": 0.1})
     for table in Collector(store, manifest).tables():
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
@@ -206,7 +206,7 @@ def test_metadata(tmp_path: Path) -> None:
 
 
 def test_an_ended_trial_whose_attempts_are_damaged_keeps_its_row(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, EPOCHS, make_end(Status.COMPLETE, 7))
     before, _ = Collector(store, make_manifest([CONFIG])).tables()
     (store.trial_folder(CONFIG.trial_key) / ATTEMPTS).write_text("zz\n")

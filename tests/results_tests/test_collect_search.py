@@ -8,8 +8,8 @@ from typing import Any
 from results.parquet.collect import Collector
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import trials_from_table
+from results.store.local_store import LocalStore
 from results.store.search_log import ConfirmEvent, EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
-from results.store.store import Store
 from tests.results_tests.result_samples import make_attempt, make_end, make_manifest, write_trial
 from tests.results_tests.searched_stores import EPOCHS, SETTINGS, SWEEP, searched_config, searched_epoch
 from trainable.ledger.ledger import Ledger
@@ -27,11 +27,11 @@ def reports(num: int, *, stop: bool) -> list[Event]:
 STOPPED = [*reports(3, stop=True), EndEvent(0, Status.STOPPED, (47.0,))]
 
 
-def append(store: Store, *events: Event) -> None:
+def append(store: LocalStore, *events: Event) -> None:
     SearchLog(store.search_log(SWEEP)).append(events)
 
 
-def begun(store: Store, *events: Event) -> Collector:
+def begun(store: LocalStore, *events: Event) -> Collector:
     """Collects a search with one proposal, of which the log holds these events."""
     append(store, SearchEvent(SETTINGS), PROPOSED, *events)
     return Collector(store, make_manifest([], SWEEP))
@@ -45,7 +45,7 @@ def only_row(collector: Collector) -> tuple[dict[str, Any], list[int]]:
 
 
 def test_a_stopped_trial_ends_where_this_search_stopped_it_though_another_sweep_went_on(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     with Ledger(store.trial_folder(CONFIG.trial_key), CONFIG.to_dict()) as ledger:
         for number, records in enumerate((CURVE[:5], CURVE[5:]), start=1):
             ledger.begin(make_attempt(number))
@@ -61,7 +61,7 @@ def test_a_stopped_trial_ends_where_this_search_stopped_it_though_another_sweep_
 
 
 def test_rows_say_why_they_are_there_and_what_steered(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     confirming = searched_config(0.1, 32, holdout=0.0)
     planned = searched_config(0.5, 32)
     complete = [*reports(9, stop=False), EndEvent(0, Status.COMPLETE, (41.0,))]
@@ -78,7 +78,7 @@ def test_rows_say_why_they_are_there_and_what_steered(tmp_path: Path) -> None:
 
 def test_what_ended_in_its_ledger_is_read_again_until_the_search_has_ended_it(tmp_path: Path) -> None:
     """A replayed trial is complete in the store before the search has decided anything."""
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, CURVE, make_end(Status.COMPLETE, EPOCHS))
     collector = begun(store)
     assert only_row(collector)[0]["status"] == "COMPLETE"
@@ -88,14 +88,14 @@ def test_what_ended_in_its_ledger_is_read_again_until_the_search_has_ended_it(tm
 
 
 def test_a_value_that_is_not_finite_is_null_and_a_diverged_trial_has_none(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, CURVE[:1], make_end(Status.DIVERGED, 1))
     row, _ = only_row(begun(store, ReportEvent(0, 1, (None,), False), EndEvent(0, Status.DIVERGED, None)))
     assert (row["status"], row["objective_values"], row["stopped_epoch"]) == ("DIVERGED", None, None)
 
 
 def test_what_is_the_same_or_impossible_is_no_row(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, CURVE[:1])
     again = dataclasses.replace(PROPOSED, number=1, same_as=0)
     impossible = ProposalEvent(2, {}, None, {}, error="too large")
@@ -103,7 +103,7 @@ def test_what_is_the_same_or_impossible_is_no_row(tmp_path: Path) -> None:
 
 
 def test_a_sweep_without_a_log_is_no_search(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_trial(store, CONFIG, CURVE[:1])
     trials, _ = Collector(store, make_manifest([CONFIG], SWEEP)).tables()
     assert SEARCH_METADATA.encode() not in trials.schema.metadata

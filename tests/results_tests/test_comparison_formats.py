@@ -12,7 +12,7 @@ from results.parquet.files import write_tables
 from results.parquet.trials import group_repeats
 from results.statistics.compare import Comparison, compare
 from results.statistics.comparison_text import render_comparison
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from results.tables.layout import FORMATS
 from tests.conftest import Cli
 from tests.results_tests.result_samples import (
@@ -92,20 +92,20 @@ def test_csv_and_json_hold_the_same_numbers() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """A sweep with the published configuration (128, 0.1, cosine, 2 epochs for 200)."""
-    store = Store(tmp_path / "runs")
+    store = LocalStore(tmp_path / "runs")
     config = make_config(lr=0.1, epochs=2)
     write_trial(store, config, [make_epoch(1, 60.0), make_epoch(2, 50.0)], make_end(Status.COMPLETE, 2))
     manifest = make_manifest([config])
     manifest.trials[0] = type(manifest.trials[0])(config, 0, {"published_epochs": 200})
     store.sweep_folder("sweep").mkdir()
     store.write_manifest(manifest)
-    write_tables(*Collector(store, manifest).tables(), store.sweep_folder("sweep"))
+    write_tables(*Collector(store, manifest).tables(), store, "sweep")
     return store
 
 
-def test_the_command(store: Store, cli: Cli) -> None:
+def test_the_command(store: LocalStore, cli: Cli) -> None:
     done = cli("compare", "sweep", "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
     values = json.loads(done.stdout)
@@ -126,7 +126,7 @@ def test_the_command(store: Store, cli: Cli) -> None:
         (("--table", "mian"), "no published table 'mian'"),
     ],
 )
-def test_mistakes_are_one_line(store: Store, cli: Cli, options: tuple[str, ...], message: str) -> None:
+def test_mistakes_are_one_line(store: LocalStore, cli: Cli, options: tuple[str, ...], message: str) -> None:
     refused = cli("compare", "sweep", *options)
     assert refused.returncode == 2
     assert message in refused.stderr

@@ -7,7 +7,7 @@ import pytest
 from results.parquet.files import read_trials
 from results.parquet.search_results import param_words, read_search, spent, stopped_by_epoch
 from results.parquet.trials import group_repeats, trials_from_table
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from results.tables.layout import render, table_rows
 from tests.conftest import ROOT
 
@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "results" / "examples"
 
 @pytest.mark.parametrize("name", ["quickstart", "cifar10_smoke", "linear_scaling_cosine-smoke"])
 def test_the_pages_show_the_table_of_the_example(name: str) -> None:
-    trials = trials_from_table(read_trials(Store(EXAMPLES), name))
+    trials = trials_from_table(read_trials(LocalStore(EXAMPLES), name))
     table = render(table_rows(group_repeats(trials)), "markdown", with_mean=False)
     assert table == (EXAMPLES / name / "table.md").read_text()
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
@@ -28,7 +28,7 @@ AGAINST_GRID = EXAMPLES / "search_against_grid"
 
 @pytest.mark.parametrize("name", ["tpe_asha", "grid"])
 def test_the_search_and_the_grid_are_what_their_readme_says(name: str) -> None:
-    table = read_trials(Store(AGAINST_GRID), name)
+    table = read_trials(LocalStore(AGAINST_GRID), name)
     search = read_search(table)
     assert search is not None
     (chosen,) = search.chosen
@@ -45,13 +45,13 @@ def test_the_search_and_the_grid_are_what_their_readme_says(name: str) -> None:
 
 
 def test_the_search_and_the_grid_cost_the_same() -> None:
-    searches = [read_search(read_trials(Store(AGAINST_GRID), name)) for name in ("tpe_asha", "grid")]
+    searches = [read_search(read_trials(LocalStore(AGAINST_GRID), name)) for name in ("tpe_asha", "grid")]
     tpe_asha, grid = (spent(search).epochs for search in searches if search is not None)
     assert abs(tpe_asha - grid) <= 0.05 * grid
 
 
 def test_the_search_stopped_large_batches_first_as_its_readme_says() -> None:
-    search, grid = (read_search(read_trials(Store(AGAINST_GRID), name)) for name in ("tpe_asha", "grid"))
+    search, grid = (read_search(read_trials(LocalStore(AGAINST_GRID), name)) for name in ("tpe_asha", "grid"))
     assert search is not None and grid is not None
     rungs = {epoch: len(stopped) for epoch, stopped in stopped_by_epoch(search).items()}
     large = [one for one in search.trials if one.params["batch_size"] == 256]

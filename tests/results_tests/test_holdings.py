@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from results.store.holdings import Holdings, holdings, holdings_text
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import (
     make_attempt,
     make_config,
@@ -24,7 +24,7 @@ def held(trained_by: dict[str | None, int], begun: int, untouched: int) -> Holdi
 
 
 def test_left_is_what_has_no_final_result_in_whatever_sweep(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     configs = {status: make_config(epochs=2, seed=seed) for seed, status in enumerate(Status)}
     for status, config in configs.items():
         write_trial(store, config, EPOCHS, None if status is Status.INCOMPLETE else make_end(status, 2), "other")
@@ -38,7 +38,7 @@ def test_left_is_what_has_no_final_result_in_whatever_sweep(tmp_path: Path) -> N
 
 
 def test_an_attempt_without_an_epoch_is_begun_and_a_bare_folder_is_not(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     begun, opened = make_config(seed=0), make_config(seed=1)
     write_trial(store, begun, [])
     Ledger(store.trial_folder(opened.trial_key), opened.to_dict()).close()
@@ -48,7 +48,7 @@ def test_an_attempt_without_an_epoch_is_begun_and_a_bare_folder_is_not(tmp_path:
 
 
 def test_a_trial_belongs_to_the_sweep_that_worked_last_on_it(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     config = make_config(epochs=2)
     write_trial(store, config, EPOCHS[:1], None, "first")
     with Ledger(store.trial_folder(config.trial_key), config.to_dict()) as ledger:

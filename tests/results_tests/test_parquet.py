@@ -11,7 +11,7 @@ import pytest
 
 from results.parquet.collect import Collector
 from results.parquet.files import export_tables, read_trials, write_tables
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
 from trainable.records import Status
@@ -22,12 +22,12 @@ Tables = tuple[pa.Table, pa.Table]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture
-def tables(store: Store) -> Tables:
+def tables(store: LocalStore) -> Tables:
     end = make_end(Status.COMPLETE, 2, test_correct_bits="a5")
     write_trial(store, CONFIG, [make_epoch(1, 10.0), make_epoch(2, 8.5)], end)
     return Collector(store, MANIFEST).tables()
@@ -41,7 +41,7 @@ def check_folder(folder: Path) -> None:
 
 
 def test_pandas_reads_it(tmp_path: Path, tables: Tables) -> None:
-    write_tables(*tables, tmp_path)
+    export_tables(*tables, str(tmp_path))
     trials = pd.read_parquet(tmp_path / "trials.parquet")
     epochs = pd.read_parquet(tmp_path / "epochs.parquet")
     assert trials.loc[0, "test_error_percent"] == 8.5
@@ -51,7 +51,7 @@ def test_pandas_reads_it(tmp_path: Path, tables: Tables) -> None:
 
 
 def test_duckdb_reads_it(tmp_path: Path, tables: Tables) -> None:
-    write_tables(*tables, tmp_path)
+    export_tables(*tables, str(tmp_path))
     query = (
         "SELECT t.schedule, t.status, count(*), min(e.test_error_percent), any_value(t.milestones) "  # noqa: S608
         f"FROM '{tmp_path}/trials.parquet' t JOIN '{tmp_path}/epochs.parquet' e USING (sweep, trial_key) GROUP BY ALL"
@@ -62,27 +62,26 @@ def test_duckdb_reads_it(tmp_path: Path, tables: Tables) -> None:
 
 
 def test_metadata_is_in_the_file(tmp_path: Path, tables: Tables) -> None:
-    write_tables(*tables, tmp_path)
+    export_tables(*tables, str(tmp_path))
     for name in ("trials", "epochs"):
         assert pq.read_schema(tmp_path / f"{name}.parquet").metadata[b"batchscape.schema_version"] == b"4"
 
 
 @pytest.mark.parametrize("name", ["trials", "epochs"])
 def test_a_write_that_breaks_leaves_the_old_file(
-    store: Store, tables: Tables, monkeypatch: pytest.MonkeyPatch, name: str
+    store: LocalStore, tables: Tables, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     folder = store.sweep_folder("sweep")
-    folder.mkdir()
-    write_tables(*tables, folder)
+    write_tables(*tables, store, "sweep")
     before = (folder / f"{name}.parquet").read_bytes()
 
-    def break_off(table: pa.Table, path: Path, **options: object) -> None:
-        path.write_bytes(b"half")
+    def break_off(table: pa.Table, stream: pa.BufferOutputStream, **options: object) -> None:
+        stream.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(pq, "write_table", break_off)
     with pytest.raises(OSError, match="disk full"):
-        write_tables(*tables, folder)
+        write_tables(*tables, store, "sweep")
     assert (folder / f"{name}.parquet").read_bytes() == before
 
 
@@ -115,18 +114,18 @@ def test_a_target_that_cannot_be_written(tmp_path: Path, tables: Tables, form: s
     assert "\n" not in str(caught.value)
 
 
-def test_trials_are_read_back(store: Store, tables: Tables) -> None:
+def test_trials_are_read_back(store: LocalStore, tables: Tables) -> None:
     with store.driving(MANIFEST):
-        write_tables(*tables, store.sweep_folder("sweep"))
+        write_tables(*tables, store, "sweep")
     assert read_trials(store, "sweep").equals(tables[0])
 
 
-def test_an_unknown_sweep(store: Store, tables: Tables) -> None:
+def test_an_unknown_sweep(store: LocalStore, tables: Tables) -> None:
     with pytest.raises(UserError, match="no sweep 'sweep'"):
         read_trials(store, "sweep")
 
 
-def test_a_missing_file_says_how_to_make_it(store: Store, tables: Tables) -> None:
+def test_a_missing_file_says_how_to_make_it(store: LocalStore, tables: Tables) -> None:
     with (
         store.driving(MANIFEST),
         pytest.raises(UserError, match=r"trials\.parquet is missing: `.*export sweep --store .*`"),
@@ -135,7 +134,7 @@ def test_a_missing_file_says_how_to_make_it(store: Store, tables: Tables) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all", b"PAR1" + b"x" * 100 + b"PAR1"])
-def test_a_damaged_file_says_how_to_make_it(store: Store, tables: Tables, content: bytes) -> None:
+def test_a_damaged_file_says_how_to_make_it(store: LocalStore, tables: Tables, content: bytes) -> None:
     with store.driving(MANIFEST):
         (store.sweep_folder("sweep") / "trials.parquet").write_bytes(content)
         with pytest.raises(UserError, match=r"trials\.parquet is damaged: `.*export sweep --store .*`"):

@@ -9,7 +9,8 @@ import pytest
 from results.parquet.collect import Collector
 from results.store.holdings import holdings
 from results.store.lease import Timing
-from results.store.store import Store, open_store
+from results.store.opening import open_store
+from results.store.store import Store
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_epoch, make_manifest
 from tests.s3_server import S3Server
 from trainable.errors import UserError

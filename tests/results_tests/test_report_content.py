@@ -8,7 +8,7 @@ import pytest
 from results.parquet.files import read_epochs, read_trials
 from results.report.content import Report, make_report
 from results.report.formatting import moment, named_values, plain
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
 
@@ -21,7 +21,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 @pytest.fixture(scope="module")
 def quickstart() -> Report:
-    store = Store(ROOT / "results" / "examples")
+    store = LocalStore(ROOT / "results" / "examples")
     return make_report(read_trials(store, "quickstart"), read_epochs(store, "quickstart"), "quickstart")
 
 
@@ -104,7 +104,7 @@ def test_the_report_needs_the_parquet_files_alone(report: Report, tmp_path: Path
 
 
 def test_a_damaged_space_costs_its_description_only() -> None:
-    store = Store(ROOT / "results" / "examples")
+    store = LocalStore(ROOT / "results" / "examples")
     trials = read_trials(store, "quickstart")
     metadata = trials.schema.metadata | {b"batchscape.space": b"{: ["}
     damaged = make_report(trials.replace_schema_metadata(metadata), read_epochs(store, "quickstart"), "quickstart")
@@ -113,7 +113,7 @@ def test_a_damaged_space_costs_its_description_only() -> None:
 
 
 def test_a_sweep_without_a_trial_is_told_too() -> None:
-    store = Store(ROOT / "results" / "examples")
+    store = LocalStore(ROOT / "results" / "examples")
     nothing = make_report(
         read_trials(store, "quickstart").slice(0, 0), read_epochs(store, "quickstart").slice(0, 0), "quickstart"
     )
@@ -135,7 +135,7 @@ def test_values_are_plain() -> None:
 
 
 def test_equal_tables_give_equal_reports(quickstart: Report) -> None:
-    store = Store(ROOT / "results" / "examples")
+    store = LocalStore(ROOT / "results" / "examples")
     again = make_report(read_trials(store, "quickstart"), read_epochs(store, "quickstart"), "quickstart")
     assert dataclasses.asdict(again.trials) == dataclasses.asdict(quickstart.trials)
     assert again == quickstart

@@ -12,7 +12,7 @@ from results.parquet.files import export_tables, read_epochs, read_trials
 from results.report.figures import isolated
 from results.report.files import write_report
 from results.report.markdown import code_block, safe
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
@@ -101,12 +101,12 @@ def test_every_cell_of_a_results_table_is_a_link(html: str) -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "cifar10_smoke"])
 def test_the_same_parquet_files_give_the_same_bytes(name: str, tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in write_report(Store(EXAMPLES), name, tmp_path / "a")]
-    assert [path.read_bytes() for path in write_report(Store(EXAMPLES), name, tmp_path / "b")] == first
+    first = [path.read_bytes() for path in write_report(LocalStore(EXAMPLES), name, tmp_path / "a")]
+    assert [path.read_bytes() for path in write_report(LocalStore(EXAMPLES), name, tmp_path / "b")] == first
 
 
 def test_figures_that_the_sweep_cannot_fill_are_left_out(tmp_path: Path) -> None:
-    text = write_report(Store(EXAMPLES), "quickstart", tmp_path)[0].read_text()
+    text = write_report(LocalStore(EXAMPLES), "quickstart", tmp_path)[0].read_text()
     assert text.count("<figure ") == text.count("<svg ") == text.count("</svg>") >= 4
     assert 'id="comparison"' not in text
     assert 'id="failures"' not in text
@@ -153,7 +153,7 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(
 
 
 def test_a_sweep_without_a_trial_has_a_report_too(tmp_path: Path) -> None:
-    examples, store = Store(EXAMPLES), Store(tmp_path)
+    examples, store = LocalStore(EXAMPLES), LocalStore(tmp_path)
     nothing = [read(examples, "quickstart").slice(0, 0) for read in (read_trials, read_epochs)]
     export_tables(nothing[0], nothing[1], str(tmp_path / "quickstart"))
     page, markdown = (path.read_text() for path in write_report(store, "quickstart", tmp_path))

@@ -9,23 +9,23 @@ from results.parquet.files import read_epochs, read_trials
 from results.report.content import Report, make_report
 from results.report.files import write_report
 from results.report.markdown import render_markdown
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from results.tables.search_table import sweep_table
 from tests.conftest import Cli
 from tests.results_tests.searched_stores import SWEEP, write_search
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return write_search(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
-def report(store: Store) -> Report:
+def report(store: LocalStore) -> Report:
     return make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP)
 
 
-def test_the_table_is_of_what_was_confirmed(store: Store, cli: Cli) -> None:
+def test_the_table_is_of_what_was_confirmed(store: LocalStore, cli: Cli) -> None:
     done = cli("table", SWEEP, "--store", str(store.path))
     heading, blank, *rows = done.stdout.splitlines()
     assert heading == (
@@ -45,7 +45,7 @@ def test_before_that_it_is_of_what_ran_to_the_end(tmp_path: Path) -> None:
     assert not re.search(r"\d\.\d{6}", text)
 
 
-def test_programs_get_rows_alone_and_every_digit(store: Store) -> None:
+def test_programs_get_rows_alone_and_every_digit(store: LocalStore) -> None:
     header, *rows = sweep_table(read_trials(store, SWEEP), "csv", with_mean=False).splitlines()
     assert header.startswith("model,")
     assert len(rows) == 2

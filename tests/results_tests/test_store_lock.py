@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.errors import UserError
 
@@ -23,13 +23,13 @@ with exclusive_lock(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     (tmp_path / "sweep").mkdir()
-    return Store(tmp_path)
+    return LocalStore(tmp_path)
 
 
 @pytest.fixture
-def other_driver(store: Store) -> Iterator[subprocess.Popen[str]]:
+def other_driver(store: LocalStore) -> Iterator[subprocess.Popen[str]]:
     """A living process that holds the sweep's lock."""
     command = [sys.executable, "-c", DRIVER, str(store.path / "sweep" / "lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -39,20 +39,20 @@ def other_driver(store: Store) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_second_driver_is_refused(store: Store, other_driver: subprocess.Popen[str]) -> None:
+def test_a_second_driver_is_refused(store: LocalStore, other_driver: subprocess.Popen[str]) -> None:
     assert store.is_running("sweep")
     with pytest.raises(UserError, match=r"another process is running the sweep 'sweep'"), store.driving(MANIFEST):
         pytest.fail("two drivers at a time")
     assert store.find_manifest("sweep") is None
 
 
-def test_another_sweep_is_not_touched_by_the_lock(store: Store, other_driver: subprocess.Popen[str]) -> None:
+def test_another_sweep_is_not_touched_by_the_lock(store: LocalStore, other_driver: subprocess.Popen[str]) -> None:
     assert not store.is_running("other")
     with store.driving(make_manifest([make_config()], "other")):
         assert store.is_running("other")
 
 
-def test_a_killed_driver_leaves_no_lock(store: Store, other_driver: subprocess.Popen[str]) -> None:
+def test_a_killed_driver_leaves_no_lock(store: LocalStore, other_driver: subprocess.Popen[str]) -> None:
     other_driver.kill()
     other_driver.wait()
     assert (store.path / "sweep" / "lock").exists()
@@ -61,7 +61,7 @@ def test_a_killed_driver_leaves_no_lock(store: Store, other_driver: subprocess.P
         assert store.manifest("sweep") == MANIFEST
 
 
-def test_the_lock_is_free_after_the_drive_and_after_an_error(store: Store) -> None:
+def test_the_lock_is_free_after_the_drive_and_after_an_error(store: LocalStore) -> None:
     with pytest.raises(RuntimeError, match="broke"), store.driving(MANIFEST):
         assert store.is_running("sweep")
         raise RuntimeError("broke")
@@ -70,5 +70,5 @@ def test_the_lock_is_free_after_the_drive_and_after_an_error(store: Store) -> No
 
 def test_a_sweep_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep").write_text("a file in the way")
-    with pytest.raises(UserError), Store(tmp_path).driving(MANIFEST):
+    with pytest.raises(UserError), LocalStore(tmp_path).driving(MANIFEST):
         pytest.fail("drove into a file")

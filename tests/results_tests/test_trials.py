@@ -4,7 +4,7 @@ from pathlib import Path
 
 from results.parquet.collect import Collector
 from results.parquet.trials import group_repeats, trials_from_table, varying_fields
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import (
     make_config,
     make_end,
@@ -17,7 +17,7 @@ from trainable.records import Status
 
 
 def test_a_table_comes_back_as_trials(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     config = make_config(epochs=1, schedule="multistep", milestones=[0.25, 0.5], train_subset=64, batch_size=8)
     write_trial(store, config, [make_epoch(1, 12.5)], make_end(Status.COMPLETE, 1, test_correct_bits="f0"))
     (trial,) = trials_from_table(Collector(store, make_manifest([config])).tables()[0])

@@ -17,7 +17,7 @@ from results.report.content import Report, make_report
 from results.report.files import write_report
 from results.report.markdown import render_markdown
 from results.statistics.importance import Importance, importance
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from results.tables.search_table import sweep_table
 from tests.results_tests.figure_samples import make_point, overlaps, texts_of
 from tests.results_tests.searched_stores import SWEEP, write_search
@@ -26,11 +26,11 @@ from trainable.errors import UserError
 from trainable.records import EpochRecord
 
 
-def reported(store: Store, name: str) -> Report:
+def reported(store: LocalStore, name: str) -> Report:
     return make_report(read_trials(store, name), read_epochs(store, name), name)
 
 
-def results_of(store: Store, name: str) -> Results:
+def results_of(store: LocalStore, name: str) -> Results:
     table = read_trials(store, name)
     return Results(
         name,

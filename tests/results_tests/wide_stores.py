@@ -7,8 +7,8 @@ from typing import Any
 
 from results.parquet.collect import Collector
 from results.parquet.files import export_tables
+from results.store.local_store import LocalStore
 from results.store.search_log import EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
-from results.store.store import Store
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.searched_stores import EPOCHS, SETTINGS, error_after, searched_config
 from trainable.config import TrainConfig
@@ -28,7 +28,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def write_wide_search(path: Path, choices: Mapping[str, tuple[Any, ...]] = CHOICES, num_trials: int = 24) -> Store:
+def write_wide_search(
+    path: Path, choices: Mapping[str, tuple[Any, ...]] = CHOICES, num_trials: int = 24
+) -> LocalStore:
     """By random search: lr, batch size, `RANGES` and the choices; all trials run to the end."""
     dice = random.Random(1)  # noqa: S311
     parameters = {
@@ -51,7 +53,7 @@ def write_wide_search(path: Path, choices: Mapping[str, tuple[Any, ...]] = CHOIC
     return _write(path, WIDE, parameters, trials, Status.COMPLETE)
 
 
-def write_diverged_search(path: Path, name: str = "lost", num_trials: int = 5) -> Store:
+def write_diverged_search(path: Path, name: str = "lost", num_trials: int = 5) -> LocalStore:
     """Each trial after one epoch."""
     trials = []
     for number in range(num_trials):
@@ -66,8 +68,8 @@ def _write(
     parameters: Mapping[str, Any],
     trials: list[tuple[dict[str, Any], TrainConfig, list[float]]],
     status: Status,
-) -> Store:
-    store = Store(path)
+) -> LocalStore:
+    store = LocalStore(path)
     settings = {
         **SETTINGS,
         "algorithm": "random",

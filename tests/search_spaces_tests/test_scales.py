@@ -8,7 +8,7 @@ import pytest
 
 import tune_main
 from benchmarks.finished_sweep import write_finished_trials
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
 from tests.search_spaces_tests.space_samples import load_text
@@ -142,8 +142,8 @@ def test_run_takes_the_scaled_trials_under_their_own_name(tmp_path: Path, capsys
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "note: 1 of 2 trials left out: same configuration as another trial"
     assert lines[1] == "mine-smoke: 1 trial on digits, 1 done, 0 to train"
-    assert Store(store).sweeps() == ["mine-smoke"]
-    manifest = Store(store).manifest("mine-smoke")
+    assert LocalStore(store).sweeps() == ["mine-smoke"]
+    manifest = LocalStore(store).manifest("mine-smoke")
     assert manifest.scale == "smoke"
     stands_for = {"published_model": "resnet_preact_8", "published_epochs": 90, "published_batch_size": 1024}
     assert [trial.variables for trial in manifest.trials] == [stands_for]

@@ -9,7 +9,7 @@ import pytest
 from results.parquet.files import read_trials
 from results.parquet.trials import group_repeats, trials_from_table
 from results.published.cells import LONGER_FILE, PublishedCell, published_cells, table_cells, table_names
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from results.tables.layout import render, table_rows
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
@@ -138,7 +138,7 @@ WITH_EXAMPLE = ["linear_scaling_cosine", "initial_lr"]
 
 @pytest.mark.parametrize("name", WITH_EXAMPLE)
 def test_the_committed_example_is_the_smoke_form_of_today(name: str) -> None:
-    table = read_trials(Store(EXAMPLES), f"{name}-smoke")
+    table = read_trials(LocalStore(EXAMPLES), f"{name}-smoke")
     ran = trials_from_table(table)
     planned = trials_of(name, "smoke")
     assert [dataclasses.replace(trial.config, dataset_fingerprint="") for trial in ran] == [

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from results.published.reference import reference_tables
-from results.store.store import Store, new_manifest
+from results.store.local_store import LocalStore
+from results.store.manifest import new_manifest
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
 from search_spaces.loader import load_space
@@ -19,8 +20,8 @@ def test_it_is_read_back_from_the_manifest_in_the_store(tmp_path: Path, name: st
     loaded = load_space(name)
     (tmp_path / "mine").mkdir()
     manifest = new_manifest("mine", expand(loaded, {}).trials, loaded.source.text, {}, "c0de")
-    Store(tmp_path).write_manifest(manifest)
-    found = reference_tables(Store(tmp_path).manifest("mine"))
+    LocalStore(tmp_path).write_manifest(manifest)
+    found = reference_tables(LocalStore(tmp_path).manifest("mine"))
     assert found == loaded.space.reference
     assert len(found) == tables
 
@@ -36,5 +37,5 @@ def test_spaces_shows_it() -> None:
 @pytest.mark.parametrize("scale", [None, "smoke"])
 def test_the_scale_is_kept_in_the_manifest(tmp_path: Path, scale: str | None) -> None:
     (tmp_path / "mine").mkdir()
-    Store(tmp_path).write_manifest(new_manifest("mine", [], "rows: [{lr: 1}]", {}, "c0de", scale))
-    assert Store(tmp_path).manifest("mine").scale == scale
+    LocalStore(tmp_path).write_manifest(new_manifest("mine", [], "rows: [{lr: 1}]", {}, "c0de", scale))
+    assert LocalStore(tmp_path).manifest("mine").scale == scale

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results.store.journal import LocalJournal
 from results.store.search_log import Earlier, Params
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
@@ -72,7 +73,9 @@ def open_search(
     scheduler: Scheduler | None = None,
     earlier: Sequence[Earlier] = (),
 ) -> Search:
-    return Search(wanted, folder / "search.jsonl", maker, active_among(wanted.parameters), scheduler, earlier)
+    return Search(
+        wanted, LocalJournal(folder / "search.jsonl"), maker, active_among(wanted.parameters), scheduler, earlier
+    )
 
 
 def bowl(config: TrainConfig, epoch: int) -> float:

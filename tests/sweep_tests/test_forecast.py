@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.estimate import Estimate, PeakMemory
 from sweep.estimate.forecast import estimate_run, estimate_text
@@ -35,9 +35,9 @@ def test_for_people() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """A trial that is complete, 100 images in 2 s an epoch, and one of which half is done."""
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)
     write_trial(store, make_config(epochs=1, batch_size=100), [make_epoch(1, 50.0)], end)
     half = make_config(epochs=100, batch_size=100)
@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_what_is_left_of_a_run(store: Store) -> None:
+def test_what_is_left_of_a_run(store: LocalStore) -> None:
     """2.5 s an epoch as they were trained; of the one that was begun 50 are left."""
     configs = {one.trial_key: one for one in (make_config(epochs=100, batch_size=100, seed=s) for s in (0, 1))}
     found = estimate_run(store, configs, DatasetSize("cifar10", 100, 40), HERE, num_slots=2)
@@ -54,7 +54,7 @@ def test_what_is_left_of_a_run(store: Store) -> None:
     assert found.wall[2].median == pytest.approx(258.0, rel=0.1)
 
 
-def test_without_history_there_is_none(store: Store) -> None:
+def test_without_history_there_is_none(store: LocalStore) -> None:
     configs = {"key": make_config(seed=3)}
     elsewhere = DeviceProfile("a GPU", 1)
     assert estimate_run(store, configs, DatasetSize("cifar10", 200, 40), elsewhere, num_slots=2) is None

@@ -8,7 +8,7 @@ import pytest
 
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.estimate import history
 from sweep.estimate.forecast import unmeasured
 from sweep.estimate.history import read_speeds
@@ -44,31 +44,31 @@ SPEED = Speed(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path)
 
 
-def hold(store: Store, config: TrainConfig) -> None:
+def hold(store: LocalStore, config: TrainConfig) -> None:
     write_trial(store, config, EPOCHS, make_end(Status.COMPLETE, 2, test_correct_bits=TESTED, peak_memory_bytes=1000))
 
 
-def test_a_trial_is_a_speed(store: Store) -> None:
+def test_a_trial_is_a_speed(store: LocalStore) -> None:
     hold(store, make_config())
     assert read_speeds(store, {"cifar10"}) == [SPEED]
     assert read_speeds(store, {"digits"}) == []
 
 
-def test_no_store_no_speeds(store: Store) -> None:
-    assert read_speeds(Store(store.path / "none"), {"cifar10"}) == []
+def test_no_store_no_speeds(store: LocalStore) -> None:
+    assert read_speeds(LocalStore(store.path / "none"), {"cifar10"}) == []
 
 
-def test_held_out_images_are_evaluated_too(store: Store) -> None:
+def test_held_out_images_are_evaluated_too(store: LocalStore) -> None:
     hold(store, make_config(holdout=0.2))  # 100 of 125 are trained on
     (speed,) = read_speeds(store, {"cifar10"})
     assert speed.eval_seconds_per_image == pytest.approx(2 / (2 * (40 + 25)))
 
 
-def test_each_process_that_worked_on_a_trial_is_a_speed(store: Store) -> None:
+def test_each_process_that_worked_on_a_trial_is_a_speed(store: LocalStore) -> None:
     config = make_config(test_subset=40)
     with Ledger(store.trial_folder(config.trial_key), config.to_dict()) as ledger:
         ledger.begin(make_attempt(run_id="one"))
@@ -88,13 +88,13 @@ def test_each_process_that_worked_on_a_trial_is_a_speed(store: Store) -> None:
     )
 
 
-def test_epochs_that_diverged_or_were_not_evaluated_tell_nothing(store: Store) -> None:
+def test_epochs_that_diverged_or_were_not_evaluated_tell_nothing(store: LocalStore) -> None:
     write_trial(store, make_config(), [make_epoch(1, None, test_loss=None)], make_end(Status.DIVERGED, 1))
     write_trial(store, make_config(seed=1), [make_epoch(1, 50.0)])  # how many it evaluates is not known yet
     assert read_speeds(store, {"cifar10"}) == []
 
 
-def test_the_latest_trials_are_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_latest_trials_are_read(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_TRIALS", 2)
     for seed, size in enumerate((10, 20, 30)):
         config = make_config(batch_size=size, seed=seed)
@@ -103,12 +103,12 @@ def test_the_latest_trials_are_read(store: Store, monkeypatch: pytest.MonkeyPatc
     assert [speed.batch_size for speed in read_speeds(store, {"cifar10"})] == [10, 20]
 
 
-def test_parquet_serves_where_the_ledgers_are_gone(store: Store) -> None:
+def test_parquet_serves_where_the_ledgers_are_gone(store: LocalStore) -> None:
     config = make_config()
     hold(store, config)
     manifest = make_manifest([config])
     with store.driving(manifest):
-        write_tables(*Collector(store, manifest).tables(), store.sweep_folder("sweep"))
+        write_tables(*Collector(store, manifest).tables(), store, "sweep")
     shutil.rmtree(store.trials_folder)
     (speed,) = read_speeds(store, {"cifar10"})
     assert speed.train_seconds_per_image == pytest.approx(SPEED.train_seconds_per_image)
@@ -116,7 +116,7 @@ def test_parquet_serves_where_the_ledgers_are_gone(store: Store) -> None:
     assert (speed.profile, speed.run, speed.batch_size) == (SPEED.profile, "sweep", 128)
 
 
-def test_a_damaged_parquet_file_tells_nothing(store: Store) -> None:
+def test_a_damaged_parquet_file_tells_nothing(store: LocalStore) -> None:
     (store.path / "sweep").mkdir()
     (store.path / "sweep" / "trials.parquet").write_bytes(b"torn")
     assert read_speeds(store, {"cifar10"}) == []

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.observers import parquet_keeper as keeper
 from sweep.observers.parquet_keeper import MAX_SHARE, ParquetKeeper
 from tests.results_tests.result_samples import make_config, make_epoch, make_manifest, write_trial
@@ -40,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def watcher(tmp_path: Path, clock: Clock) -> ParquetKeeper:
-    return ParquetKeeper(Store(tmp_path), make_manifest([make_config()]))
+    return ParquetKeeper(LocalStore(tmp_path), make_manifest([make_config()]))
 
 
 def test_nothing_new_nothing_written(watcher: ParquetKeeper, clock: Clock) -> None:
@@ -90,7 +90,7 @@ def test_write_does_not_wait(watcher: ParquetKeeper, clock: Clock) -> None:
 
 
 def test_the_real_files(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     config = make_config()
     with store.driving(make_manifest([config])):
         real = ParquetKeeper(store, make_manifest([config]))

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from results.store.store import Manifest, Store, open_store
+from results.store.local_store import LocalStore
+from results.store.manifest import Manifest
+from results.store.opening import open_store
 from sweep.observers.parquet_keeper import ParquetKeeper
 from sweep.observers.prometheus import INTERVAL_SECONDS, METRICS, MetricsKeeper
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
@@ -34,14 +36,14 @@ def parsed(text: str) -> Values:
     return {key: float(sample.value) for key, sample in values.items()}
 
 
-def read(store: Store) -> Values:
+def read(store: LocalStore) -> Values:
     return parsed((store.sweep_folder("sweep") / METRICS).read_text())
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """A trial of every status with two epochs, the last with an error of its own."""
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     for status, config in CONFIGS.items():
         epochs = [make_epoch(1, 50.0), make_epoch(2, ERRORS.get(status, 5.0))]
         write_trial(store, config, epochs, None if status is Status.INCOMPLETE else make_end(status, 2))
@@ -57,7 +59,7 @@ def trained(config: TrainConfig, epoch: int, status: Status = Status.INCOMPLETE)
     return config.trial_key, Progress(make_epoch(epoch, 8.0), status, replayed=False)
 
 
-def test_a_run_counts_what_it_trains_and_the_sweep_all_that_it_holds(store: Store, manifest: Manifest) -> None:
+def test_a_run_counts_what_it_trains_and_the_sweep_all_that_it_holds(store: LocalStore, manifest: Manifest) -> None:
     again, keeper = CONFIGS[Status.INCOMPLETE], ParquetKeeper(store, manifest)
     with store.driving(manifest):
         with keeper.driven(num_slots=3):
@@ -80,7 +82,7 @@ def test_a_run_counts_what_it_trains_and_the_sweep_all_that_it_holds(store: Stor
     assert after["last_update_timestamp_seconds", ""] >= before["last_update_timestamp_seconds", ""] > 1.7e9
 
 
-def test_trials_at_work_are_running_and_neither_waiting_nor_incomplete(store: Store, manifest: Manifest) -> None:
+def test_trials_at_work_are_running_and_neither_waiting_nor_incomplete(store: LocalStore, manifest: Manifest) -> None:
     keeper = ParquetKeeper(store, manifest)
     with store.driving(manifest), keeper.driven(2):
         keeper.on_trial_start(CONFIGS[Status.INCOMPLETE].trial_key)
@@ -98,7 +100,7 @@ def test_trials_at_work_are_running_and_neither_waiting_nor_incomplete(store: St
 
 
 def test_it_is_written_at_intervals(tmp_path: Path) -> None:
-    store, manifest, now = Store(tmp_path), make_manifest([WAITING]), 1000.0
+    store, manifest, now = LocalStore(tmp_path), make_manifest([WAITING]), 1000.0
     metrics = MetricsKeeper(store, manifest, clock=lambda: now)
     with store.driving(manifest):
         metrics.on_tick()
@@ -112,7 +114,7 @@ def test_it_is_written_at_intervals(tmp_path: Path) -> None:
     assert sorted(times) == [1000.0 + number * INTERVAL_SECONDS for number in range(4)]
 
 
-def test_a_superseded_training_does_not_count(store: Store) -> None:
+def test_a_superseded_training_does_not_count(store: LocalStore) -> None:
     manifest = make_manifest([CONFIGS[Status.COMPLETE]])
     assert store.supersede(manifest) == 1
     keeper = ParquetKeeper(store, manifest)
@@ -122,7 +124,7 @@ def test_a_superseded_training_does_not_count(store: Store) -> None:
     assert (values["trials", "complete"], values["trials", "waiting"], values["epochs_done", ""]) == (0, 1, 0)
 
 
-def test_others_may_read_it_and_it_is_never_half_written(store: Store, manifest: Manifest) -> None:
+def test_others_may_read_it_and_it_is_never_half_written(store: LocalStore, manifest: Manifest) -> None:
     """node_exporter runs as a user of its own."""
     with store.driving(manifest):
         ParquetKeeper(store, manifest).write()
@@ -130,7 +132,7 @@ def test_others_may_read_it_and_it_is_never_half_written(store: Store, manifest:
     assert not list(store.sweep_folder("sweep").glob(".*"))
 
 
-def test_a_sweep_goes_on_where_it_cannot_be_written(store: Store, manifest: Manifest) -> None:
+def test_a_sweep_goes_on_where_it_cannot_be_written(store: LocalStore, manifest: Manifest) -> None:
     keeper = ParquetKeeper(store, manifest)
     with store.driving(manifest):
         (store.sweep_folder("sweep") / METRICS).mkdir()
@@ -143,7 +145,6 @@ def test_a_sweep_goes_on_where_it_cannot_be_written(store: Store, manifest: Mani
 def test_in_a_bucket_it_is_pushed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = s3.new_bucket()
     store, manifest = open_store(f"s3://{bucket}/store"), make_manifest([WAITING])
-    store.sweep_folder("sweep").mkdir(parents=True)
     metrics = MetricsKeeper(store, manifest)
     with metrics.driven(4):
         assert parsed(s3.files(f"{bucket}/store/sweep")[METRICS].decode())["slots", ""] == 4.0

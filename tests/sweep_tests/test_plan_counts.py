@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.estimate.work import TrialWork, train_images_per_epoch
 from sweep.plan.counts import PlanCounts, TrialProgress, plan_counts
 from sweep.plan.text import plan_text
@@ -28,16 +28,16 @@ STORED = make_config(epochs=10, batch_size=300)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
 
 
-def hold(store: Store, config: TrainConfig, num_epochs: int, status: Status | None) -> None:
+def hold(store: LocalStore, config: TrainConfig, num_epochs: int, status: Status | None) -> None:
     end = None if status is None else make_end(status, num_epochs)
     write_trial(store, config, [make_epoch(number, 50.0) for number in range(1, num_epochs + 1)], end)
 
 
-def test_without_a_store_everything_is_left(store: Store) -> None:
+def test_without_a_store_everything_is_left(store: LocalStore) -> None:
     counts = plan_counts(store, [FULL, TrainConfig(dataset="cifar10", epochs=5, batch_size=1000)], SIZE)
     nothing = (TrialProgress(), TrialProgress())
     assert counts == PlanCounts(2, 0, 0, 15, images_left=10 * 900 + 5 * 1000, store=None, progress=nothing)
@@ -45,26 +45,26 @@ def test_without_a_store_everything_is_left(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETE, Status.STOPPED, Status.DIVERGED])
-def test_what_has_ended_is_done_whatever_its_fingerprint(store: Store, status: Status) -> None:
+def test_what_has_ended_is_done_whatever_its_fingerprint(store: LocalStore, status: Status) -> None:
     hold(store, STORED, 4, status)
     counts = plan_counts(store, [FULL], SIZE)
     assert (counts.done, counts.begun, counts.left, counts.epochs_left, counts.images_left) == (1, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, None])
-def test_what_was_begun_has_its_last_epochs_left(store: Store, status: Status | None) -> None:
+def test_what_was_begun_has_its_last_epochs_left(store: LocalStore, status: Status | None) -> None:
     hold(store, STORED, 4, status)
     counts = plan_counts(store, [FULL], SIZE)
     assert (counts.done, counts.begun, counts.left, counts.epochs_left, counts.images_left) == (0, 1, 1, 6, 5400)
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.2}, {"dataset": "other"}, {"seed": 1}, {"epochs": 11}])
-def test_another_configuration_is_another_trial(store: Store, change: dict[str, object]) -> None:
+def test_another_configuration_is_another_trial(store: LocalStore, change: dict[str, object]) -> None:
     hold(store, make_config(**{"epochs": 10, "batch_size": 300, **change}), 4, Status.COMPLETE)
     assert plan_counts(store, [FULL], SIZE).done == 0
 
 
-def test_of_two_contents_the_furthest_counts(store: Store) -> None:
+def test_of_two_contents_the_furthest_counts(store: LocalStore) -> None:
     for fingerprint, num_epochs in (("a" * 16, 7), ("b" * 16, 2)):
         hold(store, make_config(epochs=10, batch_size=300, dataset_fingerprint=fingerprint), num_epochs, None)
     assert plan_counts(store, [FULL], SIZE).epochs_left == 3
@@ -72,13 +72,13 @@ def test_of_two_contents_the_furthest_counts(store: Store) -> None:
     assert plan_counts(store, [FULL], SIZE).done == 1
 
 
-def test_tied_to_a_content_only_that_content_counts(store: Store) -> None:
+def test_tied_to_a_content_only_that_content_counts(store: LocalStore) -> None:
     hold(store, STORED, 4, Status.COMPLETE)
     assert plan_counts(store, [STORED], SIZE).done == 1
     assert plan_counts(store, [make_config(epochs=10, batch_size=300, dataset_fingerprint="f" * 16)], SIZE).done == 0
 
 
-def test_the_work_that_is_left(store: Store) -> None:
+def test_the_work_that_is_left(store: LocalStore) -> None:
     hold(store, STORED, 4, None)
     other = TrainConfig(dataset="cifar10", epochs=5, batch_size=100, holdout=0.1, test_subset=40, precision="fp32")
     assert plan_counts(store, [FULL, other], SIZE).works == (
@@ -88,13 +88,13 @@ def test_the_work_that_is_left(store: Store) -> None:
     assert plan_counts(store, [FULL], None).works == ()
 
 
-def test_a_subset_of_all_is_no_subset(store: Store) -> None:
+def test_a_subset_of_all_is_no_subset(store: LocalStore) -> None:
     hold(store, STORED, 4, Status.COMPLETE)
     whole = TrainConfig(dataset="cifar10", epochs=10, batch_size=300, train_subset=1000)
     assert plan_counts(store, [whole], SIZE).done == 1
 
 
-def test_damaged_folders_count_for_nothing(store: Store) -> None:
+def test_damaged_folders_count_for_nothing(store: LocalStore) -> None:
     hold(store, STORED, 4, Status.COMPLETE)
     (store.trial_folder(STORED.trial_key) / "config.json").write_text("{torn")
     (store.trials_folder / "empty").mkdir()
@@ -104,7 +104,7 @@ def test_damaged_folders_count_for_nothing(store: Store) -> None:
     assert plan_counts(store, [FULL, TrainConfig()], None).done == 0
 
 
-def test_images_are_unknown_where_the_data_set_is(store: Store) -> None:
+def test_images_are_unknown_where_the_data_set_is(store: LocalStore) -> None:
     assert plan_counts(store, [FULL], None).images_left is None
     assert plan_text("s", "mine", plan_counts(store, [FULL], None), []).endswith(
         "10 epochs, unknown number of images"
@@ -131,7 +131,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         scales: {smoke: {derive: {epochs: epochs / 2, batch_size: batch_size / 2}}}
     """
     path = str(load_text(tmp_path, text).source.path)
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     options = [path, "--store", str(store.path)]
     assert tune_main.main(["plan", *options]) == 0
     assert capsys.readouterr().out == (

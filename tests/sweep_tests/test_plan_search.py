@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.estimate import forecast
 from sweep.search.search import Search
 from tests.integration_tests.running_sweeps import search_on_digits
@@ -80,12 +80,12 @@ confirm: {top: 2, repeats: 2}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture
-def begun(store: Store, tmp_path: Path) -> Search:
+def begun(store: LocalStore, tmp_path: Path) -> Search:
     """Nine of twelve trials are done, and an epoch of the tenth."""
     path = tmp_path / "mine.yaml"
     path.write_text(BEGUN)
@@ -99,7 +99,7 @@ def begun(store: Store, tmp_path: Path) -> Search:
 
 @pytest.mark.usefixtures("begun")
 def test_of_a_search_that_has_begun_what_is_left(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
     lines = planned(tmp_path, capsys, text=BEGUN)
@@ -115,7 +115,7 @@ def test_of_a_search_that_has_begun_what_is_left(
 
 
 def test_of_a_search_that_is_over_what_is_to_be_confirmed(
-    begun: Search, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    begun: Search, store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drive(search := search_on_digits(tmp_path / "mine.yaml", store))
     assert len(search.record.proposals) == len(begun.record.proposals) + 2
@@ -139,7 +139,7 @@ def test_of_a_search_that_is_over_what_is_to_be_confirmed(
 @pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("change", [("1.0", "2.0"), ("12", "8"), ("epochs: 3", "epochs: 4"), ("random", "tpe")])
 def test_what_run_refuses_plan_refuses_in_the_same_words(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str]
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str]
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(BEGUN.replace(*change))
@@ -153,7 +153,7 @@ def test_what_run_refuses_plan_refuses_in_the_same_words(
 
 @pytest.mark.usefixtures("begun")
 def test_a_known_time_says_of_what_it_is(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forecast, "device_profile_here", lambda num_threads, **others: HERE)
     end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)

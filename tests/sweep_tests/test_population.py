@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from results.store.journal import LocalJournal
 from results.store.search_log import Params, ProposalRecord, read_log
 from search_spaces.expansion import expand
 from search_spaces.expressions import Expression
@@ -167,7 +168,7 @@ def test_a_driver_killed_at_any_event_rebuilds_the_population(tmp_path: Path, nu
         again = open_search(folder, wanted(SPACE, generations=3))
         drive(again, rough, num_workers)
         assert again.record == whole.record
-        assert read_log(folder / LOG) == whole.record
+        assert read_log(LocalJournal(folder / LOG)) == whole.record
 
 
 def test_more_generations_go_on_as_if_they_had_been_asked_for_at_once(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from results.store.store import Store
+from results.store.local_store import LocalStore
 from sweep.estimate.interval import Interval
 from sweep.estimate.speeds import RunOverhead
 from sweep.observers import run_clock
@@ -41,8 +41,8 @@ STOPPED = dataclasses.replace(RECORD, wall_seconds=12.0, interrupted=True, betwe
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path)
+def store(tmp_path: Path) -> LocalStore:
+    store = LocalStore(tmp_path)
     with store.driving(make_manifest([make_config()])):
         return store
 
@@ -59,7 +59,7 @@ def test_in_a_line(record: RunRecord, text: str) -> None:
     assert run_text(record) == text
 
 
-def test_they_come_back_in_order_without_what_is_damaged(store: Store) -> None:
+def test_they_come_back_in_order_without_what_is_damaged(store: LocalStore) -> None:
     append_run(store, "sweep", RECORD)
     with (store.path / "sweep" / "runs.jsonl").open("a") as file:
         file.write('{"run_id": "of another version"}\n[1]\ntorn\n')
@@ -68,7 +68,7 @@ def test_they_come_back_in_order_without_what_is_damaged(store: Store) -> None:
     assert read_runs(store, "other") == []
 
 
-def test_the_last_run_is_the_one_that_began_last_whether_it_came_to_an_end_or_not(store: Store) -> None:
+def test_the_last_run_is_the_one_that_began_last_whether_it_came_to_an_end_or_not(store: LocalStore) -> None:
     def told(*, is_running: bool = False) -> str | None:
         return last_run_text(store, "sweep", is_running=is_running)
 
@@ -84,7 +84,7 @@ def test_the_last_run_is_the_one_that_began_last_whether_it_came_to_an_end_or_no
     assert read_runs(store, "sweep") == [RECORD, dataclasses.replace(STOPPED, run_id="third")]
 
 
-def test_overheads_are_those_of_whole_runs(store: Store) -> None:
+def test_overheads_are_those_of_whole_runs(store: LocalStore) -> None:
     for record in (RECORD, STOPPED, dataclasses.replace(RECORD, start_up_seconds=7.0)):
         append_run(store, "sweep", record)
     assert read_overheads(store) == [RunOverhead(6.0, 0.1), RunOverhead(7.0, 0.1)]

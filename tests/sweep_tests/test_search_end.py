@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from results.store.journal import LocalJournal
 from results.store.search_log import SEARCH_LOG, read_log
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import SchedulerSpec
@@ -53,7 +54,7 @@ def test_the_end_is_written_once_and_told_by_whoever_looks_later(tmp_path: Path)
     assert before.splitlines()[-1] == f'{{"event":"over","note":"{told}"}}'.encode()
     again = open_search(tmp_path, settings("tpe", TWO, 60))
     assert (again.is_over, again.next(), again.record.over) == (True, None, told)
-    assert read_log(log).over == told
+    assert read_log(LocalJournal(log)).over == told
     assert log.read_bytes() == before
 
 
@@ -155,7 +156,7 @@ def test_a_retry_of_what_has_not_failed_is_damage(tmp_path: Path) -> None:
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join([*lines[:-1], b'{"event":"retry","number":0}\n', lines[-1]]))
     with pytest.raises(UserError, match="a retry of what has not failed"):
-        read_log(log)
+        read_log(LocalJournal(log))
 
 
 @pytest.mark.parametrize("generation", [1, 2])

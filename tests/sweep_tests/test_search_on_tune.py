@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from results.store.search_log import SEARCH_LOG, SearchLog
+from results.store.journal import LocalJournal
+from results.store.search_log import SEARCH_LOG, SearchLog, read_log
 from search_spaces.schema import ConfirmSpec
 from sweep.driver.search_plugins import ProposingSearcher, SearchSteps
 from sweep.observers.observer import Observer
@@ -21,17 +22,13 @@ FULL = Path("/dev/full")
 
 
 class Watch(Observer):
-    """An observer of additions, and a count of decisions."""
+    """An observer of additions."""
 
     def __init__(self) -> None:
         self.added: list[PlannedTrial] = []
-        self.decisions = 0
 
     def on_trial_added(self, trial: PlannedTrial) -> None:
         self.added.append(trial)
-
-    def decided(self) -> None:
-        self.decisions += 1
 
 
 @pytest.fixture
@@ -48,9 +45,9 @@ def share(trial: PlannedTrial) -> Share:
     return Share(1.0, 0.5)
 
 
-def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
+def test_proposals_go_to_tune_and_ends_to_the_search(search: Search, tmp_path: Path) -> None:
     watch = Watch()
-    steps = SearchSteps(search, share, [watch], watch.decided)
+    steps = SearchSteps(search, share, [watch])
     searcher = ProposingSearcher(steps, lambda: 2)
     for number in range(3):
         carried = searcher.suggest("a trial")
@@ -60,7 +57,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
         assert carried[TRIAL_KEY] == config.trial_key == watch.added[-1].config.trial_key
         assert not any(steps.report(config.trial_key, after_epoch(config, e)) for e in range(1, config.epochs + 1))
         assert search.record.proposals[number].status is Status.COMPLETE
-        assert watch.decisions == 2 * (number + 1)
+        assert read_log(LocalJournal(tmp_path / SEARCH_LOG)) == search.record
         searcher.on_trial_complete("a trial")
     assert searcher.suggest("no trial") == searcher.FINISHED
     assert search.is_over
@@ -72,7 +69,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search) -> None:
 def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
     search: Search, tmp_path: Path, moment: str
 ) -> None:
-    steps = SearchSteps(search, share, [], lambda: None)
+    steps = SearchSteps(search, share, [])
     carried = steps.propose()
     assert carried is not None
     config, key = TrainConfig.from_dict(carried[CONFIG]), carried[TRIAL_KEY]
@@ -115,7 +112,7 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
     wanted = settings("random", (LR,), 5, confirm=ConfirmSpec(top=1, repeats=2))
     search = open_search(tmp_path, wanted)
     watch = Watch()
-    steps = SearchSteps(search, share, [watch], watch.decided)
+    steps = SearchSteps(search, share, [watch])
     searcher = ProposingSearcher(steps, lambda: 2)
     lost, other = (searcher.suggest(name) for name in ("a", "b"))
     assert isinstance(lost, dict)
@@ -124,7 +121,7 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
         steps.fail(lost[TRIAL_KEY], is_recorded=False)
     else:
         assert not steps.report(lost[TRIAL_KEY], Progress(None, Status.FAILED, replayed=False, error="no space"))
-    assert watch.decisions == 3
+    assert read_log(LocalJournal(tmp_path / SEARCH_LOG)) == search.record
     assert searcher.suggest("no trial") is None
     assert not search.is_over
     config = TrainConfig.from_dict(other[CONFIG])
@@ -149,7 +146,7 @@ def test_a_torn_line_of_a_full_disk_is_cut_off(tmp_path: Path, search: Search) -
     whole = log.read_bytes()
     with log.open("ab") as file:
         file.write(b'{"event":"propo')
-    assert SearchLog(log).events
+    assert SearchLog(LocalJournal(log)).events
     assert log.read_bytes() == whole
 
 
@@ -159,7 +156,7 @@ def test_no_more_is_proposed_than_can_begin_and_nodes_that_join_count(
     search = open_search(tmp_path, settings("random", (LR,), 8))
     slots, clock = [2], [0.0]
     monkeypatch.setattr("sweep.driver.search_plugins.time.monotonic", lambda: clock[0])
-    searcher = ProposingSearcher(SearchSteps(search, share, [], lambda: None), lambda: slots[0])
+    searcher = ProposingSearcher(SearchSteps(search, share, []), lambda: slots[0])
     assert [searcher.suggest(name) is None for name in "abc"] == [False, False, True]
     searcher.on_trial_complete("a")
     assert [searcher.suggest(name) is None for name in "cd"] == [False, True]

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from results.store.journal import LocalJournal
 from results.store.search_log import Earlier, read_log
 from search_spaces.schema import ConfirmSpec
 from sweep.search.optuna_export import TrainingFacts, export_study
@@ -57,7 +58,7 @@ def test_confirmations_are_logged_once(tmp_path: Path) -> None:
     assert len(first) == 3
     again = open_search(tmp_path, wanted)
     assert again.confirmations() == first
-    assert read_log(tmp_path / "search.jsonl") == search.record
+    assert read_log(LocalJournal(tmp_path / "search.jsonl")) == search.record
 
 
 def test_without_confirm_nothing_is_confirmed(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_without_confirm_nothing_is_confirmed(tmp_path: Path) -> None:
 def exported(search_folder: Path, facts: Mapping[int, TrainingFacts] | None = None) -> optuna.Study:
     """What another program reads of the search in this folder."""
     url = f"sqlite:///{search_folder}/optuna.db"
-    assert export_study(read_log(search_folder / "search.jsonl"), "wide", url, facts or {}) == url
+    assert export_study(read_log(LocalJournal(search_folder / "search.jsonl")), "wide", url, facts or {}) == url
     return optuna.load_study(study_name="wide", storage=url)
 
 

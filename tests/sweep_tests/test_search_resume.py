@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from results.store.journal import LocalJournal
 from results.store.search_log import Earlier, SearchRecord, read_log
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ConfirmSpec
@@ -83,7 +84,7 @@ def goes_on_alike(
     assert not known & {*trained}
     assert running_numbers(search) == open_numbers(search.record)
     assert all(one.status is not None for one in search.record.proposals)
-    assert read_log(folder / LOG) == search.record
+    assert read_log(LocalJournal(folder / LOG)) == search.record
     return search.record, scheduler
 
 
@@ -191,7 +192,7 @@ def test_the_number_of_trials_may_grow(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("tpe", num_trials=15, confirm=ConfirmSpec(top=2)))
     assert len(drive(search)) == 3 * 4
     assert search.record.proposals == longer.record.proposals
-    assert read_log(tmp_path / LOG).settings["num_trials"] == 15
+    assert read_log(LocalJournal(tmp_path / LOG)).settings["num_trials"] == 15
     with pytest.raises(UserError, match="was begun with num_trials 15, which may grow: 14 is fewer"):
         open_search(tmp_path, settings("tpe", num_trials=14))
 
@@ -255,7 +256,7 @@ def test_a_damaged_line_is_told_with_its_place(tmp_path: Path) -> None:
     for damaged in (b"{}\n", b"\0\0\0\n", lines[-1], lines[1].replace(b'"number":0', b'"number":7')):
         (tmp_path / LOG).write_bytes(b"".join([*lines[:4], damaged, *lines[5:]]))
         with pytest.raises(UserError, match=r"search\.jsonl:5 is damaged .*another --name"):
-            read_log(tmp_path / LOG)
+            read_log(LocalJournal(tmp_path / LOG))
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 from optuna.trial import TrialState
 
+from results.store.journal import LocalJournal
 from results.store.search_log import Earlier, Params, ProposalRecord, all_finite, read_log
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
@@ -171,7 +172,7 @@ def test_two_workers_train_nothing_twice_and_all_is_told(tmp_path: Path) -> None
 def test_what_stands_in_the_log_is_the_record(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("tpe"), scheduler=HalfStops())
     drive(search, num_workers=2)
-    assert read_log(tmp_path / "search.jsonl") == search.record
+    assert read_log(LocalJournal(tmp_path / "search.jsonl")) == search.record
 
 
 def trials(search: Search) -> list[Any]:

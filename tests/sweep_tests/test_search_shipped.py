@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from results.store.journal import LocalJournal
 from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.proposals import ProposalMaker
 from sweep.search.search import Search
@@ -20,7 +21,7 @@ def opened(name: str, path: Path) -> Search:
     wanted = SearchSettings(
         name, NUM_TRIALS, maker.search, maker.parameters, maker.objectives, maker.scheduler, maker.confirm
     )
-    return Search(wanted, path, maker.trial, maker.active, HalfStops())
+    return Search(wanted, LocalJournal(path), maker.trial, maker.active, HalfStops())
 
 
 def error(config: TrainConfig, epoch: int) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from results.store.local_store import LocalStore
 from results.store.search_log import (
     EndEvent,
     Event,
@@ -17,7 +18,6 @@ from results.store.search_log import (
     read_log,
 )
 from results.store.search_progress import num_to_come
-from results.store.store import Store
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words, search_heading
 from sweep.status.status import front_lines, status_text, sweep_status
 from tests.results_tests.result_samples import make_manifest
@@ -86,7 +86,7 @@ def test_which_range_is_to_be_lowered_where_all_diverged(changes: dict[str, Any]
 
 def test_a_search_without_a_log_has_not_failed_to_train_anything(tmp_path: Path) -> None:
     """Its driver was killed before it had begun."""
-    status = sweep_status(Store(tmp_path), dataclasses.replace(make_manifest([], SWEEP), is_search=True))
+    status = sweep_status(LocalStore(tmp_path), dataclasses.replace(make_manifest([], SWEEP), is_search=True))
     assert (status.planned, status.notes, status.nothing_trained) == (0, [], False)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from results.store.store import Manifest, Store
+from results.store.local_store import LocalStore
+from results.store.manifest import Manifest
 from sweep.status.status import status_json, status_text, sweep_status
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.records import Status
@@ -36,9 +37,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """A trial of every status, with two epochs each."""
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     epochs = [make_epoch(1, 10.0), make_epoch(2, 9.0)]
     for status, config in CONFIGS.items():
         error = "out of memory" if status is Status.FAILED else None
@@ -47,14 +48,14 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def manifest(store: Store) -> Manifest:
+def manifest(store: LocalStore) -> Manifest:
     """Those trials, and one that is not begun."""
     manifest = make_manifest([*CONFIGS.values(), make_config(epochs=3, seed=99)])
     with store.driving(manifest):
         return manifest
 
 
-def test_counts(store: Store, manifest: Manifest) -> None:
+def test_counts(store: LocalStore, manifest: Manifest) -> None:
     status = sweep_status(store, manifest)
     assert (status.sweep, status.planned, status.done, status.diverged) == ("sweep", 6, 3, 1)
     assert (status.failed, status.left, status.running, status.driver_running) == (1, 3, 0, False)
@@ -64,18 +65,18 @@ def test_counts(store: Store, manifest: Manifest) -> None:
 
 
 def test_nothing_begun(tmp_path: Path) -> None:
-    status = sweep_status(Store(tmp_path), make_manifest([make_config(epochs=3)]))
+    status = sweep_status(LocalStore(tmp_path), make_manifest([make_config(epochs=3)]))
     assert (status.planned, status.done, status.left, status.epochs_done, status.epochs_planned) == (1, 0, 1, 0, 3)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trial_that_another_process_works_on_is_running(store: Store, manifest: Manifest) -> None:
+def test_a_trial_that_another_process_works_on_is_running(store: LocalStore, manifest: Manifest) -> None:
     with locked(store.trial_folder(CONFIGS[Status.INCOMPLETE].trial_key) / "lock"):
         assert sweep_status(store, manifest).running == 1
     assert sweep_status(store, manifest).running == 0
 
 
-def test_a_driver_is_seen_through_its_lock(store: Store, manifest: Manifest) -> None:
+def test_a_driver_is_seen_through_its_lock(store: LocalStore, manifest: Manifest) -> None:
     with locked(store.sweep_folder("sweep") / "lock"):
         status = sweep_status(store, manifest)
     assert status.driver_running
@@ -83,7 +84,7 @@ def test_a_driver_is_seen_through_its_lock(store: Store, manifest: Manifest) -> 
     assert "with the same space trains" not in status_text(status)
 
 
-def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
+def test_json_has_every_figure(store: LocalStore, manifest: Manifest) -> None:
     values = json.loads(status_json(sweep_status(store, manifest)))
     assert values == {
         "sweep": "sweep",
@@ -104,7 +105,7 @@ def test_json_has_every_figure(store: Store, manifest: Manifest) -> None:
     }
 
 
-def test_text_for_people(store: Store, manifest: Manifest) -> None:
+def test_text_for_people(store: LocalStore, manifest: Manifest) -> None:
     lines = status_text(sweep_status(store, manifest)).splitlines()
     assert lines[0] == "sweep: not running"
     assert lines[1].split() == ["done", "3", "of", "6", "trials", "(1", "stopped", "early,", "1", "diverged)"]
@@ -129,7 +130,7 @@ def test_text_for_people(store: Store, manifest: Manifest) -> None:
     ],
 )
 def test_where_all_diverged_it_says_so(tmp_path: Path, statuses: tuple[Status, ...], told: str | None) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     configs = [make_config(epochs=3, lr=0.5 * number) for number, _ in enumerate(statuses, start=1)]
     for config, status in zip(configs, statuses, strict=True):
         write_trial(store, config, [], None if status is Status.INCOMPLETE else make_end(status, 0))
@@ -139,7 +140,7 @@ def test_where_all_diverged_it_says_so(tmp_path: Path, statuses: tuple[Status, .
 
 
 def test_the_best_of_a_grid_is_the_lowest_test_error(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     configs = [make_config(lr=lr, epochs=1) for lr in (0.1, 0.2, 0.4)]
     for config, error in zip(configs, (9.0, 7.5, None), strict=True):
         status = Status.COMPLETE if error else Status.DIVERGED
@@ -148,7 +149,7 @@ def test_the_best_of_a_grid_is_the_lowest_test_error(tmp_path: Path) -> None:
 
 
 def test_the_best_of_repeats_is_the_lowest_mean(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     errors = {(0.1, 0): 9.0, (0.1, 1): 8.0, (0.2, 0): 7.5, (0.2, 1): 9.9}
     configs = [make_config(lr=lr, seed=seed, epochs=1) for lr, seed in errors]
     for config, error in zip(configs, errors.values(), strict=True):

@@ -6,7 +6,9 @@ import pytest
 
 import tune_main
 from results.store.lease import Timing
-from results.store.store import Store, open_store
+from results.store.local_store import LocalStore
+from results.store.opening import open_store
+from results.store.store import Store
 from sweep.status.logs import find_trial, trial_text
 from sweep.status.status import sweep_status
 from tests.results_tests.cli_samples import refused
@@ -24,9 +26,9 @@ ERROR = "RuntimeError: it broke"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """A sweep with a trial that failed twice, one that is done and one that is not begun."""
-    store = Store(tmp_path / "store")
+    store = LocalStore(tmp_path / "store")
     folder = store.trial_folder(FAILED.trial_key)
     with Ledger(folder, FAILED.to_dict()) as ledger:
         for number in (1, 2):
@@ -39,11 +41,11 @@ def store(tmp_path: Path) -> Store:
 
 
 def said(capsys: pytest.CaptureFixture[str], store: Store, *arguments: str) -> str:
-    assert tune_main.main(["logs", *arguments, "--store", store.shown()]) == 0
+    assert tune_main.main(["logs", *arguments, "--store", store.location()]) == 0
     return capsys.readouterr().out
 
 
-def test_every_attempt_is_shown_with_where_it_ran(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_attempt_is_shown_with_where_it_ran(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, store, FAILED.trial_key).splitlines()
     assert lines == [
         f"{FAILED.trial_key}  model=resnet_preact_20 dataset=cifar10 epochs=200 batch_size=128 lr=0.1 seed=0  "
@@ -55,7 +57,7 @@ def test_every_attempt_is_shown_with_where_it_ran(store: Store, capsys: pytest.C
     ]
 
 
-def test_a_beginning_is_enough_and_so_is_the_sweep(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_beginning_is_enough_and_so_is_the_sweep(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     expected = said(capsys, store, FAILED.trial_key)
     assert said(capsys, store, FAILED.trial_key[:6]) == expected
     assert said(capsys, store, "--failed", "--sweep", "sweep") == expected
@@ -64,7 +66,7 @@ def test_a_beginning_is_enough_and_so_is_the_sweep(store: Store, capsys: pytest.
         assert said(capsys, store, "--failed", "--sweep", "other") == "no trial of other has failed\n"
 
 
-def test_what_cannot_be_meant_is_one_line(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_meant_is_one_line(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--store", str(store.path)]
     mistyped = FAILED.trial_key[:-1] + "x"
     assert f"did you mean '{FAILED.trial_key}'" in refused(["logs", mistyped, *place], capsys)
@@ -80,7 +82,7 @@ def test_what_cannot_be_meant_is_one_line(store: Store, capsys: pytest.CaptureFi
 def test_a_beginning_of_several_names_them(tmp_path: Path) -> None:
     for name in ("ab1", "ab2", "abc", "abd", "abe", "abf", "b", "b.superseded-1"):
         (tmp_path / "trials" / name).mkdir(parents=True)
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     with pytest.raises(
         UserError, match=r"'ab' is the beginning of several trials .*: ab1, ab2, abc, abd, abe and 1 more"
     ):
@@ -90,14 +92,14 @@ def test_a_beginning_of_several_names_them(tmp_path: Path) -> None:
     assert find_trial(store, "b.s") == "b.superseded-1"
 
 
-def test_only_the_sweeps_trials_are_looked_at(store: Store) -> None:
+def test_only_the_sweeps_trials_are_looked_at(store: LocalStore) -> None:
     with store.driving(make_manifest([DONE], "other")):
         assert find_trial(store, DONE.trial_key[:4], "other") == DONE.trial_key
         with pytest.raises(UserError, match="in the sweep 'other'"):
             find_trial(store, FAILED.trial_key, "other")
 
 
-def test_a_superseded_training_keeps_its_logs(store: Store) -> None:
+def test_a_superseded_training_keeps_its_logs(store: LocalStore) -> None:
     append(store.trial_folder(DONE.trial_key) / log_name(1), "words of the first training\n")
     assert store.supersede(make_manifest([DONE])) == 1
     name = f"{DONE.trial_key}.superseded-1"
@@ -106,7 +108,7 @@ def test_a_superseded_training_keeps_its_logs(store: Store) -> None:
 
 
 def test_no_log_commands_the_terminal_leads_elsewhere_or_tells_a_key(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     folder = store.trial_folder(FAILED.trial_key)
@@ -119,7 +121,7 @@ def test_no_log_commands_the_terminal_leads_elsewhere_or_tells_a_key(
     assert "not of this trial" not in text
 
 
-def test_counting_reads_no_logs(store: Store) -> None:
+def test_counting_reads_no_logs(store: LocalStore) -> None:
     manifest = store.manifest("sweep")
 
     def cost() -> int:
@@ -143,7 +145,7 @@ def test_in_a_bucket_they_are_fetched_when_they_are_asked_for(
         append(one.folder / log_name(1), "words of 1\n")
         one.finish(make_end(Status.FAILED, 0, error=ERROR))
     monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "another machine"))
-    assert sweep_status(open_store(store.shown()), store.manifest("sweep")).failed == 1
+    assert sweep_status(open_store(store.location()), store.manifest("sweep")).failed == 1
     assert not list((tmp_path / "another machine").rglob("log-*"))
     assert said(capsys, store, FAILED.trial_key[:5]).endswith("words of 1\n")
     assert said(capsys, store, "--failed", "--sweep", "sweep").endswith("words of 1\n")

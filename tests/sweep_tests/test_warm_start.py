@@ -12,8 +12,9 @@ from results.parquet.collect import Collector
 from results.parquet.files import export_tables
 from results.parquet.schema import SEARCH_METADATA
 from results.published.cells import LONGER_FILE, published_cells
+from results.store.local_store import LocalStore
 from results.store.search_log import read_log
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
 from sweep.search.warm_start import PUBLISHED_NOTE, earlier_results
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.searched_stores import BRED, EPOCHS, SWEEP, error_after, write_population, write_search
@@ -26,11 +27,11 @@ MODELS = {make_config().model}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return write_search(tmp_path_factory.mktemp("searched"))
 
 
-def test_of_a_search_only_what_ran_to_the_end_with_held_out_images_counts(store: Store) -> None:
+def test_of_a_search_only_what_ran_to_the_end_with_held_out_images_counts(store: LocalStore) -> None:
     """Not what was stopped or diverged, nor the confirmations, which hold nothing out."""
     found, notes = earlier_results(store, SWEEP, NAMES, METRICS, MODELS)
     complete = [
@@ -41,22 +42,22 @@ def test_of_a_search_only_what_ran_to_the_end_with_held_out_images_counts(store:
     assert notes == []
 
 
-def test_a_file_says_the_same_as_the_sweep_that_wrote_it(store: Store, tmp_path: Path) -> None:
+def test_a_file_says_the_same_as_the_sweep_that_wrote_it(store: LocalStore, tmp_path: Path) -> None:
     path = tmp_path / "elsewhere.parquet"
     shutil.copy(store.sweep_folder(SWEEP) / TRIALS_PARQUET, path)
-    empty = Store(tmp_path / "empty")
+    empty = LocalStore(tmp_path / "empty")
     assert earlier_results(empty, str(path), NAMES, METRICS, MODELS) == earlier_results(
         store, SWEEP, NAMES, METRICS, MODELS
     )
 
 
-def test_several_metrics_are_given_in_their_order(store: Store) -> None:
+def test_several_metrics_are_given_in_their_order(store: LocalStore) -> None:
     found, _ = earlier_results(store, SWEEP, NAMES, ["train_seconds", *METRICS], MODELS)
     assert all(len(one.values) == 2 for one in found)
     assert {one.values[0] for one in found} <= {9 * (2.0 + 64 / size) for size in (32, 64, 128)}
 
 
-def test_what_steered_a_search_is_in_its_rows(store: Store, tmp_path: Path) -> None:
+def test_what_steered_a_search_is_in_its_rows(store: LocalStore, tmp_path: Path) -> None:
     """A file of trials that lies alone is enough."""
     table = pq.read_table(store.sweep_folder(SWEEP) / TRIALS_PARQUET)
     metadata = table.schema.metadata
@@ -70,7 +71,7 @@ def test_what_steered_a_search_is_in_its_rows(store: Store, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("is_file", [False, True])
 def test_what_is_no_column_of_the_trials_is_that_of_the_last_epoch(
-    store: Store, tmp_path: Path, *, is_file: bool
+    store: LocalStore, tmp_path: Path, *, is_file: bool
 ) -> None:
     for name in (TRIALS_PARQUET, EPOCHS_PARQUET):
         shutil.copy(store.sweep_folder(SWEEP) / name, tmp_path / name)
@@ -82,14 +83,14 @@ def test_what_is_no_column_of_the_trials_is_that_of_the_last_epoch(
         assert one.values == pytest.approx((error / 30,))
 
 
-def test_without_its_epochs_a_file_has_no_such_metric(store: Store, tmp_path: Path) -> None:
+def test_without_its_epochs_a_file_has_no_such_metric(store: LocalStore, tmp_path: Path) -> None:
     path = Path(shutil.copy(store.sweep_folder(SWEEP) / TRIALS_PARQUET, tmp_path))
     with pytest.raises(UserError, match="has base_lr, batch_size, holdout_loss: leave warm_start out"):
         earlier_results(store, str(path), NAMES, ["holdout_loss"], MODELS)
 
 
 def test_scaled_trials_have_the_parameters_of_their_scale_or_those_that_were_proposed(
-    store: Store, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     table = pq.read_table(store.sweep_folder(SWEEP) / TRIALS_PARQUET)
     variables = [
@@ -110,7 +111,7 @@ def test_of_a_population_only_what_goes_on_from_nobody_tells_of_its_parameters(t
 
 
 def test_published_rows_tell_of_base_lr_and_that_they_are_of_the_test_images() -> None:
-    found, notes = earlier_results(Store(Path("nowhere")), "published", NAMES, METRICS, {"resnet_preact_20"})
+    found, notes = earlier_results(LocalStore(Path("nowhere")), "published", NAMES, METRICS, {"resnet_preact_20"})
     cells = [*published_cells(), *published_cells(LONGER_FILE)]
     expected = [cell for cell in cells if cell.model == "resnet_preact_20"]
     assert len(found) == len(expected) > 0
@@ -131,7 +132,7 @@ def test_published_rows_tell_of_base_lr_and_that_they_are_of_the_test_images() -
     ids=["no such parameter", "other models", "one metric of two", "published have no such metric"],
 )
 def test_a_source_without_a_row_that_can_be_used_is_refused(
-    store: Store, source: str, names: list[str], metrics: list[str], models: set[str]
+    store: LocalStore, source: str, names: list[str], metrics: list[str], models: set[str]
 ) -> None:
     with pytest.raises(
         UserError, match=r"search.warm_start .*: leave warm_start out, or name other results"
@@ -141,7 +142,7 @@ def test_a_source_without_a_row_that_can_be_used_is_refused(
 
 
 def test_a_sweep_that_held_nothing_out_cannot_steer(tmp_path: Path) -> None:
-    store, config = Store(tmp_path), make_config(epochs=1)
+    store, config = LocalStore(tmp_path), make_config(epochs=1)
     write_trial(store, config, [make_epoch(1, 10.0)], make_end(Status.COMPLETE, 1))
     export_tables(*Collector(store, make_manifest([config])).tables(), str(store.sweep_folder("sweep")))
     with pytest.raises(UserError, match="has lr, holdout_error_percent"):
@@ -154,11 +155,11 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes |
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match="cannot read") as error:
-        earlier_results(Store(tmp_path), str(path), NAMES, METRICS, MODELS)
+        earlier_results(LocalStore(tmp_path), str(path), NAMES, METRICS, MODELS)
     assert "\n" not in str(error.value)
 
 
-def test_a_parquet_of_something_else_is_told_apart(store: Store) -> None:
+def test_a_parquet_of_something_else_is_told_apart(store: LocalStore) -> None:
     path = store.sweep_folder(SWEEP) / EPOCHS_PARQUET
     with pytest.raises(
         UserError, match=r"^search.warm_start: .* is not a trials.parquet of a sweep: name one, or a sweep$"
@@ -166,6 +167,6 @@ def test_a_parquet_of_something_else_is_told_apart(store: Store) -> None:
         earlier_results(store, str(path), NAMES, METRICS, MODELS)
 
 
-def test_a_sweep_that_is_not_there_is_named(store: Store) -> None:
+def test_a_sweep_that_is_not_there_is_named(store: LocalStore) -> None:
     with pytest.raises(UserError, match=r"^search.warm_start: no sweep 'other'"):
         earlier_results(store, "other", NAMES, METRICS, MODELS)

@@ -11,13 +11,15 @@ from rich.console import Console
 
 import tune_main
 from results.store.lease import Timing
-from results.store.store import Store, open_store
+from results.store.local_store import LocalStore
+from results.store.opening import open_store
 from sweep.exit_codes import ExitCode
 from sweep.status import watch as watching
 from sweep.status.status import StatusReader, SweepStatus, sweep_status
 from sweep.status.watch import Watcher, is_over, line_of, renderable, sweep_reader, watch
 from tests.results_tests.cli_samples import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from tests.sweep_tests.test_status import locked
 from trainable.ledger.reading import read_summary
@@ -127,16 +129,16 @@ def test_what_is_drawn_says_what_an_error_was() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """A sweep with a trial that is done and one that is not."""
-    store, configs = Store(tmp_path), [make_config(seed=seed) for seed in range(2)]
+    store, configs = LocalStore(tmp_path), [make_config(seed=seed) for seed in range(2)]
     write_trial(store, configs[0], [make_epoch(1, 10.0)], make_end(Status.COMPLETE, 1))
     write_trial(store, configs[1], [make_epoch(1, 10.0)])
     with store.driving(make_manifest(configs)):
         return store
 
 
-def test_trials_that_have_ended_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_that_have_ended_are_read_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     def noted(folder: Path) -> TrialSummary:
@@ -151,7 +153,7 @@ def test_trials_that_have_ended_are_read_once(store: Store, monkeypatch: pytest.
     assert [read.count(key) for key in keys] == [2, 4]  # one of each by sweep_status
 
 
-def test_a_new_driver_may_stand_for_more(store: Store) -> None:
+def test_a_new_driver_may_stand_for_more(store: LocalStore) -> None:
     read = sweep_reader(store, "sweep")
     assert read().planned == 2
     more = make_manifest([make_config(seed=seed) for seed in range(3)])
@@ -162,7 +164,7 @@ def test_a_new_driver_may_stand_for_more(store: Store) -> None:
 
 
 def test_a_finished_sweep_is_said_once_and_ends_with_success(
-    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = ["--store", str(store.path)]
 
@@ -180,7 +182,7 @@ def test_a_finished_sweep_is_said_once_and_ends_with_success(
     assert json.loads(capsys.readouterr().out)["done"] == 2
 
 
-def test_mistakes_are_one_line(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--store", str(store.path)]
     assert "did you mean 'sweep'?" in refused(["status", "swep", "--watch", *place], capsys)
     assert "must be greater than 0" in refused(["status", "sweep", "--watch", "0", *place], capsys)
@@ -204,8 +206,6 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_in_a_bucket_a_look_is_few_requests(
     s3: S3Server, requests: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.results_tests.test_remote_store_copies import train
-
     monkeypatch.setattr("results.store.lease.TIMING", Timing(settle=0.1))
     store = open_store(f"s3://{s3.new_bucket()}/store")
     configs = [make_config(seed=seed) for seed in range(30)]
@@ -214,7 +214,7 @@ def test_in_a_bucket_a_look_is_few_requests(
     for config in configs[20:24]:
         train(store, config, 1)
     with store.driving(make_manifest(configs)):
-        other = open_store(store.shown())
+        other = open_store(store.location())
         read = sweep_reader(other, "sweep")
         assert read().done == 20
         requests.clear()

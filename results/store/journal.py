@@ -1,0 +1,122 @@
+"""Files of a sweep that grow: one process at a time, the driver of the sweep, appends lines to them."""
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from trainable.ledger.remote import Remote
+
+
+class Journal(ABC):
+    """A file to which lines are appended. It need not exist yet."""
+
+    location: str
+    """Where the file lies, for messages."""
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Return what the store holds of the file now; empty if there is no such file."""
+
+    @abstractmethod
+    def append(self, lines: bytes, *, durable: bool = True) -> None:
+        """Append whole lines. If that fails, nothing is appended.
+
+        Args:
+            lines: one or more lines, each with its line end.
+            durable: the lines are in the store, and survive a crash, when this returns. Otherwise they may be
+                written later, at the latest by the next durable append or `flush`.
+
+        Raises:
+            OSError: the file cannot be written.
+            RemoteError: a remote store does not answer, or refuses.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Write what has been appended but is not in the store yet.
+
+        Raises:
+            OSError, RemoteError: as in `append`.
+        """
+
+    @abstractmethod
+    def truncate(self, num_bytes: int) -> None:
+        """Cut off what follows the first `num_bytes` bytes, if anything does."""
+
+
+class LocalJournal(Journal):
+    """A file of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.location = str(path)
+        self._path = path
+
+    def read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+
+    def append(self, lines: bytes, *, durable: bool = True) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        num_bytes = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):  # readers leave out a torn last line
+                self.truncate(num_bytes)
+            raise
+
+    def flush(self) -> None:
+        """Do nothing: the kernel has the lines, and other processes see them."""
+
+    def truncate(self, num_bytes: int) -> None:
+        if self._path.exists() and self._path.stat().st_size > num_bytes:
+            os.truncate(self._path, num_bytes)
+
+
+class RemoteJournal(Journal):
+    """A file of a remote store, where files can only be written as a whole."""
+
+    def __init__(self, remote: Remote, name: str) -> None:
+        self.location = f"{remote.shown}/{name}"
+        self._remote = remote
+        self._name = name
+        self._content: bytes | None = None
+        """The lines that this object has read or appended; None before its first change."""
+        self._num_written = 0
+        """Number of bytes of the content that are in the store."""
+
+    def read(self) -> bytes:
+        return self._remote.read(self._name) or b""
+
+    def append(self, lines: bytes, *, durable: bool = True) -> None:
+        content = self._loaded() + lines
+        if durable:
+            self._write(content)
+        self._content = content
+
+    def flush(self) -> None:
+        if self._content is not None and len(self._content) > self._num_written:
+            self._write(self._content)
+
+    def truncate(self, num_bytes: int) -> None:
+        content = self._loaded()
+        if len(content) > num_bytes:
+            self._content = content[:num_bytes]
+            self._write(self._content)
+
+    def _loaded(self) -> bytes:
+        if self._content is None:
+            self._content = self.read()
+            self._num_written = len(self._content)
+        return self._content
+
+    def _write(self, content: bytes) -> None:
+        self._remote.write(self._name, content)
+        self._num_written = len(content)

@@ -1,0 +1,104 @@
+"""What a sweep consists of, and its file in the store."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from trainable.config import PlannedTrial, TrainConfig
+from trainable.errors import UserError, located
+from trainable.records import SCHEMA_VERSION
+
+MANIFEST = "sweep.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The trials of a sweep, and where they come from."""
+
+    name: str
+    trials: list[PlannedTrial]
+    space: str
+    """The YAML text of the space."""
+    overrides: dict[str, Any]
+    """The values that --set put over those of the space."""
+    code: str
+    """Identity of the source that planned the sweep."""
+    created: str
+    """UTC, ISO 8601."""
+    scale: str | None = None
+    """The scale of the space that was asked for; None is its full size."""
+    extends: list[dict[str, Any]] = field(default_factory=list)
+    """The earlier spaces of the sweep, oldest first: space, overrides, scale, code and created of each."""
+    is_search: bool = False
+    """Whether a search proposes the trials; its log holds them, and `trials` is empty."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the trials, in the order of the plan."""
+        return [trial.config.trial_key for trial in self.trials]
+
+    @property
+    def images(self) -> set[tuple[str, str]]:
+        """Data set and fingerprint of the trials."""
+        return {(trial.config.dataset, trial.config.dataset_fingerprint) for trial in self.trials}
+
+
+def new_manifest(
+    name: str,
+    trials: list[PlannedTrial],
+    space: str,
+    overrides: dict[str, Any],
+    code: str,
+    scale: str | None = None,
+) -> Manifest:
+    """Return the manifest of a sweep that is planned now."""
+    return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"), scale)
+
+
+def manifest_to_json(manifest: Manifest) -> bytes:
+    """Return the content of the manifest's file."""
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": manifest.name,
+        "created": manifest.created,
+        "code": manifest.code,
+        "overrides": manifest.overrides,
+        "scale": manifest.scale,
+        "space": manifest.space,
+        "extends": manifest.extends,
+        "is_search": manifest.is_search,
+        "trials": [
+            {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
+            for trial in manifest.trials
+        ],
+    }
+    return json.dumps(values, indent=1).encode() + b"\n"
+
+
+def manifest_from_json(content: bytes, name: str, location: str) -> Manifest:
+    """Parse the file of a manifest.
+
+    Args:
+        content: the content of the file.
+        name: the name of the sweep in whose folder the file lies.
+        location: where the file lies, for messages.
+
+    Raises:
+        UserError: the manifest is damaged, or belongs to another sweep.
+    """
+    try:
+        values = json.loads(content)
+        with located(location):
+            trials = [_trial(trial) for trial in values.pop("trials")]
+        values.pop("schema_version")
+        if values["name"] != name:
+            raise UserError(f"{location} is of the sweep {values['name']!r}: give the folder that name again")
+        return Manifest(trials=trials, **values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{location} is damaged: delete it and run the sweep again (its trials are kept)") from None
+
+
+def _trial(values: Mapping[str, Any]) -> PlannedTrial:
+    return PlannedTrial(TrainConfig.from_dict(values["config"]), values["repeat"], values["variables"])
