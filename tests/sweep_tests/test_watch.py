@@ -145,7 +145,7 @@ def test_trials_that_have_ended_are_read_once(store: LocalStore, monkeypatch: py
         read.append(folder.name)
         return read_summary(folder)
 
-    monkeypatch.setattr("sweep.status.status.read_summary", noted)
+    monkeypatch.setattr("results.store.store.read_summary", noted)
     reader = StatusReader(store, store.manifest("sweep"))
     looks = [reader.read() for _ in range(3)]
     assert looks == [sweep_status(store, store.manifest("sweep"))] * 3
