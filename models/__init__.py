@@ -1,1 +1,1 @@
-"""CIFAR-form residual networks. `models.names` is free of torch; `models.registry.build_model` builds one."""
+"""Residual networks for small images. `registry.build_model` builds one; `names` and `costs` do without torch."""

@@ -1,4 +1,4 @@
-"""What a model costs to compute, from its name alone: free of torch, so that a sweep can be planned without it."""
+"""The computing cost of a model from its name alone, without torch, so that a sweep can be planned without it."""
 
 from models.names import parse_model_name
 
@@ -7,12 +7,18 @@ KERNEL = 3 * 3
 
 
 def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10) -> int:
-    """Of convolutions and linear layers, one image [3, image_size, image_size], forward only.
+    """Return the multiply-accumulates of convolutions and linear layers for one image in one forward pass.
 
-    Both families cost the same: they differ in the order of their layers. Source: He et al. 2015, section 4.2.
+    Both families cost the same, since they differ only in the order of their layers. Source: He et al. 2015,
+    section 4.2.
+
+    Args:
+        name: the name of the model.
+        image_size: the side of an image in pixels.
+        num_classes: the number of classes.
 
     Raises:
-        ValueError: unknown family or impossible depth.
+        ValueError: the family is unknown or the depth impossible.
     """
     _, depth = parse_model_name(name)
     channels, side = STAGE_CHANNELS[0], image_size
@@ -20,7 +26,7 @@ def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10)
     for stage, out_channels in enumerate(STAGE_CHANNELS):
         if stage:
             side = (side + 1) // 2
-            total += (KERNEL + 1) * channels * out_channels * side**2  # the first convolution, and the shortcut's
+            total += (KERNEL + 1) * channels * out_channels * side**2  # the first convolution and the shortcut
         else:
             total += KERNEL * channels * out_channels * side**2
         total += ((depth - 2) // 3 - 1) * KERNEL * out_channels**2 * side**2

@@ -1,4 +1,4 @@
-"""The layers and the initial weights that both families share."""
+"""Layers and initial weights that both families share."""
 
 import torch
 from torch import nn
@@ -6,10 +6,10 @@ from torch import nn
 
 @torch.no_grad()
 def initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Kaiming normal (fan_out, ReLU gain) for convolutions and linear layers; BN 1 and 0; biases 0.
+    """Draw Kaiming normal weights (fan_out, ReLU gain) for convolutions and linear layers; BN is 1 and 0, biases 0.
 
-    Source: He et al. 2015, 'Delving Deep into Rectifiers', eq. 14. The weights are a function of the
-    generator's state alone: the global generator is neither read nor moved.
+    Source: He et al. 2015, 'Delving Deep into Rectifiers', eq. 14. The weights are a function of the generator's
+    state alone; the global generator is not used.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

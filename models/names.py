@@ -1,4 +1,4 @@
-"""Model names, free of torch, so that a space can be checked before anything heavy is imported."""
+"""Model names, without torch, so that a space can be checked before anything slow is imported."""
 
 import re
 
@@ -6,18 +6,18 @@ FAMILIES: dict[str, str] = {
     "resnet": "ResNet",
     "resnet_preact": "ResNet-preact",
 }
-"""Family name as it stands in YAML -> as the published tables print it."""
+"""Name of each family in the published tables, by its name in YAML."""
 
 MAX_DEPTH = 2000
-"""The deepest network of the family that was published has 1,202 layers (He et al. 2015)."""
+"""Largest depth that is accepted; the deepest published network has 1,202 layers (He et al. 2015)."""
 _NAME = re.compile(r"(?P<family>[a-z_]+?)_(?P<depth>\d+)")
 
 
 def parse_model_name(name: str) -> tuple[str, int]:
-    """Split `resnet_preact_20` into (`resnet_preact`, 20).
+    """Split a name into family and depth: `resnet_preact_20` into (`resnet_preact`, 20).
 
     Raises:
-        ValueError: unknown family, or a depth that is not 6n+2 with n >= 1 (He et al. 2015, section 4.2).
+        ValueError: the family is unknown, or the depth is not 6n+2 with n >= 1 (He et al. 2015, section 4.2).
     """
     match = _NAME.fullmatch(name)
     if match is None or match["family"] not in FAMILIES:
@@ -33,6 +33,6 @@ def parse_model_name(name: str) -> tuple[str, int]:
 
 
 def display_name(name: str) -> str:
-    """`resnet_preact_20` -> `ResNet-preact-20`, the form of the published tables."""
+    """Return the name in the form of the published tables: `ResNet-preact-20` for `resnet_preact_20`."""
     family, depth = parse_model_name(name)
     return f"{FAMILIES[family]}-{depth}"

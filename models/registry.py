@@ -1,4 +1,4 @@
-"""From a model's name to the model. A new family is one module, one line here and one in `names.FAMILIES`."""
+"""Builds a model from its name. A new family needs a module, a line here and a line in `names.FAMILIES`."""
 
 from collections.abc import Callable
 
@@ -14,17 +14,17 @@ BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {
     "resnet": ResNet,
     "resnet_preact": ResNetPreact,
 }
-"""Family -> constructor (depth, num_classes)."""
+"""Constructor (depth, num_classes) of each family."""
 
 
 def build_model(name: str, num_classes: int, generator: torch.Generator) -> nn.Module:
-    """Build `name` on the CPU in fp32, its weights a function of the generator's state alone.
+    """Build a model on the CPU in fp32; its weights are a function of the generator's state alone.
 
     Raises:
-        ValueError: unknown family or impossible depth.
+        ValueError: the family is unknown or the depth impossible.
     """
     family, depth = parse_model_name(name)
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own at construction
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights at construction
         model = BUILDERS[family](depth, num_classes)
     initialize(model, generator)
     return model

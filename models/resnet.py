@@ -9,9 +9,9 @@ STAGE_CHANNELS = (16, 32, 64)
 
 
 class BasicBlock(nn.Module):
-    """conv-BN-ReLU-conv-BN, added to the shortcut, then ReLU.
+    """Block of conv-BN-ReLU-conv-BN, added to the shortcut, then ReLU.
 
-    Where the channels change the shortcut is a 1x1 convolution followed by a BN, else the identity.
+    If the number of channels changes, the shortcut is a 1x1 convolution followed by BN, else the identity.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images [N, 3, H, W] -> logits [N, num_classes]; depth 6n+2, stages of n blocks with 16, 32, 64 channels."""
+    """Network of depth 6n+2 in three stages of n blocks; maps images [N, 3, H, W] to logits [N, num_classes]."""
 
     def __init__(self, depth: int, num_classes: int) -> None:
         super().__init__()

@@ -9,10 +9,10 @@ STAGE_CHANNELS = (16, 32, 64)
 
 
 class PreactBlock(nn.Module):
-    """BN-ReLU-conv-BN-ReLU-conv, added to the shortcut.
+    """Block of BN-ReLU-conv-BN-ReLU-conv, added to the shortcut.
 
-    The first block of a stage (`shortcut_after_activation`) takes its shortcut after the first BN-ReLU,
-    all others before it. Where the channels change the shortcut is a 1x1 convolution without BN.
+    The shortcut of the first block of a stage (`shortcut_after_activation`) starts after the first BN-ReLU, that of
+    all other blocks before it. If the number of channels changes, the shortcut is a 1x1 convolution without BN.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, shortcut_after_activation: bool) -> None:
@@ -36,7 +36,7 @@ class PreactBlock(nn.Module):
 
 
 class ResNetPreact(nn.Module):
-    """Images [N, 3, H, W] -> logits [N, num_classes]; depth 6n+2, stages of n blocks with 16, 32, 64 channels."""
+    """Network of depth 6n+2 in three stages of n blocks; maps images [N, 3, H, W] to logits [N, num_classes]."""
 
     def __init__(self, depth: int, num_classes: int) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         config, variables = maker.make(path, combination)
         location = functools.partial(maker.where, path)
         with located(location):
-            trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, place=location))
+            trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, location=location))
         if len(trials) > MAX_TRIALS:
             raise UserError(f"{source.path}: more than {MAX_TRIALS} trials")
     distinct, note = drop_duplicates(trials)
@@ -106,7 +106,7 @@ def tie_to_data(
     """
     tied = []
     for trial in trials:
-        with contextlib.nullcontext() if trial.place is None else located(trial.place):
+        with contextlib.nullcontext() if trial.location is None else located(trial.location):
             config = trial.config.for_dataset(name, fingerprint, num_train, num_test)
         tied.append(dataclasses.replace(trial, config=config))
     return drop_duplicates(tied)[0]

@@ -160,7 +160,7 @@ class ProposalMaker:
             raise FieldError(error.field, f"{error}{suffix}") from None
         except UserError as error:
             raise UserError(f"{error} (proposed: {_words(chosen)})") from None
-        return PlannedTrial(config, 0, variables, place=functools.partial(self._maker.where, PARAMETERS))
+        return PlannedTrial(config, 0, variables, location=functools.partial(self._maker.where, PARAMETERS))
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """Draw an assignment at random."""

@@ -1,1 +1,4 @@
-"""Training of one configuration. Free of torch: config, records, ledger, provenance; of Ray: all but tune_adapter."""
+"""The training of one configuration.
+
+Only `tune_adapter` imports Ray. The modules config, records and provenance and the package ledger do without torch.
+"""

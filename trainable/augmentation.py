@@ -1,4 +1,4 @@
-"""Crops, flips and normalisation of whole batches, on the uint8 tensor, on any device."""
+"""Crops, flips and normalisation of whole batches of uint8 images, on any device."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,12 @@ from trainable.splits import CHUNK, Split
 
 
 def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
-    """Pad with zeros, cut each image's window, mirror some left to right.
+    """Pad the images with zeros, crop a window of each, and mirror some left to right.
 
     Args:
         images: uint8 [N, H, W, C].
         offsets: int64 [N, 2], row and column of the window in the padded image.
-        flips: bool [N].
+        flips: bool [N], which images are mirrored.
 
     Returns:
         uint8 [N, H, W, C].
@@ -33,10 +33,12 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
 
 
 def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 [N, H, W, C] -> fp32 [N, C, H, W] in channels_last memory, (x - mean) / std per channel.
+    """Return (images - mean) / std per channel as fp32 [N, C, H, W] in channels_last memory.
 
     Args:
-        mean, std: fp32 [C], in units of the uint8 values.
+        images: uint8 [N, H, W, C].
+        mean: fp32 [C], in units of the uint8 values.
+        std: fp32 [C], in units of the uint8 values.
     """
     return ((images.to(torch.float32) - mean) / std).permute(0, 3, 1, 2)
 
@@ -44,10 +46,13 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def training_batches(
     split: Split, plan: EpochPlan, batch_size: int, *, augmented: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The epoch's batches (uint8 [B, H, W, C], int64 [B]) in the plan's order; an incomplete last one is dropped.
+    """Yield the batches of an epoch (uint8 [B, H, W, C], int64 [B]) in the plan's order, dropping an incomplete one.
 
     Args:
-        plan: on the split's device; its order names members of the split.
+        split: the training images.
+        plan: the plan of the epoch, on the split's device.
+        batch_size: the number of images per batch.
+        augmented: whether images are cropped and flipped as the plan says.
     """
     num_used = len(plan.order) // batch_size * batch_size
     chunk = max(1, CHUNK // batch_size) * batch_size

@@ -245,7 +245,7 @@ class PlannedTrial:
     """Why the sweep holds the trial."""
     proposal: int | None = None
     """Number of the search's proposal that the trial trains or confirms; None if it was planned."""
-    place: Callable[[str | None], str] | None = field(default=None, compare=False, repr=False)
+    location: Callable[[str | None], str] | None = field(default=None, compare=False, repr=False)
     """Returns, for error messages, where a field of the trial was written (for None: the trial itself).
 
     It is None for trials read from a store."""

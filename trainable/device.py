@@ -1,4 +1,4 @@
-"""The device that a trial was given, brought into the state that the results rest on."""
+"""The device of a trial, and the settings of torch and the C library that its results depend on."""
 
 import contextlib
 import ctypes
@@ -12,16 +12,17 @@ from trainable.provenance import processor_name
 
 CUBLAS_WORKSPACE = ":4096:8"
 MALLOC_OPTIONS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
-"""mallopt(3): no mmap for large blocks (M_MMAP_MAX), never shrink the heap (M_TRIM_THRESHOLD), grow it by 256 MiB
-(M_TOP_PAD). glibc otherwise maps each large activation anew, and the kernel clears its pages at every step."""
+"""Options of mallopt(3): no mmap for large blocks (M_MMAP_MAX), never shrink the heap (M_TRIM_THRESHOLD), grow it by
+256 MiB (M_TOP_PAD). Otherwise glibc maps each large activation again, and the kernel clears it at every step."""
 
 
 def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> torch.device:
-    """The first visible GPU or the processor, set up to give the same bits again; call before any CUDA work.
+    """Set up the first visible GPU, or the CPU, for reproducible results. Call this before any CUDA work.
 
     Args:
-        num_threads: of the processor's operators; results on the CPU depend on it.
-        gpus: below 1 the share of the GPU whose memory this process may use; more is refused by torch's allocator.
+        num_threads: the number of threads of CPU operators; results on a CPU depend on it.
+        use_gpu: whether to use the GPU.
+        gpus: if below 1, the share of the GPU's memory that torch's allocator may use.
     """
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.benchmark = False
@@ -38,7 +39,7 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library use freed memory again instead of giving it back; nothing where it is not glibc."""
+    """Make glibc keep freed memory for reuse; other C libraries are left as they are."""
     mallopt = getattr(_libc(), "mallopt", None)
     if mallopt is not None:
         for option, value in MALLOC_OPTIONS:
@@ -53,11 +54,12 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def device_name(device: torch.device) -> str:
+    """Return the name of the GPU or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start to measure the peak anew; memory that was kept for use again goes back first."""
+    """Restart the measurement of peak memory; memory that was kept for reuse is returned first."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -69,7 +71,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """Peak since `reset_peak_memory`: allocated on the GPU, or resident in this process; None if unknown."""
+    """Return the peak since `reset_peak_memory`, allocated on the GPU or resident here; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""One epoch of training and one evaluation. No loop over images in Python, one read-back of the device an epoch."""
+"""One epoch of training, and evaluation. Python waits for the device once per epoch and never loops over images."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from trainable.splits import Split, TrialData
 from trainable.weights import MasterWeights
 
 EVAL_BATCH_SIZE = 1000
-"""Images evaluated at a time: fixed, so that results do not depend on the training batch size."""
+"""Number of images per evaluation batch; it is fixed so that results do not depend on the training batch size."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainMetrics:
-    """Means over an epoch's images; the gradient's L2 norm is that of the last step."""
+    """Means over the images of an epoch, and the L2 norm of the gradient at its last step."""
 
     loss: float
     error_percent: float
@@ -28,7 +28,7 @@ class TrainMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EvalMetrics:
-    """Means over a split; `correct` is bool [N] on the CPU, in the split's order."""
+    """Means over a split; `correct` is bool [N] on the CPU, in the order of the split."""
 
     loss: float
     error_percent: float
@@ -37,27 +37,27 @@ class EvalMetrics:
 
 @dataclass(slots=True)
 class Learner:
-    """A model with what it takes to train it."""
+    """A model with its weights and its optimiser."""
 
     model: nn.Module
     forward: Callable[[Tensor], Tensor]
-    """The model, or its compiled form: images in `weights.dtype` [B, C, H, W] -> logits [B, num_classes]."""
+    """The model or its compiled form: maps images of `weights.dtype` [B, C, H, W] to logits [B, num_classes]."""
     weights: MasterWeights
     optimizer: SGD
-    """Of `weights.master`, with `lr` as its learning rate."""
+    """Optimiser of `weights.master`; its learning rate is `lr`."""
     scaler: torch.amp.GradScaler
     lr: Tensor
-    """fp32 [], on the device: a recorded step reads it from there."""
+    """Learning rate, fp32 [] on the device, where a recorded step reads it."""
 
     @property
     def device(self) -> torch.device:
         return self.lr.device
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One optimiser step on normalised images fp32 [B, C, H, W]; nothing waits for the device.
+        """Do one optimiser step on normalised images fp32 [B, C, H, W], without waiting for the device.
 
         Returns:
-            Mean loss of the batch and number of right answers, both still on the device.
+            The mean loss of the batch and the number of correct answers, both still on the device.
         """
         logits = self.forward(images.to(self.weights.dtype)).float()
         loss = functional.cross_entropy(logits, labels)
@@ -71,7 +71,7 @@ class Learner:
 
 @dataclass(slots=True)
 class RunningSums:
-    """An epoch's loss (fp64 []) and right answers (int64 []), summed on the device."""
+    """Sums over an epoch on the device: the loss (fp64 []) and the number of correct answers (int64 [])."""
 
     loss: Tensor
     correct: Tensor
@@ -83,12 +83,12 @@ class RunningSums:
         )
 
     def add(self, loss: Tensor, correct: Tensor, num_images: int) -> None:
-        """Add a batch's mean loss and number of right answers, in place."""
+        """Add the mean loss and the number of correct answers of a batch, in place."""
         self.loss += loss * num_images
         self.correct += correct
 
     def metrics(self, learner: Learner, num_images: int) -> TrainMetrics:
-        """Read them back: the one moment at which an epoch waits for the device."""
+        """Read the sums back; only here does an epoch wait for the device."""
         return TrainMetrics(
             loss=self.loss.item() / num_images,
             error_percent=100.0 * (num_images - int(self.correct)) / num_images,
@@ -104,13 +104,17 @@ def train_epoch(
     lrs: Iterable[float],
     on_step: Callable[[int], None] | None = None,
 ) -> TrainMetrics:
-    """Train on the batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
+    """Train on batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
 
     Args:
-        on_step: told the number of steps done, after each.
+        learner: the model to train.
+        data: the data set that the batches are from.
+        batches: images and labels of each step.
+        lrs: the learning rate of each step.
+        on_step: called after each step with the number of steps done.
 
     Raises:
-        ValueError: no batches, or another number of learning rates.
+        ValueError: there are no batches, or not as many as learning rates.
     """
     learner.model.train()
     sums = RunningSums.zeros(learner.device)
@@ -129,7 +133,7 @@ def train_epoch(
 
 @torch.inference_mode()
 def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
-    """Loss and error on a split, no augmentation, in batches of EVAL_BATCH_SIZE."""
+    """Measure loss and error on a split without augmentation, in batches of EVAL_BATCH_SIZE."""
     learner.model.eval()
     loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
     correct: list[Tensor] = []

@@ -1,23 +1,23 @@
-"""How a training is carried out. It decides the speed, and at most the last bits: it is no part of a trial's key."""
+"""How a training is executed. This decides its speed and at most the last bits: it is not part of a trial's key."""
 
 from dataclasses import dataclass
 
 from trainable.wording import counted
 
-COMPILE_NEEDS_GPU = "--compile: torch.compile gains nothing on a processor, leave it out"
+COMPILE_NEEDS_GPU = "--compile: torch.compile gains nothing on a CPU, leave it out"
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What is wished for; a device does what it can."""
+    """How to run the training steps, if the device can do so."""
 
     graph: bool = True
     """Record the training step as a CUDA graph and replay it (GPU only)."""
     compile: bool = False
-    """Compile the model with `torch.compile` (GPU only: on a processor it gains nothing)."""
+    """Compile the model with `torch.compile` (GPU only; it gains nothing on a CPU)."""
 
     def on(self, device_type: str) -> "Execution":
-        """What of it such a device ('cuda', 'cpu') can do."""
+        """Return what a device of this type ('cuda' or 'cpu') can do of it."""
         return self if device_type == "cuda" else Execution(graph=False, compile=False)
 
     def __str__(self) -> str:
@@ -30,15 +30,16 @@ DEFAULT_EXECUTION = Execution()
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a trial is given of a machine."""
+    """The resources of a trial."""
 
     cpus: float = 1.0
+    """Number of CPUs."""
     gpus: float = 0.0
-    """A fraction of one GPU, or whole GPUs, of which it uses the first."""
+    """Number of GPUs, below 1 for a share of one. A trial uses only the first of several."""
 
     @property
     def num_threads(self) -> int:
-        """That it computes with."""
+        """Number of CPU threads for torch."""
         return max(1, int(self.cpus))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How many trainings of a kind share a GPU: from what one of them needs and what several do together. No torch."""
+"""How many trainings of one kind share a GPU, chosen from their memory and their joint speed. No torch."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,64 +7,65 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Case = tuple[str, int, str]
-"""Model, batch size, precision as asked for."""
+"""Model, batch size and requested precision."""
 COUNTS = (1, 2, 4, 8)
-"""Trainings on one GPU that are tried."""
+"""Numbers of trainings per GPU that are tried."""
 HEADROOM = 1.25
-"""Times the measured peak that a share must hold: fragments, and cuDNN's choices on other data."""
+"""Factor on the measured peak memory, for fragmentation and for other choices of cuDNN on real data."""
 CONTEXT_BYTES = 600 * 2**20
-"""What a process takes of a GPU before it allocates anything (CUDA context, cuBLAS and cuDNN handles): an assumption,
-on the safe side of the 300 to 500 MiB that are usual."""
+"""Assumed GPU memory of a process before it allocates anything (CUDA context, cuBLAS and cuDNN handles); 300 to
+500 MiB are usual."""
 MIN_GAIN = 1.05
-"""Times the images a second that more trainings must reach together to be worth it."""
+"""Factor on the images per second that more trainings must reach together to be chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one training takes of a GPU."""
+    """The GPU memory of one training."""
 
     peak_bytes: int
-    """Held by the allocator at most, over training and evaluation."""
+    """Peak memory held by the allocator during training and evaluation."""
     gpu_bytes: int
-    """Of the GPU."""
+    """Total memory of the GPU."""
 
     def fit(self, count: int) -> bool:
-        """Whether so many such trainings can be on the GPU at once."""
+        """Return whether `count` such trainings fit on the GPU at once."""
         return count * (HEADROOM * self.peak_bytes + CONTEXT_BYTES) <= self.gpu_bytes
 
 
-class Crew(Protocol):
-    """Processes that share one GPU and train the same."""
+class GpuWorkers(Protocol):
+    """Processes that share one GPU and train the same configuration."""
 
     def needs(self, case: Case) -> Needs:
-        """Of one of them."""
+        """Return the memory of one process."""
 
     def rate(self, case: Case) -> float:
-        """Images a second of all together; `needs` was asked before."""
+        """Return the images per second of all processes together; `needs` has been called before."""
 
 
 def choose_shares(
-    cases: Sequence[Case], crew: Callable[[int], AbstractContextManager[Crew | None]]
+    cases: Sequence[Case], start_workers: Callable[[int], AbstractContextManager[GpuWorkers | None]]
 ) -> dict[Case, tuple[float, float]]:
-    """Share of a GPU for each case, and images a second of a GPU that is shared so.
+    """Return the share of a GPU for each case, and the images per second of a GPU that is shared in this way.
 
-    Ever more trainings are put on one GPU, as long as it holds them with HEADROOM and they reach MIN_GAIN times as
-    much together.
+    The number of trainings on one GPU is raised as long as they fit (with HEADROOM) and are MIN_GAIN times as fast
+    together.
 
     Args:
-        crew: gives so many processes; None where there is no room for them.
+        cases: the configurations.
+        start_workers: starts a number of processes, or gives None if there is no room for them.
     """
     chosen: dict[Case, tuple[float, float]] = {}
     promising = list(cases)
     for count in COUNTS:
         if not promising:
             break
-        with crew(count) as processes:
-            if processes is None:
+        with start_workers(count) as workers:
+            if workers is None:
                 break
             for case in list(promising):
-                holds = processes.needs(case).fit(count) or count == 1
-                rate = processes.rate(case) if holds else 0.0
+                holds = workers.needs(case).fit(count) or count == 1
+                rate = workers.rate(case) if holds else 0.0
                 if case not in chosen or rate >= MIN_GAIN * chosen[case][1]:
                     chosen[case] = 1 / count, rate
                 else:
@@ -73,16 +74,16 @@ def choose_shares(
 
 
 def share_for(case: Case, measured: Mapping[Case, float]) -> float:
-    """The share measured for it, else for the next larger batch of its model and precision, else a whole GPU."""
+    """Return the share measured for the case or for the next larger batch of its model and precision, else 1."""
     model, batch_size, precision = case
     sizes = [size for name, size, asked in measured if (name, asked) == (model, precision) and size >= batch_size]
     return measured[model, min(sizes), precision] if sizes else 1.0
 
 
 def memory_fraction(gpus: float, gpu_bytes: int) -> float | None:
-    """Fraction of the GPU's memory that the allocator of a process may hold; None: all of it.
+    """Return the fraction of the GPU's memory that the allocator of a process may hold, None for all of it.
 
-    The process's context comes out of its share, so that the shares of one GPU never add up to more than it has.
+    The CUDA context of the process is part of its share, so that the shares of a GPU never exceed its memory.
     """
     if not 0 < gpus < 1:
         return None

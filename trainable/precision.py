@@ -1,4 +1,4 @@
-"""Which number format a device trains in."""
+"""The number format in which a device trains."""
 
 from dataclasses import dataclass
 
@@ -8,35 +8,36 @@ from trainable.errors import UserError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "tf32": torch.float32, "fp32": torch.float32}
 AMPERE = (8, 0)
-"""The first compute capability with bf16 and TF32."""
+"""First compute capability of NVIDIA GPUs with bf16 and TF32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What convolutions and linear layers compute in, and whether gradients need scaling."""
+    """The number format of convolutions and linear layers."""
 
     name: str
     dtype: torch.dtype
 
     @property
     def needs_scaler(self) -> bool:
-        """fp16 only: its range is small."""
+        """Whether gradients have to be scaled, as in fp16 with its small range."""
         return self.dtype == torch.float16
 
     def apply(self) -> None:
-        """Tell torch, for the whole process, whether fp32 products on a GPU may round to TF32."""
+        """Set, for the whole process, whether fp32 products on a GPU may be rounded to TF32."""
         format_of_products = "tf32" if self.name == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = format_of_products
         torch.backends.cudnn.conv.fp32_precision = format_of_products  # type: ignore[attr-defined] # not in the stub
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
-    """`auto` is bf16 where the device computes in it natively, else fp16 on a GPU and fp32 on a processor.
+    """Return the number format for a device.
 
-    A processor takes bf16, fp16 and fp32, slowly where it has to emulate them; `fp32` is IEEE everywhere.
+    `auto` is bf16 if the device computes in it natively, else fp16 on a GPU and fp32 on a CPU. A CPU supports bf16,
+    fp16 and fp32, but is slow where it has to emulate them. `fp32` is IEEE single precision everywhere.
 
     Raises:
-        UserError: bf16 or tf32 asked of a GPU before Ampere (compute capability 8.0), tf32 of a processor.
+        UserError: bf16 or tf32 on a GPU before Ampere (compute capability 8.0), or tf32 on a CPU.
     """
     native_bf16 = _has_native_bf16(device)
     if name == "auto":
@@ -45,7 +46,7 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     if device.type == "cuda" and not native_bf16 and name in ("bf16", "tf32"):
         raise UserError(f"{torch.cuda.get_device_name(device)} has no {name}: use precision fp16 or fp32")
     if device.type == "cpu" and name == "tf32":
-        raise UserError("tf32 is a format of GPUs: on a processor use precision bf16 or fp32")
+        raise UserError("tf32 is a format of GPUs: use precision bf16 or fp32 on a CPU")
     return Precision(name, DTYPES[name])
 
 

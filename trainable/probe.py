@@ -1,4 +1,4 @@
-"""How fast this process trains: a few steps of each configuration on noise, without Ray; nothing is written."""
+"""The training speed of this machine: a few steps of each configuration on noise, without Ray or a store."""
 
 import contextlib
 import dataclasses
@@ -18,37 +18,37 @@ from trainable.splits import TrialData, prepare
 from trainable.training import Training
 
 SECONDS = 1.0
-"""Of steps that are timed, each probe."""
+"""Time for the measured steps of one probe."""
 FIRST_BATCH = 16
-"""The smallest batch of each model is at most this, so that what larger ones take is foreseen."""
+"""Largest size of the first batch of each model; from its time that of larger batches is predicted."""
 MIN_STEPS = 2
-"""Measured, after one that is not."""
-MOST = 4.0
-"""Times the seconds asked for that a batch may take; a larger one is left out."""
+"""Smallest number of measured steps, after one that is not measured."""
+MAX_OVERRUN = 4.0
+"""Factor on the requested seconds that a probe may take; larger batches are left out."""
 LR = 0.01
-"""Small enough for noise not to diverge; the speed does not depend on it."""
+"""Learning rate at which training on noise does not diverge; the speed does not depend on it."""
 LOOK_SECONDS, MAX_STRIDE = 0.02, 8
-"""Steps are timed together until they take so long, or are so many."""
+"""The clock is read after steps that take at least LOOK_SECONDS together, or after MAX_STRIDE steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was measured of one model, batch size and precision."""
+    """The measured speed of one model, batch size and precision."""
 
     model: str
     batch_size: int
     precision: str
-    """As asked for."""
+    """Requested precision."""
     precision_resolved: str
-    train_seconds: float
-    """A training image."""
-    eval_seconds: float
-    """An image evaluated."""
+    """Number format in which the device trains."""
+    train_seconds_per_image: float
+    eval_seconds_per_image: float
     peak_memory_bytes: int | None
+    """Peak memory of the process (CPU) or on the GPU; None if it is unknown."""
 
 
 class _EnoughError(Exception):
-    """Ends an epoch between two steps."""
+    """Ends an epoch between two steps, when enough has been measured."""
 
 
 def probe(
@@ -57,16 +57,18 @@ def probe(
     image_size: int,
     seconds: float = SECONDS,
 ) -> tuple[str, list[Probe]]:
-    """The device, and one probe for each case.
+    """Return the name of the device, and one probe for each case.
 
-    A batch of which too few steps would fit into a few times `seconds` is left out: smaller ones tell of it.
+    A batch size is left out if its steps would take several times `seconds`; its speed follows from smaller ones.
 
     Args:
-        image_size: side of an image in pixels.
-        seconds: a probe, start-up apart.
+        cases: the configurations.
+        num_threads: the number of CPU threads for torch.
+        image_size: the side of an image in pixels.
+        seconds: the time for one probe, without its start-up.
 
     Raises:
-        UserError: a precision that the device does not have.
+        UserError: the device does not support a precision.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
     images = _noise(max(EVAL_BATCH_SIZE, *(size for _, size, _ in cases)), image_size)
@@ -74,15 +76,15 @@ def probe(
     for model, precision in dict.fromkeys((model, precision) for model, _, precision in cases):
         image_seconds = 0.0
         for size in _with_a_small_one({size for name, size, asked in cases if (name, asked) == (model, precision)}):
-            if image_seconds * size * (1 + MIN_STEPS) > MOST * seconds:
+            if image_seconds * size * (1 + MIN_STEPS) > MAX_OVERRUN * seconds:
                 break
             probes.append(_probe((model, size, precision), images, device, seconds))
-            image_seconds = probes[-1].train_seconds
+            image_seconds = probes[-1].train_seconds_per_image
     return device_name(device), probes
 
 
 def _with_a_small_one(sizes: Set[int]) -> list[int]:
-    """In rising order."""
+    """Return the sizes in rising order, the smallest at most FIRST_BATCH."""
     smallest = min(sizes)
     return sorted(sizes | {min(smallest, FIRST_BATCH)})
 
@@ -95,7 +97,7 @@ def _noise(num_images: int, image_size: int) -> ImageData:
 
 
 class GpuProbe:
-    """One of several processes on a GPU: `prepare` a configuration, then `measure`, all of them at the same time."""
+    """One of several processes on a GPU: `prepare` a configuration in each, then `measure` in all at once."""
 
     def __init__(self, num_threads: int, image_size: int) -> None:
         self._device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
@@ -103,13 +105,13 @@ class GpuProbe:
         self._training: Training | None = None
 
     def prepare(self, case: Case) -> Needs:
-        """Make the training ready, and take a few steps and an evaluation.
+        """Prepare the training, do a few steps and an evaluation, and return its memory.
 
         Raises:
-            UserError: a precision that the device does not have.
-            torch.OutOfMemoryError: it does not fit the GPU.
+            UserError: the device does not support the precision.
+            torch.OutOfMemoryError: the training does not fit on the GPU.
         """
-        self._training = None  # the last one's memory goes back first
+        self._training = None  # frees the memory of the previous one first
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         reset_peak_memory(self._device)
@@ -123,21 +125,21 @@ class GpuProbe:
         return Needs(held, gpu_bytes)
 
     def measure(self, seconds: float) -> float:
-        """Images a second over about so long.
+        """Return the images per second, measured over about this time.
 
         Raises:
-            RuntimeError: nothing is prepared.
+            RuntimeError: no configuration is prepared.
         """
         training = self._training
         if training is None:
             raise RuntimeError("prepare a configuration first")
         timer = _StepTimer(self._device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
         _run_steps(training, timer)
-        return training.config.batch_size / timer.seconds_a_step
+        return training.config.batch_size / timer.seconds_per_step
 
 
 def gpu_memory() -> tuple[str, int]:
-    """The first visible GPU as it names itself, and its bytes; ("", 0) where there is none."""
+    """Return the name and the memory in bytes of the first visible GPU; ("", 0) if there is none."""
     if not torch.cuda.is_available():
         return "", 0
     properties = torch.cuda.get_device_properties(0)
@@ -150,16 +152,16 @@ def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) 
     training = _training(case, images, device)
     timer = _StepTimer(device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
     _run_steps(training, timer)
-    train_seconds = timer.seconds_a_step / batch_size
-    num_evaluated = min(EVAL_BATCH_SIZE, max(FIRST_BATCH, int(seconds / train_seconds)))
+    seconds_per_image = timer.seconds_per_step / batch_size
+    num_evaluated = min(EVAL_BATCH_SIZE, max(FIRST_BATCH, int(seconds / seconds_per_image)))
     test = dataclasses.replace(training.config, test_subset=num_evaluated)
     return Probe(
         model=model,
         batch_size=batch_size,
         precision=precision,
         precision_resolved=training.precision.name,
-        train_seconds=train_seconds,
-        eval_seconds=_evaluation_seconds(training, prepare(images, test, device)) / num_evaluated,
+        train_seconds_per_image=seconds_per_image,
+        eval_seconds_per_image=_evaluation_seconds(training, prepare(images, test, device)) / num_evaluated,
         peak_memory_bytes=peak_memory_bytes(device),
     )
 
@@ -179,7 +181,7 @@ def _training(case: Case, images: ImageData, device: torch.device) -> Training:
 
 
 def _run_steps(training: Training, timer: "_StepTimer") -> None:
-    """Until it has measured for long enough."""
+    """Train until the timer has measured for long enough."""
     with contextlib.suppress(_EnoughError):
         while True:
             timer.begin_epoch()
@@ -187,7 +189,7 @@ def _run_steps(training: Training, timer: "_StepTimer") -> None:
 
 
 def _evaluation_seconds(training: Training, data: TrialData) -> float:
-    """The second time: the first one also allocates."""
+    """Return the time of a second evaluation, since the first one also allocates memory."""
     evaluate(training.learner, data, data.test)
     started = time.perf_counter()
     evaluate(training.learner, data, data.test)
@@ -195,7 +197,7 @@ def _evaluation_seconds(training: Training, data: TrialData) -> float:
 
 
 class _StepTimer:
-    """Times steps, the first of all apart. Looks at the clock ever more rarely: on a GPU it waits for it."""
+    """Times all steps but the first. It reads the clock ever more rarely, because a GPU has to finish before."""
 
     def __init__(self, device: torch.device, seconds: float, max_stride: int) -> None:
         self._device = device
@@ -209,20 +211,21 @@ class _StepTimer:
         self._measured_seconds = 0.0
 
     @property
-    def seconds_a_step(self) -> float:
+    def seconds_per_step(self) -> float:
         return self._measured_seconds / self._measured_steps
 
     def begin_epoch(self) -> None:
-        """Call before each; steps since the last look are not measured."""
+        """Begin an epoch. Steps since the clock was last read are not measured."""
         self._since, self._step = time.perf_counter(), 0
 
     def on_step(self, step: int) -> None:
-        """
+        """Read the clock if it is time to do so.
+
         Args:
-            step: steps of the epoch done.
+            step: the number of steps done in the epoch.
 
         Raises:
-            _EnoughError: measured for long enough.
+            _EnoughError: the steps have been measured for long enough.
         """
         num_steps = step - self._step
         if num_steps < self._stride and self._is_warm:

@@ -1,4 +1,4 @@
-"""Where a number comes from: the source, the libraries, the machine. Free of torch at import."""
+"""The origin of a result: source code, library versions and machine. Does not import torch."""
 
 import contextlib
 import functools
@@ -12,14 +12,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "ray", "numpy")
 TRAINING_SOURCES = ("models", "trainable")
-"""The packages whose source decides what a training computes."""
+"""Packages whose source decides what a training computes."""
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
-"""Where NVIDIA's driver for Linux describes what it found, a folder a GPU."""
+"""Folder in which NVIDIA's driver for Linux describes each GPU."""
 
 
 @functools.cache
 def source_hash() -> str:
-    """First 12 hex digits of the SHA-256 over the training source: equal on driver and worker, or refused."""
+    """Return the first 12 hex digits of the SHA-256 of the training source; driver and workers must agree on it."""
     digest = hashlib.sha256()
     for package in TRAINING_SOURCES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -29,7 +29,7 @@ def source_hash() -> str:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit checked out, 12 digits, with '-dirty' where tracked files differ; '' outside git."""
+    """Return the 12 digits of the current commit, with '-dirty' if tracked files differ; '' outside git."""
     try:
         command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
@@ -39,17 +39,18 @@ def git_commit() -> str:
 
 
 def code_identity() -> str:
-    """`commit/source hash`: what the rows say about the code that made them."""
+    """Return `commit/source hash`, the identity of the code in the results."""
     return f"{git_commit()}/{source_hash()}"
 
 
 def host_name() -> str:
+    """Return the name of this machine."""
     return platform.node()
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Package -> version of what a training rests on, Python included; '' where a package is missing."""
+    """Return the versions of Python and of PACKAGES by name; '' if a package is missing."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -61,7 +62,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def processor_name() -> str:
-    """The processor as the kernel names it."""
+    """Return the name of the processor, from the kernel."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -70,7 +71,7 @@ def processor_name() -> str:
 
 
 def gpu_names() -> list[str]:
-    """The NVIDIA GPUs of this machine as their driver, and torch, name them; none where they are hidden."""
+    """Return the names of the NVIDIA GPUs of this machine, as torch writes them; empty if they are hidden."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return []
     names = []

@@ -1,4 +1,4 @@
-"""Learning rate as a pure function of the step. No warm-up; updated at every step."""
+"""The learning rate as a pure function of the step, without warm-up."""
 
 import math
 
@@ -8,13 +8,13 @@ MULTISTEP_FACTOR = 0.1
 
 
 def lr_at_step(config: TrainConfig, step: int, total_steps: int) -> float:
-    """The learning rate of step `step`, counted from 0, of `total_steps`.
+    """Return the learning rate of a step, counted from 0.
 
-    cosine: from lr down towards lr_min_factor * lr (Loshchilov & Hutter 2017, eq. 5, without restarts);
-    multistep: times 0.1 from each milestone on; constant: lr.
+    cosine: falls from lr towards lr_min_factor * lr (Loshchilov & Hutter 2017, eq. 5, without restarts);
+    multistep: is multiplied by 0.1 at each milestone; constant: stays at lr.
 
     Raises:
-        ValueError: a step outside [0, total_steps).
+        ValueError: the step is outside [0, total_steps).
     """
     if not 0 <= step < total_steps:
         raise ValueError(f"step {step} is outside [0, {total_steps})")

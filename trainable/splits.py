@@ -1,4 +1,4 @@
-"""What a trial sees of its data set: training, held-out and test images on its device."""
+"""The splits of a data set for one trial: training, held-out and test images on its device."""
 
 import dataclasses
 import warnings
@@ -13,34 +13,35 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData, Labels
 
 CHUNK = 4096
-"""Images that are looked at in one go."""
+"""Number of images that are processed at a time."""
 HOLDOUT_SEED = 0
-"""The held-out images are the same for every trial, whatever its seed."""
+"""Seed of the choice of held-out images; they are the same for every trial, whatever its own seed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Images and labels on the device: all of these, or those at some positions, which costs no copy."""
+    """Images and labels on the device, all of them or those at some positions (without copying any)."""
 
     images: Tensor
     """uint8 [M, H, W, C]."""
     labels: Tensor
     """int64 [M]."""
     positions: Tensor | None = None
-    """int64 [N], which of the M belong to the split and in which order; None is all of them."""
+    """int64 [N], the positions of the images that belong to the split, in order; None means all M."""
 
     def __len__(self) -> int:
         return len(self.labels if self.positions is None else self.positions)
 
     def take(self, chosen: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Images uint8 [B, H, W, C] and labels int64 [B] of some members of the split, by their rank in it."""
+        """Return images uint8 [B, H, W, C] and labels int64 [B] of the chosen members of the split."""
         index = chosen if self.positions is None else self.positions[chosen]
         return self.images[index], self.labels[index]
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (population) per channel, fp32 [C] each, in [0, 255], on the device.
+        """Return mean and population standard deviation per channel, fp32 [C] each, in [0, 255], on the device.
 
-        Counted by histogram, in whole numbers: independent of the thread count. A constant channel has std 1.
+        They are computed from histograms in whole numbers, so they do not depend on the number of threads. The
+        standard deviation of a constant channel is 1.
         """
         num_channels = self.images.shape[3]
         counts = torch.zeros(num_channels, 256, dtype=torch.float64)
@@ -58,7 +59,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrialData:
-    """The splits of a trial, with the channel statistics of the images that it trains on."""
+    """The splits of a trial, and mean and standard deviation (fp32 [C]) of the images that it trains on."""
 
     train: Split
     holdout: Split | None
@@ -69,7 +70,7 @@ class TrialData:
 
 
 def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> TrialData:
-    """Cut the data set as the config says. On the CPU no image is copied."""
+    """Split the data set as the configuration says. No image is copied on a CPU."""
     train = Split(
         _tensor(data.train_images[: config.train_subset]).to(device),
         _tensor(data.train_labels[: config.train_subset]).to(device),
@@ -95,7 +96,7 @@ def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> Trial
 
 
 def holdout_positions(labels: Labels, count: int) -> NDArray[np.int64]:
-    """`count` positions, in rising order, spread over the classes in proportion (systematic sampling)."""
+    """Return `count` positions in rising order, spread over the classes in proportion (systematic sampling)."""
     shuffled = np.random.RandomState(HOLDOUT_SEED).permutation(len(labels))  # the legacy stream is frozen
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     picked: NDArray[np.int64] = (np.arange(count) * len(labels) + len(labels) // 2) // count
@@ -103,7 +104,7 @@ def holdout_positions(labels: Labels, count: int) -> NDArray[np.int64]:
 
 
 def _tensor(array: NDArray[np.uint8] | NDArray[np.int64]) -> Tensor:
-    """Share the memory of an array that is, for good reason, read-only (mapped, or in Ray's object store)."""
+    """Return a tensor on the array's memory, which is read-only (mapped, or in Ray's object store)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""One training in this process, without Ray, under a progress bar."""
+"""One training in this process, without Ray, with a progress bar."""
 
 import uuid
 from pathlib import Path
@@ -29,11 +29,19 @@ def train(
     console: Console,
     execution: Execution = DEFAULT_EXECUTION,
 ) -> Status:
-    """Train to the end, going on from the ledger in `folder`; a line an epoch.
+    """Train a trial to its end, resuming from its ledger, and print one line per epoch.
+
+    Args:
+        config: the configuration of the trial.
+        data: the data set.
+        folder: the folder of the trial.
+        num_threads: the number of CPU threads for torch.
+        console: the console for the progress bar and the lines.
+        execution: how to run the training steps.
 
     Raises:
-        UserError: a precision or an execution that the device does not have, or another process at work
-            on this trial.
+        UserError: the device does not support the precision or the execution, another process is training this trial,
+            or the folder cannot be written.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
     if execution.compile and device.type != "cuda":
@@ -46,7 +54,7 @@ def train(
     try:
         session = TrialSession(config, trial_data, folder, device, run)
     except LedgerBusyError:
-        raise UserError(f"another process trains {config.trial_key} already: wait for it") from None
+        raise UserError(f"another process is already training {config.trial_key}: wait for it") from None
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
     try:

@@ -1,4 +1,4 @@
-"""The training step on memory that stays where it is, so that a CUDA graph can record it once and replay it."""
+"""The training step on fixed memory, so that a CUDA graph can record it once and replay it."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,28 +12,33 @@ from trainable.randomness import EpochPlan, plan_epoch
 from trainable.splits import TrialData
 
 WARM_UP_STEPS = 3
-"""Steps before a recording: libraries choose their algorithms and workspaces in them."""
+"""Number of steps before a recording, in which libraries choose their algorithms and workspaces."""
 
 Recorder = Callable[[Callable[[], None], Callable[[], None]], Callable[[], None]]
-"""(step, restore) -> replay."""
+"""Maps (step, restore) to a function that replays the step."""
 
 
 class StaticEpoch:
-    """An epoch as replays of one step: pick the images, augment, forward, backward, optimise, sum the metrics.
+    """An epoch as replays of one step: select images, augment, forward, backward, optimise, sum the metrics.
 
-    The epoch's plan and learning rates are copied to the device before it, and the sums read back after it;
-    in between the host only says 'again'. The figures are those of `engine.train_epoch`.
+    The plan and the learning rates of the epoch are copied to the device before it, and the sums are read back after
+    it; in between the host only launches the step. The results are those of `engine.train_epoch`.
     """
 
     def __init__(
         self, learner: Learner, data: TrialData, batch_size: int, *, augmented: bool, record: Recorder
     ) -> None:
-        """
+        """Record the step.
+
         Args:
-            record: makes a step replayable, see `record_graph`.
+            learner: the model to train.
+            data: the data set.
+            batch_size: the number of images per step.
+            augmented: whether images are cropped and flipped as the plan says.
+            record: makes a step replayable (see `record_graph`).
 
         Raises:
-            RuntimeError: the step cannot be recorded; the learner is as it was.
+            RuntimeError: the step cannot be recorded; the learner is unchanged.
         """
         self._learner = learner
         self._data = data
@@ -68,8 +73,9 @@ class StaticEpoch:
         """Train an epoch.
 
         Args:
-            plan: on any device.
-            on_step: told the number of steps that were launched, after each.
+            plan: the plan of the epoch, on any device.
+            lrs: the learning rate of each step.
+            on_step: called after each step with the number of steps launched.
         """
         self._learner.model.train()
         for mine, theirs in (
@@ -88,7 +94,7 @@ class StaticEpoch:
         return self._sums.metrics(self._learner, self._num_steps * self._batch_size)
 
     def _changing(self) -> list[Tensor]:
-        """What a step changes, the scaler and the rounded weights apart."""
+        """Return the tensors that a step changes, except for the scaler and the rounded weights."""
         learner = self._learner
         momenta = [state["momentum_buffer"] for state in learner.optimizer.state.values()]
         master = learner.weights.master.detach()
@@ -108,12 +114,12 @@ class StaticEpoch:
 
 
 def record_graph(step: Callable[[], None], restore: Callable[[], None]) -> Callable[[], None]:
-    """Record `step` as a CUDA graph, after a few steps that are undone by `restore`.
+    """Record `step` as a CUDA graph, after a few steps that `restore` undoes.
 
     Source: pytorch.org/docs, 'CUDA semantics', section 'Whole-network capture'.
 
     Raises:
-        RuntimeError: something in the step cannot be recorded.
+        RuntimeError: the step cannot be recorded.
     """
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
@@ -131,7 +137,7 @@ def record_graph(step: Callable[[], None], restore: Callable[[], None]) -> Calla
 def static_epoch_or_none(
     learner: Learner, data: TrialData, batch_size: int, *, augmented: bool, record: Recorder = record_graph
 ) -> StaticEpoch | None:
-    """None, with a warning, where this driver or model does not let its step be recorded."""
+    """Return the static epoch, or None with a warning if the step of this model cannot be recorded here."""
     try:
         return StaticEpoch(learner, data, batch_size, augmented=augmented, record=record)
     except RuntimeError as error:

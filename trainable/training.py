@@ -1,4 +1,4 @@
-"""One training from its config, an epoch at a time; the same bits again on the same kind of device."""
+"""The training of one configuration, epoch by epoch; it is reproducible bit for bit on one kind of device."""
 
 import dataclasses
 import io
@@ -28,31 +28,34 @@ from trainable.weights import MasterWeights
 
 @dataclass(frozen=True, slots=True)
 class EpochOutcome:
+    """The result of one epoch."""
+
     record: EpochRecord
     diverged: bool
-    """True where a loss was not finite: the training has ended."""
+    """Whether a loss was not finite, which ends the training."""
     test_correct_bits: str | None
-    """Hex, see TrialEnd; None where the epoch diverged before the evaluation."""
+    """As in TrialEnd; None if the epoch diverged before the evaluation."""
 
 
 class Training:
-    """Model, optimiser and position of one training.
+    """The model, the optimiser and the position of one training.
 
-    All randomness is a function of the config's seed and the epoch, so `state` and `load_state` carry no
-    generators, and a training restored at any epoch goes on bit for bit.
+    All randomness is a function of the seed and the epoch. So `state` needs no generators, and a training that is
+    restored at any epoch continues bit for bit.
     """
 
     def __init__(
         self, config: TrainConfig, data: TrialData, device: torch.device, execution: Execution = DEFAULT_EXECUTION
     ) -> None:
-        """
+        """Build the model with its initial weights.
+
         Raises:
-            UserError: a precision that the device does not have.
+            UserError: the device does not support the precision.
         """
         self.config = config
         self.data = data
         self.execution = execution.on(device.type)
-        """What is really done: without a graph where none could be recorded."""
+        """How the steps run: without a CUDA graph if none could be recorded."""
         self.epochs_done = 0
         self.steps_per_epoch = len(data.train) // config.batch_size
         self.precision = resolve_precision(config.precision, device)
@@ -64,10 +67,15 @@ class Training:
 
     @property
     def finished(self) -> bool:
+        """Whether all epochs are done."""
         return self.epochs_done >= self.config.epochs
 
     def run_epoch(self, attempt: int, on_step: Callable[[int], None] | None = None) -> EpochOutcome:
         """Train and evaluate the next epoch.
+
+        Args:
+            attempt: the number of the attempt, for the record.
+            on_step: called after each step with the number of steps done in the epoch.
 
         Raises:
             ValueError: all epochs are done.
@@ -96,7 +104,7 @@ class Training:
         if not diverged:
             holdout = evaluate(learner, data, data.holdout) if data.holdout else None
             test = evaluate(learner, data, data.test)
-            diverged = not all(math.isfinite(one.loss) for one in (holdout, test) if one is not None)
+            diverged = not all(math.isfinite(metrics.loss) for metrics in (holdout, test) if metrics is not None)
         record = EpochRecord(
             epoch=self.epochs_done,
             step=self.epochs_done * self.steps_per_epoch,
@@ -120,7 +128,7 @@ class Training:
         return self.config.augmentation != "none"
 
     def state(self) -> bytes:
-        """Weights, momentum and position, loadable with `weights_only=True` (no pickled code)."""
+        """Return weights, momentum and position; they can be loaded with `weights_only=True` (no pickled code)."""
         buffer = io.BytesIO()
         state = {
             "epochs_done": self.epochs_done,
@@ -132,10 +140,10 @@ class Training:
         return buffer.getvalue()
 
     def load_state(self, content: bytes) -> None:
-        """The inverse of `state`, in place.
+        """Load what `state` returned.
 
         Raises:
-            pickle.UnpicklingError, RuntimeError, KeyError: not a state of this configuration.
+            pickle.UnpicklingError, RuntimeError, KeyError: the content is not a state of this configuration.
         """
         state = self._read(content)
         _copy_into(self._model_state(), state["model"])
@@ -145,12 +153,12 @@ class Training:
         self.epochs_done = state["epochs_done"]
 
     def begin_from(self, content: bytes) -> None:
-        """Begin at another training's `state`: all of it but its position.
+        """Load the weights and the momentum from another training's `state`, but not its position.
 
-        Where only one of the two has a momentum, or scales its gradients, that begins as new.
+        If only one of the two trainings has a momentum, or scales its gradients, that part starts as new.
 
         Raises:
-            pickle.UnpicklingError, RuntimeError, KeyError: not a state of this model.
+            pickle.UnpicklingError, RuntimeError, KeyError: the content is not a state of this model.
         """
         state, momentum = self._read(content), self._momentum()
         _copy_into(self._model_state(), state["model"])
@@ -161,17 +169,17 @@ class Training:
             self.learner.scaler.load_state_dict(state["scaler"])
 
     def _read(self, content: bytes) -> dict[str, Any]:
-        """Tensors and numbers; pickled code is refused."""
+        """Return the tensors and numbers of a state; pickled code is refused."""
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=self.learner.device, weights_only=True)
         return state
 
     def _model_state(self) -> dict[str, torch.Tensor]:
-        """The weights in fp32, whatever they are rounded to, and the running statistics; views, not copies."""
+        """Return views of the fp32 weights and of the running statistics."""
         weights = self.learner.weights
         return weights.named(weights.master.detach()) | dict(self.learner.model.named_buffers())
 
     def _momentum(self) -> dict[str, torch.Tensor]:
-        """Empty where the configuration has none; views, not copies."""
+        """Return views of the momentum; empty if the configuration has none."""
         weights, state = self.learner.weights, self.learner.optimizer.state
         return weights.named(state[weights.master]["momentum_buffer"]) if weights.master in state else {}
 
@@ -183,7 +191,7 @@ def _make_learner(
     model = build_model(config.model, num_classes, generator(config.seed, "initial weights"))
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.num_batches_tracked = None  # only `momentum=None` reads this counter: a kernel a layer for nothing
+            layer.num_batches_tracked = None  # only `momentum=None` reads it, and it costs a kernel per layer
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
     model.to(device)
     weights = MasterWeights(model, precision.dtype)
@@ -211,11 +219,12 @@ def _make_learner(
 
 
 def _copy_into(own: dict[str, torch.Tensor], loaded: dict[str, torch.Tensor]) -> None:
-    """
+    """Copy tensors by name.
+
     Raises:
-        RuntimeError: other names or shapes.
+        RuntimeError: the names or shapes differ.
     """
-    if {name: tensor.shape for name, tensor in own.items()} != {name: one.shape for name, one in loaded.items()}:
+    if {name: own[name].shape for name in own} != {name: loaded[name].shape for name in loaded}:
         raise RuntimeError("the state belongs to another model")
     for name, tensor in own.items():
         tensor.copy_(loaded[name])

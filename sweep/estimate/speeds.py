@@ -52,8 +52,8 @@ class Speed:
             precision=probe.precision,
             precision_resolved=probe.precision_resolved,
             run="",
-            train_seconds_per_image=probe.train_seconds,
-            eval_seconds_per_image=probe.eval_seconds,
+            train_seconds_per_image=probe.train_seconds_per_image,
+            eval_seconds_per_image=probe.eval_seconds_per_image,
             peak_memory_bytes=probe.peak_memory_bytes,
         )
 

@@ -61,7 +61,7 @@ def test_tf32_is_for_gpus_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_gpu(monkeypatch, (7, 5))
     with pytest.raises(UserError, match="has no tf32: use precision fp16 or fp32"):
         resolve_precision("tf32", CUDA)
-    with pytest.raises(UserError, match="on a processor use precision bf16 or fp32"):
+    with pytest.raises(UserError, match="use precision bf16 or fp32 on a CPU"):
         resolve_precision("tf32", CPU)
 
 

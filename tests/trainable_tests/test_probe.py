@@ -29,7 +29,7 @@ def test_one_for_each_case_and_a_small_batch_first(tmp_path: Path, monkeypatch: 
         ("resnet_8", size, "fp32") for size in (FIRST_BATCH, 32, 64)
     ]
     assert all(one.precision_resolved == "fp32" and one.peak_memory_bytes for one in probes)
-    assert all(0 < one.eval_seconds < one.train_seconds < 0.05 for one in probes)
+    assert all(0 < one.eval_seconds_per_image < one.train_seconds_per_image < 0.05 for one in probes)
     assert device
     assert not any(tmp_path.iterdir())
 
@@ -60,7 +60,7 @@ def test_the_first_step_and_the_time_between_epochs_are_not_measured(monkeypatch
             for step in range(1, 31):
                 clock.now += 9.0 if epoch == 0 and step == 1 else 0.01
                 timer.on_step(step)
-    assert timer.seconds_a_step == pytest.approx(0.01)
+    assert timer.seconds_per_step == pytest.approx(0.01)
 
 
 def test_epochs_of_a_single_step_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_epochs_of_a_single_step_are_measured(monkeypatch: pytest.MonkeyPatch) -
             clock.now += 0.001
             timer.on_step(1)
             clock.now += 1.0
-    assert timer.seconds_a_step == pytest.approx(0.001)
+    assert timer.seconds_per_step == pytest.approx(0.001)
 
 
 def test_a_process_of_several_on_a_gpu_is_prepared_and_measures_again_and_again() -> None:

@@ -36,6 +36,6 @@ def test_trains_to_the_end_with_a_line_an_epoch_and_then_replays(
 
 def test_a_trial_at_work_is_a_users_mistake(short_config: TrainConfig, tiny_data: ImageData, tmp_path: Path) -> None:
     console = Console(file=io.StringIO())
-    message = f"another process trains {short_config.trial_key} already"
+    message = f"another process is already training {short_config.trial_key}"
     with Ledger(tmp_path, short_config.to_dict()), pytest.raises(UserError, match=message):
         train(short_config, tiny_data, tmp_path, 1, console)

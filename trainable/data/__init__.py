@@ -1,1 +1,1 @@
-"""Data sets: three sources, one contract (`contract.ImageData`), decoded once and cached as arrays."""
+"""Data sets from three sources in one form (`contract.ImageData`), decoded once and cached as arrays."""

@@ -1,4 +1,4 @@
-"""Decoded data sets on disk, one folder each: written once, mapped (not read) by whoever needs them."""
+"""Decoded data sets on disk, one folder each. They are written once and mapped into memory, not read."""
 
 import json
 import os
@@ -17,11 +17,12 @@ ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> ImageData:
-    """The data set whose source has this identity: from the cache, or decoded now and put there.
+    """Return a data set from the cache, or decode it now and put it there.
 
     Args:
-        source_identity: hex digest of the source files' content.
-        decode: makes the data set; called at most once for a source on a machine.
+        name: the name of the data set.
+        source_identity: the hex digest of the source files' content.
+        decode: decodes the data set; called only if the cache does not hold it.
 
     Raises:
         UserError: the cache folder cannot be written.
@@ -57,7 +58,7 @@ def _write(folder: Path, data: ImageData) -> None:
 
 
 def _read(folder: Path) -> ImageData | None:
-    """None where nothing is cached or where what is cached is damaged."""
+    """Return the cached data set, None if there is none or it is damaged."""
     try:
         meta = json.loads((folder / META).read_text())
         train_images, train_labels, test_images, test_labels = (

@@ -1,4 +1,4 @@
-"""CIFAR-10 in the original layout, through torchvision; downloaded once (A. Krizhevsky, 2009)."""
+"""CIFAR-10 (A. Krizhevsky, 2009) in its original layout, downloaded once by torchvision."""
 
 import fcntl
 import hashlib
@@ -22,7 +22,7 @@ FOLDER = "cifar-10-batches-py"
 
 
 def cifar10_class() -> Any:  # noqa: ANN401 (torchvision is imported late and untyped)
-    """torchvision's data set, which knows the address and the checksums; tests put another in its place."""
+    """Return torchvision's data set class, which holds the address and the checksums. Tests replace it."""
     import_torchvision()
     from torchvision.datasets import CIFAR10
 
@@ -30,10 +30,10 @@ def cifar10_class() -> Any:  # noqa: ANN401 (torchvision is imported late and un
 
 
 def load_cifar10(root: Path | None) -> ImageData:
-    """CIFAR-10 from `root` (a folder that holds `cifar-10-batches-py`), or downloaded into the cache.
+    """Load CIFAR-10 from `root` (a folder that holds `cifar-10-batches-py`); None downloads it into the cache.
 
     Raises:
-        UserError: a file that is missing or whose checksum is wrong, or a failed download.
+        UserError: a file is missing or has a wrong checksum, or the download failed.
     """
     dataset_class = cifar10_class()
     if root is None:
@@ -50,7 +50,7 @@ def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
         root.mkdir(parents=True, exist_ok=True)
         with (root / "lock").open("w") as lock, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Python 3.14 will", DeprecationWarning)  # torchvision and tarfile
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be downloading, or unpacking
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be downloading or unpacking it
             if not (root / FOLDER).is_dir():
                 dataset_class(str(root), train=True, download=True)
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
@@ -64,7 +64,7 @@ def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
 
 
 def _check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
-    """The files are pickles: none is opened before its checksum is known to be the publisher's."""
+    """Check all files. They are pickles, so none is opened before its checksum is known to be the publisher's."""
     from torchvision.datasets.utils import check_integrity
 
     meta = [(dataset_class.meta["filename"], dataset_class.meta["md5"])]

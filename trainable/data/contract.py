@@ -1,4 +1,4 @@
-"""What every source delivers: all images as one uint8 array, with a fingerprint of the content."""
+"""The form in which every source delivers a data set: uint8 arrays with a fingerprint of the content."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageData:
-    """An image-classification data set, whole, in memory (or mapped from the cache).
+    """A complete image classification data set in memory, or mapped from the cache.
 
     Images are uint8 [N, H, W, 3], labels int64 [N] in [0, num_classes).
     """
@@ -24,7 +24,7 @@ class ImageData:
     test_images: Images
     test_labels: Labels
     fingerprint: str
-    """First 16 hex digits of the SHA-256 over shapes, images and labels of both splits."""
+    """First 16 hex digits of the SHA-256 of the shapes, images and labels of both splits."""
 
 
 def make_image_data(
@@ -33,10 +33,10 @@ def make_image_data(
     train: tuple[Images, Labels],
     test: tuple[Images, Labels],
 ) -> ImageData:
-    """Check the contract and take the fingerprint.
+    """Check the arrays and compute the fingerprint.
 
     Raises:
-        ValueError: the arrays break the contract.
+        ValueError: an array has the wrong type or shape, or a label is out of range.
     """
     for split, (images, labels) in (("train", train), ("test", test)):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:

@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's 1,797 handwritten digits, made 32x32x3. No network, no files.
+"""The built-in data set: scikit-learn's 1,797 handwritten digits as 32x32x3 images, without a download.
 
 Source: E. Alpaydin, C. Kaynak, 'Optical Recognition of Handwritten Digits', UCI 1998 (its test part).
 """
@@ -11,14 +11,14 @@ import numpy as np
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
 
 SOURCE_FILE = "datasets/data/digits.csv.gz"
-"""Inside scikit-learn's folder."""
+"""Path of the file in scikit-learn's folder."""
 SCALE = 4
 TEST_EVERY = 5
 SHUFFLE_SEED = 0
 
 
 def load_digits() -> ImageData:
-    """1,442 training and 355 test images: per class every fifth image is a test image, in a fixed order."""
+    """Load 1,442 training and 355 test images: every fifth image of a class is a test image. The order is fixed."""
     small, labels = _load_small()
     images = small.repeat(SCALE, axis=1).repeat(SCALE, axis=2)[..., None].repeat(3, axis=3)
     is_test = np.zeros(len(labels), dtype=bool)
@@ -30,7 +30,7 @@ def load_digits() -> ImageData:
 
 
 def _load_small() -> tuple[Images, Labels]:
-    """Images [1797, 8, 8] and labels: from scikit-learn's file where it is known, since its import takes a second."""
+    """Return images [1797, 8, 8] and labels, read from scikit-learn's file to avoid its slow import."""
     found = importlib.util.find_spec("sklearn")
     path = Path(found.origin).parent / SOURCE_FILE if found and found.origin else None
     if path is not None and path.is_file():

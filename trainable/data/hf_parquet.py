@@ -1,7 +1,7 @@
 """Image-classification data sets in the Parquet layout of the Hugging Face Hub.
 
-`train-*.parquet` and `test-*.parquet`, anywhere below the folder; columns `img` or `image`
-(struct with `bytes`) and `label` (whole numbers); class names, where given, in the schema's metadata.
+The files `train-*.parquet` and `test-*.parquet` may be anywhere below the folder. Their columns are `img` or `image`
+(a struct with `bytes`) and `label` (whole numbers). The schema's metadata may hold the names of the classes.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ LABEL_COLUMN = "label"
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
-    """The Parquet files of a split, in order."""
+    """Return the Parquet files of a split in order."""
     return sorted(folder.rglob(f"{split}-*.parquet"))
 
 
 def load_hf_parquet(folder: Path) -> ImageData:
-    """The data set that `folder` holds, named like the folder.
+    """Load the data set in a folder; its name is that of the folder.
 
     Raises:
-        UserError: a split without files, a file that cannot be read, columns or images of another form.
+        UserError: a split has no files, a file cannot be read, or columns or images have another form.
     """
     files = {split: split_files(folder, split) for split in ("train", "test")}
     for split, paths in files.items():
@@ -71,7 +71,7 @@ def _decode(name: str, files: dict[str, list[Path]]) -> ImageData:
 
 
 def _decode_file(path: Path) -> tuple[Images, Labels, int]:
-    """Images, labels and the number of class names that the file declares (0 where it declares none)."""
+    """Return images, labels and the number of class names in the metadata (0 if there are none)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,6 +1,6 @@
-"""How many images the built-in data sets hold, and how large: for planning without loading. Standard library only."""
+"""Sizes of the built-in data sets, so that a sweep can be planned without loading them. Standard library only."""
 
 NUM_IMAGES = {"digits": (1_442, 355), "cifar10": (50_000, 10_000)}
-"""Name -> images to train and to test."""
+"""Numbers of training and test images by name."""
 IMAGE_SIZE = 32
-"""Side of their images, in pixels."""
+"""Side of an image of a built-in data set, in pixels."""

@@ -1,4 +1,4 @@
-"""From the `dataset` of a space and the user's --data to the data set."""
+"""Loads the data set that a space or --data names."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ BUILT_IN = ("digits", cifar10.NAME)
 
 
 def load_dataset(name: str, folder: Path | None) -> ImageData:
-    """The data set `name`; a `folder` (--data) takes its place, whatever the layout inside.
+    """Load the data set in `folder` (--data), or the built-in one called `name` if there is no folder.
 
-    A folder with `cifar-10-batches-py` is CIFAR-10; one with `train-*.parquet` is named like the folder,
-    so that, say, a re-encoded copy never passes for the original.
+    A folder with `cifar-10-batches-py` is CIFAR-10. A data set of `train-*.parquet` files is named after its folder,
+    so that, for example, a re-encoded copy does not pass for the original.
 
     Raises:
-        UserError: no such data set, or a folder that holds none.
+        UserError: there is no such data set, or the folder holds none.
     """
     if folder is not None:
         return _load_folder(folder)

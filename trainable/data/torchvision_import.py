@@ -1,4 +1,4 @@
-"""The one place that imports torchvision, with the remedy for builds whose C++ operators do not load."""
+"""The only import of torchvision, with a workaround for builds whose C++ operators do not load."""
 
 import sys
 from types import ModuleType
@@ -8,14 +8,14 @@ _KEEP_ALIVE: list[Any] = []
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision, also where its build does not match torch's (CUDA against CPU).
+    """Import torchvision, even if its build does not match torch's (CUDA and CPU).
 
-    Such a pair fails with 'operator torchvision::nms does not exist', because torchvision registers
-    shape functions for operators that its library did not define. Declaring their schemas first cures
-    it; the operators themselves are not used here.
+    Such a pair fails with 'operator torchvision::nms does not exist', because torchvision registers shape functions
+    for operators that its library did not define. Declaring their schemas first avoids the failure; the operators
+    themselves are not used here.
 
     Raises:
-        ImportError, RuntimeError: torchvision is missing, or broken in some other way.
+        ImportError, RuntimeError: torchvision is missing, or broken in another way.
     """
     try:
         import torchvision

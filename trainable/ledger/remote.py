@@ -1,7 +1,7 @@
-"""A place in the network, such as s3://bucket/prefix: whatever pyarrow opens by a URI. The only client of it.
+"""Remote storage such as s3://bucket/prefix, or any other URI that pyarrow opens. Nothing else talks to it.
 
-Credentials come from where the file system looks for them (for S3 the environment, a profile or the machine's
-role). A pyarrow file system, once pickled, contains them: processes are sent a URI and open it themselves.
+The file system finds its credentials itself (for S3 in the environment, a profile or the role of the machine). A
+pickled pyarrow file system contains them, so other processes are sent the URI and open it themselves.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ from trainable.errors import UserError
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
-"""How long a server may send nothing."""
+"""Seconds that a server may stay silent."""
 ATTEMPTS = 2
-"""Of a single request, by the client itself."""
+"""Number of times that the client itself tries a request."""
 PATIENCE_SECONDS = 90.0
-"""How long a place that does not answer is asked again; a server that is restarted must not cost a trial."""
+"""Seconds for which a request is repeated if there is no answer; the restart of a server must not cost a trial."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 MAX_REQUESTS = 16
-"""At a time."""
+"""Number of requests at the same time."""
 OBJECT_STORES = ("s3", "gcs")
-"""File systems by pyarrow's names for them: they have buckets, and no folders that would have to be made."""
+"""Names in pyarrow of file systems that have buckets, and no folders that would have to be created."""
 S3_OPTIONS = ("endpoint_override", "region", "scheme")
 DENIED = {
     "ACCESS_DENIED",
@@ -48,7 +48,7 @@ DENIED = {
     "SIGNATURE_DOES_NOT_MATCH",
     "UNRECOGNIZED_CLIENT",
 }
-"""AWS error codes that no patience mends."""
+"""AWS error codes after which repeating a request is of no use."""
 MAX_REASON_LENGTH = 200
 
 _AWS_ERROR = re.compile(r"AWS Error (\w+)(?: \(HTTP status (\d+)\))?")
@@ -57,10 +57,10 @@ Result = TypeVar("Result")
 
 
 class RemoteError(UserError):
-    """The place does not answer, or refuses."""
+    """The remote storage does not answer, or refuses."""
 
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(place, reason)  # both: it is pickled on its way out of a worker
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(location, reason)  # both, since workers send it pickled
         self.reason = reason
 
     def __str__(self) -> str:
@@ -69,33 +69,34 @@ class RemoteError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells one version of a file from the next."""
+    """Identifies one version of a file."""
 
     size: int
     mtime_ns: int
-    """By the server's clock."""
+    """Time of the last change, by the server's clock."""
 
 
-def is_uri(place: str) -> bool:
-    return "://" in place
+def is_uri(location: str) -> bool:
+    """Return whether the location of a store is a URI, not a path."""
+    return "://" in location
 
 
 def without_options(uri: str) -> str:
-    """The URI as it may be printed: an endpoint in it concerns nobody else."""
+    """Return the URI without its query, for messages."""
     return urlunsplit(urlsplit(uri)._replace(query="", fragment="")).rstrip("/")
 
 
 def mirror_folder(uri: str) -> Path:
-    """Where this machine keeps its copies of what lies there; another endpoint is another place."""
+    """Return the folder of this machine for copies of the remote files; it depends on the URI and the endpoint."""
     identity = f"{uri}\n{_endpoint_of_environment()}"
     return cache_folder() / "stores" / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
-    """The pyarrow file system and the path in it, with limits on how long a dead server is waited for.
+    """Return the pyarrow file system and the path in it, with time limits for a server that does not answer.
 
     Raises:
-        UserError: credentials in the URI, an unknown option or scheme, or no such server.
+        UserError: the URI holds credentials, an unknown option or scheme, or there is no such server.
     """
     parts = urlsplit(uri)
     if parts.password is not None or (parts.scheme == "s3" and "@" in uri):
@@ -125,7 +126,7 @@ def _open_s3(parts: SplitResult) -> tuple[Any, str]:
     scheme, separator, host = endpoint.rpartition("://")
     region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if region is None and host:
-        region = "us-east-1"  # any will do there, and without one the machine's metadata service is asked
+        region = "us-east-1"  # any will do, and without one pyarrow asks the machine's metadata service
     filesystem = pafs.S3FileSystem(
         region=region or pafs.resolve_s3_region(parts.netloc),
         endpoint_override=host.rstrip("/") or None,
@@ -134,7 +135,7 @@ def _open_s3(parts: SplitResult) -> tuple[Any, str]:
         request_timeout=SILENCE_SECONDS,
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         background_writes=False,
-        allow_delayed_open=True,  # a small file is then one request, not three
+        allow_delayed_open=True,  # a small file then takes one request, not three
     )
     return filesystem, (parts.netloc + unquote(parts.path)).rstrip("/")
 
@@ -144,15 +145,17 @@ def _endpoint_of_environment() -> str:
 
 
 class Remote:
-    """Whole files below a URI, by their relative names; every request is tried again while patience lasts.
+    """Reads and writes whole files below a URI, by their relative names.
 
-    Once the patience has been used up, further requests are tried once only, until one succeeds.
+    A request without an answer is repeated for `patience_seconds`. Once that has failed, further requests are tried
+    only once, until one succeeds.
     """
 
     def __init__(self, uri: str, patience_seconds: float | None = None) -> None:
-        """
+        """Open the file system, without a request to the server.
+
         Raises:
-            UserError: the URI cannot be meant; nothing is asked yet whether anybody is there.
+            UserError: the URI is impossible.
         """
         self.shown = without_options(uri)
         self.patience_seconds = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
@@ -163,10 +166,10 @@ class Remote:
         raise TypeError("a connection holds credentials: send its URI")
 
     def check(self) -> None:
-        """Ask once whether the place answers, and may be listed.
+        """Check once that the storage answers and may be listed.
 
         Raises:
-            RemoteError: it does not, or may not.
+            RemoteError: it does not answer, or refuses.
         """
         with self.hurried():
             if self._filesystem.type_name in OBJECT_STORES:
@@ -178,7 +181,7 @@ class Remote:
 
     @contextlib.contextmanager
     def hurried(self) -> Iterator[None]:
-        """Inside, every request is tried once only."""
+        """Try requests inside the context only once."""
         before, self.patience_seconds = self.patience_seconds, 0.0
         try:
             yield
@@ -186,10 +189,10 @@ class Remote:
             self.patience_seconds = before
 
     def read(self, name: str) -> bytes | None:
-        """The file's content; None where there is no such file.
+        """Return the content of a file, None if there is no such file.
 
         Raises:
-            RemoteError: no answer, or refused; as all methods.
+            RemoteError: there is no answer, or the request is refused. This holds for all methods.
         """
 
         def action() -> bytes:
@@ -203,7 +206,7 @@ class Remote:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Create or replace the file: on S3 a reader sees the old content or the new."""
+        """Create or replace a file. On S3 a reader sees either the old or the new content."""
         path = self._path(name)
 
         def action() -> None:
@@ -231,12 +234,12 @@ class Remote:
             return
 
     def stamp(self, name: str) -> Stamp | None:
-        """None where there is no such file."""
+        """Return the stamp of a file, None if there is no such file."""
         info = self._patiently(lambda: self._filesystem.get_file_info(self._path(name)))
         return Stamp(info.size, info.mtime_ns) if info.type is pafs.FileType.File else None
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
-        """Name -> stamp of all files in the folder, and below it."""
+        """Return the stamps of all files below a folder by name."""
         infos = self._listing(folder, recursive=True)
         return {
             info.path[len(self._base) + 1 :]: Stamp(info.size, info.mtime_ns)
@@ -245,7 +248,7 @@ class Remote:
         }
 
     def folders(self, folder: str = "") -> list[str]:
-        """Names of the folders right in this one."""
+        """Return the names of the folders directly in this one."""
         infos = self._listing(folder, recursive=False)
         return [info.base_name for info in infos if info.type is pafs.FileType.Directory]
 
@@ -258,10 +261,11 @@ class Remote:
         return f"{self._base}/{name}".rstrip("/")
 
     def _patiently(self, action: Callable[[], Result]) -> Result:
-        """
+        """Do the action, and repeat it if there is no answer.
+
         Raises:
-            FileNotFoundError: as the action.
-            RemoteError: refused, or no answer for as long as patience lasts.
+            FileNotFoundError: the action raised it.
+            RemoteError: the action was refused, or there was no answer for `patience_seconds`.
         """
         patience_seconds = 0.0 if self._given_up else self.patience_seconds
         deadline = time.monotonic() + patience_seconds
@@ -285,7 +289,7 @@ class Remote:
 
 
 def _reason(error: Exception) -> tuple[str, bool]:
-    """What went wrong, without naming the endpoint, and whether asking again is of no use."""
+    """Return what went wrong, without the endpoint, and whether repeating the request is of no use."""
     text = (str(error).splitlines() or [type(error).__name__])[0][:MAX_REASON_LENGTH]
     found = _AWS_ERROR.search(text)
     if found is None:
@@ -301,6 +305,6 @@ def _reason(error: Exception) -> tuple[str, bool]:
 
 
 def in_parallel(action: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The action on each, some at a time; the first error is raised."""
+    """Do the action on all items, several at a time; the first error is raised."""
     with ThreadPoolExecutor(MAX_REQUESTS) as pool:
         return list(pool.map(action, items))

@@ -1,17 +1,17 @@
-"""A trial's ledger in a remote store: a local folder like any other, of which every step is copied there.
+"""A trial's ledger in a remote store: a local ledger whose files are pushed to the store after every step.
 
-The remote is the truth. Whoever opens a trial copies its folder here first, and what an earlier process left
-here is replaced. What is pushed, and when:
+The store holds the truth: a process that opens a trial first pulls its files, which replace those that an earlier
+process left on this machine. The files are pushed at these times:
 
-    config, attempts    when a process begins to work
-    epochs.jsonl        before every checkpoint and before the end, else every few seconds
-    checkpoint-0, -1    whole, right after they were written here; deleted there, too, once the trial has ended
-    final-state         before the result, of a trial that others may go on from; fetched by these alone
-    log-<attempt>.txt   with the epochs, where it has grown, and before the result
+    config, attempts    when a process begins to work on the trial
+    epochs.jsonl        before every checkpoint and before the end, otherwise every few seconds
+    checkpoint-0, -1    as soon as they have been written; deleted from the store once the trial has ended
+    final-state         before the result, if other trials may continue from this one
+    log-<attempt>.txt   with the epochs, if it has grown, and before the result
     result.json         last
-    tensorboard/        when the process lets go of the trial
+    tensorboard/        when the process closes the trial
 
-Where `run --again` puts a training aside, its files are copied there and then deleted (`RemoteLedger.supersede`).
+`run --again` copies the files of a training to another folder and then deletes them (`RemoteLedger.supersede`).
 """
 
 import contextlib
@@ -40,24 +40,24 @@ from trainable.ledger.trial_log import KEPT_ATTEMPTS, logs_among, logs_in, prese
 from trainable.records import Attempt, EpochRecord, TrialEnd
 
 PUSH_SECONDS = 5.0
-"""Between two pushes of the epochs, checkpoints apart."""
+"""Seconds between two pushes of the epochs, if there is no checkpoint."""
 FILES = (CONFIG, ATTEMPTS, EPOCHS, *CHECKPOINTS, RESULT)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFolder:
-    """A folder of a remote store, by its URI: this can be sent to other machines, a connection cannot."""
+    """A folder of a remote store. It can be sent to other machines, unlike a connection."""
 
     uri: str
-    """Of the store."""
+    """URI of the store."""
     name: str
-    """Relative to it."""
+    """Path of the folder relative to the store."""
 
     def __truediv__(self, name: str) -> "RemoteFolder":
         return RemoteFolder(self.uri, f"{self.name}/{name}")
 
     def with_name(self, name: str) -> "RemoteFolder":
-        """Its neighbour of that name."""
+        """Return the folder with this name beside this one."""
         return RemoteFolder(self.uri, self.name.rpartition("/")[0]) / name
 
     def __str__(self) -> str:
@@ -65,19 +65,20 @@ class RemoteFolder:
 
     @property
     def local(self) -> Path:
-        """Where this machine works on it."""
+        """Folder of this machine that holds the local copy."""
         return mirror_folder(self.uri) / "work" / self.name
 
 
 class TakenOverError(RemoteError):
-    """Another process has begun to work on the trial: what this one trains no longer counts."""
+    """Another process has taken over the trial, so the work of this one no longer counts."""
 
 
 class RemoteLedger(Ledger):
-    """The writing side of a trial's folder in a remote store, under a lock on this machine."""
+    """The ledger of a trial in a remote store, open for writing under a lock on this machine."""
 
     def __init__(self, folder: RemoteFolder, config: Mapping[str, Any]) -> None:
-        """
+        """Pull the trial's files and open them.
+
         Raises:
             LedgerBusyError: another process of this machine works on this trial.
             RemoteError: the store does not answer, or refuses.
@@ -108,7 +109,7 @@ class RemoteLedger(Ledger):
         super().append(record)
         if time.monotonic() - self._pushed_at >= PUSH_SECONDS:
             self._push_epochs()
-            with contextlib.suppress(RemoteError):  # it is pushed again before the end
+            with contextlib.suppress(RemoteError):  # the logs are pushed again before the end
                 self._push_logs()
 
     def save_checkpoint(self, state: bytes) -> str:
@@ -127,28 +128,31 @@ class RemoteLedger(Ledger):
         self._push_logs()
         self._push(RESULT)
         if end.status.is_final:
-            with contextlib.suppress(RemoteError):  # the trial is complete, whatever else lies there
+            with contextlib.suppress(RemoteError):  # the trial is complete even if they stay
                 for name in CHECKPOINTS:
                     self._remote.delete(f"{self._remote_folder}/{name}")
 
     def supersede(self, number: int) -> bool:
-        """Move the training aside, so that the trial can be trained anew; False where it has not ended.
+        """Move the training to another folder, so that the trial can be trained again.
 
-        Nothing can be renamed there. In this order the training counts once at any moment, and whoever goes
-        on after a kill knows where it stood:
+        Nothing can be renamed in a bucket. With this order of steps the training counts exactly once at any moment,
+        and a process that continues after a kill sees how far it came:
 
-            all is copied, the result last   the copy is whole, and does not count beside the same training
-                                             (`superseded_trials`)
-            config.json is deleted           the copy counts; the trial has not begun (`read_trial`)
-            the rest is deleted, the result  what is left has the result of a copy: whoever opens the trial
-            last                             deletes it (`_before_reading`)
+            all files are copied, the result last   the copy is complete, but does not count beside the same training
+                                                    (`superseded_trials`)
+            config.json is deleted                  the copy counts, and the trial has not begun (`read_trial`)
+            the rest is deleted, the result last    the remaining files have the result of a copy, so the next process
+                                                    to open the trial deletes them (`_before_reading`)
 
         Args:
-            number: of the superseded trainings of this trial, this one included.
+            number: the number of superseded trainings of this trial, including this one.
+
+        Returns:
+            False if the trial has not ended for good; nothing is done then.
         """
         if self.end is None or not self.end.status.is_final:
             return False
-        self._push(CONFIG)  # it may be damaged there, or missing
+        self._push(CONFIG)  # it may be damaged or missing in the store
         aside = f"{self._remote_folder}{SUPERSEDED}{number}"
         names = self._names(self._remote_folder)
         in_parallel(lambda name: self._remote.delete(f"{aside}/{name}"), self._names(aside) - names)
@@ -159,7 +163,7 @@ class RemoteLedger(Ledger):
         return True
 
     def close(self) -> None:
-        """Free the lock. The curves are pushed where that succeeds at once: they only show the epochs."""
+        """Free the lock. TensorBoard files, which only show the epochs, are pushed if that succeeds at once."""
         self._remote.patience_seconds = 0.0
         with contextlib.suppress(RemoteError, OSError):
             self._push_logs()
@@ -184,21 +188,21 @@ class RemoteLedger(Ledger):
         self._keep_logs_of(self._attempts_here(), attempts_here)
 
     def _is_superseded(self) -> bool:
-        """Whether what lies there has been put aside, and was to be deleted."""
+        """Return whether the remaining files belong to a superseded training and were about to be deleted."""
         parent, _, key = self._remote_folder.rpartition("/")
         end = self._remote.read(f"{self._remote_folder}/{RESULT}")
         copies = [name for name in self._remote.folders(parent) if name.startswith(f"{key}{SUPERSEDED}")]
         return end is not None and any(self._remote.read(f"{parent}/{name}/{RESULT}") == end for name in copies)
 
     def _names(self, folder: str) -> set[str]:
-        """Of all files below the folder."""
+        """Return the relative names of all files below a folder of the store."""
         return {path.removeprefix(f"{folder}/") for path in self._remote.stamps(folder)}
 
     def _copy(self, name: str, folder: str) -> None:
         self._remote.copy(f"{self._remote_folder}/{name}", f"{folder}/{name}")
 
     def _delete_all(self, names: set[str]) -> None:
-        """The result last."""
+        """Delete these files from the store, the result last."""
         in_parallel(lambda name: self._remote.delete(f"{self._remote_folder}/{name}"), names - {RESULT})
         self._remote.delete(f"{self._remote_folder}/{RESULT}")
 
@@ -213,10 +217,12 @@ class RemoteLedger(Ledger):
         self._remote.write(f"{self._remote_folder}/{name}", (self.folder / name).read_bytes())
 
     def _check_ours(self) -> None:
-        """A node that was cut off is given up after half a minute, and its trials go on elsewhere; it may come back.
+        """Check that no other process has taken over the trial.
+
+        A node that is cut off is given up after half a minute and its trials resume elsewhere, but it may come back.
 
         Raises:
-            TakenOverError: that has happened.
+            TakenOverError: another process has taken over the trial.
         """
         attempts = self._remote.read(f"{self._remote_folder}/{ATTEMPTS}")
         if attempts is not None and attempts.splitlines() != self._attempts_here():
@@ -225,24 +231,25 @@ class RemoteLedger(Ledger):
             )
 
     def _attempts_here(self) -> list[bytes]:
-        """The lines of the attempts as this machine knows them."""
+        """Return the lines of this machine's attempts.jsonl."""
         path = self.folder / ATTEMPTS
         return path.read_bytes().splitlines() if path.exists() else []
 
     def _keep_logs_of(self, attempts: list[bytes], attempts_here: list[bytes]) -> None:
-        """Of the logs that lie here the last attempt's alone is kept, if it was made here: it may have been killed
-        before it could push it, which is done with ours.
+        """Delete the local logs, except for that of the last attempt if it ran on this machine.
+
+        That attempt may have been killed before it could push its log, which is then pushed with ours.
 
         Args:
-            attempts: as they are on record.
-            attempts_here: as this machine knew them.
+            attempts: the attempts on record in the store.
+            attempts_here: the attempts that this machine knew.
         """
         for attempt, path in logs_in(self.folder).items():
             if attempt != len(attempts) or attempts != attempts_here:
                 path.unlink()
 
     def _push_logs(self) -> None:
-        """Those that have changed since they were pushed by this process."""
+        """Push the logs that have changed since this process pushed them."""
         for path in logs_in(self.folder).values():
             status = path.stat()
             version = (status.st_size, status.st_mtime_ns)
@@ -257,7 +264,7 @@ class RemoteLedger(Ledger):
 
 
 def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any]) -> Ledger:
-    """The ledger of the trial in this folder, wherever it lies.
+    """Open the ledger of a trial in a local or remote folder.
 
     Raises:
         LedgerBusyError: another process works on this trial.
@@ -268,7 +275,7 @@ def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any]) -> Ledge
 
 
 def read_final_state(folder: Path | RemoteFolder, num_epochs: int) -> bytes | None:
-    """The state after so many epochs that the trial in this folder ended with; None: missing, or damaged.
+    """Return the final state of a trial after this number of epochs, None if it is missing or damaged.
 
     Raises:
         RemoteError: a remote store does not answer, or refuses.

@@ -1,6 +1,6 @@
-"""What the processes of a trial wrote, beside its ledger: log-<attempt>.txt, the end of what each attempt wrote.
+"""The logs of a trial beside its ledger: log-<attempt>.txt is the end of the output of an attempt.
 
-Standard library only: the worker writes it, `results` reads it, and both know it from here.
+Standard library only.
 """
 
 import contextlib
@@ -11,30 +11,31 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MAX_BYTES = 64 * 2**10
-"""Of an attempt; what was written first is cut off."""
+"""Largest size of a log; its beginning is cut off."""
 KEPT_ATTEMPTS = 5
-"""Files of so many attempts of a trial are kept, the latest."""
-CUT = b"[... what came before is cut off]\n"
+"""Number of attempts of a trial whose logs are kept, the latest ones."""
+CUT = b"[... the beginning is cut off]\n"
 HIDDEN = b"***"
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 MIN_SECRET_LENGTH = 8
-"""Shorter values are no keys, and stand in too many words."""
+"""Smallest length of a value that is hidden; shorter values are no keys and are part of too many words."""
 STREAMS = (1, 2)
 _NAME = re.compile(r"log-([1-9]\d{0,8})\.txt")
 
 
 def log_name(attempt: int) -> str:
+    """Return the name of an attempt's log."""
     return f"log-{attempt}.txt"
 
 
 def logs_among(names: Iterable[str]) -> dict[int, str]:
-    """Attempt -> file name, of the names that are those of logs, in order."""
+    """Return the names that are names of logs, by attempt and in order."""
     found = {int(match[1]): name for name in names if (match := _NAME.fullmatch(name))}
     return dict(sorted(found.items()))
 
 
 def logs_in(folder: Path) -> dict[int, Path]:
-    """Attempt -> file, in order; symbolic links are passed over."""
+    """Return the logs in a folder, by attempt and in order; symbolic links are left out."""
     try:
         names = [entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
@@ -43,7 +44,7 @@ def logs_in(folder: Path) -> dict[int, Path]:
 
 
 def presentable(content: bytes) -> bytes:
-    """The end of it, without the credentials that this process knows."""
+    """Return the end of a log without the credentials that this process knows."""
     for name in SECRET_VARIABLES:
         value = os.environ.get(name, "").encode()
         if len(value) >= MIN_SECRET_LENGTH:
@@ -54,16 +55,16 @@ def presentable(content: bytes) -> bytes:
 
 
 def append(path: Path, text: str) -> None:
-    """Add to what is kept of an attempt; nothing where that cannot be written: the attempt's end must not fail."""
+    """Append text to a log. Errors are ignored, because the end of the attempt must not fail."""
     with contextlib.suppress(OSError):
         _write(path, presentable((path.read_bytes() if path.exists() else b"") + text.encode(errors="replace")))
 
 
 class TrialLog:
-    """Between `start` and `close` all that this process writes to its standard output and error is kept.
+    """Keeps what this process writes to its standard output and error between `start` and `close`.
 
-    The streams themselves are led into the file, so that what a library in C says is kept, too, and what was
-    written before the process was killed.
+    The streams themselves are redirected into the file. So it also holds what C libraries write, and what was written
+    before the process was killed.
     """
 
     def __init__(self, folder: Path, attempt: int) -> None:
@@ -72,7 +73,7 @@ class TrialLog:
         self._trimmed_bytes = 0
 
     def start(self) -> None:
-        """The logs of long ago go. Where the file cannot be written nothing is kept, and nothing fails."""
+        """Redirect the streams and delete the oldest logs. Nothing is kept if the file cannot be written."""
         with contextlib.suppress(OSError):
             older = [path for path in logs_in(self.path.parent).values() if path != self.path]
             for path in older[: len(older) + 1 - KEPT_ATTEMPTS]:
@@ -86,7 +87,7 @@ class TrialLog:
             os.close(file)
 
     def trim(self) -> None:
-        """Make what has been written so far presentable."""
+        """Cut the beginning of a long log, and hide credentials."""
         if self._saved is None:
             return
         _flush()
@@ -95,7 +96,7 @@ class TrialLog:
                 self._trimmed_bytes = _make_presentable(self.path)
 
     def close(self) -> None:
-        """Give the streams back; a file in which nothing stands goes."""
+        """Restore the streams, and delete the file if it is empty."""
         saved, self._saved = self._saved, None
         if saved is None:
             return
@@ -109,7 +110,7 @@ class TrialLog:
 
 
 def _make_presentable(path: Path) -> int:
-    """How long it is afterwards."""
+    """Cut the file and hide credentials in it; return its new size."""
     content = path.read_bytes()
     shown = presentable(content)
     if shown != content:
@@ -118,12 +119,12 @@ def _make_presentable(path: Path) -> int:
 
 
 def _open(path: Path, flags: int = 0) -> int:
-    """For writing, and never through a symbolic link."""
+    """Open for writing, but never through a symbolic link."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o666)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """In place: the streams lead there."""
+    """Replace the content in place, because the streams are redirected to this file."""
     with os.fdopen(_open(path), "wb") as file:
         file.truncate(0)
         file.write(content)
