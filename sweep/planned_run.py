@@ -14,6 +14,7 @@ from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
 from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
 from sweep.runs import RunRecord, append_run
@@ -74,7 +75,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
         if expected is not None:
             print(f"estimate: {expected.text}", flush=True)
         context.stop.raise_if_requested()
-        view = SweepView(make_console(), manifest.name, left, held.done)
+        view = SweepView(make_console(), SweepOutline(name=manifest.name, num_before=held.done), left)
         with writer.driven(num_slots), view:
             run_planned(context, left, shares, (view, writer, clock))
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
 from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
 from sweep.runs import RunRecord, append_run
@@ -116,16 +117,14 @@ class _SearchRun:
         from sweep.driver.tune_run import run_search
 
         progress = search_progress(self._search.record)
-        view = SweepView(
-            make_console(),
-            self._sweep,
-            {},
-            progress.ended,
-            progress.begun + progress.to_come,
-            [parameter.name for parameter in self._maker.parameters],
-            [objective.metric for objective in self._maker.objectives],
+        outline = SweepOutline(
+            name=self._sweep,
+            num_before=progress.ended,
+            num_proposed=progress.begun + progress.to_come,
+            fields=[parameter.name for parameter in self._maker.parameters],
+            metrics=[objective.metric for objective in self._maker.objectives],
         )
-        with view:
+        with SweepView(make_console(), outline, {}) as view:
             run_search(context, self._search, (view, self._writer, self._clock))
 
     def _left_to_confirm(self) -> dict[str, TrainConfig]:
@@ -139,6 +138,6 @@ class _SearchRun:
         print(f"{counted(len(configs), 'trial')} to confirm the best, on all training images", flush=True)
         chosen = {record.config.trial_key: record.variables for record in self._search.record.confirmations}
         shares = {key: context.cluster.share(PlannedTrial(config, 0, chosen[key])) for key, config in configs.items()}
-        fields = [parameter.name for parameter in self._maker.parameters]
-        with SweepView(make_console(), self._sweep, configs, 0, fields=fields, variables=chosen) as view:
+        outline = SweepOutline(name=self._sweep, fields=[parameter.name for parameter in self._maker.parameters])
+        with SweepView(make_console(), outline, configs, chosen) as view:
             run_planned(context, configs, shares, (view, self._writer, self._clock))

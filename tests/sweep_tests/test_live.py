@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from sweep.observers import live_view as live
-from sweep.observers.live_view import MAX_ENDED_ROWS, SweepView
+from sweep.observers import progress as progress_module
+from sweep.observers.live_table import MAX_ENDED_ROWS, _style
+from sweep.observers.live_view import SweepView
+from sweep.observers.progress import SweepOutline
 from sweep.trial_label import describe
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.config import PlannedTrial, TrainConfig
@@ -25,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
@@ -34,7 +36,7 @@ def make_view(*configs: TrainConfig, terminal: bool = False, num_before: int = 0
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=120, height=60, color_system=None)
     keys = {str(number): config for number, config in enumerate(configs)}
-    return SweepView(console, "mine", keys, num_before), output
+    return SweepView(console, SweepOutline(name="mine", num_before=num_before), keys), output
 
 
 def result(epoch: int, error: float, *, replayed: bool = False, speed: float = 50.0) -> Progress:
@@ -122,9 +124,9 @@ def test_a_terminal_shows_the_table() -> None:
 def test_a_long_list_of_ended_trials_is_cut() -> None:
     configs = [make_config(lr=number) for number in range(1, MAX_ENDED_ROWS + 11)]
     view, _ = make_view(*configs)
-    for key in view.trials:
+    for key in view.progress.trials:
         view.on_trial_start(key)
-    for key in list(view.trials)[:-1]:
+    for key in list(view.progress.trials)[:-1]:
         view.on_progress(key, ended("COMPLETE", None))
     lines = rendered(view).splitlines()[2:]
     assert [line.split()[0] for line in lines] == [
@@ -136,7 +138,7 @@ def test_nothing_is_known_of_the_time_left_before_the_first_epoch(clock: Clock) 
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
     clock.now += 30
-    assert view.seconds_left() is None
+    assert view.progress.seconds_left() is None
     assert "starting" in rendered(view)
 
 
@@ -147,7 +149,7 @@ def test_the_time_left_follows_from_the_epochs_done(clock: Clock) -> None:
     for epoch in (1, 2):
         view.on_progress("0", result(epoch, 10.0))
     clock.now += 10
-    assert view.seconds_left() == pytest.approx(30)  # 2 of 8 epochs in 10 s
+    assert view.progress.seconds_left() == pytest.approx(30)  # 2 of 8 epochs in 10 s
 
 
 def test_replayed_epochs_do_not_count_as_work(clock: Clock) -> None:
@@ -155,10 +157,10 @@ def test_replayed_epochs_do_not_count_as_work(clock: Clock) -> None:
     view.on_trial_start("0")
     for epoch in (1, 2, 3):
         view.on_progress("0", result(epoch, 10.0, replayed=True))
-    assert view.seconds_left() is None
+    assert view.progress.seconds_left() is None
     view.on_progress("0", result(4, 10.0))
     clock.now += 10
-    assert view.seconds_left() == pytest.approx(40)  # 1 of 5 epochs in 10 s
+    assert view.progress.seconds_left() == pytest.approx(40)  # 1 of 5 epochs in 10 s
 
 
 def test_a_trial_that_ended_early_leaves_nothing_to_do(clock: Clock) -> None:
@@ -167,7 +169,7 @@ def test_a_trial_that_ended_early_leaves_nothing_to_do(clock: Clock) -> None:
     view.on_progress("0", result(1, 90.0))
     view.on_progress("0", ended("DIVERGED", None))
     clock.now += 10
-    assert view.seconds_left() == pytest.approx(40)  # 1 of 1 + 4 epochs
+    assert view.progress.seconds_left() == pytest.approx(40)  # 1 of 1 + 4 epochs
 
 
 def test_a_trial_begun_again_after_its_process_died_is_not_timed_twice(clock: Clock) -> None:
@@ -179,19 +181,19 @@ def test_a_trial_begun_again_after_its_process_died_is_not_timed_twice(clock: Cl
     for epoch in (1, 2):
         view.on_progress("0", result(epoch, 10.0, replayed=True))
     view.on_progress("0", result(3, 10.0))
-    assert view.trials["0"].seconds == 3 * 2.5
+    assert view.progress.trials["0"].seconds == 3 * 2.5
 
 
 def test_a_result_without_an_epoch_is_passed_over(clock: Clock) -> None:
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
     view.on_progress("0", ended("FAILED"))
-    assert view.trials["0"].epochs_done == 0
+    assert view.progress.trials["0"].epochs_done == 0
 
 
 def test_trials_are_told_apart_by_their_seed_too() -> None:
     view, _ = make_view(make_config(seed=1), make_config(seed=2))
-    assert [trial.label for trial in view.trials.values()] == ["seed=1", "seed=2"]
+    assert [trial.label for trial in view.progress.trials.values()] == ["seed=1", "seed=2"]
 
 
 def test_a_single_trial_is_named_by_what_matters() -> None:
@@ -206,7 +208,7 @@ def test_a_process_that_died_is_told_when_the_trial_goes_on(clock: Clock) -> Non
     assert output.getvalue() == ""
     view.on_progress("0", result(1, 30.0))
     view.on_progress("0", result(2, 20.0))
-    assert output.getvalue() == "lr=0.1: its process died at epoch 3, going on from the last checkpoint\n"
+    assert output.getvalue() == "lr=0.1: its process died at epoch 3, resuming from the last checkpoint\n"
 
 
 def test_a_trial_that_raised_is_not_told_to_have_died(clock: Clock) -> None:
@@ -219,7 +221,11 @@ def test_a_trial_that_raised_is_not_told_to_have_died(clock: Clock) -> None:
 
 def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_no_error(clock: Clock) -> None:
     output = io.StringIO()
-    view = SweepView(Console(file=output, width=120, color_system=None), "wide", {}, 1, num_proposed=3, fields=["lr"])
+    view = SweepView(
+        Console(file=output, width=120, color_system=None),
+        SweepOutline(name="wide", num_before=1, num_proposed=3, fields=["lr"]),
+        {},
+    )
     for number, config in enumerate(TWO):
         view.on_trial_added(PlannedTrial(config, 0, {}))
         assert f"1 of 4 trials done  {number + 1} waiting  {2 - number} to propose  starting" in rendered(view)
@@ -229,7 +235,7 @@ def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_n
     assert "left" not in rendered(view)  # what is to come is not known
     view.on_progress(key, ended("STOPPED"))
     assert output.getvalue().startswith("[2/4] lr=0.1: stopped at test error 12.50 %, 1 epoch in 2s")
-    assert live._style(view.trials[key]) == "dim"
+    assert _style(view.progress.trials[key]) == "dim"
 
 
 SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)
@@ -239,7 +245,7 @@ def test_a_search_shows_what_is_searched_and_the_loss_that_steers_it(clock: Cloc
     output = io.StringIO()
     console = Console(file=output, width=120, color_system=None)
     fields, metrics = ["base_lr", "batch_size"], ["holdout_loss", "train_seconds"]
-    view = SweepView(console, "wide", {}, 0, num_proposed=1, fields=fields, metrics=metrics)
+    view = SweepView(console, SweepOutline(name="wide", num_proposed=1, fields=fields, metrics=metrics), {})
     view.on_trial_added(PlannedTrial(SEARCHED, 0, {"base_lr": 0.1, "published_batch_size": 256}))
     key = SEARCHED.trial_key
     view.on_trial_start(key)
@@ -247,7 +253,7 @@ def test_a_search_shows_what_is_searched_and_the_loss_that_steers_it(clock: Cloc
     view.on_progress(key, Progress(record, Status.INCOMPLETE, replayed=False))
     header, row = rendered(view).splitlines()[1:]
     assert header.split() == ["trial", "epoch", "holdout", "error", "holdout", "loss", "images/s", "time"]
-    assert row.split() == ["base_lr=0.1", "batch_size=64", "1/4", "12.50", "%", "0.5124", "50", "2s"]
+    assert row.split() == ["base_lr=0.1", "bs=64", "1/4", "12.50", "%", "0.5124", "50", "2s"]
     view.on_progress(key, ended("STOPPED"))
     assert output.getvalue().startswith(
         "[1/1] base_lr=0.1 batch_size=64: stopped at holdout error 12.50 %, loss 0.5124, 1 epoch in 2s"
@@ -257,5 +263,5 @@ def test_a_search_shows_what_is_searched_and_the_loss_that_steers_it(clock: Cloc
 def test_what_confirms_a_search_is_named_by_what_was_searched_and_its_seed(clock: Clock) -> None:
     configs = {config.trial_key: config for config in (make_config(lr=0.05, seed=seed) for seed in (0, 1))}
     variables = {key: {"base_lr": 0.1} for key in configs}
-    view = SweepView(Console(), "wide", configs, 0, fields=["base_lr"], variables=variables)
-    assert [trial.label for trial in view.trials.values()] == ["base_lr=0.1 seed=0", "base_lr=0.1 seed=1"]
+    view = SweepView(Console(), SweepOutline(name="wide", fields=["base_lr"]), configs, variables)
+    assert [trial.label for trial in view.progress.trials.values()] == ["base_lr=0.1 seed=0", "base_lr=0.1 seed=1"]

@@ -12,6 +12,7 @@ from rich.console import Console
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.live_view import SweepView
+from sweep.observers.progress import SweepOutline
 from tests.results_tests.result_samples import make_config
 from trainable.session import RunInfo
 from trainable.tune_adapter import TrialSetup
@@ -32,7 +33,7 @@ def test_a_signal_is_answered_at_once_with_the_number_of_running_trials(
     output, stop = io.StringIO(), StopRequest()
     console = Console(file=output, force_terminal=is_terminal, width=80, color_system=None)
     trials = [SimpleNamespace(status=status) for status in statuses]
-    with SweepView(console, "mine", {"0": make_config()}, 0) as view, stop.on_signals():
+    with SweepView(console, SweepOutline(name="mine"), {"0": make_config()}) as view, stop.on_signals():
         callback = ObserverCallback([view], TrialSetup({}, tmp_path, RunInfo("run", 1, ""), ""), stop, None)
         callback.on_step_end(0, trials)
         assert "stopping" not in output.getvalue()
