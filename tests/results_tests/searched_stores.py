@@ -53,9 +53,9 @@ SETTINGS: dict[str, Any] = {
     "confirm": {"top": 2, "repeats": 3},
     "trial": {},
 }
-"""As `sweep.search.search.SearchSettings.canonical` has them."""
+"""Settings in the form of `sweep.search.search.SearchSettings.canonical`."""
 DIVERGES_ABOVE = 2.5
-"""Of base_lr."""
+"""Range of base_lr."""
 
 
 def searched_config(base_lr: float, batch_size: int, **changes: object) -> TrainConfig:

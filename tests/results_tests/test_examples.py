@@ -34,7 +34,7 @@ def test_the_search_and_the_grid_are_what_their_readme_says(name: str) -> None:
     (chosen,) = search.chosen
     assert chosen.values is not None
     errors = search.confirmed[chosen.number].test_errors
-    complete = sum(one.is_complete for one in search.trials)
+    complete = sum(trial.is_complete for trial in search.trials)
     row = (
         f"| `{name}` | {len(search.trials)} | {complete} | {spent(search).epochs} | {param_words(chosen)} | "
         f"{chosen.values[0]:.2f} | {statistics.fmean(errors):.2f} ({min(errors):.2f} to {max(errors):.2f}) |"
@@ -54,9 +54,9 @@ def test_the_search_stopped_large_batches_first_as_its_readme_says() -> None:
     search, grid = (read_search(read_trials(LocalStore(AGAINST_GRID), name)) for name in ("tpe_asha", "grid"))
     assert search is not None and grid is not None
     rungs = {epoch: len(stopped) for epoch, stopped in stopped_by_epoch(search).items()}
-    large = [one for one in search.trials if one.params["batch_size"] == 256]
-    assert {one.trial.row.stopped_epoch for one in large} == {1}
-    best = min(one.values[0] for one in grid.trials if one.values and one.params["batch_size"] == 256)
+    large = [trial for trial in search.trials if trial.params["batch_size"] == 256]
+    assert {trial.trial.row.stopped_epoch for trial in large} == {1}
+    best = min(trial.values[0] for trial in grid.trials if trial.values and trial.params["batch_size"] == 256)
     text = " ".join((AGAINST_GRID / "README.md").read_text().split())
     assert f"{rungs[1]} trials were stopped after epoch 1 and {rungs[3]} after epoch 3" in text
     assert f"All {len(large)} with batch size 256 were among the {rungs[1]}" in text

@@ -58,7 +58,7 @@ def test_published_figures_are_drawn_alike_and_are_small(tmp_path: Path) -> None
 def test_the_looks_of_24_series_differ_without_colour() -> None:
     looks = [look(index) for index in range(24)]
     assert len(set(looks)) == 24
-    assert len({one.marker for one in looks[:12]}) == len({one.hatch for one in looks[:12]}) == 12 == len(HATCHES)
+    assert len({each.marker for each in looks[:12]}) == len({each.hatch for each in looks[:12]}) == 12 == len(HATCHES)
 
 
 def test_labels_with_a_higher_rank_are_kept() -> None:

@@ -26,7 +26,7 @@ def test_what_did_not_finish_is_not_what_was_not_asked_for() -> None:
 
 def test_a_panel_a_length_and_none_without_an_error() -> None:
     maps = heat_maps([make_point(), make_point(epochs=400), make_point(epochs=800, errors=())])
-    assert [one.label for one in maps] == ["mine, 200 epochs", "mine, 400 epochs"]
+    assert [panel.label for panel in maps] == ["mine, 200 epochs", "mine, 400 epochs"]
     assert heat_maps([make_point(errors=())]) == []
 
 

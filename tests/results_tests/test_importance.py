@@ -62,8 +62,10 @@ def test_the_same_trials_give_the_same() -> None:
 def test_where_any_was_stopped_all_are_compared_after_the_first_rung() -> None:
     search = make_search(lambda at: at["a"], stop_from=20)
     curves = {
-        one.trial.row.trial_key: [make_epoch(1, 9.0, holdout_error_percent=10.0 * "xyz".index(str(one.params["c"])))]
-        for one in search.trials
+        trial.trial.row.trial_key: [
+            make_epoch(1, 9.0, holdout_error_percent=10.0 * "xyz".index(str(trial.params["c"])))
+        ]
+        for trial in search.trials
     }
     found = importance(search, curves)
     assert found is not None

@@ -10,7 +10,7 @@ from results.lint.text import lint
 from tests.results_tests.lint_samples import clean_table, with_error
 
 SPOILT_SEEDS = [seed for seed in range(60) if len({row.batch_size for row in clean_table(seed)}) >= 7][:15]
-"""Of tables with enough batch sizes to tell exponent 1 from 0.5."""
+"""Seeds of tables with enough batch sizes to tell exponent 1 from 0.5."""
 Spoil = Callable[[list[LintRow]], list[LintRow]]
 
 

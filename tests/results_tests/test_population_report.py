@@ -35,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def schedule_of(report: Report) -> LinkedTable:
     assert report.search_section is not None
-    (table,) = (one for one in report.search_section.tables if one.heading == HEADING)
+    (table,) = (table for table in report.search_section.tables if table.heading == HEADING)
     return table
 
 
@@ -65,7 +65,7 @@ def test_what_was_chosen_is_the_end_of_that_schedule(report: Report) -> None:
     assert facts["chosen"] == "proposal 5: base_lr 0.08, momentum 0.91, the last of 3 generations"
     assert facts["how it was chosen"].startswith("the best of 2 completed trials in the last generation: ")
     assert report.search_section is not None
-    assert "Choice of the search" not in [one.heading for one in report.search_section.tables]
+    assert "Choice of the search" not in [table.heading for table in report.search_section.tables]
 
 
 def test_both_forms_show_it_and_escape_it(tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_both_forms_show_it_and_escape_it(tmp_path: Path) -> None:
 
 def test_without_the_row_of_an_ancestor_there_is_no_schedule(report: Report) -> None:
     assert report.search is not None
-    search = dataclasses.replace(report.search, trials=[one for one in report.search.trials if one.number != 1])
-    assert [one.number for one in report.search.training(report.search.trials[5])] == [1, 2, 5]
+    search = dataclasses.replace(report.search, trials=[trial for trial in report.search.trials if trial.number != 1])
+    assert [trial.number for trial in report.search.training(report.search.trials[5])] == [1, 2, 5]
     assert search.training(report.search.trials[5]) == []
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """As many trials as the smoke scale of lr_schedule_pbt has, with as many digits."""
+    """The smoke scale of lr_schedule_pbt has this many trials and digits."""
     dice = random.Random(0)  # noqa: S311
     members: list[tuple[float, float, int | None, float]] = []
     for number in range(36):

@@ -61,12 +61,12 @@ def test_the_history_holds_every_trial_that_ended(results: Results) -> None:
 def test_the_best_improves_over_the_epochs_of_all_proposals(results: Results) -> None:
     assert results.search is not None
     for index, (course,) in enumerate(best_by_epochs({"it": results.search}).values()):
-        complete = [one for one in results.search.trials if one.is_complete]
-        assert [value for _, value in course.complete] == [one.values[index] for one in complete if one.values]
+        complete = [trial for trial in results.search.trials if trial.is_complete]
+        assert [value for _, value in course.complete] == [trial.values[index] for trial in complete if trial.values]
         assert (
             course.total_epochs
             == spent(results.search).epochs
-            == sum(one.trial.row.epochs_done for one in results.search.trials)
+            == sum(trial.trial.row.epochs_done for trial in results.search.trials)
         )
         assert [epochs for epochs, _ in course.complete] == sorted({epochs for epochs, _ in course.complete})
         assert course.best[-1][1] == min(value for _, value in course.complete)
@@ -120,7 +120,7 @@ def test_coordinates_lie_in_order_and_the_best_on_top(results: Results) -> None:
     batch_size = bundle.scales[1]
     assert batch_size.ticks == [(0.0, "32"), (0.5, "64"), (1.0, "128")]
     by_lr = sorted(bundle.lines, key=lambda path: path.heights[0])
-    rates = {one.number: one.params["base_lr"] for one in results.search.trials}
+    rates = {trial.number: trial.params["base_lr"] for trial in results.search.trials}
     found = [rates[path.number] for path in by_lr]
     assert found == sorted(found, key=lambda rate: float(rate or 0))
 

@@ -62,7 +62,7 @@ def test_the_report_says_what_was_chosen_by_what_and_how_good_it_is_on_test(repo
 
 def test_it_says_who_was_stopped_and_what_that_saved(report: Report) -> None:
     assert report.search_section is not None
-    (stopped,) = (one for one in report.search_section.tables if one.heading == "Trials stopped at each rung")
+    (stopped,) = (table for table in report.search_section.tables if table.heading == "Trials stopped at each rung")
     assert [row[:3] for row in stopped.rows] == [["1", "25", "13"], ["3", "8", "3"]]
     assert dict(report.search_section.facts)["epochs"] == "74 instead of 196 (62 % saved)"
     assert {failure.status for failure in report.failures} == {"diverged", "incomplete"}
@@ -92,4 +92,4 @@ def test_of_two_objectives_the_front_is_a_table(tmp_path: Path) -> None:
     store = write_search(tmp_path, two_objectives=True, name="two")
     section = make_report(read_trials(store, "two"), read_epochs(store, "two"), "two").search_section
     assert section is not None
-    assert "Pareto front" in [one.heading for one in section.tables]
+    assert "Pareto front" in [table.heading for table in section.tables]

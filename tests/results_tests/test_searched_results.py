@@ -37,12 +37,16 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
 
 
 def test_the_best_is_the_smallest_value_of_those_that_ran_to_the_end(search: SearchResults) -> None:
-    complete = [one for one in search.trials if one.is_complete]
-    values = [one.values[0] for one in search.best if one.values]
+    complete = [trial for trial in search.trials if trial.is_complete]
+    values = [trial.values[0] for trial in search.best if trial.values]
     assert values == sorted(values)
     assert len(values) == len(complete) < len(search.trials)
-    assert {one.number for one in search.best} & {one.number for one in search.stopped} == set()
-    assert [one.number for one in search.chosen] == [one.number for one in search.best[:2]] == [*search.confirmed]
+    assert {trial.number for trial in search.best} & {trial.number for trial in search.stopped} == set()
+    assert (
+        [trial.number for trial in search.chosen]
+        == [trial.number for trial in search.best[:2]]
+        == [*search.confirmed]
+    )
 
 
 def test_confirmations_are_repeats_of_their_proposal(search: SearchResults) -> None:
@@ -51,11 +55,11 @@ def test_confirmations_are_repeats_of_their_proposal(search: SearchResults) -> N
 
 
 def test_of_two_objectives_the_front_is_chosen(two: SearchResults) -> None:
-    losses = [one.values for one in two.trials if one.is_complete and one.values]
-    front = [one.values for one in two.best if one.values]
+    losses = [trial.values for trial in two.trials if trial.is_complete and trial.values]
+    front = [trial.values for trial in two.best if trial.values]
     assert 1 < len(front) < len(losses)
-    assert not any(dominates(other, one) for one in front for other in losses)
-    assert all(any(dominates(one, other) for one in front) for other in losses if other not in front)
+    assert not any(dominates(other, member) for member in front for other in losses)
+    assert all(any(dominates(member, other) for member in front) for other in losses if other not in front)
 
 
 def test_the_best_so_far_only_falls_and_ends_at_the_best(search: SearchResults) -> None:
@@ -72,19 +76,21 @@ def test_rungs_and_what_they_saved(search: SearchResults) -> None:
     found = spent(search)
     assert found.full_epochs - found.epochs == 8 * len(rungs[1]) + 6 * len(rungs[3])
     saved = sum(
-        one.trial.row.total_seconds * (9 / one.trial.row.epochs_done - 1) for ones in rungs.values() for one in ones
+        trial.trial.row.total_seconds * (9 / trial.trial.row.epochs_done - 1)
+        for stopped in rungs.values()
+        for trial in stopped
     )
     assert found.full_seconds - found.seconds == pytest.approx(saved)
 
 
 def test_parameters_are_fields_or_variables(search: SearchResults) -> None:
     assert [parameter.name for parameter in search.parameters] == ["base_lr", "batch_size"]
-    for one in search.trials:
-        assert one.params["batch_size"] in BATCH_SIZES
-        base_lr, batch_size = one.params["base_lr"], one.params["batch_size"]
+    for trial in search.trials:
+        assert trial.params["batch_size"] in BATCH_SIZES
+        base_lr, batch_size = trial.params["base_lr"], trial.params["batch_size"]
         assert isinstance(base_lr, float)
         assert isinstance(batch_size, int)
-        assert one.trial.config.lr == pytest.approx(base_lr * batch_size / 128)
+        assert trial.trial.config.lr == pytest.approx(base_lr * batch_size / 128)
 
 
 def test_a_scaled_trial_is_shown_as_it_was_proposed(tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_the_front_is_whole_whether_confirmed_or_not(tmp_path: Path) -> None:
     kept = [row != ("confirm", number) for row in rows]
     report = make_report(table.filter(kept), read_epochs(store, "two"), "two")
     assert report.search_section is not None
-    (front,) = (one for one in report.search_section.tables if one.heading == "Pareto front")
-    assert [int(row[0]) for row in front.rows] == [one.number for one in search.best]
+    (front,) = (table for table in report.search_section.tables if table.heading == "Pareto front")
+    assert [int(row[0]) for row in front.rows] == [trial.number for trial in search.best]
     errors = {int(row[0]): row[-3] for row in front.rows}
     assert errors.pop(number) == "-"
     assert "-" not in errors.values()
@@ -179,7 +179,7 @@ def test_before_it_is_over_there_is_only_a_best_so_far(tmp_path: Path) -> None:
 
 def test_trials_name_their_proposal(tmp_path: Path) -> None:
     trials = reported(write_search(tmp_path), SWEEP).trials
-    (column,) = (one for one in trials.columns if one.header == "proposal")
+    (column,) = (column for column in trials.columns if column.header == "proposal")
     assert column.values.count("5, confirmed") == 3
     assert {"0", "5", "26"} <= set(column.values)
 
