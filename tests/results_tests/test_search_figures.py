@@ -101,7 +101,7 @@ def test_searches_with_other_objectives_or_images_are_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--against", "quickstart"), "against which search"),
+        (("published", "--against", "quickstart"), "write `plot SWEEP --against published`"),
         (("quickstart", "--against", "quickstart"), "--against quickstart: quickstart is no search"),
     ],
 )
