@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.finished_sweep import write_finished_sweep
-from benchmarks.harness import Spread, interleaved, option_parser, write_report
+from benchmarks.harness import ROOT, Spread, interleaved, option_parser, write_report
 
 EXAMPLES = str(ROOT / "results" / "examples")
 NUM_TRIALS = 100
@@ -46,11 +45,7 @@ def cases(folder: Path) -> dict[str, Case]:
 
 
 def answer_seconds(case: Case) -> float:
-    """Time one process.
-
-    Raises:
-        SystemExit: The command ended otherwise than it should; with what it said.
-    """
+    """Time one process; exit with its output where its exit code is not the expected one."""
     started = time.perf_counter()
     command = [sys.executable, str(ROOT / "tune_main.py"), *case.arguments]
     process = subprocess.run(command, capture_output=True, text=True, check=False)

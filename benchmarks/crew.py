@@ -86,13 +86,7 @@ class Crew:
             raise
 
     def ask(self, method: str, *arguments: object) -> list[Any]:
-        """Call the method in all members at the same time and return their answers.
-
-        Raises:
-            RuntimeError: It failed in one of them; the message holds the traceback.
-            EOFError: A member has died.
-            TimeoutError: A member does not answer.
-        """
+        """Call the method in all members at the same time and return their answers; raise as the constructor does."""
         for pipe in self._pipes:
             pipe.send((method, arguments))
         return self._answers()

@@ -27,19 +27,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import (
-    Spread,
-    busy_cores,
-    interleaved,
-    option_parser,
-    print_table,
-    ratios,
-    summary,
-    write_report,
-)
+from benchmarks import harness
 from benchmarks.store_scale import cost, footprint
 from results.parquet.files import read_trials
 from results.parquet.trials import trials_from_table
@@ -80,11 +70,7 @@ class Case:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Run the driver in a process of its own.
-
-    Raises:
-        SystemExit: It failed, or a trial is missing from its results.
-    """
+    """Run the driver in a process of its own; exit where it fails or a trial is missing from its results."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         space = folder / f"{case.kind}.yaml"
@@ -109,17 +95,10 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def by_parts(ends: Sequence[float]) -> list[float]:
-    """Return the seconds for each trial in each of NUM_PARTS equal parts of a run.
-
-    Args:
-        ends: Time at which each trial ended, the earliest first.
-    """
+    """Return the seconds per trial in each of NUM_PARTS equal parts of a run, from the sorted ends of its trials."""
     cuts = [round(part * (len(ends) - 1) / NUM_PARTS) for part in range(NUM_PARTS + 1)]
-    return [
-        (ends[after] - ends[before]) / (after - before)
-        for before, after in itertools.pairwise(cuts)
-        if after > before
-    ]
+    pairs = [(first, last) for first, last in itertools.pairwise(cuts) if last > first]
+    return [(ends[last] - ends[first]) / (last - first) for first, last in pairs]
 
 
 def drive(space: Path, told: Path) -> int:
@@ -182,71 +161,53 @@ def _peak_bytes_of_ray() -> dict[str, int]:
 
 def case_figures(case: Case, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return medians and spreads over the rounds, and the footprints of the last."""
-    count = case.num_trials * case.num_epochs
-    last = rounds[-1]
+    cpu_seconds = [figures["driver's processor seconds"] for figures in rounds]
+    num_epochs = case.num_trials * case.num_epochs
+    summed = ("seconds", "seconds until the first trial's end", "seconds a trial", "driver's peak bytes")
+    parts = zip(*(figures["seconds a trial, by parts"] for figures in rounds), strict=True)
     return {
         "trials of the sweep": case.num_trials,
         "epochs a trial": case.num_epochs,
-        **{
-            name: summary([figures[name] for figures in rounds])
-            for name in ("seconds", "seconds until the first trial's end", "seconds a trial", "driver's peak bytes")
-        },
-        "driver's processor seconds a trial": summary(
-            [figures["driver's processor seconds"] / case.num_trials for figures in rounds]
-        ),
-        "driver's processor seconds an epoch": summary(
-            [figures["driver's processor seconds"] / count for figures in rounds]
-        ),
-        "seconds a trial, by parts": [
-            statistics.median(parts)
-            for parts in zip(*(figures["seconds a trial, by parts"] for figures in rounds), strict=True)
-        ],
-        **{name: last[name] for name in ("Ray's peak bytes", "trials", "sweep", "scratch")},
+        **{name: harness.summary([figures[name] for figures in rounds]) for name in summed},
+        "driver's processor seconds a trial": harness.summary([seconds / case.num_trials for seconds in cpu_seconds]),
+        "driver's processor seconds an epoch": harness.summary([seconds / num_epochs for seconds in cpu_seconds]),
+        "seconds a trial, by parts": [statistics.median(part) for part in parts],
+        **{name: rounds[-1][name] for name in ("Ray's peak bytes", "trials", "sweep", "scratch")},
     }
 
 
-def growth(
-    measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str, small: int, large: int
-) -> dict[str, Any] | None:
-    """Return the growth of the time for each trial, or None where one of the sizes was not measured."""
+def growth(measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str) -> dict[str, Any] | None:
+    """Return the growth of the time per trial from 100 to 1000 trials; None where one of these was not measured."""
     sizes = {case.num_trials: rounds for case, rounds in measured.items() if case.kind == kind}
-    if small not in sizes or large not in sizes:
+    if not {100, 1000} <= sizes.keys():
         return None
-    found: dict[str, Any] = {}
-    for name, of_run in (("seconds a trial", False), ("driver's processor seconds", True)):
-        above, below = (
-            [figures[name] / (size if of_run else 1) for figures in sizes[size]] for size in (large, small)
-        )
-        found[f"{name} a trial" if of_run else name] = summary(ratios(above, below))
-    return found
+    times, cpu = "seconds a trial", "driver's processor seconds"
+    small, large = ([(run[times], run[cpu] / size) for run in sizes[size]] for size in (100, 1000))
+    rounds = [(above[0] / below[0], above[1] / below[1]) for above, below in zip(large, small, strict=True)]
+    by_time, by_cpu = zip(*rounds, strict=True)
+    return {times: harness.summary(by_time), f"{cpu} a trial": harness.summary(by_cpu)}
 
 
-def report_table(report: Mapping[str, Mapping[str, Any]]) -> None:
-    rows = []
+def print_runs(report: Mapping[str, Mapping[str, Any]]) -> None:
+    rows: dict[str, dict[str, Any]] = {}
     for kind, cases in report.items():
         for size, figures in cases.items():
-            spread = Spread.of([1000 * seconds for seconds in figures["seconds a trial"]["rounds"]])
-            cpu = 1000 * figures["driver's processor seconds a trial"]["median"]
-            peak = figures["driver's peak bytes"]["median"] / 2**20
-            parts = [1000 * part for part in figures["seconds a trial, by parts"]]
-            store, scratch = figures["trials"], figures["scratch"]
-            rows.append(
-                [
-                    f"{kind} {size}",
-                    f"{spread:.1f}",
-                    f"{cpu:.1f}",
-                    f"{parts[0]:.1f} to {parts[-1]:.1f}",
-                    f"{peak:.0f}",
-                    f"{store['files'] / int(size):.1f}, {store['bytes'] / int(size) / 1000:.1f}",
-                    f"{scratch['files'] / int(size):.1f}, {scratch['bytes'] / int(size) / 1000:.1f}",
-                ]
-            )
-    columns = ["", "ms a trial", "driver's cpu ms", "first to last tenth, ms", "driver MiB"]
-    print_table("", [*columns, "store: files, kB a trial", "Tune's folder: files, kB"], rows)
+            parts = figures["seconds a trial, by parts"]
+            rows[f"{kind} {size}"] = {
+                "seconds a trial": figures["seconds a trial"],
+                "driver's": figures["driver's processor seconds a trial"]["median"],
+                "first to last tenth": [parts[0], parts[-1]],
+                "driver MiB": figures["driver's peak bytes"]["median"] / 2**20,
+                "store: files a trial": figures["trials"]["files"] / int(size),
+                "kB": figures["trials"]["bytes"] / int(size) / 1000,
+                "Tune's: files a trial": figures["scratch"]["files"] / int(size),
+                "and kB": figures["scratch"]["bytes"] / int(size) / 1000,
+            }
+    harness.print_figures("", rows)
 
 
 def main() -> None:
-    parser = option_parser(__doc__, rounds=2, quick="a search of 12 trials, to see that it works")
+    parser = harness.option_parser(__doc__, rounds=2, quick="a search of 12 trials, to see that it works")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
     parser.add_argument("--repeated", type=int, default=REPEATED, metavar="N", help="default: 1000")
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
@@ -257,28 +218,26 @@ def main() -> None:
         sys.exit(drive(arguments.drive, arguments.told))
     if arguments.quick:
         arguments.sizes, arguments.kinds, arguments.rounds = [12], [SEARCH], 1
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     cases = [Case(kind, size) for size in arguments.sizes for kind in arguments.kinds if kind != LONG]
     if LONG in arguments.kinds:
         cases.append(Case(LONG, LONG_TRIALS, LONG_EPOCHS))
     small = {case: (lambda case=case: measure(case)) for case in cases if case.num_trials <= arguments.repeated}
     large = {case: (lambda case=case: measure(case)) for case in cases if case not in small}
-    measured = interleaved(arguments.rounds, small) | interleaved(1, large)
+    measured = harness.interleaved(arguments.rounds, small) | harness.interleaved(1, large)
     figures: dict[str, dict[str, Any]] = {kind: {} for kind in arguments.kinds}
     for case, rounds in measured.items():
         figures[case.kind][str(case.num_trials)] = case_figures(case, rounds)
-    report_table(figures)
+    print_runs(figures)
     report = {
         "num_rounds": arguments.rounds,
         "concurrent": CONCURRENT,
         "busy_cores_before": busy_before,
         "targets": TARGETS,
-        "growth from 100 to 1000": {
-            kind: growth(measured, kind, 100, 1000) for kind in arguments.kinds if kind != LONG
-        },
+        "growth from 100 to 1000": {kind: growth(measured, kind) for kind in arguments.kinds if kind != LONG},
         "runs": figures,
     }
-    print(write_report("driver_scale", "python benchmarks/driver_scale.py", report, arguments.to))
+    print(harness.write_report("driver_scale", "python benchmarks/driver_scale.py", report, arguments.to))
 
 
 if __name__ == "__main__":

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import yaml
 
-from benchmarks.harness import Spread, busy_cores, option_parser, print_table, summary, write_report
+from benchmarks import harness
 from benchmarks.sweeps import run_sweep
 from results.store.local_store import LocalStore
 from sweep.estimate.estimate import estimate
@@ -124,15 +123,14 @@ def probe_all(sweeps: Sequence[Sweep], profile: DeviceProfile) -> list[Speed]:
 
 
 def main() -> None:
-    arguments = option_parser(__doc__, quick="two tiny sweeps, to see that it works").parse_args()
+    arguments = harness.option_parser(__doc__, quick="two tiny sweeps, to see that it works").parse_args()
     defaults = QUICK_DEFAULTS if arguments.quick else DEFAULTS
     batch_sizes = QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         sweeps = run_sweeps(defaults, batch_sizes, LocalStore(Path(folder)))
     judged = outcomes(sweeps, DeviceProfile(processor_name(), num_threads=1))
-    rows: list[list[str]] = []
     report: dict[str, Any] = {}
     for way, estimates in judged.items():
         ratios = [outcome.ratio for outcome in estimates]
@@ -141,18 +139,13 @@ def main() -> None:
         report[way] = {
             "num_estimates": len(estimates),
             "num_inside": num_inside,
-            "truth / estimate": summary(ratios),
-            "high / low": summary(widths),
+            "truth / estimate": harness.summary(ratios),
+            "high / low": harness.summary(widths),
             "estimates": [dataclasses.asdict(outcome) for outcome in estimates],
         }
-        inside = f"{num_inside} of {len(estimates)}"
-        rows.append([way, inside, f"{Spread.of(ratios):.2f}", f"{Spread.of(widths):.2f}"])
-    walls = Spread.of([sweep.record.wall_seconds for sweep in sweeps])
-    print_table(
-        f"{len(sweeps)} sweeps of {walls:.0f} s; intervals of {LEVEL:.0%}",
-        ["estimated from", "truth inside", "truth / estimate", "high / low"],
-        rows,
-    )
+    walls = harness.Spread.of([sweep.record.wall_seconds for sweep in sweeps])
+    title = f"{len(sweeps)} sweeps of {walls:.0f} s; intervals of {LEVEL:.0%}, estimated from"
+    harness.print_figures(title, report, ["num_estimates", "num_inside", "truth / estimate", "high / low"])
     print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
     figures = {
         "defaults": defaults,
@@ -163,7 +156,7 @@ def main() -> None:
         "runs": [dataclasses.asdict(sweep.record) for sweep in sweeps],
         "estimated from": report,
     }
-    print(write_report("estimates", "python benchmarks/estimates.py", figures, arguments.to))
+    print(harness.write_report("estimates", "python benchmarks/estimates.py", figures, arguments.to))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import torch
 
 from benchmarks.crew import Crew
 from benchmarks.gpu_process import GpuJob, GpuProcess, Row, Work
-from benchmarks.harness import option_parser, print_table, summary, write_report
+from benchmarks.harness import option_parser, print_figures, summary, write_report
 from benchmarks.images import load_or_noise
 from benchmarks.mps import MpsUnavailableError, check_clients, running_mps
 from models.names import display_name
@@ -201,48 +201,26 @@ def sentence(figures: Mapping[str, Any]) -> str:
 def print_tables(sections: Mapping[str, Row]) -> None:
     """Print every figure."""
     cells = {name: sections.get(name, {}).get("cells", []) for name in SECTIONS}
-    rows = [
-        [
-            f"{cell['precision']}, {name}",
-            "equal bit for bit" if found["equal_bit_for_bit"] else f"{found['largest_loss_difference']:.2g}",
-            f"{found['largest_weight_difference']:.2g}",
-        ]
+    rows = {
+        f"{cell['precision']}, {name}": found
         for cell in cells["correctness"]
-        for name, found in list(cell["figures"].items())[1:]
-    ]
-    print_table("differences from the plain loop", ["", "losses", "weights"], rows)
-    rows = [
-        [
-            f"{cell['model']}, batch {cell['batch_size']}, {name}",
-            _rate(run["train_images_per_second"]),
-            _rate(run["eval_images_per_second"]),
-            f"{run['times_the_first']['median']:.2f}",
-            f"{run['start_seconds']:.1f}",
-            _megabytes(run["peak_bytes"]),
-        ]
+        for name, found in cell["figures"].items()
+        if name != "losses"
+    }
+    print_figures("compared with the plain loop", rows)
+    rows = {
+        f"{cell['model']}, batch {cell['batch_size']}, {name} of {cell['variants']}": run
         for cell in cells["speed"]
         for name, run in cell["figures"].items()
-    ]
-    columns = ["", "train images/s", "evaluate images/s", "times the first", "first epoch, s", "peak MB"]
-    print_table("speed, median (least to most)", columns, rows)
-    rows = [
-        [
-            f"batch {cell['batch_size']}, {_sharing_name(cell['num_processes'], cell['mps'])}",
-            _rate(cell["images_per_second"]),
-            _megabytes(cell["reserved_bytes"]),
-            _megabytes(cell["device_used_bytes"]),
-        ]
+    }
+    columns = ["train_images_per_second", "eval_images_per_second", "times_the_first", "start_seconds", "peak_bytes"]
+    print_figures("speed, median (least to most)", rows, columns)
+    rows = {
+        f"batch {cell['batch_size']}, {_sharing_name(cell['num_processes'], cell['mps'])}": cell
         for cell in cells["sharing"]
-    ]
-    print_table("trials that share the device", ["", "images/s of all", "MB of each", "MB of all"], rows)
-
-
-def _rate(figure: Row) -> str:
-    return f"{figure['median']:,.0f} ({figure['min']:,.0f} to {figure['max']:,.0f})"
-
-
-def _megabytes(num_bytes: float | None) -> str:
-    return "-" if num_bytes is None else f"{num_bytes / 1e6:,.0f}"
+    }
+    columns = ["images_per_second", "reserved_bytes", "device_used_bytes"]
+    print_figures("trials that share the device: images per second of all, memory of each and of all", rows, columns)
 
 
 def main() -> None:

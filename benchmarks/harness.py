@@ -85,14 +85,30 @@ def summary(rounds: Sequence[float]) -> dict[str, Any]:
     return {"median": spread.median, "min": spread.least, "max": spread.most, "rounds": list(rounds)}
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table without wrapping it. The first column holds names, the others hold figures."""
-    lines = [columns, *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+def print_figures(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Print a table with a line for each row, never wrapped; summaries are shown as a median with its extremes.
+
+    Args:
+        columns: Names of the figures that are shown; by default those of the first row.
+    """
+    names = list(columns) or list(next(iter(rows.values()), {}))
+    lines = [["", *names], *([name, *(_cell(row.get(column)) for column in names)] for name, row in rows.items())]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(names) + 1)]
     print(title)
-    for name, *figures in lines:
-        cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
-        print("  ".join([name.ljust(widths[0]), *cells]).rstrip())
+    for name, *cells in lines:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        print("  ".join([name.ljust(widths[0]), *padded]).rstrip())
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 (what stands in a report)
+    """Round to three digits, or to whole numbers from 100 on."""
+    if isinstance(value, Mapping):
+        return f"{_cell(value['median'])} ({_cell(value['min'])} to {_cell(value['max'])})"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if isinstance(value, list):
+        return " to ".join(_cell(part) for part in value)
+    return "-" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
 def busy_cores(seconds: float = 1.0) -> float:

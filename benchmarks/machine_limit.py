@@ -19,25 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler says on stderr when it begins and ends
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks import harness
 from benchmarks.crew import Crew, Window
-from benchmarks.harness import (
-    Spread,
-    busy_cores,
-    interleaved,
-    option_parser,
-    print_table,
-    ratios,
-    summary,
-    write_report,
-)
 from benchmarks.time_shares import TimeShares, profile_epoch
 from benchmarks.trial_process import Load, TrialProcess
 from models.registry import build_model
@@ -223,7 +213,7 @@ def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeSh
         cases: dict[tuple[str, str], Callable[[], list[Any]]] = {
             (name, way): partial(crew.ask, *method) for name, method in methods.items() for way, crew in crews.items()
         }
-        answers = interleaved(num_rounds, cases)
+        answers = harness.interleaved(num_rounds, cases)
         shares = {size: two.ask("time_shares", size) for size in BATCH_SIZES}
     return _figures(answers, training_flop(load.model)), shares
 
@@ -259,7 +249,7 @@ def _figures(answers: dict[tuple[str, str], list[list[Any]]], flop_per_image: in
             ("convolutions alone", f"images/s of convolutions alone, batch {size}"),
         ):
             figures[f"training / {limit}, batch {size}"] = {
-                way: ratios(values, figures[name][way]) for way, values in ours.items()
+                way: harness.ratios(values, figures[name][way]) for way, values in ours.items()
             }
     return figures
 
@@ -267,49 +257,49 @@ def _figures(answers: dict[tuple[str, str], list[list[Any]]], flop_per_image: in
 def print_time_shares(shares: dict[int, list[TimeShares]]) -> None:
     """Print the shares, averaged over the processes."""
     means = {size: TimeShares.mean(members) for size, members in shares.items()}
-    rows = [
-        [group, *(f"{mean.percent(group):.1f} %  {mean.microseconds[group]:7.1f}" for mean in means.values())]
+    rows: dict[str, dict[str, Any]] = {
+        group: {
+            f"batch {size}, {unit}": value
+            for size, mean in means.items()
+            for unit, value in (("percent", mean.percent(group)), ("us an image", mean.microseconds[group]))
+        }
         for group in next(iter(means.values())).microseconds
-    ]
-    rows.append(["the profiler's own cost", *(f"{100 * (mean.slowdown - 1):.1f} %" for mean in means.values())])
-    columns = ["where the time goes", *(f"batch {size}, us an image" for size in means)]
-    print_table("our training under the profiler, two processes of one thread each", columns, rows)
+    }
+    harness.print_figures("our training under the profiler, two processes of one thread each", rows)
+    for size, mean in means.items():
+        print(f"batch {size}: the profiler itself takes {100 * (mean.slowdown - 1):.1f} % more time")
 
 
 def main() -> None:
-    parser = option_parser(__doc__, rounds=3, quick="short measurements, to see that it works")
+    parser = harness.option_parser(__doc__, rounds=3, quick="short measurements, to see that it works")
     parser.add_argument("--model", default=Load().model)
     arguments = parser.parse_args()
     load = Load(model=arguments.model)
     if arguments.quick:
         load = load.quick()
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     started = time.perf_counter()
-    figures, shares = measure(arguments.rounds, load)
+    measured, shares = measure(arguments.rounds, load)
     layers = layers_of(load.model)
     macs = sum(layer.macs for layer in layers)
     flop = training_flop(load.model)
     print(f"{load.model}: {macs / 1e6:.1f} M MAC an image forward, {flop / 1e6:.0f} MFLOP an image in training")
-    rows = [
-        [name, *(f"{Spread.of(values):{'.2f' if ' / ' in name else ',.0f'}}" for values in ways.values())]
-        for name, ways in figures.items()
-    ]
-    columns = ["figure", *WAYS]
-    print_table(f"median of {arguments.rounds} rounds (least to most)", columns, rows)
+    report = {name: {way: harness.summary(values) for way, values in ways.items()} for name, ways in measured.items()}
+    harness.print_figures(f"median of {arguments.rounds} rounds (least to most)", report)
     print_time_shares(shares)
     print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
-    report = {
+    figures = {
         "model": load.model,
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "seconds_a_measurement": load.seconds,
         "macs_an_image": macs,
         "training_flop_an_image": flop,
-        "figures": {name: {way: summary(values) for way, values in ways.items()} for name, ways in figures.items()},
+        "figures": report,
         "time_shares": {size: TimeShares.mean(members).to_dict() for size, members in shares.items()},
     }
     command = f"python benchmarks/machine_limit.py --rounds {arguments.rounds}"
-    print(write_report("machine_limit", command, report, arguments.to))
+    print(harness.write_report("machine_limit", command, figures, arguments.to))
 
 
 if __name__ == "__main__":

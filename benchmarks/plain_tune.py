@@ -17,8 +17,7 @@ import ray
 import yaml
 from ray import tune
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.images import load_or_noise
 from trainable.data.contract import ImageData

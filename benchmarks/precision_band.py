@@ -9,11 +9,11 @@ import dataclasses
 import multiprocessing
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import option_parser, write_report
 from trainable.config import TrainConfig
@@ -21,6 +21,10 @@ from trainable.data.contract import ImageData
 from trainable.data.sources import load_dataset
 
 FORMATS = ("fp32", "bf16")
+VALUES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "test_error_percent": lambda run: run["test_error_percent"],
+    "final_train_loss": lambda run: run["train_losses"][-1],
+}
 CONFIG = TrainConfig(
     model="resnet_preact_8",
     epochs=5,
@@ -75,27 +79,19 @@ def main() -> None:
     jobs = [(arguments.data, seed, precision) for seed in range(arguments.seeds) for precision in FORMATS]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         runs = pool.map(train, jobs, chunksize=1)
-    errors = {
-        precision: [run["test_error_percent"] for run in runs if run["precision"] == precision]
-        for precision in FORMATS
-    }
-    losses = {
-        precision: [run["train_losses"][-1] for run in runs if run["precision"] == precision] for precision in FORMATS
-    }
     figures = {}
-    for name, values in (("test_error_percent", errors), ("final_train_loss", losses)):
+    for name, value in VALUES.items():
+        values = {precision: [value(run) for run in runs if run["precision"] == precision] for precision in FORMATS}
         differences = [b - a for a, b in zip(values["fp32"], values["bf16"], strict=True)]
         low, high = band(differences)
+        mean, between_seeds = statistics.mean(differences), statistics.stdev(values["fp32"])
         figures[name] = {
             **values,
-            "mean_difference": statistics.mean(differences),
+            "mean_difference": mean,
             "interval_95": [low, high],
-            "standard_deviation_between_seeds_fp32": statistics.stdev(values["fp32"]),
+            "standard_deviation_between_seeds_fp32": between_seeds,
         }
-        print(
-            f"{name}: bf16 - fp32 {statistics.mean(differences):+.3f} ({low:+.3f} to {high:+.3f}), "
-            f"between seeds {statistics.stdev(values['fp32']):.3f}"
-        )
+        print(f"{name}: bf16 - fp32 {mean:+.3f} ({low:+.3f} to {high:+.3f}), between seeds {between_seeds:.3f}")
     command = f"python benchmarks/precision_band.py --data {Path(arguments.data).name}"
     print(write_report("precision_band", command, {"runs": runs, **figures}, arguments.to))
 

@@ -7,13 +7,12 @@ constant below.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import RESULTS, Spread
 from results.published.cells import published_cells
@@ -137,6 +136,10 @@ class Load:
     def puts(self) -> float:
         return self.pushes + self.checkpoints
 
+    @property
+    def total_puts(self) -> float:
+        return self.puts * self.wall_seconds
+
 
 def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
     """Work out the load of a sweep with one trial on each GPU."""
@@ -156,37 +159,32 @@ def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
 
 
 def rates_table(measured: Measured) -> list[str]:
-    found = [(case, load_of(case, measured)) for case in cases(measured)]
-    rows: list[tuple[str, list[str]]] = [
-        ("an epoch", [f"{case.epoch_seconds:.2g} s" for case, _ in found]),
-        ("the whole sweep", [f"{load.wall_seconds / 3600:.1f} h" for _, load in found]),
-        ("epochs reported to the driver, a second", [f"{load.epochs:,.0f}" for _, load in found]),
-        ("of one core of the driver", [f"{100 * load.driver_share:.0f} %" for _, load in found]),
-        ("checkpoints a second", [f"{load.checkpoints:.0f}" for _, load in found]),
-        ("bytes of checkpoints a second", [f"{load.checkpoint_bytes / 1e6:,.0f} MB" for _, load in found]),
-        ("objects written a second (S3: 3,500 a prefix)", [f"{load.puts:.0f}" for _, load in found]),
-        (
-            "what these writes cost in all",
-            [f"${load.puts * load.wall_seconds * DOLLARS_PER_PUT:,.0f}" for _, load in found],
+    rows: dict[str, Callable[[Case, Load], str]] = {
+        "an epoch": lambda case, load: f"{case.epoch_seconds:.2g} s",
+        "the whole sweep": lambda case, load: f"{load.wall_seconds / 3600:.1f} h",
+        "epochs reported to the driver, a second": lambda case, load: f"{load.epochs:,.0f}",
+        "of one core of the driver": lambda case, load: f"{100 * load.driver_share:.0f} %",
+        "checkpoints a second": lambda case, load: f"{load.checkpoints:.0f}",
+        "bytes of checkpoints a second": lambda case, load: f"{load.checkpoint_bytes / 1e6:,.0f} MB",
+        "objects written a second (S3: 3,500 a prefix)": lambda case, load: f"{load.puts:.0f}",
+        "what these writes cost in all": lambda case, load: f"${load.total_puts * DOLLARS_PER_PUT:,.0f}",
+        "**GPUs at which the driver's core is full**": lambda case, load: f"{NUM_GPUS / load.driver_share:,.0f}",
+        "**GPUs at which S3's first limit is reached**": lambda case, load: (
+            f"{NUM_GPUS * PUTS_PER_SECOND / load.puts:,.0f}"
         ),
-        (
-            "**GPUs at which the driver's core is full**",
-            [f"{NUM_GPUS / load.driver_share:,.0f}" for _, load in found],
-        ),
-        (
-            "**GPUs at which S3's first limit is reached**",
-            [f"{NUM_GPUS * PUTS_PER_SECOND / load.puts:,.0f}" for _, load in found],
-        ),
-    ]
-    return _markdown(["", *(case.name for case, _ in found)], rows)
+    }
+    loads = [(case, load_of(case, measured)) for case in cases(measured)]
+    header = ["", *(case.name for case, _ in loads)]
+    return _markdown(header, [(name, [text(case, load) for case, load in loads]) for name, text in rows.items()])
 
 
 def totals_table(measured: Measured) -> list[str]:
     num_nodes = NUM_GPUS // GPUS_PER_NODE
     image_bytes = sum(NUM_IMAGES["cifar10"]) * IMAGE_SIZE**2 * 3
     interval = measured.rewrite_seconds / MAX_SHARE
+    files, file_bytes = NUM_TRIALS * measured.trial_files, NUM_TRIALS * measured.trial_bytes
     rows = [
-        ("trials' files in the store at the end", [_files(measured)]),
+        ("trials' files in the store at the end", [f"{files:,.0f} files, {file_bytes / 1e6:,.0f} MB"]),
         ("the two Parquet files", [f"{measured.parquet_bytes / 1e6:,.0f} MB"]),
         (
             f"writing these anew, at most {100 * MAX_SHARE:.0f} % of the driver's time",
@@ -216,13 +214,8 @@ def driver_table(folder: Path = RESULTS) -> list[str]:
             ]
             rows.append((f"{kind}, {int(size):,} trials", cells))
     [few] = report["runs"]["long"].values()
-    heading = [
-        "",
-        "ms a trial",
-        "of these the driver's processor",
-        "driver's memory at most",
-        "Tune's scratch folder",
-    ]
+    heading = ["", "ms a trial", "of these the driver's processor", "driver's memory at most"]
+    heading.append("Tune's scratch folder")
     growth = [Spread.of(report["growth from 100 to 1000"][kind]["seconds a trial"]["rounds"]) for kind in KINDS]
     return [
         *_markdown(heading, rows),
@@ -231,11 +224,6 @@ def driver_table(folder: Path = RESULTS) -> list[str]:
         f"{growth[1]:.2f} times (search).",
         f"Each reported epoch takes {1000 * few[EPOCH_SECONDS]['median']:.2f} ms of the driver's processor.",
     ]
-
-
-def _files(measured: Measured) -> str:
-    files, size = NUM_TRIALS * measured.trial_files, NUM_TRIALS * measured.trial_bytes
-    return f"{files:,.0f} files, {size / 1e6:,.0f} MB"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

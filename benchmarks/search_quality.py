@@ -30,11 +30,10 @@ from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from ray.tune.search.optuna import OptunaSearch
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import harness
 from benchmarks.finished_sweep import EPOCH
-from benchmarks.harness import busy_cores, option_parser, print_table, write_report
 from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, LR, PARAMETERS, curve, diverges, optimum, true_error
 from results.store.journal import LocalJournal
 from results.store.search_log import Params
@@ -95,13 +94,9 @@ class OurDriver:
             objectives=[ObjectiveSpec(metric=METRIC)],
             scheduler=scheduler,
         )
-        self.search = Search(
-            settings,
-            LocalJournal(folder / "search.jsonl"),
-            make_trial,
-            lambda given, name: True,
-            RayScheduler(scheduler, EPOCHS, seed),
-        )
+        ray_scheduler = RayScheduler(scheduler, EPOCHS, seed)
+        journal = LocalJournal(folder / "search.jsonl")
+        self.search = Search(settings, journal, make_trial, lambda given, name: True, ray_scheduler)
         self._seed = seed
         self._keys: dict[int, str] = {}
 
@@ -184,9 +179,8 @@ def run_ours(algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, se
     with tempfile.TemporaryDirectory() as folder:
         driver = OurDriver(algorithm, scheduler, num_trials, seed, Path(folder))
         done = simulate(driver, NUM_WORKERS)
-    return Found.of(
-        driver.search.best(1)[0].params, [proposal.params for proposal in driver.search.record.proposals], done
-    )
+    tried = [proposal.params for proposal in driver.search.record.proposals]
+    return Found.of(driver.search.best(1)[0].params, tried, done)
 
 
 def run_stock(sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: bool = False) -> Found:
@@ -201,16 +195,13 @@ def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
     def ours(algorithm: Algorithm, scheduler: SchedulerSpec) -> Callable[[int], Found]:
         return lambda seed: run_ours(algorithm, scheduler, num_trials, seed)
 
-    searches = {name: ours(name, NONE) for name in ALGORITHMS}
-    return (
-        searches
-        | {f"{name} + asha": ours(name, ASHA) for name in ALGORITHMS}
-        | {
-            "stock tpe + asha": lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed),
-            STOCK_PRUNED: lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed, tell_pruned=True),
-            "stock gp + asha": lambda seed: run_stock(GPSampler(seed=seed), num_trials, seed),
-        }
-    )
+    return {
+        **{name: ours(name, NONE) for name in ALGORITHMS},
+        **{f"{name} + asha": ours(name, ASHA) for name in ALGORITHMS},
+        "stock tpe + asha": lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed),
+        STOCK_PRUNED: lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed, tell_pruned=True),
+        "stock gp + asha": lambda seed: run_stock(GPSampler(seed=seed), num_trials, seed),
+    }
 
 
 def summary(searches: Sequence[Found]) -> dict[str, Any]:
@@ -256,40 +247,8 @@ def contrasts(found: dict[str, list[Found]]) -> dict[str, dict[str, Any]]:
     return {f"{name} against {other}": contrast(found[name], found[other]) for name, other in pairs}
 
 
-def print_results(summaries: dict[str, dict[str, Any]], compared: dict[str, dict[str, Any]], num_trials: int) -> None:
-    rows = [
-        [
-            name,
-            str(figures["num_seeds"]),
-            f"{figures['median_regret']:.3f}",
-            "{:.3f} to {:.3f}".format(*figures["quartiles"]),
-            f"{figures['mean_regret']:.3f}",
-            f"{figures['median_best_tried']:.3f}",
-            f"{figures['median_epochs']:.0f}",
-        ]
-        for name, figures in summaries.items()
-    ]
-    columns = ["search", "seeds", "median", "quartiles", "mean", "best tried", "epochs"]
-    print_table(f"{num_trials} trials of {EPOCHS} epochs: regret (points)", columns, rows)
-    rows = [
-        [
-            name,
-            str(figures["num_seeds"]),
-            f"{figures['median_difference']:+.3f}",
-            f"{figures['mean_difference']:+.3f} +- {figures['standard_error_of_mean']:.3f}",
-            str(figures["num_better"]),
-            str(figures["num_worse"]),
-            "-" if (p := figures["wilcoxon_p_two_sided"]) is None else f"{p:.3f}",
-            f"{figures['median_epochs_percent']:.0f}",
-        ]
-        for name, figures in compared.items()
-    ]
-    columns = ["searches", "seeds", "median", "mean", "better", "worse", "p", "epochs, %"]
-    print_table("seed by seed: regret of the first less that of the second", columns, rows)
-
-
 def main() -> None:
-    parser = option_parser(__doc__, rounds=NUM_SEEDS, quick="two seeds of eight trials, to see that it works")
+    parser = harness.option_parser(__doc__, rounds=NUM_SEEDS, quick="two seeds of eight trials, to see that it works")
     parser.add_argument("--gp-rounds", type=int, default=NUM_GP_SEEDS, metavar="N", help="seeds of GP (default: 60)")
     parser.add_argument("--trials", type=int, default=NUM_TRIALS, metavar="N", help="of each search (default: 40)")
     arguments = parser.parse_args()
@@ -299,7 +258,7 @@ def main() -> None:
         parser.error("at least 2 rounds are needed for a spread")
     optuna.logging.set_verbosity(logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     started = time.perf_counter()
     searches = arms(arguments.trials)
     found: dict[str, list[Found]] = {name: [] for name in searches}
@@ -311,7 +270,12 @@ def main() -> None:
         print(f"seed {seed + 1} of {arguments.rounds} done, {time.perf_counter() - started:.0f} s", flush=True)
     summaries = {name: summary(searches_found) for name, searches_found in found.items()}
     compared = contrasts(found)
-    print_results(summaries, compared, arguments.trials)
+    columns = ["num_seeds", "median_regret", "quartiles", "mean_regret", "median_best_tried", "median_epochs"]
+    title = f"{arguments.trials} trials of {EPOCHS} epochs: regret in points"
+    harness.print_figures(title, summaries, columns)
+    columns = ["num_seeds", "median_difference", "mean_difference", "standard_error_of_mean", "num_better"]
+    columns += ["num_worse", "wilcoxon_p_two_sided", "median_epochs_percent"]
+    harness.print_figures("seed by seed: regret of the first less that of the second", compared, columns)
     report = {
         "num_trials": arguments.trials,
         "num_workers": NUM_WORKERS,
@@ -324,7 +288,7 @@ def main() -> None:
         "searches": summaries,
         "contrasts": compared,
     }
-    print(write_report("search_quality", "python benchmarks/search_quality.py", report, arguments.to))
+    print(harness.write_report("search_quality", "python benchmarks/search_quality.py", report, arguments.to))
 
 
 if __name__ == "__main__":

@@ -24,11 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import harness
 from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store
-from benchmarks.harness import busy_cores, interleaved, option_parser, print_table, summary, write_report
 from results.store.local_store import LocalStore
 
 SIZES = (100, 1000, 5000)
@@ -79,14 +78,12 @@ class Cost:
 
 
 def cost(*arguments: str) -> Cost:
-    """Measure `python ARGUMENTS` from its start to its end.
-
-    Raises:
-        SystemExit: It failed; with what it said.
-    """
+    """Measure `python ARGUMENTS` from its start to its end; exit with its output where it fails."""
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=harness.ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -112,11 +109,7 @@ def measure(store: Path) -> dict[str, Cost]:
 
 
 def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
-    """Make sure that every command has seen all trials: else its time would count as saved.
-
-    Raises:
-        SystemExit: One has not.
-    """
+    """Exit where a command has not seen all trials: its time would count as saved."""
     expected = {
         PLAN: f"done   {num_trials} in",
         STATUS: f"epochs   {num_trials * num_epochs} of {num_trials * num_epochs}",
@@ -161,13 +154,13 @@ def measure_ours(folder: Path, sizes: Sequence[int], num_epochs: int, num_rounds
         seconds = time.perf_counter() - started
         print(f"{size} trials written in {seconds:.1f} s", flush=True)
         figures[size] = {"seconds to write": seconds, "trials": footprint(store.trials_folder)}
-    costs = interleaved(num_rounds, {size: lambda size=size: measure(folder / str(size)) for size in sizes})  # type: ignore[misc]
+    costs = harness.interleaved(num_rounds, {size: lambda size=size: measure(folder / str(size)) for size in sizes})  # type: ignore[misc]
     for size, rounds in costs.items():
         for commands in rounds:
             check(commands, size, num_epochs)
         for command in (*COMMANDS, REWRITE):
             figures[size][command] = {
-                name: summary([float(getattr(commands[command], field)) for commands in rounds])
+                name: harness.summary([float(getattr(commands[command], field)) for commands in rounds])
                 for name, field in FIGURES.items()
             }
         figures[size]["sweep"] = footprint(folder / str(size) / FILLED_SWEEP)
@@ -190,7 +183,7 @@ def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: in
         figures[size] = {
             "trials run": min(num_run, size),
             **{
-                name: summary([float(getattr(process, field)) for process in rounds])
+                name: harness.summary([float(getattr(process, field)) for process in rounds])
                 for name, field in FIGURES.items()
             },
             "experiment": footprint(folder / str(size)),
@@ -198,29 +191,22 @@ def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: in
     return figures
 
 
-def report_table(ours: Mapping[int, Mapping[str, Any]], ray: Mapping[int, Any]) -> None:
-    rows = [
-        [command, *(_cell(figures[command]) for figures in ours.values()), _exponent_text(ours, command)]
+def print_costs(ours: Mapping[int, Mapping[str, Any]], ray: Mapping[int, Any]) -> None:
+    rows: dict[str, dict[str, Any]] = {
+        command: {f"{size} trials": _cell(figures[command]) for size, figures in ours.items()}
+        | {"exponent": growth(ours, command)}
         for command in (*COMMANDS, REWRITE)
-    ]
-    rows.append([RAY, *(_cell(ray[size]) if size in ray else "-" for size in ours), ""])
-    print_table("median seconds, peak memory", ["command", *(f"{size} trials" for size in ours), "exponent"], rows)
-    for name, footprints in (
-        ("ours", {size: figures["trials"] for size, figures in ours.items()}),
-        ("Ray", {size: figures["experiment"] for size, figures in ray.items()}),
-    ):
-        for size, found in footprints.items():
-            kilobytes, files = found["bytes"] / size / 1000, found["files"] / size
-            print(f"{name}: {kilobytes:.0f} kB, {files:.1f} files for each of {size} trials")
+    }
+    rows[RAY] = {f"{size} trials": _cell(figures) for size, figures in ray.items()}
+    harness.print_figures("median seconds, peak memory", rows)
+    footprints = {f"ours, {size} trials": (size, figures["trials"]) for size, figures in ours.items()}
+    footprints |= {f"Ray's, {size} trials": (size, figures["experiment"]) for size, figures in ray.items()}
+    rows = {name: {key: value / size for key, value in found.items()} for name, (size, found) in footprints.items()}
+    harness.print_figures("for each trial", rows)
 
 
 def _cell(figures: Mapping[str, Any]) -> str:
     return f"{figures['seconds']['median']:.2f} s, {figures['peak bytes']['median'] / MEGABYTE:.0f} MB"
-
-
-def _exponent_text(ours: Mapping[int, Mapping[str, Any]], command: str) -> str:
-    slope = growth(ours, command)
-    return "-" if slope is None else f"{slope:.2f}"
 
 
 def growth(ours: Mapping[int, Mapping[str, Any]], command: str) -> float | None:
@@ -231,7 +217,9 @@ def growth(ours: Mapping[int, Mapping[str, Any]], command: str) -> float | None:
 
 
 def main() -> None:
-    parser = option_parser(__doc__, rounds=3, quick="one trial of five epochs (two of Ray's), to see that it works")
+    parser = harness.option_parser(
+        __doc__, rounds=3, quick="one trial of five epochs (two of Ray's), to see that it works"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
     parser.add_argument("--epochs", type=int, default=NUM_EPOCHS, metavar="N", help="default: 200")
     parser.add_argument("--ray-sizes", type=int, nargs="*", default=RAY_SIZES, metavar="N", help="default: 100 1000")
@@ -240,12 +228,12 @@ def main() -> None:
     if arguments.quick:
         arguments.sizes, arguments.epochs, arguments.rounds = [], 5, 1
         arguments.ray_sizes, arguments.ray_run = [2], 1
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours = measure_ours(folder / "ours", [1, *arguments.sizes], arguments.epochs, arguments.rounds)
         ray = measure_ray(folder / "ray", arguments.ray_sizes, arguments.ray_run, arguments.epochs, arguments.rounds)
-    report_table(ours, ray)
+    print_costs(ours, ray)
     report = {
         "num_epochs": arguments.epochs,
         "busy_cores_before": busy_before,
@@ -254,7 +242,7 @@ def main() -> None:
         "ours": ours,
         "ray": ray,
     }
-    print(write_report("store_scale", "python benchmarks/store_scale.py", report, arguments.to))
+    print(harness.write_report("store_scale", "python benchmarks/store_scale.py", report, arguments.to))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def run(script: str, *arguments: str, settings: Mapping[str, str] | None = None)
         settings: Environment variables that are added or replaced.
 
     Raises:
-        SystemExit: It failed; with what it said.
+        SystemExit: It failed; with its output.
     """
     command = [sys.executable, script, *arguments]
     environment = os.environ | (settings or {})

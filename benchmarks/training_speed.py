@@ -21,20 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import harness
 from benchmarks.crew import Crew, Window
-from benchmarks.harness import (
-    Spread,
-    busy_cores,
-    interleaved,
-    option_parser,
-    print_table,
-    ratios,
-    summary,
-    write_report,
-)
 from benchmarks.images import load_or_noise
 from benchmarks.trial_process import LR, Load, Rates, TrialProcess
 
@@ -121,7 +111,7 @@ def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[s
             cases[CONVENTIONAL, size] = partial(conventional.ask, "training", size)
             cases |= {(way, size): partial(crew.ask, "epochs", size) for way, crew in crews.items()}
         cases[CONVENTIONAL, 0] = partial(conventional.ask, EVALUATION)
-        answers = interleaved(num_rounds, cases)
+        answers = harness.interleaved(num_rounds, cases)
     rates: dict[str, dict[str, list[float]]] = {}
     for size in batch_sizes:
         rates[str(size)] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, size]]} | {
@@ -142,7 +132,7 @@ def _mean_evaluation(of_round: tuple[list[Rates], ...]) -> float:
 
 
 def main() -> None:
-    parser = option_parser(__doc__, rounds=5, quick="short measurements, to see that it works")
+    parser = harness.option_parser(__doc__, rounds=5, quick="short measurements, to see that it works")
     parser.add_argument("--batch-sizes", type=int, nargs="+", metavar="N", help=f"default: {BATCH_SIZES}")
     parser.add_argument("--model", default=Load().model)
     parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py (default: noise)")
@@ -151,21 +141,17 @@ def main() -> None:
     if arguments.quick:
         load = load.quick()
     batch_sizes = tuple(arguments.batch_sizes or (QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES))
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     started = time.perf_counter()
     rates = measure(batch_sizes, arguments.rounds, load)
     report: dict[str, dict[str, Any]] = {}
-    rows: list[list[str]] = []
     for name, ways in rates.items():
         compared = {
-            f"{TWO_TRIALS} / {other}": ratios(ways[TWO_TRIALS], ways[other]) for other in (CONVENTIONAL, ONE_TRIAL)
+            f"{TWO_TRIALS} / {other}": harness.ratios(ways[TWO_TRIALS], ways[other])
+            for other in (CONVENTIONAL, ONE_TRIAL)
         }
-        report[name] = {way: summary(values) for way, values in (ways | compared).items()}
-        rows.append([name if name == EVALUATION else f"batch {name}"])
-        rows[-1] += [f"{Spread.of(values):,.0f}" for values in ways.values()]
-        rows[-1] += [f"{Spread.of(values):.2f}" for values in compared.values()]
-    columns = ["images per second", *WAYS, "two / conventional", "two / one"]
-    print_table(f"{arguments.model}, median of {arguments.rounds} rounds (least to most)", columns, rows)
+        report[name] = {way: harness.summary(values) for way, values in (ways | compared).items()}
+    harness.print_figures(f"{arguments.model}: images per second, median (least to most)", report)
     print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
     figures = {
         "model": load.model,
@@ -176,7 +162,7 @@ def main() -> None:
         "images_per_second": report,
     }
     command = f"python benchmarks/training_speed.py --rounds {arguments.rounds}"
-    print(write_report("training_speed", command, figures, arguments.to))
+    print(harness.write_report("training_speed", command, figures, arguments.to))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import option_parser, write_report
 from results.published.recipe import published_recipe
@@ -116,16 +115,14 @@ def error_rates(scenario: Scenario, simulated: Simulated) -> dict[str, float]:
     """Return the shares of tables with any wrong verdict of a kind, for the kinds that can be wrong here."""
     truth = scenario.true_differences
     null, margin = truth == 0, np.abs(truth) >= scenario.margin
-    rates = {}
-    if null.any():
-        rates["wrong_differs"] = float(simulated.rows.differs[:, null].any(axis=1).mean())
-    if margin.any():
-        rates["wrong_reproduced"] = float(simulated.rows.reproduced[:, margin].any(axis=1).mean())
-    if null.all():
-        rates["wrong_mean_differs"] = float(simulated.mean.differs.mean())
-    if margin.all():
-        rates["wrong_mean_reproduced"] = float(simulated.mean.reproduced.mean())
-    return rates
+    rows, mean = simulated.rows, simulated.mean
+    wrong = {
+        "wrong_differs": (null.any(), rows.differs[:, null].any(axis=1)),
+        "wrong_reproduced": (margin.any(), rows.reproduced[:, margin].any(axis=1)),
+        "wrong_mean_differs": (null.all(), mean.differs),
+        "wrong_mean_reproduced": (margin.all(), mean.reproduced),
+    }
+    return {name: float(verdicts.mean()) for name, (is_possible, verdicts) in wrong.items() if is_possible}
 
 
 def power(simulated: Simulated) -> dict[str, float]:
@@ -142,14 +139,8 @@ def error_scenarios() -> list[Scenario]:
     """List tables without a difference, with exactly the margin, and with half of the rows obvious (Holm accepts)."""
     scenarios = []
     for num_cells in (1, 10):
-        for num_runs, num_published_runs, margin in (
-            (1, 1, 0.5),
-            (3, 1, 0.5),
-            (3, 3, 0.5),
-            (3, 1, 1.0),
-            (10, 3, 1.0),
-        ):
-            scenario = Scenario(num_cells, num_runs, num_published_runs, margin, (0.0,))
+        for num_runs, num_published, margin in ((1, 1, 0.5), (3, 1, 0.5), (3, 3, 0.5), (3, 1, 1.0), (10, 3, 1.0)):
+            scenario = Scenario(num_cells, num_runs, num_published, margin, (0.0,))
             scenarios += [scenario, replace(scenario, differences=(margin,))]
             if num_cells > 1:
                 scenarios += [replace(scenario, differences=pair) for pair in ((0.0, 3.0), (margin, 0.0))]

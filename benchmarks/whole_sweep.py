@@ -14,24 +14,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import yaml
 
-from benchmarks.harness import (
-    Spread,
-    busy_cores,
-    interleaved,
-    option_parser,
-    print_table,
-    ratios,
-    summary,
-    write_report,
-)
+from benchmarks import harness
 from benchmarks.images import noise, write_parquet
 from benchmarks.sweeps import run, run_sweep
 
@@ -75,32 +66,36 @@ FIGURES: dict[str, Callable[[Sweep], float]] = {
 }
 
 
-def run_ours(space: dict[str, Any], data: Path) -> Sweep:
-    """Run the sweep through the command line, in a store of its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        options = ["--data", str(data), "--max-concurrent", str(CONCURRENT)]
-        started = time.time()
-        rows = run_sweep(_write(space, folder), folder, *options, settings=_settings(folder))
-        wall_seconds = time.time() - started
-    _check(len(rows), space)
+def run_ours(space: dict[str, Any], data: Path, folder: Path) -> Sweep:
+    """Run the sweep through the command line."""
+    options = ["--data", str(data), "--max-concurrent", str(CONCURRENT)]
+    started = time.time()
+    rows = run_sweep(_write(space, folder), folder, *options, settings=_settings(folder))
+    wall_seconds = time.time() - started
     first = min(row.start_time for row in rows).timestamp()
     return Sweep(wall_seconds, first - started, sum(row.total_seconds for row in rows), len(rows))
 
 
-def run_plain(space: dict[str, Any], data: Path) -> Sweep:
-    """Run the sweep through Ray Tune alone, in a folder of its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        answer = folder / "trials.json"
-        options = ["--data", str(data), "--to", str(answer), "--max-concurrent", str(CONCURRENT)]
-        started = time.time()
-        run("benchmarks/plain_tune.py", str(_write(space, folder)), *options, settings=_settings(folder))
-        wall_seconds = time.time() - started
-        trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == space["defaults"]["epochs"]]
-    _check(len(trials), space)
+def run_plain(space: dict[str, Any], data: Path, folder: Path) -> Sweep:
+    """Run the sweep through Ray Tune alone."""
+    answer = folder / "trials.json"
+    options = ["--data", str(data), "--to", str(answer), "--max-concurrent", str(CONCURRENT)]
+    started = time.time()
+    run("benchmarks/plain_tune.py", str(_write(space, folder)), *options, settings=_settings(folder))
+    wall_seconds = time.time() - started
+    trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == space["defaults"]["epochs"]]
     first = min(trial["start_time"] for trial in trials)
     return Sweep(wall_seconds, first - started, sum(trial["seconds"] for trial in trials), len(trials))
+
+
+def measure(run_side: Callable[[dict[str, Any], Path, Path], Sweep], space: dict[str, Any], data: Path) -> Sweep:
+    """Run one side in a folder of its own; exit where a trial is missing: its time would count as saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = run_side(space, data, Path(folder))
+    wanted = math.prod(len(values) for values in space["grid"].values())
+    if sweep.num_trials != wanted:
+        raise SystemExit(f"only {sweep.num_trials} of {wanted} trials ended")
+    return sweep
 
 
 def _write(space: dict[str, Any], folder: Path) -> Path:
@@ -119,36 +114,23 @@ def _settings(folder: Path) -> dict[str, str]:
     }
 
 
-def _check(num_ended: int, space: dict[str, Any]) -> None:
-    """Make sure that no trial is missing: its time would count as saved.
-
-    Raises:
-        SystemExit: One is missing.
-    """
-    wanted = math.prod(len(values) for values in space["grid"].values())
-    if num_ended != wanted:
-        raise SystemExit(f"only {num_ended} of {wanted} trials ended")
-
-
 def main() -> None:
-    arguments = option_parser(__doc__, rounds=3, quick="two tiny trials, to see that it works").parse_args()
+    arguments = harness.option_parser(__doc__, rounds=3, quick="two tiny trials, to see that it works").parse_args()
     space = QUICK_SPACE if arguments.quick else SPACE
-    busy_before = busy_cores()
+    busy_before = harness.busy_cores()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "noise"
         write_parquet(noise(space["defaults"]["train_subset"], space["defaults"]["test_subset"]), data)
-        sweeps = interleaved(
-            arguments.rounds, {OURS: lambda: run_ours(space, data), PLAIN: lambda: run_plain(space, data)}
-        )
-    rows: list[list[str]] = []
+        sides = {OURS: run_ours, PLAIN: run_plain}
+        cases = {side: partial(measure, run_side, space, data) for side, run_side in sides.items()}
+        sweeps = harness.interleaved(arguments.rounds, cases)
     report: dict[str, dict[str, Any]] = {}
     for name, figure in FIGURES.items():
-        sides = {side: [figure(sweep) for sweep in rounds] for side, rounds in sweeps.items()}
-        sides["plain / ours"] = ratios(sides[PLAIN], sides[OURS])
-        rows.append([name, *(f"{Spread.of(values):.2f}" for values in sides.values())])
-        report[name] = {side: summary(values) for side, values in sides.items()}
+        values = {side: [figure(sweep) for sweep in rounds] for side, rounds in sweeps.items()}
+        values["plain / ours"] = harness.ratios(values[PLAIN], values[OURS])
+        report[name] = {side: harness.summary(rounds) for side, rounds in values.items()}
     title = f"{sweeps[OURS][0].num_trials} trials, median of {arguments.rounds} rounds (least to most)"
-    print_table(title, ["figure", OURS, PLAIN, "plain / ours"], rows)
+    harness.print_figures(title, report)
     print(f"target: {TARGET} times faster; others kept {busy_before:.1f} cores busy before it began")
     figures = {
         "space": space,
@@ -158,7 +140,7 @@ def main() -> None:
         "figures": report,
     }
     command = f"python benchmarks/whole_sweep.py --rounds {arguments.rounds}"
-    print(write_report("whole_sweep", command, figures, arguments.to))
+    print(harness.write_report("whole_sweep", command, figures, arguments.to))
 
 
 if __name__ == "__main__":

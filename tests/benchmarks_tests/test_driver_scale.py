@@ -30,11 +30,11 @@ def test_growth_is_told_round_by_round() -> None:
         return [{"seconds a trial": value, "driver's processor seconds": 10.0} for value in seconds]
 
     measured = {Case(PLANNED, 100): rounds(1.0, 2.0, 4.0), Case(PLANNED, 1000): rounds(1.0, 3.0, 4.0)}
-    found = growth(measured, PLANNED, 100, 1000)
+    found = growth(measured, PLANNED)
     assert found is not None
     assert found["seconds a trial"]["rounds"] == [1.0, 1.5, 1.0]
     assert found["driver's processor seconds a trial"]["median"] == pytest.approx(0.1)
-    assert growth(measured, SEARCH, 100, 1000) is None
+    assert growth(measured, SEARCH) is None
 
 
 @pytest.mark.parametrize("kind", [PLANNED, SEARCH])

@@ -1,8 +1,10 @@
 """Interleaved rounds, and what is told of several rounds."""
 
+from typing import Any
+
 import pytest
 
-from benchmarks.harness import Spread, busy_cores, interleaved, print_table, ratios, summary
+from benchmarks.harness import Spread, busy_cores, interleaved, print_figures, ratios, summary
 
 
 def test_everything_is_measured_once_a_round_in_turn() -> None:
@@ -35,11 +37,16 @@ def test_a_summary_keeps_every_round() -> None:
 
 
 def test_a_table_is_aligned_and_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table("title", ["name", "a", "long column"], [["x" * 100, "1", "2"], ["y", "100", "3"]])
+    spread = summary([1.0, 3.0, 2.0])
+    rows: dict[str, dict[str, Any]] = {"x" * 100: {"a": 1.2345, "spread": spread}}
+    rows["y"] = {"a": 1234.5, "spread": None}
+    print_figures("title", rows)
     title, *lines = capsys.readouterr().out.splitlines()
     assert title == "title"
-    assert len(lines) == 3
-    assert {len(line) for line in lines} == {100 + 2 + 3 + 2 + len("long column")}
+    assert [line.split()[-1] for line in lines] == ["spread", "3)", "-"]
+    assert lines[1].split()[1:] == ["1.23", "2", "(1", "to", "3)"]
+    assert lines[2].split()[1] == "1,234"
+    assert {len(line) for line in lines} == {100 + 2 + 5 + 2 + len("2 (1 to 3)")}
 
 
 def test_busy_cores_are_counted() -> None:
