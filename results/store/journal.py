@@ -4,8 +4,10 @@ import contextlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainable.ledger.remote import Remote
+if TYPE_CHECKING:
+    from trainable.ledger.remote import Remote  # imports pyarrow, which commands on a local store need not wait for
 
 
 class Journal(ABC):
@@ -83,7 +85,7 @@ class LocalJournal(Journal):
 class RemoteJournal(Journal):
     """A file of a remote store, where files can only be written as a whole."""
 
-    def __init__(self, remote: Remote, name: str) -> None:
+    def __init__(self, remote: "Remote", name: str) -> None:
         self.location = f"{remote.shown}/{name}"
         self._remote = remote
         self._name = name
