@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import RESULTS, Spread
 from results.published.cells import published_cells
-from sweep.observers.parquet_keeper import MAX_SHARE
+from sweep.observers.parquet_writer import MAX_SHARE
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
 from trainable.ledger.remote_ledger import PUSH_SECONDS
 from trainable.session import CHECKPOINT_SHARE

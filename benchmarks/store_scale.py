@@ -53,13 +53,13 @@ print(load_dataset({FILLED_DATASET!r}, None).fingerprint)
 REWRITE_CODE = f"""
 import sys, time
 from pathlib import Path
-from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.parquet_writer import ParquetWriter
 from results.store.local_store import LocalStore
 store = LocalStore(Path(sys.argv[1]))
-keeper = ParquetKeeper(store, store.manifest({FILLED_SWEEP!r}))
-keeper.write()
+writer = ParquetWriter(store, store.manifest({FILLED_SWEEP!r}))
+writer.write()
 started, cpu_started = time.perf_counter(), time.process_time()
-keeper.write()
+writer.write()
 print(time.perf_counter() - started, time.process_time() - cpu_started)
 """
 

@@ -13,7 +13,7 @@ from sweep.estimate.here import device_profile_here
 from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
-from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
@@ -37,7 +37,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
     if retrain:
         store.check_free(manifest.keys)
     elif not held.left:
-        writer = ParquetKeeper(store, manifest)
+        writer = ParquetWriter(store, manifest)
         with store.driving(manifest), writer.driven():
             writer.write()
         return report_end(store, manifest)
@@ -62,7 +62,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     from sweep.driver.tune_run import run_planned
 
     store, manifest, cluster = prepared.store, prepared.manifest, context.cluster
-    writer = ParquetKeeper(store, manifest)
+    writer = ParquetWriter(store, manifest)
     num_slots, usual = cluster.num_slots(), cluster.usual_share
     shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
     left = {trial.config.trial_key: trial.config for trial in held.left}

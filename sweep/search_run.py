@@ -14,7 +14,7 @@ from sweep.ending import report_end
 from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
-from sweep.observers.parquet_keeper import ParquetKeeper
+from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
@@ -69,7 +69,7 @@ class _SearchRun:
         self._search = search
         self._clock = clock
         self._store, self._sweep = prepared.store, prepared.manifest.name
-        self._writer = ParquetKeeper(prepared.store, prepared.manifest)
+        self._writer = ParquetWriter(prepared.store, prepared.manifest)
 
     def run(self) -> RunRecord | None:
         """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""

@@ -288,7 +288,7 @@ class SearchLog:
         except OSError as error:
             raise UserError(
                 f"cannot write to {self._journal.location}: {error.strerror}; "
-                "what was trained is kept: mend this, and the same command goes on"
+                "what was trained is kept: fix this and run the same command again"
             ) from None
 
     def flush(self) -> None:

@@ -1,6 +1,6 @@
-"""Trials shown in MLflow or Weights & Biases, through Ray's own callbacks for them. They are never needed.
+"""Shows trials in MLflow or Weights & Biases, through Ray's own callbacks for them.
 
-Our ledgers stay the record: whatever goes wrong here ends the showing, not the sweep.
+The ledgers stay the record: an error in a tracker switches it off, and the sweep continues.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from trainable.records import EpochRecord
 from trainable.tune_adapter import TRIAL_KEY, config_of
 
 PROJECT = "batchscape"
-"""W&B's project; the sweep is a group in it. In MLflow the sweep is the experiment."""
+"""The project in W&B, in which each sweep is a group. In MLflow each sweep is an experiment."""
 METRICS = [spec.name for spec in dataclasses.fields(EpochRecord)]
 
 
 class _ShownTrial:
-    """A trial of Tune's under our name, with the whole configuration in place of the key that Tune carries."""
+    """A trial of Tune under its trial key, with its whole configuration in place of Tune's short one."""
 
     def __init__(self, trial: Any, config: TrainConfig) -> None:  # noqa: ANN401
         self._trial = trial
@@ -38,16 +38,16 @@ class _ShownTrial:
 
 
 class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
-    """Hands every trial of a sweep to one of Ray's logging callbacks."""
+    """Passes every trial of a sweep on to one of Ray's logging callbacks."""
 
     def __init__(self, name: str, sweep: str, configs: Mapping[str, TrainConfig]) -> None:
         """
         Args:
-            name: mlflow or wandb.
-            configs: trial key -> configuration, of the trials whose configuration Tune does not carry.
+            name: `mlflow` or `wandb`.
+            configs: trial key -> configuration of the planned trials; Tune carries that of a proposed trial.
 
         Raises:
-            UserError: the tracker cannot be reached, or not be written to.
+            UserError: the tracker cannot be reached, or cannot be written to.
         """
         self._name = name
         self._configs = configs
@@ -60,7 +60,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
             raise UserError(f"--log {name}: {_first_line(error)}") from None
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
-        """Also called when a trial's process had died and it starts anew: it stays the same run there."""
+        """Start a run in the tracker; a trial that restarts after its process died keeps its run."""
         if trial.trial_id not in self._shown:
             config = config_of(trial.config, self._configs)
             self._shown[trial.trial_id] = _ShownTrial(trial, config)
@@ -74,7 +74,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         result: dict[str, Any],
         **info: object,
     ) -> None:
-        """An epoch, replayed or trained; what is not finite is left out."""
+        """Log the metrics of an epoch, replayed or trained; missing ones are left out."""
         metrics = {name: result[name] for name in METRICS if result.get(name) is not None}
         if metrics and trial.trial_id in self._shown:
             step = {TRAINING_ITERATION: result["epoch"]}
@@ -87,7 +87,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         self._end(trial.trial_id, failed=True)
 
     def close(self) -> None:
-        """What is still under way ends as failed there: nobody would end it later."""
+        """End the runs of trials that were interrupted as failed: nobody would end them later."""
         for trial_id in list(self._shown):
             self._end(trial_id, failed=True)
         self._tell("on_experiment_end", [])
@@ -104,18 +104,18 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
             getattr(self._logger, method)(*arguments)
         except Exception as error:
             self._is_on = False
-            print(f"note: --log {self._name}: {_first_line(error)}; the sweep goes on without", file=sys.stderr)
+            print(f"note: --log {self._name}: {_first_line(error)}; the sweep continues without it", file=sys.stderr)
 
 
 def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
-    """It writes where its own environment variables say: MLFLOW_TRACKING_URI, WANDB_MODE and the like."""
+    """Make Ray's callback; its own variables say where it writes (MLFLOW_TRACKING_URI, WANDB_MODE and the like)."""
     if name == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
         return MLflowLoggerCallback(experiment_name=sweep, tags={"sweep": sweep})
     from ray.air.integrations.wandb import WandbLoggerCallback
 
-    folder = os.environ.get("WANDB_DIR", str(Path.cwd()))  # else with the trial's scratch, which is deleted
+    folder = os.environ.get("WANDB_DIR", str(Path.cwd()))  # the default lies in the scratch folder
     return WandbLoggerCallback(project=PROJECT, group=sweep, dir=folder)
 
 

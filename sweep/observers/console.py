@@ -1,4 +1,4 @@
-"""Where progress is printed."""
+"""The console on which progress is printed."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from rich.console import Console
 
 
 class PatientConsole(Console):
-    """Goes on when nobody reads any more (`| head`): the sweep matters more than its progress lines."""
+    """Keeps the run alive when nobody reads its output any more (`| head`)."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A sweep's counters for Prometheus: STORE/SWEEP/metrics.prom, in the form of node_exporter's textfile collector.
+"""Writes a sweep's counters for Prometheus: metrics.prom, in the form of node_exporter's textfile collector.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4). Ray's own metrics (nodes, tasks,
 memory) are served by Ray.
@@ -22,7 +22,7 @@ METRICS = "metrics.prom"
 INTERVAL_SECONDS = 15.0
 PREFIX = "batchscape_"
 Samples = dict[str, float]
-"""Value of the label `status` -> value; the empty word stands for a metric without that label."""
+"""Value of the label `status` -> value of the metric; the empty string if the metric has no such label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Metric:
 
     name: str
     kind: str
-    """gauge or counter."""
+    """`gauge` or `counter`."""
     meaning: str
     samples: Samples
 
 
 @dataclass(slots=True)
 class SweepTotals:
-    """Of the trainings in `trials` that count, all runs of the driver together."""
+    """Sums over the trials that are not superseded, from all runs of the driver."""
 
     trials: Samples = field(default_factory=dict)
     epochs: float = 0.0
@@ -51,15 +51,15 @@ class SweepTotals:
         counts = pc.value_counts(rows["status"]).to_pylist()
         complete = rows.filter(pc.equal(rows["status"], Status.COMPLETE.value))
         return cls(
-            trials={one["values"]: float(one["counts"]) for one in counts},
+            trials={count["values"]: float(count["counts"]) for count in counts},
             epochs=float(pc.sum(rows["epochs_done"]).as_py() or 0),
             best_test_error=pc.min(complete["test_error_percent"]).as_py(),
             best_holdout_error=pc.min(complete["holdout_error_percent"]).as_py(),
         )
 
 
-class MetricsKeeper(Observer):
-    """Follows a run, and writes the file again and again. Nothing that happens to the file stops a sweep."""
+class MetricsWriter(Observer):
+    """Rewrites the file every few seconds while a sweep runs. Errors in writing it never stop the sweep."""
 
     def __init__(self, store: Store, manifest: Manifest, clock: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -75,7 +75,11 @@ class MetricsKeeper(Observer):
 
     @contextlib.contextmanager
     def driven(self, num_slots: int) -> Iterator[None]:
-        """Inside, the sweep is driven, so many trials at a time; the file says so, and in the end that it is over."""
+        """Inside this context the file says that a driver runs the sweep; at the end it says that the run is over.
+
+        Args:
+            num_slots: number of trials that run at the same time.
+        """
         self._num_slots, self._is_driven = num_slots, True
         try:
             self.write()
@@ -86,15 +90,15 @@ class MetricsKeeper(Observer):
             self.write()
 
     def on_tables(self, trials: pa.Table, num_planned: int) -> None:
-        """These are the trials in the Parquet files now.
+        """Take over the trials that the Parquet files hold now.
 
         Args:
-            num_planned: trials of the sweep, those that its search may still propose among them.
+            num_planned: number of the sweep's trials, with those that its search may still propose.
         """
         self._totals, self._num_planned = SweepTotals.of(trials), num_planned
 
     def on_tables_written(self) -> None:
-        """Once the run is over the file waits for nothing any more."""
+        """Write the file, unless a driver runs, which writes it soon."""
         if not self._is_driven:
             self.write()
 
@@ -118,7 +122,7 @@ class MetricsKeeper(Observer):
                 self.write()
 
     def write(self) -> None:
-        """Now, if that can be done."""
+        """Write the file now, if possible."""
         self._written_at = self._clock()
         with contextlib.suppress(OSError, RemoteError):
             self._store.write(self._sweep, METRICS, exposition(self._sweep, self._metrics()).encode())
@@ -135,8 +139,8 @@ class MetricsKeeper(Observer):
             "best_holdout_error_percent": ("held-out", totals.best_holdout_error),
         }
         return [
-            Metric("trials", "gauge", "Trials of the sweep by how they stand.", trials),
-            Metric("epochs_done", "gauge", "Epochs that count, of all trials.", {"": totals.epochs}),
+            Metric("trials", "gauge", "Trials of the sweep by status.", trials),
+            Metric("epochs_done", "gauge", "Epochs of all trials that are not superseded.", {"": totals.epochs}),
             *(
                 Metric(name, "gauge", f"Smallest {images} error of a complete trial, last epoch.", {"": value})
                 for name, (images, value) in best.items()
@@ -150,9 +154,11 @@ class MetricsKeeper(Observer):
             Metric(
                 "eval_seconds_total", "counter", "Evaluation time of this run's trials.", {"": self._eval_seconds}
             ),
-            Metric("slots", "gauge", "Trials that this run trains at a time.", {"": float(self._num_slots)}),
-            Metric("driver_running", "gauge", "1 until the driver has ended.", {"": float(self._is_driven)}),
-            Metric("last_update_timestamp_seconds", "gauge", "When this was written.", {"": self._clock()}),
+            Metric("slots", "gauge", "Trials that this run trains at the same time.", {"": float(self._num_slots)}),
+            Metric("driver_running", "gauge", "1 while the driver runs, 0 afterwards.", {"": float(self._is_driven)}),
+            Metric(
+                "last_update_timestamp_seconds", "gauge", "Time at which this file was written.", {"": self._clock()}
+            ),
         ]
 
 

@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from results.store.local_store import LocalStore
 from results.store.manifest import Manifest
 from results.store.opening import open_store
-from sweep.observers.parquet_keeper import ParquetKeeper
-from sweep.observers.prometheus import INTERVAL_SECONDS, METRICS, MetricsKeeper
+from sweep.observers.parquet_writer import ParquetWriter
+from sweep.observers.prometheus import INTERVAL_SECONDS, METRICS, MetricsWriter
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
@@ -60,15 +60,15 @@ def trained(config: TrainConfig, epoch: int, status: Status = Status.INCOMPLETE)
 
 
 def test_a_run_counts_what_it_trains_and_the_sweep_all_that_it_holds(store: LocalStore, manifest: Manifest) -> None:
-    again, keeper = CONFIGS[Status.INCOMPLETE], ParquetKeeper(store, manifest)
+    again, writer = CONFIGS[Status.INCOMPLETE], ParquetWriter(store, manifest)
     with store.driving(manifest):
-        with keeper.driven(num_slots=3):
+        with writer.driven(num_slots=3):
             before = read(store)
-            keeper.on_trial_start(again.trial_key)
-            keeper.on_progress(again.trial_key, Progress(make_epoch(2, 8.0), Status.INCOMPLETE, replayed=True))
-            keeper.on_progress(*trained(again, 3))
-            keeper.on_trial_start(WAITING.trial_key)
-        keeper.write()
+            writer.on_trial_start(again.trial_key)
+            writer.on_progress(again.trial_key, Progress(make_epoch(2, 8.0), Status.INCOMPLETE, replayed=True))
+            writer.on_progress(*trained(again, 3))
+            writer.on_trial_start(WAITING.trial_key)
+        writer.write()
     after = read(store)
     trials = {status: value for (name, status), value in before.items() if name == "trials"}
     assert trials == {status.value.lower(): 1.0 for status in Status} | {"running": 0.0, "waiting": 1.0}
@@ -83,16 +83,16 @@ def test_a_run_counts_what_it_trains_and_the_sweep_all_that_it_holds(store: Loca
 
 
 def test_trials_at_work_are_running_and_neither_waiting_nor_incomplete(store: LocalStore, manifest: Manifest) -> None:
-    keeper = ParquetKeeper(store, manifest)
-    with store.driving(manifest), keeper.driven(2):
-        keeper.on_trial_start(CONFIGS[Status.INCOMPLETE].trial_key)
+    writer = ParquetWriter(store, manifest)
+    with store.driving(manifest), writer.driven(2):
+        writer.on_trial_start(CONFIGS[Status.INCOMPLETE].trial_key)
         write_trial(store, WAITING, [make_epoch(1, 5.0)])
-        keeper.on_trial_start(WAITING.trial_key)
-        keeper.write()
-        metrics = keeper._metrics
+        writer.on_trial_start(WAITING.trial_key)
+        writer.write()
+        metrics = writer._metrics
         metrics.write()
         running = read(store)
-        keeper.on_progress(WAITING.trial_key, Progress(None, Status.FAILED, replayed=False))
+        writer.on_progress(WAITING.trial_key, Progress(None, Status.FAILED, replayed=False))
         metrics.write()
         failed = read(store)
     assert (running["trials", "running"], running["trials", "incomplete"], running["trials", "waiting"]) == (2, 0, 0)
@@ -101,7 +101,7 @@ def test_trials_at_work_are_running_and_neither_waiting_nor_incomplete(store: Lo
 
 def test_it_is_written_at_intervals(tmp_path: Path) -> None:
     store, manifest, now = LocalStore(tmp_path), make_manifest([WAITING]), 1000.0
-    metrics = MetricsKeeper(store, manifest, clock=lambda: now)
+    metrics = MetricsWriter(store, manifest, clock=lambda: now)
     with store.driving(manifest):
         metrics.on_tick()
         assert not (store.sweep_folder("sweep") / METRICS).exists()  # nobody drives yet
@@ -117,9 +117,9 @@ def test_it_is_written_at_intervals(tmp_path: Path) -> None:
 def test_a_superseded_training_does_not_count(store: LocalStore) -> None:
     manifest = make_manifest([CONFIGS[Status.COMPLETE]])
     assert store.supersede(manifest) == 1
-    keeper = ParquetKeeper(store, manifest)
+    writer = ParquetWriter(store, manifest)
     with store.driving(manifest):
-        keeper.write()
+        writer.write()
     values = read(store)
     assert (values["trials", "complete"], values["trials", "waiting"], values["epochs_done", ""]) == (0, 1, 0)
 
@@ -127,25 +127,25 @@ def test_a_superseded_training_does_not_count(store: LocalStore) -> None:
 def test_others_may_read_it_and_it_is_never_half_written(store: LocalStore, manifest: Manifest) -> None:
     """node_exporter runs as a user of its own."""
     with store.driving(manifest):
-        ParquetKeeper(store, manifest).write()
+        ParquetWriter(store, manifest).write()
     assert stat.S_IMODE((store.sweep_folder("sweep") / METRICS).stat().st_mode) & 0o444 == 0o444
     assert not list(store.sweep_folder("sweep").glob(".*"))
 
 
 def test_a_sweep_goes_on_where_it_cannot_be_written(store: LocalStore, manifest: Manifest) -> None:
-    keeper = ParquetKeeper(store, manifest)
+    writer = ParquetWriter(store, manifest)
     with store.driving(manifest):
         (store.sweep_folder("sweep") / METRICS).mkdir()
-        with keeper.driven(1):
-            keeper.on_tick()
-        keeper.write()
+        with writer.driven(1):
+            writer.on_tick()
+        writer.write()
     assert (store.sweep_folder("sweep") / "trials.parquet").exists()
 
 
 def test_in_a_bucket_it_is_pushed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = s3.new_bucket()
     store, manifest = open_store(f"s3://{bucket}/store"), make_manifest([WAITING])
-    metrics = MetricsKeeper(store, manifest)
+    metrics = MetricsWriter(store, manifest)
     with metrics.driven(4):
         assert parsed(s3.files(f"{bucket}/store/sweep")[METRICS].decode())["slots", ""] == 4.0
 

@@ -77,7 +77,7 @@ def test_a_server_that_goes_away_is_one_line_and_the_sweep_goes_on(
     for _ in range(2):
         tracker.on_trial_result(1, [], TRIAL, RESULT)
     tracker.close()
-    assert capsys.readouterr().err == "note: --log mlflow: no server; the sweep goes on without\n"
+    assert capsys.readouterr().err == "note: --log mlflow: no server; the sweep continues without it\n"
 
 
 def test_a_server_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

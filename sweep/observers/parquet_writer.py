@@ -1,4 +1,4 @@
-"""Keeps a running sweep's Parquet files and counters current without spending much of the driver's time on it."""
+"""Keeps the Parquet files and counters of a running sweep current, and spends little of the driver's time on it."""
 
 import contextlib
 import os
@@ -12,22 +12,22 @@ from results.parquet.files import write_tables
 from results.store.manifest import Manifest
 from results.store.store import Store
 from sweep.observers.observer import Observer
-from sweep.observers.prometheus import MetricsKeeper
+from sweep.observers.prometheus import MetricsWriter
 from trainable.errors import UserError
 from trainable.ledger.remote import RemoteError
 from trainable.records import Progress
 
 MIN_INTERVAL_SECONDS = 1.0
 MAX_SHARE = 0.05
-"""Most of the driver's time that rewriting may take."""
+"""Largest share of the driver's time that rewriting may take."""
 
 
-class ParquetKeeper(Observer):
-    """Rewrites both Parquet files soon after something has changed, and the counters for Prometheus."""
+class ParquetWriter(Observer):
+    """Rewrites both Parquet files soon after something has changed, and keeps the counters for Prometheus."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._collector = Collector(store, manifest)
-        self._metrics = MetricsKeeper(store, manifest)
+        self._metrics = MetricsWriter(store, manifest)
         self._store = store
         self._sweep = manifest.name
         self._dirty = False
@@ -36,10 +36,10 @@ class ParquetKeeper(Observer):
 
     @contextlib.contextmanager
     def driven(self, num_slots: int = 0) -> Iterator[None]:
-        """Inside, the counters say that the sweep is driven.
+        """Inside this context the counters say that a driver runs the sweep.
 
         Args:
-            num_slots: trials at a time.
+            num_slots: number of trials that run at the same time.
         """
         self._tables()
         with self._metrics.driven(num_slots):
@@ -60,7 +60,7 @@ class ParquetKeeper(Observer):
             try:
                 with self._store.hurried():
                     self.write()
-            except RemoteError:  # a remote store does not answer now: the sweep goes on
+            except RemoteError:  # a remote store does not answer: try again later
                 self._dirty = True
                 self._note_cost(started)
 
@@ -68,7 +68,7 @@ class ParquetKeeper(Observer):
         """Rewrite both files now.
 
         Raises:
-            UserError: the disk is full, or the store can no longer be written.
+            UserError: the disk is full, or the store can no longer be written to.
             RemoteError: a remote store does not answer, or refuses.
         """
         started = time.monotonic()
@@ -79,7 +79,7 @@ class ParquetKeeper(Observer):
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise UserError(
                 f"cannot write to {self._store.location(self._sweep)}: {reason}; "
-                "what was trained is kept: mend this, and the same command goes on"
+                "what was trained is kept: fix this and run the same command again"
             ) from None
         self._metrics.on_tables_written()
         self._note_cost(started)
