@@ -4,6 +4,7 @@ Whole processes, in turn, from their start to their end: commands that look at t
 on a sweep that is finished. None of them loads torch or Ray. To add a command, add a case to `cases`.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,17 @@ from benchmarks.harness import ROOT, Spread, interleaved, option_parser, write_r
 
 EXAMPLES = str(ROOT / "results" / "examples")
 NUM_TRIALS = 100
+REFUSED = [
+    ["run", "quickstart", "--cpus-per-trial", "4096"],
+    ["run", "quickstart", "--gpus-per-trial", "4096"],
+    ["run", "quickstart", "--store", "Makefile/store"],
+    ["run", "quickstart", "--store", "nosuch://bucket"],
+    ["run", "quickstart", "--name", "../up"],
+    ["run", "quickstart", "--address", "ray://head:10001"],
+    ["run", "quickstart", "--address", "127.0.0.1:1"],
+    ["report", "quickstart", "--to", "Makefile"],
+]
+"""Commands that are refused before Ray is started or a data set is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,8 @@ class Case:
 
     arguments: list[str]
     exit_code: int = 0
+    is_cut: bool = False
+    """Whether only the time to the first line counts; the process is killed then."""
 
 
 def cases(folder: Path) -> dict[str, Case]:
@@ -40,7 +54,13 @@ def cases(folder: Path) -> dict[str, Case]:
         "spaces": Case(["spaces"]),
         "spaces quickstart": Case(["spaces", "quickstart"]),
         "table quickstart": Case(["table", "quickstart", "--store", EXAMPLES]),
+        "run quickstart, first line": Case(
+            ["run", "quickstart", "--store", str(folder / "first")], exit_code=-signal.SIGKILL, is_cut=True
+        ),
+        "list": Case(["list", "--store", EXAMPLES]),
+        "best quickstart": Case(["best", "quickstart", "--store", EXAMPLES]),
         f"run, {NUM_TRIALS} trials done": Case(write_finished_sweep(folder, NUM_TRIALS)),
+        **{f"refused: {' '.join(arguments)}": Case(arguments, exit_code=2) for arguments in REFUSED},
     }
 
 
@@ -48,11 +68,15 @@ def answer_seconds(case: Case) -> float:
     """Time one process; exit with its output where its exit code is not the expected one."""
     started = time.perf_counter()
     command = [sys.executable, str(ROOT / "tune_main.py"), *case.arguments]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    first = process.stdout.readline() if case.is_cut and process.stdout else ""
     seconds = time.perf_counter() - started
+    if case.is_cut:
+        process.kill()
+    rest = process.communicate()[0]
     if process.returncode != case.exit_code:
-        raise SystemExit(f"{process.stdout}{process.stderr}\n{' '.join(command)} ended with {process.returncode}")
-    return seconds
+        raise SystemExit(f"{first}{rest}\n{' '.join(command)} ended with {process.returncode}")
+    return seconds if case.is_cut else time.perf_counter() - started
 
 
 def main() -> None:
@@ -63,7 +87,7 @@ def main() -> None:
             arguments.rounds, {name: partial(answer_seconds, case) for name, case in commands.items()}
         )
     for name, seconds in times.items():
-        print(f"{name:24} {Spread.of(seconds):.2f} s")
+        print(f"{name:60} {Spread.of(seconds):.2f} s")
     print(write_report("answer_times", "python benchmarks/answer_times.py", {"seconds": times}, arguments.to))
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.options import Commands, add_command, add_store, add_sweep, not_empty
+from cli.options import Commands, add_command, add_store, add_sweep, not_empty, output_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -17,7 +17,9 @@ def add_parser(commands: Commands) -> None:
     add_sweep(parser)
     add_store(parser)
     target = parser.add_mutually_exclusive_group()
-    target.add_argument("--to", type=not_empty, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix")
+    target.add_argument(
+        "--to", type=output_folder, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix"
+    )
     target.add_argument(
         "--optuna", type=not_empty, metavar="URL", help="write a search as a study into this storage: sqlite:///FILE"
     )

@@ -1,6 +1,7 @@
 """Options that several commands share, and the types of their values."""
 
 import argparse
+import os
 import textwrap
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -131,6 +132,24 @@ def not_empty(text: str) -> str:
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def output_folder(text: str) -> str:
+    """Accept a folder that files can be written to, or that can be made; and any URI, which only a server can judge.
+
+    Raises:
+        argparse.ArgumentTypeError: the path leads through a file, or is not writable.
+    """
+    if "://" in not_empty(text):
+        return text
+    existing = Path(text).expanduser().absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: {existing.name} is a file, not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"cannot write to {text}")
     return text
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.options import PUBLISHED, Commands, add_command, add_store, not_empty
+from cli.options import PUBLISHED, Commands, add_command, add_store, output_folder
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from trainable.errors import UserError
 
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         help="draw the published rows, too; or another search of the store in best_by_epochs; repeatable",
     )
     parser.add_argument(
-        "--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures for `published`"
+        "--to", type=output_folder, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures for `published`"
     )
     add_store(parser)
     parser.set_defaults(command=run)

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.options import Commands, add_command, add_store, add_sweep, not_empty
-from trainable.errors import UserError
+from cli.options import Commands, add_command, add_store, add_sweep, output_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -18,7 +17,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_sweep(parser)
     add_store(parser)
-    parser.add_argument("--to", type=not_empty, metavar="DIR", help="default: STORE/SWEEP")
+    parser.add_argument("--to", type=output_folder, metavar="DIR", help="default: STORE/SWEEP")
     parser.set_defaults(command=run)
 
 
@@ -26,8 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
     from results.report.files import write_report
     from results.store.opening import open_store
 
-    if arguments.to and (folder := Path(arguments.to)).exists() and not folder.is_dir():
-        raise UserError(f"report --to {arguments.to}: that is a file: name a folder")
     store = open_store(arguments.store)
     if arguments.to:
         locations = [str(path) for path in write_report(store, arguments.sweep, Path(arguments.to))]

@@ -12,6 +12,7 @@ from results.store.store import Store, busy_message
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
+from sweep.driver.address import check_reachable
 from sweep.driver.capacity import check_possible
 from sweep.estimate.here import this_machine
 from sweep.plan.changes import changes_text, extended, stands_for
@@ -118,7 +119,9 @@ def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:
     """
     node = this_machine()
     given = [(trial, space.rule.share(trial, default_gpus=1.0 if node.gpus else 0.0)) for trial in space.trials]
-    if not request.is_joined:
+    if request.is_joined:
+        check_reachable(str(request.address))
+    else:
         check_possible(space.rule, given, [node])
         if request.compile and not any(share.gpus for _, share in given):
             raise UserError(COMPILE_NEEDS_GPU)

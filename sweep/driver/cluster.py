@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from trainable.execution import COMPILE_NEEDS_GPU, Execution, Share
 from trainable.gpu_share import Case
 from trainable.probe import gpu_memory
 
-CLIENT_SCHEME = "ray://"
-PROBE_SECONDS = 5.0
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
 
 
@@ -122,7 +119,6 @@ def _start(resources: Resources, scratch: Path, data_bytes: int) -> None:
         "runtime_env": {"working_dir": str(code)},
     }
     if resources.is_joined:
-        _check_reachable(str(resources.address))
         options["address"] = resources.address
     else:
         options |= {
@@ -138,26 +134,6 @@ def _start(resources: Resources, scratch: Path, data_bytes: int) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         where = f"a Ray cluster at --address {resources.address}" if resources.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {reason}") from None
-
-
-def _check_reachable(address: str) -> None:
-    """Find out in seconds, and without the many lines that Ray prints, whether somebody listens at `host:port`.
-
-    Raises:
-        UserError: nobody listens, or the address is one of Ray Client.
-    """
-    if address.startswith(CLIENT_SCHEME):
-        raise UserError(
-            f"--address {address}: the driver has to be on a node of the cluster: "
-            "ray job submit --address http://HEAD:8265 --working-dir . -- python tune_main.py run ..."
-        )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        return  # `auto`, or another form that Ray knows
-    try:
-        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(f"cannot reach a Ray cluster at --address {address}: {error}") from None
 
 
 def _checked_cluster(resources: Resources, trials: Sequence[PlannedTrial], scratch: Path, image_size: int) -> Cluster:

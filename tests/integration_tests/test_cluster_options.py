@@ -12,9 +12,10 @@ import tune_main
 from cli.parser import build_parser
 from cli.run import request_of
 from search_spaces.resources import ResourceRule
+from sweep.driver.address import check_reachable
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
-from sweep.driver.cluster import Cluster, _check_reachable
+from sweep.driver.cluster import Cluster
 from sweep.driver.nodes import wait_for_nodes
 from sweep.driver.opening import resources_of
 from sweep.driver.resources import Resources
@@ -59,7 +60,7 @@ def test_the_option_comes_before_the_variable(
 
 def test_ray_client_is_refused_with_what_to_type() -> None:
     with pytest.raises(UserError, match=r"--address ray://head:10001: .* ray job submit --address http://HEAD:8265"):
-        _check_reachable("ray://head:10001")
+        check_reachable("ray://head:10001")
 
 
 @pytest.mark.parametrize("text", ["1.5", "-1", "many", "nan"])
