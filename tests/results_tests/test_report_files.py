@@ -148,8 +148,9 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    arguments = ["report", "quickstart", "--store", str(EXAMPLES), "--to", str(tmp_path / "file")]
-    assert "that is a file: name a folder" in refused(arguments, capsys)
+    for target in (tmp_path / "file", tmp_path / "file" / "below"):
+        arguments = ["report", "quickstart", "--store", str(EXAMPLES), "--to", str(target)]
+        assert "file is a file, not a folder" in refused(arguments, capsys)
 
 
 def test_a_sweep_without_a_trial_has_a_report_too(tmp_path: Path) -> None:
