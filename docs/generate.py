@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-PAGES = {"cli.md": "cli.reference", "space-reference.md": "search_spaces.reference"}
+PAGES = {
+    "cli.md": "cli.reference",
+    "results-schema.md": "results.parquet.reference",
+    "space-reference.md": "search_spaces.reference",
+}
 """Page -> module whose `markdown()` is its text."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from results.parquet.columns import epochs_columns, trials_columns, with_descriptions
 from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
@@ -25,8 +26,8 @@ def write_tables(trials: pa.Table, epochs: pa.Table, store: Store, sweep: str) -
         OSError: the store cannot be written.
         RemoteError: a remote store does not answer, or refuses.
     """
-    for table, name in ((epochs, EPOCHS_PARQUET), (trials, TRIALS_PARQUET)):
-        store.write(sweep, name, _parquet(table))
+    for name, content in _parquet_files(trials, epochs):
+        store.write(sweep, name, content)
 
 
 def export_into_store(trials: pa.Table, epochs: pa.Table, store: Store, sweep: str) -> str:
@@ -75,16 +76,19 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
 
 def _exported(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the content of each exported file."""
-    yield EPOCHS_PARQUET, _parquet(epochs)
-    yield TRIALS_PARQUET, _parquet(trials)
+    yield from _parquet_files(trials, epochs)
     yield CARD, data_card(trials, epochs).encode()
 
 
-def _parquet(table: pa.Table) -> bytes:
-    stream = pa.BufferOutputStream()
-    pq.write_table(table, stream, use_dictionary=_texts(table))
-    content: bytes = stream.getvalue().to_pybytes()
-    return content
+def _parquet_files(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of both Parquet files; whoever finds a trial finds its epochs."""
+    for name, table, meanings in (
+        (EPOCHS_PARQUET, epochs, epochs_columns()),
+        (TRIALS_PARQUET, trials, trials_columns()),
+    ):
+        stream = pa.BufferOutputStream()
+        pq.write_table(with_descriptions(table, meanings), stream, use_dictionary=_texts(table))
+        yield name, stream.getvalue().to_pybytes()
 
 
 def _texts(table: pa.Table) -> list[str]:
