@@ -51,13 +51,14 @@ DuckDB, as a Python package:
 ```python
 import duckdb
 
-print(duckdb.sql(\"""
+query = \"""
     SELECT t.batch_size, t.lr, e.epoch, e.test_error_percent
     FROM 'runs/quickstart/trials.parquet' t
     JOIN 'runs/quickstart/epochs.parquet' e USING (sweep, trial_key, generation)
     WHERE NOT t.superseded
     ORDER BY ALL
-\"""))
+\"""
+print(duckdb.sql(query))
 ```
 
 polars:
