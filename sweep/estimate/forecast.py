@@ -129,5 +129,5 @@ def estimate_text(found: Estimate, num_slots_here: int) -> str:
         lines.append("  memory unknown")
     else:
         size = f"{found.memory.num_bytes / 1e9:.1f} GB"
-        lines.append(f"  memory at most {size} a trial ({found.memory.model}, batch size {found.memory.batch_size})")
+        lines.append(f"  memory at most {size} per trial ({found.memory.model}, batch size {found.memory.batch_size})")
     return "\n".join(lines)

@@ -29,7 +29,7 @@ def test_for_people() -> None:
         "         45s (40s to 1m00s), 2 trials at a time (what this machine can run)\n"
         "         median (and 90 % interval), "
         "from 9 trials of 1 run in the store on a processor, 1 thread\n"
-        "  memory at most 1.2 GB a trial (resnet_8, batch size 256)"
+        "  memory at most 1.2 GB per trial (resnet_8, batch size 256)"
     )
     assert estimate_text(dataclasses.replace(FOUND, memory=None), 4).endswith("\n  memory unknown")
 
