@@ -85,7 +85,7 @@ def test_an_interrupted_run_without_history_is_history_for_the_next(interrupted:
 @pytest.mark.ray
 def test_estimate_and_truth_stand_side_by_side(interrupted: InterruptedSweep, cli: Cli) -> None:
     store, done = interrupted.store, interrupted.last
-    assert done.stdout.splitlines()[1].startswith("estimate: ")
+    assert done.stdout.splitlines()[2].startswith("estimate: ")
     stopped, record = read(store)
     assert (record["interrupted"], record["trials_ended"]) == (False, record["num_trials"])
     assert 0 < record["start_up_seconds"] < record["wall_seconds"]
