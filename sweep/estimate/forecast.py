@@ -128,6 +128,7 @@ def estimate_text(found: Estimate, num_slots_here: int) -> str:
     if found.memory is None:
         lines.append("  memory unknown")
     else:
-        size = f"{found.memory.num_bytes / 1e9:.1f} GB"
-        lines.append(f"  memory at most {size} per trial ({found.memory.model}, batch size {found.memory.batch_size})")
+        memory = found.memory
+        whose = f"{memory.model}, batch size {memory.batch_size}"
+        lines.append(f"  memory at most {memory.num_bytes / 1e9:.1f} GB per trial ({whose})")
     return "\n".join(lines)
