@@ -14,7 +14,6 @@ from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search, with_rounded
 from results.parquet.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
 from results.published.cells import Configuration, table_cells
-from results.published.reference import named_tables
 from results.report.formatting import Facts, config_words, percent, trial_anchor
 from results.report.linked_table import LinkedTable
 from results.report.search_section import SearchSection, search_section
@@ -162,7 +161,7 @@ def _comparison_anchors(
 def _references(space: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
     ours = {stands_for(cell) for cell in cells}
     lines = []
-    for name in named_tables(space):
+    for name in map(str, space.get("reference") or []):
         try:
             theirs = {cell.configuration for cell in table_cells(name)}
         except UserError:

@@ -5,7 +5,7 @@ import io
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from models.names import display_name
 from results.parquet.trials import Cell, varying_fields
@@ -192,21 +192,11 @@ def _time_text(row: TableRow) -> str:
 
 
 def _flat(row: TableRow) -> dict[str, object]:
-    return {
-        "model": row.model,
-        "batch_size": row.batch_size,
-        "lr": row.lr,
-        "schedule": row.schedule,
-        "epochs": row.epochs,
-        **row.other,
-        "num_runs": row.num_runs,
-        "num_planned": row.num_planned,
-        "test_error_percent": row.test_error_percent,
-        "mean_test_error_percent": row.mean_test_error_percent,
-        "std_test_error_percent": row.std_test_error_percent,
-        "total_seconds": row.total_seconds,
-        "note": row.note,
-    }
+    """Return the fields of a row by name, with those of `other` in their place."""
+    values = {spec.name: getattr(row, spec.name) for spec in fields(row)}
+    names = list(values)
+    before, after = names[: names.index("other")], names[names.index("other") + 1 :]
+    return {name: values[name] for name in before} | row.other | {name: values[name] for name in after}
 
 
 def _csv(rows: Sequence[TableRow]) -> str:

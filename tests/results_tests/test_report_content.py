@@ -103,12 +103,13 @@ def test_the_report_needs_the_parquet_files_alone(report: Report, tmp_path: Path
     assert [name for name, _ in report.facts if name == "set on the command line"]
 
 
-def test_a_damaged_space_costs_its_description_only() -> None:
+@pytest.mark.parametrize("text", ["{: [", "just words"])
+def test_a_damaged_space_costs_its_description_only(text: str) -> None:
     store = LocalStore(ROOT / "results" / "examples")
     trials = read_trials(store, "quickstart")
-    metadata = trials.schema.metadata | {b"batchscape.space": b"{: ["}
+    metadata = trials.schema.metadata | {b"batchscape.space": text.encode()}
     damaged = make_report(trials.replace_schema_metadata(metadata), read_epochs(store, "quickstart"), "quickstart")
-    assert (damaged.description, damaged.space) == ("", "{: [")
+    assert (damaged.description, damaged.space) == ("", text)
     assert len(damaged.table.rows) == 9
 
 
