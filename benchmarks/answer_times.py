@@ -44,11 +44,7 @@ class Case:
 
 
 def cases(folder: Path) -> dict[str, Case]:
-    """Name the commands that are measured.
-
-    Args:
-        folder: An empty folder for the stores that they need.
-    """
+    """Name the commands that are measured; the empty folder is for the stores that they need."""
     return {
         "--help": Case(["--help"]),
         "spaces": Case(["spaces"]),

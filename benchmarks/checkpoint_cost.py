@@ -54,11 +54,7 @@ class Cost:
 
 
 def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Cost:
-    """Train for some seconds.
-
-    Args:
-        folder: An empty folder on the disk whose checkpoints are measured.
-    """
+    """Train for some seconds, with checkpoints in an empty folder on the disk that is measured."""
     device = prepare_device(1, use_gpu=False)
     data = load_digits()
     counts = len(data.train_labels), len(data.test_labels)

@@ -85,11 +85,7 @@ class Conventional:
 
     @classmethod
     def build(cls, model_name: str, num_classes: int, lr: float, num_steps: int, seed: int = 0) -> "Conventional":
-        """Build a model and its optimiser.
-
-        Args:
-            num_steps: Steps of the whole training, which is the cosine's length.
-        """
+        """Build a model and its optimiser for a training of `num_steps`, which is the cosine's length."""
         model = build_model(model_name, num_classes, torch.Generator().manual_seed(seed))
         optimizer = SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-4)
         scheduler = CosineAnnealingLR(optimizer, T_max=num_steps, eta_min=0.001 * lr)

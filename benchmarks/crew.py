@@ -58,10 +58,7 @@ class Crew:
     """Equal members, each in a process of its own: `with Crew(2, Member, argument) as crew`."""
 
     def __init__(self, num_members: int, member: Callable[..., object], *arguments: object) -> None:
-        """Start the members and wait until all are ready.
-
-        Args:
-            member: Called in the new process as `member(window, *arguments)`.
+        """Call `member(window, *arguments)` in each new process, and wait until all are ready.
 
         Raises:
             RuntimeError: It failed in one of them; the message holds the traceback.

@@ -2,7 +2,7 @@
 
 `tune_main.py run` as a user starts it, with trials that train nothing and record everything
 (benchmarks/no_op_trials.py), two at a time: a planned sweep, and a search (random, without a scheduler). Each run is
-a process of its own with a store of its own. Sizes up to `--repeated` are measured in interleaved rounds, the others
+a process of its own with a store of its own. Sizes up to 1000 are measured in interleaved rounds, the others
 once. The time of a trial is the time from the end of the first trial to the end of the last, divided by the number of
 trials between: Ray's start and end do not count. The two workers share the processor with the driver; the driver's
 part is its processor time. `long` is a sweep of few trials of many epochs, which shows what a reported epoch costs.
@@ -188,28 +188,9 @@ def growth(measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str) -> d
     return {times: harness.summary(by_time), f"{cpu} a trial": harness.summary(by_cpu)}
 
 
-def print_runs(report: Mapping[str, Mapping[str, Any]]) -> None:
-    rows: dict[str, dict[str, Any]] = {}
-    for kind, cases in report.items():
-        for size, figures in cases.items():
-            parts = figures["seconds a trial, by parts"]
-            rows[f"{kind} {size}"] = {
-                "seconds a trial": figures["seconds a trial"],
-                "driver's": figures["driver's processor seconds a trial"]["median"],
-                "first to last tenth": [parts[0], parts[-1]],
-                "driver MiB": figures["driver's peak bytes"]["median"] / 2**20,
-                "store: files a trial": figures["trials"]["files"] / int(size),
-                "kB": figures["trials"]["bytes"] / int(size) / 1000,
-                "Tune's: files a trial": figures["scratch"]["files"] / int(size),
-                "and kB": figures["scratch"]["bytes"] / int(size) / 1000,
-            }
-    harness.print_figures("", rows)
-
-
 def main() -> None:
     parser = harness.option_parser(__doc__, rounds=2, quick="a search of 12 trials, to see that it works")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
-    parser.add_argument("--repeated", type=int, default=REPEATED, metavar="N", help="default: 1000")
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
@@ -222,13 +203,15 @@ def main() -> None:
     cases = [Case(kind, size) for size in arguments.sizes for kind in arguments.kinds if kind != LONG]
     if LONG in arguments.kinds:
         cases.append(Case(LONG, LONG_TRIALS, LONG_EPOCHS))
-    small = {case: (lambda case=case: measure(case)) for case in cases if case.num_trials <= arguments.repeated}
+    small = {case: (lambda case=case: measure(case)) for case in cases if case.num_trials <= REPEATED}
     large = {case: (lambda case=case: measure(case)) for case in cases if case not in small}
     measured = harness.interleaved(arguments.rounds, small) | harness.interleaved(1, large)
     figures: dict[str, dict[str, Any]] = {kind: {} for kind in arguments.kinds}
     for case, rounds in measured.items():
         figures[case.kind][str(case.num_trials)] = case_figures(case, rounds)
-    print_runs(figures)
+    rows = {f"{kind} {size}": run for kind, runs in figures.items() for size, run in runs.items()}
+    columns = ["seconds a trial", "driver's processor seconds a trial", "seconds a trial, by parts"]
+    harness.print_figures("", rows, [*columns, "driver's peak bytes"])
     report = {
         "num_rounds": arguments.rounds,
         "concurrent": CONCURRENT,

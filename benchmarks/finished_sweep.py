@@ -78,13 +78,9 @@ def write_finished_trials(space: Path, store: Path, scale: str | None = None) ->
 
 
 def fill_store(store: LocalStore, num_trials: int, num_epochs: int, fingerprint: str) -> Path:
-    """Write trials with random figures, a checkpoint half-way through each, and the sweep's manifest.
+    """Write trials with random figures and half-way checkpoints, the sweep's manifest, and its space in the store.
 
-    Args:
-        fingerprint: Fingerprint of the data set on which the trials claim to have been trained.
-
-    Returns:
-        The space of these trials, as a YAML file inside the store.
+    The fingerprint is that of the data set on which the trials claim to have been trained.
     """
     rates = learning_rates(num_trials)
     defaults = {"dataset": FILLED_DATASET, "epochs": num_epochs}

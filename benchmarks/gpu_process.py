@@ -30,7 +30,6 @@ EVAL_SHARE = 5
 """Training images for each evaluated image, as in CIFAR-10."""
 
 Row = dict[str, Any]
-"""Plain JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +159,7 @@ class GpuProcess:
     def _course(self, work: Work, way: str, *, resumes: bool = False) -> tuple[list[float], dict[str, torch.Tensor]]:
         """Train to the end; return training and test loss of each epoch, and the final weights on the CPU.
 
-        Args:
-            resumes: Train every epoch in a new training that loads the state after the epoch before.
+        A course that resumes trains every epoch in a new training that loads the state after the epoch before.
         """
         training = self._training(work, WAYS[way])
         losses: list[float] = []

@@ -27,13 +27,7 @@ STAT = Path("/proc/stat")
 
 
 def option_parser(doc: str | None, *, rounds: int | None = None, quick: str = "") -> argparse.ArgumentParser:
-    """Make a parser with the options that the benchmarks share.
-
-    Args:
-        doc: The benchmark's docstring; its first line becomes the description.
-        rounds: Default of `--rounds`; None for a benchmark without rounds.
-        quick: Help of `--quick`; empty for a benchmark without a quick form.
-    """
+    """Make a parser from a docstring's first line, with a default of `--rounds` and a help of `--quick` if given."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--to", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results/")
     if rounds is not None:
@@ -54,11 +48,7 @@ def interleaved(num_rounds: int, cases: Mapping[Name, Callable[[], Measured]]) -
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """Divide round by round.
-
-    Raises:
-        ValueError: The numbers of rounds differ.
-    """
+    """Divide round by round; the numbers of rounds must be equal."""
     return [above / below for above, below in zip(numerators, denominators, strict=True)]
 
 

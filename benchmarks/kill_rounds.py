@@ -45,8 +45,7 @@ def main() -> None:
         )
     print(
         f"{len(outcome.rounds)} kills in {outcome.wall_seconds:.0f} s; {len(outcome.violations)} violations, "
-        + f"{len(outcome.differences)} differences from the uninterrupted run, " * plan.is_comparable
-        + f"{len(outcome.left_behind)} left behind"
+        f"{len(outcome.differences)} differences from an uninterrupted run, {len(outcome.left_behind)} left behind"
     )
     for line in (*outcome.violations, *outcome.differences, *outcome.left_behind):
         print(line)

@@ -175,20 +175,11 @@ class Convolution:
             self._forward()
 
     def backward(self) -> None:
+        tensors = (self._gradient, self._images, self._weight)
+        strides = (self._layer.stride, self._layer.padding, (1, 1), False, (0, 0), 1)
+        arguments = (*tensors, None, *strides, (not self._layer.is_first, True, False))
         for _ in range(self._num_times):
-            torch.ops.aten.convolution_backward(
-                self._gradient,
-                self._images,
-                self._weight,
-                None,
-                self._layer.stride,
-                self._layer.padding,
-                (1, 1),
-                False,
-                (0, 0),
-                1,
-                (not self._layer.is_first, True, False),
-            )
+            torch.ops.aten.convolution_backward(*arguments)
 
     def _forward(self) -> Tensor:
         return functional.conv2d(self._images, self._weight, None, self._layer.stride, self._layer.padding)
@@ -257,17 +248,13 @@ def _figures(answers: dict[tuple[str, str], list[list[Any]]], flop_per_image: in
 def print_time_shares(shares: dict[int, list[TimeShares]]) -> None:
     """Print the shares, averaged over the processes."""
     means = {size: TimeShares.mean(members) for size, members in shares.items()}
-    rows: dict[str, dict[str, Any]] = {
-        group: {
-            f"batch {size}, {unit}": value
-            for size, mean in means.items()
-            for unit, value in (("percent", mean.percent(group)), ("us an image", mean.microseconds[group]))
-        }
-        for group in next(iter(means.values())).microseconds
+    groups = next(iter(means.values())).microseconds
+    rows = {
+        group: {f"batch {size}: percent": mean.percent(group) for size, mean in means.items()}
+        | {f"batch {size}: us an image": mean.microseconds[group] for size, mean in means.items()}
+        for group in groups
     }
     harness.print_figures("our training under the profiler, two processes of one thread each", rows)
-    for size, mean in means.items():
-        print(f"batch {size}: the profiler itself takes {100 * (mean.slowdown - 1):.1f} % more time")
 
 
 def main() -> None:

@@ -43,21 +43,13 @@ def running_mps(use_gpu: bool) -> Iterator[None]:
 
 
 def check_clients() -> None:
-    """Make sure that the processes using the GPU now do so through the running service.
-
-    Raises:
-        MpsUnavailableError: They do not.
-    """
+    """Raise MpsUnavailableError unless the processes using the GPU now do so through the running service."""
     if not _control(request="get_server_list\n"):
         raise MpsUnavailableError("the processes did not reach the service")
 
 
 def _control(*options: str, request: str = "") -> str:
-    """Run the control program and return what it prints.
-
-    Raises:
-        MpsUnavailableError: It fails.
-    """
+    """Run the control program and return what it prints; raise MpsUnavailableError where it fails."""
     with tempfile.TemporaryFile("w+") as output:  # not a pipe: the daemon would keep it open
         try:
             process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A sweep as a user writes it with Ray Tune alone: `python benchmarks/plain_tune.py SPACE --data DIR --to FILE`.
+"""A sweep as a user writes it with Ray Tune alone: `python benchmarks/plain_tune.py SPACE DATA FILE 2`.
 
 The reference of benchmarks/whole_sweep.py: the loop of benchmarks/conventional.py as a function trainable that
 reports after every epoch, a grid search, one CPU for each trial, Ray's defaults otherwise. It saves no checkpoints
@@ -6,7 +6,6 @@ and keeps no record but Ray's own. The grid and the defaults are read from the s
 decoded once, by our reader, and shared through Ray's object store.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -51,25 +50,19 @@ def train(config: dict[str, Any], data: ImageData) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("space", type=Path, help="YAML with `defaults` and `grid`")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py")
-    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="JSON: the last report of each trial")
-    parser.add_argument("--max-concurrent", type=int, metavar="N")
-    arguments = parser.parse_args()
-    space = yaml.safe_load(arguments.space.read_text())
+    """Run the sweep and write the last report of each trial to FILE, with at most 2 trials at a time."""
+    space_path, data_folder, answer = map(Path, sys.argv[1:4])
+    space = yaml.safe_load(space_path.read_text())
     grid = {name: tune.grid_search(values) for name, values in space["grid"].items()}
     ray.init()
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(train, data=load_or_noise(arguments.data)), {"cpu": 1}),
+        tune.with_resources(tune.with_parameters(train, data=load_or_noise(data_folder)), {"cpu": 1}),
         param_space=space["defaults"] | grid,
-        tune_config=tune.TuneConfig(
-            metric="test_error_percent", mode="min", max_concurrent_trials=arguments.max_concurrent
-        ),
-        run_config=tune.RunConfig(name=space["name"], storage_path=str(arguments.to.parent.absolute())),
+        tune_config=tune.TuneConfig(metric="test_error_percent", mode="min", max_concurrent_trials=int(sys.argv[4])),
+        run_config=tune.RunConfig(name=space["name"], storage_path=str(answer.parent.absolute())),
     )
     results = tuner.fit()
-    arguments.to.write_text(json.dumps([result.metrics for result in results], default=str))
+    answer.write_text(json.dumps([result.metrics for result in results], default=str))
 
 
 if __name__ == "__main__":

@@ -79,18 +79,14 @@ def main() -> None:
     jobs = [(arguments.data, seed, precision) for seed in range(arguments.seeds) for precision in FORMATS]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         runs = pool.map(train, jobs, chunksize=1)
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, value in VALUES.items():
         values = {precision: [value(run) for run in runs if run["precision"] == precision] for precision in FORMATS}
         differences = [b - a for a, b in zip(values["fp32"], values["bf16"], strict=True)]
         low, high = band(differences)
         mean, between_seeds = statistics.mean(differences), statistics.stdev(values["fp32"])
-        figures[name] = {
-            **values,
-            "mean_difference": mean,
-            "interval_95": [low, high],
-            "standard_deviation_between_seeds_fp32": between_seeds,
-        }
+        figures[name] = {**values, "mean_difference": mean, "interval_95": [low, high]}
+        figures[name]["standard_deviation_between_seeds_fp32"] = between_seeds
         print(f"{name}: bf16 - fp32 {mean:+.3f} ({low:+.3f} to {high:+.3f}), between seeds {between_seeds:.3f}")
     command = f"python benchmarks/precision_band.py --data {Path(arguments.data).name}"
     print(write_report("precision_band", command, {"runs": runs, **figures}, arguments.to))

@@ -1,12 +1,11 @@
-"""A sweep's results as Ray Tune itself keeps them: `python benchmarks/ray_store.py make|read DIR`.
+"""A sweep's results as Ray Tune itself keeps them: `python benchmarks/ray_store.py read DIR`.
 
-The reference of benchmarks/store_scale.py. `make` runs trials without work, with Ray's default loggers, that report
-the figures of an epoch of ours again and again; further trials are copies of these (hard links), with an entry of
-their own in Ray's state file. `read` is the documented way back: `Tuner.restore(...).get_results()`, which reads
-every epoch of every trial, and `get_dataframe()`.
+The reference of benchmarks/store_scale.py. `make DIR RUN TRIALS EPOCHS` runs RUN trials without work, with Ray's
+default loggers, that report the figures of an epoch of ours again and again; further trials are copies of these (hard
+links), with an entry of their own in Ray's state file. `read` is the documented way back:
+`Tuner.restore(...).get_results()`, which reads every epoch of every trial, and `get_dataframe()`.
 """
 
-import argparse
 import copy
 import dataclasses
 import json
@@ -80,19 +79,9 @@ def read(folder: Path) -> None:
     print(json.dumps({"num_trials": len(results.get_dataframe()), "num_epochs": num_epochs}))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("action", choices=("make", "read"))
-    parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--run", type=int, default=50, metavar="N", help="trials that are really run (default: 50)")
-    parser.add_argument("--trials", type=int, default=1000, metavar="N", help="default: 1000")
-    parser.add_argument("--epochs", type=int, default=200, metavar="N", help="default: 200")
-    arguments = parser.parse_args()
-    if arguments.action == "make":
-        make(arguments.folder, arguments.run, arguments.trials, arguments.epochs)
-    else:
-        read(arguments.folder)
-
-
 if __name__ == "__main__":
-    main()
+    action, path, *numbers = sys.argv[1:]
+    if action == "make":
+        make(Path(path), *map(int, numbers))
+    else:
+        read(Path(path))

@@ -29,12 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import harness
 from benchmarks.finished_sweep import FILLED_DATASET, FILLED_SWEEP, fill_store
 from results.store.local_store import LocalStore
+from trainable.wording import counted
 
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200
 RAY_SIZES = (100, 1000)
 RAY_RUN = 50
-MEGABYTE = 10**6
 TARGETS = {
     "plan of 1000 trials, seconds": 5.0,
     "export of 1000 trials, seconds": 20.0,
@@ -43,7 +43,6 @@ TARGETS = {
 }
 PLAN, STATUS, EXPORT, TABLE, RUN = COMMANDS = ("plan", "status", "export", "table", "run")
 REWRITE = "rewrite"
-RAY = "Ray's results"
 FIGURES = {"seconds": "seconds", "processor seconds": "cpu_seconds", "peak bytes": "peak_bytes"}
 """Name in the report -> field of Cost."""
 FINGERPRINT_CODE = f"""
@@ -55,6 +54,7 @@ import sys, time
 from pathlib import Path
 from sweep.observers.parquet_writer import ParquetWriter
 from results.store.local_store import LocalStore
+from trainable.wording import counted
 store = LocalStore(Path(sys.argv[1]))
 writer = ParquetWriter(store, store.manifest({FILLED_SWEEP!r}))
 writer.write()
@@ -113,8 +113,8 @@ def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
     expected = {
         PLAN: f"done   {num_trials} in",
         STATUS: f"epochs   {num_trials * num_epochs} of {num_trials * num_epochs}",
-        EXPORT: f"{num_trials} trials and {num_trials * num_epochs} epochs",
-        RUN: f"{num_trials} of {num_trials} trials done",
+        EXPORT: f"{counted(num_trials, 'trial')} and {counted(num_trials * num_epochs, 'epoch')}",
+        RUN: f"{num_trials} of {counted(num_trials, 'trial')} done",
     }
     for command, text in expected.items():
         if text not in costs[command].output:
@@ -173,8 +173,7 @@ def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: in
     figures: dict[int, Any] = {}
     for size in sizes:
         experiment = str(folder / str(size))
-        options = ["--run", str(num_run), "--trials", str(size), "--epochs", str(num_epochs)]
-        made = cost(script, "make", experiment, *options)
+        made = cost(script, "make", experiment, str(num_run), str(size), str(num_epochs))
         print(f"{size} trials of Ray's ({min(num_run, size)} run) in {made.seconds:.1f} s", flush=True)
         rounds = [cost(script, "read", experiment) for _ in range(num_rounds)]
         for process in rounds:
@@ -189,24 +188,6 @@ def measure_ray(folder: Path, sizes: Sequence[int], num_run: int, num_epochs: in
             "experiment": footprint(folder / str(size)),
         }
     return figures
-
-
-def print_costs(ours: Mapping[int, Mapping[str, Any]], ray: Mapping[int, Any]) -> None:
-    rows: dict[str, dict[str, Any]] = {
-        command: {f"{size} trials": _cell(figures[command]) for size, figures in ours.items()}
-        | {"exponent": growth(ours, command)}
-        for command in (*COMMANDS, REWRITE)
-    }
-    rows[RAY] = {f"{size} trials": _cell(figures) for size, figures in ray.items()}
-    harness.print_figures("median seconds, peak memory", rows)
-    footprints = {f"ours, {size} trials": (size, figures["trials"]) for size, figures in ours.items()}
-    footprints |= {f"Ray's, {size} trials": (size, figures["experiment"]) for size, figures in ray.items()}
-    rows = {name: {key: value / size for key, value in found.items()} for name, (size, found) in footprints.items()}
-    harness.print_figures("for each trial", rows)
-
-
-def _cell(figures: Mapping[str, Any]) -> str:
-    return f"{figures['seconds']['median']:.2f} s, {figures['peak bytes']['median'] / MEGABYTE:.0f} MB"
 
 
 def growth(ours: Mapping[int, Mapping[str, Any]], command: str) -> float | None:
@@ -233,12 +214,16 @@ def main() -> None:
         folder = Path(name)
         ours = measure_ours(folder / "ours", [1, *arguments.sizes], arguments.epochs, arguments.rounds)
         ray = measure_ray(folder / "ray", arguments.ray_sizes, arguments.ray_run, arguments.epochs, arguments.rounds)
-    print_costs(ours, ray)
+    exponents = {command: growth(ours, command) for command in (*COMMANDS, REWRITE)}
+    rows = {f"{command}, {size} trials": ours[size][command] for command in exponents for size in ours}
+    rows |= {f"Ray's results, {size} trials": figures for size, figures in ray.items()}
+    harness.print_figures("median (least to most)", rows, list(FIGURES))
+    harness.print_figures("exponents", {"": exponents})
     report = {
         "num_epochs": arguments.epochs,
         "busy_cores_before": busy_before,
         "targets": TARGETS,
-        "exponents": {command: growth(ours, command) for command in (*COMMANDS, REWRITE)},
+        "exponents": exponents,
         "ours": ours,
         "ray": ray,
     }

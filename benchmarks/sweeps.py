@@ -14,14 +14,7 @@ from trainable.records import Status, TrialRow
 
 
 def run(script: str, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
-    """Run a script of the checkout in a process of its own, as a user would start it.
-
-    Args:
-        settings: Environment variables that are added or replaced.
-
-    Raises:
-        SystemExit: It failed; with its output.
-    """
+    """Run a script of the checkout as a user would, with some settings in its environment; exit where it fails."""
     command = [sys.executable, script, *arguments]
     environment = os.environ | (settings or {})
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -30,14 +23,7 @@ def run(script: str, *arguments: str, settings: Mapping[str, str] | None = None)
 
 
 def run_sweep(space: Path, store: Path, *options: str, settings: Mapping[str, str] | None = None) -> list[TrialRow]:
-    """Run `python tune_main.py run SPACE` and return the trials that it completed.
-
-    Args:
-        space: A file that is named like its space.
-
-    Raises:
-        SystemExit: A trial failed, or the sweep was refused.
-    """
+    """Run `python tune_main.py run SPACE`, a file named like its space, and return the trials that it completed."""
     run("tune_main.py", "run", str(space), "--store", str(store), *options, settings=settings)
     trials = trials_from_table(read_trials(LocalStore(store), space.stem))
     return [trial.row for trial in trials if trial.row.status == Status.COMPLETE]

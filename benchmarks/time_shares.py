@@ -49,15 +49,11 @@ class TimeShares:
     @classmethod
     def mean(cls, members: Sequence["TimeShares"]) -> "TimeShares":
         """Average over processes that trained at the same time."""
-
-        def mean_of(parts: list[dict[str, float]]) -> dict[str, float]:
-            return {name: sum(part.get(name, 0.0) for part in parts) / len(parts) for name in parts[0]}
-
-        return cls(
-            mean_of([member.microseconds for member in members]),
-            mean_of([member.largest_others for member in members]),
-            sum(member.slowdown for member in members) / len(members),
+        parts = [member.microseconds for member in members], [member.largest_others for member in members]
+        groups, others = (
+            {name: sum(part.get(name, 0.0) for part in dicts) / len(dicts) for name in dicts[0]} for dicts in parts
         )
+        return cls(groups, others, sum(member.slowdown for member in members) / len(members))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"percent": {group: self.percent(group) for group in self.microseconds}}

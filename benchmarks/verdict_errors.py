@@ -9,9 +9,9 @@ all from normal distributions whose variance is the given part of the binomial's
 
 import math
 import sys
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -174,26 +174,22 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=50_000)
     arguments = parser.parse_args()
     num_tables = arguments.tables
-    started = time.perf_counter()
     random = np.random.default_rng(SEED)
     factor = pooled_dispersion(repeats()).factor
     deviation = math.sqrt(ALPHA * (1 - ALPHA) / num_tables)
-    wrong: list[dict[str, float]] = []
-    report: dict[str, list[dict[str, object]]] = {"errors": [], "power": [], "stress": []}
-    for kind, scenarios in (("errors", error_scenarios()), ("stress", stress_scenarios())):
-        print(f"{kind}: tables with any wrong verdict, percent (+- {100 * deviation:.2f} at {100 * ALPHA:g} %)")
+    report: dict[str, list[dict[str, Any]]] = {"errors": [], "power": [], "stress": []}
+    kinds = {"errors": error_scenarios(), "stress": stress_scenarios(), "power": power_scenarios()}
+    for kind, scenarios in kinds.items():
+        print(f"{kind}: percent of {'verdicts' if kind == 'power' else 'tables with any wrong verdict'}")
         for scenario in scenarios:
-            rates = error_rates(scenario, simulate(scenario, num_tables, factor, random))
-            report[kind].append(asdict(scenario) | rates)
-            wrong += [rates] if kind == "errors" else []
-            print(f"  {describe(scenario)}:", ", ".join(f"{name} {100 * rate:.2f}" for name, rate in rates.items()))
-    print("power: verdicts of a row, and of the mean over the rows, percent")
-    for scenario in power_scenarios():
-        shares = power(simulate(scenario, num_tables, factor, random))
-        report["power"].append(asdict(scenario) | shares)
-        print(f"  {describe(scenario)}:", ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items()))
-    highest = max(rate for rates in wrong for rate in rates.values())
-    print(f"highest rate of wrong verdicts: {100 * highest:.2f} %; {time.perf_counter() - started:.0f} s")
+            simulated = simulate(scenario, num_tables, factor, random)
+            shares = power(simulated) if kind == "power" else error_rates(scenario, simulated)
+            report[kind].append(asdict(scenario) | shares)
+            print(
+                f"  {describe(scenario)}:", ", ".join(f"{name} {100 * share:.2f}" for name, share in shares.items())
+            )
+    highest = max(value for row in report["errors"] for name, value in row.items() if name.startswith("wrong_"))
+    print(f"highest rate of wrong verdicts: {100 * highest:.2f} % (+- {100 * deviation:.2f} at {100 * ALPHA:g} %)")
     figures = {
         "seed": SEED,
         "num_tables": num_tables,

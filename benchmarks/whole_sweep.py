@@ -79,9 +79,9 @@ def run_ours(space: dict[str, Any], data: Path, folder: Path) -> Sweep:
 def run_plain(space: dict[str, Any], data: Path, folder: Path) -> Sweep:
     """Run the sweep through Ray Tune alone."""
     answer = folder / "trials.json"
-    options = ["--data", str(data), "--to", str(answer), "--max-concurrent", str(CONCURRENT)]
+    options = [str(_write(space, folder)), str(data), str(answer), str(CONCURRENT)]
     started = time.time()
-    run("benchmarks/plain_tune.py", str(_write(space, folder)), *options, settings=_settings(folder))
+    run("benchmarks/plain_tune.py", *options, settings=_settings(folder))
     wall_seconds = time.time() - started
     trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == space["defaults"]["epochs"]]
     first = min(trial["start_time"] for trial in trials)

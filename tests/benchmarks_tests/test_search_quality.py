@@ -8,8 +8,21 @@ import pytest
 from optuna.samplers import TPESampler
 
 from benchmarks import search_quality
-from benchmarks.known_optimum import BATCH_SIZES, EPOCHS, curve, diverges, optimum, true_error
-from benchmarks.search_quality import ASHA, NUM_WORKERS, OurDriver, StockDriver, contrast, run_ours, run_stock
+from benchmarks.search_quality import (
+    ASHA,
+    BATCH_SIZES,
+    EPOCHS,
+    NUM_WORKERS,
+    OurDriver,
+    StockDriver,
+    contrast,
+    curve,
+    diverges,
+    optimum,
+    run_ours,
+    run_stock,
+    true_error,
+)
 from sweep.search.simulation import simulate
 from trainable.records import Status
 
