@@ -1,4 +1,4 @@
-"""The commands that the pages in deploy/ tell to type."""
+"""The commands that docs/cluster.md and the pages in deploy/ tell to type."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import yaml
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
-PAGES = sorted(DEPLOY.rglob("*.md"))
+PAGES = sorted([*DEPLOY.rglob("*.md"), ROOT / "docs" / "cluster.md"])
 FENCED = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IN_LINE = re.compile(r"`((?:python tune_main\.py|ray) [\w-]+ [^`]+)`")
 BETWEEN_COMMANDS = {"|", "&&", ";", "&"}
@@ -29,7 +29,7 @@ class Typed:
 
 
 def typed_commands() -> list[Typed]:
-    """All of them, those within `$(...)`, after `ray job submit --` and in the quotes of `ray exec` as well."""
+    """Return all commands, those within `$(...)`, after `ray job submit --` and in the quotes of `ray exec` as well."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
