@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
 PAGES = sorted([*DEPLOY.rglob("*.md"), ROOT / "docs" / "cluster.md"])
-FENCED = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IN_LINE = re.compile(r"`((?:python tune_main\.py|ray) [\w-]+ [^`]+)`")
 BETWEEN_COMMANDS = {"|", "&&", ";", "&"}
 
@@ -29,11 +29,12 @@ class Typed:
 
 
 def typed_commands() -> list[Typed]:
-    """Return all commands, those within `$(...)`, after `ray job submit --` and in the quotes of `ray exec` as well."""
+    """Return all commands, also those in `$(...)`, after `ray job submit --` and in the quotes of `ray exec`."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        lines = [line for block in FENCED.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+        blocks = [block.replace("\\\n", " ") for language, block in FENCED.findall(text) if not language]
+        lines = [line for block in blocks for line in block.splitlines()]
         for line in [*lines, *IN_LINE.findall(text)]:
             found += [Typed(page, words) for words in commands_in(line)]
     return found
