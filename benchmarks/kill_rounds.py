@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import option_parser, write_report
+from benchmarks.harness import option_parser, print_figures, write_report
 from tests.integration_tests.kill_rounds import run_rounds
 from tests.integration_tests.killed_sweep import EPOCHS_A_TRIAL, Plan
 
@@ -36,13 +36,7 @@ def main() -> None:
         outcome = run_rounds(plan, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for number, kill_round in enumerate(outcome.rounds, 1):
-        when = "while it started" if kill_round.while_starting else "at work"
-        print(
-            f"{number:2}: killed {kill_round.killed} after {kill_round.seconds:.1f} s {when}: "
-            f"{kill_round.trials_finished} trials finished, {kill_round.epochs_recorded} epochs recorded, "
-            f"{kill_round.epochs_lost} trained again"
-        )
+    print_figures("kills", {str(number): asdict(kill) for number, kill in enumerate(outcome.rounds, 1)})
     print(
         f"{len(outcome.rounds)} kills in {outcome.wall_seconds:.0f} s; {len(outcome.violations)} violations, "
         f"{len(outcome.differences)} differences from an uninterrupted run, {len(outcome.left_behind)} left behind"

@@ -7,10 +7,9 @@ constant below.
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -84,22 +83,18 @@ class Measured:
         [few] = driver["runs"]["long"].values()
         kept = {int(size): figures for size, figures in store["ours"].items()}
         most = max(kept)
+        peaks = {size: figures["run"]["peak bytes"]["median"] for size, figures in kept.items()}
         return cls(
             epoch_seconds=few[EPOCH_SECONDS]["median"],
             trial_seconds=planned[str(large)][DRIVER_SECONDS]["median"],
             driver_bytes=above + (above - below) / (large - small) * (NUM_TRIALS - large),
-            epochs_bytes=_slope(kept[1], kept[most], most, "run") * NUM_TRIALS,
+            epochs_bytes=(peaks[most] - peaks[1]) / (most - 1) * NUM_TRIALS,
             trial_bytes=kept[most]["trials"]["bytes"] / most,
             trial_files=kept[most]["trials"]["files"] / most,
             parquet_bytes=kept[most]["sweep"]["bytes"] / most * NUM_TRIALS,
             rewrite_seconds=kept[most]["rewrite"]["seconds"]["median"] / most * NUM_TRIALS,
             checkpoint_bytes=checkpoint["file_bytes"],
         )
-
-
-def _slope(one: Mapping[str, Any], many: Mapping[str, Any], num: int, command: str) -> float:
-    """Return the bytes that a trial adds to the peak of a command."""
-    return float(many[command]["peak bytes"]["median"] - one[command]["peak bytes"]["median"]) / (num - 1)
 
 
 def cases(measured: Measured) -> list[Case]:
@@ -151,8 +146,7 @@ def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
         wall_seconds=NUM_TRIALS / num_gpus * trial_seconds,
         epochs=epochs,
         driver_share=epochs * measured.epoch_seconds + num_gpus / trial_seconds * measured.trial_seconds,
-        pushes=num_gpus / max(case.epoch_seconds, PUSH_SECONDS)
-        + checkpoints,  # each checkpoint pushes the epochs first
+        pushes=num_gpus / max(case.epoch_seconds, PUSH_SECONDS) + checkpoints,  # which push the epochs first
         checkpoints=checkpoints,
         checkpoint_bytes=checkpoints * case.checkpoint_bytes,
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import option_parser, write_report
+from benchmarks.harness import option_parser, print_figures, write_report
 from results.published.recipe import published_recipe
 from results.statistics.matching import published_repeats
 from results.statistics.noise import (
@@ -180,14 +180,13 @@ def main() -> None:
     report: dict[str, list[dict[str, Any]]] = {"errors": [], "power": [], "stress": []}
     kinds = {"errors": error_scenarios(), "stress": stress_scenarios(), "power": power_scenarios()}
     for kind, scenarios in kinds.items():
-        print(f"{kind}: percent of {'verdicts' if kind == 'power' else 'tables with any wrong verdict'}")
+        rows: dict[str, dict[str, float]] = {}
         for scenario in scenarios:
             simulated = simulate(scenario, num_tables, factor, random)
             shares = power(simulated) if kind == "power" else error_rates(scenario, simulated)
             report[kind].append(asdict(scenario) | shares)
-            print(
-                f"  {describe(scenario)}:", ", ".join(f"{name} {100 * share:.2f}" for name, share in shares.items())
-            )
+            rows[describe(scenario)] = {name: 100 * share for name, share in shares.items()}
+        print_figures(kind, rows, list({name: None for row in rows.values() for name in row}))
     highest = max(value for row in report["errors"] for name, value in row.items() if name.startswith("wrong_"))
     print(f"highest rate of wrong verdicts: {100 * highest:.2f} % (+- {100 * deviation:.2f} at {100 * ALPHA:g} %)")
     figures = {

@@ -66,52 +66,45 @@ FIGURES: dict[str, Callable[[Sweep], float]] = {
 }
 
 
-def run_ours(space: dict[str, Any], data: Path, folder: Path) -> Sweep:
+def run_ours(space: Path, data: Path, folder: Path) -> Sweep:
     """Run the sweep through the command line."""
     options = ["--data", str(data), "--max-concurrent", str(CONCURRENT)]
     started = time.time()
-    rows = run_sweep(_write(space, folder), folder, *options, settings=_settings(folder))
+    rows = run_sweep(space, folder, *options, settings=_settings(folder))
     wall_seconds = time.time() - started
     first = min(row.start_time for row in rows).timestamp()
     return Sweep(wall_seconds, first - started, sum(row.total_seconds for row in rows), len(rows))
 
 
-def run_plain(space: dict[str, Any], data: Path, folder: Path) -> Sweep:
+def run_plain(space: Path, data: Path, folder: Path) -> Sweep:
     """Run the sweep through Ray Tune alone."""
     answer = folder / "trials.json"
-    options = [str(_write(space, folder)), str(data), str(answer), str(CONCURRENT)]
+    options = [str(space), str(data), str(answer), str(CONCURRENT)]
     started = time.time()
     run("benchmarks/plain_tune.py", *options, settings=_settings(folder))
     wall_seconds = time.time() - started
-    trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == space["defaults"]["epochs"]]
+    num_epochs = yaml.safe_load(space.read_text())["defaults"]["epochs"]
+    trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == num_epochs]
     first = min(trial["start_time"] for trial in trials)
     return Sweep(wall_seconds, first - started, sum(trial["seconds"] for trial in trials), len(trials))
 
 
-def measure(run_side: Callable[[dict[str, Any], Path, Path], Sweep], space: dict[str, Any], data: Path) -> Sweep:
+def measure(run_side: Callable[[Path, Path, Path], Sweep], space: dict[str, Any], data: Path) -> Sweep:
     """Run one side in a folder of its own; exit where a trial is missing: its time would count as saved."""
     with tempfile.TemporaryDirectory() as folder:
-        sweep = run_side(space, data, Path(folder))
+        path = Path(folder) / f"{space['name']}.yaml"
+        path.write_text(yaml.safe_dump(space))
+        sweep = run_side(path, data, Path(folder))
     wanted = math.prod(len(values) for values in space["grid"].values())
     if sweep.num_trials != wanted:
         raise SystemExit(f"only {sweep.num_trials} of {wanted} trials ended")
     return sweep
 
 
-def _write(space: dict[str, Any], folder: Path) -> Path:
-    path = folder / f"{space['name']}.yaml"
-    path.write_text(yaml.safe_dump(space))
-    return path
-
-
 def _settings(folder: Path) -> dict[str, str]:
     """Return an environment in which a sweep finds nothing decoded and leaves nothing behind."""
-    return {
-        "BATCHSCAPE_CACHE": str(folder / "cache"),
-        "RAY_TMPDIR": str(folder),
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
+    ray = {"RAY_TMPDIR": str(folder), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    return ray | {"BATCHSCAPE_CACHE": str(folder / "cache")}
 
 
 def main() -> None:
