@@ -21,23 +21,18 @@ from trainable.ledger.remote_ledger import PUSH_SECONDS
 from trainable.session import CHECKPOINT_SHARE
 
 NUM_TRIALS, NUM_GPUS, NUM_EPOCHS = 10_000, 1_000, 200
-GPUS_PER_NODE = 8
-"""Assumption."""
-PUT_SECONDS, PUT_BYTES_PER_SECOND = 0.1, 100e6
-"""Assumption: latency of writing an object from a node to a bucket in its region, and the speed of its bytes."""
-PUTS_PER_SECOND = 3_500
-"""Documented limit of Amazon S3 for each prefix at first; it adapts to more."""
-DOLLARS_PER_PUT = 0.005 / 1000
-"""Price of Amazon S3 Standard in us-east-1."""
-LINK_BYTES_PER_SECOND = 10e9 / 8
-"""Assumption: speed of a node's network, 10 Gbit/s."""
+GPUS_PER_NODE = 8  # assumption
+PUT_SECONDS = 0.1  # assumption: latency of writing an object from a node to a bucket in its region
+PUT_BYTES_PER_SECOND = 100e6  # assumption
+PUTS_PER_SECOND = 3_500  # documented limit of Amazon S3 for each prefix at first; it adapts to more
+DOLLARS_PER_PUT = 0.005 / 1000  # Amazon S3 Standard in us-east-1
+LINK_BYTES_PER_SECOND = 10e9 / 8  # assumption: a node's network, 10 Gbit/s
+FASTER = 10.0  # assumption: times that a GPU of today is faster than a GTX 1080 Ti
 KINDS = ("planned", "search")
 DRIVER_SECONDS = "driver's processor seconds a trial"
 EPOCH_SECONDS = "driver's processor seconds an epoch"
 PEAK_BYTES = "driver's peak bytes"
 """Names in driver_scale.json."""
-FASTER = 10.0
-"""Assumption: times that a GPU of today is faster than a GTX 1080 Ti."""
 
 
 @dataclass(frozen=True, slots=True)
