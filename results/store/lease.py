@@ -1,8 +1,8 @@
-"""One driver a sweep where there are no file locks: a lease, a small file that its holder keeps writing anew.
+"""A lease: the lock of a sweep in a remote store, where there are no file locks.
 
-A lease that has not been renewed for a minute is anybody's. Its age is told by the server's clock alone: by the
-times of the lease and of a file that is written now. Where the holder was a process of this machine that has
-died, nobody needs to wait.
+The lease is a small file that its holder keeps renewing. A lease that has not been renewed for a minute is free. Its
+age is measured by the server's clock alone: by the times of the lease and of a file that is written now. A lease whose
+holder was a process of this machine that has died is free at once.
 """
 
 import contextlib
@@ -27,15 +27,16 @@ LEASE = "lock.json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
-    """In seconds."""
+    """The intervals of a lease, in seconds."""
 
     renew: float = 15.0
+    """Time between two renewals."""
     stale: float = 60.0
-    """Without a renewal for so long, the lease is free."""
+    """Time without a renewal after which the lease is free."""
     settle: float = 1.0
-    """Between writing it and looking whether somebody else did at the same time."""
+    """Time between writing the lease and checking whether another run has written it, too."""
     lost: float = 300.0
-    """Without an answer for so long, a run is stopped: what it trains cannot be recorded."""
+    """Time without an answer after which a run is stopped, because what it trains cannot be recorded."""
 
 
 TIMING = Timing()
@@ -43,20 +44,22 @@ TIMING = Timing()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Holder:
-    """What a lease says of its holder."""
+    """The holder of a lease, as the lease names it."""
 
     run_id: str
+    """Identifier of the holder's run."""
     host: str
+    """Host name of the holder's machine, for messages."""
     machine: str
-    """Identity of the running kernel and of its process name space; empty where unknown."""
+    """Identity of the running kernel and of its process name space; empty if unknown."""
     process: str
-    """Process number and start time: unlike the number alone, never given twice."""
+    """Process number and start time, which together are never used twice."""
     heartbeat: str
-    """UTC by the holder's clock, for people."""
+    """Time of the last renewal in UTC, by the holder's clock, for people."""
 
 
 class Lease:
-    """Of one sweep, by one run."""
+    """The lease of one sweep, as one run or one observer sees it."""
 
     def __init__(self, uri: str, sweep: str, run_id: str = "", timing: Timing | None = None) -> None:
         self._uri = uri
@@ -66,12 +69,14 @@ class Lease:
         self._run_id = run_id
         self._timing = timing or TIMING
         self._over = threading.Event()
-        self._trouble: str | None = None
+        self._problem: str | None = None
         self._seen: tuple[Stamp, Holder, float] | None = None
 
     def living_holder(self) -> Holder | None:
-        """Whoever drives the sweep now. A lease that was alive is read again, and its age asked for, once it has
-        changed."""
+        """Return the holder of the lease, if the lease is not free.
+
+        A lease is read, and its age measured, only when it has changed since the last call.
+        """
         stamp = self._remote.stamp(self._name)
         if stamp is None:
             return None
@@ -87,11 +92,11 @@ class Lease:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Inside, this run alone drives the sweep; where it has come to lose that, it is stopped as by SIGTERM.
+        """Hold the lease in a context. A run that loses it is stopped with SIGTERM.
 
         Raises:
-            LedgerBusyError: another run drives it.
-            UserError: at the end, where this run was stopped.
+            LedgerBusyError: another run drives the sweep.
+            UserError: this run was stopped; raised when the context ends.
         """
         self._acquire()
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -101,13 +106,16 @@ class Lease:
         finally:
             self._over.set()
             keeper.join()
-            if self._trouble is None:
+            if self._problem is None:
                 self._release()
             else:
-                raise UserError(self._trouble)
+                raise UserError(self._problem)
 
     def _acquire(self) -> None:
-        """Of two at once the later to write wins, if both look after that; else the earlier finds out and stops."""
+        """Write the lease, and check that it is still ours.
+
+        If two runs do so at once, the one that wrote later wins. A run that checked too early finds out when it renews.
+        """
         if self.living_holder() is not None:
             raise LedgerBusyError(self._name)
         self._write(self._remote)
@@ -117,7 +125,7 @@ class Lease:
             raise LedgerBusyError(self._name)
 
     def _keep(self) -> None:
-        """Renew, in a thread of its own, until the run is over or has to be stopped."""
+        """Renew the lease until the run is over or has to be stopped; runs in a thread of its own."""
         remote = Remote(self._uri, patience_seconds=0.0)
         answered_at = time.monotonic()
         while not self._over.wait(self._timing.renew):
@@ -130,15 +138,15 @@ class Lease:
                 answered_at = time.monotonic()
             except RemoteError as error:
                 if time.monotonic() - answered_at > self._timing.lost:
-                    self._stop(f"{error}: the same command goes on when it is back")
+                    self._stop(f"{error}: run the same command when it is back")
                     return
 
-    def _stop(self, trouble: str) -> None:
-        self._trouble = trouble
+    def _stop(self, problem: str) -> None:
+        self._problem = problem
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def _release(self) -> None:
-        """A lease that stays behind is free in a minute."""
+        """Delete the lease. If that fails, it is free after a minute."""
         remote = Remote(self._uri, patience_seconds=0.0)
         with contextlib.suppress(RemoteError):
             found = self._read(remote)
@@ -146,7 +154,7 @@ class Lease:
                 remote.delete(self._name)
 
     def _read(self, remote: Remote) -> Holder | None:
-        """None where there is no lease, or only a damaged one."""
+        """Return the holder; None if there is no lease, or it is damaged."""
         try:
             return Holder(**json.loads(remote.read(self._name) or b""))
         except (ValueError, TypeError):
@@ -158,7 +166,7 @@ class Lease:
         remote.write(self._name, json.dumps(dataclasses.asdict(holder)).encode() + b"\n")
 
     def _server_time_ns(self) -> int:
-        """By a file that is written now; by this machine's clock where we may only read."""
+        """Return the time of a file that is written now, or of this machine's clock if the store is read-only."""
         name = f"{self._sweep}/.clock-{uuid.uuid4().hex}"
         try:
             self._remote.write(name, b"\n")
@@ -170,7 +178,7 @@ class Lease:
 
 
 def _machine() -> str:
-    """Empty on systems without /proc."""
+    """Return the identity of this machine; empty on systems without /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -179,7 +187,7 @@ def _machine() -> str:
 
 
 def _process(pid: int) -> str:
-    """Empty where no such process lives."""
+    """Return the identity of a process; empty if it does not live."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -189,7 +197,7 @@ def _process(pid: int) -> str:
 
 
 def _is_dead(holder: Holder) -> bool:
-    """True only where it can be told: the holder was a process of this machine, and has gone."""
+    """Return whether the holder is known to be dead: it was a process of this machine and no longer lives."""
     pid = holder.process.partition(" ")[0]
     if not holder.machine or holder.machine != _machine() or not pid.isdecimal():
         return False

@@ -1,14 +1,14 @@
-"""The record of one search, `<store>/<sweep>/search.jsonl`: an event a line, in the order in which they happened.
+"""The log of one search, `<store>/<sweep>/search.jsonl`: one event per line, in the order in which they happened.
 
-    search     what is searched, and the first time what was known before; again where num_trials has grown
+    search     the settings, and the first time the earlier results; again when num_trials has grown
     proposal   a configuration was chosen: to be trained, equal to an earlier one, or impossible
-    report     an epoch of a proposal is over, with the objective's values and the scheduler's decision
+    report     an epoch of a proposal is over, with the values of the objectives and the scheduler's decision
     end        a proposal needs no more training
-    retry      what has failed is trained again, or answered from what is: its end counts no more
-    over       nothing more can be proposed, though fewer were tried than asked for; why
-    confirm    a chosen configuration is to be trained once more, on all of the training images
+    retry      a failed proposal is trained again; its end no longer counts
+    over       nothing more can be proposed, though fewer configurations were tried than asked for
+    confirm    a chosen configuration is to be retrained on all training images
 
-Appended only, by the one driver of the sweep. Standard library only: the driver writes it, `results` reads it.
+Only the driver of the sweep appends to it. This module uses the standard library only.
 """
 
 import dataclasses
@@ -28,14 +28,14 @@ SEARCH_LOG = "search.jsonl"
 EVENT = "event"
 
 Params = Mapping[str, Any]
-"""Name of a parameter -> its value; a parameter whose condition does not hold is left out."""
+"""Values of the parameters by name. A parameter whose condition does not hold is left out."""
 Values = tuple[float | None, ...]
-"""One an objective; None where it is not finite."""
+"""One value per objective; None if it is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A result that was known before the search began."""
+    """A result from before the search."""
 
     params: Params
     values: tuple[float, ...]
@@ -43,28 +43,36 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class SearchEvent:
+    """The search begins, or goes on with a larger number of trials."""
+
     name: ClassVar[str] = "search"
     settings: Mapping[str, Any]
-    """Plain JSON: everything that decides what is proposed and stopped."""
+    """Everything that decides what is proposed and stopped, as JSON values (see results.store.search_settings)."""
     earlier: tuple[Earlier, ...] = ()
+    """Results that the search starts from; only in the first event."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProposalEvent:
+    """The sampler has proposed parameters."""
+
     name: ClassVar[str] = "proposal"
     number: int
-    """Counts from 0."""
+    """Number of the proposal, from 0."""
     params: Params
     config: TrainConfig | None
-    """None where the parameters make no possible one; `error` says why."""
+    """Configuration of the trial; None if the parameters are impossible together, see `error`."""
     variables: Mapping[str, float | str]
     same_as: int | None = None
-    """The earlier proposal with this very configuration, whose result is this one's."""
+    """Number of the earlier proposal with the same configuration, whose result counts; None if there is none."""
     error: str | None = None
+    """Reason why the parameters are impossible."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportEvent:
+    """A trial has reported an epoch."""
+
     name: ClassVar[str] = "report"
     number: int
     epoch: int
@@ -74,32 +82,41 @@ class ReportEvent:
 
 @dataclass(frozen=True, slots=True)
 class EndEvent:
+    """A proposal has ended."""
+
     name: ClassVar[str] = "end"
     number: int
     status: Status
     values: Values | None
-    """Of the last epoch; None where it diverged or failed."""
+    """Values of the objectives after the last epoch; None if the trial diverged or failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryEvent:
+    """A failed proposal is tried again."""
+
     name: ClassVar[str] = "retry"
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class OverEvent:
+    """Nothing more can be proposed."""
+
     name: ClassVar[str] = "over"
     note: str
-    """For people."""
+    """The reason, for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmEvent:
+    """A configuration was chosen to be retrained on all training images."""
+
     name: ClassVar[str] = "confirm"
     number: int
-    """Of the proposal that is confirmed."""
+    """Number of the proposal that is confirmed."""
     repeat: int
+    """Number of the repeat, from 0."""
     config: TrainConfig
     variables: Mapping[str, float | str]
 
@@ -114,17 +131,17 @@ _DURABLE = (SearchEvent, ProposalEvent, EndEvent, RetryEvent, OverEvent, Confirm
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a proposal had reached after an epoch."""
+    """A reported epoch of a proposal."""
 
     epoch: int
     values: Values
     stop: bool
-    """Whether the scheduler ended it here."""
+    """Whether the scheduler stopped the trial after this epoch."""
 
 
 @dataclass(slots=True)
 class ProposalRecord:
-    """All that the log says of one proposal."""
+    """All that the log says about one proposal."""
 
     number: int
     params: Params
@@ -133,31 +150,32 @@ class ProposalRecord:
     same_as: int | None
     error: str | None
     reports: list[Report] = field(default_factory=list)
-    """By epoch, the first is 1; empty where the proposal is the same as another."""
+    """Reports in the order of their epochs, from 1; empty if the proposal is equal to an earlier one."""
     status: Status | None = None
-    """None while it has not ended."""
+    """None until the proposal has ended."""
     values: Values | None = None
 
     @property
     def is_trained(self) -> bool:
-        """Whether it is a training of its own: possible, and not the same as another."""
+        """Whether the proposal is trained: it is possible, and not equal to an earlier one."""
         return self.config is not None and self.same_as is None
 
 
 @dataclass(slots=True)
 class SearchRecord:
-    """A search as far as its log tells."""
+    """All that the log says about a search."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Empty where the log is."""
+    """Settings of the search; empty if the log is."""
     earlier: tuple[Earlier, ...] = ()
     proposals: list[ProposalRecord] = field(default_factory=list)
     confirmations: list[ConfirmEvent] = field(default_factory=list)
     over: str | None = None
-    """Why no more is proposed, where that is not because as many were tried as asked for."""
+    """Reason why nothing more is proposed; None if the search is not over or has tried as many as asked for."""
 
     def apply(self, event: Event) -> None:
-        """
+        """Add an event.
+
         Raises:
             ValueError: the event cannot follow those before it.
         """
@@ -169,7 +187,7 @@ class SearchRecord:
             case ProposalEvent():
                 _check(event.number == len(self.proposals), "a proposal is missing")
                 same_as = event.same_as
-                _check(same_as is None or same_as < event.number, "a proposal is the same as a later one")
+                _check(same_as is None or same_as < event.number, "a proposal is equal to a later one")
                 self.proposals.append(
                     ProposalRecord(event.number, event.params, event.config, event.variables, same_as, event.error)
                 )
@@ -181,50 +199,50 @@ class SearchRecord:
                 proposal = self._running(event.number)
                 proposal.status, proposal.values = event.status, event.values
             case RetryEvent():
-                _check(event.number < len(self.proposals), "something that was not proposed")
+                _check(event.number < len(self.proposals), "an unknown proposal")
                 proposal = self.proposals[event.number]
-                _check(proposal.status is Status.FAILED, "a retry of what has not failed")
+                _check(proposal.status is Status.FAILED, "a retry of a proposal that has not failed")
                 proposal.status = self.over = None
             case OverEvent():
                 self.over = event.note
             case ConfirmEvent():
-                _check(event.number < len(self.proposals), "what is confirmed was not proposed")
+                _check(event.number < len(self.proposals), "a confirmation of an unknown proposal")
                 self.confirmations.append(event)
 
     def source(self, proposal: ProposalRecord) -> ProposalRecord:
-        """Whose training answers it: its own, or that of the one with the same configuration."""
+        """Return the proposal whose training counts for this one: itself, or the earlier one that it is equal to."""
         return proposal if proposal.same_as is None else self.proposals[proposal.same_as]
 
     def _running(self, number: int) -> ProposalRecord:
-        _check(number < len(self.proposals), "something that was not proposed")
+        _check(number < len(self.proposals), "an unknown proposal")
         proposal = self.proposals[number]
-        _check(proposal.status is None, "something that has ended")
+        _check(proposal.status is None, "a proposal that has ended")
         return proposal
 
 
 def best(record: SearchRecord) -> list[ProposalRecord]:
-    """What was trained to the end, best first; of several objectives only the Pareto front, by the first of them.
+    """Return the complete proposals, best first; with several objectives only the Pareto front.
 
-    Of a population the members of its last generation, with which trainings end.
+    In population based training these are members of the last generation, in which the trainings end.
     """
     generations: dict[str | None, int] = {None: 0}
     complete: list[tuple[int, tuple[float, ...], ProposalRecord]] = []
-    for one in record.proposals:
-        if one.config is None or not one.is_trained:
+    for proposal in record.proposals:
+        if proposal.config is None or not proposal.is_trained:
             continue
-        generation = generations[one.config.trial_key] = generations.get(one.config.parent, 0) + 1
-        if one.status is Status.COMPLETE and (values := all_finite(one.values)) is not None:
-            complete.append((generation, values, one))
+        generation = generations[proposal.config.trial_key] = generations.get(proposal.config.parent, 0) + 1
+        if proposal.status is Status.COMPLETE and (values := all_finite(proposal.values)) is not None:
+            complete.append((generation, values, proposal))
     last = max((generation for generation, _, _ in complete), default=0)
-    scored = [(values, one) for generation, values, one in complete if generation == last]
+    scored = [(values, proposal) for generation, values, proposal in complete if generation == last]
     scored.sort(key=lambda pair: (pair[0], pair[1].number))
     if scored and len(scored[0][0]) == 1:
-        return [one for _, one in scored]
+        return [proposal for _, proposal in scored]
     return [proposal for _, proposal in pareto_front(scored, lambda pair: pair[0])]
 
 
 def all_finite(values: Values | None) -> tuple[float, ...] | None:
-    """The values; None where one is missing."""
+    """Return the values; None if there are none or one is not finite."""
     finite = tuple(value for value in values or () if value is not None)
     return finite if values and len(finite) == len(values) else None
 
@@ -254,7 +272,7 @@ def _read(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
             if index == len(lines) - 1:
                 break
             raise UserError(
-                f"{journal.location}:{index + 1} is damaged ({error}): start the search anew under another --name, "
+                f"{journal.location}:{index + 1} is damaged ({error}): start the search again under another --name, "
                 "with the old one's results as its warm_start"
             ) from None
         events.append(event)
@@ -301,7 +319,7 @@ class SearchLog:
 
 
 def finite(value: float | None) -> float | None:
-    """The value, or None where it is not finite."""
+    """Return the value; None if it is not finite."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -318,7 +336,7 @@ def _dump(event: Event) -> bytes:
             case TrainConfig():
                 value = value.to_dict()
             case tuple() if spec.name == "earlier":
-                value = [dataclasses.asdict(one) for one in value]
+                value = [dataclasses.asdict(result) for result in value]
         values[spec.name] = value
     return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
@@ -333,5 +351,5 @@ def _parse(line: bytes) -> Event:
     if "status" in values:
         values["status"] = Status(values["status"])
     if "earlier" in values:
-        values["earlier"] = tuple(Earlier(one["params"], tuple(one["values"])) for one in values["earlier"])
+        values["earlier"] = tuple(Earlier(result["params"], tuple(result["values"])) for result in values["earlier"])
     return kind(**values)

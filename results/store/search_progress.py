@@ -1,4 +1,4 @@
-"""How far a search has come, counted from its log."""
+"""The progress of a search, counted from its log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,35 +14,36 @@ from trainable.records import Purpose, Status
 
 @dataclass(frozen=True, slots=True)
 class SearchProgress:
-    """Counts of trainings; what confirms the best is not among them."""
+    """Numbers of trainings, without those that confirm the best configurations."""
 
     wanted: int
-    """Different configurations that are to be tried; those that were, where no more are proposed."""
+    """Number of different configurations to try; if no more are proposed, of those that were tried."""
     begun: int
-    """Proposed and not ended."""
+    """Number of trainings that were proposed and have not ended."""
     statuses: Mapping[Status, int]
-    """Of those that have ended."""
+    """Number of trainings that have ended, by their status."""
 
     @property
     def ended(self) -> int:
+        """Number of trainings that have ended."""
         return sum(self.statuses.values())
 
     @property
     def to_come(self) -> int:
-        """Not proposed yet, at most."""
+        """Largest number of trainings that may still be proposed."""
         return max(0, self.wanted - self.begun - self.ended)
 
 
 def planned_trials(manifest: Manifest, record: SearchRecord) -> list[PlannedTrial]:
-    """What the sweep's space lists, then what its search has proposed so far, then what that has chosen."""
+    """Return the trials that the space lists, then those that the search has proposed so far, then those it chose."""
     proposed = [
-        PlannedTrial(one.config, 0, one.variables, Purpose.SEARCH, one.number)
-        for one in record.proposals
-        if one.config is not None and one.same_as is None
+        PlannedTrial(proposal.config, 0, proposal.variables, Purpose.SEARCH, proposal.number)
+        for proposal in record.proposals
+        if proposal.config is not None and proposal.same_as is None
     ]
     confirmed = [
-        PlannedTrial(one.config, one.repeat, one.variables, Purpose.CONFIRM, one.number)
-        for one in record.confirmations
+        PlannedTrial(chosen.config, chosen.repeat, chosen.variables, Purpose.CONFIRM, chosen.number)
+        for chosen in record.confirmations
     ]
     searched = [*proposed, *confirmed]
     keys = {trial.config.trial_key for trial in searched}
@@ -50,8 +51,9 @@ def planned_trials(manifest: Manifest, record: SearchRecord) -> list[PlannedTria
 
 
 def search_progress(record: SearchRecord) -> SearchProgress:
-    trained = [one for one in record.proposals if one.is_trained]
-    ended = [one.status for one in trained if one.status is not None]
+    """Count the trainings in the log."""
+    trained = [proposal for proposal in record.proposals if proposal.is_trained]
+    ended = [proposal.status for proposal in trained if proposal.status is not None]
     return SearchProgress(
         wanted=record.settings.get(NUM_TRIALS, 0) if record.over is None else len(trained),
         begun=len(trained) - len(ended),
@@ -60,14 +62,17 @@ def search_progress(record: SearchRecord) -> SearchProgress:
 
 
 def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, TrainConfig]:
-    """Trial key -> configuration of those that the store does not hold complete."""
+    """Return the configurations of the unfinished trials by their keys."""
     configs = {trial.config.trial_key: trial.config for trial in planned}
     summaries = store.summaries(configs)
     return {key: config for key, config in configs.items() if not trial_status(summaries[key]).is_final}
 
 
 def status_in_search(record: SearchRecord, trial: PlannedTrial, status: Status) -> Status:
-    """How a trial stands in this sweep: what its search stopped or saw fail is so, whoever trains it later."""
+    """Return the status of a trial in this sweep.
+
+    A trial that the search stopped or saw fail stays so, even if another sweep trains it later.
+    """
     if trial.purpose is Purpose.SEARCH and trial.proposal is not None:
         ended = record.proposals[trial.proposal].status
         if ended in (Status.STOPPED, Status.FAILED):
@@ -76,7 +81,7 @@ def status_in_search(record: SearchRecord, trial: PlannedTrial, status: Status) 
 
 
 def num_to_come(record: SearchRecord) -> int:
-    """Trainings that are neither proposed nor chosen yet, at most."""
+    """Return the largest number of trainings that may still be proposed or chosen."""
     progress = search_progress(record)
     confirm = record.settings.get(CONFIRM)
     if not confirm or record.confirmations:

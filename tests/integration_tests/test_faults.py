@@ -301,9 +301,7 @@ def test_failed_and_diverged_trials_stand_in_the_table(damaged: Damaged, cli: Cl
 def test_failed_trials_are_tried_again(mended: Damaged) -> None:
     assert mended.done.returncode == 0, mended.done.stderr
     num_done = len(NAMES) - len(NOT_TRAINED)
-    heading = (
-        f"faults: {len(NAMES)} trials on digits, {num_done} done, {len(NOT_TRAINED)} to go on with, 0 to train\n"
-    )
+    heading = f"faults: {len(NAMES)} trials on digits, {num_done} done, {len(NOT_TRAINED)} to resume, 0 to train\n"
     assert mended.done.stdout.startswith(heading)
     for fault in NAMES:
         (trial, epochs), (expected_trial, expected_epochs) = mended.rows(fault), mended.rows(fault, expected=True)

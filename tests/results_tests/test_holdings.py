@@ -34,7 +34,7 @@ def test_left_is_what_has_no_final_result_in_whatever_sweep(tmp_path: Path) -> N
     assert [trial.config for trial in found.begun] == [configs[Status.FAILED], configs[Status.INCOMPLETE]]
     assert [trial.config for trial in found.untouched] == [missing]
     assert (found.done, found.trained_by) == (3, {"other": 3})
-    assert holdings_text(found) == "3 reused (3 of other), 2 to go on with, 1 to train"
+    assert holdings_text(found) == "3 reused (3 of other), 2 to resume, 1 to train"
 
 
 def test_an_attempt_without_an_epoch_is_begun_and_a_bare_folder_is_not(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_nothing_of_other_sweeps_is_worded_as_ever() -> None:
 def test_other_sweeps_are_named_by_their_share() -> None:
     trained_by: dict[str | None, int] = {"b": 1, "mine": 2, "quickstart": 3, None: 1}
     assert holdings_text(held(trained_by, 2, 3)) == (
-        "3 done, 4 reused (3 of quickstart, 1 of b), 2 to go on with, 3 to train"
+        "3 done, 4 reused (3 of quickstart, 1 of b), 2 to resume, 3 to train"
     )
     assert holdings_text(held({"quickstart": 2}, 0, 0)) == "2 reused (2 of quickstart), 0 to train"
 

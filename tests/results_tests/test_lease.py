@@ -168,7 +168,7 @@ def test_a_run_whose_lease_was_taken_over_stops(make_lease: MakeLease, uri: str,
 def test_a_run_whose_store_stays_away_stops(
     make_lease_in_bucket: MakeLease, s3: S3Server, stopped: threading.Event
 ) -> None:
-    message = "the same command goes on when it is back"
+    message = "run the same command when it is back"
     try:
         with pytest.raises(UserError, match=message), make_lease_in_bucket("ours").held():
             s3.down()
