@@ -35,7 +35,7 @@ def best_by_epochs(searches: Mapping[str, SearchResults]) -> dict[str, list[Best
     drawn = {name: search for name, search in searches.items() if any(trial.is_complete for trial in search.trials)}
     objectives = next(iter(drawn.values())).objectives if drawn else ()
     return {
-        objective.words: [_line(name, search, index) for name, search in drawn.items()]
+        objective.label: [_line(name, search, index) for name, search in drawn.items()]
         for index, objective in enumerate(objectives)
     }
 

@@ -162,7 +162,7 @@ def _parallel_coordinates(results: Results) -> list[Figure]:
     found = parallel_coordinates.parallel_coordinates(results.search) if results.search else None
     if results.search is None or found is None:
         return []
-    words = results.search.objectives[0].words
+    words = results.search.objectives[0].label
     return [parallel_coordinates.draw_parallel_coordinates(found, words, search_title(results))]
 
 

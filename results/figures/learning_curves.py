@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.points import distinguishing_words, sweep_points
 from results.figures.style import COLORS, set_scale, wrapped
-from results.parquet.search_results import SearchResults, param_words
+from results.parquet.search_results import SearchResults, params_text
 from results.parquet.trials import Cell
 from trainable.records import EpochRecord
 from trainable.wording import counted, shortened
@@ -105,7 +105,7 @@ def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRec
         own = records.get(trial.trial.row.trial_key, ())
         status = "" if trial.is_complete else f" ({trial.trial.row.status.lower()})"
         if own:
-            panels.append(_panel(f"proposal {trial.number}{status}: {param_words(trial)}", curves_of(own)))
+            panels.append(_panel(f"proposal {trial.number}{status}: {params_text(trial)}", curves_of(own)))
         cell = search.confirmed.get(trial.number)
         repeats = [epochs for run in cell.trials if (epochs := records.get(run.row.trial_key))] if cell else []
         if repeats:
@@ -130,7 +130,7 @@ def population_curves(search: SearchResults, records: Mapping[str, Sequence[Epoc
             joined += [dataclasses.replace(record, epoch=done + record.epoch) for record in own]
         if joined:
             curves = curves_of(joined)
-            panels.append(Panel(f"proposal {last.number}: {param_words(last)} at the end", curves, curves))
+            panels.append(Panel(f"proposal {last.number}: {params_text(last)} at the end", curves, curves))
     return panels
 
 

@@ -14,7 +14,7 @@ from results.figures.style import (
     set_title,
     unzipped,
 )
-from results.parquet.search_results import SearchResults, param_words
+from results.parquet.search_results import SearchResults, params_text
 
 WIDTH = 7.2
 """Width of the figure in inches."""
@@ -44,10 +44,10 @@ def objective_front(search: SearchResults) -> ObjectiveFront | None:
     numbers = {trial.number for trial in best}
     others = [trial for trial in search.trials if trial.is_complete and trial.number not in numbers]
     return ObjectiveFront(
-        (first.words, second.words),
+        (first.label, second.label),
         [(trial.values[1], trial.values[0]) for trial in others if trial.values],
         [(trial.values[1], trial.values[0]) for trial in best if trial.values],
-        [f"{trial.number}: {param_words(trial)}" for trial in best],
+        [f"{trial.number}: {params_text(trial)}" for trial in best],
     )
 
 

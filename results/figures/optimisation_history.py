@@ -46,7 +46,7 @@ def optimisation_history(search: SearchResults) -> list[History]:
         lost = [trial.number for trial in search.trials if trial.trial.status in (Status.DIVERGED, Status.FAILED)]
         if any(values.values()):
             last = max(trial.number for trial in search.trials)
-            found.append(History(objective.words, values, lost, best_so_far(search, index), last))
+            found.append(History(objective.label, values, lost, best_so_far(search, index), last))
     return found
 
 

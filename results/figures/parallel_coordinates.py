@@ -77,7 +77,7 @@ def parallel_coordinates(search: SearchResults) -> ParallelCoordinates | None:
         columns.append(_column(parameter.name, values, log=parameter.log, choices=parameter.choices))
     for index, objective in enumerate(search.objectives):
         found = [trial.values[index] for trial in trials if trial.values is not None]
-        columns.append(_column(objective.words, found, log=wants_log(found), choices=None))
+        columns.append(_column(objective.label, found, log=wants_log(found), choices=None))
     lines = [
         TrialLine(
             trial.number,

@@ -31,7 +31,7 @@ def parameter_importance(
     if search.is_population:
         return []
     found = [
-        (objective.words, importance(search, epochs, index)) for index, objective in enumerate(search.objectives)
+        (objective.label, importance(search, epochs, index)) for index, objective in enumerate(search.objectives)
     ]
     return [(words, shares) for words, shares in found if shares is not None and shares.explained > LEAST_EXPLAINED]
 

@@ -1,9 +1,8 @@
-"""From the ledgers of a sweep's trials to the rows of `trials` and `epochs`."""
+"""The rows of `trials` and `epochs`, made from the ledgers of a sweep's trials."""
 
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,28 @@ from trainable.records import (
     TrialRow,
 )
 
-LAST = 5
+NUM_LAST_EPOCHS = 5
+"""Number of epochs whose median error is a column."""
 ORIGINS = ("code", "versions", "host", "device", "num_threads", "gpus", "precision_resolved", "execution")
-"""Of an attempt: where its numbers come from."""
+"""Fields of an attempt that its numbers depend on."""
 Row = dict[str, Any]
 
 
 class Collector:
-    """Reads a sweep's trials again and again, those that have ended only once."""
+    """Reads the trials of a sweep again and again; those that have ended are read only once."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
         self._ended: dict[tuple[Path, int], tuple[Row, pa.RecordBatch]] = {}
         self.num_planned = 0
-        """Trials of the sweep at the last look, those that its search may still propose among them."""
+        """Number of trials at the last reading, including those that the search may still propose."""
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """`trials` and `epochs` as they stand now, in the order of the plan; trials not begun are no rows.
+        """Return `trials` and `epochs` as they are now, in the order of the plan.
 
-        The superseded trainings of a trial come before the one that counts. Of a search those come that its
-        log names, too.
+        Trials that have not begun have no rows. The superseded trainings of a trial come before the one that counts.
+        Trials of a search are those that its log names.
 
         Raises:
             UserError: the log of the search is damaged.
@@ -90,37 +90,37 @@ class Collector:
     def _rows(
         self, trial: PlannedTrial, identity: TrialKey, folder: Path, proposal: ProposalRecord | None
     ) -> tuple[Row, pa.RecordBatch] | None:
-        place = (folder, identity.generation)
-        if place in self._ended:
-            return self._ended[place]
+        training = (folder, identity.generation)
+        if training in self._ended:
+            return self._ended[training]
         files = read_trial(folder)
         if not files.attempts and files.end is None:
             return None
         is_ended = trial_status(files).is_final
         if proposal is not None:
             is_ended = proposal.status is Status.STOPPED or (is_ended and proposal.status is not None)
-            files = _as_far_as_searched(files, proposal)
+            files = _up_to_stop(files, proposal)
         row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files, proposal))
         epochs = epoch_rows(identity, files.epochs)
         if is_ended:
-            self._ended[place] = (row, epochs)
+            self._ended[training] = (row, epochs)
         return row, epochs
 
 
 def _proposal(record: SearchRecord, trial: PlannedTrial, identity: TrialKey) -> ProposalRecord | None:
-    """What the search knows of this training; nothing of those that were superseded."""
+    """Return what the log of the search says about this training; None if it is not one of its proposals."""
     if trial.purpose is not Purpose.SEARCH or trial.proposal is None or identity.superseded:
         return None
     return record.proposals[trial.proposal]
 
 
-def _as_far_as_searched(files: TrialFiles, proposal: ProposalRecord) -> TrialFiles:
-    """Without what came after this sweep's scheduler had stopped the trial, by whomever it was trained."""
+def _up_to_stop(files: TrialFiles, proposal: ProposalRecord) -> TrialFiles:
+    """Leave out what another sweep trained after this sweep's scheduler had stopped the trial."""
     if proposal.status is not Status.STOPPED:
         return files
     epochs = files.epochs[: _stopped_epoch(proposal)]
     last = max((record.attempt for record in epochs), default=0)
-    return TrialFiles(files.config, epochs, [one for one in files.attempts if one.attempt <= last], None)
+    return TrialFiles(files.config, epochs, [attempt for attempt in files.attempts if attempt.attempt <= last], None)
 
 
 def _stopped_epoch(proposal: ProposalRecord | None) -> int | None:
@@ -128,7 +128,7 @@ def _stopped_epoch(proposal: ProposalRecord | None) -> int | None:
 
 
 def epoch_rows(identity: TrialKey, epochs: list[EpochRecord]) -> pa.RecordBatch:
-    """A trial's part of `epochs`, in columns: a dict a row would take many times the memory."""
+    """Return the rows of `epochs` of one training; as columns, because a dict per row takes many times the memory."""
     columns = {name: [value] * len(epochs) for name, value in dataclasses.asdict(identity).items()}
     for spec in dataclasses.fields(EpochRecord):
         columns[spec.name] = [getattr(record, spec.name) for record in epochs]
@@ -138,21 +138,13 @@ def epoch_rows(identity: TrialKey, epochs: list[EpochRecord]) -> pa.RecordBatch:
 def trial_row(
     identity: TrialKey, trial: PlannedTrial, files: TrialFiles, proposal: ProposalRecord | None = None
 ) -> TrialRow:
-    """What came of a trial. A trial that diverged has no final error: its last weights mean nothing.
-
-    Args:
-        files: as far as the sweep's search came, where it stopped the trial.
-        proposal: what the search knows of it.
-    """
+    """Return the row of a training. If it diverged it has no final error, because its last weights mean nothing."""
     stopped_epoch = _stopped_epoch(proposal)
     status = trial_status(files) if stopped_epoch is None else Status.STOPPED
     epochs = files.epochs
-    last = epochs[-1] if epochs else None
-    has_final_error = last is not None and status is not Status.DIVERGED
-    tested = _errors(epochs, lambda record: record.test_error_percent)
-    held_out = _errors(epochs, lambda record: record.holdout_error_percent)
-    best_test, best_test_epoch = min(tested, default=(None, None))
-    best_holdout, best_holdout_epoch = min(held_out, default=(None, None))
+    has_final_error = bool(epochs) and status is not Status.DIVERGED
+    test = _error_summary([record.test_error_percent for record in epochs], has_final=has_final_error)
+    holdout = _error_summary([record.holdout_error_percent for record in epochs], has_final=has_final_error)
     train_seconds = sum(record.train_seconds for record in epochs)
     eval_seconds = sum(record.eval_seconds for record in epochs)
     num_images = sum(record.images_per_second * record.train_seconds for record in epochs)
@@ -172,15 +164,15 @@ def trial_row(
         epochs_done=len(epochs),
         stopped_epoch=stopped_epoch,
         objective_values=proposal.values if proposal is not None else None,
-        test_error_percent=last.test_error_percent if last and has_final_error else None,
-        test_error_percent_last5=_median_of_last(tested) if has_final_error else None,
-        best_test_error_percent=best_test,
-        best_test_epoch=best_test_epoch,
-        holdout_error_percent=last.holdout_error_percent if last and has_final_error else None,
-        holdout_error_percent_last5=_median_of_last(held_out) if has_final_error else None,
-        best_holdout_error_percent=best_holdout,
-        best_holdout_epoch=best_holdout_epoch,
-        train_loss=last.train_loss if last else None,
+        test_error_percent=test.final,
+        test_error_percent_last5=test.median_of_last,
+        best_test_error_percent=test.best,
+        best_test_epoch=test.best_epoch,
+        holdout_error_percent=holdout.final,
+        holdout_error_percent_last5=holdout.median_of_last,
+        best_holdout_error_percent=holdout.best,
+        best_holdout_epoch=holdout.best_epoch,
+        train_loss=epochs[-1].train_loss if epochs else None,
         train_seconds=train_seconds,
         eval_seconds=eval_seconds,
         total_seconds=train_seconds + eval_seconds,
@@ -188,7 +180,7 @@ def trial_row(
         peak_memory_bytes=end.peak_memory_bytes if end else None,
         attempts=len(files.attempts),
         attempts_differ=_differences(files),
-        damage="; ".join(one.damage for one in files.attempts if one.damage) or None,
+        damage="; ".join(attempt.damage for attempt in files.attempts if attempt.damage) or None,
         error=end.error if end else None,
         host=attempt.host,
         device=attempt.device,
@@ -205,7 +197,7 @@ def trial_row(
 
 
 def _differences(files: TrialFiles) -> str | None:
-    """JSON: field -> its distinct values, of what the attempts whose epochs count do not have in common."""
+    """Return the fields in which the attempts that trained the epochs differ, with their values, as JSON."""
     counted = {record.attempt for record in files.epochs}
     differing: dict[str, list[Any]] = {}
     for name in ORIGINS:
@@ -220,7 +212,7 @@ def _differences(files: TrialFiles) -> str | None:
 
 
 def _unknown_attempt(time: str) -> Attempt:
-    """Stands for the attempts of an ended trial whose record of them was lost: the figures stay."""
+    """Return a stand-in for the attempts of a trial that has ended and lost the record of them."""
     return Attempt(
         0,
         time,
@@ -235,10 +227,20 @@ def _unknown_attempt(time: str) -> Attempt:
     )
 
 
-def _errors(epochs: list[EpochRecord], error_of: Callable[[EpochRecord], float | None]) -> list[tuple[float, int]]:
-    """(error, epoch) of the epochs that have one: the smallest is the best, the earliest among equals."""
-    return [(error, record.epoch) for record in epochs if (error := error_of(record)) is not None]
+@dataclasses.dataclass(frozen=True, slots=True)
+class _ErrorSummary:
+    """Errors of one training on one set of images, in percent; None if there are none."""
+
+    final: float | None
+    median_of_last: float | None
+    best: float | None
+    best_epoch: int | None
 
 
-def _median_of_last(errors: list[tuple[float, int]]) -> float | None:
-    return statistics.median(error for error, _ in errors[-LAST:]) if errors else None
+def _error_summary(errors: list[float | None], *, has_final: bool) -> _ErrorSummary:
+    """Sum up the errors after each epoch. Of several smallest errors the earliest is the best."""
+    known = [(error, epoch) for epoch, error in enumerate(errors, start=1) if error is not None]
+    best, best_epoch = min(known, default=(None, None))
+    last = [error for error, _ in known[-NUM_LAST_EPOCHS:]]
+    median = statistics.median(last) if last and has_final else None
+    return _ErrorSummary(errors[-1] if has_final else None, median, best, best_epoch)

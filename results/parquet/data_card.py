@@ -1,4 +1,4 @@
-"""The README.md of an exported data set: Hugging Face front matter, and every column explained."""
+"""The README.md of an exported data set: Hugging Face front matter, and the meaning of every column."""
 
 import json
 
@@ -26,7 +26,7 @@ configs:
 
 
 def data_card(trials: pa.Table, epochs: pa.Table) -> str:
-    """Markdown for the folder that holds both tables, so that it can be uploaded as it is."""
+    """Return Markdown for the folder that holds both tables, so that it can be uploaded as it is."""
     metadata = {key.decode(): value.decode() for key, value in trials.schema.metadata.items()}
     name = metadata[METADATA_PREFIX + "sweep"]
     datasets = ", ".join(sorted(set(trials["dataset"].to_pylist())))
@@ -54,7 +54,7 @@ def _columns(table: pa.Table, meanings: dict[str, str]) -> str:
 
 
 def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks inside."""
+    """Return a code block whose fence is longer than any run of backticks inside."""
     fence = "```"
     while fence in text:
         fence += "`"

@@ -1,4 +1,4 @@
-"""The Parquet files of a sweep: written whole, so that a reader sees the old or the new, and read back."""
+"""Write and read the Parquet files of a sweep. A reader sees the old file or the new, never a part."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,24 +92,24 @@ def _parquet_files(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, by
 
 
 def _texts(table: pa.Table) -> list[str]:
-    """The columns with few distinct values; a dictionary of measured figures costs time and space for nothing."""
+    """Return the columns that gain from a dictionary: those with few distinct values, which are texts."""
     return [field.name for field in table.schema if pa.types.is_string(field.type)]
 
 
 def read_trials(store: Store, sweep: str) -> pa.Table:
-    """The `trials` table of a sweep.
+    """Return the `trials` table of a sweep.
 
     Raises:
-        UserError: no such sweep, or no (readable) Parquet file.
+        UserError: there is no such sweep, or no Parquet file that can be read.
     """
     return _read(store, sweep, TRIALS_PARQUET)
 
 
 def read_epochs(store: Store, sweep: str) -> pa.Table:
-    """The `epochs` table of a sweep.
+    """Return the `epochs` table of a sweep.
 
     Raises:
-        UserError: no such sweep, or no (readable) Parquet file.
+        UserError: there is no such sweep, or no Parquet file that can be read.
     """
     return _read(store, sweep, EPOCHS_PARQUET)
 

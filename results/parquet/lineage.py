@@ -1,13 +1,14 @@
-"""Who goes on from whom in population based training, whose trials train a generation each."""
+"""The order of the trials in population based training, where each trial trains one generation."""
 
 from collections.abc import Mapping
 
 
 def lineage(parents: Mapping[str, str | None], trial_key: str) -> list[str]:
-    """Keys of the trials that make one training, the first first, `trial_key` last.
+    """Return the keys of the trials that make the training which ends with `trial_key`, oldest first.
 
     Args:
-        parents: trial key -> its parent's, None where it has none.
+        parents: key of each trial's parent, by the trial's key; None if it has none.
+        trial_key: the last trial.
     """
     keys = [trial_key]
     while (parent := parents.get(keys[-1])) is not None and parent not in keys:

@@ -13,7 +13,7 @@ from trainable.records import EpochRecord, TrialKey, TrialRow
 
 METADATA_PREFIX = "batchscape."
 SEARCH_METADATA = METADATA_PREFIX + "search"
-"""Only of a search: its settings, JSON, as its log begins with them."""
+"""Key of the settings of a search, as JSON; only in the files of a search."""
 
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
@@ -39,7 +39,7 @@ def _fields(record: type) -> list[pa.Field]:
 
 
 def _trials_schema() -> pa.Schema:
-    """sweep and trial_key, then the configuration, then what came of it."""
+    """Return the columns that identify a training, then those of the configuration, then those of the results."""
     row = _fields(TrialRow)
     key = [spec.name for spec in dataclasses.fields(TrialKey)]
     first = [field for field in row if field.name in key]

@@ -1,4 +1,4 @@
-"""A search as its Parquet files tell it: what was asked for, what was proposed, and what came of it."""
+"""The results of a search, read from its Parquet files."""
 
 import collections
 import dataclasses
@@ -27,56 +27,60 @@ from trainable.rounding import round_significant
 from trainable.wording import counted
 
 Scalar = bool | int | float | str | None
-METRIC_WORDS = {
+METRIC_NAMES = {
     "holdout_error_percent": ("error on held-out images", "%"),
     "holdout_loss": ("loss on held-out images", "nats"),
     "train_seconds": ("training time", "s"),
 }
-"""Metric -> its name and unit."""
+"""Name and unit of each metric that can be an objective."""
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
 FULL_SCALE = {"model": PUBLISHED_MODEL, "epochs": PUBLISHED_EPOCHS, "batch_size": PUBLISHED_BATCH_SIZE}
-"""Field -> the variable that holds what was proposed, where a scale has put another value in its place."""
+"""Field -> the variable that holds the proposed value, if a scale has replaced the value of the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What was searched for: a range, or choices."""
+    """A searched parameter: a range, or a list of choices."""
 
     name: str
     low: float = 0.0
     high: float = 0.0
-    """`low` and `high` mean nothing where there are choices."""
+    """`low` and `high` are unused if there are choices."""
     log: bool = False
+    """Whether the values were drawn on a logarithmic scale."""
     choices: tuple[Scalar, ...] | None = None
+    """Possible values; None for a range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What was made small."""
+    """An objective of the search, to be minimised."""
 
     metric: str
-    """A field of EpochRecord."""
+    """Name of a field of EpochRecord."""
 
     @property
     def name(self) -> str:
-        return METRIC_WORDS.get(self.metric, (self.metric, ""))[0]
+        """Name for people: `training time`."""
+        return METRIC_NAMES.get(self.metric, (self.metric, ""))[0]
 
     @property
     def unit(self) -> str:
-        return METRIC_WORDS.get(self.metric, (self.metric, ""))[1]
+        """Unit of the metric; empty if it has none."""
+        return METRIC_NAMES.get(self.metric, (self.metric, ""))[1]
 
     @property
-    def words(self) -> str:
-        """As an axis is labelled: `training time (s)`."""
+    def label(self) -> str:
+        """Name and unit, for an axis or a heading: `training time (s)`."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
-    def told(self, value: float) -> str:
-        """As a sentence has it: `training time 12.5 s`."""
+    def value_text(self, value: float) -> str:
+        """Return a value with its name and unit, for a sentence: `training time 12.5 s`."""
         return f"{self.name} {value:.4g} {self.unit}".rstrip()
 
-    def after(self, epochs: Sequence[EpochRecord], epoch: int) -> float | None:
-        """Its value after that epoch; None where the trial did not come so far, or it is not finite."""
+    def value_after(self, epochs: Sequence[EpochRecord], epoch: int) -> float | None:
+        """Return the value after an epoch; None if the trial did not reach the epoch, or the value is not finite."""
         known = [getattr(record, self.metric) for record in epochs[:epoch]]
         if len(known) < epoch or known[-1] is None:
             return None
@@ -88,124 +92,128 @@ class SearchTrial:
     """A proposal that was trained."""
 
     number: int
-    """Of the proposal, from 0."""
+    """Number of the proposal, from 0."""
     trial: Trial
     params: Mapping[str, Scalar]
-    """Parameter -> its value, at the space's full size."""
+    """Values of the parameters by name, at the full size of the space."""
 
     @property
     def values(self) -> tuple[float, ...] | None:
-        """One an objective, at the end or where it was stopped; None where one is missing."""
+        """One value per objective, at the end of the trial; None if one is missing."""
         values = self.trial.row.objective_values
         known = [value for value in values or () if value is not None]
         return tuple(known) if values is not None and len(known) == len(values) else None
 
     @property
     def is_complete(self) -> bool:
+        """Whether the trial trained all epochs and has its values."""
         return self.trial.status is Status.COMPLETE and self.values is not None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResults:
-    """All of a search."""
+    """The settings of a search, its trials, and the trials that confirm the best."""
 
     algorithm: str
     num_trials: int
-    """That were asked for."""
+    """Number of trials that were asked for."""
     seed: int
     scheduler: Mapping[str, Any]
-    """As the space gives it: `type` and what belongs to it."""
+    """Settings of the scheduler, as in the space: `type` and the keys of that type."""
     objectives: tuple[Objective, ...]
     parameters: tuple[Parameter, ...]
     warm_start: str | None
-    """Where it began from."""
+    """Source of the earlier results that the search started from; None if there were none."""
     trials: list[SearchTrial]
-    """In the order of their proposals; superseded ones left out."""
+    """Trials in the order of their proposals, without superseded trainings."""
     confirmed: Mapping[int, Cell]
-    """Number of a proposal -> its configuration trained on all of the training images."""
+    """Retrainings of the chosen configurations on all training images, by the number of the proposal."""
 
     @property
     def stopped(self) -> list[SearchTrial]:
-        return [one for one in self.trials if one.trial.row.stopped_epoch is not None]
+        """Trials that the scheduler stopped early."""
+        return [proposed for proposed in self.trials if proposed.trial.row.stopped_epoch is not None]
 
     @property
     def parents(self) -> dict[str, str | None]:
-        """Trial key -> that of the trial from whose last state it goes on; None where it begins anew."""
-        return {one.trial.row.trial_key: one.trial.config.parent for one in self.trials}
+        """Key of the trial whose final state a trial began with, by the trial's key; None if there is none."""
+        return {proposed.trial.row.trial_key: proposed.trial.config.parent for proposed in self.trials}
 
     @property
     def is_population(self) -> bool:
-        """Whether trials go on from others, as generations do in population based training."""
+        """Whether trials begin with the final state of others: population based training."""
         return any(self.parents.values())
 
     @property
     def is_settled(self) -> bool:
-        """Whether all that was asked for has ended, or what it chose is being confirmed: the best stays the best."""
-        running = any(one.trial.status is Status.INCOMPLETE for one in self.trials)
+        """Whether the best can no longer change: all trials have ended, or the chosen ones are being confirmed."""
+        running = any(proposed.trial.status is Status.INCOMPLETE for proposed in self.trials)
         return bool(self.confirmed) or (len(self.trials) >= self.num_trials and not running)
 
     @property
     def has_ranges(self) -> bool:
-        """Whether values were drawn from ranges, so that hardly two trials share one."""
+        """Whether values were drawn from ranges, so that hardly any two trials share a value."""
         return any(parameter.choices is None for parameter in self.parameters)
 
     @property
     def num_generations(self) -> int:
-        """Of the best training; 1 where no trial goes on from another, 0 where none ran to the end."""
+        """Number of generations of the best training: 1 without a population, 0 if no trial is complete."""
         return len(self.training(self.best[0])) if self.best else 0
 
     @property
     def method(self) -> str:
-        """`tpe, scheduler asha`."""
+        """Algorithm and scheduler: `tpe, scheduler asha`."""
         generations = f", {counted(self.num_generations, 'generation')}" if self.num_generations > 1 else ""
         return f"{self.algorithm}, scheduler {self.scheduler[keys.SCHEDULER_TYPE]}{generations}"
 
     @property
     def finalists(self) -> list[SearchTrial]:
-        """Those that ran to the end; of a population those of its last generation, with which its trainings end."""
-        complete = [one for one in self.trials if one.is_complete]
+        """Complete trials; in population based training only those of the last generation."""
+        complete = [proposed for proposed in self.trials if proposed.is_complete]
         parents = self.parents
-        lengths = [len(lineage(parents, one.trial.row.trial_key)) for one in complete]
+        lengths = [len(lineage(parents, proposed.trial.row.trial_key)) for proposed in complete]
         longest = max(lengths, default=0)
-        return [one for one, length in zip(complete, lengths, strict=True) if length == longest]
+        return [proposed for proposed, length in zip(complete, lengths, strict=True) if length == longest]
 
     def training(self, last: SearchTrial) -> list[SearchTrial]:
-        """The trials that make one training, `last` the last; empty where the row of one is missing."""
-        by_key = {one.trial.row.trial_key: one for one in self.trials}
+        """Return the trials, oldest first, of the training that ends with `last`; empty if a row is missing."""
+        by_key = {proposed.trial.row.trial_key: proposed for proposed in self.trials}
         keys = lineage(self.parents, last.trial.row.trial_key)
         return [by_key[key] for key in keys] if all(key in by_key for key in keys) else []
 
     @property
     def best(self) -> list[SearchTrial]:
-        """The finalists, best first; of several objectives those that no other is better than in all."""
-        scored = [(one.values, one) for one in self.finalists if one.values is not None]
+        """Finalists, best first; with several objectives only the Pareto front."""
+        scored = [(proposed.values, proposed) for proposed in self.finalists if proposed.values is not None]
         scored.sort(key=lambda pair: (pair[0], pair[1].number))
         if len(self.objectives) == 1:
-            return [one for _, one in scored]
+            return [proposed for _, proposed in scored]
         return [trial for _, trial in pareto_front(scored, lambda pair: pair[0])]
 
     @property
     def chosen(self) -> list[SearchTrial]:
-        """Those whose confirmation was begun, best first; the best where none was."""
+        """Trials that are being confirmed, best first. If there are none: the best one, or the Pareto front."""
         best = self.best
-        confirmed = [one for one in best if one.number in self.confirmed]
+        confirmed = [proposed for proposed in best if proposed.number in self.confirmed]
         return confirmed or (best if len(self.objectives) > 1 else best[:1])
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the proposals took, and what they would have taken had none been stopped."""
+    """What the proposals took, and what they would have taken if none had been stopped."""
 
     epochs: int
+    """Number of epochs trained."""
     full_epochs: int
+    """Number of epochs without stopping."""
     seconds: float
-    """Training and evaluation, of one device each."""
+    """Time of training and evaluation, in seconds, summed over the trials."""
     full_seconds: float
-    """A stopped trial's further epochs counted like the mean of those that it did."""
+    """The same without stopping: the missing epochs of a stopped trial count like the mean of its others."""
 
 
 def read_search(table: pa.Table) -> SearchResults | None:
-    """From the `trials` table; None where the sweep is no search."""
+    """Read the `trials` table of a search; None if the sweep is no search."""
     text = (table.schema.metadata or {}).get(SEARCH_METADATA.encode())
     if text is None:
         return None
@@ -227,7 +235,7 @@ def read_search(table: pa.Table) -> SearchResults | None:
         objectives=tuple(Objective(objective[keys.METRIC]) for objective in settings[keys.OBJECTIVE]),
         parameters=parameters,
         warm_start=settings[keys.WARM_START],
-        trials=sorted(proposed, key=lambda one: one.number),
+        trials=sorted(proposed, key=lambda proposed: proposed.number),
         confirmed=_confirmed(by_purpose[Purpose.CONFIRM]),
     )
 
@@ -251,7 +259,7 @@ def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
 
 
 def _confirmed(trials: Sequence[Trial]) -> dict[int, Cell]:
-    """Repeats of one proposal are one cell, whatever their seeds."""
+    """Group the retrainings by the number of their proposal; they differ in their seeds only."""
     found: dict[int, Cell] = {}
     for cell in group_repeats(trials):
         number = cell.trials[0].row.proposal
@@ -261,34 +269,34 @@ def _confirmed(trials: Sequence[Trial]) -> dict[int, Cell]:
 
 
 def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:
-    """(number, best value up to it) of one objective, where it becomes better; of trials that ran to the end."""
+    """Return (number, value) of each complete trial that improved the objective of this index."""
     steps: list[tuple[int, float]] = []
-    for one in search.trials:
-        if one.is_complete and one.values is not None:
-            value = one.values[index]
+    for proposed in search.trials:
+        if proposed.is_complete and proposed.values is not None:
+            value = proposed.values[index]
             if not steps or value < steps[-1][1]:
-                steps.append((one.number, value))
+                steps.append((proposed.number, value))
     return steps
 
 
 def stopped_by_epoch(search: SearchResults) -> dict[int, list[SearchTrial]]:
-    """Epoch -> the trials that the scheduler stopped after it, in rising order of both."""
+    """Return the trials that the scheduler stopped, by the epoch after which it did, both in rising order."""
     found: dict[int, list[SearchTrial]] = collections.defaultdict(list)
-    for one in search.stopped:
-        found[one.trial.row.stopped_epoch or 0].append(one)
+    for proposed in search.stopped:
+        found[proposed.trial.row.stopped_epoch or 0].append(proposed)
     return dict(sorted(found.items()))
 
 
 def reached(search: SearchResults, epoch: int) -> int:
-    """How many trials did this epoch."""
-    return sum(one.trial.row.epochs_done >= epoch for one in search.trials)
+    """Return the number of trials that trained this epoch."""
+    return sum(proposed.trial.row.epochs_done >= epoch for proposed in search.trials)
 
 
 def spent(search: SearchResults) -> Spent:
-    """Confirmations left out; only what the scheduler stopped counts as saved, not what diverged."""
+    """Sum up the proposals, without confirmations. Only stopped trials count as saved, not diverged ones."""
 
     def total(value: Callable[[Trial], float]) -> float:
-        return sum(value(one.trial) for one in search.trials)
+        return sum(value(proposed.trial) for proposed in search.trials)
 
     def share_done(trial: Trial) -> float:
         row = trial.row
@@ -303,23 +311,23 @@ def spent(search: SearchResults) -> Spent:
 
 
 def free_fields(search: SearchResults) -> list[str]:
-    """The training fields that differ between trials of equal choices: drawn from a range, or following from it."""
+    """Return the training fields that differ between trials of equal choices: those that depend on ranges."""
     choices = [parameter.name for parameter in search.parameters if parameter.choices is not None]
     groups: dict[tuple[Scalar, ...], list[TrainConfig]] = collections.defaultdict(list)
-    for one in search.trials:
-        groups[tuple(one.params[name] for name in choices)].append(one.trial.config)
+    for proposed in search.trials:
+        groups[tuple(proposed.params[name] for name in choices)].append(proposed.trial.config)
     found = {name for configs in groups.values() for name in varying_fields(configs)}
     return [name for name in FIELD_NAMES if name in found]
 
 
-def attributes(search: SearchResults, one: SearchTrial) -> dict[str, Any]:
-    """What else is to be seen of a proposal: what was derived from it, and errors on test images. Plain JSON."""
+def attributes(search: SearchResults, proposed: SearchTrial) -> dict[str, Any]:
+    """Return derived fields and test errors of a proposal as JSON values, for Optuna's dashboard."""
     fields = varying_fields([other.trial.config for other in search.trials])
-    derived = {name: getattr(one.trial.config, name) for name in fields if name not in one.params}
-    confirmed = search.confirmed.get(one.number)
+    derived = {name: getattr(proposed.trial.config, name) for name in fields if name not in proposed.params}
+    confirmed = search.confirmed.get(proposed.number)
     return {
         **derived,
-        "test_error_percent": one.trial.row.test_error_percent,
+        "test_error_percent": proposed.trial.row.test_error_percent,
         "confirmed_test_error_percent": None if confirmed is None else confirmed.test_errors,
     }
 
@@ -329,12 +337,12 @@ def rounded(value: Scalar) -> Scalar:
     return round_significant(value, 4) if isinstance(value, float) else value
 
 
-def param_words(one: SearchTrial) -> str:
-    """`base_lr 0.1234, batch_size 64`."""
-    return ", ".join(f"{name} {rounded(value)}" for name, value in one.params.items())
+def params_text(proposed: SearchTrial) -> str:
+    """Return `base_lr 0.1234, batch_size 64`."""
+    return ", ".join(f"{name} {rounded(value)}" for name, value in proposed.params.items())
 
 
 def with_rounded(cell: Cell) -> Cell:
-    """The cell as a table for people shows it: drawn values have 17 digits."""
+    """Return the cell with rounded values, for tables; drawn values have 17 digits."""
     fields: dict[str, Any] = {name: rounded(getattr(cell.config, name)) for name in FIELD_NAMES}
     return dataclasses.replace(cell, config=dataclasses.replace(cell.config, **fields))

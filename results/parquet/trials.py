@@ -27,26 +27,26 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cell:
-    """A configuration with all its repeats."""
+    """A configuration with all its repeats, which differ in the seed only."""
 
     config: TrainConfig
-    """With the seed of the first repeat."""
+    """The configuration, with the seed of the first repeat."""
     trials: tuple[Trial, ...]
 
     @property
     def finished(self) -> list[Trial]:
-        """The repeats that have a final test error."""
+        """Repeats that have a final test error."""
         return [trial for trial in self.trials if trial.status is Status.COMPLETE]
 
     @property
     def test_errors(self) -> list[float]:
-        """Test error (percent) at the last epoch of every finished repeat."""
+        """Test error of each finished repeat after the last epoch, in percent."""
         errors = (trial.row.test_error_percent for trial in self.finished)
         return [error for error in errors if error is not None]
 
 
 def trials_from_table(table: pa.Table, *, with_superseded: bool = False) -> list[Trial]:
-    """The inverse of what `collect` writes; superseded trainings only where they are asked for."""
+    """Return the rows of a `trials` table; superseded trainings only if they are asked for."""
     columns = [spec.name for spec in dataclasses.fields(TrialRow)]
     trials = [
         Trial(
@@ -59,13 +59,13 @@ def trials_from_table(table: pa.Table, *, with_superseded: bool = False) -> list
 
 
 def epochs_from_table(table: pa.Table) -> dict[str, list[EpochRecord]]:
-    """Trial key -> its epochs, in their order, from the `epochs` table; without superseded trainings."""
+    """Return the epochs of each trial of an `epochs` table by its key, without superseded trainings."""
     trainings = epochs_of_trainings(table)
     return {training.trial_key: epochs for training, epochs in trainings.items() if not training.superseded}
 
 
 def epochs_of_trainings(table: pa.Table) -> dict[TrialKey, list[EpochRecord]]:
-    """Training, superseded ones too -> its epochs, in their order, from the `epochs` table."""
+    """Return the epochs of each training of an `epochs` table, superseded ones included."""
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     keys = [spec.name for spec in dataclasses.fields(TrialKey)]
     epochs: dict[TrialKey, list[EpochRecord]] = {}
@@ -76,7 +76,7 @@ def epochs_of_trainings(table: pa.Table) -> dict[TrialKey, list[EpochRecord]]:
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    """As `Table.to_pylist`, which for times would import pandas: a third of a second for nothing."""
+    """Return the rows as dicts. `Table.to_pylist` would import pandas for times, which takes a third of a second."""
     columns = [
         [
             None if value is None else EPOCH + timedelta(microseconds=value)
@@ -92,7 +92,7 @@ def _rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
-    """Trials that differ in their seed only become one cell, in the order of their first appearance."""
+    """Group trials that differ in their seed only, in the order of their first appearance."""
     groups: dict[TrainConfig, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(dataclasses.replace(trial.config, seed=0), []).append(trial)
@@ -100,9 +100,6 @@ def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
 
 
 def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:
-    """Names of the training fields in which these configurations differ: what a reader tells them apart by.
-
-    The seed is none of them, nor the parent: its key says nothing of how a trial trains.
-    """
-    told = [name for name in FIELD_NAMES if name not in ("seed", "parent")]
-    return [name for name in told if len({getattr(config, name) for config in configs}) > 1]
+    """Return the names of the training fields in which these configurations differ, without seed and parent."""
+    fields = [name for name in FIELD_NAMES if name not in ("seed", "parent")]
+    return [name for name in fields if len({getattr(config, name) for config in configs}) > 1]

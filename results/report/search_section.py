@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.figures.pareto_front import hours_name
-from results.parquet.search_results import SearchResults, SearchTrial, param_words, spent
+from results.parquet.search_results import SearchResults, SearchTrial, params_text, spent
 from results.report.formatting import Facts
 from results.report.linked_table import LinkedTable
 from results.report.search_tables import (
@@ -59,7 +59,7 @@ def chosen_facts(search: SearchResults) -> Facts:
     if len(search.objectives) > 1:
         name = "confirmed first" if first.number in search.confirmed else f"least {search.objectives[0].name}"
     facts = [
-        (name, f"proposal {first.number}: {param_words(first)}{last_of}"),
+        (name, f"proposal {first.number}: {params_text(first)}{last_of}"),
         ("how it was chosen", _how(search, first)),
     ]
     if first.number in search.confirmed:
@@ -70,7 +70,7 @@ def chosen_facts(search: SearchResults) -> Facts:
 
 def _how(search: SearchResults, first: SearchTrial) -> str:
     values = zip(search.objectives, first.values or (), strict=True)
-    reached = ", ".join(objective.told(value) for objective, value in values)
+    reached = ", ".join(objective.value_text(value) for objective, value in values)
     which = "the best"
     if len(search.objectives) > 1:
         which = f"one of {counted(len(search.best), 'trial')} on the Pareto front"
@@ -92,7 +92,7 @@ def _settings(search: SearchResults) -> Facts:
     scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != SCHEDULER_TYPE)
     facts = [
         ("algorithm", f"{search.algorithm}, seed {search.seed}, {counted(search.num_trials, 'trial')} requested"),
-        ("objective", " and ".join(f"minimize {objective.words}" for objective in search.objectives)),
+        ("objective", " and ".join(f"minimize {objective.label}" for objective in search.objectives)),
         ("scheduler", f"{kind} ({scheduler})" if scheduler else kind),
         ("parameters", "; ".join(_parameter_words(search))),
     ]
@@ -120,7 +120,7 @@ def _saved(used: float, full: float) -> str:
 def _unknown_importances(search: SearchResults, importances: Sequence[tuple[str, Importance]]) -> Facts:
     """Return a fact about the objectives that have no importances although there are enough trials."""
     known = [words for words, _ in importances]
-    names = [objective.name for objective in search.objectives if objective.words not in known]
+    names = [objective.name for objective in search.objectives if objective.label not in known]
     if search.is_population or len(search.trials) < MIN_TRIALS or not names:
         return []
     why = "too few trials can be compared, or a random forest fitted to them does not predict unseen trials"

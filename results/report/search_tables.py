@@ -83,7 +83,7 @@ def schedule_table(search: SearchResults) -> LinkedTable | None:
 
 def _objective_columns(search: SearchResults, trials: Sequence[SearchTrial]) -> list[Column]:
     return [
-        number_column(objective.words, [f"{trial.values[index]:.4g}" if trial.values else "-" for trial in trials])
+        number_column(objective.label, [f"{trial.values[index]:.4g}" if trial.values else "-" for trial in trials])
         for index, objective in enumerate(search.objectives)
     ]
 

@@ -88,7 +88,7 @@ def _compared(
         return [trial for trial, _ in complete], [value for _, value in complete], None
     epoch = next(iter(rungs))
     records = [(trial, epochs.get(trial.trial.row.trial_key, ())) for trial in search.trials]
-    after = [(trial, search.objectives[index].after(own, epoch)) for trial, own in records]
+    after = [(trial, search.objectives[index].value_after(own, epoch)) for trial, own in records]
     known = [(trial, value) for trial, value in after if value is not None]
     return [trial for trial, _ in known], [value for _, value in known], epoch
 

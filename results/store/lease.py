@@ -1,8 +1,8 @@
 """A lease: the lock of a sweep in a remote store, where there are no file locks.
 
 The lease is a small file that its holder keeps renewing. A lease that has not been renewed for a minute is free. Its
-age is measured by the server's clock alone: by the times of the lease and of a file that is written now. A lease whose
-holder was a process of this machine that has died is free at once.
+age is measured by the server's clock alone: by the times of the lease and of a file that is written now. A process of
+this machine that has died holds no lease.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ class Lease:
     def _acquire(self) -> None:
         """Write the lease, and check that it is still ours.
 
-        If two runs do so at once, the one that wrote later wins. A run that checked too early finds out when it renews.
+        If two runs do so at once, the later one wins. A run that checked too early finds out when it renews.
         """
         if self.living_holder() is not None:
             raise LedgerBusyError(self._name)

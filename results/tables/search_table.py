@@ -30,7 +30,7 @@ def shown_cells(search: SearchResults) -> list[Cell]:
 
 def heading(search: SearchResults) -> str:
     """Return a line that tells which trials the rows are, and how they were chosen."""
-    objectives = " and ".join(objective.words for objective in search.objectives)
+    objectives = " and ".join(objective.label for objective in search.objectives)
     num_trials = counted(len(search.trials), "trial")
     how = f"{search.algorithm}, scheduler {search.scheduler[SCHEDULER_TYPE]}"
     if search.confirmed:

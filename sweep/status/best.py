@@ -61,7 +61,7 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
     chosen = search.chosen[0]
     cell = search.confirmed.get(chosen.number) or Cell(chosen.trial.config, (chosen.trial,))
     varied = varying_fields([trial.trial.config for trial in search.trials])
-    return BestConfiguration(sweep, cell, varied, len(search.finalists), search.objectives[0].words)
+    return BestConfiguration(sweep, cell, varied, len(search.finalists), search.objectives[0].label)
 
 
 def best_text(best: BestConfiguration) -> str:

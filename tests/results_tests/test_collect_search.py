@@ -69,7 +69,7 @@ def test_rows_say_why_they_are_there_and_what_steered(tmp_path: Path) -> None:
     for config in (CONFIG, confirming, planned):
         write_trial(store, config, CURVE, make_end(Status.COMPLETE, EPOCHS))
     trials, _ = Collector(store, make_manifest([planned, CONFIG], SWEEP)).tables()
-    found = [(one["purpose"], one["proposal"], one["objective_values"]) for one in trials.to_pylist()]
+    found = [(row["purpose"], row["proposal"], row["objective_values"]) for row in trials.to_pylist()]
     assert found == [("planned", None, None), ("search", 0, [41.0]), ("confirm", 0, None)]
     assert json.loads(trials.schema.metadata[SEARCH_METADATA.encode()]) == SETTINGS
     assert trials.schema.metadata[b"batchscape.num_planned"] == b"3"

@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from results.parquet.files import read_trials
-from results.parquet.search_results import param_words, read_search, spent, stopped_by_epoch
+from results.parquet.search_results import params_text, read_search, spent, stopped_by_epoch
 from results.parquet.trials import group_repeats, trials_from_table
 from results.store.local_store import LocalStore
 from results.tables.layout import render, table_rows
@@ -36,7 +36,7 @@ def test_the_search_and_the_grid_are_what_their_readme_says(name: str) -> None:
     errors = search.confirmed[chosen.number].test_errors
     complete = sum(trial.is_complete for trial in search.trials)
     row = (
-        f"| `{name}` | {len(search.trials)} | {complete} | {spent(search).epochs} | {param_words(chosen)} | "
+        f"| `{name}` | {len(search.trials)} | {complete} | {spent(search).epochs} | {params_text(chosen)} | "
         f"{chosen.values[0]:.2f} | {statistics.fmean(errors):.2f} ({min(errors):.2f} to {max(errors):.2f}) |"
     )
     assert row in (AGAINST_GRID / "README.md").read_text()

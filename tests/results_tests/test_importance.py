@@ -75,8 +75,8 @@ def test_where_any_was_stopped_all_are_compared_after_the_first_rung() -> None:
 
 def test_time_adds_up_over_the_epochs() -> None:
     records = [make_epoch(epoch, 9.0, train_seconds=2.0) for epoch in (1, 2, 3)]
-    assert Objective("train_seconds").after(records, 3) == 6.0
-    assert Objective("train_seconds").after(records, 4) is None
+    assert Objective("train_seconds").value_after(records, 3) == 6.0
+    assert Objective("train_seconds").value_after(records, 4) is None
 
 
 def test_too_few_or_equal_trials_say_nothing() -> None:

@@ -10,7 +10,7 @@ from results.parquet.schema import SEARCH_METADATA
 from results.parquet.search_results import (
     SearchResults,
     best_so_far,
-    param_words,
+    params_text,
     reached,
     read_search,
     spent,
@@ -101,7 +101,7 @@ def test_a_scaled_trial_is_shown_as_it_was_proposed(tmp_path: Path) -> None:
     index = table.column_names.index("variables")
     found = read_search(table.set_column(index, table.schema.field(index), [variables]))
     assert found is not None
-    assert param_words(found.trials[0]).endswith("batch_size 4096")
+    assert params_text(found.trials[0]).endswith("batch_size 4096")
 
 
 def test_a_plain_sweep_is_no_search(tmp_path: Path) -> None:

@@ -185,5 +185,5 @@ def test_trials_name_their_proposal(tmp_path: Path) -> None:
 
 
 def test_a_value_is_told_with_its_unit() -> None:
-    assert Objective("train_seconds").told(12.3456) == "training time 12.35 s"
-    assert Objective("unknown").told(2) == "unknown 2"
+    assert Objective("train_seconds").value_text(12.3456) == "training time 12.35 s"
+    assert Objective("unknown").value_text(2) == "unknown 2"
