@@ -47,7 +47,6 @@ class Cost:
     seconds: list[float]
     """Time of each checkpoint: the state's bytes are made, checked and written."""
     share: float
-    """Share of the training's time."""
     training_seconds: float
     num_epochs: int
     file_bytes: int

@@ -26,8 +26,7 @@ import_torchvision()
 from torchvision import transforms
 from torchvision.datasets import CIFAR10, VisionDataset
 
-NUM_THREADS = 2
-NUM_WORKERS = 2
+NUM_THREADS, NUM_WORKERS = 2, 2
 TEST_BATCH_SIZE = 128
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 """Statistics of CIFAR-10's channels, as tutorials have them."""

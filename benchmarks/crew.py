@@ -28,14 +28,9 @@ class Window:
     def samples(
         self, work: Callable[[], Sample], seconds: float, meanwhile: Callable[[], object] | None = None
     ) -> list[Sample]:
-        """Repeat the work for some seconds, starting when all members are ready.
+        """Repeat the work, at least once, for some seconds that begin when all members are ready.
 
-        Args:
-            seconds: No work begins after this time; the work is done at least once.
-            meanwhile: Unmeasured work until the last member has ended; by default the work itself.
-
-        Raises:
-            threading.BrokenBarrierError: Another member failed.
+        Until the last member has ended, this one goes on unmeasured with `meanwhile`, or with the work itself.
         """
         self._barrier.wait()
         started = time.perf_counter()
@@ -60,10 +55,7 @@ class Crew:
     def __init__(self, num_members: int, member: Callable[..., object], *arguments: object) -> None:
         """Call `member(window, *arguments)` in each new process, and wait until all are ready.
 
-        Raises:
-            RuntimeError: It failed in one of them; the message holds the traceback.
-            EOFError: A member has died.
-            TimeoutError: A member does not answer.
+        Raises RuntimeError with the traceback where that failed, EOFError where a member has died, and TimeoutError.
         """
         context = multiprocessing.get_context("spawn")
         self._window = Window(context, num_members)  # kept: its semaphores live as long as this object

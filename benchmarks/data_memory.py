@@ -5,7 +5,6 @@ processes at once, as in a sweep. Each prepares it for training, reads all of it
 memory (proc(5), smaps_rollup) has grown. Memory that is shared is counted once for each node, not here.
 """
 
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ray
 
-from benchmarks.harness import option_parser, write_report
+from benchmarks.harness import option_parser, print_figures, write_report
 from benchmarks.images import noise
 from sweep.driver.cluster import connected
 from sweep.driver.resources import Resources
-
-MEGABYTE = 10**6
 
 
 class Reader:
@@ -58,9 +55,8 @@ def main() -> None:
             readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(arguments.processes)]
             answers = [reader.private_growth_bytes.remote([reference], holdout) for reader in readers]
             growth[f"holdout {holdout:g}"] = ray.get(answers)
-    print(f"data set {num_bytes / MEGABYTE:.0f} MB, private growth of each of {arguments.processes} processes:")
-    for case, values in growth.items():
-        print(f"  {case}: median {statistics.median(values) / MEGABYTE:.0f} MB")
+    rows = {case: {"MB": [num / 1e6 for num in values]} for case, values in growth.items()}
+    print_figures(f"data set {num_bytes / 1e6:.0f} MB, private growth of each process", rows)
     figures = {"data_bytes": num_bytes, "num_processes": arguments.processes, "private_growth_bytes": growth}
     print(write_report("data_memory", "python benchmarks/data_memory.py", figures, arguments.to))
 

@@ -35,8 +35,7 @@ from sweep.runs import RunRecord, read_runs
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
 from trainable.provenance import processor_name
 
-CONCURRENT = 2
-DATASET = "digits"
+CONCURRENT, DATASET = 2, "digits"
 DEFAULTS: dict[str, Any] = {"model": "resnet_preact_8", "dataset": DATASET, "epochs": 2, "lr": 0.05}
 BATCH_SIZES = ((16, 64, 256), (8, 32), (32, 128, 512), (16, 16, 16, 16), (64, 256), (8, 128), (32, 64, 128, 256))
 """Batch sizes of the trials of each sweep; equal trials differ in their seed."""
@@ -53,7 +52,6 @@ class Sweep:
     works: list[TrialWork]
     record: RunRecord
     speeds: list[Speed]
-    """Speeds of its own trials."""
 
     @property
     def overhead(self) -> RunOverhead:

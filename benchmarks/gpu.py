@@ -36,7 +36,6 @@ from benchmarks.mps import MpsUnavailableError, check_clients, running_mps
 from models.names import display_name
 from trainable.errors import UserError
 
-HEADLINE_BATCH_SIZE = 128
 SECTIONS = {"correctness": 70, "speed": 430, "sharing": 330}
 """Section -> seconds after which none of its measurements begins."""
 CREW_ERRORS = (RuntimeError, EOFError, TimeoutError)
@@ -48,10 +47,9 @@ class Effort:
     """How much is measured."""
 
     batch_sizes: tuple[int, ...] = (128, 8, 512, 32, 2048)
-    """Batch sizes in order of importance: where time runs out, the last ones are left out."""
+    """Batch sizes, the most important first: where time runs out, the last ones are left out."""
     format_batch_sizes: tuple[int, ...] = (128, 8)
     """Batch sizes at which number formats are compared."""
-    deep_models: tuple[str, ...] = ("resnet_preact_110", "resnet_110")
     correctness: Work = Work(128, 100, epochs=4)  # noqa: RUF009 (frozen)
     num_steps: int = 400
     num_rounds: int = 5
@@ -61,7 +59,7 @@ class Effort:
     num_noise: tuple[int, int] = (50_000, 10_000)
 
 
-QUICK = Effort((32, 8), (8,), (), Work(8, 2, epochs=3), 2, 2, (8,), (1, 2), 0.3, (1000, 200))
+QUICK = Effort((32, 8), (8,), Work(8, 2, epochs=3), 2, 2, (8,), (1, 2), 0.3, (1000, 200))
 
 
 class Report:
@@ -116,9 +114,6 @@ def _cases(section: str, effort: Effort, use_gpu: bool) -> Iterator[tuple[Any, .
     for work in (Work(size, effort.num_steps) for size in effort.format_batch_sizes):
         names = (*formats, "tf32") if use_gpu else formats
         cases.append((work, {name: (replace(work, precision=name), "graph") for name in names}))
-    for model in effort.deep_models:
-        work = Work(HEADLINE_BATCH_SIZE, effort.num_steps, model)
-        cases.append((work, {"graph": (work, "graph")}))
     if use_gpu:  # last, since it takes longest
         cases += [(work, {way: (work, way) for way in ("graph", "compiled")}) for work in works]
     for work, variants in cases:

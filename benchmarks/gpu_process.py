@@ -71,16 +71,12 @@ class GpuProcess:
         precision = resolve_precision("auto", self._device).name
         found: Row = {"name": device_name(self._device), "precision_auto": precision}
         if self._is_gpu:
-            found["memory_bytes"] = torch.cuda.get_device_properties(self._device).total_memory
-            found["cuda"] = torch.version.cuda
+            memory_bytes = torch.cuda.get_device_properties(self._device).total_memory
+            found |= {"memory_bytes": memory_bytes, "cuda": torch.version.cuda}
         return found
 
     def speed(self, variants: Mapping[str, tuple[Work, str]], num_rounds: int) -> Row:
-        """Start every variant, then train an epoch of each in turn; a different one comes first in each round.
-
-        Args:
-            variants: Name -> configuration, and which of WAYS it is executed in.
-        """
+        """Start every variant (its work, in one of WAYS), then train an epoch of each in rounds of changing order."""
         trainings: dict[str, Training] = {}
         figures: dict[str, Row] = {}
         for name, (work, way) in variants.items():
@@ -157,10 +153,7 @@ class GpuProcess:
         }
 
     def _course(self, work: Work, way: str, *, resumes: bool = False) -> tuple[list[float], dict[str, torch.Tensor]]:
-        """Train to the end; return training and test loss of each epoch, and the final weights on the CPU.
-
-        A course that resumes trains every epoch in a new training that loads the state after the epoch before.
-        """
+        """Train to the end, or resume at every epoch; return the losses of each epoch and the final weights."""
         training = self._training(work, WAYS[way])
         losses: list[float] = []
         for epoch in range(work.epochs):

@@ -76,11 +76,7 @@ def summary(rounds: Sequence[float]) -> dict[str, Any]:
 
 
 def print_figures(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Print a table with a line for each row, never wrapped; summaries are shown as a median with its extremes.
-
-    Args:
-        columns: Names of the figures that are shown; by default those of the first row.
-    """
+    """Print a line for each row, never wrapped, with some columns or those of the first row."""
     names = list(columns) or list(next(iter(rows.values()), {}))
     lines = [["", *names], *([name, *(_cell(row.get(column)) for column in names)] for name, row in rows.items())]
     widths = [max(len(line[index]) for line in lines) for index in range(len(names) + 1)]

@@ -11,7 +11,6 @@ from trainable.data.sources import load_dataset
 NUM_CLASSES = 10
 SIZE = 32
 CIFAR_TRAIN, CIFAR_TEST = 50_000, 10_000
-"""Number of images of CIFAR-10."""
 
 
 def noise(num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData:
@@ -26,11 +25,7 @@ def noise(num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData
 
 
 def load_or_noise(folder: Path | None, num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData:
-    """Load the data set in the folder as `tune_main.py run --data` reads it, or make noise where there is none.
-
-    Raises:
-        UserError: The folder holds no data set.
-    """
+    """Load the data set in the folder as `tune_main.py run --data` reads it, or make noise where there is none."""
     return noise(num_train, num_test) if folder is None else load_dataset(folder.name, folder)
 
 

@@ -196,8 +196,7 @@ def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeSh
         methods: dict[str, tuple[Any, ...]] = {
             **{f"bf16 {size}": ("matrix_products", size, torch.bfloat16) for size in MATRIX_SIZES},
             **{f"fp32 {size}": ("matrix_products", size, torch.float32) for size in MATRIX_SIZES},
-            "copy": ("copy",),
-            "triad": ("triad",),
+            **{name: (name,) for name in ("copy", "triad")},
             **{f"convolutions {size}": ("convolutions", size) for size in BATCH_SIZES},
             **{f"training {size}": ("epochs", size) for size in BATCH_SIZES},
         }

@@ -22,11 +22,7 @@ class MpsUnavailableError(Exception):
 
 @contextlib.contextmanager
 def running_mps(use_gpu: bool) -> Iterator[None]:
-    """Run the service for the processes that are started inside the block.
-
-    Raises:
-        MpsUnavailableError: There is no GPU, or the service is not installed or does not start.
-    """
+    """Run the service for processes started inside the block; raise MpsUnavailableError where it does not start."""
     if not use_gpu:
         raise MpsUnavailableError("the device is not a GPU")
     with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:

@@ -24,7 +24,6 @@ from trainable.tune_adapter import TrainingTrainable
 STEPS_AN_EPOCH = 391
 NUM_TEST_IMAGES = 10_000
 """Steps and test images of CIFAR-10 at batch size 128."""
-STATE = b"state"
 
 
 class NoTraining(Training):
@@ -61,7 +60,7 @@ class NoTraining(Training):
         return EpochOutcome(record, False, self._draw.randbytes(NUM_TEST_IMAGES // 8).hex())
 
     def state(self) -> bytes:
-        return STATE
+        return b"state"
 
 
 class NoOpSession(TrialSession):

@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import Spread, option_parser, write_report
 from benchmarks.sweeps import run_sweep
 
-NUM_TRIALS = 20
-CONCURRENT = 2
+NUM_TRIALS, CONCURRENT = 20, 2
 SPACE = f"""
 name: overhead
 defaults: {{model: resnet_preact_8, dataset: digits, epochs: 1, batch_size: 64, train_subset: 128, test_subset: 50}}

@@ -32,16 +32,14 @@ KINDS = ("planned", "search")
 DRIVER_SECONDS = "driver's processor seconds a trial"
 EPOCH_SECONDS = "driver's processor seconds an epoch"
 PEAK_BYTES = "driver's peak bytes"
-"""Names in driver_scale.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A model on a GPU."""
+    """A model on a GPU; an epoch is training and evaluation."""
 
     name: str
     epoch_seconds: float
-    """Time of training and evaluation."""
     checkpoint_bytes: float
 
 

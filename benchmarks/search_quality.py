@@ -63,15 +63,13 @@ from trainable.records import Status
 EPOCHS = 27
 LR = SearchParameter("lr", "float", 0.001, 10.0, log=True)
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
-BATCH_SIZE = SearchParameter("batch_size", "categorical", choices=BATCH_SIZES)
-PARAMETERS = (LR, BATCH_SIZE)
+PARAMETERS = (LR, SearchParameter("batch_size", "categorical", choices=BATCH_SIZES))
 TRAINING_NOISE, EVALUATION_NOISE = 0.25, 0.4
 """Standard deviations in points."""
 CHANCE = 90.0
 """Error of a classifier that has learnt nothing, in percent."""
 NUM_SEEDS, NUM_GP_SEEDS = 100, 60
-NUM_TRIALS = 40
-NUM_WORKERS = 4
+NUM_TRIALS, NUM_WORKERS = 40, 4
 ALGORITHMS: tuple[Algorithm, ...] = ("random", "tpe", "gp")
 NONE = SchedulerSpec(type="none")
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)

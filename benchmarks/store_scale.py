@@ -32,8 +32,7 @@ from results.store.local_store import LocalStore
 
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200
-RAY_SIZES = (100, 1000)
-RAY_RUN = 50
+RAY_SIZES, RAY_RUN = (100, 1000), 50
 TARGETS = {
     "plan of 1000 trials, seconds": 5.0,
     "export of 1000 trials, seconds": 20.0,

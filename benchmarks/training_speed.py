@@ -112,17 +112,15 @@ def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[s
             cases |= {(way, size): partial(crew.ask, "epochs", size) for way, crew in crews.items()}
         cases[CONVENTIONAL, 0] = partial(conventional.ask, EVALUATION)
         answers = harness.interleaved(num_rounds, cases)
-    rates: dict[str, dict[str, list[float]]] = {}
-    for size in batch_sizes:
-        rates[str(size)] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, size]]} | {
-            way: [sum(member.training for member in answer) for answer in answers[way, size]] for way in crews
-        }
-    rates[EVALUATION] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, 0]]} | {
-        way: [
-            _mean_evaluation(of_round) for of_round in zip(*(answers[way, size] for size in batch_sizes), strict=True)
-        ]
-        for way in crews
+    rates = {
+        str(size): {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, size]]}
+        | {way: [sum(member.training for member in answer) for answer in answers[way, size]] for way in crews}
+        for size in batch_sizes
     }
+    rates[EVALUATION] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, 0]]}
+    for way in crews:
+        rounds = zip(*(answers[way, size] for size in batch_sizes), strict=True)
+        rates[EVALUATION][way] = [_mean_evaluation(of_round) for of_round in rounds]
     return rates
 
 

@@ -85,11 +85,7 @@ class TrialProcess:
 
 
 def run_epoch(training: Training) -> EpochRecord:
-    """Train an epoch and return its record.
-
-    Raises:
-        ArithmeticError: The training diverged: such an epoch is not evaluated, so its times do not compare.
-    """
+    """Train an epoch and return its record; a diverged one is an error, since it is not evaluated."""
     outcome = training.run_epoch(attempt=1)
     if outcome.diverged:
         raise ArithmeticError(f"the training diverged in epoch {outcome.record.epoch}")

@@ -68,10 +68,9 @@ class Simulated:
 
 
 def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.random.Generator) -> Simulated:
-    """Judge `num_tables` tables (first axis) of `num_cells` (second), as `results.statistics.compare` would.
+    """Judge tables (first axis) of cells (second) as `results.statistics.compare` would.
 
-    Args:
-        factor: True variance of a run over the binomial's.
+    The factor is the true variance of a run over the binomial's.
     """
     num_images = published_recipe().num_test_images
     base = np.resize(np.array(BASE_ERRORS), scenario.num_cells)
