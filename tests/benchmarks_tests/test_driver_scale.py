@@ -56,11 +56,11 @@ def test_the_page_holds_what_its_script_works_out() -> None:
 def test_loads_grow_with_the_gpus_and_short_epochs_are_pushed_together() -> None:
     measured = Measured(0.001, 0.01, 0, 0, 0, 0, 0, 0, 0)
     long, short = GpuCase("long", 100.0, 0.0), GpuCase("short", 0.5, 0.0)
-    one = load_of(long, measured, num_gpus=1000)
-    assert one.epochs == one.checkpoints == 10.0
-    assert one.pushes == 20.0
-    assert one.driver_share == pytest.approx(0.01 + 0.0005)
-    assert load_of(long, measured, num_gpus=2000).puts == 2 * one.puts
+    load = load_of(long, measured, num_gpus=1000)
+    assert load.epochs == load.checkpoints == 10.0
+    assert load.pushes == 20.0
+    assert load.driver_share == pytest.approx(0.01 + 0.0005)
+    assert load_of(long, measured, num_gpus=2000).puts == 2 * load.puts
     many = load_of(short, measured)
     assert many.epochs == 2000.0
     assert many.pushes == pytest.approx(400.0)  # every five seconds

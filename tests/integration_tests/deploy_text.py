@@ -72,6 +72,6 @@ def for_tune_main(words: Sequence[str]) -> list[str] | None:
 
 
 def entrypoint() -> list[str]:
-    """Of the RayJob, as words."""
+    """The RayJob's entrypoint, split into words."""
     job = yaml.safe_load((DEPLOY / "kubernetes" / "rayjob.yaml").read_text(encoding="utf-8"))
     return shlex.split(job["spec"]["entrypoint"])

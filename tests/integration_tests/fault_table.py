@@ -104,6 +104,6 @@ def record(fault: str, seen: Iterable[str], exit_status: int | None, data: str) 
     line = row(fault, seen, exit_status, data)
     if os.environ.get(WRITE):
         rows[fault] = line
-        TABLE.write_text(HEAD + "".join(rows[one] for one in FAULTS if one in rows))
+        TABLE.write_text(HEAD + "".join(rows[fault] for fault in FAULTS if fault in rows))
     else:
         assert rows.get(fault) == line, f"{TABLE.name} says something else: look, then `make faults-table`"

@@ -75,7 +75,7 @@ def epoch_lines(store: Path) -> set[bytes]:
 
 
 def wait_for_epochs(store: Path, count: int, beside: Set[bytes] = frozenset()) -> None:
-    """Until the ledgers hold so many epochs, those not counted that they held before."""
+    """Wait until the ledgers hold `count` epochs other than those in `beside`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(epoch_lines(store) - beside) < count:
         assert time.monotonic() < deadline, "the sweep makes no progress"

@@ -70,12 +70,12 @@ class Ledger:
     """What a trial's folder in a store says while others write to it."""
 
     nodes: list[str]
-    """Of its attempts."""
+    """The node of each attempt."""
     num_epochs: int
     has_checkpoint: bool
 
     def is_half_done_on(self, node: Node) -> bool:
-        """Whether it is to be expected that another node goes on with it from a checkpoint."""
+        """Whether another node can be expected to resume it from a checkpoint."""
         return self.nodes == [node.address] and self.has_checkpoint and self.num_epochs <= 13
 
 
@@ -139,7 +139,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def figures(records: list[EpochRecord]) -> list[dict[str, Any]]:
-    """Of a training, without what depends on clocks and on how often it was interrupted."""
+    """A training's epochs, without what depends on clocks and on the number of interruptions."""
     rows = [dataclasses.asdict(record) for record in records]
     return [{name: value for name, value in row.items() if name not in OF_CLOCKS} for row in rows]
 
@@ -175,7 +175,7 @@ def check_attempts(store: Store, dead: Node, lost: set[str]) -> set[str | None]:
 
 
 def node_of(store: Store, key: str) -> str | None:
-    """That ended the trial."""
+    """The node that ended the trial."""
     return read_trial(store.trial_folder(key)).attempts[-1].node
 
 
@@ -201,7 +201,7 @@ def test_three_nodes_one_is_killed_one_joins_late(
 
     def half_done_on_the_doomed() -> set[str]:
         found = ledgers(running.server.files(f"{running.bucket}/store"))
-        return {key for key, one in found.items() if one.is_half_done_on(doomed)}
+        return {key for key, trial in found.items() if trial.is_half_done_on(doomed)}
 
     lost = wait_for(half_done_on_the_doomed, driver)
     doomed.kill()
@@ -239,7 +239,7 @@ def test_two_nodes_a_search_one_is_killed(running: Running, tmp_path: Path) -> N
 
     def half_done_on_the_doomed() -> set[str]:
         found = ledgers(files_in(store.path))
-        return {key for key, one in found.items() if one.is_half_done_on(doomed)}
+        return {key for key, trial in found.items() if trial.is_half_done_on(doomed)}
 
     lost = wait_for(half_done_on_the_doomed, driver)
     doomed.kill()
@@ -248,14 +248,14 @@ def test_two_nodes_a_search_one_is_killed(running: Running, tmp_path: Path) -> N
     assert "4 of 4 trials done" in output
     assert check_attempts(store, doomed, lost) == {running.head.address, doomed.address}
     proposals = read_log(store.search_log("searched")).proposals
-    assert [one.status for one in proposals] == [Status.COMPLETE] * 4
+    assert [proposal.status for proposal in proposals] == [Status.COMPLETE] * 4
     for key in lost:
         trial = read_trial(store.trial_folder(key))
         assert figures(trial.epochs) == trained_here(TrainConfig.from_dict(trial.config), tmp_path / key)
 
 
 def test_a_driver_inside_a_job(running: Running) -> None:
-    """Of `ray job submit`, whose own working_dir is the checkout; workers get ours all the same."""
+    """`ray job submit` sets the checkout as its working_dir; workers get ours nevertheless."""
     job = ["--address", f"http://{running.head.address}:{DASHBOARD_PORT}", "--working-dir", str(ROOT)]
     store = running.folder / "of_job"
     command = ["python", "tune_main.py", "run", str(running.folder / "sweep.yaml"), "--store", str(store)]

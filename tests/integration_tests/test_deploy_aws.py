@@ -55,7 +55,7 @@ def forget_clients() -> None:
 
 
 def with_an_image(cluster: dict[str, Any]) -> dict[str, Any]:
-    """As after the page's step 4."""
+    """The cluster's settings after step 4 of the page."""
     image = boto3.client("ec2", REGION).describe_images()["Images"][0]["ImageId"]
     filled: dict[str, Any] = yaml.safe_load(yaml.safe_dump(cluster).replace("YOUR-AMI", image))
     assert filled != cluster

@@ -111,7 +111,7 @@ def test_the_pods_follow_the_schema_of_kubernetes(job: dict[str, Any]) -> None:
 
 def test_volumes_that_are_mounted_exist(job: dict[str, Any]) -> None:
     for pod in pods(job):
-        mounted = {mount["name"] for one in pod["spec"]["containers"] for mount in one["volumeMounts"]}
+        mounted = {mount["name"] for container in pod["spec"]["containers"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["spec"]["volumes"]}
 
 
@@ -144,7 +144,7 @@ def test_the_image_is_that_of_the_ray_that_is_required(job: dict[str, Any]) -> N
     assert match is not None
     for path in (ROOT / "requirements.txt", DEPLOY / "requirements.txt"):
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-        (required,) = [one for line in lines if (one := Requirement(line)).name == "ray"]
+        (required,) = [requirement for line in lines if (requirement := Requirement(line)).name == "ray"]
         assert match[1] in required.specifier
     assert match[1] == job["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -43,7 +43,7 @@ def install(folder: Path, programs: dict[str, str]) -> None:
 
 
 def environment(tmp_path: Path, checkout: Path, job: int) -> dict[str, str]:
-    """As Slurm sets it for a job on one node."""
+    """The environment that Slurm sets for a job on one node."""
     return os.environ | {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "CALLS": str(tmp_path / "calls"),

@@ -57,7 +57,7 @@ def test_fifty_kills_cost_nothing_but_time(short_path: Path) -> None:
 def check_rounds(plan: Plan, folder: Path) -> None:
     outcome = run_rounds(plan, folder)
     assert len(outcome.rounds) == plan.rounds, "the sweep was finished before its last kill: make it longer"
-    assert {one.killed for one in outcome.rounds} == set(KINDS)
+    assert {round_.killed for round_ in outcome.rounds} == set(KINDS)
     assert outcome.rounds[-1].epochs_recorded > 0
     assert outcome.violations == []
     assert outcome.differences == []

@@ -70,7 +70,7 @@ def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start, cli:
 
 
 def trial_folder(store: Path, epochs: int) -> Path | None:
-    """Of the trial that is to train so many epochs, once it is there."""
+    """The ledger of the trial with this number of epochs; None while there is none."""
     folders = store.glob("trials/*")
     return next((folder for folder in folders if read_trial(folder).config.get("epochs") == epochs), None)
 

@@ -103,7 +103,7 @@ def epochs_told(store: Path, run_id: str, output: str) -> int:
     count = 0
     for folder in store.glob("trials/*"):
         trial = read_trial(folder)
-        own = [one.attempt for one in trial.attempts if one.run_id == run_id]
+        own = [trained.attempt for trained in trial.attempts if trained.run_id == run_id]
         if died and len(own) > 1:
             count += max(0, int(died[1]) - sum(epoch.attempt < own[0] for epoch in trial.epochs))
             own = own[-1:]

@@ -82,7 +82,7 @@ class Place:
         )
 
     def answer(self, *arguments: str) -> tuple[int, str, str]:
-        """Of the command in this process, which spares an interpreter's start: status, output, complaints."""
+        """Run the command in this process, to save an interpreter's start: status, output, error output."""
         return answer(self.environment, *arguments, "--store", self.uri)
 
     def says(self, *arguments: str) -> str:
@@ -152,7 +152,7 @@ class Life:
 
     place: Place
     first_output: str
-    """Of the run that was killed."""
+    """Output of the run that was killed."""
     last_output: str
     second_driver: tuple[int, str, str]
     status_meanwhile: dict[str, object]
@@ -351,7 +351,7 @@ def test_a_search_goes_on_from_another_machine(
     space.write_text(SEARCH)
     undisturbed = search_on_digits(space, LocalStore(tmp_path / "aside"))
     expected = [undisturbed.next() for _ in range(NUM_PROPOSED)]
-    keys = [one.trial.config.trial_key for one in expected if one is not None]
+    keys = [proposal.trial.config.trial_key for proposal in expected if proposal is not None]
     first = make_place(s3_server.new_bucket())
     trials, log = f"{first.bucket}/store/trials", f"{first.bucket}/store/searched"
 
@@ -374,8 +374,8 @@ def test_a_search_goes_on_from_another_machine(
     assert files[SEARCH_LOG].startswith(known)
     (tmp_path / SEARCH_LOG).write_bytes(files[SEARCH_LOG])
     record = read_log(LocalJournal(tmp_path / SEARCH_LOG))
-    assert [one.config.trial_key for one in record.proposals if one.config] == keys
-    assert all(one.status in (Status.COMPLETE, Status.STOPPED) for one in record.proposals)
+    assert [proposal.config.trial_key for proposal in record.proposals if proposal.config] == keys
+    assert all(proposal.status in (Status.COMPLETE, Status.STOPPED) for proposal in record.proposals)
     rows = pq.read_table(pa.BufferReader(files["trials.parquet"])).to_pylist()
     assert [row["proposal"] for row in rows if row["purpose"] == Purpose.SEARCH] == [*range(NUM_PROPOSED)]
     assert [row["purpose"] for row in rows].count(Purpose.CONFIRM) == 1

@@ -35,7 +35,7 @@ def listening(pids: set[int]) -> Iterator[str]:
 
 
 def address(digits: str) -> str:
-    """As /proc/net/tcp writes it: words of four bytes, each in the machine's (little) order."""
+    """Parse an address of /proc/net/tcp: words of four bytes, each in the machine's (little) order."""
     words = [bytes.fromhex(digits[start : start + 8])[::-1] for start in range(0, len(digits), 8)]
     found = ipaddress.ip_address(b"".join(words))
     return str(getattr(found, "ipv4_mapped", None) or found)
@@ -91,7 +91,7 @@ def ray_listens_on_this_machine_alone(processes: dict[int, str]) -> None:
     found = set(listening(set(processes)))
     assert any("raylet" in title for title in processes.values())
     assert found, "no socket of Ray's was found: this test sees nothing"
-    assert {one for one in found if not ipaddress.ip_address(one).is_loopback} == set()
+    assert {address for address in found if not ipaddress.ip_address(address).is_loopback} == set()
     assert not [
         title for title in processes.values() if "dashboard.py" in title and "--disable-frontend" not in title
     ]

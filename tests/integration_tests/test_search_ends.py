@@ -44,9 +44,9 @@ class Ended:
         self._capsys = capsys
         self.search: Search = search_on_digits(self.space, self.store)
         drive(self.search, lambda config, epoch: None if diverges else bowl(config, epoch) + config.batch_size / 4)
-        for one in self.search.record.proposals:
-            if one.config is not None and one.is_trained and one.status is not None:
-                self._write(one.config, len(one.reports), one.status)
+        for proposal in self.search.record.proposals:
+            if proposal.config is not None and proposal.is_trained and proposal.status is not None:
+                self._write(proposal.config, len(proposal.reports), proposal.status)
         manifest = make_manifest([], "ended", is_search=True)
         with self.store.driving(manifest):
             pass
@@ -132,5 +132,7 @@ def test_the_front_is_printed(tmp_path: Path, capsys: Capture) -> None:
 def test_states_that_nobody_goes_on_from_are_deleted_when_the_search_is_over(tmp_path: Path, capsys: Capture) -> None:
     ended = Ended(tmp_path, BRED, capsys)
     assert ended.run()[0] == 0
-    latest = {one.config.trial_key for one in ended.search.record.proposals[-2:] if one.config is not None}
+    latest = {
+        proposal.config.trial_key for proposal in ended.search.record.proposals[-2:] if proposal.config is not None
+    }
     assert {path.parent.name for path in ended.store.trials_folder.glob(f"*/{FINAL_STATE}")} == latest

@@ -91,7 +91,7 @@ def command_line(command: str, store: LocalStore) -> list[str]:
 
 
 def key_of(space: Path, number: int, folder: Path) -> str:
-    """Of the trial that the search proposes as its n-th, while the first are drawn at random."""
+    """Key of the trial that the search proposes as number `number`, while proposals are drawn at random."""
     search = search_on_digits(space, LocalStore(folder))
     proposals = [search.next() for _ in range(number + 1)]
     assert proposals[-1] is not None
@@ -104,7 +104,7 @@ def start(space: Path, store: Path) -> subprocess.Popen[str]:
 
 
 def wait_for_failure(store: Path) -> None:
-    """Until the search has learned of it."""
+    """Wait until the search has recorded a failure."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while b'"FAILED"' not in LocalStore(store).search_log(NAME).read():
         assert time.monotonic() < deadline, "nothing fails"
@@ -149,7 +149,7 @@ def test_it_goes_on_from_its_log_and_grows(searched: Searched) -> None:
     log = searched.store.search_log(NAME).read()
     assert log.startswith(searched.between.search_log(NAME).read())
     assert log.count(f'"event":"{SearchEvent.name}"'.encode()) == 2
-    assert sum(one.is_trained for one in read_log(searched.store.search_log(NAME)).proposals) == 5
+    assert sum(proposal.is_trained for proposal in read_log(searched.store.search_log(NAME)).proposals) == 5
     assert searched.gone_on.stdout.startswith(f"{NAME}: a search of 5 trials on digits, ")
     assert "1 trial to confirm the best, on all training images" in searched.gone_on.stdout
     assert "best: base_lr=" in searched.gone_on.stdout
@@ -161,12 +161,12 @@ def test_the_finished_search_is_whole(searched: Searched) -> None:
 
 def test_who_is_stopped_is_trained_no_further(searched: Searched) -> None:
     proposals = read_log(searched.store.search_log(NAME)).proposals
-    stopped = [one for one in proposals if one.status is Status.STOPPED]
+    stopped = [proposal for proposal in proposals if proposal.status is Status.STOPPED]
     assert stopped
-    for one in stopped:
-        assert one.config is not None
-        trained = read_trial(searched.store.trial_folder(one.config.trial_key)).epochs
-        assert len(trained) == len(one.reports)
+    for proposal in stopped:
+        assert proposal.config is not None
+        trained = read_trial(searched.store.trial_folder(proposal.config.trial_key)).epochs
+        assert len(trained) == len(proposal.reports)
 
 
 def test_a_training_that_raised_is_failed_for_its_run_and_trained_by_the_next(searched: Searched) -> None:

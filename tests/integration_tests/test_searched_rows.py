@@ -44,9 +44,9 @@ def write_searched(name: str, store: LocalStore) -> Search:
     search = Search(wanted, store.search_log(name), maker.trial, maker.active, HalfStops())
     drive(search, error)
     done = [
-        (one.config, len(one.reports), one.status)
-        for one in search.record.proposals
-        if one.config is not None and one.is_trained
+        (proposal.config, len(proposal.reports), proposal.status)
+        for proposal in search.record.proposals
+        if proposal.config is not None and proposal.is_trained
     ]
     done += [(trial.config, EPOCHS, Status.COMPLETE) for trial in search.confirmations()]
     for config, num_epochs, status in done:
@@ -66,12 +66,16 @@ def test_what_the_search_chose_is_what_is_shown(name: str, tmp_path: Path) -> No
     table = read_trials(store, name)
     found = read_search(table)
     assert found is not None
-    assert [one.number for one in found.best] == [one.number for one in search.best(len(search.record.proposals))]
-    proposed = {one.number: dict(one.params) for one in search.record.proposals}
-    for one in found.trials:
-        assert {key: one.params[key] for key in proposed[one.number]} == proposed[one.number]
-    assert {one.number for one in found.stopped} == {
-        one.number for one in search.record.proposals if one.is_trained and one.status is Status.STOPPED
+    assert [trial.number for trial in found.best] == [
+        proposal.number for proposal in search.best(len(search.record.proposals))
+    ]
+    proposed = {proposal.number: dict(proposal.params) for proposal in search.record.proposals}
+    for trial in found.trials:
+        assert {key: trial.params[key] for key in proposed[trial.number]} == proposed[trial.number]
+    assert {trial.number for trial in found.stopped} == {
+        proposal.number
+        for proposal in search.record.proposals
+        if proposal.is_trained and proposal.status is Status.STOPPED
     }
     shown = found.confirmed or found.finalists
     assert len(sweep_table(table, "csv", with_mean=False).splitlines()) == 1 + len(shown)
@@ -101,14 +105,16 @@ def test_the_whole_search_is_exported_for_optunas_dashboard(
     proposals = search.record.proposals
     assert capsys.readouterr().out == f"{len(proposals)} proposals written to {url}\nnext: optuna-dashboard {url}\n"
     trials = optuna.load_study(study_name=name, storage=url).trials
-    assert [trial.params for trial in trials] == [one.params for one in proposals]
-    confirmed = [one.number for one, trial in zip(proposals, trials, strict=True) if CONFIRMED in trial.user_attrs]
-    assert {*confirmed} == {one.number for one in search.record.confirmations}
-    for one, trial in zip(proposals, trials, strict=True):
-        if one.is_trained:
-            assert one.config is not None
-            assert trial.user_attrs["test_error_percent"] == error(one.config, len(one.reports))
-            assert trial.user_attrs.get("lr", trial.params.get("lr")) == one.config.lr
+    assert [trial.params for trial in trials] == [proposal.params for proposal in proposals]
+    confirmed = [
+        proposal.number for proposal, trial in zip(proposals, trials, strict=True) if CONFIRMED in trial.user_attrs
+    ]
+    assert {*confirmed} == {confirmation.number for confirmation in search.record.confirmations}
+    for proposal, trial in zip(proposals, trials, strict=True):
+        if proposal.is_trained:
+            assert proposal.config is not None
+            assert trial.user_attrs["test_error_percent"] == error(proposal.config, len(proposal.reports))
+            assert trial.user_attrs.get("lr", trial.params.get("lr")) == proposal.config.lr
     assert f"{name!r}: give another file or database" in refused(export, capsys)
 
 

@@ -17,7 +17,7 @@ def preact_count(depth: int, num_classes: int) -> int:
 
 
 def postact_count(depth: int, num_classes: int) -> int:
-    """As above, but every BN follows its convolution, the stem's and the two shortcuts' included."""
+    """Like `preact_count`, but every BN follows its convolution, also in the stem and the two shortcuts."""
     n = (depth - 2) // 6
     stem = 27 * 16 + 32
     stage1 = n * (2 * 9 * 16 * 16 + 2 * 32)

@@ -53,8 +53,8 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """Pairs of texts that cover each other, and texts that leave the figure (paired with '')."""
     boxes: list[tuple[str, Bbox]] = [(text.get_text(), Text.get_window_extent(text)) for text in texts_of(figure)]
     pairs = [
-        (one, other)
-        for (one, a), (other, b) in itertools.combinations(boxes, 2)
+        (text, other)
+        for (text, a), (other, b) in itertools.combinations(boxes, 2)
         if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
     ]
     page = figure.bbox

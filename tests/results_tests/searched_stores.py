@@ -137,7 +137,9 @@ def write_search(
         if (
             two_objectives
         ):  # nothing that another beats in both: of each batch size the best, if smaller ones are worse
-            complete = [one for i, one in enumerate(complete) if all(one[3] > other[3] for other in complete[:i])]
+            complete = [
+                trial for i, trial in enumerate(complete) if all(trial[3] > other[3] for other in complete[:i])
+            ]
         events += _confirm(store, complete[:2])
     SearchLog(store.search_log(name)).append(events)
     tables = Collector(store, make_manifest([], name, space=SPACE)).tables()

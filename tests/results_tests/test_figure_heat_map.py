@@ -9,18 +9,18 @@ from tests.results_tests.figure_samples import make_point, overlaps
 
 
 def test_the_published_map() -> None:
-    (one,) = heat_maps(published())
-    assert one.lrs == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 3.2]
-    assert one.batch_sizes == [4096, 2048, 1024, 512, 256, 128, 64, 32]
-    assert len(one.errors) == 39
-    assert one.errors[32, 0.1] == 7.25
-    assert (4096, 0.1) not in one.errors
+    (heat_map,) = heat_maps(published())
+    assert heat_map.lrs == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 3.2]
+    assert heat_map.batch_sizes == [4096, 2048, 1024, 512, 256, 128, 64, 32]
+    assert len(heat_map.errors) == 39
+    assert heat_map.errors[32, 0.1] == 7.25
+    assert (4096, 0.1) not in heat_map.errors
 
 
 def test_what_did_not_finish_is_not_what_was_not_asked_for() -> None:
-    (one,) = heat_maps([make_point(errors=(7.0, 9.0)), make_point(batch_size=64, lr=0.2, errors=())])
-    assert one.errors == {(128, 0.1): 8.0, (64, 0.2): None}
-    written = {text.get_text() for text in draw_heat_maps([one], "title").axes[0].texts}
+    (heat_map,) = heat_maps([make_point(errors=(7.0, 9.0)), make_point(batch_size=64, lr=0.2, errors=())])
+    assert heat_map.errors == {(128, 0.1): 8.0, (64, 0.2): None}
+    written = {text.get_text() for text in draw_heat_maps([heat_map], "title").axes[0].texts}
     assert written == {"8.00", "–"}
 
 

@@ -61,7 +61,9 @@ def trainings(store: Store) -> list[Training]:
     trials, epochs = Collector(store, MANIFEST).tables()
     found = []
     for row in trials.to_pylist():
-        errors = [one["test_error_percent"] for one in epochs.to_pylist() if one["generation"] == row["generation"]]
+        errors = [
+            epoch["test_error_percent"] for epoch in epochs.to_pylist() if epoch["generation"] == row["generation"]
+        ]
         found.append((row["generation"], row["superseded"], row["status"], errors))
         assert row["attempts"] == 1
     return found
@@ -176,7 +178,7 @@ def test_whoever_looks_meanwhile_sees_it_once(
     train(driver, NEW, "new")
     assert trainings(watcher) == AFTER
     assert_whole(Remote(uri))
-    assert {str(one) for one in seen} == {str(BEFORE), str(ASIDE)}
+    assert {str(state) for state in seen} == {str(BEFORE), str(ASIDE)}
 
 
 def test_generations_are_counted_on(new_store: Callable[[str], Store], s3: S3Server) -> None:

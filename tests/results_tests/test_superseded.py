@@ -53,7 +53,7 @@ def test_the_readers_of_the_tables_leave_them_out(store: LocalStore) -> None:
     trials, epochs = Collector(store, MANIFEST).tables()
     assert [trial.row.test_error_percent for trial in trials_from_table(trials)] == [10.1, 10.2]
     assert {
-        key: [one.test_error_percent for one in records] for key, records in epochs_from_table(epochs).items()
+        key: [record.test_error_percent for record in records] for key, records in epochs_from_table(epochs).items()
     } == {
         A.trial_key: [10.1],
         B.trial_key: [10.2],

@@ -51,7 +51,7 @@ def settings(
 
 
 def active_among(parameters: Sequence[SearchParameter]) -> Callable[[Params, str], bool]:
-    conditions = {one.name: one.when for one in parameters}
+    conditions = {parameter.name: parameter.when for parameter in parameters}
 
     def active(assignment: Params, name: str) -> bool:
         when = conditions[name]
@@ -170,7 +170,7 @@ def drive(
 
 
 def params_of(search: Search) -> list[Params]:
-    return [one.params for one in search.record.proposals]
+    return [proposal.params for proposal in search.record.proposals]
 
 
 def refuse_large_lr(params: Params) -> PlannedTrial:

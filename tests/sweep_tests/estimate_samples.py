@@ -19,7 +19,7 @@ def law(model: str, batch_size: int) -> float:
 
 
 def make_speed(batch_size: int, factor: float = 1.0, run: str = "run", **changes: object) -> Speed:
-    """As the law has it, times `factor`; an evaluation is three times as fast as an endless batch."""
+    """A speed that follows `law`, times `factor`; evaluation is three times as fast as an endless batch."""
     speed = Speed(
         profile=HERE,
         model=MODEL,
@@ -45,6 +45,6 @@ def make_work(batch_size: int, model: str = MODEL, epochs: int = 10) -> TrialWor
 
 
 def true_seconds(work: TrialWork) -> float:
-    """Of its epochs."""
+    """Seconds that all epochs of the work take by `law`."""
     evaluation = SECONDS_A_MAC / 3 * multiply_accumulates(work.model) * work.eval_images_per_epoch
     return work.epochs * (law(work.model, work.batch_size) * work.train_images_per_epoch + evaluation)

@@ -61,7 +61,7 @@ def test_trials_without_an_end_of_their_own_are_left_out_and_counted() -> None:
 def test_confirmations_are_no_curves_of_the_search() -> None:
     trials, epochs = trained(holdout=0.1)
     confirmed, more = trained(holdout=0.0)
-    confirmed = [Trial(one.config, dataclasses.replace(one.row, purpose=Purpose.CONFIRM)) for one in confirmed]
+    confirmed = [Trial(trial.config, dataclasses.replace(trial.row, purpose=Purpose.CONFIRM)) for trial in confirmed]
     found = recorded_curves("sweep", [*trials, *confirmed], epochs | more)
     assert (found.metric, len(found.curves), found.num_left_out) == ("holdout_error_percent", 3, 0)
 

@@ -123,7 +123,7 @@ def test_slots_shorten_the_time_but_not_below_the_longest(num_slots: int) -> Non
 
 
 def test_overheads_are_learnt() -> None:
-    """Until then they are guessed, with a wide interval."""
+    """Overheads without a record are guessed, with a wide interval."""
     work = TrialWork(MODEL, 64, "auto", epochs=1, train_images_per_epoch=1, eval_images_per_epoch=1)
     guessed = estimate([work], HISTORY, [], HERE, [1]).wall[1]
     learnt = estimate(
@@ -136,16 +136,16 @@ def test_overheads_are_learnt() -> None:
 def scheduled(seconds: Sequence[float], num_slots: int) -> float:
     """With a heap, one after the other."""
     free = [0.0] * num_slots
-    for one in seconds:
-        heapq.heappush(free, heapq.heappop(free) + one)
+    for duration in seconds:
+        heapq.heappush(free, heapq.heappop(free) + duration)
     return max(free)
 
 
 def best_possible(seconds: Sequence[float], num_slots: int) -> float:
-    """Of all ways to share trials out."""
+    """The shortest wall time over all ways to distribute the trials."""
     return min(
         max(
-            sum(one for one, slot in zip(seconds, slots, strict=True) if slot == number)
+            sum(duration for duration, slot in zip(seconds, slots, strict=True) if slot == number)
             for number in range(num_slots)
         )
         for slots in itertools.product(range(num_slots), repeat=len(seconds))

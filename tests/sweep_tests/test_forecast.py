@@ -47,7 +47,9 @@ def store(tmp_path: Path) -> LocalStore:
 
 def test_what_is_left_of_a_run(store: LocalStore) -> None:
     """2.5 s an epoch as they were trained; of the one that was begun 50 are left."""
-    configs = {one.trial_key: one for one in (make_config(epochs=100, batch_size=100, seed=s) for s in (0, 1))}
+    configs = {
+        config.trial_key: config for config in (make_config(epochs=100, batch_size=100, seed=s) for s in (0, 1))
+    }
     found = estimate_run(store, configs, DatasetSize("cifar10", 100, 40), HERE, num_slots=2)
     assert found is not None
     assert found.trial_seconds == pytest.approx([125.0, 250.0], rel=0.05)

@@ -62,20 +62,20 @@ def generation(search: Search, number: int) -> list[ProposalRecord]:
     return search.record.proposals[number * SIZE : (number + 1) * SIZE]
 
 
-def key_of(one: ProposalRecord) -> str:
-    assert one.config is not None
-    return one.config.trial_key
+def key_of(proposal: ProposalRecord) -> str:
+    assert proposal.config is not None
+    return proposal.config.trial_key
 
 
-def parent_of(one: ProposalRecord) -> str | None:
-    assert one.config is not None
-    return one.config.parent
+def parent_of(proposal: ProposalRecord) -> str | None:
+    assert proposal.config is not None
+    return proposal.config.parent
 
 
-def value_of(one: ProposalRecord) -> float:
-    assert one.values is not None
-    assert one.values[0] is not None
-    return one.values[0]
+def value_of(proposal: ProposalRecord) -> float:
+    assert proposal.values is not None
+    assert proposal.values[0] is not None
+    return proposal.values[0]
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     for num_workers in (1, 2, 3, 9):
         search = open_search(tmp_path / str(num_workers), wanted(SPACE))
         drive(search, rough, num_workers)
-        found.append([(one.params, one.config) for one in search.record.proposals])
+        found.append([(proposal.params, proposal.config) for proposal in search.record.proposals])
     assert len(found[0]) == SIZE * GENERATIONS
     assert found.count(found[0]) == 4
 
@@ -112,13 +112,13 @@ def test_the_worst_goes_on_from_the_best_and_the_others_from_themselves(tmp_path
             else:
                 assert (parent_of(now), now.params) == (key_of(was), was.params)
     assert changes == GENERATIONS - 1
-    assert [parent_of(one) for one in generation(search, 0)] == [None] * SIZE
+    assert [parent_of(proposal) for proposal in generation(search, 0)] == [None] * SIZE
 
 
 def test_every_segment_has_randomness_of_its_own(tmp_path: Path) -> None:
     search = open_search(tmp_path, wanted())
     drive(search, error_of)
-    seeds = [one.config.seed for one in search.record.proposals if one.config]
+    seeds = [proposal.config.seed for proposal in search.record.proposals if proposal.config]
     assert seeds == list(range(SIZE * GENERATIONS))
 
 
@@ -152,7 +152,7 @@ def test_ancestors_are_the_whole_training_first_one_first(tmp_path: Path) -> Non
     chain = [*proposal.ancestors, proposal.trial.config]
     assert len(chain) == GENERATIONS
     assert chain[0].parent is None
-    assert [one.parent for one in chain[1:]] == [one.trial_key for one in chain[:-1]]
+    assert [config.parent for config in chain[1:]] == [config.trial_key for config in chain[:-1]]
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
@@ -183,9 +183,11 @@ def test_more_generations_go_on_as_if_they_had_been_asked_for_at_once(tmp_path: 
 def test_who_fails_or_diverges_goes_on_from_one_who_did_not(tmp_path: Path) -> None:
     search = open_search(tmp_path, wanted((LR,), generations=12))
     drive(search, rough, num_workers=2)
-    lost = [one for one in search.record.proposals[:-SIZE] if one.status is not Status.COMPLETE]
-    assert {one.status for one in lost} == {Status.FAILED, Status.DIVERGED}
-    assert {key_of(one) for one in lost}.isdisjoint({parent_of(one) for one in search.record.proposals})
+    lost = [proposal for proposal in search.record.proposals[:-SIZE] if proposal.status is not Status.COMPLETE]
+    assert {proposal.status for proposal in lost} == {Status.FAILED, Status.DIVERGED}
+    assert {key_of(proposal) for proposal in lost}.isdisjoint(
+        {parent_of(proposal) for proposal in search.record.proposals}
+    )
 
 
 def test_an_impossible_member_is_replaced(tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_an_impossible_member_is_replaced(tmp_path: Path) -> None:
 
     search = open_search(tmp_path, wanted((LR,)), picky)
     drive(search, error_of)
-    impossible = [one for one in search.record.proposals if one.config is None]
+    impossible = [proposal for proposal in search.record.proposals if proposal.config is None]
     assert impossible
     assert len(search.record.proposals) == SIZE * GENERATIONS
     assert search.is_over
@@ -239,24 +241,24 @@ def explored(given: Params, resample_probability: float, count: int = 200) -> li
 def test_perturbed_parameters_lie_a_step_away_and_inside_their_ranges() -> None:
     given = {"lr": 0.95, "batch_size": 48, "momentum": 0.7, "augmentation": "crop", "weight_decay": 0.15}
     found = explored(given, resample_probability=0.0)
-    assert {one["lr"] for one in found} == {0.95 * 0.8, 1.0}
-    assert {one["batch_size"] for one in found} == {32, 64}
-    assert {one["momentum"] for one in found} == {0.5, 0.9}
-    assert {one["augmentation"] for one in found} == {"crop"}
-    for one in found:
-        assert ("weight_decay" in one) == (one["batch_size"] >= 48)
-    assert {one.get("weight_decay") for one in found} == {None, 0.15 * 0.8, 0.15 * 1.2}
+    assert {values["lr"] for values in found} == {0.95 * 0.8, 1.0}
+    assert {values["batch_size"] for values in found} == {32, 64}
+    assert {values["momentum"] for values in found} == {0.5, 0.9}
+    assert {values["augmentation"] for values in found} == {"crop"}
+    for values in found:
+        assert ("weight_decay" in values) == (values["batch_size"] >= 48)
+    assert {values.get("weight_decay") for values in found} == {None, 0.15 * 0.8, 0.15 * 1.2}
 
 
 def test_parameters_drawn_anew_cover_their_ranges() -> None:
     found = explored({"lr": 0.95, "batch_size": 16, "momentum": 0.7, "augmentation": "crop"}, 1.0)
-    rates = [one["lr"] for one in found]
+    rates = [values["lr"] for values in found]
     assert all(0.001 <= rate <= 1.0 for rate in rates)
     assert sum(rate < math.sqrt(0.001) for rate in rates) == pytest.approx(100, abs=30)  # half, on the log scale
-    assert {one["batch_size"] for one in found} == {16, 32, 48, 64}
-    assert {one["momentum"] for one in found} == {0.5, 0.7, 0.9}
-    assert {one["augmentation"] for one in found} == {"crop", "none"}
-    new = [one["weight_decay"] for one in found if "weight_decay" in one]
+    assert {values["batch_size"] for values in found} == {16, 32, 48, 64}
+    assert {values["momentum"] for values in found} == {0.5, 0.7, 0.9}
+    assert {values["augmentation"] for values in found} == {"crop", "none"}
+    new = [values["weight_decay"] for values in found if "weight_decay" in values]
     assert new
     assert all(0.1 <= value <= 0.2 for value in new)
 

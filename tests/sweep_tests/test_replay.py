@@ -35,7 +35,7 @@ def test_curves_that_never_cross_cost_no_regret() -> None:
     assert result.regret == Estimate(0.0, 0.0)
     assert 20 < result.epochs_saved_percent.mean < 67
     assert result.seconds_saved_percent.mean == pytest.approx(result.epochs_saved_percent.mean), "epochs take as long"
-    assert [one.spearman for one in result.rank_correlations] == pytest.approx([1.0, 1.0])
+    assert [correlation.spearman for correlation in result.rank_correlations] == pytest.approx([1.0, 1.0])
 
 
 def test_a_winner_that_begins_badly_is_stopped_but_where_it_is_begun_first() -> None:
@@ -58,9 +58,16 @@ def test_the_same_curves_give_the_same_figures_whatever_was_drawn_before() -> No
 
 def test_rank_correlation_is_over_those_that_went_on_and_came_to_their_end() -> None:
     curves = [*parallel(4), curve(1.0), TrialCurve((2.0, None), (1.0, 1.0), 3, Status.DIVERGED)]
-    assert [(one.epoch, one.num_trials) for one in rank_correlations(curves)] == [(1, 4), (2, 4)]
-    assert [one.spearman for one in rank_correlations([curve(5.0, 1.0), curve(5.0, 2.0), curve(5.0, 3.0)])] == [None]
-    assert [one.spearman for one in rank_correlations(parallel(2))] == [None, None], "two trials say nothing"
+    assert [(correlation.epoch, correlation.num_trials) for correlation in rank_correlations(curves)] == [
+        (1, 4),
+        (2, 4),
+    ]
+    assert [
+        correlation.spearman for correlation in rank_correlations([curve(5.0, 1.0), curve(5.0, 2.0), curve(5.0, 3.0)])
+    ] == [None]
+    assert [correlation.spearman for correlation in rank_correlations(parallel(2))] == [None, None], (
+        "two trials say nothing"
+    )
 
 
 def test_the_text_and_the_json_tell_the_same() -> None:

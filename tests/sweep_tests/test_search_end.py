@@ -40,7 +40,7 @@ def short_of_memory(config: TrainConfig, epoch: int) -> float:
 
 
 def failed(search: Search) -> list[int]:
-    return [one.number for one in search.record.proposals if one.status is Status.FAILED]
+    return [proposal.number for proposal in search.record.proposals if proposal.status is Status.FAILED]
 
 
 def test_the_end_is_written_once_and_told_by_whoever_looks_later(tmp_path: Path) -> None:
@@ -73,12 +73,12 @@ def test_more_trials_asked_for_go_on_after_an_early_end(tmp_path: Path) -> None:
     search = mostly_impossible(3)
     drive(search)
     assert search.record.over is not None
-    trained = sum(one.is_trained for one in search.record.proposals)
+    trained = sum(proposal.is_trained for proposal in search.record.proposals)
     grown = mostly_impossible(30)
     assert grown.record.over is None
     assert not grown.is_over
     drive(grown)
-    assert sum(one.is_trained for one in grown.record.proposals) > trained
+    assert sum(proposal.is_trained for proposal in grown.record.proposals) > trained
     assert len(grown.record.proposals) == 300
 
 
@@ -99,7 +99,11 @@ def test_what_failed_is_trained_again_under_its_number_from_where_it_was(tmp_pat
     search = open_search(tmp_path, wanted, scheduler=HalfStops())  # the driver was killed
     search.try_again()
     trained = drive(search)
-    keys = {one.config.trial_key: one.number for one in search.record.proposals if one.config is not None}
+    keys = {
+        proposal.config.trial_key: proposal.number
+        for proposal in search.record.proposals
+        if proposal.config is not None
+    }
     assert all(epoch > len(reported[keys[key]]) for key, epoch in trained)
     assert search.is_over
     assert failed(search) == []
@@ -127,8 +131,8 @@ def test_it_may_fail_again_and_what_is_the_same_shares_its_fate(tmp_path: Path) 
     drive(search)
     assert failed(search) == []
     for number in lost:
-        one = search.record.proposals[number]
-        assert one.values == search.record.source(one).values is not None
+        proposal = search.record.proposals[number]
+        assert proposal.values == search.record.source(proposal).values is not None
 
 
 def test_a_run_that_tries_again_and_is_killed_anywhere_goes_on_alike(tmp_path: Path) -> None:
@@ -191,7 +195,7 @@ def test_a_population_that_died_of_failures_lives_again(tmp_path: Path) -> None:
     search.try_again()
     drive(search)
     assert search.record.over is None
-    assert [one.status for one in search.record.proposals] == [Status.COMPLETE] * 2 * SIZE
+    assert [proposal.status for proposal in search.record.proposals] == [Status.COMPLETE] * 2 * SIZE
 
 
 def test_states_that_no_later_generation_needs_are_spent_once_the_search_is_over(tmp_path: Path) -> None:
@@ -208,7 +212,7 @@ def test_states_that_no_later_generation_needs_are_spent_once_the_search_is_over
         return bowl(config, epoch)
 
     drive(search, last_fails)
-    configs = [one.config for one in search.record.proposals if one.config is not None]
+    configs = [proposal.config for proposal in search.record.proposals if proposal.config is not None]
     before = [config.trial_key for config in configs[: 2 * SIZE]]
     assert search.unneeded_states() == [key for key in before if key != configs[-1].parent]
     search.try_again()

@@ -92,11 +92,11 @@ def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
     with pytest.raises(UserError, match="No space left on device; what was trained is kept") as error:
         steps.raise_error()
     assert "\n" not in str(error.value)
-    assert [one.status for one in open_search(tmp_path, search.settings).record.proposals] == [None]
+    assert [proposal.status for proposal in open_search(tmp_path, search.settings).record.proposals] == [None]
 
 
 def test_what_failed_without_a_record_is_not_over(search: Search, tmp_path: Path) -> None:
-    """As on a full disk, where the trial's own ledger cannot say so: the next run goes on with it."""
+    """On a full disk the trial's own ledger cannot record the failure: the next run resumes the trial."""
     proposals = [search.next() for _ in range(3)]
     for proposal in proposals[:2]:
         assert proposal is not None
@@ -129,11 +129,11 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
     assert search.is_over
     assert searcher.suggest("no trial") == searcher.FINISHED
     assert search.confirmations() == []
-    assert [one.config.trial_key for one in watch.added] == [lost[TRIAL_KEY], other[TRIAL_KEY]]
+    assert [trial.config.trial_key for trial in watch.added] == [lost[TRIAL_KEY], other[TRIAL_KEY]]
     steps.raise_error()
 
     again = open_search(tmp_path, wanted)
-    assert [one.status for one in again.record.proposals] == [None, Status.COMPLETE]
+    assert [proposal.status for proposal in again.record.proposals] == [None, Status.COMPLETE]
     assert not again.is_over
     first = again.next()
     assert first is not None

@@ -148,13 +148,15 @@ def test_without_a_scale_the_sections_are_those_of_the_file(tmp_path: Path) -> N
     maker = maker_of(tmp_path, SPACE)
     assert (maker.num_trials, maker.scheduler.grace_epochs) == (20, 5)
     assert maker.confirm == ConfirmSpec(top=3, repeats=2)
-    assert [(one.metric, one.goal) for one in maker.objectives] == [("holdout_error_percent", "minimize")]
+    assert [(objective.metric, objective.goal) for objective in maker.objectives] == [
+        ("holdout_error_percent", "minimize")
+    ]
 
 
 @pytest.mark.parametrize("scale", [None, "smoke"])
 def test_what_set_gives_is_searched_for_no_more(tmp_path: Path, scale: str | None) -> None:
     maker = maker_of(tmp_path, SPACE, {"batch_size": 64}, scale)
-    assert "batch_size" not in [one.name for one in maker.parameters]
+    assert "batch_size" not in [parameter.name for parameter in maker.parameters]
     config = maker.trial({"base_lr": 0.5, "momentum": 0.8, "schedule": "constant"}).config
     assert (config.batch_size, config.lr, config.momentum) == (64, 0.25, 0.8)
 
@@ -162,7 +164,12 @@ def test_what_set_gives_is_searched_for_no_more(tmp_path: Path, scale: str | Non
 @pytest.mark.parametrize("scale", [None, "smoke"])
 def test_what_only_fed_a_field_that_set_gives_is_searched_for_no_more(tmp_path: Path, scale: str | None) -> None:
     maker = maker_of(tmp_path, SPACE, {"lr": 0.3}, scale)
-    assert [one.name for one in maker.parameters] == ["batch_size", "momentum", "schedule", "lr_min_factor"]
+    assert [parameter.name for parameter in maker.parameters] == [
+        "batch_size",
+        "momentum",
+        "schedule",
+        "lr_min_factor",
+    ]
     assert maker.trial({key: value for key, value in PROPOSAL.items() if key != "base_lr"}).config.lr == 0.3
 
 
@@ -189,14 +196,20 @@ def test_an_impossible_proposal_is_told_with_its_values(tmp_path: Path) -> None:
     ],
 )
 def test_ranges(tmp_path: Path, text: str, kind: str, low: float, high: float, step: float | None, log: bool) -> None:
-    one = parameter_of(tmp_path, text)
-    assert (one.kind, one.low, one.high, one.step, one.log) == (kind, low, high, step, log)
-    assert one.choices is None
+    parameter = parameter_of(tmp_path, text)
+    assert (parameter.kind, parameter.low, parameter.high, parameter.step, parameter.log) == (
+        kind,
+        low,
+        high,
+        step,
+        log,
+    )
+    assert parameter.choices is None
 
 
 def test_values(tmp_path: Path) -> None:
-    one = parameter_of(tmp_path, "train_subset: {values: [64, null]}")
-    assert (one.kind, one.choices, one.when) == ("categorical", (64, None), None)
+    parameter = parameter_of(tmp_path, "train_subset: {values: [64, null]}")
+    assert (parameter.kind, parameter.choices, parameter.when) == ("categorical", (64, None), None)
 
 
 def test_snap_gives_the_nearest_value_of_the_range() -> None:
@@ -255,5 +268,5 @@ def test_random_proposals_stay_inside_and_are_active(tmp_path: Path, scale: str 
         assert ("momentum" in assignment) == (assignment["batch_size"] != 32)
         assert ("lr_min_factor" in assignment) == (assignment["schedule"] == "cosine")
         maker.trial(assignment)
-    below = sum(float(one["base_lr"] or 0) < 10**-1.5 for one in seen)
+    below = sum(float(params["base_lr"] or 0) < 10**-1.5 for params in seen)
     assert 70 < below < 130, "half of the draws lie in the lower half of the logarithms"

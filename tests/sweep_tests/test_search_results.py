@@ -40,13 +40,17 @@ def test_the_best_are_confirmed_on_all_of_the_training_images(tmp_path: Path) ->
     search = open_search(tmp_path, wanted, scheduler=HalfStops())
     drive(search)
     best = search.best(2)
-    complete = [one for one in search.record.proposals if one.status is Status.COMPLETE and one.is_trained]
-    assert [one.values for one in best] == sorted(one.values for one in complete if one.values)[:2]
+    complete = [
+        proposal for proposal in search.record.proposals if proposal.status is Status.COMPLETE and proposal.is_trained
+    ]
+    assert [proposal.values for proposal in best] == sorted(
+        proposal.values for proposal in complete if proposal.values
+    )[:2]
     planned = search.confirmations()
-    assert [(one.repeat, one.config.seed, one.config.holdout) for one in planned] == [
+    assert [(trial.repeat, trial.config.seed, trial.config.holdout) for trial in planned] == [
         (i, i, 0.0) for i in (0, 1, 2)
     ] * 2
-    assert [one.config.lr for one in planned] == [one.params["lr"] for one in best for _ in range(3)]
+    assert [trial.config.lr for trial in planned] == [proposal.params["lr"] for proposal in best for _ in range(3)]
     assert len(search.record.confirmations) == 6
 
 
@@ -84,15 +88,15 @@ def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
     assert study.metric_names == ["holdout_error_percent"]
     assert len(study.trials) == len(search.record.proposals)
     seen = set()
-    for one, trial, told in zip(search.record.proposals, study.trials, search.sampler.trials(), strict=True):
-        assert (trial.state, trial.params, trial.distributions) == (told.state, one.params, told.distributions)
+    for proposal, trial, told in zip(search.record.proposals, study.trials, search.sampler.trials(), strict=True):
+        assert (trial.state, trial.params, trial.distributions) == (told.state, proposal.params, told.distributions)
         assert trial.intermediate_values == pytest.approx(told.intermediate_values)
-        assert one.config is not None
-        assert trial.user_attrs["trial_key"] == one.config.trial_key
-        assert trial.user_attrs["status"] == one.status
-        assert trial.user_attrs.get("test_error_percent") == (4.5 if one.number == 0 else None)
+        assert proposal.config is not None
+        assert trial.user_attrs["trial_key"] == proposal.config.trial_key
+        assert trial.user_attrs["status"] == proposal.status
+        assert trial.user_attrs.get("test_error_percent") == (4.5 if proposal.number == 0 else None)
         assert trial.datetime_start == START.astimezone().replace(tzinfo=None)
-        assert trial.duration == timedelta(seconds=90 if one.number == 0 else 0)
+        assert trial.duration == timedelta(seconds=90 if proposal.number == 0 else 0)
         seen.add(trial.state)
     assert seen == {TrialState.COMPLETE, TrialState.PRUNED}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["optuna.db", "search.jsonl"]
@@ -121,7 +125,9 @@ def test_a_storage_of_a_search_under_way_with_two_objectives(tmp_path: Path) -> 
     assert study.metric_names == ["holdout_error_percent", "train_seconds"]
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE] * 3 + [TrialState.RUNNING]
-    assert [tuple(trial.values) for trial in study.trials[:3]] == [one.values for one in search.record.proposals[:3]]
+    assert [tuple(trial.values) for trial in study.trials[:3]] == [
+        proposal.values for proposal in search.record.proposals[:3]
+    ]
 
 
 def test_a_storage_takes_several_searches_and_each_once(tmp_path: Path) -> None:
@@ -171,7 +177,7 @@ def test_a_storage_that_cannot_be_opened_is_refused_in_one_line(tmp_path: Path, 
 def test_an_end_is_said_once_and_what_is_known_is_answered_as_it_was(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings(num_trials=8), scheduler=(scheduler := HalfStops()))
     drive(search)
-    stopped = next(one for one in search.record.proposals if one.status is Status.STOPPED)
+    stopped = next(proposal for proposal in search.record.proposals if proposal.status is Status.STOPPED)
     assert stopped.config is not None
     key = stopped.config.trial_key
     before = (tmp_path / "search.jsonl").read_bytes()

@@ -57,8 +57,12 @@ def whole_search(
 
 
 def open_numbers(record: SearchRecord) -> set[int]:
-    """Of what is, or will be, gone on with: what has failed, the next run tries again."""
-    return {one.number for one in record.proposals if one.status in (None, Status.FAILED) and one.config is not None}
+    """Numbers of the unfinished proposals and of the failed ones, which the next run tries again."""
+    return {
+        proposal.number
+        for proposal in record.proposals
+        if proposal.status in (None, Status.FAILED) and proposal.config is not None
+    }
 
 
 def running_numbers(search: Search) -> set[int]:
@@ -74,16 +78,16 @@ def goes_on_alike(
     search = open_search(folder, settings(algorithm, parameters, num_trials), scheduler=scheduler)
     assert running_numbers(search) == open_numbers(search.record)
     known = {
-        (one.config.trial_key, report.epoch)
-        for one in search.record.proposals
-        if one.config is not None
-        for report in one.reports
+        (proposal.config.trial_key, report.epoch)
+        for proposal in search.record.proposals
+        if proposal.config is not None
+        for report in proposal.reports
     }
     trained = drive(search, rough)
     assert len(trained) == len({*trained})
     assert not known & {*trained}
     assert running_numbers(search) == open_numbers(search.record)
-    assert all(one.status is not None for one in search.record.proposals)
+    assert all(proposal.status is not None for proposal in search.record.proposals)
     assert read_log(LocalJournal(folder / LOG)) == search.record
     return search.record, scheduler
 
@@ -104,7 +108,7 @@ def test_a_search_cut_at_any_event_is_the_uninterrupted_one(
     algorithm: Algorithm, parameters: Sequence[SearchParameter], num_trials: int, every: int, tmp_path: Path
 ) -> None:
     wanted, lines, scheduler = whole_search(tmp_path / "whole", algorithm, parameters, num_trials)
-    assert {one.status for one in wanted.proposals} >= {Status.COMPLETE, Status.FAILED}
+    assert {proposal.status for proposal in wanted.proposals} >= {Status.COMPLETE, Status.FAILED}
     for kept in range(0, len(lines) + 1, every):
         record, again = goes_on_alike(tmp_path / "cut", b"".join(lines[:kept]), algorithm, parameters, num_trials)
         assert record == wanted, f"cut after line {kept}"
@@ -113,7 +117,7 @@ def test_a_search_cut_at_any_event_is_the_uninterrupted_one(
 
 def test_a_line_cut_in_the_middle_never_happened(tmp_path: Path) -> None:
     wanted, lines, _ = whole_search(tmp_path / "whole", "random", SPACE, 8)
-    assert {one.status for one in wanted.proposals} >= {Status.STOPPED, Status.DIVERGED}
+    assert {proposal.status for proposal in wanted.proposals} >= {Status.STOPPED, Status.DIVERGED}
     for kept, line in enumerate(lines):
         for torn in (line[: len(line) // 2], line[:-1], b"\0" * 7):
             left = b"".join(lines[:kept]) + torn
@@ -140,15 +144,15 @@ def test_two_workers_killed_again_and_again_train_nothing_twice(
         steps = dice.randrange(1, 25)
         trained += drive(search, num_workers=2, num_steps=steps)
         proposals = [*params_of(search)]
-        if search.next() is None and all(one.status is not None for one in search.record.proposals):
+        if search.next() is None and all(proposal.status is not None for proposal in search.record.proposals):
             break
     else:
         pytest.fail("the search does not end")
     record = search.record
     assert len(trained) == len({*trained})
-    keys = [one.config.trial_key for one in record.proposals if one.is_trained and one.config]
+    keys = [proposal.config.trial_key for proposal in record.proposals if proposal.is_trained and proposal.config]
     assert len(keys) == len({*keys}) == 14
-    reported = sum(len(one.reports) for one in record.proposals)
+    reported = sum(len(proposal.reports) for proposal in record.proposals)
     assert len(trained) == reported
     assert running_numbers(search) == open_numbers(record)
 
@@ -179,10 +183,10 @@ def test_seconds_add_up_over_the_epochs_and_over_a_resume(tmp_path: Path) -> Non
     drive(open_search(tmp_path, wanted), num_steps=2)
     search = open_search(tmp_path, wanted)
     drive(search)
-    for one in search.record.proposals:
-        assert one.config is not None
-        seconds = [report.values[1] for report in one.reports]
-        assert seconds == pytest.approx([16 / one.config.batch_size * epoch for epoch in (1, 2, 3, 4)])
+    for proposal in search.record.proposals:
+        assert proposal.config is not None
+        seconds = [report.values[1] for report in proposal.reports]
+        assert seconds == pytest.approx([16 / proposal.config.batch_size * epoch for epoch in (1, 2, 3, 4)])
 
 
 def test_the_number_of_trials_may_grow(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_same_seed_same_sequence(algorithm: Algorithm, tmp_path: Path) -> None:
     assert (sequences[0] != sequences[2]) or algorithm == "grid"
 
 
-@pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if one != "grid"])
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "grid"])
 def test_proposals_lie_in_the_space_and_obey_conditions(algorithm: Algorithm, tmp_path: Path) -> None:
     search = open_search(tmp_path, settings(algorithm, num_trials=NUM_TRIALS[algorithm]))
     drive(search)
@@ -114,7 +114,7 @@ def test_a_finite_space_ends_when_all_was_tried(algorithm: Algorithm, tmp_path: 
     search = open_search(tmp_path, settings(algorithm, GRID, 100))
     drive(search)
     assert len({repr(params) for params in params_of(search)}) == 10
-    assert sum(one.is_trained for one in search.record.proposals) == 10
+    assert sum(proposal.is_trained for proposal in search.record.proposals) == 10
     assert search.record.over == "the space holds 10 different configurations, all were proposed: 100 asked for"
     assert search.is_over
 
@@ -122,14 +122,14 @@ def test_a_finite_space_ends_when_all_was_tried(algorithm: Algorithm, tmp_path: 
 def test_a_repeated_configuration_is_answered_from_the_record(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("random", GRID, 9))
     trained = drive(search)
-    repeated = [one for one in search.record.proposals if one.same_as is not None]
+    repeated = [proposal for proposal in search.record.proposals if proposal.same_as is not None]
     assert repeated
     assert len(trained) == len({*trained}) == 9 * 4
-    for one in repeated:
-        source = search.record.source(one)
-        assert (one.config, one.status, one.values) == (source.config, Status.COMPLETE, source.values)
+    for proposal in repeated:
+        source = search.record.source(proposal)
+        assert (proposal.config, proposal.status, proposal.values) == (source.config, Status.COMPLETE, source.values)
     told = [trial.values for trial in trials(search)]
-    assert told == [list(one.values or ()) for one in search.record.proposals]
+    assert told == [list(proposal.values or ()) for proposal in search.record.proposals]
 
 
 def test_a_derived_duplicate_is_one_training(tmp_path: Path) -> None:
@@ -140,19 +140,19 @@ def test_a_derived_duplicate_is_one_training(tmp_path: Path) -> None:
 
     search = open_search(tmp_path, settings("random", (LR,), 5), rounded)
     trained = drive(search)
-    assert any(one.same_as is not None for one in search.record.proposals)
+    assert any(proposal.same_as is not None for proposal in search.record.proposals)
     assert len(trained) == len({*trained}) == 5 * 4
 
 
 def test_a_repeat_of_a_running_trial_waits_for_it(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("random", GRID, 9))
     running = []
-    while not (waiting := [one for one in search.record.proposals if one.same_as is not None]):
+    while not (waiting := [proposal for proposal in search.record.proposals if proposal.same_as is not None]):
         proposal = search.next()
         assert proposal is not None
         running.append(proposal)
     assert trials(search)[waiting[0].number].state is TrialState.RUNNING
-    key = next(one for one in running if one.number == waiting[0].same_as).trial.config.trial_key
+    key = next(proposal for proposal in running if proposal.number == waiting[0].same_as).trial.config.trial_key
     for epoch in range(1, 5):
         search.report(key, epoch_record(epoch, 40.0 / epoch))
     search.end(key, Status.COMPLETE)
@@ -164,7 +164,7 @@ def test_two_workers_train_nothing_twice_and_all_is_told(tmp_path: Path) -> None
     search = open_search(tmp_path, settings("tpe", GRID, 10), scheduler=HalfStops())
     trained = drive(search, num_workers=2)
     assert len(trained) == len({*trained})
-    assert all(one.status is not None for one in search.record.proposals)
+    assert all(proposal.status is not None for proposal in search.record.proposals)
     assert len(trials(search)) == len(search.record.proposals)
     assert all(trial.state.is_finished() for trial in trials(search))
 
@@ -182,14 +182,14 @@ def trials(search: Search) -> list[Any]:
 def test_a_stopped_trial_is_pruned_with_what_it_had_reached(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("tpe", num_trials=20), scheduler=HalfStops())
     drive(search)
-    stopped = [one for one in search.record.proposals if one.status is Status.STOPPED]
+    stopped = [proposal for proposal in search.record.proposals if proposal.status is Status.STOPPED]
     assert len(stopped) > 3
-    for one in stopped:
-        trial = trials(search)[one.number]
+    for proposal in stopped:
+        trial = trials(search)[proposal.number]
         assert trial.state is TrialState.PRUNED
-        assert trial.intermediate_values == {report.epoch: report.values[0] for report in one.reports}
-        assert 1 <= len(one.reports) < 4
-        assert [report.stop for report in one.reports] == [False] * (len(one.reports) - 1) + [True]
+        assert trial.intermediate_values == {report.epoch: report.values[0] for report in proposal.reports}
+        assert 1 <= len(proposal.reports) < 4
+        assert [report.stop for report in proposal.reports] == [False] * (len(proposal.reports) - 1) + [True]
 
 
 def test_diverged_and_failed_trials_are_told_as_what_they_are(tmp_path: Path) -> None:
@@ -201,14 +201,14 @@ def test_diverged_and_failed_trials_are_told_as_what_they_are(tmp_path: Path) ->
     search = open_search(tmp_path, settings("tpe", num_trials=20))
     drive(search, rough)
     seen = set()
-    for one, trial in zip(search.record.proposals, trials(search), strict=True):
-        seen.add(one.status)
-        if one.status is Status.DIVERGED:
-            assert (trial.state, trial.values, one.values) == (TrialState.COMPLETE, [100.0], None)
-            assert one.reports[-1].values == (None,)
+    for proposal, trial in zip(search.record.proposals, trials(search), strict=True):
+        seen.add(proposal.status)
+        if proposal.status is Status.DIVERGED:
+            assert (trial.state, trial.values, proposal.values) == (TrialState.COMPLETE, [100.0], None)
+            assert proposal.reports[-1].values == (None,)
             assert [*trial.intermediate_values] == [1, 2]
-        elif one.status is Status.FAILED:
-            assert (trial.state, one.values) == (TrialState.RUNNING, None)  # until the next run tries it again
+        elif proposal.status is Status.FAILED:
+            assert (trial.state, proposal.values) == (TrialState.RUNNING, None)  # until the next run tries it again
     assert seen == {Status.COMPLETE, Status.DIVERGED, Status.FAILED}
 
 
@@ -222,8 +222,8 @@ def test_a_loss_that_diverged_is_pruned_without_a_value(tmp_path: Path) -> None:
 def test_an_error_that_is_not_finite_is_no_value_and_goes_to_no_sampler(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("tpe", num_trials=3), scheduler=(scheduler := HalfStops()))
     drive(search, lambda config, epoch: float("nan") if epoch == 4 else 50.0)
-    assert [one.reports[-1].values for one in search.record.proposals] == [(None,)] * 3
-    assert all(one.status is Status.COMPLETE for one in search.record.proposals)
+    assert [proposal.reports[-1].values for proposal in search.record.proposals] == [(None,)] * 3
+    assert all(proposal.status is Status.COMPLETE for proposal in search.record.proposals)
     assert [trial.values for trial in trials(search)] == [[100.0]] * 3
     assert ("report", 0, 4, None) in scheduler.calls
     assert search.best(3) == []
@@ -232,11 +232,11 @@ def test_an_error_that_is_not_finite_is_no_value_and_goes_to_no_sampler(tmp_path
 def test_impossible_proposals_are_told_and_do_not_count(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("random", (LR,), 6), refuse_large_lr)
     drive(search)
-    impossible = [one for one in search.record.proposals if one.config is None]
+    impossible = [proposal for proposal in search.record.proposals if proposal.config is None]
     assert impossible
-    assert {one.error for one in impossible} == {"lr is too large for this machine"}
-    assert all(trials(search)[one.number].state is TrialState.FAIL for one in impossible)
-    assert sum(one.is_trained for one in search.record.proposals) == 6
+    assert {proposal.error for proposal in impossible} == {"lr is too large for this machine"}
+    assert all(trials(search)[proposal.number].state is TrialState.FAIL for proposal in impossible)
+    assert sum(proposal.is_trained for proposal in search.record.proposals) == 6
 
 
 def test_a_search_of_impossible_proposals_ends_with_the_reason(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_search_of_impossible_proposals_ends_with_the_reason(tmp_path: Path) -
     assert len(search.record.proposals) == 30
     assert search.is_over
     assert search.record.over == "30 proposals gave 0 different configurations, 3 asked for"
-    assert {one.error for one in search.record.proposals} == {"lr is too large for this machine"}
+    assert {proposal.error for proposal in search.record.proposals} == {"lr is too large for this machine"}
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "gp", "random", "qmc"])
@@ -257,13 +257,13 @@ def test_two_objectives_make_a_front(algorithm: Algorithm, tmp_path: Path) -> No
     drive(search, steep)
     front = search.best(15)
     assert 1 < len(front) < 15
-    points = [values_of(one) for one in front]
+    points = [values_of(proposal) for proposal in front]
     assert points == sorted(points)
-    complete = [values_of(one) for one in search.record.proposals if one.is_trained]
+    complete = [values_of(proposal) for proposal in search.record.proposals if proposal.is_trained]
     for point in complete:
         beaten = any(a <= point[0] and b <= point[1] and (a, b) != point for a, b in complete)
         assert beaten == (point not in points)
-    assert all(values_of(one)[1] == 64 / one.params["batch_size"] for one in front)
+    assert all(values_of(proposal)[1] == 64 / proposal.params["batch_size"] for proposal in front)
 
 
 def values_of(proposal: ProposalRecord) -> tuple[float, float]:
@@ -283,8 +283,8 @@ def test_with_two_objectives_what_diverges_is_not_on_the_front(tmp_path: Path) -
 
     search = open_search(tmp_path, settings("tpe", MIXED, 20, objectives=(ERROR, SECONDS)))
     drive(search, fast_end)
-    assert any(one.status is Status.DIVERGED for one in search.record.proposals)
-    assert all(one.status is Status.COMPLETE for one in search.best(20))
+    assert any(proposal.status is Status.DIVERGED for proposal in search.record.proposals)
+    assert all(proposal.status is Status.COMPLETE for proposal in search.best(20))
     told = {trial.params["batch_size"]: trial.state for trial in trials(search)}
     assert told == {16: TrialState.COMPLETE, 64: TrialState.COMPLETE, 256: TrialState.PRUNED}
 
@@ -304,11 +304,15 @@ def test_earlier_results_are_learned_from(algorithm: Algorithm, tmp_path: Path) 
 
 def results_of(search: Search) -> list[Earlier]:
     """What another search can begin with."""
-    complete = [one for one in search.record.proposals if one.status is Status.COMPLETE]
-    return [Earlier(one.params, values) for one in complete if (values := all_finite(one.values)) is not None]
+    complete = [proposal for proposal in search.record.proposals if proposal.status is Status.COMPLETE]
+    return [
+        Earlier(proposal.params, values)
+        for proposal in complete
+        if (values := all_finite(proposal.values)) is not None
+    ]
 
 
-@pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if one != "grid"])
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "grid"])
 def test_who_begins_with_earlier_results_proposes_none_of_them_again(algorithm: Algorithm, tmp_path: Path) -> None:
     """Also not where they are so few that the sampler still draws at random, and from one search to the next."""
     proposed: list[Params] = []

@@ -36,7 +36,7 @@ def test_searches_ship() -> None:
 def test_a_shipped_search_runs_and_goes_on_alike(name: str, tmp_path: Path) -> None:
     whole = opened(name, tmp_path / "whole.jsonl")
     drive(whole, error)
-    assert sum(one.is_trained for one in whole.record.proposals) == NUM_TRIALS
+    assert sum(proposal.is_trained for proposal in whole.record.proposals) == NUM_TRIALS
     drive(opened(name, tmp_path / "cut.jsonl"), error, num_steps=19)
     again = opened(name, tmp_path / "cut.jsonl")
     drive(again, error)

@@ -139,11 +139,11 @@ def test_in_a_bucket_they_are_fetched_when_they_are_asked_for(
     store = open_store(f"s3://{s3.new_bucket()}/store")
     with (
         store.driving(make_manifest([FAILED])),
-        open_ledger(store.ledgers / FAILED.trial_key, FAILED.to_dict()) as one,
+        open_ledger(store.ledgers / FAILED.trial_key, FAILED.to_dict()) as ledger,
     ):
-        one.begin(make_attempt(1))
-        append(one.folder / log_name(1), "words of 1\n")
-        one.finish(make_end(Status.FAILED, 0, error=ERROR))
+        ledger.begin(make_attempt(1))
+        append(ledger.folder / log_name(1), "words of 1\n")
+        ledger.finish(make_end(Status.FAILED, 0, error=ERROR))
     monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "another machine"))
     assert sweep_status(open_store(store.location()), store.manifest("sweep")).failed == 1
     assert not list((tmp_path / "another machine").rglob("log-*"))

@@ -35,10 +35,14 @@ def test_of_a_search_only_what_ran_to_the_end_with_held_out_images_counts(store:
     """Not what was stopped or diverged, nor the confirmations, which hold nothing out."""
     found, notes = earlier_results(store, SWEEP, NAMES, METRICS, MODELS)
     complete = [
-        one for one in read_log(store.search_log(SWEEP)).proposals if one.is_trained and one.status is Status.COMPLETE
+        proposal
+        for proposal in read_log(store.search_log(SWEEP)).proposals
+        if proposal.is_trained and proposal.status is Status.COMPLETE
     ]
     assert 0 < len(complete) < 24
-    assert [(dict(one.params), one.values) for one in found] == [(one.params, one.values) for one in complete]
+    assert [(dict(earlier.params), earlier.values) for earlier in found] == [
+        (proposal.params, proposal.values) for proposal in complete
+    ]
     assert notes == []
 
 
@@ -53,8 +57,8 @@ def test_a_file_says_the_same_as_the_sweep_that_wrote_it(store: LocalStore, tmp_
 
 def test_several_metrics_are_given_in_their_order(store: LocalStore) -> None:
     found, _ = earlier_results(store, SWEEP, NAMES, ["train_seconds", *METRICS], MODELS)
-    assert all(len(one.values) == 2 for one in found)
-    assert {one.values[0] for one in found} <= {9 * (2.0 + 64 / size) for size in (32, 64, 128)}
+    assert all(len(earlier.values) == 2 for earlier in found)
+    assert {earlier.values[0] for earlier in found} <= {9 * (2.0 + 64 / size) for size in (32, 64, 128)}
 
 
 def test_what_steered_a_search_is_in_its_rows(store: LocalStore, tmp_path: Path) -> None:
@@ -78,9 +82,9 @@ def test_what_is_no_column_of_the_trials_is_that_of_the_last_epoch(
     source = str(tmp_path / TRIALS_PARQUET) if is_file else SWEEP
     found, _ = earlier_results(store, source, NAMES, ["holdout_loss"], MODELS)
     assert len(found) == len(earlier_results(store, SWEEP, NAMES, METRICS, MODELS)[0])
-    for one in found:
-        error = error_after(one.params["base_lr"], one.params["batch_size"], EPOCHS)
-        assert one.values == pytest.approx((error / 30,))
+    for earlier in found:
+        error = error_after(earlier.params["base_lr"], earlier.params["batch_size"], EPOCHS)
+        assert earlier.values == pytest.approx((error / 30,))
 
 
 def test_without_its_epochs_a_file_has_no_such_metric(store: LocalStore, tmp_path: Path) -> None:
@@ -100,14 +104,14 @@ def test_scaled_trials_have_the_parameters_of_their_scale_or_those_that_were_pro
     path = tmp_path / TRIALS_PARQUET
     pq.write_table(table.set_column(index, table.schema.field(index), pa.array(variables)), path)
     found, _ = earlier_results(store, str(path), NAMES, METRICS, MODELS)
-    assert {one.params["batch_size"] for one in found} <= {32, 64, 128}
+    assert {earlier.params["batch_size"] for earlier in found} <= {32, 64, 128}
     found, _ = earlier_results(store, str(path), NAMES, METRICS, MODELS, as_proposed=True)
-    assert {one.params["batch_size"] for one in found} == {512}
+    assert {earlier.params["batch_size"] for earlier in found} == {512}
 
 
 def test_of_a_population_only_what_goes_on_from_nobody_tells_of_its_parameters(tmp_path: Path) -> None:
     found, _ = earlier_results(write_population(tmp_path), BRED, ["base_lr"], METRICS, MODELS)
-    assert [one.values for one in found] == [(20.0,), (10.0,)]
+    assert [earlier.values for earlier in found] == [(20.0,), (10.0,)]
 
 
 def test_published_rows_tell_of_base_lr_and_that_they_are_of_the_test_images() -> None:
@@ -115,9 +119,9 @@ def test_published_rows_tell_of_base_lr_and_that_they_are_of_the_test_images() -
     cells = [*published_cells(), *published_cells(LONGER_FILE)]
     expected = [cell for cell in cells if cell.model == "resnet_preact_20"]
     assert len(found) == len(expected) > 0
-    for one, cell in zip(found, expected, strict=True):
-        assert one.params["base_lr"] * cell.batch_size == pytest.approx(cell.lr * 128)
-        assert one.values == (cell.test_error_percent,)
+    for earlier, cell in zip(found, expected, strict=True):
+        assert earlier.params["base_lr"] * cell.batch_size == pytest.approx(cell.lr * 128)
+        assert earlier.values == (cell.test_error_percent,)
     assert notes == [PUBLISHED_NOTE]
 
 

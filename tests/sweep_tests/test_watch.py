@@ -81,7 +81,7 @@ def test_a_pipe_gets_a_line_for_every_change() -> None:
 
 def test_json_is_a_line_a_look() -> None:
     lines = seen([RUNNING, RUNNING, DONE], as_json=True, terminal=True).splitlines()
-    assert [json.loads(line) for line in lines] == [dataclasses.asdict(one) for one in (RUNNING, RUNNING, DONE)]
+    assert [json.loads(line) for line in lines] == [dataclasses.asdict(status) for status in (RUNNING, RUNNING, DONE)]
 
 
 def test_a_terminal_is_drawn_anew() -> None:
@@ -104,7 +104,7 @@ def test_it_ends_with_the_driver_and_not_before() -> None:
     ending = dataclasses.replace(DONE, driver_running=True)
     failed = dataclasses.replace(GONE, failed=1, done=3, left=1)
     nothing = dataclasses.replace(GONE, planned=0, left=0, notes=["the space has no trial"])
-    assert [is_over(one) for one in (RUNNING, GONE, ending, failed, DONE, nothing)] == [False] * 4 + [True] * 2
+    assert [is_over(status) for status in (RUNNING, GONE, ending, failed, DONE, nothing)] == [False] * 4 + [True] * 2
 
 
 def test_the_pace_is_that_of_the_driver_that_is_there() -> None:

@@ -65,8 +65,8 @@ def run(session: TrialSession) -> list[Progress]:
 def figures(records: Sequence[EpochRecord]) -> list[EpochRecord]:
     """Without what a clock or the number of attempts says."""
     return [
-        dataclasses.replace(one, train_seconds=0.0, eval_seconds=0.0, images_per_second=0.0, attempt=0)
-        for one in records
+        dataclasses.replace(record, train_seconds=0.0, eval_seconds=0.0, images_per_second=0.0, attempt=0)
+        for record in records
     ]
 
 
@@ -98,7 +98,7 @@ def expected(opened: Open, chain: list[TrainConfig], tmp_path: Path) -> list[lis
 def test_it_begins_with_the_parents_weights_and_momentum_bit_for_bit(
     make_training: MakeTraining, chain: list[TrainConfig], precision: str
 ) -> None:
-    parent, child = (make_training(dataclasses.replace(one, precision=precision)) for one in chain[:2])
+    parent, child = (make_training(dataclasses.replace(config, precision=precision)) for config in chain[:2])
     while not parent.finished:
         parent.run_epoch(1)
     assert not equal(tensors(child.state(), "model"), tensors(parent.state(), "model"))
@@ -176,7 +176,7 @@ def test_a_trial_that_was_interrupted_goes_on_from_its_own_checkpoint(
 def test_a_lost_state_is_trained_again_and_told(
     opened: Open, chain: list[TrainConfig], expected: list[list[EpochRecord]], tmp_path: Path, loss: str
 ) -> None:
-    """Of a parent and of its parent."""
+    """The lost states are those of a parent and of its parent."""
     for config in chain[:2]:
         path = tmp_path / config.trial_key / FINAL_STATE
         content = path.read_bytes()

@@ -25,18 +25,18 @@ def test_one_for_each_case_and_a_small_batch_first(tmp_path: Path, monkeypatch: 
     started = time.perf_counter()
     device, probes = probe([("resnet_8", 64, "fp32"), ("resnet_8", 32, "fp32")], 1, 16, seconds=0.05)
     assert time.perf_counter() - started < 20
-    assert [(one.model, one.batch_size, one.precision) for one in probes] == [
+    assert [(probe.model, probe.batch_size, probe.precision) for probe in probes] == [
         ("resnet_8", size, "fp32") for size in (FIRST_BATCH, 32, 64)
     ]
-    assert all(one.precision_resolved == "fp32" and one.peak_memory_bytes for one in probes)
-    assert all(0 < one.eval_seconds_per_image < one.train_seconds_per_image < 0.05 for one in probes)
+    assert all(probe.precision_resolved == "fp32" and probe.peak_memory_bytes for probe in probes)
+    assert all(0 < probe.eval_seconds_per_image < probe.train_seconds_per_image < 0.05 for probe in probes)
     assert device
     assert not any(tmp_path.iterdir())
 
 
 def test_a_batch_that_would_take_too_long_is_left_out() -> None:
     _, probes = probe([("resnet_8", 2, "fp32"), ("resnet_8", 4096, "fp32")], 1, 16, seconds=1e-3)
-    assert [one.batch_size for one in probes] == [2]
+    assert [probe.batch_size for probe in probes] == [2]
 
 
 class Clock:

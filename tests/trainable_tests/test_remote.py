@@ -115,10 +115,10 @@ def test_the_endpoint_may_stand_in_the_uri_and_is_not_shown(s3: S3Server, monkey
 
 def test_another_endpoint_is_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one")
-    one = mirror_folder("s3://bucket/x")
-    assert mirror_folder("s3://bucket/y") != one
+    folder = mirror_folder("s3://bucket/x")
+    assert mirror_folder("s3://bucket/y") != folder
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://two")
-    assert mirror_folder("s3://bucket/x") != one
+    assert mirror_folder("s3://bucket/x") != folder
 
 
 def test_a_missing_bucket_is_named(s3: S3Server) -> None:
@@ -147,7 +147,7 @@ def test_wrong_credentials_are_told_at_once(place: Remote, s3: S3Server) -> None
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Of a server that accepts and never answers."""
+    """Port of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         over, taken = threading.Event(), []

@@ -62,8 +62,8 @@ def test_figures_are_those_of_the_plain_loop(
     config = dataclasses.replace(tiny_config, **{"batch_size": 8, **changes})  # type: ignore[arg-type]
     plain, static = make_training(config), with_static_epoch(make_training(config))
     assert figures(static) == figures(plain)
-    for one, other in zip(static._model_state().values(), plain._model_state().values(), strict=True):
-        assert torch.equal(one, other)
+    for tensor, other in zip(static._model_state().values(), plain._model_state().values(), strict=True):
+        assert torch.equal(tensor, other)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -80,8 +80,8 @@ def test_resumed_at_any_epoch_is_as_uninterrupted(
     for epoch, state in enumerate(states[:-1]):
         resumed = with_static_epoch(make_training(config))
         resumed.load_state(state)
-        again = [dataclasses.replace(one, train_seconds=0, eval_seconds=0) for one in figures(resumed)]
-        expected = [dataclasses.replace(one, images_per_second=0.0) for one in records[epoch:]]
+        again = [dataclasses.replace(record, train_seconds=0, eval_seconds=0) for record in figures(resumed)]
+        expected = [dataclasses.replace(record, images_per_second=0.0) for record in records[epoch:]]
         assert again == expected
         assert resumed.state() == states[-1]
 

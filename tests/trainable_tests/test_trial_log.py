@@ -79,7 +79,7 @@ def test_a_killed_process_leaves_what_it_had_written(tmp_path: Path) -> None:
 
 
 def test_what_aborts_a_process_is_kept(tmp_path: Path) -> None:
-    """As glibc, CUDA and a segmentation fault do: by a write to the stream, and without Python."""
+    """glibc, CUDA and a segmentation fault write to the stream directly, without Python."""
     done = run(tmp_path, "import faulthandler; faulthandler.enable(); os.abort()")
     assert done.returncode == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in kept(tmp_path)

@@ -97,9 +97,9 @@ def test_a_known_trial_is_replayed_through_step(make_trainable: Make) -> None:
     trained = [from_report(first.step()) for _ in range(4)]
     again = make_trainable()
     replayed = [from_report(again.step()) for _ in range(4)]
-    assert [one.record for one in replayed] == [one.record for one in trained]
-    assert [one.status for one in replayed] == [one.status for one in trained]
-    assert [one.replayed for one in trained + replayed] == [False] * 4 + [True] * 4
+    assert [step.record for step in replayed] == [step.record for step in trained]
+    assert [step.status for step in replayed] == [step.status for step in trained]
+    assert [step.replayed for step in trained + replayed] == [False] * 4 + [True] * 4
 
 
 def test_a_trial_that_cannot_be_opened_has_failed_and_the_next_is_trained(
