@@ -3,11 +3,8 @@
 import contextlib
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from trainable.ledger.remote import Remote  # imports pyarrow, which commands on a local store need not wait for
 
 
 class Journal(ABC):
@@ -82,20 +79,26 @@ class LocalJournal(Journal):
             os.truncate(self._path, num_bytes)
 
 
-class RemoteJournal(Journal):
-    """A file of a remote store, where files can only be written as a whole."""
+class WholeFileJournal(Journal):
+    """A file of a store where files can only be written as a whole."""
 
-    def __init__(self, remote: "Remote", name: str) -> None:
-        self.location = f"{remote.shown}/{name}"
-        self._remote = remote
-        self._name = name
+    def __init__(self, location: str, read: Callable[[], bytes | None], write: Callable[[bytes], None]) -> None:
+        """
+        Args:
+            location: where the file lies, for messages.
+            read: returns the content of the file in the store; None if there is no such file.
+            write: replaces the content of the file in the store.
+        """
+        self.location = location
+        self._read_file = read
+        self._write_file = write
         self._content: bytes | None = None
         """The lines that this object has read or appended; None before its first change."""
         self._num_written = 0
         """Number of bytes of the content that are in the store."""
 
     def read(self) -> bytes:
-        return self._remote.read(self._name) or b""
+        return self._read_file() or b""
 
     def append(self, lines: bytes, *, durable: bool = True) -> None:
         content = self._loaded() + lines
@@ -120,5 +123,5 @@ class RemoteJournal(Journal):
         return self._content
 
     def _write(self, content: bytes) -> None:
-        self._remote.write(self._name, content)
+        self._write_file(content)
         self._num_written = len(content)

@@ -6,6 +6,7 @@ and written as a whole, without copies.
 """
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -14,7 +15,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from results.store.journal import Journal, RemoteJournal
+from results.store.journal import Journal, WholeFileJournal
 from results.store.lease import Lease
 from results.store.manifest import MANIFEST
 from results.store.store import Store
@@ -86,7 +87,8 @@ class RemoteStore(Store):
         self._remote.write(_name(sweep, file), content)
 
     def journal(self, sweep: str, file: str) -> Journal:
-        return RemoteJournal(self._remote, _name(sweep, file))
+        read, write = functools.partial(self.read, sweep, file), functools.partial(self.write, sweep, file)
+        return WholeFileJournal(self.location(sweep, file), read, write)
 
     def trial_names(self) -> list[str]:
         return sorted(name for name in self._remote.folders(TRIALS) if name != "..")
