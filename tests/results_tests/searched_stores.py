@@ -134,9 +134,7 @@ def write_search(
     write_trial(store, searched_config(0.1, 32), [searched_epoch(0.1, 32, 1)])
     if confirm:
         complete.sort()
-        if (
-            two_objectives
-        ):  # nothing that another beats in both: of each batch size the best, if smaller ones are worse
+        if two_objectives:  # only the Pareto front: the best of each batch size, if smaller ones are worse
             complete = [
                 trial for i, trial in enumerate(complete) if all(trial[3] > other[3] for other in complete[:i])
             ]
