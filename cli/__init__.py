@@ -1,3 +1,3 @@
-"""The command line: one module a command, each with `add_parser` and `run`. Only `run` imports what is heavy."""
+"""The command line: one module for each command. Its docstring opens the help; only `run` imports what is heavy."""
 
 __version__ = "0.2.0"

@@ -1,23 +1,18 @@
-"""`best`: the best configuration of a sweep."""
+"""Show the best configuration of a sweep with its error and the number of runs behind it; with --yaml print a
+space that trains it again."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_store, add_sweep
+from cli.options import add_store, add_sweep
+
+SUMMARY = "show the best configuration of a sweep, or a space that trains it again"
+EXAMPLES = ("best quickstart", "best quickstart --yaml > best.yaml")
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "best",
-        "show the best configuration of a sweep, or a space that trains it again",
-        "Show the best configuration of a sweep with its error and the number of runs behind it; with --yaml print a "
-        "space that trains it again.",
-        "best quickstart\nbest quickstart --yaml > best.yaml",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     parser.add_argument("--yaml", action="store_true", help="print a space that trains the configuration again")
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

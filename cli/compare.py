@@ -1,20 +1,18 @@
-"""`compare`: a sweep beside the published tables."""
+"""Set every published configuration that a sweep has trained beside the published error, with a verdict that
+allows for noise: reproduced, different, or cannot tell."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_format, add_store, add_sweep, positive, probability
+from cli.options import add_format, add_store, add_sweep, positive, probability
+
+SUMMARY = "set a sweep beside the published tables: reproduced, different, or cannot tell"
+EXAMPLES = (
+    "compare linear_scaling_cosine --table linear_scaling_cosine",
+    "compare initial_lr-smoke --table initial_lr --anyway",
+)
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "compare",
-        "set a sweep beside the published tables: reproduced, different, or cannot tell",
-        "Set every published configuration that a sweep has trained beside the published error, with a verdict that "
-        "allows for noise: reproduced, different, or cannot tell.",
-        "compare linear_scaling_cosine --table linear_scaling_cosine\n"
-        "compare initial_lr-smoke --table initial_lr --anyway",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     parser.add_argument("--table", metavar="NAME", help="one published table; shows what the sweep lacks, too")
@@ -36,7 +34,6 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--anyway", action="store_true", help="give verdicts on runs that were trained differently, too"
     )
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

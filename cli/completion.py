@@ -1,22 +1,18 @@
-"""`completion`: what makes a shell complete our commands."""
+"""Print a script that makes a shell complete the commands and options of `batchscape`."""
 
 import argparse
 
-from cli.options import Commands, add_command
 from trainable.errors import UserError
 
+SUMMARY = "print a script that makes bash or zsh complete commands and options"
+EXAMPLES = (
+    "completion bash > ~/.local/share/bash-completion/completions/batchscape",
+    "completion zsh > ~/.zfunc/_batchscape",
+)
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "completion",
-        "print a script that makes bash or zsh complete commands and options",
-        "Print a script that makes a shell complete the commands and options of `batchscape`.",
-        "completion bash > ~/.local/share/bash-completion/completions/batchscape\n"
-        "completion zsh > ~/.zfunc/_batchscape",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh"))
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,24 +1,19 @@
-"""`delete`: remove a sweep and what no other sweep uses."""
+"""Delete a sweep: its files and those of its trials that no other sweep of the store uses. It says what would be
+deleted and asks before anything is."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_store, add_sweep
+from cli.options import add_store, add_sweep
 from trainable.errors import UserError
 
+SUMMARY = "delete a sweep and those of its trials that no other sweep uses"
+EXAMPLES = ("delete my_sweep", "delete my_sweep --yes")
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "delete",
-        "delete a sweep and those of its trials that no other sweep uses",
-        "Delete a sweep: its files and those of its trials that no other sweep of the store uses. It says what would "
-        "be deleted and asks before anything is.",
-        "delete my_sweep\ndelete my_sweep --yes",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

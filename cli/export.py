@@ -1,19 +1,19 @@
-"""`export`: the Parquet files anew, or a search as an Optuna study."""
+"""Write the two Parquet files of a sweep again, with a data card, to any place that pyarrow can write to; or write
+a search into an Optuna storage, for optuna-dashboard."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_store, add_sweep, not_empty, output_folder
+from cli.options import add_store, add_sweep, not_empty, output_folder
+
+SUMMARY = "write the Parquet files again, anywhere, or a search as an Optuna study"
+EXAMPLES = (
+    "export quickstart",
+    "export quickstart --to s3://bucket/prefix",
+    "export my_search --optuna sqlite:///search.db",
+)
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "export",
-        "write the Parquet files again, anywhere, or a search as an Optuna study",
-        "Write the two Parquet files of a sweep again, with a data card, to any place that pyarrow can write to; or "
-        "write a search into an Optuna storage, for optuna-dashboard.",
-        "export quickstart\nexport quickstart --to s3://bucket/prefix\nexport my_search --optuna sqlite:///search.db",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     target = parser.add_mutually_exclusive_group()
@@ -23,7 +23,6 @@ def add_parser(commands: Commands) -> None:
     target.add_argument(
         "--optuna", type=not_empty, metavar="URL", help="write a search as a study into this storage: sqlite:///FILE"
     )
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,22 +1,17 @@
-"""`lint`: what is odd in a table of results."""
+"""Look through the results of a sweep, or through the published tables, for what a careful reader would question:
+outliers, misprints, best rates at the edge of a grid."""
 
 import argparse
 
-from cli.options import PUBLISHED, Commands, add_command, add_store
+from cli.options import PUBLISHED, add_store
+
+SUMMARY = "look for what is odd in a sweep's results or in the published tables"
+EXAMPLES = ("lint quickstart", "lint published")
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "lint",
-        "look for what is odd in a sweep's results or in the published tables",
-        "Look through the results of a sweep, or through the published tables, for what a careful reader would "
-        "question: outliers, misprints, best rates at the edge of a grid.",
-        "lint quickstart\nlint published",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published tables")
     add_store(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

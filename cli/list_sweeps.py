@@ -1,22 +1,17 @@
-"""`list`: the sweeps of a store."""
+"""List the sweeps of a store, a line each: trials, state, best result, size of its files, and how long ago it
+changed."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_json, add_store
+from cli.options import add_json, add_store
+
+SUMMARY = "list the sweeps of the store: trials, state, best result, size, age"
+EXAMPLES = ("list", "list --store s3://bucket/prefix --json")
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "list",
-        "list the sweeps of the store: trials, state, best result, size, age",
-        "List the sweeps of a store, a line each: trials, state, best result, size of its files, and how long ago it "
-        "changed.",
-        "list\nlist --store s3://bucket/prefix --json",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store(parser)
     add_json(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,24 +1,19 @@
-"""`logs`: what the processes of a trial wrote."""
+"""Show what the processes of a trial wrote, and why it failed; or that of all failed trials of a sweep."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_store, not_empty
+from cli.options import add_store, not_empty
 from trainable.errors import UserError
 
+SUMMARY = "show what a trial's processes wrote, and why it failed"
+EXAMPLES = ("logs 3f9a", "logs --failed --sweep quickstart")
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "logs",
-        "show what a trial's processes wrote, and why it failed",
-        "Show what the processes of a trial wrote, and why it failed; or that of all failed trials of a sweep.",
-        "logs 3f9a\nlogs --failed --sweep quickstart",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trial", nargs="?", type=not_empty, help="the trial's key, or the beginning of it")
     parser.add_argument("--failed", action="store_true", help="all failed trials of the sweep")
     parser.add_argument("--sweep", type=not_empty, help="look among the trials of this sweep only")
     add_store(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,15 +1,22 @@
-"""Options that several commands share, and the types of their values."""
+"""Options that several commands share, and the types of their values.
+
+A type raises argparse.ArgumentTypeError for a text that it does not accept.
+"""
 
 import argparse
+import dataclasses
 import os
-import textwrap
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from sweep.request import SpaceRequest
+
+Request = TypeVar("Request", bound="SpaceRequest")
 
 DEFAULT_STORE = "runs"
 PUBLISHED = "published"
 """Names the published results in the place of a sweep or a space."""
-HELP_WIDTH = 79
 EXIT_CODES = """\
 exit codes:
   0    done
@@ -27,28 +34,9 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, f"batchscape: {message} (see `{command(*self.prog.split()[1:], '--help')}`)\n")
 
 
-class Commands(Protocol):
-    """What `ArgumentParser.add_subparsers` returns."""
-
-    def add_parser(self, name: str, **options: object) -> CommandParser: ...
-
-
-def add_command(commands: Commands, name: str, summary: str, description: str, examples: str) -> CommandParser:
-    """Add the parser of one command.
-
-    Args:
-        summary: a few words for the list of all commands.
-        description: what the command does, in whole sentences; the help opens with it.
-        examples: command lines without the program's name, one a line; the help ends with them and the exit codes.
-    """
-    lines = [f"  batchscape {line}" for line in examples.strip().splitlines()]
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=textwrap.fill(description, HELP_WIDTH),
-        epilog="\n".join(["examples:", *lines, "", EXIT_CODES]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def request_from(arguments: argparse.Namespace, kind: type[Request]) -> Request:
+    """Make a request from the arguments that have the names of its fields."""
+    return kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +64,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         "--set",
         action="append",
         default=[],
+        dest="overrides",
         metavar="KEY=VALUE",
         help="a training field and its value, in place of what the file says; repeatable",
     )
@@ -125,22 +114,14 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def not_empty(text: str) -> str:
-    """Accept any text but white space alone.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is empty.
-    """
+    """Accept any text but white space alone."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text
 
 
 def output_folder(text: str) -> str:
-    """Accept a folder that files can be written to, or that can be made; and any URI, which only a server can judge.
-
-    Raises:
-        argparse.ArgumentTypeError: the path leads through a file, or is not writable.
-    """
+    """Accept a folder that can be written to or made, and any URI, which only a server can judge."""
     if "://" in not_empty(text):
         return text
     existing = Path(text).expanduser().absolute()
@@ -154,11 +135,7 @@ def output_folder(text: str) -> str:
 
 
 def positive(text: str) -> float:
-    """Accept a finite number above 0.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is something else.
-    """
+    """Accept a finite number above 0."""
     value = not_negative(text)
     if value == 0:
         raise argparse.ArgumentTypeError("must be greater than 0")
@@ -166,11 +143,7 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """Accept a finite number of at least 0.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is something else.
-    """
+    """Accept a finite number of at least 0."""
     try:
         value = float(text)
     except ValueError:
@@ -181,11 +154,7 @@ def not_negative(text: str) -> float:
 
 
 def gpu_share(text: str) -> float | str:
-    """Accept a fraction of one GPU, whole GPUs, or `auto`.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is something else, for example 1.5.
-    """
+    """Accept a fraction of one GPU, a whole number of GPUs, or `auto`."""
     if text == "auto":
         return text
     value = not_negative(text)
@@ -195,11 +164,7 @@ def gpu_share(text: str) -> float | str:
 
 
 def probability(text: str) -> float:
-    """Accept a number between 0 and 1, both excluded.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is something else.
-    """
+    """Accept a number between 0 and 1, both excluded."""
     value = positive(text)
     if value >= 1:
         raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
@@ -207,11 +172,7 @@ def probability(text: str) -> float:
 
 
 def positive_whole(text: str) -> int:
-    """Accept a whole number above 0.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is something else.
-    """
+    """Accept a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)

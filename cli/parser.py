@@ -1,6 +1,8 @@
 """The parser of the whole command line."""
 
 import argparse
+import textwrap
+from types import ModuleType
 
 from cli import (
     __version__,
@@ -24,11 +26,27 @@ from cli import (
 )
 from cli.options import EXIT_CODES, CommandParser
 
-COMMANDS = (
-    spaces, plan, run, status, list_sweeps, best, table, plot, report, compare, logs, export, delete,
-    train, lint, replay, completion,
-)  # fmt: skip
-"""In the order in which the help lists them."""
+COMMANDS: dict[str, ModuleType] = {
+    "spaces": spaces,
+    "plan": plan,
+    "run": run,
+    "status": status,
+    "list": list_sweeps,
+    "best": best,
+    "table": table,
+    "plot": plot,
+    "report": report,
+    "compare": compare,
+    "logs": logs,
+    "export": export,
+    "delete": delete,
+    "train": train,
+    "lint": lint,
+    "replay": replay,
+    "completion": completion,
+}
+"""Name of a command -> its module, in the order in which the help lists them."""
+HELP_WIDTH = 79
 
 
 def build_parser(prog: str = "batchscape") -> CommandParser:
@@ -43,6 +61,14 @@ def build_parser(prog: str = "batchscape") -> CommandParser:
     parser.set_defaults(parser=parser)  # `completion` is about all of it
     parser.add_argument("--version", action="version", version=f"batchscape {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
-    for module in COMMANDS:
-        module.add_parser(commands)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=textwrap.fill(" ".join(str(module.__doc__).split()), HELP_WIDTH),
+            epilog="\n".join(["examples:", *(f"  {prog} {line}" for line in module.EXAMPLES), "", EXIT_CODES]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(command=module.run)
     return parser

@@ -1,31 +1,30 @@
-"""`plan`: what `run` would train, and how long it would take."""
+"""Show which trials of a space `run` would still train, and estimate how long they take from the store's own
+trials; or, with the word `published` in the place of the space, count what the published tables took. Nothing
+is trained or written."""
 
 import argparse
 
 from cli.options import (
     PUBLISHED,
-    Commands,
-    add_command,
     add_data,
     add_name,
     add_space_options,
     add_store,
     add_trial_resources,
     positive_whole,
+    request_from,
+)
+
+SUMMARY = "show what `run` would train and how long it takes"
+EXAMPLES = (
+    "plan quickstart",
+    "plan my_sweep.yaml --probe --slots 8 16",
+    "plan initial_lr --scale smoke --verbose",
+    "plan published",
 )
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "plan",
-        "show what `run` would train and how long it takes",
-        "Show which trials of a space `run` would still train, and estimate how long they take from the store's own "
-        "trials; or, with the word `published` in the place of the space, count what the published tables took. "
-        "Nothing is trained or written.",
-        "plan quickstart\nplan my_sweep.yaml --probe --slots 8 16\nplan initial_lr --scale smoke --verbose\n"
-        "plan published",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "space", metavar="SPACE|published", help="name of a shipped space, path of a YAML file, or the published rows"
     )
@@ -45,7 +44,6 @@ def add_parser(commands: Commands) -> None:
         help="numbers of trials that run at the same time to answer for (default: 1, 2, 4, 8)",
     )
     add_space_options(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,17 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.preparation import read_space
     from sweep.request import SpaceRequest
 
-    space = read_space(
-        SpaceRequest(
-            space=arguments.space,
-            overrides=tuple(arguments.set),
-            scale=arguments.scale,
-            name=arguments.name,
-            data=arguments.data,
-            cpus_per_trial=arguments.cpus_per_trial,
-            gpus_per_trial=arguments.gpus_per_trial,
-        )
-    )
+    space = read_space(request_from(arguments, SpaceRequest))
     request = PlanRequest(
         store=open_store(arguments.store),
         sweep=space.sweep,

@@ -1,23 +1,23 @@
-"""`plot`: figures of a sweep, of the published rows, or of both."""
+"""Draw figures of a sweep as SVG and PNG; or, with the word `published` in the place of the sweep, of the
+published rows."""
 
 import argparse
 from pathlib import Path
 
-from cli.options import PUBLISHED, Commands, add_command, add_store, output_folder
+from cli.options import PUBLISHED, add_store, output_folder
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from trainable.errors import UserError
 
+SUMMARY = "draw figures (SVG and PNG) of a sweep, of the published rows, or of both"
+EXAMPLES = (
+    "plot quickstart",
+    "plot quickstart --against published",
+    "plot published --figure heat_map",
+    "plot my_search --against other_search --figure best_by_epochs",
+)
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "plot",
-        "draw figures (SVG and PNG) of a sweep, of the published rows, or of both",
-        "Draw figures of a sweep as SVG and PNG; or, with the word `published` in the place of the sweep, of the "
-        "published rows.",
-        "plot quickstart\nplot quickstart --against published\nplot published --figure heat_map\n"
-        "plot my_search --against other_search --figure best_by_epochs",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published rows")
     parser.add_argument(
         "--figure",
@@ -36,7 +36,6 @@ def add_parser(commands: Commands) -> None:
         "--to", type=output_folder, metavar="DIR", help="default: STORE/SWEEP/figures; ./figures for `published`"
     )
     add_store(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

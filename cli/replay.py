@@ -1,9 +1,12 @@
-"""`replay`: what a scheduler would have done on recorded learning curves."""
+"""Replay a scheduler on the recorded learning curves of a sweep: how many epochs it would have saved, and how
+often it would have stopped the best trial."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_json, add_store, add_sweep, positive_whole
+from cli.options import add_json, add_store, add_sweep, positive_whole
 
+SUMMARY = "show what a scheduler would have saved on a sweep's recorded learning curves, and at what risk"
+EXAMPLES = ("replay quickstart --scheduler asha", "replay quickstart --scheduler median --min-trials 5 --json")
 SCHEDULER_OPTIONS = {
     "grace_epochs": "epochs before the first trial may be stopped (default: 1)",
     "reduction_factor": "asha, hyperband: keep the best 1/N at each rung (default: 3)",
@@ -12,15 +15,7 @@ SCHEDULER_OPTIONS = {
 }
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "replay",
-        "show what a scheduler would have saved on a sweep's recorded learning curves, and at what risk",
-        "Replay a scheduler on the recorded learning curves of a sweep: how many epochs it would have saved, and how "
-        "often it would have stopped the best trial.",
-        "replay quickstart --scheduler asha\nreplay quickstart --scheduler median --min-trials 5 --json",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     parser.add_argument("--scheduler", choices=("asha", "hyperband", "median"), default="asha", help="default: asha")
@@ -33,7 +28,6 @@ def add_parser(commands: Commands) -> None:
         "--orders", type=positive_whole, default=200, metavar="N", help="random orders of the trials (default: 200)"
     )
     add_json(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

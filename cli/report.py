@@ -1,24 +1,19 @@
-"""`report`: everything about a sweep on one page."""
+"""Write everything that there is to say about a sweep into one HTML file, which any browser opens without a
+network, and one Markdown file."""
 
 import argparse
 from pathlib import Path
 
-from cli.options import Commands, add_command, add_store, add_sweep, output_folder
+from cli.options import add_store, add_sweep, output_folder
+
+SUMMARY = "write report.html and report.md: everything about a sweep"
+EXAMPLES = ("report quickstart", "report quickstart --to my_folder")
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "report",
-        "write report.html and report.md: everything about a sweep",
-        "Write everything that there is to say about a sweep into one HTML file, which any browser opens without a "
-        "network, and one Markdown file.",
-        "report quickstart\nreport quickstart --to my_folder",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     parser.add_argument("--to", type=output_folder, metavar="DIR", help="default: STORE/SWEEP")
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,12 +1,12 @@
-"""`run`: make the store hold the trials of a space."""
+"""Make the store hold the trials of a space: reuse finished trials, resume unfinished ones, train the rest.
+Interrupt it at any time; the same command resumes."""
 
 import argparse
+import dataclasses
 import os
 from typing import TYPE_CHECKING
 
 from cli.options import (
-    Commands,
-    add_command,
     add_compile,
     add_data,
     add_name,
@@ -14,25 +14,24 @@ from cli.options import (
     add_store,
     add_trial_resources,
     positive_whole,
+    request_from,
 )
 
 if TYPE_CHECKING:
     from sweep.request import RunRequest
 
+SUMMARY = "train the trials of a space that the store does not hold yet"
+EXAMPLES = (
+    "run quickstart",
+    "run my_sweep.yaml --set epochs=5 --name short",
+    "run initial_lr --scale smoke",
+    "run my_sweep.yaml --store s3://bucket/prefix --address HEAD:6379",
+)
 RAY_ADDRESS = "RAY_ADDRESS"
 """Environment variable that Ray's own tools read, and that `ray job submit` sets for what it runs."""
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "run",
-        "train the trials of a space that the store does not hold yet",
-        "Make the store hold the trials of a space: reuse finished trials, resume unfinished ones, train the rest. "
-        "Interrupt it at any time; the same command resumes.",
-        "run quickstart\nrun my_sweep.yaml --set epochs=5 --name short\nrun initial_lr --scale smoke\n"
-        "run my_sweep.yaml --store s3://bucket/prefix --address HEAD:6379",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", help="name of a shipped space, or path of a YAML file")
     add_store(parser)
     add_name(parser)
@@ -40,7 +39,10 @@ def add_parser(commands: Commands) -> None:
         "--extend", action="store_true", help="keep the trials that the sweep had before beside those of the space"
     )
     parser.add_argument(
-        "--again", action="store_true", help="train finished trials again; their old results are kept as superseded"
+        "--again",
+        dest="retrain",
+        action="store_true",
+        help="train finished trials again; their old results are kept as superseded",
     )
     add_data(parser)
     parser.add_argument(
@@ -59,11 +61,13 @@ def add_parser(commands: Commands) -> None:
         help="most trials that run at the same time (default: as many as fit)",
     )
     parser.add_argument(
-        "--log", choices=("mlflow", "wandb"), help="show the trials in this tracker, too (pip install it first)"
+        "--log",
+        dest="tracker",
+        choices=("mlflow", "wandb"),
+        help="show the trials in this tracker, too (pip install it first)",
     )
     add_compile(parser)
     add_space_options(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,20 +80,5 @@ def request_of(arguments: argparse.Namespace) -> "RunRequest":
     """Turn what argparse has read into a request."""
     from sweep.request import RunRequest
 
-    return RunRequest(
-        space=arguments.space,
-        overrides=tuple(arguments.set),
-        scale=arguments.scale,
-        name=arguments.name,
-        data=arguments.data,
-        cpus_per_trial=arguments.cpus_per_trial,
-        gpus_per_trial=arguments.gpus_per_trial,
-        store=arguments.store,
-        extend=arguments.extend,
-        retrain=arguments.again,
-        address=arguments.address or os.environ.get(RAY_ADDRESS) or None,
-        min_nodes=arguments.min_nodes,
-        max_concurrent=arguments.max_concurrent,
-        compile=arguments.compile,
-        tracker=arguments.log,
-    )
+    request = request_from(arguments, RunRequest)
+    return dataclasses.replace(request, address=request.address or os.environ.get(RAY_ADDRESS) or None)

@@ -1,19 +1,15 @@
-"""`status`: how far a sweep has come."""
+"""Count the trials of a sweep that are finished, running, failed and left, and show the best so far. Works from
+any machine that sees the store, also while the sweep runs."""
 
 import argparse
 
-from cli.options import Commands, add_command, add_json, add_store, add_sweep, positive
+from cli.options import add_json, add_store, add_sweep, positive
+
+SUMMARY = "count the trials that are finished, running, failed and left"
+EXAMPLES = ("status quickstart", "status quickstart --watch", "status my_sweep --store s3://bucket/prefix --json")
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "status",
-        "count the trials that are finished, running, failed and left",
-        "Count the trials of a sweep that are finished, running, failed and left, and show the best so far. "
-        "Works from any machine that sees the store, also while the sweep runs.",
-        "status quickstart\nstatus quickstart --watch\nstatus my_sweep --store s3://bucket/prefix --json",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
     add_json(parser)
@@ -25,7 +21,6 @@ def add_parser(commands: Commands) -> None:
         metavar="SECONDS",
         help="look again and again until the sweep is done (default: every 2 s, in a bucket every 15 s)",
     )
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,26 +1,26 @@
-"""`table`: the results of a sweep, or a published table."""
+"""Print the table of a sweep in the form of the published tables; or, with the word `published` in the place of
+the sweep, one or all of the published tables as they were printed."""
 
 import argparse
 
-from cli.options import PUBLISHED, Commands, add_command, add_format, add_store
+from cli.options import PUBLISHED, add_format, add_store
 from trainable.errors import UserError
 
+SUMMARY = "print a sweep's table in the form of the published ones, or a published table"
+EXAMPLES = (
+    "table quickstart",
+    "table quickstart --format csv --mean",
+    "table published",
+    "table published initial_lr",
+)
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "table",
-        "print a sweep's table in the form of the published ones, or a published table",
-        "Print the table of a sweep in the form of the published tables; or, with the word `published` in the place "
-        "of the sweep, one or all of the published tables as they were printed.",
-        "table quickstart\ntable quickstart --format csv --mean\ntable published\ntable published initial_lr",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published tables")
     parser.add_argument("name", nargs="?", metavar="NAME", help="with `published`: one table (default: all)")
     add_store(parser)
     add_format(parser)
     parser.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,5 @@
-"""`train`: one training in this process, without Ray."""
+"""Train one configuration in this process, without Ray, under a progress bar. The result goes into the store,
+where sweeps find it."""
 
 import argparse
 import os
@@ -6,18 +7,13 @@ import signal
 import sys
 from typing import NoReturn
 
-from cli.options import Commands, add_command, add_compile, add_data, add_set, add_store, positive_whole
+from cli.options import add_compile, add_data, add_set, add_store, positive_whole
+
+SUMMARY = "train one configuration here, without Ray"
+EXAMPLES = ("train resnet_preact_8 --set epochs=2", "train resnet_preact_20 --set dataset=cifar10 --threads 2")
 
 
-def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "train",
-        "train one configuration here, without Ray",
-        "Train one configuration in this process, without Ray, under a progress bar. The result goes into the store, "
-        "where sweeps find it.",
-        "train resnet_preact_8 --set epochs=2\ntrain resnet_preact_20 --set dataset=cifar10 --threads 2",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="name of the model, for example resnet_preact_20")
     add_store(parser)
     add_data(parser)
@@ -30,7 +26,6 @@ def add_parser(commands: Commands) -> None:
     )
     add_compile(parser)
     add_set(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from trainable.data.sources import load_dataset
     from trainable.records import Status
 
-    config = parse_config(arguments.model, arguments.set)
+    config = parse_config(arguments.model, arguments.overrides)
     store = open_store(arguments.store)
     store.check_writable()
     data = load_dataset(config.dataset, arguments.data)

@@ -1,5 +1,6 @@
 """What a user asks for when a sweep is run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ class SpaceRequest:
 
     space: str
     """Name of a shipped space, or path of a YAML file."""
-    overrides: tuple[str, ...] = ()
+    overrides: Sequence[str] = ()
     """`key=value` of each --set."""
     scale: str | None = None
     """Name of one of the space's scales; None runs its full size."""

@@ -11,8 +11,6 @@ from cli import __version__
 from cli.options import EXIT_CODES
 from cli.parser import COMMANDS, build_parser
 
-NAMES = [module.__name__.partition(".")[2].removesuffix("_sweeps") for module in COMMANDS]
-
 
 def shown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as end:
@@ -21,7 +19,7 @@ def shown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_help_says_what_the_command_does_and_ends_with_examples(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,7 +39,7 @@ def test_a_help_says_what_the_command_does_and_ends_with_examples(
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(["--help"], capsys)
-    assert [name for name in NAMES if not re.search(rf"^    {name}\b", text, flags=re.MULTILINE)] == []
+    assert [name for name in COMMANDS if not re.search(rf"^    {name}\b", text, flags=re.MULTILINE)] == []
     assert EXIT_CODES in text
 
 
