@@ -126,19 +126,14 @@ class RemoteStore(Store):
 
     def delete_trials(self, keys: Collection[str]) -> None:
         names = [name for name in self.trial_names() if _key(name) in keys]
-        self._delete_below([f"{TRIALS}/{name}" for name in names])
+        in_parallel(lambda name: self._remote.delete_folder(f"{TRIALS}/{name}"), names)
         for name in names:
             shutil.rmtree(self.trial_folder(name), ignore_errors=True)
 
     def delete_sweep(self, name: str) -> None:
-        self._delete_below([name], last=f"{name}/{MANIFEST}")
-
-    def _delete_below(self, folders: Collection[str], last: str | None = None) -> None:
-        """Delete all files in these folders; `last` after all others."""
-        names = [name for stamps in in_parallel(self._remote.stamps, folders) for name in stamps]
-        in_parallel(self._remote.delete, [name for name in names if name != last])
-        if last in names:
-            self._remote.delete(last)
+        others = [file for file in self._remote.stamps(name) if file != f"{name}/{MANIFEST}"]
+        in_parallel(self._remote.delete, others)
+        self._remote.delete_folder(name)
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Return those of living drivers, and those that a process of this machine holds."""

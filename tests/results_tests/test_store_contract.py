@@ -348,3 +348,24 @@ def test_final_states_are_dropped(store: Store) -> None:
     store.drop_final_states([A.trial_key, "never-trained"])
     kept = [read_final_state(store.ledgers / config.trial_key, 0) for config in (A, B)]
     assert kept == [None, b"state"]
+
+
+# What is deleted.
+
+
+def test_trials_and_sweeps_are_deleted(store: Store, reopened: Callable[[], Store]) -> None:
+    for config in (A, B):
+        train(store, config, 1, Status.COMPLETE)
+    assert store.supersede(make_manifest([A])) == 1
+    train(store, A, 1)
+    saved(store, make_manifest([A, B]))
+    store.write(SWEEP, "figures/a.svg", b"svg")
+    saved(store, make_manifest([A], "other"))
+    sizes = {path: size for path, (size, _) in store.files().items()}
+    assert sizes[f"{SWEEP}/figures/a.svg"] == 3
+    assert f"trials/{A.trial_key}.superseded-1/result.json" in sizes
+    store.delete_trials([A.trial_key])
+    assert reopened().trial_names() == [B.trial_key]
+    store.delete_sweep(SWEEP)
+    assert reopened().sweeps() == ["other"]
+    assert not [path for path in store.files() if path.startswith((f"{SWEEP}/", f"trials/{A.trial_key}"))]

@@ -233,6 +233,13 @@ class Remote:
         except FileNotFoundError:
             return
 
+    def delete_folder(self, name: str) -> None:
+        """Delete the folder, with all files below it, if it is there."""
+        try:
+            self._patiently(lambda: self._filesystem.delete_dir(self._path(name)))
+        except FileNotFoundError:
+            return
+
     def stamp(self, name: str) -> Stamp | None:
         """Return the stamp of a file, None if there is no such file."""
         info = self._patiently(lambda: self._filesystem.get_file_info(self._path(name)))
