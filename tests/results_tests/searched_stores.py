@@ -122,15 +122,7 @@ def write_search(
         write_trial(store, config, curve[:epoch], end)
         if not stop:
             complete.append((error_after(base_lr, batch_size, EPOCHS), number, base_lr, batch_size))
-    first = next(event for event in events if isinstance(event, ProposalEvent))
-    ended = next(event for event in events if isinstance(event, EndEvent))
-    events += [
-        dataclasses.replace(first, number=num_trials, same_as=0),
-        dataclasses.replace(ended, number=num_trials),
-        ProposalEvent(num_trials + 1, {"base_lr": 1.0, "batch_size": 99999}, None, {}, error="too large"),
-        EndEvent(num_trials + 1, Status.FAILED, None),
-        ProposalEvent(num_trials + 2, {"base_lr": 0.1, "batch_size": 32}, searched_config(0.1, 32), {"base_lr": 0.1}),
-    ]
+    events += _odd_proposals(events, num_trials)
     write_trial(store, searched_config(0.1, 32), [searched_epoch(0.1, 32, 1)])
     if confirm:
         complete.sort()
@@ -143,6 +135,19 @@ def write_search(
     tables = Collector(store, make_manifest([], name, space=SPACE)).tables()
     export_tables(*tables, str(store.sweep_folder(name)))
     return store
+
+
+def _odd_proposals(events: Sequence[Event], number: int) -> list[Event]:
+    """A proposal that is the same as the first, an impossible one and one that is under way, numbered from `number`."""
+    first = next(event for event in events if isinstance(event, ProposalEvent))
+    ended = next(event for event in events if isinstance(event, EndEvent))
+    return [
+        dataclasses.replace(first, number=number, same_as=0),
+        dataclasses.replace(ended, number=number),
+        ProposalEvent(number + 1, {"base_lr": 1.0, "batch_size": 99999}, None, {}, error="too large"),
+        EndEvent(number + 1, Status.FAILED, None),
+        ProposalEvent(number + 2, {"base_lr": 0.1, "batch_size": 32}, searched_config(0.1, 32), {"base_lr": 0.1}),
+    ]
 
 
 BRED = "bred"
