@@ -138,7 +138,7 @@ def write_search(
 
 
 def _odd_proposals(events: Sequence[Event], number: int) -> list[Event]:
-    """A proposal that is the same as the first, an impossible one and one that is under way, numbered from `number`."""
+    """A proposal that is equal to the first, an impossible one and one under way, numbered from `number`."""
     first = next(event for event in events if isinstance(event, ProposalEvent))
     ended = next(event for event in events if isinstance(event, EndEvent))
     return [
