@@ -56,11 +56,10 @@ def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Co
     """Train for some seconds, with checkpoints in an empty folder on the disk that is measured."""
     device = prepare_device(1, use_gpu=False)
     data = load_digits()
-    counts = len(data.train_labels), len(data.test_labels)
     config = TrainConfig(
         model=model, epochs=10_000, batch_size=32, train_subset=128, test_subset=32, precision="fp32"
     )
-    config = config.for_dataset(data.name, data.fingerprint, *counts)
+    config = config.for_dataset(*data.identity)
     session = TimedSession(config, prepare(data, config, device), folder, device, RunInfo("run", 1, "code"))
     session.checkpoint_seconds = []
     session.next_epoch()  # torch's first steps are slow: they would make the share look small

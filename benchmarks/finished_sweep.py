@@ -58,7 +58,7 @@ def write_finished_trials(space: Path, store: Path, scale: str | None = None) ->
     loaded = load_space(str(space))
     data = load_digits()
     planned = expand(loaded, {}, scale).trials
-    trials = tie_to_data(planned, data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
+    trials = tie_to_data(planned, *data.identity)
     attempt = Attempt(
         1,
         TIME,

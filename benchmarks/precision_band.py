@@ -47,9 +47,7 @@ def train(job: tuple[str, int, str]) -> dict[str, Any]:
     folder, seed, precision = job
     device = prepare_device(1, use_gpu=False)
     data: ImageData = load_dataset("cifar10", Path(folder))
-    config = dataclasses.replace(CONFIG, seed=seed, precision=precision).for_dataset(
-        data.name, data.fingerprint, len(data.train_labels), len(data.test_labels)
-    )
+    config = dataclasses.replace(CONFIG, seed=seed, precision=precision).for_dataset(*data.identity)
     training = Training(config, prepare(data, config, device), torch.device("cpu"))
     records = [training.run_epoch(1).record for _ in range(config.epochs)]
     return {

@@ -16,9 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from search_spaces.listing import list_spaces, show_space
 
-    print(
-        list_spaces()
-        if arguments.space is None
-        else show_space(arguments.space, arguments.overrides, arguments.scale)
-    )
+    if arguments.space is None:
+        print(list_spaces())
+    else:
+        print(show_space(arguments.space, arguments.overrides, arguments.scale))
     return 0

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = open_store(arguments.store)
     store.check_writable()
     data = load_dataset(config.dataset, arguments.data)
-    config = config.for_dataset(data.name, data.fingerprint, len(data.train_labels), len(data.test_labels))
+    config = config.for_dataset(*data.identity)
 
     from trainable.execution import Execution
     from trainable.standalone import train

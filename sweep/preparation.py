@@ -129,9 +129,8 @@ def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:
 
 def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> Manifest:
     """Describe the sweep; a search has no trials yet."""
-    num_images = (len(data.train_labels), len(data.test_labels))
     is_search = space.expansion.search is not None
-    trials = [] if is_search else tie_to_data(space.trials, data.name, data.fingerprint, *num_images)
+    trials = [] if is_search else tie_to_data(space.trials, *data.identity)
     text = space.loaded.source.text
     manifest = new_manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
     return dataclasses.replace(manifest, is_search=is_search)

@@ -49,8 +49,7 @@ def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSetting
     log = store.search_log(manifest.name)
     check_resumable(settings, log)
     if not log.read():
-        num_images = (len(data.train_labels), len(data.test_labels))
-        tie_to_data(maker.corners, data.name, data.fingerprint, *num_images)  # refuses what does not fit them
+        tie_to_data(maker.corners, *data.identity)  # refuses what does not fit them
     earlier = earlier_results_for(store, manifest.name, maker)
     if earlier.results:
         begins = counted(len(earlier.results), "earlier result")

@@ -49,9 +49,7 @@ def tiny_data() -> ImageData:
 def tiny_config(tiny_data: ImageData) -> TrainConfig:
     """Three epochs of the smallest network on `tiny_data`, in fp32."""
     config = TrainConfig(model="resnet_preact_8", epochs=3, batch_size=16, lr=0.05, precision="fp32")
-    return config.for_dataset(
-        tiny_data.name, tiny_data.fingerprint, len(tiny_data.train_labels), len(tiny_data.test_labels)
-    )
+    return config.for_dataset(*tiny_data.identity)
 
 
 @pytest.fixture(scope="session")

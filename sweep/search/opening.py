@@ -111,8 +111,7 @@ def open_search(
 
     def make_trial(params: Mapping[str, Any]) -> PlannedTrial:
         made = maker.trial(params)
-        num_images = (len(data.train_labels), len(data.test_labels))
-        return dataclasses.replace(made, config=made.config.for_dataset(data.name, data.fingerprint, *num_images))
+        return dataclasses.replace(made, config=made.config.for_dataset(*data.identity))
 
     log = store.search_log(settings.name)
     scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from optuna.exceptions import DuplicatedStudyError, OptunaError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from results.parquet.search_results import attributes, read_search
 from results.store.search_log import Params, ProposalRecord, SearchRecord, read_log
@@ -151,7 +151,7 @@ def _trials(
         known = facts.get(proposal.number, TrainingFacts(start, 0.0, {}))
         start = known.start
         trial = create_trial(
-            state=TrialState[outcome.state],
+            state=outcome.state,
             params=dict(proposal.params),
             distributions={name: distributions[name] for name in proposal.params},
             values=outcome.values,

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+
+from optuna.trial import TrialState
 
 from results.store.search_log import Earlier, ProposalRecord, SearchRecord, all_finite
 from search_spaces.parameters import SearchParameter, inside
@@ -14,20 +15,11 @@ WORST_VALUES = {"holdout_error_percent": 100.0}
 """Value that stands for a diverged trial, by metric. Other metrics have no largest value."""
 
 
-class OutcomeState(StrEnum):
-    """State of a proposal, in Optuna's words."""
-
-    RUNNING = "RUNNING"
-    COMPLETE = "COMPLETE"
-    PRUNED = "PRUNED"
-    FAIL = "FAIL"
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a sampler is told about a proposal."""
 
-    state: OutcomeState
+    state: TrialState
     values: tuple[float, ...] | None = None
     """Values of the objectives; only where the state is COMPLETE."""
     intermediate: Mapping[int, float] | None = None
@@ -46,16 +38,16 @@ def outcome_of(record: SearchRecord, proposal: ProposalRecord, metrics: Sequence
         intermediate = {report.epoch: report.values[0] for report in reports if report.values[0] is not None}
     match proposal.status:
         case None:
-            return Outcome(OutcomeState.RUNNING, None, intermediate)
+            return Outcome(TrialState.RUNNING, None, intermediate)
         case Status.COMPLETE if (values := all_finite(proposal.values)) is not None:
-            return Outcome(OutcomeState.COMPLETE, values, intermediate)
+            return Outcome(TrialState.COMPLETE, values, intermediate)
         case Status.STOPPED:
-            return Outcome(OutcomeState.PRUNED, None, intermediate)
+            return Outcome(TrialState.PRUNED, None, intermediate)
         case Status.COMPLETE | Status.DIVERGED:
             if len(metrics) == 1 and metrics[0] in WORST_VALUES:
-                return Outcome(OutcomeState.COMPLETE, (WORST_VALUES[metrics[0]],), intermediate)
-            return Outcome(OutcomeState.PRUNED)
-    return Outcome(OutcomeState.FAIL)
+                return Outcome(TrialState.COMPLETE, (WORST_VALUES[metrics[0]],), intermediate)
+            return Outcome(TrialState.PRUNED)
+    return Outcome(TrialState.FAIL)
 
 
 def usable_result(

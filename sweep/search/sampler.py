@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from results.store.search_log import Earlier, Params
 from search_spaces.schema import Algorithm
@@ -48,7 +48,8 @@ class Sampler:
         num_objectives = len(settings.objectives)
         with quiet():
             directions = [StudyDirection.MINIMIZE] * num_objectives
-            self._study = optuna.create_study(storage=self._storage, study_name=settings.name, directions=directions)
+            self.study = optuna.create_study(storage=self._storage, study_name=settings.name, directions=directions)
+            """Optuna's study: the earlier results, then the proposals."""
         results = [usable_result(result, self._parameters, is_active, num_objectives) for result in earlier]
         used = [result for result in results if result is not None]
         for result in used:
@@ -105,7 +106,7 @@ class Sampler:
             next(self._grid, None)
         if self._algorithm == "cmaes" and not explore:  # asking leaves its state in the study
             with quiet():
-                self._study.enqueue_trial(dict(params))
+                self.study.enqueue_trial(dict(params))
             self._draw("cmaes")
         else:
             self._add_trial(TrialState.RUNNING, params)
@@ -115,15 +116,11 @@ class Sampler:
         """Set the outcome of a proposal that has ended."""
         position = self.num_earlier + number
         with quiet():
-            study_id = self._storage.get_study_id_from_name(self._study.study_name)
+            study_id = self._storage.get_study_id_from_name(self.study.study_name)
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, position)
             for epoch, value in (outcome.intermediate or {}).items():
                 self._storage.set_trial_intermediate_value(trial_id, epoch, value)
-            self._study.tell(position, outcome.values, state=TrialState[outcome.state])
-
-    def trials(self) -> list[FrozenTrial]:
-        """Return the trials of Optuna's study: the earlier results, then the proposals."""
-        return self._study.get_trials()
+            self.study.tell(position, outcome.values, state=outcome.state)
 
     def _count(self, params: Params) -> None:
         self._size += 1
@@ -132,10 +129,10 @@ class Sampler:
 
     def _draw(self, algorithm: Algorithm) -> Params:
         parameters = {parameter.name: parameter for parameter in self._parameters}
-        draw = Draw(self._size, self._entropy, self._study, self.num_earlier, parameters, self._distributions)
+        draw = Draw(self._size, self._entropy, self.study, self.num_earlier, parameters, self._distributions)
         with quiet():
-            self._study.sampler = make_sampler(algorithm, draw)
-            trial = self._study.ask()
+            self.study.sampler = make_sampler(algorithm, draw)
+            trial = self.study.ask()
             chosen: dict[str, Any] = {}
             for name in parameters:
                 if self._is_active(chosen, name):
@@ -145,7 +142,7 @@ class Sampler:
     def _add_trial(self, state: TrialState, params: Mapping[str, Any], values: Sequence[float] | None = None) -> None:
         distributions = {name: self._distributions[name] for name in params}
         with quiet():
-            self._study.add_trial(
+            self.study.add_trial(
                 create_trial(state=state, params=dict(params), distributions=distributions, values=values)
             )
 

@@ -7,7 +7,6 @@ recorded calls again decides as the old one would have.
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,17 +18,6 @@ from trainable.wording import counted
 
 EPOCH = "epoch"
 VALUE = "value"
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """An epoch at which ASHA compares the trials of a bracket."""
-
-    bracket: int
-    epoch: float
-    """The first epoch at or after it counts; it is not whole where the reduction factor is not."""
-    values: dict[int, float]
-    """Number of a trial -> value that it reported there, including the trials that were stopped there."""
 
 
 class RayScheduler:
@@ -92,16 +80,6 @@ class RayScheduler:
         if not trial.ended:
             self._rules.on_trial_remove(CONTROLLER, trial)
             trial.ended = True
-
-    def rungs(self) -> list[Rung]:
-        """Return the rungs of ASHA or HyperBand, from the lowest bracket and epoch; other schedulers have none."""
-        if not isinstance(self._rules, AsyncHyperBandScheduler):
-            return []
-        return [
-            Rung(bracket, epoch, {int(trial_id): -reward for trial_id, reward in recorded.items()})
-            for bracket, rungs in enumerate(self._rules._brackets)
-            for epoch, recorded in reversed(rungs._rungs)
-        ]
 
 
 def _ray_scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ray's classes are untyped here)

@@ -55,7 +55,7 @@ def test_the_stock_adapter_calls_stopped_trials_complete_and_ours_pruned(tmp_pat
         )
         assert stopped
         if driver is ours:
-            told = [trial.state.name for trial in ours.search.sampler.trials()]
+            told = [trial.state.name for trial in ours.search.sampler.study.get_trials()]
         elif driver is stock:
             told = stock.states()
         else:

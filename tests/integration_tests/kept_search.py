@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from optuna.trial import TrialState
 
 from results.store.local_store import LocalStore
 from results.store.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
@@ -14,7 +15,6 @@ from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from sweep.search.opening import open_search, search_settings
-from sweep.search.outcomes import OutcomeState
 from trainable.data.sources import load_dataset
 from trainable.records import Purpose, Status
 
@@ -38,7 +38,7 @@ def problems(store_folder: Path, space: Path, overrides: Mapping[str, Any]) -> I
     record = read_log(log)
     if log.read() != before or not search.is_over:
         yield "a driver that opens the finished search finds something to write or to do"
-    states = [OutcomeState(trial.state.name) for trial in search.sampler.trials()[search.sampler.num_earlier :]]
+    states = [trial.state for trial in search.sampler.study.get_trials()[search.sampler.num_earlier :]]
     yield from study_problems(record, states)
     yield from folder_problems(record, [path.name for path in store.trials_folder.iterdir()])
     rows = [
@@ -61,14 +61,14 @@ def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
             yield f"proposal {number} ended {ends[number]} times"
 
 
-def study_problems(record: SearchRecord, states: Sequence[OutcomeState]) -> Iterator[str]:
+def study_problems(record: SearchRecord, states: Sequence[TrialState]) -> Iterator[str]:
     """Check that RUNNING is only what the next run tries again, and PRUNED exactly what was stopped early."""
     if len(states) != len(record.proposals):
         yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
     for proposal, state in zip(record.proposals, states, strict=False):
         is_stopped = proposal.status is Status.STOPPED
         is_left = proposal.status is Status.FAILED and proposal.config is not None
-        if (state is OutcomeState.RUNNING) != is_left or (state is OutcomeState.PRUNED) != is_stopped:
+        if (state is TrialState.RUNNING) != is_left or (state is TrialState.PRUNED) != is_stopped:
             yield f"proposal {proposal.number} is {proposal.status} in the log and {state} in the study"
 
 

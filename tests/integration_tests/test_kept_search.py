@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from results.store.journal import LocalJournal
 from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from search_spaces.schema import ConfirmSpec
-from sweep.search.outcomes import OutcomeState
 from tests.integration_tests.kept_search import (
     confirmation_problems,
     folder_problems,
@@ -76,9 +76,9 @@ def rows(record: SearchRecord) -> tuple[Rows, Rows]:
     return trials, epochs
 
 
-def states(record: SearchRecord) -> list[OutcomeState]:
+def states(record: SearchRecord) -> list[TrialState]:
     return [
-        OutcomeState.PRUNED if proposal.status is Status.STOPPED else OutcomeState.COMPLETE
+        TrialState.PRUNED if proposal.status is Status.STOPPED else TrialState.COMPLETE
         for proposal in record.proposals
     ]
 
@@ -107,7 +107,7 @@ def test_a_log_with_a_hole_or_a_second_end_is_noticed(log: Path) -> None:
 
 def test_a_study_that_knows_something_else_is_noticed(record: SearchRecord) -> None:
     stopped = next(found.number for found in record.proposals if found.status is Status.STOPPED)
-    for state in (OutcomeState.RUNNING, OutcomeState.COMPLETE):
+    for state in (TrialState.RUNNING, TrialState.COMPLETE):
         told = states(record)
         told[stopped] = state
         assert len(list(study_problems(record, told))) == 1

@@ -108,7 +108,7 @@ def test_what_failed_is_trained_again_under_its_number_from_where_it_was(tmp_pat
     assert search.is_over
     assert failed(search) == []
     assert len(search.record.proposals) == len(first.record.proposals)
-    assert {trial.state for trial in search.sampler.trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert {trial.state for trial in search.sampler.study.get_trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
     before = (tmp_path / SEARCH_LOG).read_bytes()
     open_search(tmp_path, wanted, scheduler=HalfStops()).try_again()
     assert (tmp_path / SEARCH_LOG).read_bytes() == before

@@ -88,7 +88,9 @@ def test_a_storage_holds_the_whole_search(tmp_path: Path) -> None:
     assert study.metric_names == ["holdout_error_percent"]
     assert len(study.trials) == len(search.record.proposals)
     seen = set()
-    for proposal, trial, told in zip(search.record.proposals, study.trials, search.sampler.trials(), strict=True):
+    for proposal, trial, told in zip(
+        search.record.proposals, study.trials, search.sampler.study.get_trials(), strict=True
+    ):
         assert (trial.state, trial.params, trial.distributions) == (told.state, proposal.params, told.distributions)
         assert trial.intermediate_values == pytest.approx(told.intermediate_values)
         assert proposal.config is not None

@@ -66,7 +66,7 @@ def open_numbers(record: SearchRecord) -> set[int]:
 
 
 def running_numbers(search: Search) -> set[int]:
-    return {trial.number for trial in search.sampler.trials() if trial.state is TrialState.RUNNING}
+    return {trial.number for trial in search.sampler.study.get_trials() if trial.state is TrialState.RUNNING}
 
 
 def goes_on_alike(
@@ -297,4 +297,4 @@ def test_two_hundred_proposals_are_rebuilt_in_two_seconds(algorithm: Algorithm, 
     start = time.process_time()
     search = open_search(tmp_path, settings(algorithm, NUMBERS, 200))
     assert time.process_time() - start < 2
-    assert len(search.sampler.trials()) == 200
+    assert len(search.sampler.study.get_trials()) == 200

@@ -176,7 +176,7 @@ def test_what_stands_in_the_log_is_the_record(tmp_path: Path) -> None:
 
 
 def trials(search: Search) -> list[Any]:
-    return search.sampler.trials()
+    return search.sampler.study.get_trials()
 
 
 def test_a_stopped_trial_is_pruned_with_what_it_had_reached(tmp_path: Path) -> None:

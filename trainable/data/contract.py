@@ -26,6 +26,11 @@ class ImageData:
     fingerprint: str
     """First 16 hex digits of the SHA-256 of the shapes, images and labels of both splits."""
 
+    @property
+    def identity(self) -> tuple[str, str, int, int]:
+        """Name, fingerprint, and the numbers of training and test images: the arguments of `for_dataset`."""
+        return self.name, self.fingerprint, len(self.train_labels), len(self.test_labels)
+
 
 def make_image_data(
     name: str,
