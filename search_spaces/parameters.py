@@ -132,9 +132,9 @@ def make_parameter(name: str, spec: Parameter, when: Expression | None, source: 
     Raises:
         UserError: A parameter of whole numbers has a range that is not whole.
     """
-    if spec.bounds is None:
+    if spec.min is None or spec.max is None:
         return SearchParameter(name, "categorical", choices=tuple(spec.values or ()), when=when)
-    low, high = spec.bounds
+    low, high = spec.min, spec.max
     distribution = spec.distribution_resolved
     step = spec.q if spec.q is not None else 1 if distribution == "int_uniform" else None
     is_whole = step is not None and all(float(value).is_integer() for value in (low, high, step))

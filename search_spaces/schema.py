@@ -133,11 +133,6 @@ class Parameter(_Strict):
             )
 
     @property
-    def bounds(self) -> tuple[float, float] | None:
-        """Min and max, or None if the parameter has `values`."""
-        return None if self.min is None or self.max is None else (self.min, self.max)
-
-    @property
     def distribution_resolved(self) -> Distribution:
         """The distribution with its default filled in."""
         is_whole = isinstance(self.min, int) and isinstance(self.max, int)
@@ -249,31 +244,23 @@ class ScaledSearch(_Strict):
     """The keys of `search` that a scale may change."""
 
     num_trials: Count | None = None
-    """See search.num_trials."""
 
 
 class ScaledScheduler(_Strict):
     """The keys of `scheduler` that a scale may change."""
 
     grace_epochs: Count | None = None
-    """See scheduler.grace_epochs."""
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] | None = None
-    """See scheduler.reduction_factor."""
     brackets: Annotated[int, Field(ge=1, le=100)] | None = None
-    """See scheduler.brackets."""
     min_trials: Count | None = None
-    """See scheduler.min_trials."""
     population: Annotated[int, Field(ge=2, le=MAX_COUNT)] | None = None
-    """See scheduler.population."""
 
 
 class ScaledConfirm(_Strict):
     """The keys of `confirm` that a scale may change."""
 
     top: Count | None = None
-    """See confirm.top."""
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] | None = None
-    """See confirm.repeats."""
 
 
 class Scale(_Strict):

@@ -56,23 +56,18 @@ def parse_yaml(path: Path) -> YamlSource:
         raise UserError(f"{path} is not a text file in UTF-8") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    loader: _Loader | None = None
+    lines: dict[KeyPath, int] = {}
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        lines: dict[KeyPath, int] = {}
+        node = yaml.compose(text, Loader=_Loader)
         if node is not None:
             _collect_lines(path, node, (), lines)
-        content = None if node is None else loader.construct_document(node)
+        content = None if node is None else _Loader("").construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
     return YamlSource(path, text, content, lines)
 
 

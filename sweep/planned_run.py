@@ -1,6 +1,5 @@
 """Run a sweep whose trials its space lists."""
 
-import functools
 import sys
 import uuid
 from typing import TYPE_CHECKING
@@ -67,8 +66,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
     left = {trial.config.trial_key: trial.config for trial in held.left}
     profile = device_profile_here(usual.num_threads, use_gpu=usual.gpus > 0, compiled=cluster.execution.compile)
-    expected = None
-    end_of_run = functools.partial(clock.stop, num_trials=len(left), num_slots=num_slots)
+    expected, num_trials, interrupted = None, len(left), False
     append_run(store, manifest.name, clock.start())
     try:
         left, expected = estimate_left(store, left, DatasetSize.of(prepared.data), profile, num_slots)
@@ -79,14 +77,12 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
         with writer.driven(num_slots), view:
             run_planned(context, left, shares, (view, writer, clock))
     except KeyboardInterrupt:
-        record = end_of_run(interrupted=True, expected=expected)
-        append_run(store, manifest.name, record)
-        writer.write()
+        interrupted = True
+    record = clock.stop(num_trials=num_trials, num_slots=num_slots, interrupted=interrupted, expected=expected)
+    append_run(store, manifest.name, record)
+    writer.write()
+    if interrupted:
         status = sweep_status(store, manifest)
         same = "the same command without --again" if prepared.request.retrain else "the same command"
         print(f"\nstopped with {status.done} of {status.planned} trials done; {same} resumes", file=sys.stderr)
-        return record
-    record = end_of_run(interrupted=False, expected=expected)
-    append_run(store, manifest.name, record)
-    writer.write()
     return record

@@ -1,6 +1,5 @@
 """Run a search: open it, let it propose trials until it is over, then confirm what it chose."""
 
-import functools
 import sys
 import uuid
 from collections.abc import Mapping
@@ -90,7 +89,7 @@ class _SearchRun:
 
     def _train(self, context: "SweepContext") -> RunRecord:
         num_slots = context.cluster.num_slots()
-        end_of_run = functools.partial(self._clock.stop, num_slots=num_slots, expected=None)
+        interrupted = False
         try:
             with self._writer.driven(num_slots):
                 if not self._search.is_over:
@@ -98,17 +97,18 @@ class _SearchRun:
                 if confirm := self._left_to_confirm():
                     self._confirm(context, confirm)
         except KeyboardInterrupt:
-            record = end_of_run(num_trials=self._clock.trials_ended, interrupted=True)
-            append_run(self._store, self._sweep, record)
+            interrupted = True
+        num_trials = self._clock.trials_ended
+        record = self._clock.stop(num_trials=num_trials, num_slots=num_slots, interrupted=interrupted, expected=None)
+        append_run(self._store, self._sweep, record)
+        if interrupted:
             self._search.flush()
-            self._writer.write()
+        else:
+            self._store.drop_final_states(self._search.unneeded_states())
+        self._writer.write()
+        if interrupted:
             trials = counted(search_progress(self._search.record).ended, "trial")
             print(f"\nstopped after {trials}; the same command resumes", file=sys.stderr)
-            return record
-        record = end_of_run(num_trials=self._clock.trials_ended, interrupted=False)
-        append_run(self._store, self._sweep, record)
-        self._store.drop_final_states(self._search.unneeded_states())
-        self._writer.write()
         return record
 
     def _propose(self, context: "SweepContext") -> None:
