@@ -5,18 +5,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from search_spaces.expansion import expand
-from tests.search_spaces_tests.space_samples import load_text
-from trainable.errors import UserError
-
-
-def refusal(folder: Path, text: str, scale: str | None = None, overrides: dict[str, object] | None = None) -> str:
-    with pytest.raises(UserError) as caught:
-        expand(load_text(folder, text), overrides or {}, scale)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message.replace(str(folder / "space.yaml"), "FILE")
-
+from tests.search_spaces_tests.space_samples import load_text, refusal
 
 ROWS = "rows: [{lr: 1, batch_size: 8}]\n"
 
@@ -111,17 +100,17 @@ def test_a_wrong_section_is_refused_even_where_no_scale_is_asked_for(tmp_path: P
     ],
 )
 def test_a_scale_that_gives_an_impossible_trial(tmp_path: Path, text: str, message: str) -> None:
-    assert refusal(tmp_path, ROWS + text, "smoke").startswith(message)
+    assert refusal(tmp_path, ROWS + text, scale="smoke").startswith(message)
 
 
 def test_a_wrong_full_value_is_named_where_it_stands_not_at_the_scale(tmp_path: Path) -> None:
     text = "rows: [{lr: -1}]\nscales: {smoke: {set: {lr: 1}}}\n"
-    assert refusal(tmp_path, text, "smoke") == "FILE:1: rows[0].lr: lr must be greater than 0, got -1"
+    assert refusal(tmp_path, text, scale="smoke") == "FILE:1: rows[0].lr: lr must be greater than 0, got -1"
 
 
 def test_a_wrong_set_over_a_scale_is_the_command_lines(tmp_path: Path) -> None:
     text = ROWS + "scales: {smoke: {set: {lr: 1}}}\n"
-    assert refusal(tmp_path, text, "smoke", {"lr": -1}) == "--set: lr must be greater than 0, got -1"
+    assert refusal(tmp_path, text, {"lr": -1}, "smoke") == "--set: lr must be greater than 0, got -1"
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "spaces"])

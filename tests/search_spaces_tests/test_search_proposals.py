@@ -10,8 +10,8 @@ import pytest
 from search_spaces.expansion import expand
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import ConfirmSpec, Scalar
+from tests.search_spaces_tests.search_samples import LR, SEARCH, maker_of
 from tests.search_spaces_tests.space_samples import load_text
-from tests.sweep_tests.search_samples import LR, SEARCH, maker_of
 from trainable.errors import UserError
 
 SPACE = """

@@ -4,17 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search_spaces_tests.space_samples import expand_text
-from trainable.errors import UserError
-
-
-def refusal(folder: Path, text: str, overrides: dict[str, object] | None = None) -> str:
-    with pytest.raises(UserError) as caught:
-        expand_text(folder, text, overrides)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message.replace(str(folder / "space.yaml"), "FILE")
-
+from tests.search_spaces_tests.space_samples import expand_text, refusal
 
 UNKNOWN = "unknown key 'learnrate'"
 NEGATIVE = "lr must be greater than 0, got -1"
