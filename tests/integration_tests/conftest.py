@@ -1,4 +1,4 @@
-"""What the tests of whole sweeps share."""
+"""Fixtures that the tests of whole sweeps share."""
 
 import contextlib
 import shutil
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
+from tests.integration_tests.damaged_sweep import Damaged, damaged_sweep
 from tests.integration_tests.running_sweeps import (
     SPACE,
     InterruptedSweep,
@@ -49,7 +50,7 @@ def starting() -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> InterruptedSweep:
-    """By Ctrl-C, by its driver's death, by a worker's: one sweep, since each start of Ray costs seconds."""
+    """One sweep, interrupted by Ctrl-C, by its driver's death and by a worker's: each start of Ray costs seconds."""
     folder = tmp_path_factory.mktemp("interrupted")
     space, store, stopped_store = folder / "small.yaml", folder / "store", folder / "stopped"
     space.write_text(SPACE)
@@ -72,3 +73,8 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> InterruptedSweep:
         wait_for_epochs(store, 1, before)
         kill_a_worker(driver, store)
         return InterruptedSweep(space, store, stopped_store, by_ctrl_c, by_a_kill, end_of(driver))
+
+
+@pytest.fixture(scope="session")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    return damaged_sweep(tmp_path_factory.mktemp("damaged"))

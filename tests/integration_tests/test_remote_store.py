@@ -4,13 +4,8 @@ And a search there that another machine goes on with.
 """
 
 import contextlib
-import io
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,17 +15,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
-import tune_main
 from results.parquet.collect import Collector
 from results.store.journal import LocalJournal
 from results.store.local_store import LocalStore
 from results.store.manifest import Manifest
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG, read_log
-from tests.conftest import ROOT
 from tests.integration_tests.killed_sweep import CLOCKS
+from tests.integration_tests.machines import Machine, answer
 from tests.integration_tests.processes import family, kill
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.s3_server import SECRET, S3Server
@@ -54,59 +47,6 @@ def fields_of(batch_size: int) -> dict[str, object]:
     return {"batch_size": batch_size, "epochs": EPOCHS_OF[batch_size], "train_subset": IMAGES_OF[batch_size]}
 
 
-@dataclass(frozen=True)
-class Place:
-    """A store on the server, and how a machine reaches it."""
-
-    bucket: str
-    environment: dict[str, str]
-    """Beside this process's own."""
-    cache: Path
-    scratch: Path
-
-    @property
-    def uri(self) -> str:
-        return f"s3://{self.bucket}/store"
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """In a process of its own."""
-        command = [sys.executable, str(ROOT / "tune_main.py"), *arguments, "--store", self.uri]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return subprocess.Popen(
-            command,
-            env=inherited | self.environment,
-            cwd=self.scratch,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def answer(self, *arguments: str) -> tuple[int, str, str]:
-        """Run the command in this process, to save an interpreter's start: status, output, error output."""
-        return answer(self.environment, *arguments, "--store", self.uri)
-
-    def says(self, *arguments: str) -> str:
-        """What the command prints; it succeeds without a word of complaint."""
-        status, output, errors = self.answer(*arguments)
-        assert (status, errors) == (0, "")
-        return output
-
-
-def answer(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    output, errors = io.StringIO(), io.StringIO()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    num_threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            status = tune_main.main(arguments)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    torch.set_num_threads(num_threads)
-    return status, output.getvalue(), errors.getvalue()
-
-
 def train_arguments(batch_size: int) -> list[str]:
     values = FIELDS | fields_of(batch_size)
     settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
@@ -114,15 +54,15 @@ def train_arguments(batch_size: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def make_place(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Place]]:
+def make_machine(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Machine]]:
     scratches: list[Path] = []
 
-    def make(bucket: str) -> Place:
+    def make(bucket: str) -> Machine:
         """The bucket as a machine sees it that knows nothing."""
         scratches.append(Path(tempfile.mkdtemp(prefix="")))  # short: Ray's sockets lie below it
         cache = tmp_path_factory.mktemp("cache")
         environment = s3_server.environment | {"BATCHSCAPE_CACHE": str(cache), "TMPDIR": str(scratches[-1])}
-        return Place(bucket, environment, cache, scratches[-1])
+        return Machine(bucket, environment, cache, scratches[-1])
 
     yield make
     for scratch in scratches:
@@ -150,7 +90,7 @@ def with_secret(folder: Path) -> list[str]:
 class Life:
     """A sweep on the server, and what happened to it."""
 
-    place: Place
+    machine: Machine
     first_output: str
     """Output of the run that was killed."""
     last_output: str
@@ -162,13 +102,15 @@ class Life:
 
 
 @pytest.fixture(scope="module")
-def life(make_place: Callable[[str], Place], s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Life:
-    place = make_place(s3_server.new_bucket())
-    trials = f"{place.bucket}/store/trials"
+def life(
+    make_machine: Callable[[str], Machine], s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Life:
+    machine = make_machine(s3_server.new_bucket())
+    trials = f"{machine.bucket}/store/trials"
     space, extension = (tmp_path_factory.mktemp("space") / f"{name}.yaml" for name in ("small", "added"))
     space.write_text(space_of(LONG, SHORT))
     extension.write_text(space_of(ADDED))
-    assert f"COMPLETE: {place.uri}/trials/" in place.says(*train_arguments(SHORT))
+    assert f"COMPLETE: {machine.uri}/trials/" in machine.says(*train_arguments(SHORT))
 
     (trained,) = {name.partition("/")[0] for name in s3_server.names(trials)}
 
@@ -176,37 +118,37 @@ def life(make_place: Callable[[str], Place], s3_server: S3Server, tmp_path_facto
         """One of them, of the other trial."""
         return any(name.rpartition("/")[2] in files for name in s3_server.names(trials) if trained not in name)
 
-    with place.start("run", str(space), "--again") as driver:
+    with machine.start("run", str(space), "--again") as driver:
         wait_for(lambda: is_there(ATTEMPTS), "a trial")
-        second_driver = place.answer("run", str(space))
-        status = json.loads(place.says("status", "small", "--json"))
+        second_driver = machine.answer("run", str(space))
+        status = json.loads(machine.says("status", "small", "--json"))
         s3_server.down()
         time.sleep(4.0)
         s3_server.up()
-        secrets = with_secret(place.scratch) + with_secret(place.cache)
+        secrets = with_secret(machine.scratch) + with_secret(machine.cache)
         wait_for(lambda: is_there(*CHECKPOINTS), "a checkpoint")
         kill(list(family(driver.pid)))  # all at once, as when a machine loses power
         first_output, _ = driver.communicate()
-    secrets += with_secret(place.scratch)
-    shutil.rmtree(place.cache)
+    secrets += with_secret(machine.scratch)
+    shutil.rmtree(machine.cache)
     time.sleep(0.5)  # for the server to end what it was sent
     kept: dict[str, int] = {}
     for name, content in s3_server.files(trials).items():
         key, _, file = name.partition("/")
         if file in (*CHECKPOINTS, RESULT):
             kept[key] = max(kept.get(key, 0), json.loads(content.partition(b"\n")[0])["epochs_done"])
-    with place.start("run", str(extension), "--extend") as driver:
+    with machine.start("run", str(extension), "--extend") as driver:
         last_output, errors = driver.communicate(timeout=200)
     assert (driver.returncode, errors) == (0, "")
-    return Life(place, first_output, last_output, second_driver, status, secrets, kept)
+    return Life(machine, first_output, last_output, second_driver, status, secrets, kept)
 
 
 @pytest.fixture(scope="module")
 def manifest(life: Life) -> Manifest:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in life.place.environment.items():
+        for name, value in life.machine.environment.items():
             patch.setenv(name, value)
-        return open_store(life.place.uri).manifest("small")
+        return open_store(life.machine.uri).manifest("small")
 
 
 def without_clocks(trials: pa.Table, epochs: pa.Table) -> list[pa.Table]:
@@ -214,7 +156,7 @@ def without_clocks(trials: pa.Table, epochs: pa.Table) -> list[pa.Table]:
 
 
 def tables_there(life: Life, server: S3Server) -> tuple[pa.Table, pa.Table]:
-    files = server.files(f"{life.place.bucket}/store/small")
+    files = server.files(f"{life.machine.bucket}/store/small")
     trials, epochs = (pq.read_table(pa.BufferReader(files[f"{name}.parquet"])) for name in ("trials", "epochs"))
     return trials, epochs
 
@@ -241,14 +183,14 @@ def test_the_rows_are_those_of_an_undisturbed_local_store(
 
 @pytest.mark.ray
 def test_the_runs_say_what_they_do(life: Life) -> None:
-    place = life.place
+    machine = life.machine
     lines = life.first_output.splitlines()
     assert lines[0] == "small: 2 trials on digits, all to retrain"
     assert "note: 1 earlier result is kept, marked superseded" in lines
     assert ", 1 to resume, " in life.last_output or "2 to resume, " in life.last_output
     assert "estimate: " in life.last_output
-    assert f"3 of 3 trials done, results in {place.uri}/small\n" in life.last_output
-    assert f"next: python tune_main.py table small --store {place.uri}\n" in life.last_output
+    assert f"3 of 3 trials done, results in {machine.uri}/small\n" in life.last_output
+    assert f"next: python tune_main.py table small --store {machine.uri}\n" in life.last_output
 
 
 @pytest.mark.ray
@@ -261,7 +203,7 @@ def test_a_lost_machine_costs_no_more_than_the_last_checkpoint(life: Life, s3_se
 
 @pytest.mark.ray
 def test_a_finished_sweep_leaves_no_lease_and_no_checkpoints(life: Life, s3_server: S3Server) -> None:
-    names = {name.rpartition("/")[2] for name in s3_server.files(f"{life.place.bucket}/store")}
+    names = {name.rpartition("/")[2] for name in s3_server.files(f"{life.machine.bucket}/store")}
     names = {name for name in names if not name.startswith("events.out.tfevents")}
     trial = {CONFIG, ATTEMPTS, EPOCHS, RESULT}
     assert names == trial | {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl", "metrics.prom"}
@@ -278,10 +220,10 @@ def test_a_second_driver_is_refused(life: Life) -> None:
 
 @pytest.mark.ray
 def test_the_secret_is_written_nowhere(life: Life, s3_server: S3Server) -> None:
-    place = life.place
+    machine = life.machine
     assert life.secrets_meanwhile == []
-    assert with_secret(place.cache) == with_secret(place.scratch) == []
-    files = s3_server.files(f"{place.bucket}/store")
+    assert with_secret(machine.cache) == with_secret(machine.scratch) == []
+    files = s3_server.files(f"{machine.bucket}/store")
     assert {"small/runs.jsonl", "small/sweep.json", "small/trials.parquet"} <= files.keys()
     for name, content in files.items():
         assert SECRET.encode() not in content, name
@@ -291,43 +233,43 @@ def test_the_secret_is_written_nowhere(life: Life, s3_server: S3Server) -> None:
 
 @pytest.mark.ray
 def test_all_commands_answer_on_a_machine_that_knows_nothing(
-    life: Life, make_place: Callable[[str], Place], tmp_path: Path, s3_server: S3Server
+    life: Life, make_machine: Callable[[str], Machine], tmp_path: Path, s3_server: S3Server
 ) -> None:
-    place = make_place(life.place.bucket)
-    status = place.says("status", "small")
+    machine = make_machine(life.machine.bucket)
+    status = machine.says("status", "small")
     assert "done     3 of 3 trials\n" in status
     assert "last run took " in status
-    assert "Z  small: 3 of 3 trials done, 13 of 13 epochs, best " in place.says("status", "small", "--watch")
-    assert "no trial of small has failed" in place.says("logs", "--failed", "--sweep", "small")
-    (key,) = {name.partition("/")[0] for name in s3_server.names(f"{place.bucket}/store/trials") if ".sup" in name}
-    assert "nothing that its processes wrote is kept" in place.says("logs", key)
-    assert place.says("table", "small").count("\n") == 5
-    assert place.says("export", "small", "--to", str(tmp_path)).startswith("4 trials (1 of them superseded) and ")
+    assert "Z  small: 3 of 3 trials done, 13 of 13 epochs, best " in machine.says("status", "small", "--watch")
+    assert "no trial of small has failed" in machine.says("logs", "--failed", "--sweep", "small")
+    (key,) = {name.partition("/")[0] for name in s3_server.names(f"{machine.bucket}/store/trials") if ".sup" in name}
+    assert "nothing that its processes wrote is kept" in machine.says("logs", key)
+    assert machine.says("table", "small").count("\n") == 5
+    assert machine.says("export", "small", "--to", str(tmp_path)).startswith("4 trials (1 of them superseded) and ")
     assert pq.read_table(tmp_path / "trials.parquet").num_rows == 4
-    assert place.says("export", "small").endswith(f"written to {place.uri}/small\n")
-    assert f"{place.uri}/small/report.html" in place.says("report", "small")
-    assert f"{place.uri}/small/figures/error_by_lr.svg" in place.says("plot", "small", "--figure", "error_by_lr")
-    assert place.says("lint", "small")
-    assert "no configuration" in place.answer("compare", "small")[2]
-    files = s3_server.files(f"{place.bucket}/store/small")
+    assert machine.says("export", "small").endswith(f"written to {machine.uri}/small\n")
+    assert f"{machine.uri}/small/report.html" in machine.says("report", "small")
+    assert f"{machine.uri}/small/figures/error_by_lr.svg" in machine.says("plot", "small", "--figure", "error_by_lr")
+    assert machine.says("lint", "small")
+    assert "no configuration" in machine.answer("compare", "small")[2]
+    files = s3_server.files(f"{machine.bucket}/store/small")
     assert files["README.md"]
     assert files["report.html"].startswith(b"<!DOCTYPE html>")
     assert files["figures/error_by_lr.png"].startswith(b"\x89PNG")
 
     both = tmp_path / "both.yaml"
     both.write_text(space_of(LONG, SHORT))
-    plan = place.says("plan", str(both), "--verbose").splitlines()
-    assert plan[1].startswith(f"  done   2 in {place.uri} (matched on everything but")
+    plan = machine.says("plan", str(both), "--verbose").splitlines()
+    assert plan[1].startswith(f"  done   2 in {machine.uri} (matched on everything but")
     assert [line.split()[-1] for line in plan[3:]] == ["done", "done"]
-    again = place.says("plan", str(both), "--set", "seed=1", "--slots", "1")
+    again = machine.says("plan", str(both), "--set", "seed=1", "--slots", "1")
     assert "  left   2 trials, 12 epochs, " in again
     assert " of 3 runs in the store" in again
-    assert place.says("run", str(both), "--name", "reused").startswith(
+    assert machine.says("run", str(both), "--name", "reused").startswith(
         "reused: 2 trials on digits, 2 reused (2 of small), 0 to train\n"
     )
-    unknown = place.answer("status", "smal")
+    unknown = machine.answer("status", "smal")
     assert unknown[0] == 2
-    assert f"no sweep 'smal' in {place.uri}: did you mean 'small'?" in unknown[2]
+    assert f"no sweep 'smal' in {machine.uri}: did you mean 'small'?" in unknown[2]
 
 
 NUM_PROPOSED = 3
@@ -343,7 +285,7 @@ confirm: {{top: 1, repeats: 1}}
 
 @pytest.mark.ray
 def test_a_search_goes_on_from_another_machine(
-    make_place: Callable[[str], Place], s3_server: S3Server, tmp_path: Path
+    make_machine: Callable[[str], Machine], s3_server: S3Server, tmp_path: Path
 ) -> None:
     """The first loses power once the second proposal is under way; the other knows nothing but the bucket."""
     space = tmp_path / "searched.yaml"
@@ -351,7 +293,7 @@ def test_a_search_goes_on_from_another_machine(
     undisturbed = search_on_digits(space, LocalStore(tmp_path / "aside"))
     expected = [undisturbed.next() for _ in range(NUM_PROPOSED)]
     keys = [proposal.trial.config.trial_key for proposal in expected if proposal is not None]
-    first = make_place(s3_server.new_bucket())
+    first = make_machine(s3_server.new_bucket())
     trials, log = f"{first.bucket}/store/trials", f"{first.bucket}/store/searched"
 
     def in_bucket(key: str, file: str) -> bool:
@@ -364,7 +306,7 @@ def test_a_search_goes_on_from_another_machine(
     time.sleep(0.5)  # for the server to end what it was sent
     known = s3_server.files(log)[SEARCH_LOG]
     has_ended = [key for key in keys if in_bucket(key, RESULT)]
-    with make_place(first.bucket).start("run", str(space), "--max-concurrent", "1") as driver:
+    with make_machine(first.bucket).start("run", str(space), "--max-concurrent", "1") as driver:
         output, errors = driver.communicate(timeout=200)
     assert (driver.returncode, errors) == (0, "")
     assert f"{NUM_PROPOSED + 1} of {NUM_PROPOSED + 1} trials done" in output
