@@ -66,7 +66,7 @@ class S3Server:
 
     @contextlib.contextmanager
     def knowing_nobody(self) -> Iterator[None]:
-        """Inside, no credentials are good enough."""
+        """Refuse all credentials within the block."""
         self._allow_requests("0")
         try:
             yield
@@ -74,7 +74,7 @@ class S3Server:
             self._allow_requests("inf")
 
     def _allow_requests(self, number: str) -> None:
-        """Without good credentials."""
+        """Accept this number of requests without good credentials."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         connection.request("POST", "/moto-api/reset-auth", number, {"Content-Type": "text/plain"})
         assert connection.getresponse().status == 200

@@ -69,7 +69,7 @@ def ran(folder: Path) -> Path:
 
 
 def put_code_into_the_newest_checkpoint(folder: Path) -> None:
-    """With a checksum that fits."""
+    """The checkpoint's checksum is right."""
     torch.save({"epochs_done": EPOCHS_BEFORE, "model": Malicious(ran(folder))}, folder / "state")
     newest(folder).unlink()
     with Ledger(folder, {}) as ledger:
@@ -137,7 +137,7 @@ NOT_TRAINED = ("a symbolic link among a trial's files", "a trial raises")
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """The sweep after the command line has gone on with it."""
+    """The sweep after the command line has resumed it."""
 
     store: LocalStore
     manifest: Manifest

@@ -1,6 +1,6 @@
 """The table of faults in faults.md: each row is what a test saw, and a test that sees something else fails.
 
-`make faults-table` writes the rows anew.
+`make faults-table` rewrites the rows.
 """
 
 import os

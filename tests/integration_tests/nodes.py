@@ -54,7 +54,7 @@ class Node:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *command: str, output: int | IO[str] | None = None) -> subprocess.Popen[str]:
-        """In this node's networks, with its disk."""
+        """Start a command in this node's networks, with its disk."""
         inside = ["nsenter", f"--net=/run/netns/{self.name}", f"--mount={self._mounts}", *command]
         process = subprocess.Popen(inside, env=self.environment, stdout=output, stderr=output, text=True)
         self.processes.append(process)
@@ -114,7 +114,7 @@ class Nodes:
         number = os.getpid() % 60000
         self._bridge, self._network = f"bs{number}", f"10.{200 + number // 250 % 50}.{number % 250}"
         self.gateway = f"{self._network}.254"
-        """Where the nodes reach this process's own networks."""
+        """Address at which the nodes reach this process's own networks."""
         self.nodes: list[Node] = []
         self.disk = folder / "disk"
         self.disk.mkdir()
@@ -129,7 +129,7 @@ class Nodes:
         return f"{self.nodes[0].address}:{PORT}"
 
     def add(self, *options: str, head_options: tuple[str, ...] = ()) -> Node:
-        """A node with one CPU, which has joined; the first is the head."""
+        """Add a node with one CPU and wait until it has joined; the first node is the head."""
         number = len(self.nodes) + 1
         environment = {
             **self.environment,

@@ -29,7 +29,7 @@ grid:
   lr: [0.05, 0.2]
 """
 PATIENCE_SECONDS = 240.0
-"""For what takes a start of Ray at most, on a machine that is busy with other tests."""
+"""Longest wait for anything that needs at most one start of Ray, on a machine busy with other tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class InterruptedSweep:
     by_ctrl_c: subprocess.CompletedProcess[str]
     by_a_kill: subprocess.CompletedProcess[str]
     last: subprocess.CompletedProcess[str]
-    """In which a worker was killed."""
+    """The run in which a worker was killed."""
 
 
 def end_of(driver: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ def end_of(driver: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 def kill_a_worker(driver: subprocess.Popen[str], store: Path) -> None:
-    """One that works on a trial."""
+    """Kill a worker that trains a trial."""
     while driver.poll() is None:
         for folder in store.glob("trials/*"):
             if pid := holder(driver.pid, folder / LOCK):
@@ -63,14 +63,14 @@ def kill_a_worker(driver: subprocess.Popen[str], store: Path) -> None:
 
 
 def tables(store: Path, name: str = "small") -> tuple[pa.Table, pa.Table]:
-    """Both tables without the columns that depend on clocks."""
+    """Read both tables without the columns that depend on clocks."""
     both = [pq.read_table(store / name / f"{table}.parquet") for table in ("trials", "epochs")]
     trials, epochs = (table.drop_columns([c for c in table.column_names if c in CLOCKS]) for table in both)
     return trials, epochs
 
 
 def epoch_lines(store: Path) -> set[bytes]:
-    """What the ledgers hold of all epochs; times are in each, so that no two are alike."""
+    """The lines of all epochs in the ledgers; no two are alike, since each holds times."""
     return {line for path in store.glob("trials/*/epochs.jsonl") for line in path.read_bytes().splitlines()}
 
 

@@ -49,7 +49,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def forget_clients() -> None:
-    """Those that Ray keeps belong to one account."""
+    """Empty Ray's cache of clients, which belong to one account."""
     for cached in (aws_utils.resource_cache, aws_utils.client_cache, aws_config._get_subnets_or_die):
         cached.cache_clear()
 
@@ -79,7 +79,7 @@ def call(typed: Typed) -> None:
 
 
 def iam_commands() -> tuple[list[Typed], list[Typed]]:
-    """Those before `ray up`, and those after."""
+    """The `aws iam` commands before `ray up` and those after it."""
     up = next(index for index, typed in enumerate(OF_THE_PAGE) if typed.words[:2] == ("ray", "up"))
     found = [(index, typed) for index, typed in enumerate(OF_THE_PAGE) if typed.words[:2] == ("aws", "iam")]
     return [typed for index, typed in found if index < up], [typed for index, typed in found if index > up]

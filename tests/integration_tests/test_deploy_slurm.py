@@ -17,7 +17,7 @@ from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, SPACE, epoc
 
 SCRIPT = DEPLOY / "slurm" / "batchscape.sbatch"
 OWN_PROCESSES = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
-"""Before a command: it sees no other processes. `ray symmetric-run` stops all of Ray that it sees at its end."""
+"""Prefix of a command that must not see other processes: `ray symmetric-run` stops every Ray that it sees."""
 FORWARD = 'bash "$@" & until [[ -e $GO ]]; do sleep 0.1; kill -0 $! || break; done; kill -USR1 $!; wait $!'
 """Runs a script as Slurm does, and sends the signal of `--signal=B:USR1` when a file appears."""
 FAKES = {
@@ -130,7 +130,7 @@ def test_a_wrong_call_says_what_to_type(arguments: tuple[str, ...], tmp_path: Pa
 
 @pytest.mark.ray
 def test_a_sweep_is_stopped_before_its_time_is_up_and_kept(tmp_path: Path) -> None:
-    """With the real Ray, in a process namespace of its own."""
+    """This test uses the real Ray, in a process namespace of its own."""
     if shutil.which("unshare") is None or subprocess.run([*OWN_PROCESSES, "true"], capture_output=True).returncode:
         pytest.skip("no process namespaces here: `ray symmetric-run` would stop the Ray of other programs")
     install(tmp_path / "bin", FAKES)

@@ -1,4 +1,4 @@
-"""`run` makes the store hold what is asked for: reused, gone on with, extended, trained again."""
+"""`run` makes the store hold what is asked for: trials are reused, resumed, added or trained again."""
 
 import resource
 import signal
@@ -56,7 +56,7 @@ def rows(store: Path, sweep: str = "small") -> list[tuple[float, int, bool]]:
 
 
 def start_and_interrupt(*arguments: str) -> str:
-    """Ctrl-C as soon as the run has said what it will do; what stands on stderr."""
+    """Press Ctrl-C as soon as the run has printed its plan; return its stderr."""
     command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
@@ -70,7 +70,7 @@ def start_and_interrupt(*arguments: str) -> str:
 
 @pytest.mark.ray
 def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
-    """One after the other, since each start of Ray costs seconds."""
+    """One test for all steps, since each start of Ray costs seconds."""
     store = tmp_path / "store"
     options = ("--store", str(store))
     write_finished_trials(space, store)  # lr 0.05 in generation 1, as if it had been trained

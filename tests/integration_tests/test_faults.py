@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ray
 
 
 def figures(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what clocks, attempts and damage say."""
+    """The row without the columns that depend on clocks, attempts and damage."""
     apart = {*CLOCKS, "damage", "attempts_differ", "code", "versions"}
     return {name: value for name, value in row.items() if name not in apart}
 
@@ -130,7 +130,7 @@ def test_no_code_in_a_checkpoint_is_run(damaged: Damaged) -> None:
 
 
 def test_the_malicious_checkpoint_would_have_run(tmp_path: Path) -> None:
-    """Else the test above shows nothing."""
+    """Without this the test above would prove nothing."""
     torch.save(Malicious(tmp_path / "ran"), tmp_path / "state")
     torch.load(tmp_path / "state", weights_only=False)
     assert (tmp_path / "ran").exists()

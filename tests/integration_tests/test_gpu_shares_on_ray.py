@@ -1,4 +1,4 @@
-"""Shares of a GPU on a Ray that was told of one which is not there: what is measured, reserved and said."""
+"""Shares of a GPU on a Ray that was told of a GPU that does not exist: what is measured, reserved and printed."""
 
 import json
 from pathlib import Path

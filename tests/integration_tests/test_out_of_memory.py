@@ -27,7 +27,7 @@ PROCESS_DIED = "the trial's process died: it was killed, or its memory was not e
 
 
 def test_trials_that_are_too_large_fail_alone(tmp_path: Path, start: Start, cli: Cli) -> None:
-    """One at a time: the first is killed by us in the kernel's place; the memory is limited during the second."""
+    """The test kills the first trial in the kernel's place and limits the memory during the second."""
     space, store = tmp_path / "large.yaml", tmp_path / "store"
     space.write_text(SPACE)
     driver = start(str(space), store, "--max-concurrent", "1")

@@ -118,7 +118,7 @@ def read(store: Path, sweep: str = "small") -> list[dict[str, Any]]:
 
 
 def loaded_by_plan(space: str, store: Path) -> str:
-    """What of the heavy libraries a plan with history has loaded."""
+    """The heavy libraries that a plan with history has loaded."""
     code = (
         "import sys, tune_main\n"
         f"assert tune_main.main(['plan', {space!r}, '--store', {str(store)!r}]) == 0\n"
@@ -132,7 +132,7 @@ def loaded_by_plan(space: str, store: Path) -> str:
 
 
 def test_with_the_data_set_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its name, its size and its content are known: no words of what is only supposed."""
+    """The data set's name, size and content are known, so that nothing is marked as assumed."""
     write_parquet(noise(96, 32), tmp_path / "mine")
     path = tmp_path / "space.yaml"
     path.write_text("rows: [{lr: 0.1, epochs: 2, batch_size: 32}, {lr: 0.1, epochs: 2, batch_size: 64}]\n")

@@ -29,7 +29,7 @@ scheduler: {type: pbt, population: 2}
 
 
 def train_first_generation(space: Path, store: Path, aside: Path) -> None:
-    """Without Ray; the ledgers say what one run of it would have left, but the last states are damaged."""
+    """Train without Ray; the ledgers are those of a run with Ray, but the last states are damaged."""
     search, data, device = search_on_digits(space, LocalStore(aside)), load_digits(), prepare_device(1, use_gpu=False)
     run = RunInfo("run-1", num_threads=1, code="code", keep_final_state=True)
     for proposal in (search.next(), search.next()):

@@ -1,6 +1,6 @@
 """A sweep in a bucket: trained again, without its server for seconds, killed, extended, and read from elsewhere.
 
-And a search there that another machine goes on with.
+And a search there that another machine resumes.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def make_machine(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) 
     scratches: list[Path] = []
 
     def make(bucket: str) -> Machine:
-        """The bucket as a machine sees it that knows nothing."""
+        """A machine that has seen nothing of the bucket yet."""
         scratches.append(Path(tempfile.mkdtemp(prefix="")))  # short: Ray's sockets lie below it
         cache = tmp_path_factory.mktemp("cache")
         environment = s3_server.environment | {"BATCHSCAPE_CACHE": str(cache), "TMPDIR": str(scratches[-1])}
@@ -115,7 +115,7 @@ def life(
     (trained,) = {name.partition("/")[0] for name in s3_server.names(trials)}
 
     def is_there(*files: str) -> bool:
-        """One of them, of the other trial."""
+        """Whether the other trial has one of these files in the bucket."""
         return any(name.rpartition("/")[2] in files for name in s3_server.names(trials) if trained not in name)
 
     with machine.start("run", str(space), "--again") as driver:
@@ -165,7 +165,7 @@ def tables_there(life: Life, server: S3Server) -> tuple[pa.Table, pa.Table]:
 def test_the_rows_are_those_of_an_undisturbed_local_store(
     life: Life, manifest: Manifest, s3_server: S3Server, tmp_path: Path
 ) -> None:
-    """In which the same was trained, one after the other, by `train`."""
+    """The local store holds the same trials, trained one after the other by `train`."""
     store = LocalStore(tmp_path / "store")
 
     def train(*batch_sizes: int) -> None:

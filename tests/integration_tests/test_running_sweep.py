@@ -50,7 +50,7 @@ def test_addresses_are_read_as_the_kernel_writes_them() -> None:
 
 @pytest.mark.ray
 def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
-    """One after the other, since each start of Ray costs seconds."""
+    """One test for all checks, since each start of Ray costs seconds."""
     space, store = tmp_path / "small.yaml", tmp_path / "store"
     space.write_text(
         "defaults: {model: resnet_preact_8, epochs: 20000, train_subset: 64, test_subset: 20}\n"

@@ -1,4 +1,4 @@
-"""What would make a search another one is refused by `run`, before anything is written or Ray is started."""
+"""`run` refuses changes that would make a search another one, before it writes anything or starts Ray."""
 
 import dataclasses
 import sys
@@ -54,7 +54,7 @@ def space(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(space: Path, tmp_path: Path) -> LocalStore:
-    """In which the search has proposed its first trial."""
+    """A store in which the search has proposed its first trial."""
     store = LocalStore(tmp_path / "store")
     manifest = dataclasses.replace(new_manifest(NAME, [], SPACE, {}, "code"), is_search=True)
     with store.driving(manifest):

@@ -1,4 +1,4 @@
-"""A search as a user runs it: interrupted, gone on with, grown; what the commands say meanwhile and afterwards.
+"""A search as a user runs it: interrupted, resumed, enlarged; what the commands say meanwhile and afterwards.
 
 Two starts of Ray, in the first fixture; all else looks at the store that they leave.
 """
@@ -51,7 +51,7 @@ Ask = Callable[..., Answer]
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that was interrupted, and then gone on with as a larger one."""
+    """A search that was interrupted and then resumed with more trials."""
 
     folder: Path
     failing: str

@@ -1,4 +1,4 @@
-"""What a space may name, and what Ray is told. (See also test_faults.py and test_running_sweep.py.)"""
+"""What a space may name, and what Ray is told. (See also test_store_faults.py and test_running_sweep.py.)"""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_tune_does_not_pass_credentials_on() -> None:
 
 
 def test_importing_the_driver_changes_neither_the_environment_nor_ray() -> None:
-    """Only `prepare` does, and it leaves what the user has set."""
+    """Only `prepare` changes them, and it keeps what the user has set."""
     code = """
 import copy, importlib, logging, os, pkgutil
 import ray

@@ -28,7 +28,7 @@ def space(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the store would be created; the working folder is empty."""
+    """The path at which the store would be created; the working folder is empty."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     return tmp_path / "store"

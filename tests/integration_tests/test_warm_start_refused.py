@@ -21,7 +21,7 @@ derive: {{lr: base_lr * batch_size / 128}}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With the store of a search that has ended."""
+    """A folder with the store of a search that has ended."""
     write_search(tmp_path / "store")
     return tmp_path
 

@@ -9,7 +9,7 @@ from models.registry import build_model
 
 
 def counted(name: str, image_size: int) -> int:
-    """By looking at what each layer gives."""
+    """Count the operations from the shapes of the layers' outputs."""
     total = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -53,5 +53,5 @@ def clean_table(seed: int) -> list[LintRow]:
 
 
 def _printed(lr: float) -> float:
-    """To three significant digits."""
+    """The learning rate rounded to three significant digits."""
     return float(f"{lr:.3g}")

@@ -138,7 +138,7 @@ def test_repeat_and_variables_come_from_the_plan(tmp_path: Path) -> None:
 
 
 def three_trials(store: LocalStore) -> list[TrainConfig]:
-    """One complete, one not begun, one under way."""
+    """Write three trials: one complete, one not begun, one under way."""
     done, waiting, running = (make_config(epochs=2, seed=seed) for seed in range(3))
     write_trial(store, done, EPOCHS[:2], make_end(Status.COMPLETE, 2))
     write_trial(store, running, EPOCHS[:1], None)

@@ -17,7 +17,7 @@ LINEAR = "linear_scaling_cosine"
 
 
 def run_of(batch_size: int, lr: float, *errors: float | None, **fields: object) -> list[Trial]:
-    """One trial an error; None diverged."""
+    """Trials with these errors, one each; None stands for a diverged trial."""
     return [
         make_trial(
             make_config(batch_size=batch_size, lr=lr, seed=seed, **fields),
@@ -89,7 +89,7 @@ def test_a_computed_learning_rate_is_the_printed_one() -> None:
 
 
 def test_the_difference_and_its_standard_error_by_hand() -> None:
-    """One run against one, noise from the four published pairs alone."""
+    """One run is compared with one row; the noise comes from the four published pairs alone."""
     comparison = compared(run_of(128, 0.1, 8.59))
     test = comparison.cells[0].test
     assert test is not None

@@ -46,7 +46,7 @@ def test_a_figure_that_cannot_be_drawn_is_refused(name: str, results: Results, m
 
 
 def test_published_figures_are_drawn_alike_and_are_small(tmp_path: Path) -> None:
-    """Twice the same bytes, and small; the committed ones name the version of matplotlib that drew them."""
+    """Drawing twice gives the same bytes; the committed figures name the version of matplotlib that drew them."""
     for name, figure in draw("all", PUBLISHED).items():
         svg, _ = save(figure, tmp_path / name)
         again, _ = save(draw(name, PUBLISHED)[name], tmp_path / "again" / name)

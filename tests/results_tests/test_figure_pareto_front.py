@@ -8,7 +8,7 @@ from tests.results_tests.figure_samples import make_point, overlaps
 
 
 def test_the_published_front() -> None:
-    """By hand from the tables: the smallest error of all rows that took no longer."""
+    """The expected front is taken from the tables by hand: no row that took less time has a smaller error."""
     (cloud,) = clouds(published())
     members = [(round((p.hours or 0) * 60), p.error, p.batch_size, p.lr, p.epochs) for p in cloud.front]
     assert members == [

@@ -1,4 +1,4 @@
-"""Who goes on from whom."""
+"""Which trial continues which."""
 
 from results.parquet.lineage import lineage
 

@@ -34,7 +34,7 @@ def tables(store: LocalStore) -> Tables:
 
 
 def check_folder(folder: Path) -> None:
-    """Both files and their card, and nothing beside them."""
+    """Assert that the folder holds both files and their card, and nothing else."""
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "epochs.parquet", "trials.parquet"]
     assert pq.read_metadata(folder / "trials.parquet").num_rows == 1
     assert pq.read_metadata(folder / "epochs.parquet").num_rows == 2

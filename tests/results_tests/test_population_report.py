@@ -120,7 +120,7 @@ def test_its_figures_are_of_whole_trainings_name_no_key_and_can_be_read(results:
 
 
 def test_the_best_that_is_marked_is_the_one_that_was_chosen(report: Report) -> None:
-    """Not proposal 3, whose error was lower, one generation earlier."""
+    """Proposal 3 had a lower error, but in an earlier generation."""
     assert report.search is not None
     bundle = parallel_coordinates(report.search)
     assert bundle is not None and bundle.best is not None

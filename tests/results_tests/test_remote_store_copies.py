@@ -1,4 +1,4 @@
-"""A store behind a URI: its copy here is what lies there, fetched anew only where that has changed."""
+"""A store behind a URI: the local copy equals the remote files and is fetched again only where they changed."""
 
 import dataclasses
 import threading

@@ -28,7 +28,7 @@ Training = tuple[int, bool, str, list[float]]
 
 
 class KilledError(BaseException):
-    """What stands for SIGKILL: nothing catches it."""
+    """A stand-in for SIGKILL: nothing catches it."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def new_store(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def train(store: Store, test_error: float, run_id: str) -> None:
-    """What a worker does with a trial that is to be trained: go on from what is there."""
+    """Do what a worker does with a trial that is to be trained: resume from what the store holds."""
     with open_ledger(store.ledgers / CONFIG.trial_key, CONFIG.to_dict()) as ledger:
         assert ledger.end is None
         ledger.rewind()
@@ -91,7 +91,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
 
 
 def killed_after(number: int) -> Callable[[], None]:
-    """A hook: so many changes are made, and then no more."""
+    """A hook that lets `number` changes pass and then kills the process."""
     life = iter(range(number))
 
     def step() -> None:
@@ -146,7 +146,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(
 
 
 def assert_whole(place: Remote) -> None:
-    """Both trainings lie there with all of their files, and nothing of the one in the other."""
+    """Assert that both trainings have all of their files, and neither holds files of the other."""
     names = {"config.json", "attempts.jsonl", "epochs.jsonl", "result.json"}
     old, new = f"trials/{CONFIG.trial_key}.superseded-1", f"trials/{CONFIG.trial_key}"
     expected = {f"{old}/{name}" for name in names | {"tensorboard/events-old"}}
@@ -156,7 +156,7 @@ def assert_whole(place: Remote) -> None:
 def test_whoever_looks_meanwhile_sees_it_once(
     new_store: Callable[[str], Store], s3: S3Server, steps: list[Callable[[], None]]
 ) -> None:
-    """Both a machine that knows nothing and one that has looked before."""
+    """The watchers are a machine that knows nothing and one that has looked before."""
     uri = f"s3://{s3.new_bucket()}/store"
     train(new_store(uri), OLD, "old")
     watcher = new_store(uri)

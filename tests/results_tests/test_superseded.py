@@ -23,14 +23,14 @@ MANIFEST = make_manifest([A, B])
 
 
 def train(store: LocalStore, test_error: float) -> None:
-    """Both trials, in whatever sweep."""
+    """Train both trials, which may belong to any sweep."""
     for config in (A, B):
         write_trial(store, config, [make_epoch(1, test_error + config.lr)], make_end(Status.COMPLETE, 1))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
-    """Both trials trained three times: 30 %, 20 %, and now 10 %."""
+    """A store in which both trials were trained three times: 30 %, 20 %, and now 10 %."""
     store = LocalStore(tmp_path / "store")
     for error in (30.0, 20.0):
         train(store, error)

@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 def write_wide_search(
     path: Path, choices: Mapping[str, tuple[Any, ...]] = CHOICES, num_trials: int = 24
 ) -> LocalStore:
-    """By random search: lr, batch size, `RANGES` and the choices; all trials run to the end."""
+    """A random search over lr, batch size, `RANGES` and the choices; all trials run to the end."""
     dice = random.Random(1)  # noqa: S311
     parameters = {
         **SETTINGS["parameters"],
@@ -54,7 +54,7 @@ def write_wide_search(
 
 
 def write_diverged_search(path: Path, name: str = "lost", num_trials: int = 5) -> LocalStore:
-    """Each trial after one epoch."""
+    """A search in which each trial diverged after one epoch."""
     trials = []
     for number in range(num_trials):
         base_lr = 2.6 + 0.1 * number

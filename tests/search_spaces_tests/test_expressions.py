@@ -106,7 +106,7 @@ def test_space_around_is_allowed() -> None:
 
 
 def test_or_gives_the_first_value_that_counts() -> None:
-    """Such an operator returns an operand, as in Python: `warm or 0.1` means 'warm, else 0.1'."""
+    """`and` and `or` return an operand, as in Python: `warm or 0.1` means 'warm, else 0.1'."""
     assert Expression("(zero or x) * 2").compute(VALUES) == 1.0
 
 

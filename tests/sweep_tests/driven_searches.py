@@ -124,7 +124,7 @@ class Worker:
     epoch: int = 0
 
     def step(self, search: Search, curve: ErrorCurve, trained: list[tuple[str, int]]) -> bool:
-        """One epoch; False where the trial is over."""
+        """Train one epoch; return False once the trial is over."""
         config = self.proposal.trial.config
         self.epoch += 1
         known = search.record.proposals[self.proposal.number].reports
@@ -150,7 +150,7 @@ class Worker:
 def drive(
     search: Search, curve: ErrorCurve = bowl, num_workers: int = 1, num_steps: int | None = None
 ) -> list[tuple[str, int]]:
-    """Train until there is nothing more, or for so many epochs; every worker in turn.
+    """Train until nothing is left, or for `num_steps` epochs, with the workers in turn.
 
     Returns:
         The (trial key, epoch) that were trained, which the search did not know of.

@@ -144,7 +144,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
 
 
 def test_a_trial_that_comes_forward_is_never_given_up(tmp_path: Path) -> None:
-    """However often its nodes die; one that dies each time before an epoch is done is."""
+    """A trial survives any number of lost nodes, unless it never finishes an epoch between two losses."""
     setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
     callback = ObserverCallback([], setup, StopRequest(), None)
     trial = SimpleNamespace(config={TRIAL_KEY: "a"}, run_metadata=SimpleNamespace(num_failures=2))

@@ -134,7 +134,7 @@ def test_overheads_are_learnt() -> None:
 
 
 def scheduled(seconds: Sequence[float], num_slots: int) -> float:
-    """With a heap, one after the other."""
+    """Wall time of trials that start in this order, each on the slot that is free first; computed with a heap."""
     free = [0.0] * num_slots
     for duration in seconds:
         heapq.heappush(free, heapq.heappop(free) + duration)

@@ -36,7 +36,7 @@ def test_for_people() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
-    """A trial that is complete, 100 images in 2 s an epoch, and one of which half is done."""
+    """One complete trial, with 100 images in 2 s per epoch, and one half-finished trial."""
     store = LocalStore(tmp_path)
     end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)
     write_trial(store, make_config(epochs=1, batch_size=100), [make_epoch(1, 50.0)], end)
@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 
 def test_what_is_left_of_a_run(store: LocalStore) -> None:
-    """2.5 s an epoch as they were trained; of the one that was begun 50 are left."""
+    """Trials take 2.5 s per epoch; the begun one has 50 epochs left."""
     configs = {
         config.trial_key: config for config in (make_config(epochs=100, batch_size=100, seed=s) for s in (0, 1))
     }

@@ -15,7 +15,7 @@ PROGRESS = Progress(None, Status.INCOMPLETE, replayed=False)
 
 
 class Clock:
-    """Time stands still, apart from `seconds` given to it and the cost of every write."""
+    """A clock that only moves by the `seconds` given to it and by the cost of every write."""
 
     def __init__(self) -> None:
         self.now = 1000.0

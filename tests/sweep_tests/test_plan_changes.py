@@ -1,4 +1,4 @@
-"""Another space under a sweep's name: the difference, and the sweep that stands for both."""
+"""Another space under a sweep's name: the difference, and the sweep that extends the old one."""
 
 import dataclasses
 from pathlib import Path

@@ -52,7 +52,7 @@ def error_of(config: TrainConfig, epoch: int) -> float:
 
 
 def rough(config: TrainConfig, epoch: int) -> float | None:
-    """Some diverge, some fail."""
+    """Errors of trials some of which diverge or fail."""
     if config.lr < 0.02:
         raise Crash
     return None if config.lr > 0.4 and epoch == 2 else error_of(config, epoch)
@@ -224,7 +224,7 @@ def ended(number: int, params: Params, config: TrainConfig, value: float) -> Pro
 
 
 def explored(given: Params, resample_probability: float, count: int = 200) -> list[Params]:
-    """What becomes of the parameters, at many numbers."""
+    """Parameters that a parent's values become, for many proposal numbers."""
     spec = SchedulerSpec(type="pbt", population=2, quantile=0.5, resample_probability=resample_probability)
     config = TrainConfig()
     found = []

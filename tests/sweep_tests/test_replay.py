@@ -19,7 +19,7 @@ def curve(*values: float) -> TrialCurve:
 
 
 def crossing(num_trials: int) -> list[TrialCurve]:
-    """Who is best at the end is worst after the first epoch."""
+    """Curves that cross: the trial that is best at the end is worst after the first epoch."""
     return [curve(90.0 - end, end, end) for end in np.linspace(10, 30, num_trials).tolist()]
 
 
@@ -39,7 +39,7 @@ def test_curves_that_never_cross_cost_no_regret() -> None:
 
 
 def test_a_winner_that_begins_badly_is_stopped_but_where_it_is_begun_first() -> None:
-    """One at a time: the first to reach a rung is never stopped there; of the rest the worst so far always is."""
+    """One trial at a time: the first at a rung is never stopped there, a later one is if it is the worst so far."""
     result = replay(crossing(5), ASHA, num_workers=1, num_orders=400)
     found = result.winner_stopped_percent
     assert found.standard_error is not None

@@ -1,4 +1,4 @@
-"""Who is stopped when, by Ray's rules, without a running Ray."""
+"""Which trials Ray's schedulers stop and when, without a running Ray."""
 
 import math
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ def test_a_stopped_trial_stays_stopped_and_feeds_nothing_more() -> None:
 
 @pytest.mark.parametrize("kind", ["asha", "hyperband", "median"])
 def test_fed_again_in_the_same_order_it_stands_where_it_stood(kind: str) -> None:
-    """Whatever numpy's global generator holds; and the generator is left as it was."""
+    """The state of numpy's global generator has no influence, and is left as it was."""
     spec = SchedulerSpec.model_validate({"type": kind})
     draw = np.random.default_rng(1)
     events = [(number, epoch, float(draw.uniform(0, 90))) for epoch in range(1, 28) for number in range(30)]

@@ -165,7 +165,7 @@ def test_a_retry_of_what_has_not_failed_is_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("generation", [1, 2])
 def test_of_a_population_only_the_latest_generation_tries_again(generation: int, tmp_path: Path) -> None:
-    """The next one has gone on without those that failed before."""
+    """The next generation has already begun without the trials that failed before."""
     wanted = dataclasses.replace(settings("random", NUMBERS, 2 * SIZE), scheduler=PBT)
 
     def one_fails(config: TrainConfig, epoch: int) -> float:

@@ -1,4 +1,4 @@
-"""A search whose driver was killed at any moment goes on as if nothing had happened."""
+"""A search whose driver was killed at any moment resumes as if nothing had happened."""
 
 import json
 import os
@@ -41,7 +41,7 @@ COARSE = (SearchParameter("lr", "float", 0.02, 0.1, step=0.02), BATCH_SIZE)
 
 
 def rough(config: TrainConfig, epoch: int) -> float | None:
-    """Some diverge, one fails."""
+    """Errors of trials some of which diverge; one fails."""
     if config.batch_size == 16 and config.lr < 0.05:
         raise Crash
     return None if config.lr > 0.3 and epoch == 2 else bowl(config, epoch)

@@ -314,7 +314,7 @@ def results_of(search: Search) -> list[Earlier]:
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "grid"])
 def test_who_begins_with_earlier_results_proposes_none_of_them_again(algorithm: Algorithm, tmp_path: Path) -> None:
-    """Also not where they are so few that the sampler still draws at random, and from one search to the next."""
+    """This holds also while the sampler still draws at random, and from one search to the next."""
     proposed: list[Params] = []
     earlier: list[Earlier] = []
     for index in range(3):

@@ -85,7 +85,7 @@ def test_which_range_is_to_be_lowered_where_all_diverged(changes: dict[str, Any]
 
 
 def test_a_search_without_a_log_has_not_failed_to_train_anything(tmp_path: Path) -> None:
-    """Its driver was killed before it had begun."""
+    """The driver was killed before the search had begun."""
     status = sweep_status(LocalStore(tmp_path), dataclasses.replace(make_manifest([], SWEEP), is_search=True))
     assert (status.planned, status.notes, status.nothing_trained) == (0, [], False)
 

@@ -1,4 +1,4 @@
-"""Where a sweep stands."""
+"""The progress of a sweep."""
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 @pytest.fixture
 def manifest(store: LocalStore) -> Manifest:
-    """Those trials, and one that is not begun."""
+    """A sweep of those trials and one that is not begun."""
     manifest = make_manifest([*CONFIGS.values(), make_config(epochs=3, seed=99)])
     with store.driving(manifest):
         return manifest

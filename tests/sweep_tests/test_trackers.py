@@ -21,7 +21,7 @@ RESULT = report(Progress(make_epoch(3, None, train_loss=0.5), Status.INCOMPLETE,
 
 
 class FakeLogger:
-    """Stands for one of Ray's; `fails_at` names the method that raises."""
+    """A stand-in for one of Ray's callbacks; `fails_at` names the method that raises."""
 
     def __init__(self, fails_at: str = "") -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []

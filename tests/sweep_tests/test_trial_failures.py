@@ -1,4 +1,4 @@
-"""What is told of a trial whose process could not tell itself. (Ray's own words: test_out_of_memory.py.)"""
+"""What is reported of a trial whose process cannot report. (Ray's own words: test_out_of_memory.py.)"""
 
 from pathlib import Path
 from types import SimpleNamespace

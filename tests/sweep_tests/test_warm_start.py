@@ -32,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
 
 
 def test_of_a_search_only_what_ran_to_the_end_with_held_out_images_counts(store: LocalStore) -> None:
-    """Not what was stopped or diverged, nor the confirmations, which hold nothing out."""
+    """Stopped and diverged trials do not count, nor do confirmations, which hold no images out."""
     found, notes = earlier_results(store, SWEEP, NAMES, METRICS, MODELS)
     complete = [
         proposal

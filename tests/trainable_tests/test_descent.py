@@ -1,4 +1,4 @@
-"""A trial that goes on from another's last state: the same bits, whatever was lost in between."""
+"""A trial that continues from another's last state: the same bits, whatever was lost in between."""
 
 import contextlib
 import dataclasses
@@ -63,7 +63,7 @@ def run(session: TrialSession) -> list[Progress]:
 
 
 def figures(records: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """Without what a clock or the number of attempts says."""
+    """The records without times and attempt numbers."""
     return [
         dataclasses.replace(record, train_seconds=0.0, eval_seconds=0.0, images_per_second=0.0, attempt=0)
         for record in records
@@ -111,7 +111,7 @@ def test_it_begins_with_the_parents_weights_and_momentum_bit_for_bit(
 def test_two_generations_are_one_training_when_they_see_the_images_in_its_order(
     make_training: MakeTraining, chain: list[TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All else is handed on: weights, running statistics, momentum."""
+    """Weights, running statistics and momentum are all handed on."""
     first = chain[0]
     second = dataclasses.replace(first, seed=1, parent=first.trial_key)
 

@@ -35,7 +35,7 @@ def test_content_is_the_same_where_the_file_has_moved(digits: ImageData, monkeyp
 
 
 def test_scikit_learn_is_not_imported() -> None:
-    """It takes a second, of which every `run` on digits would have its part."""
+    """Importing it would cost every `run` on digits a second."""
     code = "from trainable.data.digits import load_digits; load_digits(); import sys; print('sklearn' in sys.modules)"
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)

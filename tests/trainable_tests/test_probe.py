@@ -77,7 +77,7 @@ def test_epochs_of_a_single_step_are_measured(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_process_of_several_on_a_gpu_is_prepared_and_measures_again_and_again() -> None:
-    """On the processor, whose memory is not looked at."""
+    """The probe runs on the processor, whose memory is not measured."""
     process = GpuProbe(num_threads=1, image_size=16)
     with pytest.raises(RuntimeError, match="prepare"):
         process.measure(0.01)

@@ -1,4 +1,4 @@
-"""A place in the network: its files, its limits on time, and what it must never give away."""
+"""A remote location: its files, its time limits, and the secrets that it must never show."""
 
 import pickle
 import socket

@@ -32,7 +32,7 @@ def folder(s3: S3Server) -> RemoteFolder:
 
 @pytest.fixture
 def another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From then on, nothing is known here of what earlier processes did."""
+    """A function after which nothing is known here of what earlier processes did."""
     return lambda: monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "another"))
 
 

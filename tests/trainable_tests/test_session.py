@@ -255,7 +255,7 @@ def test_the_driver_leaves_a_living_process_alone(
 def test_a_checkpoint_that_this_code_cannot_load_gives_way(
     make_session: MakeSession, short_config: TrainConfig, trial: Path
 ) -> None:
-    """Its checksum is right, its content is of no use: the one before it serves, and the rows come out the same."""
+    """The checksum is right but the content unusable: the checkpoint before it is used, and the rows are the same."""
     whole = make_session(short_config)
     losses = []
     while not (progress := whole.next_epoch()).ended:
@@ -284,7 +284,7 @@ def test_a_checkpoint_that_this_code_cannot_load_gives_way(
 def test_a_half_loaded_state_leaves_no_trace(
     make_session: MakeSession, short_config: TrainConfig, trial: Path, expected: list[EpochRecord]
 ) -> None:
-    """Its weights fit, its momentum does not: the trial begins again from its own first weights."""
+    """The weights fit but the momentum does not: the trial begins again from its own first weights."""
     session = make_session(short_config)
     session.next_epoch()
     assert session._training is not None

@@ -1,4 +1,4 @@
-"""A whole training: it learns, it repeats itself bit for bit, it goes on where it was left."""
+"""A whole training: it learns, it repeats itself bit for bit, and it resumes where it was interrupted."""
 
 import dataclasses
 import io

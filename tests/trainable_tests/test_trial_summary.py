@@ -103,7 +103,7 @@ def test_a_finished_trial_is_not_read_whole(
 def test_lines_that_are_records_only_together_are_damage(
     tmp_path: Path, make_record: MakeRecord, separator: str
 ) -> None:
-    """All lines are parsed at once; what that accepts must not be more than what each line is."""
+    """Parsing all lines at once must not accept more than parsing each line does."""
     folder = fill(tmp_path / "key", make_record, None, num_epochs=4)
     lines = (folder / EPOCHS).read_text().splitlines()
     broken = lines[2].replace(",", separator, 1)
