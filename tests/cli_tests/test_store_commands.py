@@ -13,7 +13,7 @@ from results.parquet.files import write_tables
 from results.store.local_store import LocalStore
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.config import TrainConfig
 from trainable.records import Status

@@ -19,6 +19,7 @@ from results.store.manifest import Manifest, new_manifest
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT
+from tests.malicious import Malicious
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
@@ -51,16 +52,6 @@ def alter(path: Path) -> None:
 def damage_both_checkpoints(folder: Path) -> None:
     for name in CHECKPOINTS:
         truncate(folder / name)
-
-
-class Malicious:
-    """Creates a file where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.path,))
 
 
 def ran(folder: Path) -> Path:

@@ -4,8 +4,6 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,19 +12,12 @@ import pytest
 from benchmarks.finished_sweep import write_finished_sweep, write_finished_trials
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS
+from tests.other_process import locked
 
 SPACE = """
 name: small
 defaults: {model: resnet_preact_8, epochs: 1, train_subset: 64, test_subset: 50, batch_size: 32, precision: fp32}
 grid: {lr: [0.05]}
-"""
-HOLD = """
-import sys, time
-from pathlib import Path
-from trainable.ledger.locks import exclusive_lock
-with exclusive_lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
 """
 
 
@@ -35,16 +26,6 @@ def space(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(SPACE)
     return path
-
-
-@contextmanager
-def held(lock: Path) -> Iterator[None]:
-    """Another process holds the lock."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield
-        process.kill()
 
 
 def rows(store: Path, sweep: str = "small") -> list[tuple[float, int, bool]]:
@@ -126,7 +107,7 @@ def test_again_is_refused_while_others_work(space: Path, tmp_path: Path, cli: Cl
     trials = sorted(path.name for path in (store / "trials").iterdir())
     assert cli(*arguments).returncode == 0
     for lock in (store / "finished" / "lock", store / "trials" / trials[0] / "lock"):
-        with held(lock):
+        with locked(lock):
             refused = cli(*arguments, "--again")
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1

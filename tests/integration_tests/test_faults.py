@@ -16,12 +16,12 @@ from tests.integration_tests.damaged_sweep import (
     NAMES,
     NOT_TRAINED,
     Damaged,
-    Malicious,
     ran,
     run_sweep,
 )
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.killed_sweep import CLOCKS
+from tests.malicious import Malicious
 
 pytestmark = pytest.mark.ray
 

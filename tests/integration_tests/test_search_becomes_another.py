@@ -12,7 +12,7 @@ from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST, new_manifest
 from results.store.search_log import SEARCH_LOG
 from tests.integration_tests.running_sweeps import search_on_digits
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 
 NAME = "wide"
 SPACE = f"""

@@ -18,7 +18,7 @@ from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.proposals import ProposalMaker
 from sweep.search.search import Search
 from sweep.search.settings import SearchSettings
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
 from tests.sweep_tests.driven_searches import HalfStops, drive
 from trainable.config import TrainConfig

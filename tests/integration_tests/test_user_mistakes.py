@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import tune_main
 from tests.conftest import ROOT
+from tests.refusals import refused
 
 GOOD = "rows: [{lr: 0.1}]\ndefaults: {dataset: digits, model: resnet_preact_8, epochs: 1}\n"
 Write = Callable[[str], Path]
@@ -32,20 +32,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     return tmp_path / "store"
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that the command prints; asserts that there is exactly one, and status 2."""
-    try:
-        status = tune_main.main(arguments)
-    except SystemExit as error:  # argparse
-        status = error.code if isinstance(error.code, int) else 2
-    output = capsys.readouterr()
-    assert status == 2, output
-    assert output.err.count("\n") == 1, output.err
-    assert output.err.startswith("batchscape: ")
-    assert "Traceback" not in output.err
-    return output.err
 
 
 SPACE_MISTAKES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.searched_stores import SWEEP, write_search
 
 SPACE = """

@@ -12,7 +12,7 @@ from results.lint.rows import ErrorByLr, LintRow, Protocol, Rule, distinct, rows
 from results.lint.text import lint
 from results.parquet.trials import Trial, group_repeats
 from tests.conftest import ROOT
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_trial
 from trainable.records import Status
 

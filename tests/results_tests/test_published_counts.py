@@ -8,7 +8,7 @@ import pytest
 import tune_main
 from results.published.cells import FOLDER, LONGER_FILE, SEED_FILE, published_cells
 from results.published.counts import plan_text, published_plan, work_counts
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 
 SIX_HOURS = 3 + 6 / 60 + 3 + 5 / 60
 """Published time of the two 110-layer models."""

@@ -13,7 +13,7 @@ import tune_main
 from models.names import display_name
 from results.published.cells import LONGER_FILE, published_cells, table_cells, table_names
 from results.published.tables import ALL, published_markdown, published_rows, published_table
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from trainable.errors import UserError
 
 SEED = (Path(__file__).parent / "seed_tables.md").read_text()

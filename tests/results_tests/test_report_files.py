@@ -14,7 +14,7 @@ from results.report.files import write_report
 from results.report.markdown import code_block, safe
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
 
 EXAMPLES = ROOT / "results" / "examples"

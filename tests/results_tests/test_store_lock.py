@@ -1,25 +1,17 @@
 """One driver a sweep; a dead one is no obstacle."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from results.store.local_store import LocalStore
+from tests.other_process import locked
 from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.errors import UserError
 
 MANIFEST = make_manifest([make_config()])
-DRIVER = """
-import sys, time
-from pathlib import Path
-from trainable.ledger.locks import exclusive_lock
-with exclusive_lock(Path(sys.argv[1])):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
 
 
 @pytest.fixture
@@ -31,12 +23,8 @@ def store(tmp_path: Path) -> LocalStore:
 @pytest.fixture
 def other_driver(store: LocalStore) -> Iterator[subprocess.Popen[str]]:
     """A living process that holds the sweep's lock."""
-    command = [sys.executable, "-c", DRIVER, str(store.path / "sweep" / "lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
+    with locked(store.path / "sweep" / "lock") as process:
         yield process
-        process.kill()
 
 
 def test_a_second_driver_is_refused(store: LocalStore, other_driver: subprocess.Popen[str]) -> None:

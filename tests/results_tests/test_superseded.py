@@ -11,7 +11,7 @@ from results.parquet.trials import epochs_from_table, epochs_of_trainings, trial
 from results.store.local_store import LocalStore
 from sweep.plan.counts import plan_counts
 from sweep.status.status import sweep_status
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
 from trainable.ledger.files import LOCK

@@ -10,7 +10,7 @@ import tune_main
 from results.parquet.trials import Trial
 from sweep.search.curves import recorded_curves
 from tests.conftest import ROOT
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
 from tests.results_tests.searched_stores import BRED, write_population
 from trainable.errors import UserError

@@ -9,7 +9,7 @@ from results.store.local_store import LocalStore
 from sweep.estimate import forecast
 from sweep.search.search import Search
 from tests.integration_tests.running_sweeps import search_on_digits
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
 from tests.sweep_tests.driven_searches import drive
 from tests.sweep_tests.estimate_samples import HERE

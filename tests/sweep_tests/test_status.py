@@ -1,10 +1,6 @@
 """The progress of a sweep."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,28 +8,11 @@ import pytest
 from results.store.local_store import LocalStore
 from results.store.manifest import Manifest
 from sweep.status.status import status_json, status_text, sweep_status
+from tests.other_process import locked
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.records import Status
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from trainable.ledger.locks import exclusive_lock
-with exclusive_lock(Path(sys.argv[1])):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
 CONFIGS = {status: make_config(epochs=3, seed=seed) for seed, status in enumerate(Status)}
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process holds the lock."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield
-        process.kill()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.results_tests.test_bytes_read import bytes_read
 
 import tune_main
 from results.store.lease import Timing
@@ -11,9 +12,8 @@ from results.store.opening import open_store
 from results.store.store import Store
 from sweep.status.logs import find_trial, trial_text
 from sweep.status.status import sweep_status
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_manifest, write_trial
-from tests.results_tests.test_bytes_read import bytes_read
 from tests.s3_server import SECRET, S3Server
 from trainable.errors import UserError
 from trainable.ledger.ledger import Ledger

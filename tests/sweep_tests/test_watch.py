@@ -17,7 +17,7 @@ from sweep.exit_codes import ExitCode
 from sweep.status import watch as watching
 from sweep.status.status import StatusReader, SweepStatus, sweep_status
 from sweep.status.watch import Watcher, is_over, line_of, renderable, sweep_reader, watch
-from tests.results_tests.cli_samples import refused
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.malicious import Malicious
 from trainable.data.cifar10 import FOLDER, cifar10_class, load_cifar10
 from trainable.data.contract import ImageData
 from trainable.data.sources import load_dataset
@@ -235,16 +236,6 @@ def test_a_truncated_file_is_named(given: Path, name: str) -> None:
     path = given / FOLDER / name
     path.write_bytes(FILES[name][:-1])
     assert f"{path} is truncated or altered" in refusal(given)
-
-
-class Malicious:
-    """Creates a file where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.path,))
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.malicious import Malicious
 from trainable.config import TrainConfig
 from trainable.records import EpochRecord
 from trainable.schedule import lr_at_step
@@ -116,16 +117,6 @@ def test_state_does_not_carry_a_live_view_of_the_weights(
     state = training.state()
     training.run_epoch(1)
     assert training.state() != state
-
-
-class Malicious:
-    """Creates a file where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.path,))
 
 
 @pytest.mark.parametrize("place", ["epochs_done", "model", "momentum", "extra"])

@@ -6,7 +6,7 @@ import tune_main
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line on stderr; asserts status 2 and nothing on stdout."""
+    """Return what the command prints; assert one line on stderr, nothing on stdout, and status 2."""
     try:
         status = tune_main.main(arguments)
     except SystemExit as error:  # argparse
@@ -14,4 +14,6 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         status = error.code
     output = capsys.readouterr()
     assert (status, output.out, output.err.count("\n")) == (2, "", 1), output
+    assert output.err.startswith("batchscape: ")
+    assert "Traceback" not in output.err
     return output.err
