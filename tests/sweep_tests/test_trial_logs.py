@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.results_tests.test_bytes_read import bytes_read
 
 import tune_main
 from results.store.lease import Timing
@@ -15,6 +14,7 @@ from sweep.status.status import sweep_status
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_manifest, write_trial
 from tests.s3_server import SECRET, S3Server
+from tests.sweep_tests.test_bytes_read import bytes_read
 from trainable.errors import UserError
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.remote_ledger import open_ledger

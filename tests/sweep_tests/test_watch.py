@@ -17,11 +17,11 @@ from sweep.exit_codes import ExitCode
 from sweep.status import watch as watching
 from sweep.status.status import StatusReader, SweepStatus, sweep_status
 from sweep.status.watch import Watcher, is_over, line_of, renderable, sweep_reader, watch
+from tests.other_process import locked
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
-from tests.sweep_tests.test_status import locked
 from trainable.ledger.reading import read_summary
 from trainable.ledger.remote import Remote, RemoteError
 from trainable.records import Status, TrialSummary
