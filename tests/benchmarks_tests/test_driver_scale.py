@@ -25,7 +25,7 @@ def test_a_run_that_slows_down_shows_in_its_parts() -> None:
     assert by_parts([0.0, 2.0]) == [2.0]
 
 
-def test_growth_is_told_round_by_round() -> None:
+def test_growth_is_printed_round_by_round() -> None:
     def rounds(*seconds: float) -> list[dict[str, float]]:
         return [{"seconds a trial": value, "driver's processor seconds": 10.0} for value in seconds]
 

@@ -141,7 +141,7 @@ def test_nothing_is_written_through_a_link(damaged: Damaged) -> None:
     assert len(outside.read_bytes().splitlines()) == EPOCHS_BEFORE
 
 
-def test_attempts_on_other_code_can_be_told(damaged: Damaged) -> None:
+def test_attempts_on_other_code_can_be_recognized(damaged: Damaged) -> None:
     trial, _ = damaged.rows("other code and library versions between two attempts")
     differing = json.loads(trial["attempts_differ"])
     assert differing["code"] == ["an0ther/c0de", trial["code"]]

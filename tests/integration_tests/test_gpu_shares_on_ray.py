@@ -21,7 +21,7 @@ resources: {cpus: 0.5, gpus: auto}
 """
 
 
-def test_shares_are_measured_before_and_a_gpu_that_torch_does_not_find_is_told_of(
+def test_shares_are_measured_before_and_a_gpu_that_torch_does_not_find_is_reported(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps({"GPU": 1}))

@@ -95,7 +95,7 @@ def test_what_must_not_be_is_noticed(before: TrialState, after: TrialState | Non
     assert len(list(violations({"key": before}, {"key": after} if after else {}))) == 1
 
 
-def test_rows_that_differ_or_are_missing_are_told() -> None:
+def test_rows_that_differ_or_are_missing_are_reported() -> None:
     rows = {"trials": [{"lr": 1}, {"lr": 2}]}
     assert list(differences(rows, rows)) == []
     assert len(list(differences(rows, {"trials": [{"lr": 1}, {"lr": 3}]}))) == 1

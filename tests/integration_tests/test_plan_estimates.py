@@ -42,7 +42,7 @@ def test_an_empty_store_cannot_tell(space: str, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "none").exists()
 
 
-def test_a_data_set_of_unknown_size_cannot_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_data_set_of_unknown_size_cannot_be_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("rows: [{lr: 0.1, dataset: mine}]\n")
     assert tune_main.main(["plan", str(path), "--store", str(tmp_path / "none")]) == 0
@@ -83,7 +83,7 @@ def test_an_interrupted_run_without_history_is_history_for_the_next(interrupted:
 
 
 @pytest.mark.ray
-def test_estimate_and_truth_stand_side_by_side(interrupted: InterruptedSweep, cli: Cli) -> None:
+def test_estimate_and_truth_are_printed_side_by_side(interrupted: InterruptedSweep, cli: Cli) -> None:
     store, done = interrupted.store, interrupted.last
     assert done.stdout.splitlines()[2].startswith("estimate: ")
     stopped, record = read(store)

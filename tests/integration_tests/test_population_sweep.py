@@ -42,7 +42,7 @@ def train_first_generation(space: Path, store: Path, aside: Path) -> None:
         state.write_bytes(state.read_bytes()[:-1])
 
 
-def test_generations_go_on_from_one_another_also_where_a_state_was_lost(tmp_path: Path, cli: Cli) -> None:
+def test_generations_continue_each_other_also_where_a_state_was_lost(tmp_path: Path, cli: Cli) -> None:
     space, store = tmp_path / "small.yaml", tmp_path / "store"
     space.write_text(SPACE)
     train_first_generation(space, store, tmp_path / "aside")

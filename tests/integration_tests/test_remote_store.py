@@ -284,7 +284,7 @@ confirm: {{top: 1, repeats: 1}}
 
 
 @pytest.mark.ray
-def test_a_search_goes_on_from_another_machine(
+def test_a_search_resumes_on_another_machine(
     make_machine: Callable[[str], Machine], s3_server: S3Server, tmp_path: Path
 ) -> None:
     """The first loses power once the second proposal is under way; the other knows nothing but the bucket."""

@@ -129,7 +129,7 @@ def test_the_front_is_printed(tmp_path: Path, capsys: Capture) -> None:
     assert ended.status().count("  front    #") == min(num, 5)
 
 
-def test_states_that_nobody_goes_on_from_are_deleted_when_the_search_is_over(tmp_path: Path, capsys: Capture) -> None:
+def test_states_that_no_trial_continues_are_deleted_when_the_search_is_over(tmp_path: Path, capsys: Capture) -> None:
     ended = Ended(tmp_path, BRED, capsys)
     assert ended.run()[0] == 0
     latest = {

@@ -145,7 +145,7 @@ def test_ctrl_c_ends_it_with_one_line(searched: Searched) -> None:
     assert searched.interrupted.stdout.startswith(f"{NAME}: a search of 4 trials on digits, 0 done, 4 to propose\n")
 
 
-def test_it_goes_on_from_its_log_and_grows(searched: Searched) -> None:
+def test_it_resumes_from_its_log_and_grows(searched: Searched) -> None:
     log = searched.store.search_log(NAME).read()
     assert log.startswith(searched.between.search_log(NAME).read())
     assert log.count(f'"event":"{SearchEvent.name}"'.encode()) == 2
@@ -159,7 +159,7 @@ def test_the_finished_search_is_whole(searched: Searched) -> None:
     assert list(kept_search.problems(searched.store.path, searched.space, {})) == []
 
 
-def test_who_is_stopped_is_trained_no_further(searched: Searched) -> None:
+def test_a_stopped_trial_is_trained_no_further(searched: Searched) -> None:
     proposals = read_log(searched.store.search_log(NAME)).proposals
     stopped = [proposal for proposal in proposals if proposal.status is Status.STOPPED]
     assert stopped
@@ -199,7 +199,7 @@ def test_every_command_answers_in_mid_search(searched: Searched, ask: Ask, comma
     assert (status, bool(output), errors) == (0, True, "")
 
 
-def test_the_finished_search_is_told_and_handed_on(searched: Searched, ask: Ask) -> None:
+def test_the_finished_search_is_reported_and_exported(searched: Searched, ask: Ask) -> None:
     outputs = {}
     for command in ("status", "table", "export"):
         status, outputs[command], errors = ask(*command_line(command, searched.store))

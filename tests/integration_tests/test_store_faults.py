@@ -61,7 +61,7 @@ def test_a_report_replaces_a_link_and_leaves_its_target(sweep: LocalStore, cli: 
     assert outside.read_text() == "mine"
 
 
-def test_a_corrupt_parquet_file_is_made_anew(sweep: LocalStore, cli: Cli) -> None:
+def test_a_corrupt_parquet_file_is_written_again(sweep: LocalStore, cli: Cli) -> None:
     path = sweep.sweep_folder("faults") / "trials.parquet"
     whole = pq.read_table(path)
     truncate(path)

@@ -103,7 +103,7 @@ def test_stray_packages_in_the_users_folder_are_not_imported(finished: Path) -> 
         assert "the wrong package" in done.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(interrupted: InterruptedSweep) -> None:
+def test_ctrl_c_says_how_to_resume(interrupted: InterruptedSweep) -> None:
     stopped = interrupted.by_ctrl_c
     assert stopped.returncode == 130
     assert stopped.stderr.startswith("\nstopped with ")

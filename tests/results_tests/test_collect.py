@@ -145,7 +145,7 @@ def three_trials(store: LocalStore) -> list[TrainConfig]:
     return [running, waiting, done]
 
 
-def test_rows_stand_in_the_order_of_the_plan_without_what_is_not_begun(tmp_path: Path) -> None:
+def test_rows_follow_the_order_of_the_plan_without_trials_not_begun(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     running, _, done = configs = three_trials(store)
     trials, epochs = Collector(store, make_manifest(configs)).tables()

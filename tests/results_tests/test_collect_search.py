@@ -60,7 +60,7 @@ def test_a_stopped_trial_ends_where_this_search_stopped_it_though_another_sweep_
     assert row["total_seconds"] == sum(record.train_seconds + record.eval_seconds for record in CURVE[:3])
 
 
-def test_rows_say_why_they_are_there_and_what_steered(tmp_path: Path) -> None:
+def test_rows_say_their_purpose_and_the_objective(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     confirming = searched_config(0.1, 32, holdout=0.0)
     planned = searched_config(0.5, 32)

@@ -173,7 +173,7 @@ def test_a_configuration_without_a_result_says_why() -> None:
     assert (cell.num_runs, cell.num_planned, cell.note) == (1, 2, "1 diverged")
 
 
-def test_a_smoke_sweep_is_matched_by_what_it_stands_for_and_gets_no_verdict() -> None:
+def test_a_smoke_sweep_is_matched_by_its_full_size_and_gets_no_verdict() -> None:
     trial = smoke(16, 0.2, 50.0, {"published_epochs": 200, "published_batch_size": 256.0}, train_subset=5000)
     comparison = compared([trial])
     (cell,) = comparison.cells

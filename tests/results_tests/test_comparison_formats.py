@@ -70,7 +70,7 @@ def test_warnings_are_the_first_lines(anyway: bool) -> None:
         assert {verdict: verdict in text for verdict in shown} == shown
 
 
-def test_the_mean_difference_stands_below_the_table() -> None:
+def test_the_mean_difference_is_printed_below_the_table() -> None:
     trials = [make_trial(make_config(batch_size=size, lr=lr), 8.4) for size, lr in ((128, 0.1), (256, 0.2))]
     text = render_comparison(compare("sweep", group_repeats(trials)), "markdown")
     (line,) = [line for line in text.splitlines() if line.startswith("- mean difference")]

@@ -49,7 +49,7 @@ def test_points_without_an_error_have_no_bar() -> None:
     assert error_by_epochs([make_point(errors=())]).points == []
 
 
-def test_bars_stand_around_the_middle_of_their_group() -> None:
+def test_bars_are_centred_on_their_group() -> None:
     points = [make_point(epochs=10), make_point(epochs=20), make_point(batch_size=256, lr=0.2, epochs=20)]
     ten, twenty = bar_positions(error_by_epochs(points).by_batch_size, [128, 256])
     assert ten == pytest.approx([-0.15])
@@ -67,7 +67,7 @@ def test_nothing_overlaps(points: list[Point]) -> None:
     assert overlaps(draw_error_by_epochs(panels, title(panels.points))) == []
 
 
-def test_bars_can_be_told_apart_without_colour_and_published_ones_are_hollow() -> None:
+def test_bars_are_distinguishable_without_colour_and_published_ones_are_hollow() -> None:
     both = [*published(), *OURS]
     axes = draw_error_by_epochs(error_by_epochs(both), title(both)).axes[1]
     bars = [container.patches[0] for container in axes.containers]  # type: ignore[attr-defined]

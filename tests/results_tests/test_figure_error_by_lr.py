@@ -148,7 +148,7 @@ def marks(axes: Axes) -> list[tuple[object, object, object]]:
     return [(line.get_color(), line.get_marker(), line.get_markerfacecolor()) for line in lines]
 
 
-def test_lines_can_be_told_apart_without_colour() -> None:
+def test_lines_are_distinguishable_without_colour() -> None:
     (axes,) = draw_error_by_lr(error_by_lr(published()), "title").axes
     assert len({marker for _, marker, _ in marks(axes)}) == 8
 

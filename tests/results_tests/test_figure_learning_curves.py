@@ -64,7 +64,7 @@ def test_many_configurations_make_pages_on_which_nothing_overlaps() -> None:
     assert [overlaps(page) for page in pages] == [[], []]
 
 
-def test_splits_can_be_told_apart_without_colour() -> None:
+def test_splits_are_distinguishable_without_colour() -> None:
     (page,) = draw_learning_curves(learning_curves(CELLS, EPOCHS, "mine"), "title")
     legend = page.legends[0].get_lines()
     assert len({(line.get_linestyle(), line.get_marker()) for line in legend}) == 3

@@ -39,7 +39,7 @@ def test_epochs_and_hours_of_the_distinct_work(file: str) -> None:
     assert counts.hours == pytest.approx(sum(sorted(each)[len(each) // 2] for each in times.values()) / 60, abs=0.1)
 
 
-def test_a_configuration_that_stands_twice_takes_the_median_time() -> None:
+def test_a_configuration_listed_twice_takes_the_median_time() -> None:
     cell = published_cells()[2]
     cells = [dataclasses.replace(cell, minutes=minutes) for minutes in (30, 60, 600)]
     assert work_counts(cells).hours == 1.0
@@ -60,7 +60,7 @@ def test_repeats_are_not_spoken_of_where_there_are_none() -> None:
     assert "repeats" not in plan_text("tables", work_counts(published_cells(LONGER_FILE)))
 
 
-def test_the_further_rows_stand_apart() -> None:
+def test_the_further_rows_are_a_group_of_their_own() -> None:
     seed, further = published_plan().split("\n\n")
     assert "rows            91" in seed
     assert "rows            20" in further

@@ -140,7 +140,7 @@ def test_many_trials_are_one_listing_and_fetches_at_a_time(store: Store, monkeyp
     assert len(threads) > 4
 
 
-def test_a_bucket_that_may_not_be_used_is_told_before_anything_is_made(
+def test_a_bucket_without_permission_is_refused_before_anything_is_written(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "cache"))

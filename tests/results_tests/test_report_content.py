@@ -64,7 +64,7 @@ def test_there_is_no_comparison_without_a_published_configuration(quickstart: Re
     assert (quickstart.comparison, quickstart.references) == (None, [])
 
 
-def test_failures_stand_with_their_error_and_how_far_they_came(report: Report) -> None:
+def test_failures_are_listed_with_their_error_and_their_epochs(report: Report) -> None:
     assert [(item.status, item.error) for item in report.failures] == [("diverged", ""), ("failed", ERROR)]
     assert report.failures[0].progress.startswith("3 of 200 epochs, training loss 0.3333")
     assert {item.anchor for item in report.failures} < {
@@ -72,7 +72,7 @@ def test_failures_stand_with_their_error_and_how_far_they_came(report: Report) -
     }
 
 
-def test_what_trials_share_stands_once_and_what_differs_is_a_column(report: Report) -> None:
+def test_what_trials_share_is_listed_once_and_what_differs_is_a_column(report: Report) -> None:
     shared = dict(report.trials.shared)
     headers = [column.header for column in report.trials.columns]
     assert shared["versions"] == "python 3.11, torch 2.0"
@@ -113,7 +113,7 @@ def test_a_damaged_space_costs_its_description_only(text: str) -> None:
     assert len(damaged.table.rows) == 9
 
 
-def test_a_sweep_without_a_trial_is_told_too() -> None:
+def test_a_report_of_a_sweep_without_trials() -> None:
     store = LocalStore(ROOT / "results" / "examples")
     nothing = make_report(
         read_trials(store, "quickstart").slice(0, 0), read_epochs(store, "quickstart").slice(0, 0), "quickstart"

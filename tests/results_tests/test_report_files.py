@@ -129,7 +129,7 @@ def test_markdown_text_cannot_leave_its_place() -> None:
     assert code_block("x\n````\n") == "`````\nx\n````\n`````"
 
 
-def test_the_command_writes_beside_the_parquet_files_or_where_it_is_told(
+def test_the_command_writes_beside_the_parquet_files_or_into_a_given_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "store"
@@ -144,7 +144,7 @@ def test_an_unknown_sweep_is_refused_in_one_line(tmp_path: Path, capsys: pytest.
     assert "no sweep 'nothing'" in refused(["report", "nothing", "--store", str(tmp_path)], capsys)
 
 
-def test_a_place_that_cannot_be_written_is_refused_in_one_line(
+def test_a_location_that_cannot_be_written_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")

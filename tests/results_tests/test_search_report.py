@@ -60,7 +60,7 @@ def test_the_report_says_what_was_chosen_by_what_and_how_good_it_is_on_test(repo
     assert "best test error" not in facts
 
 
-def test_it_says_who_was_stopped_and_what_that_saved(report: Report) -> None:
+def test_it_says_which_trials_were_stopped_and_what_that_saved(report: Report) -> None:
     assert report.search_section is not None
     (stopped,) = (table for table in report.search_section.tables if table.heading == "Trials stopped at each rung")
     assert [row[:3] for row in stopped.rows] == [["1", "25", "13"], ["3", "8", "3"]]
@@ -68,12 +68,12 @@ def test_it_says_who_was_stopped_and_what_that_saved(report: Report) -> None:
     assert {failure.status for failure in report.failures} == {"diverged", "incomplete"}
 
 
-def test_importance_is_told_of_what_was_proposed(report: Report) -> None:
+def test_importance_is_given_for_what_was_proposed(report: Report) -> None:
     text = render_markdown(report).replace("\\", "")
     assert "This is the importance of base_lr and batch_size, not of lr = base_lr * " in text
 
 
-def test_without_confirmation_no_test_error_is_told(tmp_path: Path) -> None:
+def test_without_confirmation_no_test_error_is_reported(tmp_path: Path) -> None:
     store = write_search(tmp_path, confirm=False)
     facts = dict(make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP).facts)
     assert "best so far" in facts

@@ -60,7 +60,7 @@ def test_the_readers_of_the_tables_leave_them_out(store: LocalStore) -> None:
     }
 
 
-def test_who_asks_for_them_gets_them(store: LocalStore) -> None:
+def test_superseded_trainings_are_read_on_request(store: LocalStore) -> None:
     trials, epochs = Collector(store, MANIFEST).tables()
     assert len(trials_from_table(trials, with_superseded=True)) == 6
     assert [records[0].test_error_percent for records in epochs_of_trainings(epochs).values()] == [
@@ -134,7 +134,7 @@ def test_table_and_report_show_the_newest_only(store: LocalStore, capsys: pytest
     assert "2 planned: 2 complete" in report
 
 
-def test_a_file_of_an_earlier_version_says_how_to_make_it_anew(
+def test_a_file_of_an_earlier_version_says_how_to_write_it_again(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = store.sweep_folder("sweep")

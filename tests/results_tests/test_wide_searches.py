@@ -58,7 +58,7 @@ def test_a_search_over_ranges_fills_no_grid(wide: Results) -> None:
             draw(name, wide)
 
 
-def test_rates_are_told_apart_by_batch_size_and_the_rest_is_named(wide: Results) -> None:
+def test_rates_are_distinguished_by_batch_size_and_the_rest_is_named(wide: Results) -> None:
     figure = draw("error_by_lr", wide)["error_by_lr"]
     legend = figure.axes[0].get_legend()
     assert legend is not None
@@ -184,6 +184,6 @@ def test_trials_name_their_proposal(tmp_path: Path) -> None:
     assert {"0", "5", "26"} <= set(column.values)
 
 
-def test_a_value_is_told_with_its_unit() -> None:
+def test_a_value_is_written_with_its_unit() -> None:
     assert Objective("train_seconds").value_text(12.3456) == "training time 12.35 s"
     assert Objective("unknown").value_text(2) == "unknown 2"

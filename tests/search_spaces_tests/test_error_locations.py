@@ -62,7 +62,7 @@ def test_a_wrong_default_that_a_row_overrides_does_no_harm(tmp_path: Path) -> No
     assert len(expand_text(tmp_path, "defaults: {lr: -1}\nrows: [{lr: 1}]").trials) == 1
 
 
-def test_set_is_named_as_the_place(tmp_path: Path) -> None:
+def test_set_is_named_as_the_location(tmp_path: Path) -> None:
     text = "defaults: {lr: 1}\nrows: [{seed: 1}]"
     assert refusal(tmp_path, text, {"lr": -1}) == f"--set: {NEGATIVE}"
     assert refusal(tmp_path, text, {"learnrate": 1}).startswith(f"--set: {UNKNOWN}")

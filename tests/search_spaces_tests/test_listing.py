@@ -39,7 +39,7 @@ def test_set_is_obeyed(tmp_path: Path) -> None:
     assert "  epochs           3" in show_text(tmp_path, "rows: [{lr: 0.1}]", ["epochs=3"])
 
 
-def test_notes_are_told(tmp_path: Path) -> None:
+def test_notes_are_printed(tmp_path: Path) -> None:
     last = show_text(tmp_path, "rows: [{lr: 0.1}, {lr: 0.1}]")[-1]
     assert last == "note: 1 of 2 trials left out: same configuration as another trial"
 

@@ -72,7 +72,7 @@ def test_shares_that_were_measured(tmp_path: Path) -> None:
         ("", "is empty: for example gpus: 0.25 if batch_size <= 128 else 1, or leave it out"),
     ],
 )
-def test_mistakes_are_one_line_with_their_place(tmp_path: Path, gpus: str, message: str) -> None:
+def test_mistakes_are_one_line_with_their_location(tmp_path: Path, gpus: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
         shares(tmp_path, gpus)
     assert str(refused.value).startswith(f"{tmp_path}/space.yaml:5: resources.gpus: ")

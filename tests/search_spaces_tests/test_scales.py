@@ -31,7 +31,7 @@ def scaled(folder: Path, scale: str | None, overrides: Mapping[str, Any] | None 
     return expand(load_text(folder, SPACE), overrides or {}, scale).trials
 
 
-def test_set_and_derive_take_the_place_of_the_full_values(tmp_path: Path) -> None:
+def test_set_and_derive_replace_the_full_values(tmp_path: Path) -> None:
     configs = [trial.config for trial in scaled(tmp_path, "smoke")]
     assert [config.batch_size for config in configs] == [512, 2]
     assert {(config.epochs, config.dataset, config.model) for config in configs} == {(2, "digits", "resnet_preact_8")}
@@ -45,7 +45,7 @@ def test_milestones_in_epochs_stay_at_their_place_in_the_training(tmp_path: Path
     assert {trial.config.milestones for trial in scaled(tmp_path, "smoke")} == {(0.5, 0.75)}
 
 
-def test_what_it_stands_for_is_always_recorded(tmp_path: Path) -> None:
+def test_the_full_size_is_always_recorded(tmp_path: Path) -> None:
     stands_for = {"published_model": "resnet_preact_20", "published_epochs": 160}
     for scale in ("smoke", "half"):
         assert [trial.variables for trial in scaled(tmp_path, scale)] == [
@@ -101,7 +101,7 @@ def test_repeats_keep_their_seeds(tmp_path: Path) -> None:
     assert [(trial.config.seed, trial.repeat) for trial in trials] == [(3, 0), (4, 1)]
 
 
-def test_trials_that_a_scale_makes_equal_collapse_and_are_told(tmp_path: Path) -> None:
+def test_trials_that_a_scale_makes_equal_collapse_and_are_reported(tmp_path: Path) -> None:
     text = "grid: {epochs: [10, 20]}\nscales: {s: {set: {epochs: 1}}}"
     expansion = expand(load_text(tmp_path, text), {}, "s")
     assert len(expansion.trials) == 1

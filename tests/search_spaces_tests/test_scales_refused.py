@@ -103,7 +103,7 @@ def test_a_scale_that_gives_an_impossible_trial(tmp_path: Path, text: str, messa
     assert refusal(tmp_path, ROWS + text, scale="smoke").startswith(message)
 
 
-def test_a_wrong_full_value_is_named_where_it_stands_not_at_the_scale(tmp_path: Path) -> None:
+def test_a_wrong_full_value_is_named_where_it_is_written_not_at_the_scale(tmp_path: Path) -> None:
     text = "rows: [{lr: -1}]\nscales: {smoke: {set: {lr: 1}}}\n"
     assert refusal(tmp_path, text, scale="smoke") == "FILE:1: rows[0].lr: lr must be greater than 0, got -1"
 

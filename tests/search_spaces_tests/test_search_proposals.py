@@ -173,7 +173,7 @@ def test_what_only_fed_a_field_that_set_gives_is_searched_for_no_more(tmp_path: 
     assert maker.trial({key: value for key, value in PROPOSAL.items() if key != "base_lr"}).config.lr == 0.3
 
 
-def test_an_impossible_proposal_is_told_with_its_values(tmp_path: Path) -> None:
+def test_an_impossible_proposal_is_reported_with_its_values(tmp_path: Path) -> None:
     text = f"{SEARCH}parameters: {{x: {{min: 0, max: 2}}}}\nderive: {{lr: (x - 1) ** 2}}\n"
     with pytest.raises(
         UserError, match=r"space.yaml:3: derive.lr: lr must be greater than 0, got 0 \(proposed: x=1\)"
@@ -239,7 +239,7 @@ def test_with_many_parameters_the_corners_are_those_of_each(tmp_path: Path) -> N
     assert maker.max_epochs == 5
 
 
-def test_what_makes_a_trial_is_told_as_plain_json(tmp_path: Path) -> None:
+def test_what_makes_a_trial_is_given_as_plain_json(tmp_path: Path) -> None:
     fixed = maker_of(tmp_path, SPACE).fixed
     assert json.loads(json.dumps(fixed)) == fixed
     assert fixed["defaults"]["holdout"] == 0.1

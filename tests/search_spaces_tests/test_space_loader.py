@@ -103,5 +103,5 @@ def test_a_name_that_can(tmp_path: Path, name: str) -> None:
     assert load_text(tmp_path, f"grid: {{lr: [1]}}\nname: {name}\n").name == name.strip("'")
 
 
-def test_unknown_keys_are_told_before_other_mistakes(tmp_path: Path) -> None:
+def test_unknown_keys_are_reported_before_other_mistakes(tmp_path: Path) -> None:
     assert "unknown key 'repeets'" in refusal(tmp_path, "grid: {lr: 3}\nrepeets: 2\n")

@@ -32,7 +32,7 @@ def test_duplicate_keys_name_both_lines(tmp_path: Path) -> None:
     assert "first on line 3" in message
 
 
-def test_the_same_key_at_another_place_is_no_duplicate(tmp_path: Path) -> None:
+def test_the_same_key_in_another_mapping_is_no_duplicate(tmp_path: Path) -> None:
     path = written(tmp_path, "rows:\n- lr: 1\n- lr: 2\ndefaults:\n  lr: 3\n")
     assert parse_yaml(path).content["rows"] == [{"lr": 1}, {"lr": 2}]
 

@@ -44,12 +44,12 @@ def test_content_and_text_are_kept(tmp_path: Path) -> None:
     }
 
 
-def test_a_place_is_named_by_file_line_and_key(tmp_path: Path) -> None:
+def test_a_location_is_named_by_file_line_and_key(tmp_path: Path) -> None:
     source = parse_text(tmp_path, TEXT)
     assert source.where(("rows", 0, "batch_size")) == f"{source.path}:9: rows[0].batch_size"
 
 
-def test_an_unknown_place_has_the_line_of_what_surrounds_it(tmp_path: Path) -> None:
+def test_an_unknown_location_has_the_line_of_what_surrounds_it(tmp_path: Path) -> None:
     source = parse_text(tmp_path, TEXT)
     assert source.where(("grid", "lr", "value")) == f"{source.path}:4: grid.lr.value"
 

@@ -78,7 +78,9 @@ def test_plan_says_what_each_trial_is_given(tmp_path: Path, capsys: pytest.Captu
     assert "\n  each   2 CPUs and 0.25 GPU (1), 2 CPUs and 1 GPU (1)\n" in capsys.readouterr().out
 
 
-def test_a_wrong_rule_is_told_before_anything_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_rule_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("grid: {batch_size: [64, 512]}\nresources:\n  gpus: batch_size / 100\n")
     for command in ("run", "plan"):
@@ -108,7 +110,7 @@ def test_a_search_may_ask_for_more_than_there_is_where_the_user_says_so(
     assert (cluster.num_slots(), cluster.num_under_way()) == (slots, under_way)
 
 
-def test_what_most_trials_are_given_stands_for_the_sweep() -> None:
+def test_what_most_trials_are_given_is_shown_for_the_sweep() -> None:
     shares = [Share(1.0, 1.0), Share(2.0, 0.5), Share(2.0, 0.5)]
     cluster = Cluster(Path(), Resources(rule=ResourceRule(None, 2.0, 0.5)), 1.0, {}, shares)
     assert cluster.usual_share == Share(2.0, 0.5)
@@ -143,7 +145,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
         cluster.check_memory(trials, {})
 
 
-def test_a_trial_that_comes_forward_is_never_given_up(tmp_path: Path) -> None:
+def test_a_trial_that_makes_progress_is_never_given_up(tmp_path: Path) -> None:
     """A trial survives any number of lost nodes, unless it never finishes an epoch between two losses."""
     setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
     callback = ObserverCallback([], setup, StopRequest(), None)

@@ -95,7 +95,7 @@ def test_the_interval_contains_what_comes_as_often_as_it_says() -> None:
     assert LEVEL - 0.12 <= num_inside / num_tries <= 1.0
 
 
-def test_only_this_place_and_precision_count() -> None:
+def test_only_this_device_profile_and_precision_count() -> None:
     elsewhere = [
         make_speed(64, 9.0, profile=DeviceProfile("a processor", 2)),
         make_speed(64, 9.0, precision_resolved="bf16"),

@@ -191,7 +191,7 @@ def test_a_result_without_an_epoch_is_passed_over(clock: Clock) -> None:
     assert view.progress.trials["0"].epochs_done == 0
 
 
-def test_trials_are_told_apart_by_their_seed_too() -> None:
+def test_trials_are_distinguished_by_their_seed_too() -> None:
     view, _ = make_view(make_config(seed=1), make_config(seed=2))
     assert [trial.label for trial in view.progress.trials.values()] == ["seed=1", "seed=2"]
 
@@ -200,7 +200,7 @@ def test_a_single_trial_is_named_by_what_matters() -> None:
     assert describe(make_config(lr=0.1), []) == "model=resnet_preact_20 batch_size=128 lr=0.1"
 
 
-def test_a_process_that_died_is_told_when_the_trial_goes_on(clock: Clock) -> None:
+def test_a_process_that_died_is_reported_when_the_trial_resumes(clock: Clock) -> None:
     view, output = make_view(*TWO)
     view.on_trial_start("0")
     view.on_progress("0", result(3, 10.0))
@@ -211,7 +211,7 @@ def test_a_process_that_died_is_told_when_the_trial_goes_on(clock: Clock) -> Non
     assert output.getvalue() == "lr=0.1: its process died at epoch 3, resuming from the last checkpoint\n"
 
 
-def test_a_trial_that_raised_is_not_told_to_have_died(clock: Clock) -> None:
+def test_a_trial_that_raised_is_not_reported_as_dead(clock: Clock) -> None:
     view, output = make_view(*TWO)
     view.on_trial_start("0")
     view.on_trial_start("0")
@@ -241,7 +241,7 @@ def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_n
 SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)
 
 
-def test_a_search_shows_what_is_searched_and_the_loss_that_steers_it(clock: Clock) -> None:
+def test_a_search_shows_its_parameters_and_its_objective(clock: Clock) -> None:
     output = io.StringIO()
     console = Console(file=output, width=120, color_system=None)
     fields, metrics = ["base_lr", "batch_size"], ["holdout_loss", "train_seconds"]

@@ -132,7 +132,7 @@ def test_others_may_read_it_and_it_is_never_half_written(store: LocalStore, mani
     assert not list(store.sweep_folder("sweep").glob(".*"))
 
 
-def test_a_sweep_goes_on_where_it_cannot_be_written(store: LocalStore, manifest: Manifest) -> None:
+def test_a_sweep_continues_where_it_cannot_be_written(store: LocalStore, manifest: Manifest) -> None:
     writer = ParquetWriter(store, manifest)
     with store.driving(manifest):
         (store.sweep_folder("sweep") / METRICS).mkdir()

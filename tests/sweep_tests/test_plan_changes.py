@@ -57,7 +57,7 @@ def test_of_many_the_first_are_shown_and_the_others_counted() -> None:
     assert lines[SHOWN + 2 :] == [f"+ seed={100 + number}" for number in range(SHOWN)]
 
 
-def test_extended_stands_for_both_and_may_follow_the_old_one(tmp_path: Path) -> None:
+def test_an_extended_sweep_holds_both_spaces_and_may_follow_the_old_one(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     old, new = make_manifest([A, B]), make_manifest([C, B], space="grid: {lr: [2]}\n")
     both = extended(old, new)
@@ -86,7 +86,7 @@ def test_the_old_space_is_kept_once() -> None:
     assert extended(both, new) == both  # the same command again
 
 
-def test_only_a_sweep_that_was_extended_stands_for_more_than_the_file() -> None:
+def test_only_an_extended_sweep_holds_more_than_the_file() -> None:
     old, new = make_manifest([A], space="old"), make_manifest([B], space="new")
     both = extended(old, new)
     assert stands_for(both, old)

@@ -56,7 +56,9 @@ def test_set_fixes_a_parameter(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not any(line.startswith("  epochs ") for line in lines)
 
 
-def test_a_batch_larger_than_the_data_is_told_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_larger_than_the_data_is_reported_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(SPACE.replace("900", "901"))
     assert tune_main.main(["plan", str(path)]) == 2

@@ -98,7 +98,7 @@ def test_another_seed_is_another_search(tmp_path: Path) -> None:
     assert params_of(searches[0]) != params_of(searches[1])
 
 
-def test_the_worst_goes_on_from_the_best_and_the_others_from_themselves(tmp_path: Path) -> None:
+def test_the_worst_continues_from_the_best_and_the_others_from_themselves(tmp_path: Path) -> None:
     search = open_search(tmp_path, wanted())
     drive(search, error_of, num_workers=3)
     changes = 0
@@ -171,7 +171,7 @@ def test_a_driver_killed_at_any_event_rebuilds_the_population(tmp_path: Path, nu
         assert read_log(LocalJournal(folder / LOG)) == whole.record
 
 
-def test_more_generations_go_on_as_if_they_had_been_asked_for_at_once(tmp_path: Path) -> None:
+def test_more_generations_continue_as_if_asked_for_at_once(tmp_path: Path) -> None:
     whole = open_search(tmp_path / "whole", wanted())
     drive(whole, error_of)
     drive(open_search(tmp_path / "grown", wanted(generations=2)), error_of)
@@ -180,7 +180,7 @@ def test_more_generations_go_on_as_if_they_had_been_asked_for_at_once(tmp_path: 
     assert grown.record == whole.record
 
 
-def test_who_fails_or_diverges_goes_on_from_one_who_did_not(tmp_path: Path) -> None:
+def test_a_failed_or_diverged_member_continues_from_another(tmp_path: Path) -> None:
     search = open_search(tmp_path, wanted((LR,), generations=12))
     drive(search, rough, num_workers=2)
     lost = [proposal for proposal in search.record.proposals[:-SIZE] if proposal.status is not Status.COMPLETE]
@@ -250,7 +250,7 @@ def test_perturbed_parameters_lie_a_step_away_and_inside_their_ranges() -> None:
     assert {values.get("weight_decay") for values in found} == {None, 0.15 * 0.8, 0.15 * 1.2}
 
 
-def test_parameters_drawn_anew_cover_their_ranges() -> None:
+def test_resampled_parameters_cover_their_ranges() -> None:
     found = explored({"lr": 0.95, "batch_size": 16, "momentum": 0.7, "augmentation": "crop"}, 1.0)
     rates = [values["lr"] for values in found]
     assert all(0.001 <= rate <= 1.0 for rate in rates)

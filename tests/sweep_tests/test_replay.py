@@ -82,7 +82,7 @@ def test_the_text_and_the_json_tell_the_same() -> None:
     assert content["scheduler"] == {"type": "asha", "grace_epochs": 1, "reduction_factor": 3, "brackets": 1}
 
 
-def test_long_trainings_are_told_in_ten_lines() -> None:
+def test_long_trainings_are_reported_in_ten_lines() -> None:
     curves = [curve(*(end + 60 / epoch for epoch in range(1, 201))) for end in (5.0, 6.0, 7.0)]
     lines = replay_text(replay(curves, ASHA, 1, 2), "sweep", "held-out error", "points").splitlines()
     epochs = [int(line.split()[1]) for line in lines if line.startswith("    epoch")]

@@ -106,7 +106,7 @@ def test_a_stopped_trial_stays_stopped_and_feeds_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("kind", ["asha", "hyperband", "median"])
-def test_fed_again_in_the_same_order_it_stands_where_it_stood(kind: str) -> None:
+def test_feeding_the_same_epochs_again_restores_the_state(kind: str) -> None:
     """The state of numpy's global generator has no influence, and is left as it was."""
     spec = SchedulerSpec.model_validate({"type": kind})
     draw = np.random.default_rng(1)

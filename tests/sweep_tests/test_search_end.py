@@ -43,7 +43,7 @@ def failed(search: Search) -> list[int]:
     return [proposal.number for proposal in search.record.proposals if proposal.status is Status.FAILED]
 
 
-def test_the_end_is_written_once_and_told_by_whoever_looks_later(tmp_path: Path) -> None:
+def test_the_end_is_written_once_and_reported_afterwards(tmp_path: Path) -> None:
     log = tmp_path / SEARCH_LOG
     search = open_search(tmp_path, settings("tpe", TWO, 60))
     assert search.record.over is None
@@ -65,7 +65,7 @@ def test_a_search_that_tried_as_many_as_asked_for_has_no_reason_to_end(tmp_path:
     assert b"over" not in (tmp_path / SEARCH_LOG).read_bytes()
 
 
-def test_more_trials_asked_for_go_on_after_an_early_end(tmp_path: Path) -> None:
+def test_more_trials_asked_for_continue_after_an_early_end(tmp_path: Path) -> None:
     def mostly_impossible(num_trials: int) -> Search:
         narrow = (SearchParameter("lr", "float", 0.05, 1.0), BATCH_SIZE)
         return open_search(tmp_path, settings("random", narrow, num_trials), refuse_large_lr)
@@ -135,7 +135,7 @@ def test_it_may_fail_again_and_what_is_the_same_shares_its_fate(tmp_path: Path) 
         assert proposal.values == search.record.source(proposal).values is not None
 
 
-def test_a_run_that_tries_again_and_is_killed_anywhere_goes_on_alike(tmp_path: Path) -> None:
+def test_a_run_that_tries_again_and_is_killed_anywhere_resumes_identically(tmp_path: Path) -> None:
     wanted = settings("tpe", (LR, BATCH_SIZE), 9)
     log = tmp_path / SEARCH_LOG
     drive(open_search(tmp_path, wanted, scheduler=HalfStops()), short_of_memory, num_steps=18)

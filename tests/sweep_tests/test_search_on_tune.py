@@ -66,7 +66,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search, tmp_path: P
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 @pytest.mark.parametrize("moment", ["a proposal", "a report", "a failure"])
-def test_a_full_disk_is_told_once_and_nothing_more_is_asked_of_the_search(
+def test_a_full_disk_is_reported_once_and_the_search_proposes_nothing_more(
     search: Search, tmp_path: Path, moment: str
 ) -> None:
     steps = SearchSteps(search, share, [])

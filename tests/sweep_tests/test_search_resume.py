@@ -124,7 +124,7 @@ def test_a_line_cut_in_the_middle_never_happened(tmp_path: Path) -> None:
             assert goes_on_alike(tmp_path / "cut", left, "random", SPACE, 8)[0] == wanted
 
 
-def test_a_gaussian_process_goes_on_alike(tmp_path: Path) -> None:
+def test_a_gaussian_process_resumes_identically(tmp_path: Path) -> None:
     wanted, lines, _ = whole_search(tmp_path / "whole", "gp", NUMBERS, 11)
     last = max(index for index, line in enumerate(lines) if b'"proposal"' in line)
     assert goes_on_alike(tmp_path / "cut", b"".join(lines[:last]), "gp", NUMBERS, 11)[0] == wanted
@@ -228,7 +228,7 @@ def test_other_settings_are_refused_in_one_line(changed: object, told: str, tmp_
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "cmaes", "qmc", "random"])
-def test_a_search_with_earlier_results_goes_on_alike_wherever_it_was_cut(
+def test_a_search_with_earlier_results_resumes_identically_wherever_it_was_cut(
     algorithm: Algorithm, tmp_path: Path
 ) -> None:
     earlier = [Earlier({"lr": 0.4 / i, "weight_decay": 0.001 * i}, (20.0 + i,)) for i in range(1, 6)]
@@ -255,7 +255,7 @@ def test_earlier_results_stay_those_that_the_search_began_with(tmp_path: Path) -
     assert search.sampler.num_earlier == 1
 
 
-def test_a_damaged_line_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_damaged_line_is_reported_with_its_position(tmp_path: Path) -> None:
     _, lines, _ = whole_search(tmp_path, "random", SPACE, 5)
     for damaged in (b"{}\n", b"\0\0\0\n", lines[-1], lines[1].replace(b'"number":0', b'"number":7')):
         (tmp_path / LOG).write_bytes(b"".join([*lines[:4], damaged, *lines[5:]]))

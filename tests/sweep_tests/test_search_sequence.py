@@ -160,7 +160,7 @@ def test_a_repeat_of_a_running_trial_waits_for_it(tmp_path: Path) -> None:
     assert trials(search)[waiting[0].number].value == 10.0
 
 
-def test_two_workers_train_nothing_twice_and_all_is_told(tmp_path: Path) -> None:
+def test_two_workers_train_nothing_twice_and_all_is_reported(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("tpe", GRID, 10), scheduler=HalfStops())
     trained = drive(search, num_workers=2)
     assert len(trained) == len({*trained})
@@ -169,7 +169,7 @@ def test_two_workers_train_nothing_twice_and_all_is_told(tmp_path: Path) -> None
     assert all(trial.state.is_finished() for trial in trials(search))
 
 
-def test_what_stands_in_the_log_is_the_record(tmp_path: Path) -> None:
+def test_the_log_holds_the_whole_record(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("tpe"), scheduler=HalfStops())
     drive(search, num_workers=2)
     assert read_log(LocalJournal(tmp_path / "search.jsonl")) == search.record
@@ -192,7 +192,7 @@ def test_a_stopped_trial_is_pruned_with_what_it_had_reached(tmp_path: Path) -> N
         assert [report.stop for report in proposal.reports] == [False] * (len(proposal.reports) - 1) + [True]
 
 
-def test_diverged_and_failed_trials_are_told_as_what_they_are(tmp_path: Path) -> None:
+def test_diverged_and_failed_trials_are_reported_as_such(tmp_path: Path) -> None:
     def rough(config: TrainConfig, epoch: int) -> float | None:
         if config.batch_size == 16:
             raise Crash
@@ -229,7 +229,7 @@ def test_an_error_that_is_not_finite_is_no_value_and_goes_to_no_sampler(tmp_path
     assert search.best(3) == []
 
 
-def test_impossible_proposals_are_told_and_do_not_count(tmp_path: Path) -> None:
+def test_impossible_proposals_are_reported_and_do_not_count(tmp_path: Path) -> None:
     search = open_search(tmp_path, settings("random", (LR,), 6), refuse_large_lr)
     drive(search)
     impossible = [proposal for proposal in search.record.proposals if proposal.config is None]
@@ -313,7 +313,7 @@ def results_of(search: Search) -> list[Earlier]:
 
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "grid"])
-def test_who_begins_with_earlier_results_proposes_none_of_them_again(algorithm: Algorithm, tmp_path: Path) -> None:
+def test_a_search_with_earlier_results_proposes_none_of_them_again(algorithm: Algorithm, tmp_path: Path) -> None:
     """This holds also while the sampler still draws at random, and from one search to the next."""
     proposed: list[Params] = []
     earlier: list[Earlier] = []

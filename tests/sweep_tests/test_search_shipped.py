@@ -33,7 +33,7 @@ def test_searches_ship() -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_a_shipped_search_runs_and_goes_on_alike(name: str, tmp_path: Path) -> None:
+def test_a_shipped_search_runs_and_resumes_identically(name: str, tmp_path: Path) -> None:
     whole = opened(name, tmp_path / "whole.jsonl")
     drive(whole, error)
     assert sum(proposal.is_trained for proposal in whole.record.proposals) == NUM_TRIALS

@@ -90,7 +90,7 @@ def test_a_search_without_a_log_has_not_failed_to_train_anything(tmp_path: Path)
     assert (status.planned, status.notes, status.nothing_trained) == (0, [], False)
 
 
-def test_the_front_is_told_shortly(tmp_path: Path) -> None:
+def test_the_front_is_reported_briefly(tmp_path: Path) -> None:
     store = write_search(tmp_path, two_objectives=True)
     record = read_log(store.search_log(SWEEP))
     told = front_words(record)

@@ -38,7 +38,7 @@ def test_two_workers_report_in_the_order_of_their_clocks() -> None:
     assert list(done.ended) == [1, 2, 0]
 
 
-def test_who_is_stopped_makes_room_and_is_not_counted_as_an_end() -> None:
+def test_a_stopped_trial_makes_room_and_is_not_counted_as_an_end() -> None:
     done = run([straight(10), straight(20), straight(5)], ASHA)
     assert done.order == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]
     assert [trial.status for trial in done.ended.values()] == [Status.COMPLETE, Status.STOPPED, Status.COMPLETE]

@@ -69,7 +69,7 @@ def test_what_was_cut_off_is_ended_there(monkeypatch: pytest.MonkeyPatch) -> Non
     assert logger.calls[-2][1][1] is True
 
 
-def test_a_server_that_goes_away_is_one_line_and_the_sweep_goes_on(
+def test_a_server_that_goes_away_is_one_line_and_the_sweep_continues(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker = make_tracker(monkeypatch, FakeLogger("log_trial_result"))

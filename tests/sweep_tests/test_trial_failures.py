@@ -17,7 +17,7 @@ def trial_of(path: Path, text: str) -> SimpleNamespace:
     return SimpleNamespace(error_file=str(path))
 
 
-def test_a_death_is_told_in_our_words_and_an_exception_in_its_own(tmp_path: Path) -> None:
+def test_a_death_is_reported_in_our_words_and_an_exception_in_its_own(tmp_path: Path) -> None:
     assert failure_reason(trial_of(tmp_path / "error.txt", DIED)) == PROCESS_DIED
     assert (
         failure_reason(trial_of(tmp_path / "error.txt", DIED + RAISED)) == "RuntimeError: this worker runs other code"

@@ -61,7 +61,7 @@ def test_several_metrics_are_given_in_their_order(store: LocalStore) -> None:
     assert {earlier.values[0] for earlier in found} <= {9 * (2.0 + 64 / size) for size in (32, 64, 128)}
 
 
-def test_what_steered_a_search_is_in_its_rows(store: LocalStore, tmp_path: Path) -> None:
+def test_the_objective_of_a_search_is_in_its_rows(store: LocalStore, tmp_path: Path) -> None:
     """A file of trials that lies alone is enough."""
     table = pq.read_table(store.sweep_folder(SWEEP) / TRIALS_PARQUET)
     metadata = table.schema.metadata
@@ -109,7 +109,7 @@ def test_scaled_trials_have_the_parameters_of_their_scale_or_those_that_were_pro
     assert {earlier.params["batch_size"] for earlier in found} == {512}
 
 
-def test_of_a_population_only_what_goes_on_from_nobody_tells_of_its_parameters(tmp_path: Path) -> None:
+def test_only_the_first_generation_of_a_population_counts(tmp_path: Path) -> None:
     found, _ = earlier_results(write_population(tmp_path), BRED, ["base_lr"], METRICS, MODELS)
     assert [earlier.values for earlier in found] == [(20.0,), (10.0,)]
 
@@ -145,7 +145,7 @@ def test_a_source_without_a_row_that_can_be_used_is_refused(
     assert "\n" not in str(error.value)
 
 
-def test_a_sweep_that_held_nothing_out_cannot_steer(tmp_path: Path) -> None:
+def test_a_sweep_without_held_out_images_cannot_guide_a_search(tmp_path: Path) -> None:
     store, config = LocalStore(tmp_path), make_config(epochs=1)
     write_trial(store, config, [make_epoch(1, 10.0)], make_end(Status.COMPLETE, 1))
     export_tables(*Collector(store, make_manifest([config])).tables(), str(store.sweep_folder("sweep")))
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes |
     assert "\n" not in str(error.value)
 
 
-def test_a_parquet_of_something_else_is_told_apart(store: LocalStore) -> None:
+def test_a_parquet_of_something_else_is_recognized(store: LocalStore) -> None:
     path = store.sweep_folder(SWEEP) / EPOCHS_PARQUET
     with pytest.raises(
         UserError, match=r"^search.warm_start: .* is not a trials.parquet of a sweep: name one, or a sweep$"

@@ -84,7 +84,7 @@ def test_json_is_a_line_a_look() -> None:
     assert [json.loads(line) for line in lines] == [dataclasses.asdict(status) for status in (RUNNING, RUNNING, DONE)]
 
 
-def test_a_terminal_is_drawn_anew() -> None:
+def test_a_terminal_is_redrawn() -> None:
     text = seen([RUNNING, GONE, DONE], terminal=True)
     assert ANSI in text
     assert text.count("sweep: running now") == 1
@@ -153,7 +153,7 @@ def test_trials_that_have_ended_are_read_once(store: LocalStore, monkeypatch: py
     assert [read.count(key) for key in keys] == [2, 4]  # one of each by sweep_status
 
 
-def test_a_new_driver_may_stand_for_more(store: LocalStore) -> None:
+def test_a_new_driver_may_plan_more_trials(store: LocalStore) -> None:
     read = sweep_reader(store, "sweep")
     assert read().planned == 2
     more = make_manifest([make_config(seed=seed) for seed in range(3)])

@@ -55,7 +55,7 @@ def test_arrays_are_mapped_and_cannot_be_written(source: Source) -> None:
     assert not data.train_images.flags.writeable
 
 
-def test_another_identity_is_decoded_anew(source: Source) -> None:
+def test_another_identity_is_decoded_again(source: Source) -> None:
     source.load("a" * 16)
     source.load("b" * 16)
     assert source.num_decoded == 2

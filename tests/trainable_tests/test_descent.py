@@ -146,7 +146,7 @@ def test_momentum_begins_as_new_where_only_one_has_it(
     assert all(not tensor.any() for tensor in tensors(child.state(), "momentum").values())
 
 
-def test_the_last_state_is_kept_only_where_others_may_go_on_from_it(
+def test_the_last_state_is_kept_only_where_others_may_continue_it(
     opened: Open, chain: list[TrainConfig], tmp_path: Path
 ) -> None:
     folder = tmp_path / chain[0].trial_key
@@ -159,7 +159,7 @@ def test_the_last_state_is_kept_only_where_others_may_go_on_from_it(
     assert sorted(path.name for path in folder.glob("checkpoint*")) == []
 
 
-def test_a_trial_that_was_interrupted_goes_on_from_its_own_checkpoint(
+def test_an_interrupted_trial_resumes_from_its_own_checkpoint(
     opened: Open, chain: list[TrainConfig], expected: list[list[EpochRecord]], tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / chain[1].trial_key)
@@ -173,7 +173,7 @@ def test_a_trial_that_was_interrupted_goes_on_from_its_own_checkpoint(
 
 
 @pytest.mark.parametrize("loss", ["missing", "damaged", "of too few epochs"])
-def test_a_lost_state_is_trained_again_and_told(
+def test_a_lost_state_is_trained_again_and_reported(
     opened: Open, chain: list[TrainConfig], expected: list[list[EpochRecord]], tmp_path: Path, loss: str
 ) -> None:
     """The lost states are those of a parent and of its parent."""
@@ -203,7 +203,7 @@ def test_a_parent_that_is_gone_altogether_is_trained_again(
     assert rows(tmp_path, chain) == expected
 
 
-def test_other_figures_than_those_recorded_are_told(
+def test_other_figures_than_those_recorded_are_reported(
     opened: Open, chain: list[TrainConfig], expected: list[list[EpochRecord]], tmp_path: Path
 ) -> None:
     parent = tmp_path / chain[0].trial_key

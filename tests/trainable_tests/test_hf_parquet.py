@@ -111,7 +111,7 @@ def test_labels_may_be_any_whole_numbers(folder: Path, kind: Any) -> None:  # no
     assert load_hf_parquet(folder).train_labels.dtype == np.int64
 
 
-def test_a_folder_is_told_apart_by_its_layout(folder: Path) -> None:
+def test_a_folder_is_recognized_by_its_layout(folder: Path) -> None:
     write_good(folder)
     assert load_dataset("cifar10", folder).name == "my-set"
 

@@ -215,7 +215,7 @@ def test_a_rejected_checkpoint_gives_way_to_the_older(folder: Path, make_record:
     assert checkpoint_files(folder) == []
 
 
-def test_a_damaged_config_is_written_anew(folder: Path, make_record: MakeRecord) -> None:
+def test_a_damaged_config_is_written_again(folder: Path, make_record: MakeRecord) -> None:
     fill(folder, make_record, 2, checkpoints_at=(2,))
     (folder / CONFIG).write_bytes(b"{")
     assert read_trial(folder).config == {}

@@ -47,7 +47,7 @@ def test_what_is_larger_than_one_request_arrives_whole(place: Remote) -> None:
     assert place.read("large") == content
 
 
-def test_a_folder_is_a_place_like_any_other(tmp_path: Path) -> None:
+def test_a_folder_is_a_location_like_any_other(tmp_path: Path) -> None:
     """The same code works for whatever pyarrow can open."""
     place = Remote(tmp_path.as_uri())
     place.check()
@@ -102,7 +102,7 @@ def test_what_cannot_be_meant_is_refused(uri: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_endpoint_may_stand_in_the_uri_and_is_not_shown(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_endpoint_may_be_given_in_the_uri_and_is_not_shown(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     bucket = s3.new_bucket()
     uri = f"s3://{bucket}/x/?scheme=http&endpoint_override=127.0.0.1:{s3.port}"
@@ -113,7 +113,7 @@ def test_the_endpoint_may_stand_in_the_uri_and_is_not_shown(s3: S3Server, monkey
     assert place.shown == without_options(uri) == f"s3://{bucket}/x"
 
 
-def test_another_endpoint_is_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_endpoint_is_another_location(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one")
     folder = mirror_folder("s3://bucket/x")
     assert mirror_folder("s3://bucket/y") != folder
@@ -128,7 +128,7 @@ def test_a_missing_bucket_is_named(s3: S3Server) -> None:
         Remote("s3://no-such-bucket/x").write("file", b"")
 
 
-def test_wrong_credentials_are_told_at_once(place: Remote, s3: S3Server) -> None:
+def test_wrong_credentials_are_reported_at_once(place: Remote, s3: S3Server) -> None:
     place.write("file", b"")
     with s3.knowing_nobody():
         started = time.monotonic()
@@ -168,7 +168,9 @@ def silent_port() -> Iterator[int]:
             connection.close()
 
 
-def test_nobody_at_the_endpoint_is_told_within_seconds(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_without_a_server_is_reported_within_seconds(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     started = time.monotonic()
     with pytest.raises(RemoteError, match=r"s3://bucket/x: no answer: check the network and AWS_ENDPOINT_URL$"):

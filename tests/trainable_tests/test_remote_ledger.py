@@ -75,7 +75,7 @@ def test_a_folder_says_where_it_lies_without_options() -> None:
     assert str(RemoteFolder("s3://b/x?region=here", "trials") / "key") == "s3://b/x/trials/key"
 
 
-def test_another_machine_goes_on_from_the_last_checkpoint(
+def test_another_machine_resumes_from_the_last_checkpoint(
     folder: RemoteFolder, make_record: MakeRecord, make_attempt: MakeAttempt, another_machine: Callable[[], None]
 ) -> None:
     first = RemoteLedger(folder, CONFIG)  # not closed before the end: its process is killed
@@ -266,7 +266,7 @@ def test_what_cannot_be_pushed_is_an_error_and_costs_no_more_than_the_last_epoch
         assert (again.end, len(again.epochs)) == (None, 2)
 
 
-def test_a_training_whose_store_stays_away_fails_clearly_and_goes_on_in_the_next_run(
+def test_a_training_whose_store_stays_away_fails_clearly_and_resumes_in_the_next_run(
     folder: RemoteFolder,
     short_config: TrainConfig,
     tiny_data: ImageData,

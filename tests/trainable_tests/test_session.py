@@ -311,7 +311,9 @@ def test_a_checkpoint_of_another_epoch_than_it_says_is_not_used(
     assert [figures(record) for record in read_trial(trial).epochs] == expected
 
 
-def test_damage_and_changes_are_told_once(make_session: MakeSession, short_config: TrainConfig, trial: Path) -> None:
+def test_damage_and_changes_are_reported_once(
+    make_session: MakeSession, short_config: TrainConfig, trial: Path
+) -> None:
     run(make_session(short_config), 3)
     newest = max((trial / name for name in CHECKPOINTS), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(b"")

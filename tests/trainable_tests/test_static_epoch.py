@@ -103,7 +103,7 @@ def test_a_step_that_cannot_be_recorded_falls_back_and_changes_nothing(
     assert training.state() == before
 
 
-def test_steps_are_told(make_training: MakeTraining, short_config: TrainConfig) -> None:
+def test_steps_are_reported(make_training: MakeTraining, short_config: TrainConfig) -> None:
     told: list[int] = []
     with_static_epoch(make_training(short_config)).run_epoch(1, told.append)
     assert told == [1, 2]
