@@ -41,7 +41,7 @@ def start_and_interrupt(*arguments: str) -> str:
     command = [sys.executable, str(ROOT / "tune_main.py"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
-        while "to train" not in (line := driver.stdout.readline()):
+        while "superseded" not in (line := driver.stdout.readline()):
             assert line, "the run has ended"
         driver.send_signal(signal.SIGINT)
         _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
@@ -71,9 +71,11 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
 
     extended = cli("run", str(space), *options, "--extend", "--again")  # the new trial was never trained
     assert extended.returncode == 0, extended.stderr
-    assert extended.stdout.startswith(
-        "note: 1 earlier results are kept, marked superseded\nsmall: 2 trials on digits, 0 done, 2 to train\n"
-    )
+    assert extended.stdout.splitlines()[:3] == [
+        "small: 2 trials on digits, all to retrain",
+        "starting Ray ...",
+        "note: 1 earlier result is kept, marked superseded",
+    ]
     assert rows(store) == [(0.05, 1, True), (0.05, 2, False), (0.1, 1, False)]
 
     both = tmp_path / "both.yaml"
@@ -85,7 +87,7 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     assert reused.stdout.startswith("both: 2 trials on digits, 2 reused (2 of small), 0 to train\n")
 
     stopped = start_and_interrupt("run", str(both), *options, "--again")
-    assert "0 of 2 trials done; the same command without --again goes on" in stopped
+    assert "0 of 2 trials done; the same command without --again resumes" in stopped
     gone_on = cli("run", str(both), *options)
     assert gone_on.returncode == 0, gone_on.stderr
     trainings = [(0.05, 1, True), (0.05, 2, True), (0.05, 3, False), (0.1, 1, True), (0.1, 2, False)]
