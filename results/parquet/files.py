@@ -16,7 +16,7 @@ from trainable.ledger.remote import Remote, RemoteError, is_uri
 from trainable.wording import command
 
 CARD = "README.md"
-COLUMNS = {TRIALS_PARQUET: TRIALS_SCHEMA.names, EPOCHS_PARQUET: EPOCHS_SCHEMA.names}
+SCHEMAS = {TRIALS_PARQUET: TRIALS_SCHEMA, EPOCHS_PARQUET: EPOCHS_SCHEMA}
 
 
 def write_tables(trials: pa.Table, epochs: pa.Table, store: Store, sweep: str) -> None:
@@ -125,6 +125,9 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
         table = pq.ParquetFile(pa.BufferReader(content)).read()  # `read_table` imports pandas
     except (OSError, pa.ArrowInvalid):
         raise UserError(f"{location} is damaged: {export}") from None
-    if not {*COLUMNS[file]} <= {*table.column_names}:
+    missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
+    if not all(field.nullable for field in missing):
         raise UserError(f"{location} lacks columns of this version: {export}")
+    for field in missing:  # written by an earlier version
+        table = table.append_column(field, pa.nulls(len(table), field.type))
     return table

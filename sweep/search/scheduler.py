@@ -7,7 +7,7 @@ recorded calls again decides as the old one would have.
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
@@ -90,11 +90,15 @@ def _ray_scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401
             f"scheduler: grace_epochs {spec.grace_epochs} is more than the {counted(max_epochs, 'epoch')} of a trial"
         )
     common = {"time_attr": EPOCH, "metric": VALUE, "mode": "min", "grace_period": spec.grace_epochs}
-    if spec.type == "median":
-        return _MedianRule(min_samples_required=spec.min_trials, **common)
-    return AsyncHyperBandScheduler(
-        max_t=max_epochs, reduction_factor=spec.reduction_factor, brackets=spec.brackets, **common
-    )
+    match spec.type:
+        case "median":
+            return _MedianRule(min_samples_required=spec.min_trials, **common)
+        case "asha" | "hyperband":
+            return AsyncHyperBandScheduler(
+                max_t=max_epochs, reduction_factor=spec.reduction_factor, brackets=spec.brackets, **common
+            )
+        case unknown:
+            assert_never(unknown)
 
 
 class _MedianRule(MedianStoppingRule):  # type: ignore[misc] # Ray's class is untyped here

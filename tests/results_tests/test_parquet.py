@@ -11,6 +11,7 @@ import pytest
 
 from results.parquet.collect import Collector
 from results.parquet.files import export_tables, read_trials, write_tables
+from results.parquet.trials import trials_from_table
 from results.store.local_store import LocalStore
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
@@ -139,3 +140,12 @@ def test_a_damaged_file_says_how_to_make_it(store: LocalStore, tables: Tables, c
         (store.sweep_folder("sweep") / "trials.parquet").write_bytes(content)
         with pytest.raises(UserError, match=r"trials\.parquet is damaged: `.*export sweep --store .*`"):
             read_trials(store, "sweep")
+
+
+def test_a_nullable_column_that_an_earlier_version_lacked_is_null(store: LocalStore, tables: Tables) -> None:
+    trials, epochs = tables
+    write_tables(trials.drop_columns(["peak_memory_bytes"]), epochs, store, "sweep")
+    found = read_trials(store, "sweep")
+    assert found["peak_memory_bytes"].to_pylist() == [None]
+    assert found.schema.field("peak_memory_bytes").type == trials.schema.field("peak_memory_bytes").type
+    assert trials_from_table(found)[0].row.peak_memory_bytes is None
