@@ -83,14 +83,14 @@ class RayScheduler:
 
 
 def _ray_scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ray's classes are untyped here)
-    if spec.type in ("none", "pbt"):  # a population's members are trained to the end of their generation
-        return FIFOScheduler()
-    if spec.grace_epochs > max_epochs:
+    if spec.grace_epochs > max_epochs and spec.type not in ("none", "pbt"):
         raise UserError(
             f"scheduler: grace_epochs {spec.grace_epochs} is more than the {counted(max_epochs, 'epoch')} of a trial"
         )
     common = {"time_attr": EPOCH, "metric": VALUE, "mode": "min", "grace_period": spec.grace_epochs}
     match spec.type:
+        case "none" | "pbt":  # a population's members are trained to the end of their generation
+            return FIFOScheduler()
         case "median":
             return _MedianRule(min_samples_required=spec.min_trials, **common)
         case "asha" | "hyperband":
