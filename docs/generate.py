@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are made from the code: `python docs/generate.py`."""
+"""Refresh the pages of docs/ that are partly made from the code: `python docs/generate.py`."""
 
 import importlib
 import sys
@@ -10,15 +10,15 @@ PAGES = {
     "results-schema.md": "results.parquet.reference",
     "space-reference.md": "search_spaces.reference",
 }
-"""Page -> module whose `markdown()` is its text."""
+"""Page -> module whose `refresh` brings it up to date."""
 
 
 def main() -> None:
-    """Write all generated pages."""
+    """Refresh all these pages."""
     sys.path.insert(0, str(DOCS.parent))
     for page, module in PAGES.items():
-        text: str = importlib.import_module(module).markdown()
-        (DOCS / page).write_text(text, encoding="utf-8")
+        path = DOCS / page
+        path.write_text(importlib.import_module(module).refresh(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

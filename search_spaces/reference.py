@@ -1,14 +1,13 @@
 """Refresh docs/space-reference.md, the page about the space file.
 
-The text, the examples and the wrong lines are written in the page itself. Below each marker `<!-- table: NAME -->`
-stands a table that is made here, from the docstrings and types of the schema and of TrainConfig. The errors beside
-the wrong lines come from loading a space with such a line.
+The text, the examples and the wrong lines are written in the page itself. The tables are made from the docstrings and
+types of the schema and of TrainConfig. The errors beside the wrong lines come from loading a space with such a line.
 """
 
 import dataclasses
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,10 @@ from search_spaces.resources import ResourceRule
 from search_spaces.schema import SEARCH_SECTIONS, SECTIONS, Parameter, Part, Scale, Space, Values
 from search_spaces.search_checks import NO_PARAMETERS
 from trainable.config import FIELD_NAMES, SETTABLE_FIELDS, TrainConfig, field_kind
-from trainable.docstrings import field_docstrings
 from trainable.errors import UserError
+from trainable.reference_pages import field_docstrings, markdown_table, refreshed
 from trainable.sweep_name import SWEEP_NAME_RULE
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "space-reference.md"
 FILE_NAME = "my.yaml"
 MODELS: dict[str, type[BaseModel]] = {
     "space": Space,
@@ -35,9 +33,7 @@ MODELS: dict[str, type[BaseModel]] = {
     **SECTIONS,
     "parameters": Parameter,
 }
-"""Name of a table -> the model whose keys it describes."""
-TABLE = re.compile(r"(?<=<!-- table: )(\w+) -->\n(?:(?!\|).*\n)*(?:\|.*\n)+")
-"""The name of a table, the text that introduces it, and the table."""
+"""Name in the page -> the model whose keys are described there."""
 WRONG_LINE = re.compile(r"^\| `(\w+)(: .*)` \| `.*` \|$", re.MULTILINE)
 """A row with a wrong line, split after its key, and the error."""
 
@@ -69,12 +65,12 @@ BOUND_WORDS = {
 """Keys of JSON schema in words."""
 
 
-def markdown() -> str:
-    """The page, with its tables and errors as the code gives them now."""
-    tables = {name: _keys(model) for name, model in MODELS.items()}
+def refresh(page: str) -> str:
+    """Return the page with its tables and errors as the code gives them now."""
+    made = {name: _keys(model) for name, model in MODELS.items()}
     meanings = field_docstrings(TrainConfig)
     defaults = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
-    tables["fields"] = _table(
+    made["fields"] = markdown_table(
         ("field", "type", "default", "meaning"),
         [
             (f"`{name}`", KIND_WORDS[str(field_kind(name))], _default(defaults[name]), meanings[name])
@@ -82,11 +78,12 @@ def markdown() -> str:
         ],
     )
     automatic = [(f"`{name}`", meanings[name]) for name in FIELD_NAMES if name not in SETTABLE_FIELDS]
-    tables["automatic_fields"] = _table(("field", "meaning"), automatic)
+    made["automatic_fields"] = markdown_table(("field", "meaning"), automatic)
     refused = [(f"`{name}`", reason) for name, reason in NO_PARAMETERS.items()]
-    tables["no_parameters"] = _table(("field", "reason"), refused)
-    page = TABLE.sub(lambda found: f"{found[1]} -->\n{tables[found[1]]}", PAGE.read_text(encoding="utf-8"))
-    return WRONG_LINE.sub(lambda found: f"| `{found[1]}{found[2]}` | `{_error(found[1], found[2])}` |", page)
+    made["no_parameters"] = markdown_table(("field", "reason"), refused)
+    return WRONG_LINE.sub(
+        lambda found: f"| `{found[1]}{found[2]}` | `{_error(found[1], found[2])}` |", refreshed(page, made)
+    )
 
 
 def message_of(text: str) -> str:
@@ -120,15 +117,7 @@ def _keys(model: type[BaseModel]) -> str:
         default = "required" if value is PydanticUndefined else _default(value)
         rows.append((f"`{key}`", _type_words(properties[key]), default, meanings[key]))
     introduction = " ".join(str(model.__doc__).split())
-    return f"{introduction}\n\n{_table(('key', 'type', 'default', 'meaning'), rows)}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"{_row(cells)}\n" for cells in [header, [":--"] * len(header), *rows])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return f"{introduction}\n\n{markdown_table(('key', 'type', 'default', 'meaning'), rows)}"
 
 
 def _default(value: object) -> str:

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from trainable.config import TrainConfig
-from trainable.docstrings import field_docstrings
 from trainable.records import EpochRecord, TrialKey, TrialRow
+from trainable.reference_pages import field_docstrings
 
 DESCRIPTION = "description"
 """Key in the metadata of a field of the Parquet files."""

@@ -8,12 +8,12 @@ import pytest
 
 from results.parquet.columns import DESCRIPTION, epochs_columns, trials_columns
 from results.parquet.files import export_tables, write_tables
-from results.parquet.reference import markdown
-from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
+from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
-from trainable.records import Purpose, Status
+from trainable.records import SCHEMA_VERSION, Purpose, Status
 
+PAGE = (ROOT / "docs" / "results-schema.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "results" / "examples"
 MEANINGS = {"trials.parquet": trials_columns(), "epochs.parquet": epochs_columns()}
 SCHEMAS = {"trials.parquet": TRIALS_SCHEMA, "epochs.parquet": EPOCHS_SCHEMA}
@@ -21,7 +21,7 @@ SCHEMAS = {"trials.parquet": TRIALS_SCHEMA, "epochs.parquet": EPOCHS_SCHEMA}
 
 def rows(heading: str) -> dict[str, list[str]]:
     """The rows of the table below this heading, by their first cell."""
-    section = markdown().split(f"## {heading}\n")[1].split("\n## ")[0]
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
     return {first.strip("`"): rest for first, *rest in cells}
 
@@ -38,6 +38,12 @@ def rows(heading: str) -> dict[str, list[str]]:
 def test_everything_is_explained(heading: str, names: list[str]) -> None:
     assert list(rows(heading)) == names
     assert all(any(len(cell) > 15 for cell in cells) for cells in rows(heading).values())
+
+
+def test_the_page_names_the_version_of_the_schema() -> None:
+    assert f"`schema_version` ({SCHEMA_VERSION})" in PAGE
+    assert f"the prefix `{METADATA_PREFIX}`" in PAGE
+    assert f"`{SEARCH_METADATA}`" in PAGE
 
 
 def test_types_units_and_nulls_have_cells_of_their_own() -> None:
@@ -57,9 +63,7 @@ def test_types_units_and_nulls_have_cells_of_their_own() -> None:
 
 @pytest.mark.parametrize("reader", ["pandas", "duckdb"])
 def test_what_the_page_says_reads_the_files(reader: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = (
-        code for code in re.findall(r"```python\n(.*?)```", markdown(), re.DOTALL) if f"import {reader}" in code
-    )
+    (code,) = (code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if f"import {reader}" in code)
     exec(code.replace("runs/", f"{EXAMPLES}/"), {})  # noqa: S102
     assert "batch_size" in capsys.readouterr().out
 

@@ -9,7 +9,7 @@ import pytest
 from search_spaces.expansion import expand
 from search_spaces.expressions import FUNCTIONS, MAX_EXPONENT, MAX_LENGTH, Expression
 from search_spaces.proposals import DEFAULT_HOLDOUT
-from search_spaces.reference import MODELS, markdown, message_of
+from search_spaces.reference import MODELS, message_of, refresh
 from search_spaces.schema import Algorithm, Distribution, Metric, SchedulerType
 from search_spaces.search_checks import SAME_IN_POPULATION
 from tests.search_spaces_tests.space_samples import load_text
@@ -28,7 +28,7 @@ EXPRESSIONS = re.findall(r"^- `(.+)`$", TEXT.partition("\nExamples:\n")[2], re.M
 
 def chapter(table: str) -> str:
     """The part of the page from this table to the next one or the end of its section."""
-    return re.split(r"<!-- table: |\n## ", TEXT.partition(f"<!-- table: {table} -->")[2])[0]
+    return re.split(r"<!-- made: |\n## ", TEXT.partition(f"<!-- made: {table} -->")[2])[0]
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -37,7 +37,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def test_the_page_is_what_the_code_makes() -> None:
-    assert markdown() == TEXT, "run `python docs/generate.py`"
+    assert refresh(TEXT) == TEXT, "run `python docs/generate.py`"
 
 
 @pytest.mark.parametrize("section", MODELS)

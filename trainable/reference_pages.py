@@ -1,8 +1,27 @@
-"""The docstrings below the fields of a class, from which reference pages are made."""
+"""Pages of docs/ that are partly made from the code: the docstrings of fields, and tables in a page."""
 
 import ast
 import inspect
+import re
 import sys
+from collections.abc import Mapping, Sequence
+
+BLOCK = re.compile(r"<!-- made: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def refreshed(page: str, made: Mapping[str, str]) -> str:
+    """Replace what stands in a page between each `<!-- made: NAME -->` and `<!-- end -->`.
+
+    Args:
+        made: name -> the new text.
+    """
+    return BLOCK.sub(lambda found: f"<!-- made: {found[1]} -->\n\n{made[found[1]]}\n<!-- end -->", page)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, with all columns aligned to the left."""
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in [header, [":--"] * len(header), *rows]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def field_docstrings(cls: type) -> dict[str, str]:
