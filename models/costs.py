@@ -13,9 +13,7 @@ def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10)
     section 4.2.
 
     Args:
-        name: the name of the model.
-        image_size: the side of an image in pixels.
-        num_classes: the number of classes.
+        image_size: side of an image in pixels.
 
     Raises:
         ValueError: the family is unknown or the depth impossible.

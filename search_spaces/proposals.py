@@ -16,18 +16,16 @@ from search_spaces.parameters import (
     make_parameter,
     parse_conditions,
 )
-from search_spaces.schema import ObjectiveSpec, Parameter, Scalar, Scale, Space
+from search_spaces.schema import ObjectiveSpec, Parameter, Scalar, Scale, SchedulerSpec, Space
 from search_spaces.search_checks import (
     PASSED_OVER,
+    at_scale,
     check_algorithm,
     check_population,
-    scaled_confirm,
-    scaled_scheduler,
-    scaled_search,
 )
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
-from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig, field_kind
+from trainable.config import FIELD_NAMES, PlannedTrial, field_kind
 from trainable.errors import FieldError, UserError, located
 from trainable.wording import format_value
 
@@ -63,15 +61,20 @@ class ProposalMaker:
         check_condition_names(space.parameters, conditions, source)
         self._maker.defaults.setdefault("holdout", DEFAULT_HOLDOUT)
         self._overrides = overrides
-        changes = None if scale is None else space.scales[scale]
-        self.search = scaled_search(space.search, changes)
-        self.scheduler = scaled_scheduler(space.scheduler, changes)
-        self.confirm = scaled_confirm(space.confirm, changes)
+        changes = Scale.model_construct() if scale is None else space.scales[scale]
+        self.search = at_scale(space.search, changes.search)
+        self.scheduler = at_scale(space.scheduler or SchedulerSpec(type="none"), changes.scheduler)
+        self.confirm = None if space.confirm is None else at_scale(space.confirm, changes.confirm)
         self.objectives = tuple(space.objective or [ObjectiveSpec()])
-        derived = [*space.derive.items(), *({} if changes is None else changes.derive).items()]
+        derived = [*space.derive.items(), *changes.derive.items()]
         self.derived = [(key, text) for key, text in derived if key not in overrides]
         """Fields and their expressions; those of the scale come last."""
-        self.fixed = self._fixed(space, changes)
+        self.fixed: dict[str, Any] = {
+            "defaults": dict(self._maker.defaults),
+            "derive": dict(space.derive),
+            "set": dict(overrides),
+            "scale": None if scale is None else {"set": dict(changes.set), "derive": dict(changes.derive)},
+        }
         """Plain JSON: everything but the parameters that decides which trial a proposal is."""
         self.parameters = self._searched(space.parameters, conditions, source)
         if not self.parameters:
@@ -153,8 +156,9 @@ class ProposalMaker:
         chosen = self.assignment(assignment)
         try:
             config, variables = self._maker.make(PARAMETERS, chosen)
-            with located(functools.partial(self._maker.where, PARAMETERS)):
-                _check_held_out(config)
+            if config.holdout == 0:
+                message = f"holdout must be above 0 to steer a search, for example {DEFAULT_HOLDOUT:g}, got 0"
+                raise FieldError("holdout", f"{self._maker.where(PARAMETERS, 'holdout')}: {message}")
         except FieldError as error:
             suffix = "" if error.field in chosen else f" (proposed: {_words(chosen)})"
             raise FieldError(error.field, f"{error}{suffix}") from None
@@ -165,14 +169,6 @@ class ProposalMaker:
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """Draw an assignment at random."""
         return self.assignment({parameter.name: parameter.draw(rng) for parameter in self.parameters})
-
-    def _fixed(self, space: Space, changes: Scale | None) -> dict[str, Any]:
-        return {
-            "defaults": dict(self._maker.defaults),
-            "derive": dict(space.derive),
-            "set": dict(self._overrides),
-            "scale": None if changes is None else {"set": dict(changes.set), "derive": dict(changes.derive)},
-        }
 
     def _searched(
         self, declared: Mapping[str, Parameter], conditions: Mapping[str, Expression], source: YamlSource
@@ -254,13 +250,6 @@ class ProposalMaker:
                 f"{where}: grace_epochs {grace} is not below the {self.max_epochs} epochs of a trial: nothing would "
                 "be stopped; lower it, or scheduler: {type: none}"
             )
-
-
-def _check_held_out(config: TrainConfig) -> None:
-    if config.holdout == 0:
-        raise FieldError(
-            "holdout", f"holdout must be above 0 to steer a search, for example {DEFAULT_HOLDOUT:g}, got 0"
-        )
 
 
 def _words(assignment: Assignment) -> str:

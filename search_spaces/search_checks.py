@@ -1,16 +1,15 @@
 """Checks of a declared search across its sections, and its sections at a scale."""
 
 from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from search_spaces.schema import (
     EXAMPLES,
     SCHEDULER_KEYS,
     Algorithm,
     ConfirmSpec,
-    Scale,
-    ScaledConfirm,
-    ScaledScheduler,
-    ScaledSearch,
     SchedulerSpec,
     SearchSpec,
     Space,
@@ -19,6 +18,7 @@ from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 
+Spec = TypeVar("Spec", bound=BaseModel)
 ONLY_FOR_SEARCH = ("parameters", "scheduler", "objective", "confirm")
 """Sections that only a search has, besides `search` itself."""
 NO_PARAMETERS = {
@@ -61,20 +61,9 @@ def check_search(space: Space, source: YamlSource) -> None:
     _check_scales(space, source)
 
 
-def scaled_search(spec: SearchSpec, scale: Scale | None) -> SearchSpec:
-    """The section at this scale."""
-    return spec if scale is None else spec.model_copy(update=_given(scale.search))
-
-
-def scaled_scheduler(spec: SchedulerSpec | None, scale: Scale | None) -> SchedulerSpec:
-    """The section at this scale; `type: none` if the space has no scheduler."""
-    spec = spec or SchedulerSpec(type="none")
-    return spec if scale is None else spec.model_copy(update=_given(scale.scheduler))
-
-
-def scaled_confirm(spec: ConfirmSpec | None, scale: Scale | None) -> ConfirmSpec | None:
-    """The section at this scale."""
-    return spec if spec is None or scale is None else spec.model_copy(update=_given(scale.confirm))
+def at_scale(spec: Spec, changes: BaseModel | None) -> Spec:
+    """The section of a search with the changes of a scale, if there are any."""
+    return spec.model_copy(update=_given(changes))
 
 
 def check_algorithm(algorithm: Algorithm, num_learnt: int, source: YamlSource) -> None:
@@ -130,7 +119,7 @@ def check_population(
         _refuse(source, path, "pbt finds the schedule itself, from constant pieces: schedule: constant in defaults")
 
 
-def _given(changes: ScaledSearch | ScaledScheduler | ScaledConfirm | None) -> dict[str, int]:
+def _given(changes: BaseModel | None) -> dict[str, int]:
     return {} if changes is None else changes.model_dump(exclude_none=True)
 
 

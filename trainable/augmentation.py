@@ -49,9 +49,7 @@ def training_batches(
     """Yield the batches of an epoch (uint8 [B, H, W, C], int64 [B]) in the plan's order, dropping an incomplete one.
 
     Args:
-        split: the training images.
         plan: the plan of the epoch, on the split's device.
-        batch_size: the number of images per batch.
         augmented: whether images are cropped and flipped as the plan says.
     """
     num_used = len(plan.order) // batch_size * batch_size

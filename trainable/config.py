@@ -193,12 +193,6 @@ class TrainConfig:
     def for_dataset(self, name: str, fingerprint: str, num_train: int, num_test: int) -> "TrainConfig":
         """Return this configuration with the data set that it will be trained on.
 
-        Args:
-            name: the name of the data set.
-            fingerprint: the fingerprint of its content.
-            num_train: the number of its training images.
-            num_test: the number of its test images.
-
         Raises:
             FieldError: a subset is larger than the data set, or a batch larger than the number of images to train on.
         """

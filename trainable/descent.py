@@ -28,13 +28,10 @@ def open_session(
     """Open the session of a trial.
 
     Args:
-        config: the configuration of the trial.
         ancestors: the configurations that the trial descends from, the oldest first and its parent last; empty for
             most trials.
         data: the data set, cut as all these configurations say.
         folder: the folder of the trial; the folders of its ancestors are beside it.
-        device: the device to train on.
-        run: the run that the session belongs to.
 
     Raises:
         LedgerBusyError: another process works on this trial.
@@ -57,8 +54,6 @@ def final_state(
         ancestors: the configurations in the order of descent.
         data: the data set, cut as all these configurations say.
         neighbour: a folder beside those of the ancestors.
-        device: the device to train on.
-        run: the run that a new training belongs to.
 
     Returns:
         The state, and a note for the user if it had to be trained again.

@@ -107,10 +107,6 @@ def train_epoch(
     """Train on batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
 
     Args:
-        learner: the model to train.
-        data: the data set that the batches are from.
-        batches: images and labels of each step.
-        lrs: the learning rate of each step.
         on_step: called after each step with the number of steps done.
 
     Raises:

@@ -52,7 +52,6 @@ def choose_shares(
     together.
 
     Args:
-        cases: the configurations.
         start_workers: starts a number of processes, or gives None if there is no room for them.
     """
     chosen: dict[Case, tuple[float, float]] = {}

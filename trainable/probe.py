@@ -62,8 +62,6 @@ def probe(
     A batch size is left out if its steps would take several times `seconds`; its speed follows from smaller ones.
 
     Args:
-        cases: the configurations.
-        num_threads: the number of CPU threads for torch.
         image_size: the side of an image in pixels.
         seconds: the time for one probe, without its start-up.
 

@@ -80,11 +80,7 @@ class TrialSession:
         """Open the ledger of the trial.
 
         Args:
-            config: the configuration of the trial.
             data: the data set, cut as the configuration says.
-            folder: the folder of the trial.
-            device: the device to train on.
-            run: the run that this session belongs to.
             parent_state: called if the trial has a parent and begins from its state.
 
         Raises:
@@ -313,9 +309,6 @@ def record_failure(
     """Record, in the driver, the failure of a trial whose process could not do so.
 
     Args:
-        folder: the folder of the trial.
-        config: its configuration.
-        run: the run in which it failed.
         error: one line about the error.
         details: more text for the trial's log.
 

@@ -31,14 +31,6 @@ def train(
 ) -> Status:
     """Train a trial to its end, resuming from its ledger, and print one line per epoch.
 
-    Args:
-        config: the configuration of the trial.
-        data: the data set.
-        folder: the folder of the trial.
-        num_threads: the number of CPU threads for torch.
-        console: the console for the progress bar and the lines.
-        execution: how to run the training steps.
-
     Raises:
         UserError: the device does not support the precision or the execution, another process is training this trial,
             or the folder cannot be written.

@@ -31,9 +31,6 @@ class StaticEpoch:
         """Record the step.
 
         Args:
-            learner: the model to train.
-            data: the data set.
-            batch_size: the number of images per step.
             augmented: whether images are cropped and flipped as the plan says.
             record: makes a step replayable (see `record_graph`).
 
@@ -74,7 +71,6 @@ class StaticEpoch:
 
         Args:
             plan: the plan of the epoch, on any device.
-            lrs: the learning rate of each step.
             on_step: called after each step with the number of steps launched.
         """
         self._learner.model.train()

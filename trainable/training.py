@@ -34,7 +34,7 @@ class EpochOutcome:
     diverged: bool
     """Whether a loss was not finite, which ends the training."""
     test_correct_bits: str | None
-    """As in TrialEnd; None if the epoch diverged before the evaluation."""
+    """See TrialEnd; None if the epoch diverged before the evaluation."""
 
 
 class Training:
@@ -74,7 +74,6 @@ class Training:
         """Train and evaluate the next epoch.
 
         Args:
-            attempt: the number of the attempt, for the record.
             on_step: called after each step with the number of steps done in the epoch.
 
         Raises:
@@ -219,11 +218,7 @@ def _make_learner(
 
 
 def _copy_into(own: dict[str, torch.Tensor], loaded: dict[str, torch.Tensor]) -> None:
-    """Copy tensors by name.
-
-    Raises:
-        RuntimeError: the names or shapes differ.
-    """
+    """Copy tensors by name; refuse those of another model."""
     if {name: own[name].shape for name in own} != {name: loaded[name].shape for name in loaded}:
         raise RuntimeError("the state belongs to another model")
     for name, tensor in own.items():

@@ -59,6 +59,11 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message without its full stop; the error's type if it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def command(*arguments: str) -> str:
     """Return a command line of ours as the user would type it: `python tune_main.py table quickstart`."""
     is_installed = Path(sys.argv[0]).name == "batchscape"

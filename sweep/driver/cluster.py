@@ -21,6 +21,7 @@ from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, Execution, Share
 from trainable.gpu_share import Case
 from trainable.probe import gpu_memory
+from trainable.wording import first_line
 
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
 
@@ -131,9 +132,8 @@ def _start(resources: Resources, scratch: Path, data_bytes: int) -> None:
     try:
         ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         where = f"a Ray cluster at --address {resources.address}" if resources.is_joined else "Ray on this machine"
-        raise UserError(f"cannot reach {where}: {reason}") from None
+        raise UserError(f"cannot reach {where}: {first_line(error)}") from None
 
 
 def _checked_cluster(resources: Resources, trials: Sequence[PlannedTrial], scratch: Path, image_size: int) -> Cluster:

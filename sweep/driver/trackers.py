@@ -17,6 +17,7 @@ from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.records import EpochRecord
 from trainable.tune_adapter import TRIAL_KEY, config_of
+from trainable.wording import first_line
 
 PROJECT = "batchscape"
 """The project in W&B, in which each sweep is a group. In MLflow each sweep is an experiment."""
@@ -57,7 +58,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
             self._logger = _ray_logger(name, sweep)
             self._logger.setup()
         except Exception as error:
-            raise UserError(f"--log {name}: {_first_line(error)}") from None
+            raise UserError(f"--log {name}: {first_line(error)}") from None
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """Start a run in the tracker; a trial that restarts after its process died keeps its run."""
@@ -104,7 +105,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
             getattr(self._logger, method)(*arguments)
         except Exception as error:
             self._is_on = False
-            print(f"note: --log {self._name}: {_first_line(error)}; the sweep continues without it", file=sys.stderr)
+            print(f"note: --log {self._name}: {first_line(error)}; the sweep continues without it", file=sys.stderr)
 
 
 def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
@@ -117,7 +118,3 @@ def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
 
     folder = os.environ.get("WANDB_DIR", str(Path.cwd()))  # the default lies in the scratch folder
     return WandbLoggerCallback(project=PROJECT, group=sweep, dir=folder)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

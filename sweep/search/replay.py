@@ -18,7 +18,7 @@ from scipy import stats
 from search_spaces.schema import SCHEDULER_KEYS, SchedulerSpec
 from sweep.search.curves import TrialCurve
 from sweep.search.scheduler import RayScheduler
-from sweep.search.simulation import ScheduledCurves, Simulation, simulate
+from sweep.search.simulation import ScheduledCurves, simulate
 from trainable.errors import UserError
 from trainable.wording import counted
 
@@ -101,7 +101,8 @@ def replay(curves: Sequence[TrialCurve], spec: SchedulerSpec, num_workers: int, 
     simulations = []
     for number in range(num_orders):
         order = random.permutation(len(curves)).tolist()
-        simulations.append(_in_order([curves[index] for index in order], spec, num_workers, seed=number))
+        scheduler = RayScheduler(spec, max(curve.epochs for curve in curves), seed=number)
+        simulations.append(simulate(ScheduledCurves([curves[index] for index in order], scheduler), num_workers))
     found = [done.best for done in simulations]
     regrets = [value - best for value in found if value is not None]
     all_epochs = sum(len(curve.values) for curve in curves)
@@ -134,11 +135,6 @@ def _rank_correlation(curves: Sequence[TrialCurve], epoch: int) -> RankCorrelati
     if len(finite) < MIN_RANKED or any(len(set(column)) < 2 for column in zip(*finite, strict=True)):
         return RankCorrelation(epoch, None, len(finite))
     return RankCorrelation(epoch, float(stats.spearmanr(finite).statistic), len(finite))
-
-
-def _in_order(curves: Sequence[TrialCurve], spec: SchedulerSpec, num_workers: int, seed: int) -> Simulation:
-    scheduler = RayScheduler(spec, max(curve.epochs for curve in curves), seed)
-    return simulate(ScheduledCurves(curves, scheduler), num_workers)
 
 
 def _mean(values: Sequence[float]) -> Estimate:

@@ -42,11 +42,7 @@ class RayScheduler:
         self._trials: dict[int, _StubTrial] = {}
 
     def add(self, number: int, epochs: int) -> None:
-        """Begin a trial.
-
-        Args:
-            epochs: number of epochs that the trial is to train, at most `max_epochs`.
-        """
+        """Begin a trial that is to train this number of epochs, at most `max_epochs`."""
         if number in self._trials or not 1 <= epochs <= self._max_epochs:
             raise ValueError(f"trial {number}: known already, or {epochs} epochs are not 1 to {self._max_epochs}")
         trial = self._trials[number] = _StubTrial(str(number), epochs)

@@ -6,24 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from results.store import search_settings as keys
 from results.store.journal import Journal
 from results.store.search_log import Params, read_log
-from results.store.search_settings import (
-    CHOICES,
-    CONFIRM,
-    HIGH,
-    KIND,
-    LOG,
-    LOW,
-    NUM_TRIALS,
-    OBJECTIVE,
-    PARAMETERS,
-    SCHEDULER,
-    SCHEDULER_TYPE,
-    STEP,
-    TRIAL,
-    WHEN,
-)
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import SCHEDULER_KEYS, ConfirmSpec, ObjectiveSpec, SchedulerSpec, SearchSpec
 from trainable.errors import UserError
@@ -58,12 +43,12 @@ class SearchSettings:
         """Return the settings as plain JSON, as the log holds them. Equal searches give equal values."""
         values = {
             **self.search.model_dump(),
-            NUM_TRIALS: self.num_trials,
-            PARAMETERS: {parameter.name: _logged(parameter) for parameter in self.parameters},
-            OBJECTIVE: [objective.model_dump() for objective in self.objectives],
-            SCHEDULER: self.scheduler.model_dump(include={SCHEDULER_TYPE, *SCHEDULER_KEYS[self.scheduler.type]}),
-            CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
-            TRIAL: dict(self.trial),
+            keys.NUM_TRIALS: self.num_trials,
+            keys.PARAMETERS: {parameter.name: _logged(parameter) for parameter in self.parameters},
+            keys.OBJECTIVE: [objective.model_dump() for objective in self.objectives],
+            keys.SCHEDULER: self.scheduler.model_dump(include={"type", *SCHEDULER_KEYS[self.scheduler.type]}),
+            keys.CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
+            keys.TRIAL: dict(self.trial),
         }
         return dict(json.loads(json.dumps(values, allow_nan=False)))
 
@@ -71,10 +56,10 @@ class SearchSettings:
 def logged_parameters(settings: Mapping[str, Any]) -> list[SearchParameter]:
     """Return the parameters in the settings of a log, without their conditions."""
     parameters = []
-    for name, values in settings[PARAMETERS].items():
-        known = {key: value for key, value in values.items() if key != WHEN}
-        if CHOICES in known:
-            known[CHOICES] = tuple(known[CHOICES])
+    for name, values in settings[keys.PARAMETERS].items():
+        known = {key: value for key, value in values.items() if key != keys.WHEN}
+        if keys.CHOICES in known:
+            known[keys.CHOICES] = tuple(known[keys.CHOICES])
         parameters.append(SearchParameter(name, **known))
     return parameters
 
@@ -98,12 +83,12 @@ def check_same_search(name: str, was: Mapping[str, Any], now: Mapping[str, Any])
     Raises:
         UserError: they describe different searches.
     """
-    if now[NUM_TRIALS] < was[NUM_TRIALS]:
+    if now[keys.NUM_TRIALS] < was[keys.NUM_TRIALS]:
         raise UserError(
-            f"search {name} was begun with num_trials {was[NUM_TRIALS]}, which may grow: {now[NUM_TRIALS]} is fewer; "
-            "give another --name for a smaller search"
+            f"search {name} was begun with num_trials {was[keys.NUM_TRIALS]}, which may grow: "
+            f"{now[keys.NUM_TRIALS]} is fewer; give another --name for a smaller search"
         )
-    free = {NUM_TRIALS: None, CONFIRM: None}
+    free = {keys.NUM_TRIALS: None, keys.CONFIRM: None}
     if {**was, **free} != {**now, **free}:
         raise UserError(
             f"search {name} was begun with other settings: {_difference('', {**was, **free}, {**now, **free})}; put "
@@ -113,12 +98,12 @@ def check_same_search(name: str, was: Mapping[str, Any], now: Mapping[str, Any])
 
 def _logged(parameter: SearchParameter) -> dict[str, Any]:
     """Return a parameter as plain JSON, without the keys that do not apply to it."""
-    values: dict[str, Any] = {KIND: parameter.kind}
+    values: dict[str, Any] = {keys.KIND: parameter.kind}
     if parameter.choices is not None:
-        values[CHOICES] = list(parameter.choices)
+        values[keys.CHOICES] = list(parameter.choices)
     else:
-        values |= {LOW: parameter.low, HIGH: parameter.high, STEP: parameter.step, LOG: parameter.log}
-    return values | ({} if parameter.when is None else {WHEN: parameter.when.text})
+        values |= {key: getattr(parameter, key) for key in (keys.LOW, keys.HIGH, keys.STEP, keys.LOG)}
+    return values | ({} if parameter.when is None else {keys.WHEN: parameter.when.text})
 
 
 def _difference(path: str, was: Any, now: Any) -> str:  # noqa: ANN401

@@ -20,7 +20,6 @@ def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> 
     """Return a data set from the cache, or decode it now and put it there.
 
     Args:
-        name: the name of the data set.
         source_identity: the hex digest of the source files' content.
         decode: decodes the data set; called only if the cache does not hold it.
 

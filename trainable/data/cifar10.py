@@ -16,6 +16,7 @@ from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.torchvision_import import import_torchvision
 from trainable.errors import UserError
+from trainable.wording import first_line
 
 NAME = "cifar10"
 FOLDER = "cifar-10-batches-py"
@@ -56,9 +57,8 @@ def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
         if isinstance(error, HTTPError):
             error.close()
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"cannot download CIFAR-10 from {dataset_class.url}: {reason}; "
+            f"cannot download CIFAR-10 from {dataset_class.url}: {first_line(error)}; "
             f"put {dataset_class.filename} into {root}, or point --data at a folder that holds {FOLDER}"
         ) from None
 

@@ -15,6 +15,7 @@ import numpy as np
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.errors import UserError
+from trainable.wording import first_line
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
@@ -78,7 +79,7 @@ def _decode_file(path: Path) -> tuple[Images, Labels, int]:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} is truncated or no Parquet file ({_first_line(error)}): fetch it again") from None
+        raise UserError(f"{path} is truncated or no Parquet file ({first_line(error)}): fetch it again") from None
     image_column = next((column for column in IMAGE_COLUMNS if column in table.column_names), None)
     if image_column is None or LABEL_COLUMN not in table.column_names:
         raise UserError(
@@ -108,7 +109,7 @@ def _decode_images(path: Path, encoded: list[bytes | None]) -> Images:
             with Image.open(io.BytesIO(encoded[row] or b"")) as image:
                 return np.asarray(image.convert("RGB"), dtype=np.uint8)
         except (OSError, ValueError, SyntaxError) as error:
-            raise UserError(f"{path}, row {row}: not an image ({_first_line(error)})") from None
+            raise UserError(f"{path}, row {row}: not an image ({first_line(error)})") from None
 
     first = decode(0)
     images = np.empty((len(encoded), *first.shape), dtype=np.uint8)
@@ -131,7 +132,3 @@ def _num_class_names(schema: Any) -> int:  # noqa: ANN401 (pyarrow is untyped)
         return len(feature["names"])
     except (TypeError, ValueError, KeyError):
         return 0
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -171,11 +171,7 @@ def _damaged_records(folder: Path, files: TrialFiles) -> list[str]:
 
 
 def _refuse_links(folder: Path) -> None:
-    """Refuse symbolic links: a store may come from elsewhere, and nothing in it may make us write outside of it.
-
-    Raises:
-        OSError: the folder is a symbolic link, or holds one.
-    """
+    """Refuse symbolic links: a store may come from elsewhere, and nothing in it may make us write outside of it."""
     for path in (folder, *folder.iterdir()):
         if path.is_symlink():
             raise OSError(errno.ELOOP, "a trial's folder and files must not be symbolic links", str(path))

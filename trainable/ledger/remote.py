@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 
 from trainable.cache_folder import cache_folder
 from trainable.errors import UserError
+from trainable.wording import first_line
 
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
@@ -297,7 +298,7 @@ class Remote:
 
 def _reason(error: Exception) -> tuple[str, bool]:
     """Return what went wrong, without the endpoint, and whether repeating the request is of no use."""
-    text = (str(error).splitlines() or [type(error).__name__])[0][:MAX_REASON_LENGTH]
+    text = first_line(error)[:MAX_REASON_LENGTH]
     found = _AWS_ERROR.search(text)
     if found is None:
         return text, isinstance(error, PermissionError)

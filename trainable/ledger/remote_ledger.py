@@ -220,9 +220,6 @@ class RemoteLedger(Ledger):
         """Check that no other process has taken over the trial.
 
         A node that is cut off is given up after half a minute and its trials resume elsewhere, but it may come back.
-
-        Raises:
-            TakenOverError: another process has taken over the trial.
         """
         attempts = self._remote.read(f"{self._remote_folder}/{ATTEMPTS}")
         if attempts is not None and attempts.splitlines() != self._attempts_here():

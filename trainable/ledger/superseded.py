@@ -11,7 +11,6 @@ def supersede(folder: Path, number: int) -> bool:
     """Rename the folder of a trial that has ended, in one step, so that the trial can be trained again.
 
     Args:
-        folder: the folder of the trial.
         number: the number of superseded trainings of this trial, including this one.
 
     Returns:
