@@ -15,8 +15,9 @@ import ray
 
 from benchmarks.harness import option_parser, print_figures, write_report
 from benchmarks.images import noise
+from search_spaces.resources import ResourceRule
 from sweep.driver.cluster import connected
-from sweep.driver.resources import Resources
+from sweep.request import RunRequest
 
 
 class Reader:
@@ -49,7 +50,7 @@ def main() -> None:
     data = noise()
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     growth: dict[str, list[int]] = {}
-    with connected(Resources(), [], num_bytes, image_size=32):
+    with connected(RunRequest(space="quickstart"), ResourceRule(), [], data):
         reference = ray.put(data)
         for holdout in (0.0, 0.1):
             readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(arguments.processes)]

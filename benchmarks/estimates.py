@@ -28,8 +28,8 @@ from benchmarks.sweeps import run_sweep
 from results.store.local_store import LocalStore
 from sweep.estimate.estimate import estimate
 from sweep.estimate.history import read_speeds
-from sweep.estimate.interval import LEVEL, Interval
 from sweep.estimate.speeds import DeviceProfile, RunOverhead, Speed
+from sweep.estimate.wall_time import LEVEL, Interval
 from sweep.estimate.work import TrialWork, trial_work
 from sweep.runs import RunRecord, read_runs
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
@@ -68,11 +68,11 @@ class Outcome:
 
     @property
     def ratio(self) -> float:
-        return self.wall_seconds / self.interval.median
+        return self.wall_seconds / self.interval.median_seconds
 
     @property
     def is_inside(self) -> bool:
-        return self.interval.low <= self.wall_seconds <= self.interval.high
+        return self.interval.low_seconds <= self.wall_seconds <= self.interval.high_seconds
 
 
 def run_sweeps(defaults: dict[str, Any], batch_sizes: Sequence[Sequence[int]], store: LocalStore) -> list[Sweep]:
@@ -117,7 +117,7 @@ def probe_all(sweeps: Sequence[Sweep], profile: DeviceProfile) -> list[Speed]:
 
     cases = {(work.model, work.batch_size, work.precision) for sweep in sweeps for work in sweep.works}
     _, probes = probe(cases, profile.num_threads, IMAGE_SIZE)
-    return [Speed.probed(profile, timed) for timed in probes]
+    return [Speed(profile=profile, run="", **dataclasses.asdict(timed)) for timed in probes]
 
 
 def main() -> None:
@@ -132,7 +132,7 @@ def main() -> None:
     report: dict[str, Any] = {}
     for way, estimates in judged.items():
         ratios = [outcome.ratio for outcome in estimates]
-        widths = [outcome.interval.high / outcome.interval.low for outcome in estimates]
+        widths = [outcome.interval.high_seconds / outcome.interval.low_seconds for outcome in estimates]
         num_inside = sum(outcome.is_inside for outcome in estimates)
         report[way] = {
             "num_estimates": len(estimates),

@@ -4,8 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from results.store.store import Store, busy_message
-from sweep.status.footprint import Footprints, trial_keys
-from sweep.status.listing import format_bytes
+from sweep.status.listing import Footprints, format_bytes, trial_keys
 from trainable.errors import UserError
 from trainable.wording import counted
 

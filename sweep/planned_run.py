@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from results.store.holdings import Holdings, holdings, holdings_text
 from sweep.ending import report_end
-from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.forecast import estimate_left
-from sweep.estimate.here import device_profile_here
+from sweep.estimate.speeds import device_profile_here
+from sweep.estimate.work import DatasetSize
 from sweep.exit_codes import ExitCode
 from sweep.observers.console import make_console
 from sweep.observers.live_view import SweepView
@@ -41,7 +41,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
             writer.write()
         return report_end(store, manifest)
 
-    from sweep.driver.opening import opened
+    from sweep.driver.tune_run import opened
 
     clock = RunClock(uuid.uuid4().hex)
     trials = manifest.trials if retrain else held.left
@@ -71,7 +71,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     try:
         left, expected = estimate_left(store, left, DatasetSize.of(prepared.data), profile, num_slots)
         if expected is not None:
-            print(f"estimate: {expected.text}", flush=True)
+            print(f"estimate: {expected}, from {expected.basis}", flush=True)
         context.stop.raise_if_requested()
         view = SweepView(make_console(), SweepOutline(name=manifest.name, num_before=held.done), left)
         with writer.driven(num_slots), view:

@@ -13,8 +13,7 @@ from search_spaces.expansion import Expansion, dataset_name, expand, parse_overr
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
 from sweep.driver.address import check_reachable
-from sweep.driver.capacity import check_possible
-from sweep.estimate.here import this_machine
+from sweep.driver.capacity import check_possible, this_machine
 from sweep.plan.changes import changes_text, extended, stands_for
 from sweep.request import RunRequest, SpaceRequest
 from trainable.config import PlannedTrial

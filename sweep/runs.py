@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from results.store.store import Store
 from results.tables.layout import format_seconds
-from sweep.estimate.interval import LEVEL, Interval
 from sweep.estimate.speeds import RunOverhead
+from sweep.estimate.wall_time import Interval
 
 Record = TypeVar("Record")
 RUNS = "runs.jsonl"
@@ -19,29 +19,13 @@ MAX_RUNS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedTime:
+class ExpectedTime(Interval):
     """The estimate of a run's wall time, made at its start."""
 
-    median_seconds: float
-    low_seconds: float
-    high_seconds: float
     level: float
     """Probability that the interval contains the true time."""
     basis: str
     """Measurements on which the estimate rests, in words."""
-
-    @classmethod
-    def of(cls, interval: Interval, basis: str) -> "ExpectedTime":
-        return cls(interval.median, interval.low, interval.high, LEVEL, basis)
-
-    @property
-    def interval(self) -> Interval:
-        return Interval(self.median_seconds, self.low_seconds, self.high_seconds)
-
-    @property
-    def text(self) -> str:
-        """`1m20s (1m05s to 1m50s), from 9 trials of 1 run in the store on ...`."""
-        return f"{self.interval}, from {self.basis}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +128,7 @@ def run_text(record: RunRecord) -> str:
     if record.estimate is None:
         return text
     whole = " for the whole run" if record.interrupted else ""
-    return f"{text}; the estimate was {record.estimate.interval}{whole}"
+    return f"{text}; the estimate was {record.estimate}{whole}"
 
 
 def _read_lines(content: bytes, parse: Callable[[str], Record]) -> list[Record]:

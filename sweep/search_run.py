@@ -81,7 +81,7 @@ class _SearchRun:
                 self._writer.write()
             return None
 
-        from sweep.driver.opening import opened
+        from sweep.driver.tune_run import opened
 
         append_run(self._store, self._sweep, self._clock.start())
         with opened(self._prepared, self._maker.corners, self._clock.run_id) as context:

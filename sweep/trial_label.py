@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from results.parquet.trials import varying_fields
 from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.wording import format_value
 
@@ -12,6 +13,12 @@ WITHOUT_NAME = ("model", "dataset", "schedule")
 LONG_NAME = 8
 """Number of characters above which a name is abbreviated in a short label."""
 SHORT_DIGITS = 4
+
+
+def telling_fields(configs: Sequence[TrainConfig], fields: Sequence[str] = ()) -> list[str]:
+    """Return the fields that tell these configurations apart: `fields` or else those that vary, and the seed."""
+    seed = ["seed"] if len({config.seed for config in configs}) > 1 else []
+    return [name for name in (*(fields or varying_fields(configs)), *seed) if name != "dataset_fingerprint"]
 
 
 def describe(config: TrainConfig, fields: Sequence[str], variables: Mapping[str, float | str] | None = None) -> str:

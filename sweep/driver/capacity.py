@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,6 +11,7 @@ from trainable.config import PlannedTrial
 from trainable.errors import UserError
 from trainable.execution import Share
 from trainable.gpu_share import CONTEXT_BYTES, Case, memory_fraction
+from trainable.provenance import gpu_names
 
 TOLERANCE = 1e-6
 """Tolerance when fractions of a GPU are added up."""
@@ -21,6 +23,11 @@ class Node:
 
     cpus: float
     gpus: float
+
+
+def this_machine() -> Node:
+    """Return the CPUs and GPUs of this machine that this process may use."""
+    return Node(len(os.sched_getaffinity(0)), len(gpu_names()))
 
 
 Given = Sequence[tuple[PlannedTrial, Share]]

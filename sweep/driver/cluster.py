@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from typing import Any
 
 import ray
 
+from search_spaces.resources import ResourceRule
 from sweep.driver import ray_environment
-from sweep.driver.capacity import check_memory, check_possible, num_slots
+from sweep.driver.capacity import Node, check_memory, check_possible, num_slots
 from sweep.driver.gpu_shares import measured_shares
-from sweep.driver.nodes import living_nodes, wait_for_nodes
-from sweep.driver.resources import Resources
 from sweep.driver.scratch import copy_source, scratch_folder
+from sweep.request import RunRequest
 from trainable.config import PlannedTrial
+from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, Execution, Share
 from trainable.gpu_share import Case
@@ -24,6 +26,8 @@ from trainable.probe import gpu_memory
 from trainable.wording import first_line
 
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
+POLL_SECONDS = 1.0
+"""Time between two looks at the nodes of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,9 @@ class Cluster:
     """A connection to Ray whose nodes can run the trials."""
 
     scratch: Path
-    resources: Resources
+    request: RunRequest
+    rule: ResourceRule
+    """CPUs and GPUs of each trial."""
     default_gpus: float
     """GPUs of a trial if neither the space nor the command line says."""
     measured: Mapping[Case, float]
@@ -41,7 +47,7 @@ class Cluster:
 
     @property
     def execution(self) -> Execution:
-        return self.resources.execution
+        return Execution(compile=self.request.compile)
 
     def share(self, trial: PlannedTrial) -> Share:
         """Return the CPUs and GPUs of a trial.
@@ -49,7 +55,7 @@ class Cluster:
         Raises:
             UserError: an expression cannot be computed, or gives an impossible number.
         """
-        return self.resources.rule.share(trial, self.default_gpus, self.measured)
+        return self.rule.share(trial, self.default_gpus, self.measured)
 
     @property
     def usual_share(self) -> Share:
@@ -59,7 +65,7 @@ class Cluster:
     def num_slots(self) -> int:
         """Return the number of trials that the present nodes can run at the same time."""
         slots = num_slots(living_nodes(), self.expected)
-        most = self.resources.max_concurrent
+        most = self.request.max_concurrent
         return slots if most is None else min(slots, most)
 
     def num_under_way(self) -> int:
@@ -67,7 +73,7 @@ class Cluster:
 
         This is `--max-concurrent` if given, since a cluster may grow with what waits for it.
         """
-        return self.resources.max_concurrent or self.num_slots()
+        return self.request.max_concurrent or self.num_slots()
 
     def check_memory(self, trials: Sequence[PlannedTrial], peaks: Mapping[str, Mapping[Case, int]]) -> None:
         """Refuse shares of a GPU that are known to be too small.
@@ -84,34 +90,33 @@ class Cluster:
             look = ray.remote(gpu_memory).options(num_cpus=share.cpus, num_gpus=share.gpus)
             name, gpu_bytes = ray.get(look.remote())
             if gpu_bytes:  # otherwise the trials themselves report that torch finds no GPU
-                check_memory(self.resources.rule, given, peaks.get(name, {}), gpu_bytes)
+                check_memory(self.rule, given, peaks.get(name, {}), gpu_bytes)
 
 
 @contextlib.contextmanager
 def connected(
-    resources: Resources, trials: Sequence[PlannedTrial], data_bytes: int, image_size: int
+    request: RunRequest, rule: ResourceRule, trials: Sequence[PlannedTrial], data: ImageData
 ) -> Iterator[Cluster]:
     """Start Ray on this machine or join a cluster, and leave nothing behind at the end.
 
     Args:
         trials: the trials to train, or the corners of a search.
-        data_bytes: size of the data set, which goes into the object store.
-        image_size: side of an image in pixels.
+        data: the data set, which goes into Ray's object store.
 
     Raises:
         UserError: there is no cluster at that address, or it could never run one of the trials.
     """
     with scratch_folder() as scratch:
         try:
-            _start(resources, scratch, data_bytes)
-            yield _checked_cluster(resources, trials, scratch, image_size)
+            _start(request, scratch, data.train_images.nbytes + data.test_images.nbytes)
+            yield _checked_cluster(request, rule, trials, scratch, data.train_images.shape[1])
         finally:
             logging.disable(logging.ERROR)  # Ray complains while it shuts down
             ray.shutdown()
             logging.disable(logging.NOTSET)
 
 
-def _start(resources: Resources, scratch: Path, data_bytes: int) -> None:
+def _start(request: RunRequest, scratch: Path, data_bytes: int) -> None:
     code = scratch / "code"
     copy_source(code)
     options: dict[str, Any] = {
@@ -119,8 +124,8 @@ def _start(resources: Resources, scratch: Path, data_bytes: int) -> None:
         "logging_level": logging.CRITICAL,
         "runtime_env": {"working_dir": str(code)},
     }
-    if resources.is_joined:
-        options["address"] = resources.address
+    if request.is_joined:
+        options["address"] = request.address
     else:
         options |= {
             "address": "local",
@@ -128,26 +133,42 @@ def _start(resources: Resources, scratch: Path, data_bytes: int) -> None:
             "_temp_dir": str(scratch / "ray"),
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
-    ray_environment.prepare(joins_cluster=resources.is_joined)
+    ray_environment.prepare(joins_cluster=request.is_joined)
     try:
         ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        where = f"a Ray cluster at --address {resources.address}" if resources.is_joined else "Ray on this machine"
+        where = f"a Ray cluster at --address {request.address}" if request.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {first_line(error)}") from None
 
 
-def _checked_cluster(resources: Resources, trials: Sequence[PlannedTrial], scratch: Path, image_size: int) -> Cluster:
+def _checked_cluster(
+    request: RunRequest, rule: ResourceRule, trials: Sequence[PlannedTrial], scratch: Path, image_size: int
+) -> Cluster:
     """Refuse trials that would wait for ever, and measure shares of a GPU if asked to."""
-    wait_for_nodes(resources.min_nodes)
-    nodes, rule = living_nodes(), resources.rule
+    wait_for_nodes(request.min_nodes)
+    nodes = living_nodes()
     has_gpus = any(node.gpus for node in nodes)
     default_gpus = 1.0 if has_gpus else 0.0
     given = [(trial, rule.share(trial, default_gpus)) for trial in trials]
     check_possible(rule, given, nodes)
     measured: dict[Case, float] = {}
     if rule.is_auto and has_gpus:
-        measured = measured_shares(given, image_size)
+        measured = measured_shares(given, nodes, image_size)
         given = [(trial, rule.share(trial, default_gpus, measured)) for trial in trials]
-    if resources.execution.compile and not any(share.gpus for _, share in given):
+    if request.compile and not any(share.gpus for _, share in given):
         raise UserError(COMPILE_NEEDS_GPU)
-    return Cluster(scratch, resources, default_gpus, measured, [share for _, share in given])
+    return Cluster(scratch, request, rule, default_gpus, measured, [share for _, share in given])
+
+
+def living_nodes() -> list[Node]:
+    """Return the CPUs and GPUs of each node of the cluster that is alive."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in resources]
+
+
+def wait_for_nodes(count: int) -> None:
+    """Wait until the cluster has `count` nodes, and tell the user that it waits."""
+    if (found := len(living_nodes())) < count:
+        print(f"waiting for {count} nodes, {found} there ...", flush=True)
+    while len(living_nodes()) < count:
+        time.sleep(POLL_SECONDS)

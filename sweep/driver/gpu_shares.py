@@ -9,8 +9,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from search_spaces.resources import case_of
-from sweep.driver.capacity import Given
-from sweep.driver.nodes import living_nodes
+from sweep.driver.capacity import Given, Node
 from trainable.errors import UserError
 from trainable.gpu_share import Case, Needs, choose_shares
 from trainable.probe import GpuProbe
@@ -20,7 +19,7 @@ MEASURE_SECONDS = 1.0
 """Time for which each number of trainings on a GPU is measured."""
 
 
-def measured_shares(given: Given, image_size: int) -> dict[Case, float]:
+def measured_shares(given: Given, nodes: Sequence[Node], image_size: int) -> dict[Case, float]:
     """Return the share of a GPU for each case of these trials.
 
     Raises:
@@ -30,7 +29,7 @@ def measured_shares(given: Given, image_size: int) -> dict[Case, float]:
     num_threads = max(share.num_threads for _, share in given)
     cases = sorted({case_of(trial.config) for trial, _ in given})
     print(f"measuring how many trials share a GPU: {counted(len(cases), 'configuration')} ...", flush=True)
-    found = choose_shares(cases, lambda count: _gpu_crew(count, cpus, num_threads, image_size))
+    found = choose_shares(cases, lambda count: _gpu_crew(count, nodes, cpus, num_threads, image_size))
     for (model, batch_size, precision), (share, rate) in found.items():
         print(
             f"  {model}, batch size {batch_size}, {precision}: gpus {share:g}, {rate:,.0f} images/s a GPU", flush=True
@@ -56,9 +55,11 @@ class _GpuCrew:
 
 
 @contextlib.contextmanager
-def _gpu_crew(count: int, cpus: float, num_threads: int, image_size: int) -> Iterator[_GpuCrew | None]:
+def _gpu_crew(
+    count: int, nodes: Sequence[Node], cpus: float, num_threads: int, image_size: int
+) -> Iterator[_GpuCrew | None]:
     """Start `count` processes on one GPU; None if no node with a GPU has enough CPUs for them."""
-    if not any(node.gpus and node.cpus >= count * cpus for node in living_nodes()):
+    if not any(node.gpus and node.cpus >= count * cpus for node in nodes):
         yield None
         return
     group = placement_group([{"CPU": count * cpus, "GPU": 1.0}])

@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from sweep.driver.nodes import POLL_SECONDS
+from sweep.driver.cluster import POLL_SECONDS
 from sweep.observers.observer import Observer
 from sweep.search.search import Search
 from trainable.config import PlannedTrial

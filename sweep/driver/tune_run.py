@@ -7,7 +7,7 @@ off. A trial's state lies in its ledger (see `trainable.ledger.ledger`), and eve
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,19 @@ from typing import Any
 from ray import tune
 
 from sweep.driver.callbacks import ObserverCallback, StoppedError
-from sweep.driver.cluster import Cluster
+from sweep.driver.cluster import Cluster, connected
 from sweep.driver.search_plugins import ProposingSearcher, SearchSteps, StoppingScheduler
 from sweep.driver.stop_request import StopRequest
 from sweep.driver.store_marker import seen_by_all_nodes
 from sweep.driver.trackers import Tracker
+from sweep.estimate.history import peak_memory, read_speeds
+from sweep.estimate.work import DatasetSize
 from sweep.observers.observer import Observer
+from sweep.preparation import PreparedRun
 from sweep.search.search import Search
 from trainable import provenance
-from trainable.config import TrainConfig
-from trainable.data.contract import ImageData
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.execution import Share
-from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
 
@@ -34,21 +35,47 @@ MAX_DEATHS = 2
 """How often a trial is retried after its process or its node died without an epoch in between."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SweepContext:
     """What all trials of a run share."""
 
     cluster: Cluster
-    data: ImageData
-    trials_folder: Path | RemoteFolder
-    """Folder of the trials' ledgers; absolute."""
-    sweep: str
-    """Name of the sweep, which goes into the ledgers."""
+    prepared: PreparedRun
     run_id: str
     stop: StopRequest
     """Asked at every step whether a signal has come."""
-    tracker: str | None = None
-    """`mlflow` or `wandb`, to show the trials there too."""
+
+
+@contextlib.contextmanager
+def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -> Iterator[SweepContext]:
+    """Start Ray or join a cluster; inside, a signal is a request to stop.
+
+    Args:
+        trials: trials to be trained; for a search those at the ends of its parameters.
+
+    Raises:
+        UserError: no such cluster, or it can never run such a trial.
+    """
+    request = prepared.request
+    where = f"joining the Ray cluster at {request.address}" if request.is_joined else "starting Ray"
+    print(f"{where} ...", flush=True)
+    stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
+        stack.enter_context(stop.on_signals())
+        _check_memory(prepared, cluster, trials)
+        yield SweepContext(cluster, prepared, run_id, stop)
+
+
+def _check_memory(prepared: PreparedRun, cluster: Cluster, trials: Sequence[PlannedTrial]) -> None:
+    """Refuse shares of a GPU that are smaller than what the store's trainings are known to need.
+
+    Raises:
+        UserError: a trial would run out of memory.
+    """
+    if any(0 < share.gpus < 1 for share in cluster.expected):
+        speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
+        cluster.check_memory(trials, peak_memory(speeds))
 
 
 def run_planned(
@@ -72,7 +99,7 @@ def run_planned(
         TRIAL_KEY: tune.grid_search(list(configs)),
         SHARE: tune.sample_from(lambda config: carried[config[TRIAL_KEY]]),
     }
-    tune_config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=context.cluster.resources.max_concurrent)
+    tune_config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=context.cluster.request.max_concurrent)
     _fit(context, configs, observers, None, param_space, tune_config)
 
 
@@ -103,23 +130,25 @@ def _fit(
     *,
     keep_final_state: bool = False,
 ) -> None:
-    cluster, folder = context.cluster, context.trials_folder
+    cluster, prepared = context.cluster, context.prepared
+    sweep, folder = prepared.manifest.name, prepared.store.ledgers
     run = RunInfo(
         context.run_id,
         cluster.usual_share.num_threads,
         provenance.code_identity(),
         cluster.execution,
-        context.sweep,
+        sweep,
         keep_final_state=keep_final_state,
         keep_output=True,
     )
     with contextlib.ExitStack() as stack:
         trackers = []
-        if context.tracker is not None:
-            trackers = [stack.enter_context(contextlib.closing(Tracker(context.tracker, context.sweep, configs)))]
+        if prepared.request.tracker is not None:
+            tracker = Tracker(prepared.request.tracker, sweep, configs)
+            trackers = [stack.enter_context(contextlib.closing(tracker))]
         marker = None
-        if cluster.resources.is_joined and isinstance(folder, Path):
-            marker = stack.enter_context(seen_by_all_nodes(folder, context.sweep, context.run_id))
+        if cluster.request.is_joined and isinstance(folder, Path):
+            marker = stack.enter_context(seen_by_all_nodes(folder, sweep, context.run_id))
         setup = TrialSetup(
             configs=dict(configs),
             trials_folder=folder,
@@ -129,7 +158,7 @@ def _fit(
         )
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(TrainingTrainable, sweep=setup, data=context.data),
+                tune.with_parameters(TrainingTrainable, sweep=setup, data=prepared.data),
                 placement,
             ),
             param_space=param_space,

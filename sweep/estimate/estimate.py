@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.estimate.interval import Interval
-from sweep.estimate.schedule import longest_first, makespans
 from sweep.estimate.speed_model import draw_overhead, draw_trial_seconds
 from sweep.estimate.speeds import DeviceProfile, NoHistoryError, RunOverhead, Speed
+from sweep.estimate.wall_time import Interval, longest_first, makespans
 from sweep.estimate.work import TrialWork
 from trainable.wording import counted
 

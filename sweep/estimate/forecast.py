@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from results.store.store import Store
 from sweep.driver.capacity import Capacity
-from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.estimate import Estimate, estimate
-from sweep.estimate.here import device_profile_here
 from sweep.estimate.history import read_speeds
-from sweep.estimate.interval import LEVEL
-from sweep.estimate.schedule import longest_first
-from sweep.estimate.speeds import DeviceProfile, NoHistoryError, Speed
-from sweep.estimate.work import TrialWork, trial_work
+from sweep.estimate.speeds import DeviceProfile, NoHistoryError, Speed, device_profile_here
+from sweep.estimate.wall_time import LEVEL, longest_first
+from sweep.estimate.work import DatasetSize, TrialWork, trial_work
 from sweep.runs import ExpectedTime, read_overheads
 from trainable.config import TrainConfig
 from trainable.wording import counted
@@ -74,7 +71,7 @@ def estimate_left(
         return left, None
     keys = list(left)
     ordered = {keys[index]: left[keys[index]] for index in longest_first(found.trial_seconds)}
-    return ordered, ExpectedTime.of(found.wall[num_slots], found.basis)
+    return ordered, ExpectedTime(**dataclasses.asdict(found.wall[num_slots]), level=LEVEL, basis=found.basis)
 
 
 def time_text(
@@ -106,7 +103,7 @@ def time_text(
         print(f"probing {counted(len(cases), 'configuration')} ...", file=sys.stderr, flush=True)
         device, probes = time_steps(cases, num_threads, dataset.image_size)
         profile = dataclasses.replace(profile, device=device)
-        speeds += [Speed.probed(profile, measured) for measured in probes]
+        speeds += [Speed(profile=profile, run="", **dataclasses.asdict(measured)) for measured in probes]
     numbers = sorted({*(slots or (*USUAL_SLOTS, max(1, num_slots)))})
     try:
         found = estimate(works, speeds, read_overheads(store), profile, numbers, dataset.image_size)

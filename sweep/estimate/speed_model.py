@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.costs import multiply_accumulates
-from sweep.estimate.interval import Floats
 from sweep.estimate.speeds import Speed
+from sweep.estimate.wall_time import Floats
 from sweep.estimate.work import TrialWork
 
 BATCH_STEPS = 8

@@ -1,10 +1,9 @@
 """Measured speeds, and the devices on which they were measured."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from trainable.probe import Probe
+from trainable.provenance import gpu_names, processor_name
+from trainable.wording import counted
 
 
 class NoHistoryError(Exception):
@@ -21,8 +20,13 @@ class DeviceProfile:
     compiled: bool = False
 
     def __str__(self) -> str:
-        threads = "1 thread" if self.num_threads == 1 else f"{self.num_threads} threads"
-        return f"{self.device}, {threads}" + ", compiled" * self.compiled
+        return f"{self.device}, {counted(self.num_threads, 'thread')}" + ", compiled" * self.compiled
+
+
+def device_profile_here(num_threads: int, *, use_gpu: bool, compiled: bool = False) -> DeviceProfile:
+    """Describe this machine as the trials that run on it record it."""
+    gpus = gpu_names() if use_gpu else []
+    return DeviceProfile(gpus[0] if gpus else processor_name(), num_threads, compiled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +45,6 @@ class Speed:
     train_seconds_per_image: float
     eval_seconds_per_image: float
     peak_memory_bytes: int | None = None
-
-    @classmethod
-    def probed(cls, profile: DeviceProfile, probe: "Probe") -> "Speed":
-        """Return what a probe of this machine measured."""
-        return cls(
-            profile=profile,
-            model=probe.model,
-            batch_size=probe.batch_size,
-            precision=probe.precision,
-            precision_resolved=probe.precision_resolved,
-            run="",
-            train_seconds_per_image=probe.train_seconds_per_image,
-            eval_seconds_per_image=probe.eval_seconds_per_image,
-            peak_memory_bytes=probe.peak_memory_bytes,
-        )
 
     @property
     def is_probe(self) -> bool:

@@ -5,9 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from results.parquet.trials import varying_fields
 from sweep.observers.observer import Observer
-from sweep.trial_label import describe, short_label
+from sweep.trial_label import describe, short_label, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import EpochRecord, Progress
 
@@ -92,10 +91,7 @@ class SweepProgress(Observer):
         """
         self.outline = outline
         self.shows_loss = HOLDOUT_LOSS in outline.metrics
-        planned = list(configs.values())
-        varying = [] if outline.fields else varying_fields(planned)
-        seed = ["seed"] if len({config.seed for config in planned}) > 1 else []
-        self._fields = [name for name in (*outline.fields, *varying, *seed) if name != "dataset_fingerprint"]
+        self._fields = telling_fields(list(configs.values()), outline.fields)
         self._training_since = 0.0
         self.trials: dict[str, TrialProgress] = {}
         for key, config in configs.items():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from sweep.estimate.schedule import makespans
+from sweep.estimate.wall_time import makespans
 from sweep.observers.observer import Observer
 from sweep.runs import ExpectedTime, RunRecord, RunStart
 from trainable.records import Progress

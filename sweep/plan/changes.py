@@ -3,9 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from results.parquet.trials import varying_fields
 from results.store.manifest import Manifest
-from sweep.trial_label import describe
+from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.wording import counted
@@ -21,10 +20,7 @@ def changes_text(old: Manifest, new: Manifest) -> str:
     if not removed:
         return ""
     configs = [trial.config for trial in (*old.trials, *new.trials)]
-    fields = varying_fields(configs)
-    if len({config.seed for config in configs}) > 1:
-        fields.append("seed")
-    shown = [name for name in fields if name != "dataset_fingerprint"] or fields
+    shown = telling_fields(configs) or ["dataset_fingerprint"]
     are = "is" if len(removed) == 1 else "are"
     return "\n".join(
         [

@@ -113,3 +113,9 @@ def _furthest(stored: Iterable[tuple[TrainConfig, TrialSummary]]) -> dict[TrainC
         for key in (config, dataclasses.replace(config, dataset_fingerprint="")):
             held[key] = max(found, held.get(key, TrialProgress()))
     return held
+
+
+def amount_text(num_epochs: int, num_images: int | None) -> str:
+    """Return `1,200 epochs, 60,000,000 images`, the images counted once per epoch; None if they are not known."""
+    images = "unknown number of images" if num_images is None else f"{num_images:,} image" + "s" * (num_images != 1)
+    return f"{num_epochs:,} epoch" + "s" * (num_epochs != 1) + f", {images}"

@@ -1,4 +1,4 @@
-"""Count what a search has done, and what it would train at most, since its trials are not known before."""
+"""What a search has done, and what it would train at most, since its trials are not known before."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,10 +7,16 @@ from results.store.search_progress import search_progress
 from results.store.search_settings import NUM_TRIALS
 from results.store.store import Store
 from search_spaces.proposals import ProposalMaker
+from sweep.estimate.work import images_not_held_out
+from sweep.plan.counts import amount_text
 from sweep.search.opening import SearchSoFar
 from trainable.config import TrainConfig
 from trainable.ledger.reading import trial_status
 from trainable.records import Status
+from trainable.wording import counted
+
+Amount = tuple[int, int | None]
+"""Epochs, and images to train on, which are None if the size of the data set is not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,3 +108,73 @@ def _remaining(store: Store, configs: Sequence[TrainConfig]) -> list[RemainingTr
         RemainingTraining(config, 0 if trial_status(summary).is_final else config.epochs - summary.epochs_done)
         for config, summary in zip(configs, summaries.values(), strict=True)
     ]
+
+
+def search_plan_text(
+    sweep: str,
+    dataset: str,
+    plan: SearchPlan,
+    warm_start: str | None,
+    corners: Sequence[TrainConfig],
+    num_images: tuple[int, int] | None,
+) -> str:
+    """Return the plan as text.
+
+    Args:
+        warm_start: name of the earlier search from which this one starts.
+        corners: configurations at the ends of the searched ranges.
+        num_images: number of the data set's images to train and to test; None if unknown.
+    """
+    num_trials = plan.done + len(plan.resumed) + plan.to_come
+    begun = "" if plan.store else ", which has not begun"
+    lines = [f"{sweep}: a search of up to {counted(num_trials, 'trial')} on {dataset}{begun}"]
+    if plan.num_earlier:
+        lines.append(f"  start  {counted(plan.num_earlier, 'earlier result')} of {warm_start}")
+    left = [
+        _largest_amount(plan.to_come, corners, num_images),
+        *(_amount(training, num_images) for training in plan.resumed),
+    ]
+    most = f"{_sum_text(left)} if no trial is stopped early"
+    if plan.store is None:
+        epochs = sorted({config.epochs for config in corners})
+        each = counted(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
+        lines.append(f"  most   {counted(num_trials, 'trial')} of {each}: {most}")
+    else:
+        resumed = f", {len(plan.resumed)} to resume" if plan.resumed else ""
+        lines.append(f"  done   {plan.done}{resumed} in {plan.store}")
+        end = "" if plan.is_settled else f": {most}"
+        lines.append(f"  left   {counted(num_trials - plan.done, 'trial')}{end}")
+    if plan.num_confirmations:
+        lines.append(f"  then   {_confirmation_text(plan, corners, num_images)}")
+    return "\n".join(lines)
+
+
+def _confirmation_text(plan: SearchPlan, corners: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> str:
+    total = counted(plan.num_confirmations, "trial")
+    if plan.confirmations_left is None:
+        whole = [dataclasses.replace(config, holdout=0.0) for config in corners]
+        most = _sum_text([_largest_amount(plan.num_confirmations, whole, num_images)])
+        return f"up to {total} to confirm the best: {most}"
+    if plan.confirmations_left:
+        amounts = [_amount(training, num_images) for training in plan.confirmations_left]
+        return f"{len(amounts)} of {total} to confirm the best: {_sum_text(amounts)}"
+    have = counted(plan.num_confirmations, "trial has", "trials have")
+    return f"nothing: {have} confirmed the best"
+
+
+def _largest_amount(num_trials: int, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> Amount:
+    """Return the amount for `num_trials` trials that are all as large as the largest of these configurations."""
+    each = [_amount(RemainingTraining(config, config.epochs), num_images) for config in configs]
+    images = [images for _, images in each if images is not None]
+    return num_trials * max(epochs for epochs, _ in each), num_trials * max(images) if images else None
+
+
+def _amount(training: RemainingTraining, num_images: tuple[int, int] | None) -> Amount:
+    if num_images is None:
+        return training.epochs, None
+    return training.epochs, training.epochs * images_not_held_out(training.config, num_images[0])
+
+
+def _sum_text(amounts: Sequence[Amount]) -> str:
+    images = [images for _, images in amounts if images is not None]
+    return amount_text(sum(epochs for epochs, _ in amounts), sum(images) if len(images) == len(amounts) else None)

@@ -14,16 +14,14 @@ from search_spaces.expansion import Expansion, dataset_name, tie_to_data
 from search_spaces.listing import search_lines
 from search_spaces.proposals import ProposalMaker
 from search_spaces.resources import ResourceRule
-from sweep.estimate.dataset_size import DatasetSize
+from sweep.driver.capacity import Capacity, capacity, this_machine
 from sweep.estimate.forecast import time_text
-from sweep.estimate.here import capacity_here
-from sweep.estimate.work import trial_work
-from sweep.plan.counts import PlanCounts, plan_counts
-from sweep.plan.search_plan import SearchPlan, search_plan
-from sweep.plan.search_text import counted_epochs, counted_images, search_plan_text
-from sweep.plan.trial_list import trial_lines
+from sweep.estimate.work import DatasetSize, trial_work
+from sweep.plan.counts import PlanCounts, amount_text, plan_counts
+from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
 from sweep.search.opening import search_so_far
-from trainable.config import PlannedTrial
+from sweep.trial_label import describe, telling_fields
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.sources import load_dataset
 from trainable.wording import counted
 
@@ -99,12 +97,12 @@ def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Se
     configs = [trial.config for trial in trials]
     counts = plan_counts(request.store, configs, data.size.num_images if data.size else None)
     yield plan_text(request.sweep, data.name, counts, notes, is_loaded=bool(data.fingerprint))
-    yield from _resources(request, trials)
+    here = capacity(request.rule, trials, this_machine())  # refuses what cannot be computed
+    yield from _resources(request, here)
     if request.verbose:
-        yield from trial_lines(request.sweep, configs, counts)
+        yield from _trial_lines(request.sweep, configs, counts)
     if data.size is not None and counts.works:
-        capacity = capacity_here(request.rule, trials)
-        yield time_text(request.store, counts.works, data.size, capacity, probe=request.probe, slots=request.slots)
+        yield time_text(request.store, counts.works, data.size, here, probe=request.probe, slots=request.slots)
     elif counts.left:
         yield UNKNOWN_TIME
 
@@ -118,11 +116,12 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     so_far = search_so_far(request.store, request.sweep, maker, dataset=data.name, fingerprint=data.fingerprint)
     plan = search_plan(request.store, so_far, maker)
     yield search_plan_text(request.sweep, data.name, plan, maker.search.warm_start, configs, num_images)
-    yield from _resources(request, corners)
+    here = capacity(request.rule, corners, this_machine())
+    yield from _resources(request, here)
     if data.size is None:
         yield UNKNOWN_TIME
     else:
-        yield from _search_time(request, maker, plan, data.size, corners)
+        yield from _search_time(request, maker, plan, data.size, here)
     yield from (f"note: {note}" for note in so_far.earlier.notes)
     if request.verbose:
         yield from ["", *search_lines(maker)]
@@ -143,24 +142,35 @@ def plan_text(sweep: str, dataset: str, counts: PlanCounts, notes: Sequence[str]
         done = ", ".join(part for part in parts if part)
         matched = "" if is_loaded else " (matched on everything but the content of the data set, which is not loaded)"
         lines.append(f"  done   {done} in {counts.store}{matched}")
-    left = [counted(counts.left, "trial"), counted_epochs(counts.epochs_left), counted_images(counts.images_left)]
-    lines.append(f"  left   {', '.join(left)}")
+    lines.append(f"  left   {counted(counts.left, 'trial')}, {amount_text(counts.epochs_left, counts.images_left)}")
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
-def _resources(request: PlanRequest, trials: Sequence[PlannedTrial]) -> Iterator[str]:
+def _trial_lines(sweep: str, configs: Sequence[TrainConfig], counts: PlanCounts) -> list[str]:
+    """Return a line for each trial: the fields that vary, its progress, and the sweep that trained it."""
+    fields = telling_fields(configs)
+    names = [describe(config, fields) for config in configs]
+    width = max(len(name) for name in names)
+    lines = []
+    for name, config, progress in zip(names, configs, counts.progress, strict=True):
+        state = "to train"
+        if progress.is_final:
+            state = "done"
+        elif progress.has_begun:
+            state = f"to resume, {progress.epochs_done} of {config.epochs} epochs done"
+        by = f", trained by {progress.sweep}" if progress.sweep and progress.sweep != sweep else ""
+        lines.append(f"  {name:{width}}  {state}{by}")
+    return lines
+
+
+def _resources(request: PlanRequest, here: Capacity) -> Iterator[str]:
     """Yield the CPUs and GPUs of each trial, if the space or the command line declares any."""
-    text = capacity_here(request.rule, trials).text  # refuses what cannot be computed
     if request.rule.is_declared:
-        yield f"  each   {text}"
+        yield f"  each   {here.text}"
 
 
 def _search_time(
-    request: PlanRequest,
-    maker: ProposalMaker,
-    plan: SearchPlan,
-    size: DatasetSize,
-    corners: Sequence[PlannedTrial],
+    request: PlanRequest, maker: ProposalMaker, plan: SearchPlan, size: DatasetSize, here: Capacity
 ) -> Iterator[str]:
     """Yield how long trials drawn at random would take, since the proposals to come are not known."""
     dice = random.Random(maker.search.seed)  # noqa: S311 (no secret)
@@ -175,7 +185,7 @@ def _search_time(
             request.store,
             works,
             size,
-            capacity_here(request.rule, corners),
+            here,
             probe=request.probe,
             slots=request.slots,
             heading=heading if drawn else None,

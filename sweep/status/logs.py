@@ -5,10 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from results.store.manifest import Manifest
-from results.store.search_log import read_log
-from results.store.search_progress import planned_trials
 from results.store.store import Store
+from sweep.status.listing import trial_keys
 from sweep.status.status import sweep_status
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
@@ -45,7 +43,7 @@ def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
     names = store.trial_names()
     where = store.location()
     if sweep is not None:
-        keys = _keys(store, store.manifest(sweep))
+        keys = trial_keys(store, store.manifest(sweep))
         names = [name for name in names if name.partition(SUPERSEDED)[0] in keys]
         where = f"the sweep {sweep!r}"
     found = [name for name in names if name.startswith(word)]
@@ -72,11 +70,6 @@ def trial_text(store: Store, name: str) -> str:
     if not logs:
         lines.append("nothing that its processes wrote is kept" if summary.attempts else "it has not begun")
     return "\n".join(lines)
-
-
-def _keys(store: Store, manifest: Manifest) -> set[str]:
-    record = read_log(store.search_log(manifest.name))
-    return {trial.config.trial_key for trial in planned_trials(manifest, record)}
 
 
 def _heading(name: str, summary: TrialSummary) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.estimates import Outcome
-from sweep.estimate.interval import Interval
+from sweep.estimate.wall_time import Interval
 from tests.conftest import ROOT
 
 

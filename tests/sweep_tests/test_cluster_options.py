@@ -15,13 +15,11 @@ from search_spaces.resources import ResourceRule
 from sweep.driver.address import check_reachable
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
-from sweep.driver.cluster import Cluster
-from sweep.driver.nodes import wait_for_nodes
-from sweep.driver.opening import resources_of
-from sweep.driver.resources import Resources
+from sweep.driver.cluster import Cluster, wait_for_nodes
 from sweep.driver.stop_request import StopRequest
 from sweep.estimate.history import peak_memory
 from sweep.estimate.speeds import DeviceProfile, Speed
+from sweep.request import RunRequest
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.execution import Share
@@ -30,12 +28,12 @@ from trainable.session import RunInfo
 from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
 
 
-def joined(monkeypatch: pytest.MonkeyPatch, variable: str | None, *options: str) -> Resources:
+def joined(monkeypatch: pytest.MonkeyPatch, variable: str | None, *options: str) -> RunRequest:
     if variable is None:
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
     else:
         monkeypatch.setenv("RAY_ADDRESS", variable)
-    return resources_of(request_of(build_parser().parse_args(["run", "quickstart", *options])), ResourceRule())
+    return request_of(build_parser().parse_args(["run", "quickstart", *options]))
 
 
 @pytest.mark.parametrize(
@@ -106,21 +104,21 @@ def test_a_search_may_ask_for_more_than_there_is_where_the_user_says_so(
     monkeypatch: pytest.MonkeyPatch, most: int | None, slots: int, under_way: int
 ) -> None:
     monkeypatch.setattr("sweep.driver.cluster.living_nodes", lambda: [Node(4.0, 0.0)])
-    cluster = Cluster(Path(), Resources(max_concurrent=most), 0.0, {}, [Share()])
+    cluster = Cluster(Path(), RunRequest(space="s", max_concurrent=most), ResourceRule(), 0.0, {}, [Share()])
     assert (cluster.num_slots(), cluster.num_under_way()) == (slots, under_way)
 
 
 def test_what_most_trials_are_given_is_shown_for_the_sweep() -> None:
     shares = [Share(1.0, 1.0), Share(2.0, 0.5), Share(2.0, 0.5)]
-    cluster = Cluster(Path(), Resources(rule=ResourceRule(None, 2.0, 0.5)), 1.0, {}, shares)
+    cluster = Cluster(Path(), RunRequest(space="s"), ResourceRule(None, 2.0, 0.5), 1.0, {}, shares)
     assert cluster.usual_share == Share(2.0, 0.5)
     assert cluster.share(PlannedTrial(TrainConfig(), 0, {})) == Share(2.0, 0.5)
 
 
 def test_nodes_are_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     there = [Node(1.0, 0.0)]
-    monkeypatch.setattr("sweep.driver.nodes.living_nodes", lambda: there)
-    monkeypatch.setattr("sweep.driver.nodes.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
+    monkeypatch.setattr("sweep.driver.cluster.living_nodes", lambda: there)
+    monkeypatch.setattr("sweep.driver.cluster.time.sleep", lambda seconds: there.append(Node(1.0, 1.0)))
     wait_for_nodes(1)
     assert capsys.readouterr().out == ""
     wait_for_nodes(3)
@@ -138,7 +136,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
     trials = [PlannedTrial(TrainConfig(batch_size=512), 0, {})]
     peaks = {"a GPU": {("resnet_preact_20", 512, "auto"): 12 * 10**9}}
     for gpus, is_refused in ((0.25, True), (0.5, False), (1.0, False)):
-        cluster = Cluster(Path(), Resources(rule=ResourceRule(None, None, gpus)), 1.0, {}, [Share(1.0, gpus)])
+        cluster = Cluster(Path(), RunRequest(space="s"), ResourceRule(None, None, gpus), 1.0, {}, [Share(1.0, gpus)])
         with pytest.raises(UserError, match=r"took 12\.0 GB") if is_refused else contextlib.nullcontext():
             cluster.check_memory(trials, peaks)
         cluster.check_memory(trials, {"another GPU": peaks["a GPU"]})

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from sweep.estimate.estimate import Estimate, estimate
-from sweep.estimate.interval import LEVEL, Interval
-from sweep.estimate.schedule import longest_first, makespans
 from sweep.estimate.speeds import DeviceProfile, NoHistoryError, RunOverhead, Speed
+from sweep.estimate.wall_time import LEVEL, Interval, longest_first, makespans
 from sweep.estimate.work import TrialWork
 from tests.sweep_tests.estimate_samples import HERE, MODEL, OVERHEADS, make_speed, make_work, true_seconds
 
@@ -27,30 +26,30 @@ def alone(works: Sequence[TrialWork], speeds: Sequence[Speed], slots: Sequence[i
 
 
 def width(interval: Interval) -> float:
-    return interval.high / interval.low
+    return interval.high_seconds / interval.low_seconds
 
 
 @pytest.mark.parametrize("size", [16, 64, 256])
 def test_what_was_measured_comes_back(size: int) -> None:
     work = make_work(size)
     found = alone([work], HISTORY)
-    assert found.wall[1].median == pytest.approx(true_seconds(work) + 5.1, rel=0.03)
+    assert found.wall[1].median_seconds == pytest.approx(true_seconds(work) + 5.1, rel=0.03)
     assert found.trial_seconds == pytest.approx([true_seconds(work)], rel=0.03)
-    assert found.wall[1].low < true_seconds(work) < found.wall[1].high
+    assert found.wall[1].low_seconds < true_seconds(work) < found.wall[1].high_seconds
     assert 1.05 < width(found.wall[1]) < 1.6
 
 
 def test_between_batch_sizes_it_interpolates_and_knows_less() -> None:
     between, measured, beyond = (alone([make_work(size)], HISTORY).wall[1] for size in (32, 64, 4096))
-    assert between.median == pytest.approx(true_seconds(make_work(32)), rel=0.15)
-    assert between.low < true_seconds(make_work(32)) < between.high
+    assert between.median_seconds == pytest.approx(true_seconds(make_work(32)), rel=0.15)
+    assert between.low_seconds < true_seconds(make_work(32)) < between.high_seconds
     assert width(measured) < width(between) < width(beyond)
 
 
 def test_another_model_is_judged_by_its_cost() -> None:
     work = make_work(64, "resnet_110")
     found = alone([work], HISTORY)
-    assert found.wall[1].median == pytest.approx(true_seconds(work), rel=0.1)
+    assert found.wall[1].median_seconds == pytest.approx(true_seconds(work), rel=0.1)
     assert width(found.wall[1]) > 2 * width(alone([make_work(64)], HISTORY).wall[1])
     assert "resnet_110 not measured, estimated from the cost of resnet_preact_20" in found.basis
 
@@ -91,7 +90,7 @@ def test_the_interval_contains_what_comes_as_often_as_it_says() -> None:
         factors = np.exp(run_scale * random.standard_normal() + trial_scale * random.standard_normal(len(works)))
         truth = sum(true_seconds(work) * factor for work, factor in zip(works, factors, strict=True))
         interval = alone(works, speeds).wall[1]
-        num_inside += interval.low <= truth + overhead <= interval.high
+        num_inside += interval.low_seconds <= truth + overhead <= interval.high_seconds
     assert LEVEL - 0.12 <= num_inside / num_tries <= 1.0
 
 
@@ -118,8 +117,8 @@ def test_what_auto_is_was_seen() -> None:
 def test_slots_shorten_the_time_but_not_below_the_longest(num_slots: int) -> None:
     works = [make_work(64, epochs=100), *[make_work(64, epochs=1)] * 10]
     found = alone(works, HISTORY, (1, num_slots))
-    assert found.wall[1].median > found.wall[num_slots].median
-    assert found.wall[num_slots].median == pytest.approx(true_seconds(works[0]), rel=0.05)
+    assert found.wall[1].median_seconds > found.wall[num_slots].median_seconds
+    assert found.wall[num_slots].median_seconds == pytest.approx(true_seconds(works[0]), rel=0.05)
 
 
 def test_overheads_are_learnt() -> None:
@@ -130,7 +129,7 @@ def test_overheads_are_learnt() -> None:
         [work], HISTORY, [RunOverhead(19.0, 1.0), RunOverhead(20.0, 1.0), RunOverhead(21.0, 1.0)] * 5, HERE, [1]
     )
     assert width(guessed) > 2.5
-    assert 15 < learnt.wall[1].low < 21 < learnt.wall[1].high < 28
+    assert 15 < learnt.wall[1].low_seconds < 21 < learnt.wall[1].high_seconds < 28
 
 
 def scheduled(seconds: Sequence[float], num_slots: int) -> float:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from results.store.local_store import LocalStore
-from sweep.estimate.dataset_size import DatasetSize
 from sweep.estimate.estimate import Estimate, PeakMemory
 from sweep.estimate.forecast import estimate_run, estimate_text
-from sweep.estimate.interval import Interval
 from sweep.estimate.speeds import DeviceProfile
+from sweep.estimate.wall_time import Interval
+from sweep.estimate.work import DatasetSize
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
 from trainable.records import Status
 
@@ -53,7 +53,7 @@ def test_what_is_left_of_a_run(store: LocalStore) -> None:
     found = estimate_run(store, configs, DatasetSize("cifar10", 100, 40), HERE, num_slots=2)
     assert found is not None
     assert found.trial_seconds == pytest.approx([125.0, 250.0], rel=0.05)
-    assert found.wall[2].median == pytest.approx(258.0, rel=0.1)
+    assert found.wall[2].median_seconds == pytest.approx(258.0, rel=0.1)
 
 
 def test_without_history_there_is_none(store: LocalStore) -> None:

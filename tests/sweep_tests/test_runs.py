@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from results.store.local_store import LocalStore
-from sweep.estimate.interval import Interval
 from sweep.estimate.speeds import RunOverhead
+from sweep.estimate.wall_time import LEVEL
 from sweep.observers import run_clock
 from sweep.observers.run_clock import RunClock
 from sweep.runs import (
@@ -23,7 +23,7 @@ from sweep.runs import (
 from tests.results_tests.result_samples import make_config, make_epoch, make_manifest
 from trainable.records import Progress, Status
 
-EXPECTED = ExpectedTime.of(Interval(80.0, 65.0, 110.0), "9 trials of 1 run in the store on a processor, 1 thread")
+EXPECTED = ExpectedTime(80.0, 65.0, 110.0, LEVEL, "9 trials of 1 run in the store on a processor, 1 thread")
 RECORD = RunRecord(
     run_id="run",
     start_time="2026-01-02T03:04:05+00:00",

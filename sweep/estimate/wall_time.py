@@ -1,10 +1,38 @@
-"""Wall time of trials that share a number of slots."""
+"""Wall times: of trials that share a number of slots, and as intervals where a time is not known."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sweep.estimate.interval import Floats
+from results.tables.layout import format_seconds
+
+Floats = NDArray[np.floating[Any]]
+
+LEVEL = 0.9
+"""Probability that an interval contains the true time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An interval: the time lies between `low_seconds` and `high_seconds` with probability LEVEL."""
+
+    median_seconds: float
+    low_seconds: float
+    high_seconds: float
+
+    @classmethod
+    def of(cls, draws: Floats) -> "Interval":
+        tail = (1 - LEVEL) / 2
+        low, median, high = np.quantile(draws, (tail, 0.5, 1 - tail))
+        return cls(float(median), float(low), float(high))
+
+    def __str__(self) -> str:
+        """`1m20s (1m05s to 1m50s)`."""
+        low, high = format_seconds(self.low_seconds), format_seconds(self.high_seconds)
+        return f"{format_seconds(self.median_seconds)} ({low} to {high})"
 
 
 def longest_first(seconds: Sequence[float] | Floats) -> list[int]:
