@@ -45,9 +45,7 @@ def _line(name: str, search: SearchResults, index: int) -> BestByEpochs:
     for trial in search.trials:
         total += trial.trial.row.epochs_done
         epochs[trial.number] = total
-    complete = [
-        (epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete and trial.values
-    ]
+    complete = [(epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete]
     return BestByEpochs(
         f"{name} ({search.method}): {counted(len(search.trials), 'trial')}, {counted(spent(search).epochs, 'epoch')}",
         complete,

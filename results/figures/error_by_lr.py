@@ -21,6 +21,7 @@ from results.figures.style import (
     set_scale,
     wrapped,
 )
+from trainable.grouping import grouped
 
 MOST_LABELLED_LRS = 14
 """With more, or if they were sampled from a range, the axis is labelled at round numbers."""
@@ -54,15 +55,13 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
         free: fields that do not separate lines, because every line would have one point.
     """
     points = [_without(point, free) for point in with_error(points)]
-    groups: dict[tuple[object, ...], list[Point]] = {}
-    for point in points:
-        key = (
-            point.source,
-            None if "batch_size" in free else point.batch_size,
-            None if "epochs" in free else point.epochs,
-            point.variant,
-        )
-        groups.setdefault(key, []).append(point)
+
+    def line_of(point: Point) -> tuple[object, ...]:
+        batch_size = None if "batch_size" in free else point.batch_size
+        epochs = None if "epochs" in free else point.epochs
+        return (point.source, batch_size, epochs, point.variant)
+
+    groups = grouped(points, line_of)
     lines = []
     for members in sorted(groups.values(), key=_rank):
         first, ordered = members[0], sorted(members, key=lambda point: point.lr)

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from results.figures.error_by_lr import published
 from results.figures.points import Point, Source, distinguishing_words
 from results.figures.style import CHARACTER, text_color, wants_log, wrapped
+from trainable.grouping import grouped
 from trainable.wording import shortened
 
 __all__ = ["HeatMap", "draw_heat_maps", "heat_maps", "published"]
@@ -43,9 +44,7 @@ def heat_maps(points: Sequence[Point]) -> list[HeatMap]:
 
     Panels without any error, or with more than `MOST_COLUMNS` learning rates (a random search), are left out.
     """
-    groups: dict[tuple[object, ...], list[Point]] = {}
-    for point in points:
-        groups.setdefault((list(Source).index(point.source), point.epochs, *point.variant), []).append(point)
+    groups = grouped(points, lambda point: (list(Source).index(point.source), point.epochs, point.variant))
     maps = []
     for _, members in sorted(groups.items(), key=lambda item: item[0][:2]):
         lrs = sorted({point.lr for point in members})

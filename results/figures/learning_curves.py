@@ -98,7 +98,7 @@ def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRec
     best = search.best
     complete = [trial for trial in search.trials if trial.is_complete]
     others = [trial for trial in search.trials if not trial.is_complete]
-    complete.sort(key=lambda trial: (trial not in best, trial.values or (), trial.number))
+    complete.sort(key=lambda trial: (trial not in best, trial.values, trial.number))
     others.sort(key=lambda trial: (-trial.trial.row.epochs_done, trial.number))
     panels = []
     for trial in [*complete, *others]:

@@ -40,13 +40,13 @@ def objective_front(search: SearchResults) -> ObjectiveFront | None:
     if len(search.objectives) != 2 or not best:
         return None
     first, second = search.objectives
-    best.sort(key=lambda trial: (trial.values or ())[::-1])
+    best.sort(key=lambda trial: trial.values[::-1])
     numbers = {trial.number for trial in best}
     others = [trial for trial in search.trials if trial.is_complete and trial.number not in numbers]
     return ObjectiveFront(
         (first.label, second.label),
-        [(trial.values[1], trial.values[0]) for trial in others if trial.values],
-        [(trial.values[1], trial.values[0]) for trial in best if trial.values],
+        [(trial.values[1], trial.values[0]) for trial in others],
+        [(trial.values[1], trial.values[0]) for trial in best],
         [f"{trial.number}: {params_text(trial)}" for trial in best],
     )
 

@@ -40,7 +40,7 @@ def optimisation_history(search: SearchResults) -> list[History]:
     for index, objective in enumerate(search.objectives):
         values: dict[str, list[tuple[int, float]]] = {COMPLETE: [], STOPPED: []}
         for trial in search.trials:
-            if trial.values is not None:
+            if trial.values:
                 outcome = COMPLETE if trial.is_complete else STOPPED
                 values[outcome].append((trial.number, trial.values[index]))
         lost = [trial.number for trial in search.trials if trial.trial.status in (Status.DIVERGED, Status.FAILED)]

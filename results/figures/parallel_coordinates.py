@@ -68,7 +68,7 @@ class ParallelCoordinates:
 
 def parallel_coordinates(search: SearchResults) -> ParallelCoordinates | None:
     """Return what is drawn; None if no trial has completed."""
-    trials = [trial for trial in search.trials if trial.values is not None]
+    trials = [trial for trial in search.trials if trial.values]
     if not any(trial.is_complete for trial in trials):
         return None
     columns: list[tuple[Scale, list[float]]] = []
@@ -76,15 +76,10 @@ def parallel_coordinates(search: SearchResults) -> ParallelCoordinates | None:
         values = [trial.params[parameter.name] for trial in trials]
         columns.append(_column(parameter.name, values, log=parameter.log, choices=parameter.choices))
     for index, objective in enumerate(search.objectives):
-        found = [trial.values[index] for trial in trials if trial.values is not None]
+        found = [trial.values[index] for trial in trials]
         columns.append(_column(objective.label, found, log=wants_log(found), choices=None))
     lines = [
-        TrialLine(
-            trial.number,
-            [heights[row] for _, heights in columns],
-            trial.values[0] if trial.values else math.nan,
-            trial.is_complete,
-        )
+        TrialLine(trial.number, [heights[row] for _, heights in columns], trial.values[0], trial.is_complete)
         for row, trial in enumerate(trials)
     ]
     lines.sort(key=lambda line: (line.is_complete, -line.value, line.number))

@@ -12,6 +12,7 @@ from models.names import display_name
 from results.parquet.trials import Cell
 from results.published.cells import PublishedCell
 from trainable.config import FIELD_NAMES
+from trainable.grouping import grouped
 from trainable.wording import counted
 
 NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
@@ -145,17 +146,13 @@ class ErrorByLr:
 
 def errors_by_lr(rows: Sequence[LintRow]) -> list[ErrorByLr]:
     """Group the rows by protocol and batch size, in the order of their first rows; rows printed twice count once."""
-    groups: dict[tuple[Protocol, int], list[LintRow]] = {}
-    for row in distinct(rows):
-        groups.setdefault((row.protocol, row.batch_size), []).append(row)
-    result = []
+    curves = []
+    groups = grouped(distinct(rows), lambda row: (row.protocol, row.batch_size))
     for (protocol, batch_size), members in groups.items():
-        errors: dict[float, list[float]] = {}
-        for row in members:
-            errors.setdefault(row.lr, []).append(row.test_error_percent)
-        medians = {lr: statistics.median(errors[lr]) for lr in sorted(errors)}
-        result.append(ErrorByLr(protocol, batch_size, medians, tuple(members)))
-    return result
+        runs = grouped(members, lambda row: row.lr)
+        medians = {lr: statistics.median(row.test_error_percent for row in runs[lr]) for lr in sorted(runs)}
+        curves.append(ErrorByLr(protocol, batch_size, medians, tuple(members)))
+    return curves
 
 
 def lr_studies(rows: Sequence[LintRow], min_grid: int) -> dict[Protocol, list[ErrorByLr]]:
@@ -163,12 +160,9 @@ def lr_studies(rows: Sequence[LintRow], min_grid: int) -> dict[Protocol, list[Er
 
     In other protocols the learning rate follows a rule and only the batch size is studied.
     """
-    protocols: dict[Protocol, list[ErrorByLr]] = {}
-    for curve in errors_by_lr(rows):
-        protocols.setdefault(curve.protocol, []).append(curve)
     return {
         protocol: members
-        for protocol, members in protocols.items()
+        for protocol, members in grouped(errors_by_lr(rows), lambda curve: curve.protocol).items()
         if (num_grids := sum(len(curve.errors) >= min_grid for curve in members)) >= 2
         and 2 * num_grids >= len(members)
     }

@@ -1,4 +1,4 @@
-"""The lint rules: independent functions that take all rows and return their findings.
+"""The lint rules: independent functions that take all rows and yield their findings.
 
 The thresholds were chosen so that clean tables have no findings (`tests/results_tests/test_lint_clean.py`); if a
 published table decided one, its docstring says so.
@@ -6,13 +6,13 @@ published table decided one, its docstring says so.
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
 
 from models.names import display_name
 from results.lint.lr_exponent import fit_exponent
 from results.lint.rows import ErrorByLr, Finding, LintRow, Rule, Severity, distinct, errors_by_lr, lr_studies
 from results.tables.layout import format_seconds
+from trainable.grouping import grouped
 from trainable.rounding import round_significant
 from trainable.wording import counted
 
@@ -44,13 +44,10 @@ cannot show less."""
 LINEAR, SQUARE_ROOT = 1.0, 0.5
 """The exponents of the linear rule (Goyal et al. 2017) and of the square-root rule (Krizhevsky 2014)."""
 
-Key = TypeVar("Key", bound=Hashable)
 
-
-def repeated_configurations(rows: Sequence[LintRow]) -> list[Finding]:
+def repeated_configurations(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find configurations that occur with the same seed and different errors: the spread between single runs."""
-    findings = []
-    for (configuration, _), members in _grouped(rows, lambda row: (row.configuration, row.seed)).items():
+    for (configuration, _), members in grouped(rows, lambda row: (row.configuration, row.seed)).items():
         errors = sorted({row.test_error_percent for row in members})
         if len(errors) > 1:
             protocol, batch_size, lr = configuration
@@ -58,15 +55,14 @@ def repeated_configurations(rows: Sequence[LintRow]) -> list[Finding]:
                 f"batch size {batch_size}, lr {lr:g} ({protocol}) appears with {_list(errors, '.2f')} %: "
                 f"{errors[-1] - errors[0]:.2f} points between runs of the same configuration"
             )
-            findings.append(Finding(Rule.REPEAT, Severity.WARNING, message, tuple(members)))
-    return findings
+            yield Finding(Rule.REPEAT, Severity.WARNING, message, tuple(members))
 
 
-def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
+def off_rule_lrs(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find learning rates close to that of the table's linear rule, but neither equal to it nor rounded from it."""
     slips: dict[tuple[int, float, float, int], list[LintRow]] = {}
-    for members in _grouped(rows, lambda row: (row.group, row.protocol)).values():
-        sizes = _grouped(members, lambda row: row.batch_size)
+    for members in grouped(rows, lambda row: (row.group, row.protocol)).values():
+        sizes = grouped(members, lambda row: row.batch_size)
         rates = Counter(_rate(lr, size) for size, lr in {(row.batch_size, row.lr) for row in members})
         rate, num_sizes = max(rates.items(), key=lambda item: item[1])
         if num_sizes < max(MIN_RULE_SIZES, RULE_SHARE * len(sizes)):
@@ -78,20 +74,17 @@ def off_rule_lrs(rows: Sequence[LintRow]) -> list[Finding]:
             lr = lrs.pop()
             if 0 < abs(lr / meant - 1) < MAX_SLIP and not _is_rounded(lr, meant):
                 slips.setdefault((size, lr, meant, num_sizes), []).extend(at_size)
-    findings = []
     for (size, lr, meant, num_sizes), members in slips.items():
         message = (
             f"batch size {size} has lr {lr:g} where the rule followed by {num_sizes} other batch sizes "
             f"(lr = {meant / size:.3g} x batch size) gives {meant:g}: {100 * (lr / meant - 1):+.1f} %, not a rounding"
             f"{_slip_of_digits(lr, meant)}"
         )
-        findings.append(Finding(Rule.OFF_RULE_LR, Severity.ERROR, message, tuple(members)))
-    return findings
+        yield Finding(Rule.OFF_RULE_LR, Severity.ERROR, message, tuple(members))
 
 
-def edge_optima(rows: Sequence[LintRow]) -> list[Finding]:
+def edge_optima(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find grids whose best learning rate is the smallest or the largest: a better one may lie outside."""
-    findings = []
     for curve in errors_by_lr(rows):
         lrs = list(curve.errors)
         if len(lrs) < MIN_GRID or not set(curve.best_lrs) <= {lrs[0], lrs[-1]}:
@@ -103,13 +96,11 @@ def edge_optima(rows: Sequence[LintRow]) -> list[Finding]:
             f"{'largest' if at_top else 'smallest'}, {best:g} ({curve.errors[best]:.2f} %, "
             f"{inner:g} has {curve.errors[inner]:.2f} %): the optimum may lie beyond"
         )
-        findings.append(Finding(Rule.EDGE_OPTIMUM, Severity.WARNING, message, curve.rows))
-    return findings
+        yield Finding(Rule.EDGE_OPTIMUM, Severity.WARNING, message, curve.rows)
 
 
-def single_lrs(rows: Sequence[LintRow]) -> list[Finding]:
+def single_lrs(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find batch sizes with a single learning rate in protocols that study the learning rate."""
-    findings = []
     for protocol, members in lr_studies(rows, MIN_GRID).items():
         single = [curve for curve in members if len(curve.errors) == 1]
         if not single:
@@ -121,16 +112,14 @@ def single_lrs(rows: Sequence[LintRow]) -> list[Finding]:
             f"({protocol})"
         )
         at = tuple(row for curve in single for row in curve.rows)
-        findings.append(Finding(Rule.SINGLE_LR, Severity.WARNING, message, at))
-    return findings
+        yield Finding(Rule.SINGLE_LR, Severity.WARNING, message, at)
 
 
-def near_divergences(rows: Sequence[LintRow]) -> list[Finding]:
+def near_divergences(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find errors far above the others of the protocol, at a learning rate not below the best of the batch size."""
     unique = distinct(rows)
     best_lrs = {(curve.protocol, curve.batch_size): curve.best_lrs[-1] for curve in errors_by_lr(rows)}
-    findings = []
-    for protocol, members in _grouped(unique, lambda row: row.protocol).items():
+    for protocol, members in grouped(unique, lambda row: row.protocol).items():
         median = statistics.median(row.test_error_percent for row in members)
         for row in members:
             excess = row.test_error_percent - median
@@ -143,27 +132,23 @@ def near_divergences(rows: Sequence[LintRow]) -> list[Finding]:
                 f"batch size {row.batch_size}, lr {row.lr:g} ({protocol}): {row.test_error_percent:.2f} %, while the "
                 f"median of the protocol is {median:.2f} %{_other_schedules(row, unique)}"
             )
-            findings.append(Finding(Rule.NEAR_DIVERGENCE, Severity.WARNING, message, (row,)))
-    return findings
+            yield Finding(Rule.NEAR_DIVERGENCE, Severity.WARNING, message, (row,))
 
 
-def inconsistent_times(rows: Sequence[LintRow]) -> list[Finding]:
+def inconsistent_times(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find groups with the same model, batch size and device, but clearly different times per epoch."""
-    findings = []
     timed = [row for row in distinct(rows) if row.seconds >= MIN_TIMED_SECONDS]
-    for key, members in _grouped(
-        timed, lambda row: (row.protocol.model, row.batch_size, row.device, row.protocol.other)
-    ).items():
+    alike = grouped(timed, lambda row: (row.protocol.model, row.batch_size, row.device, row.protocol.other))
+    for (model, batch_size, _, _), members in alike.items():
         clusters = _clusters(members)
         if len(clusters) > 1:
-            message = f"batch size {key[1]} ({display_name(key[0])}) takes " + ", ".join(map(_cluster_text, clusters))
-            findings.append(Finding(Rule.TIMES, Severity.WARNING, message, tuple(members)))
-    return findings
+            times = ", ".join(map(_cluster_text, clusters))
+            message = f"batch size {batch_size} ({display_name(model)}) takes {times}"
+            yield Finding(Rule.TIMES, Severity.WARNING, message, tuple(members))
 
 
-def lr_scaling(rows: Sequence[LintRow]) -> list[Finding]:
+def lr_scaling(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find protocols whose best learning rate does not grow in proportion to the batch size."""
-    findings = []
     for protocol, members in lr_studies(rows, MIN_GRID).items():
         grids = [curve for curve in members if len(curve.errors) >= MIN_GRID]
         law = fit_exponent(grids)
@@ -177,15 +162,7 @@ def lr_scaling(rows: Sequence[LintRow]) -> list[Finding]:
             f"exponent 0.5 (the square-root rule) is {root}"
         )
         at = tuple(row for curve in grids for row in _best_rows(curve))
-        findings.append(Finding(Rule.LR_SCALING, Severity.NOTE, message, at))
-    return findings
-
-
-def _grouped(rows: Iterable[LintRow], key: Callable[[LintRow], Key]) -> dict[Key, list[LintRow]]:
-    groups: dict[Key, list[LintRow]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
+        yield Finding(Rule.LR_SCALING, Severity.NOTE, message, at)
 
 
 def _list(values: Iterable[float], form: str) -> str:
@@ -244,7 +221,7 @@ def _clusters(rows: Iterable[LintRow]) -> list[list[LintRow]]:
 def _cluster_text(rows: Sequence[LintRow]) -> str:
     """Describe rows sorted by time per epoch: `12.9 s per epoch in 2 rows (43m for 200 epochs)`."""
     spans = []
-    for epochs, members in sorted(_grouped(rows, lambda row: row.protocol.epochs).items()):
+    for epochs, members in sorted(grouped(rows, lambda row: row.protocol.epochs).items()):
         times = list(dict.fromkeys(format_seconds(row.seconds) for row in members))
         spans.append(f"{' to '.join(dict.fromkeys([times[0], times[-1]]))} for {counted(epochs, 'epoch')}")
     ends = dict.fromkeys(f"{row.seconds_per_epoch:.1f}" for row in (rows[0], rows[-1]))

@@ -1,6 +1,5 @@
 """The results of a search, read from its Parquet files."""
 
-import collections
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,8 @@ from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from results.store import search_settings as keys
 from results.store.pareto import pareto_front
-from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.config import FIELD_NAMES
+from trainable.grouping import grouped
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
     PUBLISHED_EPOCHS,
@@ -98,16 +98,16 @@ class SearchTrial:
     """Values of the parameters by name, at the full size of the space."""
 
     @property
-    def values(self) -> tuple[float, ...] | None:
-        """One value per objective, at the end of the trial; None if one is missing."""
-        values = self.trial.row.objective_values
-        known = [value for value in values or () if value is not None]
-        return tuple(known) if values is not None and len(known) == len(values) else None
+    def values(self) -> tuple[float, ...]:
+        """One value per objective, at the end of the trial; empty if one is missing."""
+        values = self.trial.row.objective_values or ()
+        known = tuple(value for value in values if value is not None)
+        return known if len(known) == len(values) else ()
 
     @property
     def is_complete(self) -> bool:
         """Whether the trial trained all epochs and has its values."""
-        return self.trial.status is Status.COMPLETE and self.values is not None
+        return self.trial.status is Status.COMPLETE and bool(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +184,8 @@ class SearchResults:
     @property
     def best(self) -> list[SearchTrial]:
         """Finalists, best first; with several objectives only the Pareto front."""
-        scored = [(proposed.values, proposed) for proposed in self.finalists if proposed.values is not None]
-        scored.sort(key=lambda pair: (pair[0], pair[1].number))
-        if len(self.objectives) == 1:
-            return [proposed for _, proposed in scored]
-        return [trial for _, trial in pareto_front(scored, lambda pair: pair[0])]
+        ordered = sorted(self.finalists, key=lambda proposed: (proposed.values, proposed.number))
+        return ordered if len(self.objectives) == 1 else pareto_front(ordered, lambda proposed: proposed.values)
 
     @property
     def chosen(self) -> list[SearchTrial]:
@@ -219,14 +216,13 @@ def read_search(table: pa.Table) -> SearchResults | None:
         return None
     settings = json.loads(text)
     parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
-    by_purpose: dict[str, list[Trial]] = collections.defaultdict(list)
-    for trial in trials_from_table(table):
-        by_purpose[trial.row.purpose].append(trial)
+    trials = trials_from_table(table)
     proposed = [
         SearchTrial(trial.row.proposal, trial, _params(trial, parameters))
-        for trial in by_purpose[Purpose.SEARCH]
-        if trial.row.proposal is not None
+        for trial in trials
+        if trial.row.purpose == Purpose.SEARCH and trial.row.proposal is not None
     ]
+    confirming = [trial for trial in trials if trial.row.purpose == Purpose.CONFIRM]
     return SearchResults(
         algorithm=settings[keys.ALGORITHM],
         num_trials=settings[keys.NUM_TRIALS],
@@ -236,7 +232,9 @@ def read_search(table: pa.Table) -> SearchResults | None:
         parameters=parameters,
         warm_start=settings[keys.WARM_START],
         trials=sorted(proposed, key=lambda proposed: proposed.number),
-        confirmed=_confirmed(by_purpose[Purpose.CONFIRM]),
+        confirmed={
+            number: cell for cell in group_repeats(confirming) if (number := cell.trials[0].row.proposal) is not None
+        },
     )
 
 
@@ -258,33 +256,18 @@ def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
     return found
 
 
-def _confirmed(trials: Sequence[Trial]) -> dict[int, Cell]:
-    """Group the retrainings by the number of their proposal; they differ in their seeds only."""
-    found: dict[int, Cell] = {}
-    for cell in group_repeats(trials):
-        number = cell.trials[0].row.proposal
-        if number is not None:
-            found[number] = cell
-    return found
-
-
 def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:
     """Return (number, value) of each complete trial that improved the objective of this index."""
     steps: list[tuple[int, float]] = []
     for proposed in search.trials:
-        if proposed.is_complete and proposed.values is not None:
-            value = proposed.values[index]
-            if not steps or value < steps[-1][1]:
-                steps.append((proposed.number, value))
+        if proposed.is_complete and (not steps or proposed.values[index] < steps[-1][1]):
+            steps.append((proposed.number, proposed.values[index]))
     return steps
 
 
 def stopped_by_epoch(search: SearchResults) -> dict[int, list[SearchTrial]]:
     """Return the trials that the scheduler stopped, by the epoch after which it did, both in rising order."""
-    found: dict[int, list[SearchTrial]] = collections.defaultdict(list)
-    for proposed in search.stopped:
-        found[proposed.trial.row.stopped_epoch or 0].append(proposed)
-    return dict(sorted(found.items()))
+    return dict(sorted(grouped(search.stopped, lambda proposed: proposed.trial.row.stopped_epoch or 0).items()))
 
 
 def reached(search: SearchResults, epoch: int) -> int:
@@ -313,10 +296,8 @@ def spent(search: SearchResults) -> Spent:
 def free_fields(search: SearchResults) -> list[str]:
     """Return the training fields that differ between trials of equal choices: those that depend on ranges."""
     choices = [parameter.name for parameter in search.parameters if parameter.choices is not None]
-    groups: dict[tuple[Scalar, ...], list[TrainConfig]] = collections.defaultdict(list)
-    for proposed in search.trials:
-        groups[tuple(proposed.params[name] for name in choices)].append(proposed.trial.config)
-    found = {name for configs in groups.values() for name in varying_fields(configs)}
+    groups = grouped(search.trials, lambda proposed: tuple(proposed.params[name] for name in choices)).values()
+    found = {name for group in groups for name in varying_fields([proposed.trial.config for proposed in group])}
     return [name for name in FIELD_NAMES if name in found]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,9 +94,7 @@ def _rows(table: pa.Table) -> list[dict[str, Any]]:
 
 def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
     """Group trials that differ in their seed only, in the order of their first appearance."""
-    groups: dict[TrainConfig, list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(dataclasses.replace(trial.config, seed=0), []).append(trial)
+    groups = grouped(trials, lambda trial: dataclasses.replace(trial.config, seed=0))
     return [Cell(group[0].config, tuple(group)) for group in groups.values()]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.names import display_name
-from results.published.cells import LONGER_FILE, SEED_FILE, Configuration, PublishedCell, published_cells, table_names
+from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells, table_names
+from trainable.grouping import grouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,7 @@ class WorkCounts:
 
 def work_counts(cells: Sequence[PublishedCell]) -> WorkCounts:
     """Count the rows and the distinct configurations with their runs, epochs and hours."""
-    groups: dict[Configuration, list[PublishedCell]] = {}
-    for cell in cells:
-        groups.setdefault(cell.configuration, []).append(cell)
+    groups = grouped(cells, lambda cell: cell.configuration)
     epochs = [group[0].epochs for group in groups.values()]
     runs = [max(cell.num_runs for cell in group) for group in groups.values()]
     hours = [statistics.median(cell.minutes for cell in group) / 60 for group in groups.values()]

@@ -69,7 +69,7 @@ def chosen_facts(search: SearchResults) -> Facts:
 
 
 def _how(search: SearchResults, first: SearchTrial) -> str:
-    values = zip(search.objectives, first.values or (), strict=True)
+    values = zip(search.objectives, first.values, strict=True)
     reached = ", ".join(objective.value_text(value) for objective, value in values)
     which = "the best"
     if len(search.objectives) > 1:

@@ -21,6 +21,7 @@ from results.statistics.matching import (
 from results.statistics.noise import Dispersion, Repeats, pooled_dispersion
 from results.statistics.verdicts import Verdict, judge, t_quantile
 from trainable.errors import UserError
+from trainable.grouping import grouped
 from trainable.records import Status
 from trainable.wording import counted
 
@@ -241,10 +242,7 @@ def _warnings(cells: Sequence[ComparedCell]) -> list[str]:
     departed = [cell for cell in ours if cell.departures]
     if not departed:
         return []
-    fields: dict[str, list[Departure]] = {}
-    for cell in departed:
-        for departure in cell.departures:
-            fields.setdefault(departure.field, []).append(departure)
+    departures = [departure for cell in departed for departure in cell.departures]
     num_ours = counted(len(ours), "configuration")
     which = "" if len(departed) == len(ours) else f" for {len(departed)} of {num_ours}"
     return [
@@ -252,7 +250,7 @@ def _warnings(cells: Sequence[ComparedCell]) -> list[str]:
         *(
             f"{name}: {', '.join(dict.fromkeys(f'{item.ours} instead of {item.published}' for item in items))} "
             f"({len(items)} of {num_ours})"
-            for name, items in fields.items()
+            for name, items in grouped(departures, lambda departure: departure.field).items()
         ),
     ]
 

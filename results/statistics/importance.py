@@ -84,8 +84,8 @@ def _compared(
     """Return the trials that can be compared, their values, and the epoch of these values."""
     rungs = stopped_by_epoch(search)
     if not rungs:
-        complete = [(trial, trial.values[index]) for trial in search.trials if trial.is_complete and trial.values]
-        return [trial for trial, _ in complete], [value for _, value in complete], None
+        complete = [trial for trial in search.trials if trial.is_complete]
+        return complete, [trial.values[index] for trial in complete], None
     epoch = next(iter(rungs))
     records = [(trial, epochs.get(trial.trial.row.trial_key, ())) for trial in search.trials]
     after = [(trial, search.objectives[index].value_after(own, epoch)) for trial, own in records]

@@ -16,6 +16,7 @@ from results.published.cells import (
 )
 from results.published.recipe import Departure, Recipe, departures
 from results.statistics.noise import Repeats, median_variance_factor
+from trainable.grouping import grouped
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
 from trainable.rounding import printed_lr
 
@@ -62,10 +63,8 @@ def published_configurations(table: str | None = None) -> list[Published]:
     Raises:
         UserError: no such table.
     """
-    groups: dict[Configuration, list[PublishedCell]] = {}
-    for file in (SEED_FILE, LONGER_FILE):
-        for cell in published_cells(file):
-            groups.setdefault(cell.configuration, []).append(cell)
+    cells = [cell for file in (SEED_FILE, LONGER_FILE) for cell in published_cells(file)]
+    groups = grouped(cells, lambda cell: cell.configuration)
     wanted = list(groups) if table is None else list(dict.fromkeys(cell.configuration for cell in table_cells(table)))
     return [
         Published(
@@ -98,9 +97,7 @@ def stands_for(cell: Cell) -> Configuration:
 
 def match_cells(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe) -> list[Match]:
     """Return one match for each pair of corresponding configurations, and one for each that the sweep lacks."""
-    ours: dict[Configuration, list[Cell]] = {}
-    for cell in cells:
-        ours.setdefault(stands_for(cell), []).append(cell)
+    ours = grouped(cells, stands_for)
     matches = []
     for item in published:
         found = ours.get(item.configuration, [])
