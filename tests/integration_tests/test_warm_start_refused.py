@@ -41,7 +41,11 @@ def warm(folder: Path, source: object, low: float = 0.01) -> list[str]:
         ("warm", 0.01, "search.warm_start: no sweep 'warm' in {store}: valid: {sweep}"),
         ("{store}/../warm.yaml", 0.01, "search.warm_start: '{store}/../warm.yaml' cannot name a sweep: "),
         ("{store}/no.parquet", 0.01, "search.warm_start: cannot read {store}/no.parquet: "),
-        ("{store}/{sweep}/epochs.parquet", 0.01, "epochs.parquet is no trials.parquet of ours: name one, or a sweep"),
+        (
+            "{store}/{sweep}/epochs.parquet",
+            0.01,
+            "epochs.parquet is not a trials.parquet of a sweep: name one, or a sweep",
+        ),
         (SWEEP, 3.1, "search.warm_start {sweep}: none of its 5 results lies inside the space: "),
     ],
 )
