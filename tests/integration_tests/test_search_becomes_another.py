@@ -41,8 +41,7 @@ REFUSED = {
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the imports that lead to Ray fail."""
-    for module in ("opening", "tune_run"):
-        monkeypatch.setitem(sys.modules, f"sweep.driver.{module}", None)
+    monkeypatch.setitem(sys.modules, "sweep.driver.tune_run", None)
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_what_would_make_it_another_is_refused(
 
 
 def test_the_search_itself_is_not_refused(store: LocalStore, space: Path) -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"sweep\.driver\.opening"):
+    with pytest.raises(ModuleNotFoundError, match="tune_run"):
         tune_main.main(["run", str(space), "--store", str(store.path)])
 
 
