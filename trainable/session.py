@@ -97,7 +97,8 @@ class TrialSession:
         self._ledger = open_ledger(folder, config.to_dict())
         if not self._has_ended():
             self._ledger.rewind()
-        self._position = 0
+        self.epochs_reported = 0
+        """Number of epochs that `next_epoch` has returned."""
         damage = self._damage()
         self._notes = [] if damage is None else [damage]
         self._training: Training | None = None
@@ -115,7 +116,7 @@ class TrialSession:
         Raises:
             Exception: whatever the training raised; it has been recorded as the failure of the trial.
         """
-        if self._position < len(self._ledger.epochs) or self._has_ended():
+        if self.epochs_reported < len(self._ledger.epochs) or self._has_ended():
             return self._replay()
         try:
             training = self._training or self._begin()
@@ -128,11 +129,6 @@ class TrialSession:
             with contextlib.suppress(OSError, RemoteError):  # a full disk cannot record that it is full
                 self._finish(Status.FAILED, error=one_line(error))
             raise
-
-    @property
-    def epochs_reported(self) -> int:
-        """Number of epochs that `next_epoch` has returned."""
-        return self._position
 
     def recover_final_state(self) -> bool:
         """Train the missing epochs, or all of them again, so that the ledger holds the state after the last epoch.
@@ -178,10 +174,10 @@ class TrialSession:
 
     def _replay(self) -> Progress:
         records = self._ledger.epochs
-        record = records[self._position] if self._position < len(records) else None
-        self._position += 1
+        record = records[self.epochs_reported] if self.epochs_reported < len(records) else None
+        self.epochs_reported += 1
         end = self._ledger.end
-        if end is not None and self._has_ended() and self._position >= len(records):
+        if end is not None and self._has_ended() and self.epochs_reported >= len(records):
             return Progress(record, end.status, replayed=True, error=end.error, note=self._take_note())
         return Progress(record, Status.INCOMPLETE, replayed=True, note=self._take_note())
 
@@ -224,7 +220,7 @@ class TrialSession:
             except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, UnpicklingError):
                 pass
             self._ledger.reject_checkpoint()
-            self._position = min(self._position, len(self._ledger.epochs))
+            self.epochs_reported = min(self.epochs_reported, len(self._ledger.epochs))
             training = self._new_training()  # the old one may be half loaded
         self._begin_from_parent(training)
         return training
@@ -241,7 +237,7 @@ class TrialSession:
 
     def _record(self, training: Training, outcome: EpochOutcome) -> Progress:
         self._ledger.append(outcome.record)
-        self._position += 1
+        self.epochs_reported += 1
         if self._events is not None:
             self._events.add_epoch(outcome.record)
         status = Status.INCOMPLETE

@@ -32,11 +32,6 @@ class Ended:
     status: Status
 
     @property
-    def value(self) -> float | None:
-        """Value at the last epoch that was trained."""
-        return self.curve.values[self.epochs_done - 1]
-
-    @property
     def seconds(self) -> float:
         return sum(self.curve.seconds[: self.epochs_done])
 

@@ -42,14 +42,18 @@ def test_a_stopped_trial_makes_room_and_is_not_counted_as_an_end() -> None:
     done = run([straight(10), straight(20), straight(5)], ASHA)
     assert done.order == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]
     assert [trial.status for trial in done.ended.values()] == [Status.COMPLETE, Status.STOPPED, Status.COMPLETE]
-    assert (done.ended[1].epochs_done, done.ended[1].value, done.ended[1].seconds) == (1, 20, 1.0)
+    assert (done.ended[1].epochs_done, done.ended[1].curve.values[0], done.ended[1].seconds) == (1, 20, 1.0)
     assert done.epochs_trained == 9
     assert done.best == 5
 
 
 def test_a_trial_that_diverges_ends_there_and_never_wins() -> None:
     done = run([TrialCurve((3.0, None), (1.0, 1.0), 4, Status.DIVERGED), straight(50)], ASHA)
-    assert (done.ended[0].status, done.ended[0].value, done.ended[0].epochs_done) == (Status.DIVERGED, None, 2)
+    assert (done.ended[0].status, done.ended[0].curve.values[-1], done.ended[0].epochs_done) == (
+        Status.DIVERGED,
+        None,
+        2,
+    )
     assert done.best is None, "the only other trial was stopped against what the diverged one had reported"
     assert run([TrialCurve((None,), (1.0,), 4, Status.DIVERGED), straight(50)], ASHA).best == 50
 

@@ -229,17 +229,13 @@ class Remote:
 
     def delete(self, name: str) -> None:
         """Delete the file, if it is there."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self._patiently(lambda: self._filesystem.delete_file(self._path(name)))
-        except FileNotFoundError:
-            return
 
     def delete_folder(self, name: str) -> None:
         """Delete the folder, with all files below it, if it is there."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self._patiently(lambda: self._filesystem.delete_dir(self._path(name)))
-        except FileNotFoundError:
-            return
 
     def stamp(self, name: str) -> Stamp | None:
         """Return the stamp of a file, None if there is no such file."""
