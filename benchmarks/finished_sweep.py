@@ -1,6 +1,7 @@
 """Stores of finished sweeps, written by the ledger itself as a run leaves them, without any training."""
 
 import json
+import platform
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def fill_store(store: LocalStore, num_trials: int, num_epochs: int, fingerprint:
     trials = [PlannedTrial(make_config(lr, fingerprint, num_epochs), 0, {}) for lr in rates]
     store.sweep_folder(FILLED_SWEEP).mkdir(parents=True)
     store.write_manifest(new_manifest(FILLED_SWEEP, trials, space, {}, provenance.code_identity()))
-    host, device, code = provenance.host_name(), provenance.processor_name(), provenance.code_identity()
+    host, device, code = platform.node(), provenance.processor_name(), provenance.code_identity()
     attempt = Attempt(1, TIME, "run", host, device, 1, "fp32", provenance.versions(), code)
     for seed, trial in enumerate(trials):
         folder = store.trial_folder(trial.config.trial_key)

@@ -12,9 +12,6 @@ def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10)
     Both families cost the same, since they differ only in the order of their layers. Source: He et al. 2015,
     section 4.2.
 
-    Args:
-        image_size: side of an image in pixels.
-
     Raises:
         ValueError: the family is unknown or the depth impossible.
     """

@@ -3,9 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.costs import STAGE_CHANNELS
 from models.layers import conv1x1, conv3x3
-
-STAGE_CHANNELS = (16, 32, 64)
 
 
 class PreactBlock(nn.Module):

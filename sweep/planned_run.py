@@ -65,7 +65,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     num_slots, usual = cluster.num_slots(), cluster.usual_share
     shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
     left = {trial.config.trial_key: trial.config for trial in held.left}
-    profile = device_profile_here(usual.num_threads, use_gpu=usual.gpus > 0, compiled=cluster.execution.compile)
+    profile = device_profile_here(usual.num_threads, use_gpu=usual.gpus > 0, compiled=prepared.request.compile)
     expected, num_trials, interrupted = None, len(left), False
     append_run(store, manifest.name, clock.start())
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from results.store.store import Store, busy_message
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
-from sweep.driver.address import check_reachable
 from sweep.driver.capacity import check_possible, this_machine
 from sweep.plan.changes import changes_text, extended, stands_for
 from sweep.request import RunRequest, SpaceRequest
@@ -26,6 +26,10 @@ from trainable.sweep_name import sweep_name
 if TYPE_CHECKING:
     from search_spaces.proposals import ProposalMaker
     from trainable.data.contract import ImageData
+
+CLIENT_SCHEME = "ray://"
+PROBE_SECONDS = 5.0
+"""Time in which a cluster has to answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,8 @@ def prepare(request: RunRequest) -> PreparedRun:
     Raises:
         UserError: the space, the options, the store or the data set do not allow the run.
     """
-    _check_options(request)
+    if request.tracker is not None and importlib.util.find_spec(request.tracker) is None:
+        raise UserError(f"--log {request.tracker}: that package is not installed: pip install {request.tracker}")
     space = read_space(request)
     search = space.expansion.search
     if search is not None and (request.retrain or request.extend):
@@ -105,17 +110,8 @@ def prepare(request: RunRequest) -> PreparedRun:
     return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)
 
 
-def _check_options(request: RunRequest) -> None:
-    if request.tracker is not None and importlib.util.find_spec(request.tracker) is None:
-        raise UserError(f"--log {request.tracker}: that package is not installed: pip install {request.tracker}")
-
-
 def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:
-    """Refuse what this machine can never run; what a cluster can run is known only once it is joined.
-
-    Raises:
-        UserError: a trial needs more than there is, or its resources cannot be computed.
-    """
+    """Refuse what this machine can never run; what a cluster can run is known only once it is joined."""
     node = this_machine()
     given = [(trial, space.rule.share(trial, default_gpus=1.0 if node.gpus else 0.0)) for trial in space.trials]
     if request.is_joined:
@@ -124,6 +120,26 @@ def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:
         check_possible(space.rule, given, [node])
         if request.compile and not any(share.gpus for _, share in given):
             raise UserError(COMPILE_NEEDS_GPU)
+
+
+def check_reachable(address: str) -> None:
+    """Find out in seconds, and without the many lines that Ray prints, whether somebody listens at `host:port`.
+
+    Raises:
+        UserError: nobody listens, or the address is one of Ray Client.
+    """
+    if address.startswith(CLIENT_SCHEME):
+        raise UserError(
+            f"--address {address}: the driver has to be on a node of the cluster: "
+            "ray job submit --address http://HEAD:8265 --working-dir . -- python tune_main.py run ..."
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # `auto`, or another form that Ray knows
+    try:
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"cannot reach a Ray cluster at --address {address}: {error}") from None
 
 
 def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> Manifest:

@@ -95,11 +95,7 @@ def read_runs(store: Store, sweep: str) -> list[RunRecord]:
 
 
 def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
-    """Say in one line how the last run went; None if there was none.
-
-    Args:
-        is_running: a living driver works on the sweep.
-    """
+    """Say in one line how the last run went; None if there was none."""
     content = store.journal(sweep, RUNS).read()
     records = _read_lines(content, RunRecord.from_line)
     starts = _read_lines(content, lambda line: RunStart(**json.loads(line)))

@@ -135,8 +135,7 @@ class TrainConfig:
             raise FieldError(
                 "batch_size", f"batch_size must be at least 2 (batch normalisation needs it), got {self.batch_size}"
             )
-        _check_range("lr", self.lr, above=0.0)
-        _check_range("lr", self.lr, most=MAX_FLOAT32)
+        _check_range("lr", self.lr, above=0.0, most=MAX_FLOAT32)
         _check_range("weight_decay", self.weight_decay, most=MAX_FLOAT32)
         _check_range("holdout", self.holdout, least=0.0, most=0.5)
         _check_range("momentum", self.momentum, least=0.0, below=1.0)

@@ -21,7 +21,6 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
 
     Args:
         num_threads: the number of threads of CPU operators; results on a CPU depend on it.
-        use_gpu: whether to use the GPU.
         gpus: if below 1, the share of the GPU's memory that torch's allocator may use.
     """
     torch.set_num_threads(num_threads)
@@ -40,17 +39,14 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
 
 def _keep_freed_memory() -> None:
     """Make glibc keep freed memory for reuse; other C libraries are left as they are."""
-    mallopt = getattr(_libc(), "mallopt", None)
-    if mallopt is not None:
-        for option, value in MALLOC_OPTIONS:
-            mallopt(option, value)
+    for option, value in MALLOC_OPTIONS:
+        _call_libc("mallopt", option, value)
 
 
-def _libc() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):  # Windows
-        return None
+def _call_libc(function: str, *arguments: int) -> None:
+    """Call a function of the C library, if there is one of this name."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # the last two on Windows
+        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def device_name(device: torch.device) -> str:
@@ -63,9 +59,7 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    malloc_trim = getattr(_libc(), "malloc_trim", None)
-    if malloc_trim is not None:
-        malloc_trim(0)
+    _call_libc("malloc_trim", 0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
 

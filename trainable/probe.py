@@ -62,7 +62,6 @@ def probe(
     A batch size is left out if its steps would take several times `seconds`; its speed follows from smaller ones.
 
     Args:
-        image_size: the side of an image in pixels.
         seconds: the time for one probe, without its start-up.
 
     Raises:
@@ -131,9 +130,7 @@ class GpuProbe:
         training = self._training
         if training is None:
             raise RuntimeError("prepare a configuration first")
-        timer = _StepTimer(self._device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
-        _run_steps(training, timer)
-        return training.config.batch_size / timer.seconds_per_step
+        return training.config.batch_size / _seconds_per_step(training, self._device, seconds)
 
 
 def gpu_memory() -> tuple[str, int]:
@@ -148,9 +145,7 @@ def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) 
     model, batch_size, precision = case
     reset_peak_memory(device)
     training = _training(case, images, device)
-    timer = _StepTimer(device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
-    _run_steps(training, timer)
-    seconds_per_image = timer.seconds_per_step / batch_size
+    seconds_per_image = _seconds_per_step(training, device, seconds) / batch_size
     num_evaluated = min(EVAL_BATCH_SIZE, max(FIRST_BATCH, int(seconds / seconds_per_image)))
     test = dataclasses.replace(training.config, test_subset=num_evaluated)
     return Probe(
@@ -178,12 +173,14 @@ def _training(case: Case, images: ImageData, device: torch.device) -> Training:
     return Training(config, prepare(images, config, device), device)
 
 
-def _run_steps(training: Training, timer: "_StepTimer") -> None:
-    """Train until the timer has measured for long enough."""
+def _seconds_per_step(training: Training, device: torch.device, seconds: float) -> float:
+    """Train until the steps have been measured for this time; return the mean time of a step."""
+    timer = _StepTimer(device, seconds, min(MAX_STRIDE, training.steps_per_epoch))
     with contextlib.suppress(_EnoughError):
         while True:
             timer.begin_epoch()
             training.run_epoch(1, timer.on_step)
+    return timer.seconds_per_step
 
 
 def _evaluation_seconds(training: Training, data: TrialData) -> float:
@@ -218,9 +215,6 @@ class _StepTimer:
 
     def on_step(self, step: int) -> None:
         """Read the clock if it is time to do so.
-
-        Args:
-            step: the number of steps done in the epoch.
 
         Raises:
             _EnoughError: the steps have been measured for long enough.

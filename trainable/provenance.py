@@ -43,11 +43,6 @@ def code_identity() -> str:
     return f"{git_commit()}/{source_hash()}"
 
 
-def host_name() -> str:
-    """Return the name of this machine."""
-    return platform.node()
-
-
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of PACKAGES by name; '' if a package is missing."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import platform
 import time
 import traceback
 from collections.abc import Callable
@@ -334,7 +335,7 @@ def _attempt(
         attempt=number,
         start_time=_now(),
         run_id=run.run_id,
-        host=provenance.host_name(),
+        host=platform.node(),
         device=device,
         num_threads=run.num_threads,
         precision_resolved=precision,

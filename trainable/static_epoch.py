@@ -31,7 +31,6 @@ class StaticEpoch:
         """Record the step.
 
         Args:
-            augmented: whether images are cropped and flipped as the plan says.
             record: makes a step replayable (see `record_graph`).
 
         Raises:
@@ -67,12 +66,7 @@ class StaticEpoch:
     def run(
         self, plan: EpochPlan, lrs: Sequence[float], on_step: Callable[[int], None] | None = None
     ) -> TrainMetrics:
-        """Train an epoch.
-
-        Args:
-            plan: the plan of the epoch, on any device.
-            on_step: called after each step with the number of steps launched.
-        """
+        """Train an epoch, whose plan may be on any device; `on_step` is told the number of steps launched."""
         self._learner.model.train()
         for mine, theirs in (
             (self._plan.order, plan.order),

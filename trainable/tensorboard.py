@@ -34,9 +34,8 @@ class TrialEvents:
 
     def add_epoch(self, record: EpochRecord) -> None:
         """Write the figures of one epoch."""
-        for name, value in dataclasses.asdict(record).items():
-            if value is not None and name not in UNPLOTTED:
-                self._add_scalar(name, value, record.epoch)
+        for name, value in _figures(record).items():
+            self._add_scalar(name, value, record.epoch)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._writer.flush()
             self._flushed_at = time.monotonic()
@@ -48,11 +47,7 @@ class TrialEvents:
         values = config.to_dict()
         chosen = {name: values[name] for name in SETTABLE_FIELDS if values[name] is not None}
         chosen = {name: str(value) if isinstance(value, list) else value for name, value in chosen.items()}
-        metrics = {
-            FINAL_PREFIX + name: value
-            for name, value in dataclasses.asdict(last).items()
-            if value is not None and name not in UNPLOTTED
-        }
+        metrics = {FINAL_PREFIX + name: value for name, value in _figures(last).items()}
         for summary in hparams(chosen, metrics):
             self._write(0, summary=summary)
         for name, value in metrics.items():
@@ -68,3 +63,8 @@ class TrialEvents:
 
     def _write(self, step: int, **content: object) -> None:
         self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))
+
+
+def _figures(record: EpochRecord) -> dict[str, float]:
+    values = dataclasses.asdict(record).items()
+    return {name: value for name, value in values if value is not None and name not in UNPLOTTED}

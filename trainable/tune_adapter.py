@@ -7,6 +7,7 @@ checkpoints are not used: nothing here saves or restores them.
 
 import contextlib
 import dataclasses
+import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,7 +130,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
                 f"than the driver ({sweep.source_hash})"
             )
         if sweep.marker is not None and not sees(sweep.marker, sweep.run.run_id):
-            raise RuntimeError(f"the node {provenance.host_name()} does not see the store's {sweep.marker.parent}")
+            raise RuntimeError(f"the node {platform.node()} does not see the store's {sweep.marker.parent}")
         self._sweep = sweep
         self._data = data
         share = share_of(config)  # Tune reuses an actor only for trials with the same share
@@ -138,7 +139,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         )
         if share.gpus and not torch.cuda.is_available():
             raise RuntimeError(
-                f"the node {provenance.host_name()} gave this trial {share.gpus:g} GPU, and its torch "
+                f"the node {platform.node()} gave this trial {share.gpus:g} GPU, and its torch "
                 f"{torch.__version__} finds none: install the CUDA build there"
             )
         self._device = prepare_device(share.num_threads, use_gpu=share.gpus > 0, gpus=share.gpus)

@@ -31,12 +31,7 @@ class MasterWeights:
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        """Move the parameters of the model into the vectors. From then on they must only be changed in place.
-
-        Args:
-            model: the model, on its device.
-            dtype: the number format of its convolutions and linear layers.
-        """
+        """Move the parameters of the model into the vectors. From then on they must only be changed in place."""
         exact = {
             id(parameter)
             for layer in model.modules()

@@ -9,7 +9,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
-from sweep.driver.search_plugins import SearchSteps
+from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.observer import Observer
 from trainable.records import Progress, Status
@@ -30,24 +30,16 @@ class StoppedError(Exception):
     """
 
 
-class ObserverCallback(tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
+class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Tells the observers what Tune reports, records failures, and ends the run when a stop was requested."""
 
     def __init__(
         self, observers: Sequence[Observer], setup: TrialSetup, stop: StopRequest, steps: SearchSteps | None
     ) -> None:
-        """
-        Args:
-            steps: the search; None if the trials are planned.
-        """
         self._observers = observers
         self._setup = setup
         self._stop = stop
         self._steps = steps
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Tune pickles the Tuner for a restore that is never used."""
-        return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         for observer in self._observers:

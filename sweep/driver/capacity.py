@@ -59,7 +59,6 @@ def check_memory(rule: ResourceRule, given: Given, peaks: Mapping[Case, int], gp
 
     Args:
         peaks: peak memory in bytes per case, measured on this kind of GPU.
-        gpu_bytes: memory of one GPU.
 
     Raises:
         UserError: The trial would run out of memory.

@@ -20,7 +20,7 @@ from sweep.request import RunRequest
 from trainable.config import PlannedTrial
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
-from trainable.execution import COMPILE_NEEDS_GPU, Execution, Share
+from trainable.execution import COMPILE_NEEDS_GPU, Share
 from trainable.gpu_share import Case
 from trainable.probe import gpu_memory
 from trainable.wording import first_line
@@ -44,10 +44,6 @@ class Cluster:
     """Case -> measured share of a GPU; empty unless it was to be measured."""
     expected: Sequence[Share]
     """Shares of the trials that the cluster was opened for; those of its corners for a search."""
-
-    @property
-    def execution(self) -> Execution:
-        return Execution(compile=self.request.compile)
 
     def share(self, trial: PlannedTrial) -> Share:
         """Return the CPUs and GPUs of a trial.

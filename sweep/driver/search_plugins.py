@@ -19,7 +19,14 @@ from trainable.records import Progress, Status
 from trainable.tune_adapter import ANCESTORS, CONFIG, SHARE, TRIAL_KEY, from_report
 
 
-class SearchSteps:
+class NotPickled:
+    """Pickles without content, since Tune pickles the Tuner for a restore that is never used."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class SearchSteps(NotPickled):
     """The search, as the two plug-ins below use it.
 
     Tune takes an exception in a plug-in for the failure of a trial. So an exception that concerns the search is kept
@@ -32,20 +39,12 @@ class SearchSteps:
         share: Callable[[PlannedTrial], Share],
         observers: Sequence[Observer],
     ) -> None:
-        """
-        Args:
-            share: the CPUs and GPUs of a trial.
-        """
         self._search = search
         self._share = share
         self._observers = observers
         self._error: Exception | None = None
         self.stopped: set[str] = set()
         """Keys of the trials that were stopped early in this run."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Tune pickles the Tuner for a restore that is never used."""
-        return {}
 
     def propose(self) -> dict[str, Any] | None:
         """Return Tune's configuration of the next trial, or None if there is none at the moment."""
@@ -107,7 +106,7 @@ class SearchSteps:
             self._error = self._error or error
 
 
-class ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untyped here
+class ProposingSearcher(NotPickled, Searcher):  # type: ignore[misc] # Ray's class is untyped here
     """Asks the search for the next trial, but not before the trial can start.
 
     A trial that is proposed earlier knows less than it could. Nodes that join are counted. The scheduler tells the
@@ -115,19 +114,11 @@ class ProposingSearcher(Searcher):  # type: ignore[misc] # Ray's class is untype
     """
 
     def __init__(self, steps: SearchSteps, max_under_way: Callable[[], int]) -> None:
-        """
-        Args:
-            max_under_way: the number of trials that may be under way now.
-        """
         super().__init__()
         self._steps = steps
         self._find_max = max_under_way
         self._max, self._found_at = 0, -math.inf
         self._under_way: set[str] = set()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Tune pickles the Tuner for a restore that is never used."""
-        return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next trial, or None while others have to end first: Tune asks again."""

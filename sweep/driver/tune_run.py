@@ -27,7 +27,7 @@ from sweep.preparation import PreparedRun
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.execution import Share
+from trainable.execution import Execution, Share
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
 
@@ -63,19 +63,10 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
         stack.enter_context(stop.on_signals())
-        _check_memory(prepared, cluster, trials)
+        if any(0 < share.gpus < 1 for share in cluster.expected):
+            speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
+            cluster.check_memory(trials, peak_memory(speeds))
         yield SweepContext(cluster, prepared, run_id, stop)
-
-
-def _check_memory(prepared: PreparedRun, cluster: Cluster, trials: Sequence[PlannedTrial]) -> None:
-    """Refuse shares of a GPU that are smaller than what the store's trainings are known to need.
-
-    Raises:
-        UserError: a trial would run out of memory.
-    """
-    if any(0 < share.gpus < 1 for share in cluster.expected):
-        speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
-        cluster.check_memory(trials, peak_memory(speeds))
 
 
 def run_planned(
@@ -136,7 +127,7 @@ def _fit(
         context.run_id,
         cluster.usual_share.num_threads,
         provenance.code_identity(),
-        cluster.execution,
+        Execution(compile=prepared.request.compile),
         sweep,
         keep_final_state=keep_final_state,
         keep_output=True,

@@ -63,7 +63,6 @@ def estimate(
         works: what is left of each trial, at least one.
         speeds: measured anywhere, the latest first; only those with this profile are used.
         overheads: of earlier runs, the latest last.
-        profile: the device and settings of the run.
         slots: numbers of trials at the same time to answer for.
         image_size: side of an image in pixels, the same for the work and all speeds.
 
@@ -105,11 +104,7 @@ def estimate(
 
 
 def _resolved_precision(precision: str, speeds: Sequence[Speed]) -> str:
-    """Return the precision in which the device computes when asked for `precision`.
-
-    Raises:
-        NoHistoryError: no measurement tells.
-    """
+    """Return the precision in which the device computes when asked for `precision`."""
     for speed in speeds:
         if precision in (speed.precision, speed.precision_resolved):
             return speed.precision_resolved

@@ -40,7 +40,6 @@ def estimate_run(
 
     Args:
         configs: trial key -> configuration, of the trials that are not finished.
-        num_slots: trials that run at the same time.
     """
     summaries = store.summaries(configs)
     works = [
@@ -61,10 +60,6 @@ def estimate_left(
 
     The longest trial last would leave all slots but one idle at the end. Where nothing is known of the speed, the
     order stays and there is no estimate.
-
-    Args:
-        left: trial key -> configuration.
-        num_slots: trials that run at the same time.
     """
     found = estimate_run(store, left, dataset, profile, num_slots)
     if found is None:
@@ -88,7 +83,6 @@ def time_text(
 
     Args:
         works: at least one.
-        capacity: what this machine can run.
         probe: time a few steps here of every configuration that the store knows nothing of.
         slots: numbers of trials at the same time to answer for; None: a few usual ones.
         heading: line above the answer, where there is one.

@@ -48,7 +48,6 @@ def makespans(seconds: Floats, num_slots: int) -> Floats:
 
     Args:
         seconds: [num_draws, num_trials].
-        num_slots: number of trials that run at the same time.
 
     Returns:
         [num_draws].

@@ -58,7 +58,6 @@ def trial_work(config: TrainConfig, epochs: int, num_images: tuple[int, int]) ->
     """Return the work of a trial that has some epochs left.
 
     Args:
-        epochs: number of epochs left.
         num_images: number of the data set's images to train and to test.
     """
     num_train, num_test = num_images

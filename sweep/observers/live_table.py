@@ -36,10 +36,6 @@ def sweep_table(progress: SweepProgress, *, width: int, height: int) -> Group:
 
     The values that tell the trials apart are never cut: rates and times are left out first, and in a very narrow
     terminal the values wrap.
-
-    Args:
-        width: columns of the terminal.
-        height: lines of the terminal.
     """
     longest = max([len(LABEL), *(len(trial.short_label) for trial in progress.trials.values())])
     columns, gap = _fitting(progress, longest, width)

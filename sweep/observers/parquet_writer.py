@@ -36,11 +36,7 @@ class ParquetWriter(Observer):
 
     @contextlib.contextmanager
     def driven(self, num_slots: int = 0) -> Iterator[None]:
-        """Inside this context the counters say that a driver runs the sweep.
-
-        Args:
-            num_slots: number of trials that run at the same time.
-        """
+        """Inside this context the counters say that a driver runs the sweep."""
         self._tables()
         with self._metrics.driven(num_slots):
             yield

@@ -75,11 +75,7 @@ class MetricsWriter(Observer):
 
     @contextlib.contextmanager
     def driven(self, num_slots: int) -> Iterator[None]:
-        """Inside this context the file says that a driver runs the sweep; at the end it says that the run is over.
-
-        Args:
-            num_slots: number of trials that run at the same time.
-        """
+        """Inside this context the file says that a driver runs the sweep; at the end it says that the run is over."""
         self._num_slots, self._is_driven = num_slots, True
         try:
             self.write()

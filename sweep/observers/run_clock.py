@@ -39,13 +39,7 @@ class RunClock(Observer):
         self._epochs_trained += 1
 
     def stop(self, *, num_trials: int, num_slots: int, interrupted: bool, expected: ExpectedTime | None) -> RunRecord:
-        """Return the record of the run up to now.
-
-        Args:
-            num_trials: number of trials that the run was to train.
-            num_slots: number of trials that ran at the same time.
-            expected: the estimate made at the start of the run.
-        """
+        """Return the record of the run up to now."""
         wall_seconds = time.monotonic() - self._started
         return RunRecord(
             run_id=self.run_id,

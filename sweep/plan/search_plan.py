@@ -121,7 +121,6 @@ def search_plan_text(
     """Return the plan as text.
 
     Args:
-        warm_start: name of the earlier search from which this one starts.
         corners: configurations at the ends of the searched ranges.
         num_images: number of the data set's images to train and to test; None if unknown.
     """

@@ -9,15 +9,13 @@ import yaml
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
 from sweep.status.status import mean_text
-from trainable.config import FIELD_NAMES
+from sweep.trial_label import describe
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
-from trainable.wording import command, counted, format_value
+from trainable.wording import command, counted
 
 NOT_WRITTEN = ("dataset_fingerprint", "parent", "recipe_version")
 """Fields that the program computes, so that a space does not state them."""
-MOST_FIELDS = ("model", "batch_size", "lr")
-"""Fields that name a configuration where the sweep varies none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,16 +64,13 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
 
 def best_text(best: BestConfiguration) -> str:
     """Say which configuration is the best, its test error and how it was chosen."""
-    config = best.cell.config
-    fields = [name for name in best.varied if getattr(config, name) is not None] or MOST_FIELDS
-    name = " ".join(f"{field}={format_value(getattr(config, field))}" for field in fields)
     among = counted(best.num_configurations, "finished configuration")
     how = (
         f"chosen by {best.chosen_by}" if best.chosen_by else "lowest mean test error, so selected on the test images"
     )
     return "\n".join(
         [
-            f"{best.sweep}: {name}",
+            f"{best.sweep}: {describe(best.cell.config, best.varied)}",
             f"  test error  {_error_text(best.cell.test_errors)}",
             f"  among       {among}, {how}",
             f"next: {command('best', best.sweep, '--yaml')} prints a space that trains it again",
@@ -104,7 +99,7 @@ def best_yaml(best: BestConfiguration) -> str:
     name = f"{best.sweep}-best"
     run = command("run", f"{name}.yaml")
     data = "" if config.dataset in NUM_IMAGES else " --data DIR"
-    fields = {field: _plain(getattr(config, field)) for field in FIELD_NAMES if field not in NOT_WRITTEN}
+    fields = {field: value for field, value in config.to_dict().items() if field not in NOT_WRITTEN}
     defaults = {field: value for field, value in fields.items() if value is not None and field not in best.varied}
     row = {field: value for field, value in fields.items() if value is not None and field in best.varied}
     space = {
@@ -116,7 +111,3 @@ def best_yaml(best: BestConfiguration) -> str:
     }
     head = f"# Run: {run}{data}\n# Outcome: test error {_error_text(best.cell.test_errors)}\n"
     return head + yaml.safe_dump(space, sort_keys=False, width=118).rstrip()
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

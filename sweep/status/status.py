@@ -145,10 +145,6 @@ def lowest_error_text(configs: Sequence[TrainConfig], summaries: Mapping[str, Tr
 
     For example `batch_size=16 lr=0.8: test error 0.28 % (lowest of 9 trials)`, or with repeats `...: test error 0.31
     +- 0.04 % (n = 3, lowest of 9 configurations)`.
-
-    Args:
-        configs: of all trials of the sweep.
-        summaries: trial key -> content of the trial's folder.
     """
     errors: dict[TrainConfig, list[float]] = {}
     for config in configs:
@@ -212,11 +208,7 @@ def status_page(store: Store, status: SweepStatus) -> str:
 
 
 def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
-    """Say what to type to see why trials failed.
-
-    Args:
-        failed: keys of the failed trials, at least one.
-    """
+    """Say what to type to see why trials failed."""
     hint = f"logs: {command('logs', failed[0])}{store.option}"
     all_of_them = f"logs --failed --sweep {sweep}{store.option}"
     return hint if len(failed) == 1 else f"{hint}, for all {len(failed)} failed trials: {all_of_them}"

@@ -43,21 +43,17 @@ class Watcher:
     def __init__(self, read: Callable[[], SweepStatus], clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._clock = clock
-        self._last = Look(read(), None)
-        self._begin = clock(), self._last.status.epochs_done
-
-    @property
-    def first(self) -> Look:
-        return self._last
+        self.last = Look(read(), None)
+        self._begin = clock(), self.last.status.epochs_done
 
     def look(self) -> Look:
         """Return the present status, or the last one seen if the store does not answer."""
         try:
             status = self._read()
         except RemoteError as error:
-            return Look(self._last.status, None, str(error))
-        self._last = Look(status, self._seconds_left(status))
-        return self._last
+            return Look(self.last.status, None, str(error))
+        self.last = Look(status, self._seconds_left(status))
+        return self.last
 
     def _seconds_left(self, status: SweepStatus) -> float | None:
         began, epochs_before = self._begin
@@ -78,12 +74,7 @@ def watch(
     as_json: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SweepStatus:
-    """Show the status until nothing is left and no driver is running.
-
-    Args:
-        read: reads the status.
-        seconds: time between two looks.
-        as_json: print a line of JSON at each look.
+    """Show the status every few `seconds`, until nothing is left and no driver is running.
 
     Returns:
         The last status.
@@ -93,7 +84,7 @@ def watch(
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     watcher = Watcher(read)
-    look, said = watcher.first, ""
+    look, said = watcher.last, ""
     redraws = console.is_terminal and not console.is_dumb_terminal and not as_json
     live = Live(console=console, auto_refresh=False, get_renderable=lambda: renderable(look))
     with live if redraws else contextlib.nullcontext():

@@ -1,13 +1,13 @@
 """Shares of a GPU on a Ray that was told of a GPU that does not exist: what is measured, reserved and printed."""
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.integration_tests.running_sweeps import Start, end_of
-from trainable.provenance import host_name
 
 pytestmark = [
     pytest.mark.ray,
@@ -32,7 +32,6 @@ def test_shares_are_measured_before_and_a_gpu_that_torch_does_not_find_is_report
     for batch_size in (16, 32):  # of whose memory nothing is known, so that they do not share
         assert f"  resnet_preact_8, batch size {batch_size}, fp32: gpus 1, " in ended.stdout
     assert ended.returncode == 1
-    reason = (
-        f"RuntimeError: the node {host_name()} gave this trial 1 GPU, and its torch {torch.__version__} finds none"
-    )
+    worker = f"the node {platform.node()} gave this trial 1 GPU, and its torch {torch.__version__}"
+    reason = f"RuntimeError: {worker} finds none"
     assert ended.stderr.count(f"{reason}: install the CUDA build there\n") == 2

@@ -12,13 +12,13 @@ import tune_main
 from cli.parser import build_parser
 from cli.run import request_of
 from search_spaces.resources import ResourceRule
-from sweep.driver.address import check_reachable
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
 from sweep.driver.cluster import Cluster, wait_for_nodes
 from sweep.driver.stop_request import StopRequest
 from sweep.estimate.history import peak_memory
 from sweep.estimate.speeds import DeviceProfile, Speed
+from sweep.preparation import check_reachable
 from sweep.request import RunRequest
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
