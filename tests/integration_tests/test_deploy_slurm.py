@@ -153,6 +153,6 @@ def test_a_sweep_is_stopped_before_its_time_is_up_and_kept(tmp_path: Path) -> No
     assert (status, (tmp_path / "calls").read_text(encoding="utf-8").splitlines()[-1]) == (130, f"requeue {job}"), (
         said
     )
-    assert "the same command goes on where this one ended" in said
+    assert "the same command resumes" in said
     assert pq.read_table(store / "small" / "epochs.parquet").num_rows >= 2
     assert not Path(f"/tmp/batchscape-{job}").exists()  # noqa: S108 (the script's)
