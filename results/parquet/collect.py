@@ -119,7 +119,7 @@ def _up_to_stop(files: TrialFiles, proposal: ProposalRecord) -> TrialFiles:
     if proposal.status is not Status.STOPPED:
         return files
     epochs = files.epochs[: _stopped_epoch(proposal)]
-    last = max((record.attempt for record in epochs), default=0)
+    last = max((record.attempt for record in epochs), default=1)  # none where a crash kept them out of a bucket
     return TrialFiles(files.config, epochs, [attempt for attempt in files.attempts if attempt.attempt <= last], None)
 
 

@@ -60,6 +60,15 @@ def test_a_stopped_trial_ends_where_this_search_stopped_it_though_another_sweep_
     assert row["total_seconds"] == sum(record.train_seconds + record.eval_seconds for record in CURVE[:3])
 
 
+def test_a_stopped_trial_whose_epochs_never_reached_the_store_is_a_row(tmp_path: Path) -> None:
+    """The machine died after the stop was logged and before the trial's epochs were copied into the bucket."""
+    store = LocalStore(tmp_path)
+    with Ledger(store.trial_folder(CONFIG.trial_key), CONFIG.to_dict()) as ledger:
+        ledger.begin(make_attempt(1))
+    row, epochs = only_row(begun(store, *STOPPED))
+    assert (row["status"], row["epochs_done"], row["attempts"], epochs) == ("STOPPED", 0, 1, [])
+
+
 def test_rows_say_their_purpose_and_the_objective(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     confirming = searched_config(0.1, 32, holdout=0.0)
