@@ -18,6 +18,7 @@ from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun
 from sweep.runs import RunRecord, append_run
 from sweep.status.status import sweep_status
+from sweep.trial_label import telling_fields
 from trainable.wording import counted
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
         if expected is not None:
             print(f"estimate: {expected}, from {expected.basis}", flush=True)
         context.stop.raise_if_requested()
-        view = SweepView(make_console(), SweepOutline(name=manifest.name, num_before=held.done), left)
+        fields = telling_fields([trial.config for trial in manifest.trials])
+        outline = SweepOutline(name=manifest.name, num_before=held.done, fields=fields)
+        view = SweepView(make_console(), outline, left)
         with writer.driven(num_slots), view:
             run_planned(context, left, shares, (view, writer, clock))
     except KeyboardInterrupt:
