@@ -1,8 +1,7 @@
 """The computing cost of a model from its name alone, without torch, so that a sweep can be planned without it."""
 
-from models.names import parse_model_name
+from models.names import STAGE_CHANNELS, parse_model_name
 
-STAGE_CHANNELS = (16, 32, 64)
 KERNEL = 3 * 3
 
 

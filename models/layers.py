@@ -1,7 +1,11 @@
 """Layers and initial weights that both families share."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
+
+from models.names import STAGE_CHANNELS
 
 
 @torch.no_grad()
@@ -19,6 +23,18 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def block_shapes(depth: int) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield input channels, output channels and stride of each block, and whether it is the first of its stage.
+
+    A network of depth 6n+2 has n blocks of two convolutions in each of three stages.
+    """
+    in_channels = STAGE_CHANNELS[0]
+    for stage, out_channels in enumerate(STAGE_CHANNELS):
+        for index in range((depth - 2) // 6):
+            yield in_channels, out_channels, 2 if stage and not index else 1, index == 0
+            in_channels = out_channels
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

@@ -8,6 +8,8 @@ FAMILIES: dict[str, str] = {
 }
 """Name of each family in the published tables, by its name in YAML."""
 
+STAGE_CHANNELS = (16, 32, 64)
+"""Number of channels in each stage, the same for all families."""
 MAX_DEPTH = 2000
 """Largest depth that is accepted; the deepest published network has 1,202 layers (He et al. 2015)."""
 _NAME = re.compile(r"(?P<family>[a-z_]+?)_(?P<depth>\d+)")

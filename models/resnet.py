@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.costs import STAGE_CHANNELS
-from models.layers import conv1x1, conv3x3
+from models.layers import block_shapes, conv1x1, conv3x3
+from models.names import STAGE_CHANNELS
 
 
 class BasicBlock(nn.Module):
@@ -35,14 +35,8 @@ class ResNet(nn.Module):
     def __init__(self, depth: int, num_classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(conv3x3(3, STAGE_CHANNELS[0]), nn.BatchNorm2d(STAGE_CHANNELS[0]), nn.ReLU())
-        blocks: list[nn.Module] = []
-        in_channels = STAGE_CHANNELS[0]
-        for stage, out_channels in enumerate(STAGE_CHANNELS):
-            for index in range((depth - 2) // 6):
-                blocks.append(BasicBlock(in_channels, out_channels, stride=2 if stage and not index else 1))
-                in_channels = out_channels
-        self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(in_channels, num_classes)
+        self.blocks = nn.Sequential(*(BasicBlock(*shape) for *shape, _ in block_shapes(depth)))
+        self.head = nn.Linear(STAGE_CHANNELS[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.stem(x))

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.costs import STAGE_CHANNELS
-from models.layers import conv1x1, conv3x3
+from models.layers import block_shapes, conv1x1, conv3x3
+from models.names import STAGE_CHANNELS
 
 
 class PreactBlock(nn.Module):
@@ -40,22 +40,14 @@ class ResNetPreact(nn.Module):
     def __init__(self, depth: int, num_classes: int) -> None:
         super().__init__()
         self.stem = conv3x3(3, STAGE_CHANNELS[0])
-        blocks: list[nn.Module] = []
-        in_channels = STAGE_CHANNELS[0]
-        for stage, out_channels in enumerate(STAGE_CHANNELS):
-            for index in range((depth - 2) // 6):
-                blocks.append(
-                    PreactBlock(
-                        in_channels,
-                        out_channels,
-                        stride=2 if stage and not index else 1,
-                        shortcut_after_activation=index == 0,
-                    )
-                )
-                in_channels = out_channels
-        self.blocks = nn.Sequential(*blocks)
-        self.bn = nn.BatchNorm2d(in_channels)
-        self.head = nn.Linear(in_channels, num_classes)
+        self.blocks = nn.Sequential(
+            *(
+                PreactBlock(in_channels, out_channels, stride, shortcut_after_activation=is_first)
+                for in_channels, out_channels, stride, is_first in block_shapes(depth)
+            )
+        )
+        self.bn = nn.BatchNorm2d(STAGE_CHANNELS[-1])
+        self.head = nn.Linear(STAGE_CHANNELS[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.bn(self.blocks(self.stem(x))))

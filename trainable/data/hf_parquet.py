@@ -63,11 +63,9 @@ def _decode(name: str, files: dict[str, list[Path]]) -> ImageData:
     joined: dict[str, tuple[Images, Labels]] = {}
     num_classes = 0
     for split, parts in splits.items():
-        joined[split] = (
-            np.concatenate([part[0] for part in parts]),
-            np.concatenate([part[1] for part in parts]),
-        )
-        num_classes = max(num_classes, int(joined[split][1].max()) + 1, *(part[2] for part in parts))
+        images, labels, num_names = zip(*parts, strict=True)
+        joined[split] = np.concatenate(images), np.concatenate(labels)
+        num_classes = max(num_classes, int(joined[split][1].max()) + 1, *num_names)
     return make_image_data(name, num_classes, joined["train"], joined["test"])
 
 

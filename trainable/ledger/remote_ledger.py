@@ -77,13 +77,7 @@ class RemoteLedger(Ledger):
     """The ledger of a trial in a remote store, open for writing under a lock on this machine."""
 
     def __init__(self, folder: RemoteFolder, config: Mapping[str, Any]) -> None:
-        """Pull the trial's files and open them.
-
-        Raises:
-            LedgerBusyError: another process of this machine works on this trial.
-            RemoteError: the store does not answer, or refuses.
-            OSError: the local copy cannot be written.
-        """
+        """Pull the trial's files and open them; the errors are those of `open_ledger`."""
         self._remote = Remote(folder.uri)
         self._remote_folder = folder.name
         self._has_remote_result = False
