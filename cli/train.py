@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from results.store.opening import open_store
     from search_spaces.expansion import parse_config
     from sweep.exit_codes import ExitCode
-    from sweep.observers.console import make_console
+    from sweep.observers.live_view import make_console
     from trainable.data.sources import load_dataset
     from trainable.records import Status
 

@@ -10,8 +10,7 @@ from sweep.estimate.forecast import estimate_left
 from sweep.estimate.speeds import device_profile_here
 from sweep.estimate.work import DatasetSize
 from sweep.exit_codes import ExitCode
-from sweep.observers.console import make_console
-from sweep.observers.live_view import SweepView
+from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock

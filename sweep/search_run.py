@@ -11,8 +11,7 @@ from search_spaces.expansion import tie_to_data
 from search_spaces.proposals import ProposalMaker
 from sweep.ending import report_end
 from sweep.exit_codes import ExitCode
-from sweep.observers.console import make_console
-from sweep.observers.live_view import SweepView
+from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock

@@ -15,6 +15,9 @@ from trainable.weights import MasterWeights
 EVAL_BATCH_SIZE = 1000
 """Number of images per evaluation batch; it is fixed so that results do not depend on the training batch size."""
 
+OnStep = Callable[[int], None]
+"""Called after each step with the number of steps done in the epoch."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainMetrics:
@@ -102,12 +105,9 @@ def train_epoch(
     data: TrialData,
     batches: Iterable[tuple[Tensor, Tensor]],
     lrs: Iterable[float],
-    on_step: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> TrainMetrics:
     """Train on batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
-
-    Args:
-        on_step: called after each step with the number of steps done.
 
     Raises:
         ValueError: there are no batches, or not as many as learning rates.

@@ -16,6 +16,7 @@ import torch
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
+from trainable.engine import OnStep
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger.files import TENSORBOARD
 from trainable.ledger.ledger import Ledger
@@ -108,11 +109,8 @@ class TrialSession:
         self._checkpoint_seconds = FIRST_CHECKPOINT_SECONDS
         self._checkpointed_at = time.perf_counter()
 
-    def next_epoch(self, on_step: Callable[[int], None] | None = None) -> Progress:
+    def next_epoch(self, on_step: OnStep | None = None) -> Progress:
         """Replay the ledger's next epoch, or train an epoch and record it.
-
-        Args:
-            on_step: called after each step with the number of steps done in the epoch.
 
         Raises:
             Exception: whatever the training raised; it has been recorded as the failure of the trial.
@@ -304,10 +302,6 @@ def record_failure(
     folder: Path | RemoteFolder, config: TrainConfig, run: RunInfo, error: str, details: str = ""
 ) -> bool:
     """Record, in the driver, the failure of a trial whose process could not do so.
-
-    Args:
-        error: one line about the error.
-        details: more text for the trial's log.
 
     Returns:
         Whether the failure is on record now.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainable.augmentation import crop_and_flip, normalize
-from trainable.engine import Learner, RunningSums, TrainMetrics
+from trainable.engine import Learner, OnStep, RunningSums, TrainMetrics
 from trainable.randomness import EpochPlan, plan_epoch
 from trainable.splits import TrialData
 
@@ -63,10 +63,8 @@ class StaticEpoch:
             restore()
 
     @torch.no_grad()
-    def run(
-        self, plan: EpochPlan, lrs: Sequence[float], on_step: Callable[[int], None] | None = None
-    ) -> TrainMetrics:
-        """Train an epoch, whose plan may be on any device; `on_step` is told the number of steps launched."""
+    def run(self, plan: EpochPlan, lrs: Sequence[float], on_step: OnStep | None = None) -> TrainMetrics:
+        """Train an epoch, whose plan may be on any device; `on_step` is called when a step is launched."""
         self._learner.model.train()
         for mine, theirs in (
             (self._plan.order, plan.order),

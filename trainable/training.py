@@ -4,7 +4,6 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch.optim import SGD
 from models.registry import build_model
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
-from trainable.engine import EvalMetrics, Learner, evaluate, train_epoch
+from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.precision import Precision, resolve_precision
 from trainable.randomness import generator, plan_epoch
@@ -70,11 +69,8 @@ class Training:
         """Whether all epochs are done."""
         return self.epochs_done >= self.config.epochs
 
-    def run_epoch(self, attempt: int, on_step: Callable[[int], None] | None = None) -> EpochOutcome:
+    def run_epoch(self, attempt: int, on_step: OnStep | None = None) -> EpochOutcome:
         """Train and evaluate the next epoch.
-
-        Args:
-            on_step: called after each step with the number of steps done in the epoch.
 
         Raises:
             ValueError: all epochs are done.

@@ -1,5 +1,7 @@
 """What the user sees while a sweep runs: a live table in a terminal, otherwise a line for each trial that ends."""
 
+import os
+import sys
 from collections.abc import Mapping
 
 from rich.console import Console, Group
@@ -7,17 +9,27 @@ from rich.live import Live
 
 from results.tables.layout import format_seconds
 from sweep.observers.live_table import sweep_table
-from sweep.observers.observer import Observer
 from sweep.observers.progress import SweepOutline, SweepProgress, TrialProgress
-from trainable.config import PlannedTrial, TrainConfig
+from trainable.config import TrainConfig
 from trainable.records import Progress, Status
 from trainable.wording import counted
 
 REFRESH_PER_SECOND = 4
 
 
-class SweepView(Observer):
-    """Shows a run to the user. Use as a context manager."""
+class PatientConsole(Console):
+    """Keeps the run alive when nobody reads its output any more (`| head`)."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def make_console() -> Console:
+    return PatientConsole(soft_wrap=True)
+
+
+class SweepView(SweepProgress):
+    """Shows the progress of a run to the user. Use as a context manager."""
 
     def __init__(
         self,
@@ -26,13 +38,8 @@ class SweepView(Observer):
         configs: Mapping[str, TrainConfig],
         variables: Mapping[str, Mapping[str, float | str]] | None = None,
     ) -> None:
-        """
-        Args:
-            configs: trial key -> configuration of the trials that this run works on.
-            variables: trial key -> variables of these trials.
-        """
+        super().__init__(outline, configs, variables)
         self._console = console
-        self.progress = SweepProgress(outline, configs, variables)
         self._live = Live(
             console=console,
             refresh_per_second=REFRESH_PER_SECOND,
@@ -50,18 +57,12 @@ class SweepView(Observer):
 
     def renderable(self) -> Group:
         """Return the live table as of now."""
-        return sweep_table(self.progress, width=self._console.width, height=self._console.height)
-
-    def on_trial_added(self, trial: PlannedTrial) -> None:
-        self.progress.on_trial_added(trial)
-
-    def on_trial_start(self, trial_key: str) -> None:
-        self.progress.on_trial_start(trial_key)
+        return sweep_table(self, width=self._console.width, height=self._console.height)
 
     def on_progress(self, trial_key: str, progress: Progress) -> None:
-        trial = self.progress.trials[trial_key]
+        trial = self.trials[trial_key]
         died_at = trial.died_at
-        self.progress.on_progress(trial_key, progress)
+        super().on_progress(trial_key, progress)
         resumes = died_at is not None and trial.died_at is None and progress.status is not Status.FAILED
         if resumes and not self._console.is_terminal:
             self._say(f"{trial.label}: its process died at epoch {died_at}, resuming from the last checkpoint")
@@ -84,10 +85,10 @@ class SweepView(Observer):
             images = "holdout" if trial.config.holdout else "test"
             stopped = "stopped at " if trial.status == Status.STOPPED else ""
             outcome = f"{stopped}{images} error {trial.error_percent:.2f} %"
-            if self.progress.shows_loss and trial.loss is not None:
+            if self.shows_loss and trial.loss is not None:
                 outcome += f", loss {trial.loss:.4f}"
         work = f"{counted(trial.epochs_done, 'epoch')} in {format_seconds(trial.seconds)}"
         speed = f", {rate:,.0f} images/s" if (rate := trial.images_per_second) else ""
-        rest = f", about {format_seconds(left)} left" if (left := self.progress.seconds_left()) else ""
-        number = f"[{self.progress.num_done}/{self.progress.num_trials}]"
+        rest = f", about {format_seconds(left)} left" if (left := self.seconds_left()) else ""
+        number = f"[{self.num_done}/{self.num_trials}]"
         return f"{number} {trial.label}: {outcome}, {work}{speed}{rest}"

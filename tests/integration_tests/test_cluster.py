@@ -20,7 +20,7 @@ from results.store.search_log import read_log
 from results.store.store import Store
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
-from sweep.observers.console import make_console
+from sweep.observers.live_view import make_console
 from tests.conftest import ROOT
 from tests.integration_tests.nodes import DASHBOARD_PORT, RAY, Node, Nodes, can_make_nodes, making_nodes
 from tests.s3_server import S3Server

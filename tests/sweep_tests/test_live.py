@@ -124,9 +124,9 @@ def test_a_terminal_shows_the_table() -> None:
 def test_a_long_list_of_ended_trials_is_cut() -> None:
     configs = [make_config(lr=number) for number in range(1, MAX_ENDED_ROWS + 11)]
     view, _ = make_view(*configs)
-    for key in view.progress.trials:
+    for key in view.trials:
         view.on_trial_start(key)
-    for key in list(view.progress.trials)[:-1]:
+    for key in list(view.trials)[:-1]:
         view.on_progress(key, ended("COMPLETE", None))
     lines = rendered(view).splitlines()[2:]
     assert [line.split()[0] for line in lines] == [
@@ -138,7 +138,7 @@ def test_nothing_is_known_of_the_time_left_before_the_first_epoch(clock: Clock) 
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
     clock.now += 30
-    assert view.progress.seconds_left() is None
+    assert view.seconds_left() is None
     assert "starting" in rendered(view)
 
 
@@ -149,7 +149,7 @@ def test_the_time_left_follows_from_the_epochs_done(clock: Clock) -> None:
     for epoch in (1, 2):
         view.on_progress("0", result(epoch, 10.0))
     clock.now += 10
-    assert view.progress.seconds_left() == pytest.approx(30)  # 2 of 8 epochs in 10 s
+    assert view.seconds_left() == pytest.approx(30)  # 2 of 8 epochs in 10 s
 
 
 def test_replayed_epochs_do_not_count_as_work(clock: Clock) -> None:
@@ -157,10 +157,10 @@ def test_replayed_epochs_do_not_count_as_work(clock: Clock) -> None:
     view.on_trial_start("0")
     for epoch in (1, 2, 3):
         view.on_progress("0", result(epoch, 10.0, replayed=True))
-    assert view.progress.seconds_left() is None
+    assert view.seconds_left() is None
     view.on_progress("0", result(4, 10.0))
     clock.now += 10
-    assert view.progress.seconds_left() == pytest.approx(40)  # 1 of 5 epochs in 10 s
+    assert view.seconds_left() == pytest.approx(40)  # 1 of 5 epochs in 10 s
 
 
 def test_a_trial_that_ended_early_leaves_nothing_to_do(clock: Clock) -> None:
@@ -169,7 +169,7 @@ def test_a_trial_that_ended_early_leaves_nothing_to_do(clock: Clock) -> None:
     view.on_progress("0", result(1, 90.0))
     view.on_progress("0", ended("DIVERGED", None))
     clock.now += 10
-    assert view.progress.seconds_left() == pytest.approx(40)  # 1 of 1 + 4 epochs
+    assert view.seconds_left() == pytest.approx(40)  # 1 of 1 + 4 epochs
 
 
 def test_a_trial_begun_again_after_its_process_died_is_not_timed_twice(clock: Clock) -> None:
@@ -181,19 +181,19 @@ def test_a_trial_begun_again_after_its_process_died_is_not_timed_twice(clock: Cl
     for epoch in (1, 2):
         view.on_progress("0", result(epoch, 10.0, replayed=True))
     view.on_progress("0", result(3, 10.0))
-    assert view.progress.trials["0"].seconds == 3 * 2.5
+    assert view.trials["0"].seconds == 3 * 2.5
 
 
 def test_a_result_without_an_epoch_is_passed_over(clock: Clock) -> None:
     view, _ = make_view(*TWO)
     view.on_trial_start("0")
     view.on_progress("0", ended("FAILED"))
-    assert view.progress.trials["0"].epochs_done == 0
+    assert view.trials["0"].epochs_done == 0
 
 
 def test_trials_are_distinguished_by_their_seed_too() -> None:
     view, _ = make_view(make_config(seed=1), make_config(seed=2))
-    assert [trial.label for trial in view.progress.trials.values()] == ["seed=1", "seed=2"]
+    assert [trial.label for trial in view.trials.values()] == ["seed=1", "seed=2"]
 
 
 def test_a_single_trial_is_named_by_what_matters() -> None:
@@ -235,7 +235,7 @@ def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_n
     assert "left" not in rendered(view)  # what is to come is not known
     view.on_progress(key, ended("STOPPED"))
     assert output.getvalue().startswith("[2/4] lr=0.1: stopped at test error 12.50 %, 1 epoch in 2s")
-    assert _style(view.progress.trials[key]) == "dim"
+    assert _style(view.trials[key]) == "dim"
 
 
 SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)
@@ -264,4 +264,4 @@ def test_what_confirms_a_search_is_named_by_what_was_searched_and_its_seed(clock
     configs = {config.trial_key: config for config in (make_config(lr=0.05, seed=seed) for seed in (0, 1))}
     variables = {key: {"base_lr": 0.1} for key in configs}
     view = SweepView(Console(), SweepOutline(name="wide", fields=["base_lr"]), configs, variables)
-    assert [trial.label for trial in view.progress.trials.values()] == ["base_lr=0.1 seed=0", "base_lr=0.1 seed=1"]
+    assert [trial.label for trial in view.trials.values()] == ["base_lr=0.1 seed=0", "base_lr=0.1 seed=1"]

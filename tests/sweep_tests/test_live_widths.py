@@ -70,7 +70,7 @@ def test_forty_columns_show_every_value_and_the_error() -> None:
 def test_values_are_never_cut(width: int) -> None:
     view = progressed(width, height=60)
     words = " ".join(lines_of(view, width)).split()
-    for trial in [*view.progress.ended[-12:], *view.progress.running]:
+    for trial in [*view.ended[-12:], *view.running]:
         assert set(trial.short_label.split()) <= set(words)
 
 
@@ -90,7 +90,7 @@ def test_the_table_fits_the_screen_and_shows_what_runs(width: int, height: int) 
     view = progressed(width, height, name="a_sweep_with_quite_a_long_name")
     lines = lines_of(view, width)
     assert len(lines) < height
-    assert sum(trial.short_label.split()[-1] in lines[-1].split() for trial in view.progress.running) == 1
+    assert sum(trial.short_label.split()[-1] in lines[-1].split() for trial in view.running) == 1
 
 
 def test_a_search_with_long_names_fits_too() -> None:
