@@ -48,5 +48,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(replay_json(result, sweep, recorded.metric))
     else:
-        print(replay_text(result, sweep, recorded.objective, "points"))
+        print(replay_text(result, sweep, recorded.objective))
     return 0

@@ -1,1 +1,4 @@
-"""Declarative search spaces: the YAML files that ship, their schema, and their expansion into trials."""
+"""Declarative search spaces: the YAML files that ship, their schema, and their expansion into trials.
+
+Every UserError about a space names file, line and key.
+"""

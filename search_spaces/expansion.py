@@ -49,8 +49,8 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     A search has no trials in advance; the expansion then holds its ProposalMaker.
 
     Raises:
-        UserError: A key is neither a training field nor used by `derive`, a value is impossible, an expression
-            cannot be computed, or there is no such scale. The message names file, line and key.
+        UserError: A key is neither a training field nor used by `derive`, a value is impossible, an expression cannot
+            be computed, or there is no such scale.
     """
     space, source = loaded.space, loaded.source
     if space.search is not None:
@@ -101,8 +101,7 @@ def tie_to_data(
     """The trials with the identity of their data set. Trials that become equal are merged.
 
     Raises:
-        UserError: A batch or a subset is larger than the data set, or no image is held out. The message names
-            file, line and key.
+        UserError: A batch or a subset is larger than the data set, or no image is held out.
     """
     tied = []
     for trial in trials:

@@ -33,8 +33,7 @@ def load_space(name_or_path: str) -> LoadedSpace:
     """Load a shipped space by its name, or any file that ends in .yaml or .yml.
 
     Raises:
-        UserError: There is no such space or file, it is not YAML, or a key or value is wrong. The message names
-            file, line and key.
+        UserError: There is no such space or file, it is not YAML, or a key or value is wrong.
     """
     path = Path(name_or_path)
     if name_or_path in shipped_spaces():

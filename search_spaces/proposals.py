@@ -50,7 +50,7 @@ class ProposalMaker:
 
         Raises:
             UserError: Something is wrong that can be seen before anything is proposed, values at the ends of the
-                parameters included. The message names file, line and key.
+                parameters included.
         """
         space, source = loaded.space, loaded.source
         if space.search is None or space.parameters is None:

@@ -34,7 +34,7 @@ class ResourceRule:
             gpus: value of --gpus-per-trial, a number or AUTO; it replaces the value in the space.
 
         Raises:
-            UserError: An expression is not valid. The message names file, line and key.
+            UserError: An expression is not valid.
         """
         spec = (loaded.space.resources if loaded else None) or ResourceSpec()
         self._loaded = loaded
@@ -55,8 +55,7 @@ class ResourceRule:
             measured: measured share of a GPU per case, for `gpus: auto`.
 
         Raises:
-            UserError: An expression cannot be computed, or a number is impossible. The message names file, line
-                and key.
+            UserError: An expression cannot be computed, or a number is impossible.
         """
         cpus = self._value("cpus", self._cpus, trial)
         if cpus is not None and cpus <= 0:

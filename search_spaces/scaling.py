@@ -33,7 +33,7 @@ class Scaling:
             variables: variables of the full-scale trial; expressions may use them.
 
         Raises:
-            UserError: An expression cannot be computed. The message names file, line and key.
+            UserError: An expression cannot be computed.
         """
         values = full.to_dict()
         operands = operands_of({**values, **variables})
@@ -62,7 +62,7 @@ def parse_scales(loaded: LoadedSpace, variables: Iterable[str]) -> dict[str, Sca
         variables: names that expressions may use besides the training fields.
 
     Raises:
-        UserError: A field is unknown, or an expression is not valid. The message names file, line and key.
+        UserError: A field is unknown, or an expression is not valid.
     """
     source = loaded.source
     scales: dict[str, Scaling] = {}

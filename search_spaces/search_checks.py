@@ -1,4 +1,4 @@
-"""Checks of a declared search across its sections, and its sections at a scale."""
+"""Checks of a declared search across its sections, which raise UserErrors, and its sections at a scale."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -44,11 +44,7 @@ COST = "train_seconds"
 
 
 def check_search(space: Space, source: YamlSource) -> None:
-    """Check that the sections of a space go together.
-
-    Raises:
-        UserError: They do not. The message names file, line and key.
-    """
+    """Check that the sections of a space go together."""
     if space.search is None:
         for key in ONLY_FOR_SEARCH:
             if getattr(space, key) is not None:
@@ -71,9 +67,6 @@ def check_algorithm(algorithm: Algorithm, num_learnt: int, source: YamlSource) -
 
     Args:
         num_learnt: number of parameters that are not drawn at random.
-
-    Raises:
-        UserError: The message names file, line and key.
     """
     if algorithm == "cmaes" and num_learnt < MIN_FOR_CMAES:
         keys = " or ".join(PASSED_OVER[algorithm])
@@ -93,9 +86,6 @@ def check_population(
     Args:
         search, scheduler, confirm: the sections at the scale that is run.
         corners: configurations at the ends of the parameters.
-
-    Raises:
-        UserError: The message names file, line and key.
     """
     size, num_trials = scheduler.population, search.num_trials or 0
     if search.algorithm not in WITHOUT_MEMORY:

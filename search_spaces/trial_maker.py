@@ -40,7 +40,7 @@ class TrialMaker:
 
         Raises:
             UserError: A key is neither a training field nor used by an expression, an expression is not valid, or
-                there is no such scale. The message names file, line and key.
+                there is no such scale.
         """
         space, source = loaded.space, loaded.source
         self.source = source
@@ -70,8 +70,7 @@ class TrialMaker:
             path: path of the combination in the file.
 
         Raises:
-            UserError: A value is impossible, or an expression cannot be computed. The message names file, line
-                and key.
+            UserError: A value is impossible, or an expression cannot be computed.
         """
         with located(functools.partial(_location, self.source, path, self._before)):
             values = {**self.defaults, **combination, **self._before}

@@ -72,7 +72,6 @@ def export_study(record: SearchRecord, name: str, url: str, facts: Mapping[int, 
     The results that the search started from come after its proposals, so that proposals keep their numbers.
 
     Args:
-        name: name of the study.
         url: URL of a database, in SQLAlchemy's form: sqlite:///FILE, where FILE need not exist.
         facts: number of a proposal -> what is known of its training.
 

@@ -62,7 +62,7 @@ class Replay:
     winner_stopped_percent: Estimate
     """Percentage of the orders in which the sweep's best trial was stopped early."""
     regret: Estimate | None
-    """How much worse the best trial that was not stopped is than the sweep's best, in units of the objective."""
+    """How much worse the best trial that was not stopped is than the sweep's best, in percentage points."""
     largest_regret: float | None
     num_orders_without_end: int
     """Number of orders in which every trial was stopped; they are left out of the regret."""
@@ -152,18 +152,12 @@ def _share(answers: Sequence[bool]) -> Estimate:
     return Estimate(100 * num / size, 100 * math.sqrt(adjusted * (1 - adjusted) / (size + 2)))
 
 
-def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
-    """Return the outcome as text.
-
-    Args:
-        heading: name of the sweep.
-        objective: the objective in words.
-        unit: unit of the objective.
-    """
+def replay_text(result: Replay, sweep: str, objective: str) -> str:
+    """Return the outcome as text, with the objective in these words."""
     keys = ", ".join(f"{key} {value}" for key, value in result.scheduler.items() if key != "type")
     workers = counted(result.num_workers, "worker")
     lines = [
-        f"{heading}: {result.num_trials} trials under {result.scheduler['type']} ({keys}), {workers}, "
+        f"{sweep}: {result.num_trials} trials under {result.scheduler['type']} ({keys}), {workers}, "
         f"{counted(result.num_orders, 'order')}",
         f"  objective       {objective}",
         f"  epochs saved    {_text(result.epochs_saved_percent, 1)} %",
@@ -171,7 +165,7 @@ def replay_text(result: Replay, heading: str, objective: str, unit: str) -> str:
         f"  winner stopped  {_text(result.winner_stopped_percent, 1)} % of the orders",
     ]
     if result.regret is not None:
-        lines.append(f"  regret          {_text(result.regret, 2)} {unit}, at most {result.largest_regret:.2f}")
+        lines.append(f"  regret          {_text(result.regret, 2)} points, at most {result.largest_regret:.2f}")
     if result.num_orders_without_end:
         lines.append(f"  all stopped     in {counted(result.num_orders_without_end, 'order')}")
     lines.append("  rank correlation (Spearman) of the objective after an epoch with that at the end")
