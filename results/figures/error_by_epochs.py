@@ -10,8 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.figures.points import Point, Source, distinguishing_words, of_source, published_points, with_error
+from results.figures.points import (
+    Point,
+    Source,
+    distinguishing_words,
+    error_bars,
+    of_source,
+    published_points,
+    with_error,
+)
 from results.figures.style import fill_with_legend, legend_height, look, text_color, wrapped
+from trainable.grouping import grouped
 
 TABLES = ("linear_scaling_cosine", "linear_scaling_400", "linear_scaling_800")
 REFERENCE_LR = 0.1
@@ -27,26 +36,16 @@ TOLERANCE = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """Mean error (percent) over the repeats of a configuration, and their range."""
-
-    group: int
-    """Group on the axis: the batch size or the number of epochs."""
-    error: float
-    lowest: float
-    highest: float
-
-
-@dataclass(frozen=True, slots=True)
 class Series:
-    """The bars of one legend entry."""
+    """The bars of one legend entry, all of one source."""
 
     label: str
     value: int
     """Batch size or number of epochs that the label begins with."""
-    source: Source
-    origin: str
-    bars: list[Bar]
+    groups: list[int]
+    """Group of each bar on the axis: the batch size or the number of epochs."""
+    points: list[Point]
+    """Configuration of each bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +107,16 @@ def error_by_epochs(points: Sequence[Point]) -> Panels:
 def _series(
     points: Sequence[Point], series_of: Callable[[Point], int], group_of: Callable[[Point], int]
 ) -> list[Series]:
-    members: dict[tuple[Source, int, str], list[Point]] = {}
-    for point in points:
+    def label_of(point: Point) -> tuple[int, int, str]:
         words = ", ".join(distinguishing_words(point, points, epochs=False))
-        members.setdefault((point.source, series_of(point), words), []).append(point)
-    order = list(Source)
-    return [
-        Series(
-            ", ".join(part for part in (str(value), words) if part),
-            value,
-            source,
-            group[0].origin,
-            [
-                Bar(group_of(point), point.error, min(point.errors), max(point.errors))
-                for point in sorted(group, key=group_of)
-            ],
-        )
-        for (source, value, words), group in sorted(
-            members.items(), key=lambda item: (order.index(item[0][0]), item[0][1], item[0][2])
-        )
-    ]
+        return (list(Source).index(point.source), series_of(point), words)
+
+    series = []
+    for (_, value, words), members in sorted(grouped(points, label_of).items(), key=lambda item: item[0]):
+        ordered = sorted(members, key=group_of)
+        label = f"{value}, {words}" if words else str(value)
+        series.append(Series(label, value, list(map(group_of, ordered)), ordered))
+    return series
 
 
 def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
@@ -163,15 +152,12 @@ def _rule(points: Sequence[Point], base_lr: float) -> str:
 
 def bar_positions(series: Sequence[Series], groups: Sequence[int]) -> list[list[float]]:
     """Return the x of every bar of every series; the bars of a group are side by side around its centre."""
-    members = {
-        group: [i for i, item in enumerate(series) if any(bar.group == group for bar in item.bars)]
-        for group in groups
-    }
+    members = {group: [i for i, item in enumerate(series) if group in item.groups] for group in groups}
     width = bar_width(series, groups)
     return [
         [
-            groups.index(bar.group) + (members[bar.group].index(i) - (len(members[bar.group]) - 1) / 2) * width
-            for bar in item.bars
+            groups.index(group) + (members[group].index(i) - (len(members[group]) - 1) / 2) * width
+            for group in item.groups
         ]
         for i, item in enumerate(series)
     ]
@@ -179,9 +165,7 @@ def bar_positions(series: Sequence[Series], groups: Sequence[int]) -> list[list[
 
 def bar_width(series: Sequence[Series], groups: Sequence[int]) -> float:
     """Return the width of a bar: as wide as the fullest group allows, at most 0.3 of the space of a group."""
-    fullest = max(
-        (sum(any(bar.group == group for bar in item.bars) for item in series) for group in groups), default=1
-    )
+    fullest = max((sum(group in item.groups for item in series) for group in groups), default=1)
     return min(0.84 / fullest, 0.3)
 
 
@@ -203,26 +187,26 @@ def _numbers(series: Sequence[Series]) -> dict[str, int]:
 
 def _handles(series: Sequence[Series], name: str) -> dict[str, list[Patch]]:
     """Return heading -> legend entries, for each source."""
-    numbers, origins = _numbers(series), {item.origin for item in series}
-    handles: dict[str, list[Patch]] = {}
-    for item in series:
-        heading = f"{name}, {item.origin}" if len(origins) > 1 else name
-        handles.setdefault(heading, []).append(Patch(label=item.label, **_style(numbers[item.label], item.source)))
-    return handles
+    numbers = _numbers(series)
+    by_origin = grouped(series, lambda item: item.points[0].origin)
+    return {
+        f"{name}, {origin}" if len(by_origin) > 1 else name: [
+            Patch(label=item.label, **_style(numbers[item.label], item.points[0].source)) for item in members
+        ]
+        for origin, members in by_origin.items()
+    }
 
 
 def _draw_panel(axes: Axes, series: Sequence[Series], groups_name: str) -> None:
-    groups = sorted({bar.group for item in series for bar in item.bars})
+    groups = sorted({group for item in series for group in item.groups})
     numbers = _numbers(series)
     for item, positions in zip(series, bar_positions(series, groups), strict=True):
         axes.bar(
             positions,
-            [bar.error for bar in item.bars],
+            [point.error for point in item.points],
             width=bar_width(series, groups),
-            yerr=[[bar.error - bar.lowest for bar in item.bars], [bar.highest - bar.error for bar in item.bars]]
-            if any(bar.highest > bar.lowest for bar in item.bars)
-            else None,
-            **_style(numbers[item.label], item.source),
+            yerr=error_bars(item.points),
+            **_style(numbers[item.label], item.points[0].source),
         )
     axes.set_xticks(
         range(len(groups)), [str(group) for group in groups], rotation=45 if len(groups) > MOST_HORIZONTAL else 0

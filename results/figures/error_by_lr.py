@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from results.figures.points import Point, Source, distinguishing_words, published_points, with_error
+from results.figures.points import Point, Source, distinguishing_words, error_bars, published_points, with_error
 from results.figures.style import (
     LINE_STYLES,
     label_ticks,
@@ -19,6 +19,7 @@ from results.figures.style import (
     marker_face,
     set_log,
     set_scale,
+    unzipped,
     wrapped,
 )
 from trainable.grouping import grouped
@@ -31,15 +32,10 @@ AXES_WIDTH = 5.2
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The points of a batch size or a set of choices, in rising lr; `errors` (percent) are means over repeats."""
+    """The points of a batch size or of a set of choices, in rising lr, all of one source."""
 
     label: str
-    lrs: list[float]
-    errors: list[float]
-    spreads: list[tuple[float, float]]
-    """Distances from the mean to the smallest and to the largest repeat."""
-    source: Source = Source.OURS
-    origin: str = ""
+    points: list[Point]
 
 
 def published() -> list[Point]:
@@ -64,22 +60,10 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
     groups = grouped(points, line_of)
     lines = []
     for members in sorted(groups.values(), key=_rank):
-        first, ordered = members[0], sorted(members, key=lambda point: point.lr)
-        lines.append(
-            Line(
-                label=", ".join(
-                    [
-                        *([] if "batch_size" in free else [str(first.batch_size)]),
-                        *distinguishing_words(first, points, epochs="epochs" not in free),
-                    ]
-                ),
-                lrs=[point.lr for point in ordered],
-                errors=[point.error for point in ordered],
-                spreads=[(point.error - min(point.errors), max(point.errors) - point.error) for point in ordered],
-                source=first.source,
-                origin=first.origin,
-            )
-        )
+        words = distinguishing_words(members[0], points, epochs="epochs" not in free)
+        if "batch_size" not in free:
+            words = [str(members[0].batch_size), *words]
+        lines.append(Line(", ".join(words), sorted(members, key=lambda point: point.lr)))
     return lines
 
 
@@ -107,28 +91,22 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
     axes = figure.subplots()
     is_joined = not set(free) - {"lr"}
     numbers = {label: index for index, label in enumerate(dict.fromkeys(line.label for line in lines))}
-    groups: dict[str, list[Line2D]] = {
-        line.origin: [] for line in sorted(lines, key=lambda line: list(Source).index(line.source))
-    }
+    firsts = sorted((line.points[0] for line in lines), key=lambda point: list(Source).index(point.source))
+    groups: dict[str, list[Line2D]] = {point.origin: [] for point in firsts}
     for line in lines:
-        kind = look(numbers[line.label])
+        kind, source = look(numbers[line.label]), line.points[0].source
         style: dict[str, Any] = {
             "color": kind.color,
             "marker": kind.marker,
-            "markerfacecolor": marker_face(line.source, kind.color),
-            "linestyle": LINE_STYLES[line.source] if is_joined else "none",
+            "markerfacecolor": marker_face(source, kind.color),
+            "linestyle": LINE_STYLES[source] if is_joined else "none",
             "linewidth": 1.4,
         }
-        axes.errorbar(
-            line.lrs,
-            line.errors,
-            yerr=list(zip(*line.spreads, strict=True)) if any(map(any, line.spreads)) else None,
-            capsize=3,
-            **style,
-        )
-        groups[line.origin].append(Line2D([], [], label=line.label, **style))
+        lrs, errors = unzipped([(point.lr, point.error) for point in line.points])
+        axes.errorbar(lrs, errors, yerr=error_bars(line.points), capsize=3, **style)
+        groups[line.points[0].origin].append(Line2D([], [], label=line.label, **style))
     axes.set_xscale("log")
-    set_scale(axes.yaxis, [error for line in lines for error in line.errors])
+    set_scale(axes.yaxis, [point.error for line in lines for point in line.points])
     axes.set_xlabel("initial learning rate")
     axes.set_ylabel("test error at the last epoch (%)")
     axes.grid(visible=True, which="major", alpha=0.3)
@@ -139,7 +117,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
     else:
         figure.set_size_inches(7.2, 4.2)
     figure.suptitle(wrapped(title, int(11 * figure.get_figwidth())), fontsize="medium")
-    counts = Counter(lr for line in lines for lr in line.lrs)
+    counts = Counter(point.lr for line in lines for point in line.points)
     if len(counts) > MOST_LABELLED_LRS or ("lr" in free and len(counts) > 1):
         set_log(axes.xaxis, list(counts))
     else:

@@ -19,12 +19,11 @@ from results.figures import (
     parameter_importance,
     pareto_front,
 )
-from results.figures.points import Point, sweep_points, title
+from results.figures.points import Point, published_points, sweep_points, title
 from results.parquet.search_results import SearchResults, free_fields
-from results.parquet.trials import Cell, group_repeats, varying_fields
+from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
 from trainable.errors import UserError
-from trainable.records import EpochRecord
 from trainable.wording import listed, nearest
 
 ALL = "all"
@@ -37,7 +36,7 @@ class Results:
     sweep: str | None = None
     cells: Sequence[Cell] = ()
     published: bool = False
-    epochs: Callable[[], Mapping[str, Sequence[EpochRecord]]] = dict
+    epochs: Callable[[], EpochsByKey] = dict
     """Reads trial key -> epochs; called for learning curves and for the importances of a search."""
     search: SearchResults | None = None
     against: Mapping[str, SearchResults] = field(default_factory=dict)
@@ -119,13 +118,13 @@ def _error_by_epochs(results: Results) -> list[Figure]:
 
 
 def _heat_map(results: Results) -> list[Figure]:
-    points = results.points(heat_map.published)
+    points = results.points(error_by_lr.published)
     maps = heat_map.heat_maps(points)
     return [heat_map.draw_heat_maps(maps, title(points))] if maps else []
 
 
 def _pareto_front(results: Results) -> list[Figure]:
-    found = pareto_front.clouds(results.points(pareto_front.published))
+    found = pareto_front.clouds(results.points(published_points))
     points = [point for cloud in found for point in cloud.points]
     return [pareto_front.draw_pareto_front(found, title(points))] if found else []
 

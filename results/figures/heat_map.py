@@ -9,13 +9,10 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from results.figures.error_by_lr import published
 from results.figures.points import Point, Source, distinguishing_words
 from results.figures.style import CHARACTER, text_color, wants_log, wrapped
 from trainable.grouping import grouped
 from trainable.wording import shortened
-
-__all__ = ["HeatMap", "draw_heat_maps", "heat_maps", "published"]
 
 MOST_COLUMNS = 24
 """With more columns the numbers would not be readable at the width of a page."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from results.figures.points import distinguishing_words, sweep_points
 from results.figures.style import COLORS, set_scale, wrapped
 from results.parquet.search_results import SearchResults, params_text
-from results.parquet.trials import Cell
+from results.parquet.trials import Cell, EpochsByKey
 from trainable.records import EpochRecord
 from trainable.wording import counted, shortened
 
@@ -52,22 +52,16 @@ class Panel:
     """Mean curve of each split over the epochs that all repeats have; equal to the run if there is only one."""
 
 
-def learning_curves(cells: Sequence[Cell], records: Mapping[str, Sequence[EpochRecord]], sweep: str) -> list[Panel]:
-    """Return what is drawn: a panel per configuration with an epoch, sorted by batch size, lr and epochs.
-
-    Args:
-        cells: configurations of the sweep.
-        records: trial key -> its epochs.
-        sweep: name of the sweep.
-    """
+def learning_curves(cells: Sequence[Cell], records: EpochsByKey, sweep: str) -> list[Panel]:
+    """Return what is drawn: a panel per configuration with an epoch, sorted by batch size, lr and epochs."""
     points = sweep_points(cells, sweep)
     panels = []
-    order = sorted(range(len(cells)), key=lambda i: (points[i].batch_size, points[i].lr, points[i].epochs))
-    for index in order:
-        point = points[index]
+    for point, cell in sorted(
+        zip(points, cells, strict=True), key=lambda pair: (pair[0].batch_size, pair[0].lr, pair[0].epochs)
+    ):
         runs = [
             curve
-            for trial in cells[index].trials
+            for trial in cell.trials
             if (epochs := records.get(trial.row.trial_key))
             for curve in curves_of(epochs)
         ]
@@ -86,14 +80,10 @@ def _panel(label: str, runs: list[LearningCurve]) -> Panel:
     return Panel(label, runs, means)
 
 
-def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
+def search_curves(search: SearchResults, records: EpochsByKey) -> list[Panel]:
     """Return `MOST_PANELS_OF_SEARCH` panels at most: completed trials, best first, then others, longest first.
 
     The panel of a confirmed trial is followed by that of its repeats on all training images.
-
-    Args:
-        search: results of the search.
-        records: trial key -> its epochs.
     """
     best = search.best
     complete = [trial for trial in search.trials if trial.is_complete]
@@ -114,13 +104,8 @@ def search_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRec
     return panels[:MOST_PANELS_OF_SEARCH]
 
 
-def population_curves(search: SearchResults, records: Mapping[str, Sequence[EpochRecord]]) -> list[Panel]:
-    """Return a panel per training that reached the last generation of a population, the best first.
-
-    Args:
-        search: results of the search.
-        records: trial key -> its epochs.
-    """
+def population_curves(search: SearchResults, records: EpochsByKey) -> list[Panel]:
+    """Return a panel per training that reached the last generation of a population, the best first."""
     panels = []
     for last in search.best:
         joined: list[EpochRecord] = []
@@ -138,30 +123,16 @@ def curves_of(records: Sequence[EpochRecord]) -> list[LearningCurve]:
     """Return the curves of train and test, and of the held-out images if there are any."""
     ordered = sorted(records, key=lambda record: record.epoch)
     epochs = [record.epoch for record in ordered]
-    curves = [
-        LearningCurve(
-            "train",
-            epochs,
-            _known([record.train_error_percent for record in ordered]),
-            _known([record.train_loss for record in ordered]),
-        ),
-        LearningCurve(
-            "test",
-            epochs,
-            _known([record.test_error_percent for record in ordered]),
-            _known([record.test_loss for record in ordered]),
-        ),
-    ]
+    values: dict[str, list[tuple[float | None, float | None]]] = {
+        "train": [(record.train_error_percent, record.train_loss) for record in ordered],
+        "test": [(record.test_error_percent, record.test_loss) for record in ordered],
+    }
     if any(record.holdout_error_percent is not None for record in ordered):
-        curves.append(
-            LearningCurve(
-                "held out",
-                epochs,
-                _known([record.holdout_error_percent for record in ordered]),
-                _known([record.holdout_loss for record in ordered]),
-            )
-        )
-    return curves
+        values["held out"] = [(record.holdout_error_percent, record.holdout_loss) for record in ordered]
+    return [
+        LearningCurve(split, epochs, _known([error for error, _ in pairs]), _known([loss for _, loss in pairs]))
+        for split, pairs in values.items()
+    ]
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
@@ -170,18 +141,13 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
     """Return the mean at each epoch that all runs have; NaN if a value is NaN."""
-    shortest = min(curves, key=lambda curve: len(curve.epochs)).epochs
-    count = len(shortest)
 
-    def mean(columns: Sequence[Sequence[float]]) -> list[float]:
-        return [sum(values) / len(values) for values in zip(*(column[:count] for column in columns), strict=True)]
+    def mean(columns: Iterable[Sequence[float]]) -> list[float]:
+        return [sum(values) / len(values) for values in zip(*columns, strict=False)]  # ends with the shortest
 
-    return LearningCurve(
-        curves[0].split,
-        list(shortest),
-        mean([curve.errors for curve in curves]),
-        mean([curve.losses for curve in curves]),
-    )
+    epochs = min((curve.epochs for curve in curves), key=len)
+    errors, losses = mean(curve.errors for curve in curves), mean(curve.losses for curve in curves)
+    return LearningCurve(curves[0].split, epochs, errors, losses)
 
 
 def draw_learning_curves(panels: Sequence[Panel], title: str) -> list[Figure]:

@@ -1,14 +1,14 @@
 """Parameter importance in a search, as bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from results.figures.style import COLORS, wrapped
 from results.parquet.search_results import SearchResults
+from results.parquet.trials import EpochsByKey
 from results.statistics.importance import Importance, importance
-from trainable.records import EpochRecord
 from trainable.wording import counted
 
 BAR = 0.38
@@ -21,9 +21,7 @@ STYLES = {
 }
 
 
-def parameter_importance(
-    search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]]
-) -> list[tuple[str, Importance]]:
+def parameter_importance(search: SearchResults, epochs: EpochsByKey) -> list[tuple[str, Importance]]:
     """Return (label of the objective, importances) for each objective that the forest can predict.
 
     A population has none, because the value of a trial also depends on the state it starts from.

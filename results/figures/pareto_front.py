@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from results.figures.points import Point, Source, distinguishing_words, of_source, published_points, with_error
+from results.figures.points import Point, Source, distinguishing_words, of_source, with_error
 from results.figures.style import (
     LINE_STYLES,
     fill_with_legend,
@@ -48,11 +48,6 @@ class Cloud:
     points: list[Point]
     front: list[Point]
     """Pareto front in rising hours and falling error."""
-
-
-def published() -> list[Point]:
-    """Return the points of all published rows."""
-    return published_points()
 
 
 def clouds(points: Sequence[Point]) -> list[Cloud]:

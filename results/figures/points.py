@@ -121,6 +121,12 @@ def _determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
     return len(pairs) == len({first for first, _ in pairs})
 
 
+def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:
+    """Return the distances from each mean to the smallest and to the largest error; None if all of them are 0."""
+    spreads = [(point.error - min(point.errors), max(point.errors) - point.error) for point in points]
+    return list(zip(*spreads, strict=True)) if any(map(any, spreads)) else None
+
+
 def with_error(points: Iterable[Point]) -> list[Point]:
     """Return the points with at least one finished run."""
     return [point for point in points if point.errors]

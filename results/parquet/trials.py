@@ -1,7 +1,7 @@
 """Rows of the `trials` table as typed objects, and their grouping into configurations with repeats."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,8 @@ from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EpochsByKey = Mapping[str, Sequence[EpochRecord]]
+"""Trial key -> the epochs of the trial."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

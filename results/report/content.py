@@ -12,7 +12,7 @@ from results.lint.rows import Finding, rows_of_cells
 from results.lint.text import lint
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search, with_rounded
-from results.parquet.trials import Cell, Trial, epochs_from_table, group_repeats, trials_from_table
+from results.parquet.trials import Cell, EpochsByKey, Trial, epochs_from_table, group_repeats, trials_from_table
 from results.published.cells import Configuration, table_cells
 from results.report.formatting import Facts, config_words, percent, trial_anchor
 from results.report.linked_table import LinkedTable
@@ -25,7 +25,7 @@ from results.statistics.matching import stands_for
 from results.tables.layout import in_table_order, table_columns, table_rows
 from results.tables.search_table import heading, shown_cells
 from trainable.errors import UserError
-from trainable.records import EpochRecord, Status
+from trainable.records import Status
 from trainable.wording import counted
 
 
@@ -69,7 +69,7 @@ class Report:
     space: str
     """YAML text of the space."""
     cells: list[Cell]
-    epochs: Mapping[str, Sequence[EpochRecord]]
+    epochs: EpochsByKey
 
 
 def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
@@ -176,7 +176,7 @@ def _is_failure(trial: Trial) -> bool:
     return trial.status is not Status.COMPLETE and trial.row.stopped_epoch is None
 
 
-def _failure(cell: Cell, trial: Trial, records: Mapping[str, Sequence[EpochRecord]]) -> Failure:
+def _failure(cell: Cell, trial: Trial, records: EpochsByKey) -> Failure:
     row = trial.row
     progress = f"{row.epochs_done} of {counted(trial.config.epochs, 'epoch')}"
     epochs = records.get(row.trial_key, ())

@@ -5,14 +5,14 @@ predictions over the whole space, here into Sobol indices estimated by sampling 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from results.parquet.search_results import Parameter, Scalar, SearchResults, SearchTrial, stopped_by_epoch
-from trainable.records import EpochRecord
+from results.parquet.trials import EpochsByKey
 
 MIN_TRIALS = 10
 """Smallest number of trials that importances are estimated from."""
@@ -39,9 +39,7 @@ class Importance:
     """Out-of-bag R2 of the forest; at 0 or below it predicts nothing."""
 
 
-def importance(
-    search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], index: int = 0
-) -> Importance | None:
+def importance(search: SearchResults, epochs: EpochsByKey, index: int = 0) -> Importance | None:
     """Return the importances for the objective with this index; None if too few trials compare or all are equal.
 
     Values of partly trained and fully trained trials do not compare, and the trials that a scheduler let complete
@@ -79,7 +77,7 @@ def importance(
 
 
 def _compared(
-    search: SearchResults, epochs: Mapping[str, Sequence[EpochRecord]], index: int
+    search: SearchResults, epochs: EpochsByKey, index: int
 ) -> tuple[list[SearchTrial], list[float], int | None]:
     """Return the trials that can be compared, their values, and the epoch of these values."""
     rungs = stopped_by_epoch(search)

@@ -3,14 +3,13 @@
 import pytest
 
 from results.figures.error_by_epochs import (
-    Bar,
     bar_positions,
     draw_error_by_epochs,
     error_by_epochs,
     linear_rule,
     published,
 )
-from results.figures.points import Point, Source, title
+from results.figures.points import Point, Source, error_bars, title
 from tests.results_tests.figure_samples import make_point, overlaps, texts_of
 
 BATCH_SIZES = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
@@ -22,12 +21,12 @@ def test_the_published_bars() -> None:
     assert [series.label for series in panels.by_batch_size] == ["200", "400", "800"]
     assert [series.label for series in panels.by_epochs] == [str(size) for size in BATCH_SIZES]
     for series in panels.by_batch_size:
-        assert [bar.group for bar in series.bars] == BATCH_SIZES
+        assert series.groups == BATCH_SIZES
     for series in panels.by_epochs:
-        assert [bar.group for bar in series.bars] == [200, 400, 800]
-    assert [bar.error for bar in panels.by_batch_size[0].bars[:2]] == [7.70, 7.75]
-    assert panels.by_batch_size[2].bars[-1] == Bar(4096, 8.14, 8.14, 8.14)
-    assert [bar.error for bar in panels.by_epochs[-1].bars] == [10.57, 8.97, 8.14]
+        assert series.groups == [200, 400, 800]
+    assert [point.error for point in panels.by_batch_size[0].points[:2]] == [7.70, 7.75]
+    assert (panels.by_batch_size[2].groups[-1], panels.by_batch_size[2].points[-1].errors) == (4096, (8.14,))
+    assert [point.error for point in panels.by_epochs[-1].points] == [10.57, 8.97, 8.14]
 
 
 def test_the_rule_that_holds_most_points_is_taken() -> None:
@@ -42,7 +41,8 @@ def test_among_equal_rules_the_published_one() -> None:
 
 def test_repeats_have_a_range() -> None:
     (series,) = error_by_epochs([make_point(errors=(7.0, 8.0, 12.0))]).by_epochs
-    assert series.bars == [Bar(200, 9.0, 7.0, 12.0)]
+    assert (series.groups, [point.error for point in series.points]) == ([200], [9.0])
+    assert error_bars(series.points) == [(2.0,), (3.0,)]
 
 
 def test_points_without_an_error_have_no_bar() -> None:
@@ -103,4 +103,4 @@ def test_both_sources_keep_their_own_rule() -> None:
     ours = [make_point(batch_size=size, lr=size / 320, epochs=10) for size in (16, 64)]
     panels = error_by_epochs([*published(), *ours])
     assert panels.base_lrs == [0.1, 0.4]
-    assert [series.source for series in panels.by_batch_size] == [*[Source.PUBLISHED] * 3, Source.OURS]
+    assert [series.points[0].source for series in panels.by_batch_size] == [*[Source.PUBLISHED] * 3, Source.OURS]

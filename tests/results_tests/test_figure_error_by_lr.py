@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
 from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, published
-from results.figures.points import Point, Source, sweep_points
+from results.figures.points import Point, Source, error_bars, sweep_points
 from results.figures.style import save
 from results.parquet.trials import group_repeats
 from tests.results_tests.figure_samples import make_point, overlaps
@@ -22,7 +22,11 @@ def points_of(*runs: tuple[Mapping[str, object], float | None]) -> list[Point]:
 
 
 def make_line(label: str, lrs: list[float], errors: list[float]) -> Line:
-    return Line(label, lrs, errors, [(0.0, 0.0)] * len(lrs), Source.OURS, "mine")
+    return Line(label, [make_point(lr=lr, errors=(error,)) for lr, error in zip(lrs, errors, strict=True)])
+
+
+def drawn(line: Line) -> tuple[str, list[float], list[float]]:
+    return line.label, [point.lr for point in line.points], [point.error for point in line.points]
 
 
 def test_a_line_for_every_batch_size_smallest_first() -> None:
@@ -33,14 +37,14 @@ def test_a_line_for_every_batch_size_smallest_first() -> None:
             ({"batch_size": 64, "lr": 0.1}, 9.0),
         )
     )
-    assert lines == [make_line("64", [0.1, 0.4], [9.0, 7.0]), make_line("256", [0.2], [8.0])]
+    assert [drawn(line) for line in lines] == [("64", [0.1, 0.4], [9.0, 7.0]), ("256", [0.2], [8.0])]
 
 
 def test_repeats_give_a_mean_and_a_span() -> None:
     runs = [({"lr": 0.1, "seed": seed}, error) for seed, error in enumerate((8.0, 9.0, 13.0))]
     (line,) = error_by_lr(points_of(*runs))
-    assert line.errors == [10.0]
-    assert line.spreads == [(2.0, 3.0)]
+    assert drawn(line)[2] == [10.0]
+    assert error_bars(line.points) == [(2.0,), (3.0,)]
 
 
 def test_trials_without_an_error_are_no_points() -> None:
@@ -51,7 +55,7 @@ def test_trials_without_an_error_are_no_points() -> None:
             ({"batch_size": 128, "lr": 9.0}, None),
         )
     )
-    assert [(line.label, line.lrs) for line in lines] == [("64", [0.1])]
+    assert [drawn(line) for line in lines] == [("64", [0.1], [9.0])]
 
 
 @pytest.mark.parametrize(("field", "values"), [("model", ("resnet_20", "resnet_110")), ("epochs", (10, 20))])
@@ -67,16 +71,16 @@ def test_any_other_field_that_differs_makes_a_line_of_its_own() -> None:
     lines = error_by_lr(
         points_of(*(({"weight_decay": decay, "lr": lr}, 9.0) for decay in (0.0, 1e-4) for lr in (0.1, 0.2)))
     )
-    assert [line.lrs for line in lines] == [[0.1, 0.2], [0.1, 0.2]]
+    assert [drawn(line)[1] for line in lines] == [[0.1, 0.2], [0.1, 0.2]]
     assert len({line.label for line in lines}) == 2
 
 
 def test_the_published_lines() -> None:
     lines = {line.label: line for line in error_by_lr(published())}
     assert list(lines) == ["32", "64", "128", "256", "512", "1024", "2048", "4096"]
-    assert (lines["4096"].lrs, lines["4096"].errors) == ([0.8, 1.6, 3.2], [10.71, 10.32, 10.57])
-    assert (lines["32"].lrs, lines["32"].errors) == ([0.025, 0.05, 0.1, 0.2], [8.0, 7.45, 7.25, 7.64])
-    assert sum(len(line.lrs) for line in lines.values()) == 39
+    assert drawn(lines["4096"]) == ("4096", [0.8, 1.6, 3.2], [10.71, 10.32, 10.57])
+    assert drawn(lines["32"]) == ("32", [0.025, 0.05, 0.1, 0.2], [8.0, 7.45, 7.25, 7.64])
+    assert sum(len(line.points) for line in lines.values()) == 39
 
 
 def test_fields_that_are_free_make_no_lines() -> None:
@@ -86,7 +90,7 @@ def test_fields_that_are_free_make_no_lines() -> None:
     ]
     assert len(error_by_lr(points)) == 3
     (line,) = error_by_lr(points, ["lr", "epochs", "schedule", "momentum"])
-    assert (line.label, line.lrs) == ("128", [0.1, 0.2, pytest.approx(0.3)])
+    assert drawn(line)[:2] == ("128", [0.1, 0.2, pytest.approx(0.3)])
     assert [line.label for line in error_by_lr(points, ["epochs", "momentum"])] == ["128, cosine", "128, constant"]
 
 
@@ -108,7 +112,7 @@ def test_rates_drawn_from_a_range_are_not_what_the_axis_is_labelled_with() -> No
 
 
 NARROW = [
-    Line("64", [0.1, 0.4], [9.0, 7.0], [(0.5, 1.0), (0.0, 0.0)], Source.OURS, "mine"),
+    Line("64", [make_point(lr=0.1, errors=(8.5, 8.5, 10.0)), make_point(lr=0.4, errors=(7.0,))]),
     make_line("256", [0.2], [8.0]),
 ]
 WIDE = [make_line("64", [0.1, 0.4], [90.0, 7.0])]

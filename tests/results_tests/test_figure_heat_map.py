@@ -2,7 +2,8 @@
 
 import pytest
 
-from results.figures.heat_map import MOST_COLUMNS, draw_heat_maps, heat_maps, published
+from results.figures.error_by_lr import published
+from results.figures.heat_map import MOST_COLUMNS, draw_heat_maps, heat_maps
 from results.figures.points import Point, title
 from results.figures.style import text_color
 from tests.results_tests.figure_samples import make_point, overlaps

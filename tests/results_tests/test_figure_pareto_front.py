@@ -2,14 +2,14 @@
 
 import pytest
 
-from results.figures.pareto_front import clouds, draw_pareto_front, hours_error_front, hours_name, published, spread
-from results.figures.points import Point, Source, title
+from results.figures.pareto_front import clouds, draw_pareto_front, hours_error_front, hours_name, spread
+from results.figures.points import Point, Source, published_points, title
 from tests.results_tests.figure_samples import make_point, overlaps
 
 
 def test_the_published_front() -> None:
     """The expected front is taken from the tables by hand: no row that took less time has a smaller error."""
-    (cloud,) = clouds(published())
+    (cloud,) = clouds(published_points())
     members = [(round((p.hours or 0) * 60), p.error, p.batch_size, p.lr, p.epochs) for p in cloud.front]
     assert members == [
         (20, 7.73, 512, 1.6, 200),
@@ -40,7 +40,7 @@ def test_each_source_has_a_front_of_its_own() -> None:
 
 
 def test_hours_are_gpu_hours_on_gpus_only() -> None:
-    assert hours_name([cloud.hardware for cloud in clouds(published())]) == "GPU-hours"
+    assert hours_name([cloud.hardware for cloud in clouds(published_points())]) == "GPU-hours"
     assert hours_name(["NVIDIA H100, a processor"]) == "device-hours"
 
 
@@ -58,7 +58,7 @@ TINY = [make_point(hours=0.004 * (1 + n), errors=(0.3 / (n + 1),)) for n in rang
 
 @pytest.mark.parametrize(
     "points",
-    [published(), [*published(), *TINY], LONG, [make_point()], [make_point(errors=(0.0,))]],
+    [published_points(), [*published_points(), *TINY], LONG, [make_point()], [make_point(errors=(0.0,))]],
     ids=["published", "both", "long", "one", "zero"],
 )
 def test_nothing_overlaps(points: list[Point]) -> None:
