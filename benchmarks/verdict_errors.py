@@ -21,11 +21,11 @@ from benchmarks.harness import option_parser, print_figures, write_report
 from results.published.recipe import published_recipe
 from results.statistics.matching import published_repeats
 from results.statistics.noise import (
+    MEDIAN_VARIANCE,
     Floats,
     Repeats,
     binomial_variance,
     dispersion_factor,
-    median_variance_factor,
     pooled_dispersion,
 )
 from results.statistics.verdicts import Judgement, judge
@@ -96,7 +96,7 @@ def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.rand
     means = ours.mean(axis=-1)
     variances = factors[:, None] * (
         binomial_variance(means, num_images) / scenario.num_runs
-        + binomial_variance(published, num_images) * median_variance_factor(scenario.num_published_runs)
+        + binomial_variance(published, num_images) * MEDIAN_VARIANCE[scenario.num_published_runs]
     )
     points, nu = means - published, int(degrees.sum())
     mean_errors = np.sqrt(variances.sum(axis=1, keepdims=True)) / scenario.num_cells

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from results.lint.rows import rows_of_cells, rows_of_published
-    from results.lint.text import lint_text
+    from results.lint.rules import lint_text
 
     if arguments.sweep == PUBLISHED:
         from results.published.cells import LONGER_FILE, published_cells

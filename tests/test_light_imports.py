@@ -24,7 +24,7 @@ def loaded_by(*modules: str) -> set[str]:
         "results.tables.layout",
         "results.published.tables",
         "results.published.counts",
-        "results.lint.text",
+        "results.lint.rules",
         "results.parquet.files",
         "sweep.status.status",
         "search_spaces.listing",

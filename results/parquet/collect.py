@@ -152,10 +152,7 @@ def trial_row(
     attempts = files.attempts or [_unknown_attempt(end.end_time if end else "")]
     first_attempt, attempt = attempts[0], attempts[-1]
     return TrialRow(
-        sweep=identity.sweep,
-        trial_key=identity.trial_key,
-        superseded=identity.superseded,
-        generation=identity.generation,
+        **dataclasses.asdict(identity),
         repeat=trial.repeat,
         variables=json.dumps(dict(trial.variables), sort_keys=True),
         purpose=trial.purpose.value,

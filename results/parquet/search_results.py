@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from results.parquet.lineage import lineage
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from results.store import search_settings as keys
@@ -130,6 +129,11 @@ class SearchResults:
     """Retrainings of the chosen configurations on all training images, by the number of the proposal."""
 
     @property
+    def parameter_names(self) -> list[str]:
+        """Names of the searched parameters."""
+        return [parameter.name for parameter in self.parameters]
+
+    @property
     def stopped(self) -> list[SearchTrial]:
         """Trials that the scheduler stopped early."""
         return [proposed for proposed in self.trials if proposed.trial.row.stopped_epoch is not None]
@@ -207,6 +211,19 @@ class Spent:
     """Time of training and evaluation, in seconds, summed over the trials."""
     full_seconds: float
     """The same without stopping: the missing epochs of a stopped trial count like the mean of its others."""
+
+
+def lineage(parents: Mapping[str, str | None], trial_key: str) -> list[str]:
+    """Return the keys of a population's trials, oldest first, that make the training which ends with `trial_key`.
+
+    Args:
+        parents: key of each trial's parent, by the trial's key; None if it has none.
+        trial_key: the last trial.
+    """
+    keys = [trial_key]
+    while (parent := parents.get(keys[-1])) is not None and parent not in keys:
+        keys.append(parent)
+    return keys[::-1]
 
 
 def read_search(table: pa.Table) -> SearchResults | None:

@@ -30,9 +30,8 @@ class PublishedCell:
     """Model in our naming, for example resnet_preact_20."""
     batch_size: int
     """Batch size; for the 110-layer models, whose table does not print it, the 128 of the published configuration."""
-    lr_printed: str
-    """Learning rate exactly as printed; empty for the 110-layer models (0.1 in the published configuration)."""
     lr: float
+    """Learning rate; for the 110-layer models, whose table does not print it, that of the published configuration."""
     schedule: str
     epochs: int
     error_printed: str
@@ -42,11 +41,9 @@ class PublishedCell:
     """1, or 3 if the median of three runs was printed."""
     paper: str
     """Error in the original paper as printed; empty for most rows."""
-    time_printed: str
     minutes: int
     """Wall time of one whole run, evaluation included."""
     hardware: str
-    source: str
 
     @property
     def configuration(self) -> Configuration:
@@ -62,7 +59,6 @@ def published_cells(file: str = SEED_FILE) -> tuple[PublishedCell, ...]:
                 table=row["table"],
                 model=row["model"],
                 batch_size=int(row["batch_size"]),
-                lr_printed=row["lr_printed"],
                 lr=float(row["lr"]),
                 schedule=row["schedule"],
                 epochs=int(row["epochs"]),
@@ -70,10 +66,8 @@ def published_cells(file: str = SEED_FILE) -> tuple[PublishedCell, ...]:
                 test_error_percent=float(row["test_error_percent"]),
                 num_runs=int(row["num_runs"]),
                 paper=row["paper"],
-                time_printed=row["time_printed"],
                 minutes=int(row["minutes"]),
                 hardware=row["hardware"],
-                source=row["source"],
             )
             for row in csv.DictReader(lines)
         )

@@ -17,24 +17,17 @@ NAME_WIDTH = 38
 def published_table(name: str, form: str) -> str:
     """Return a published table, or ALL, in one of `results.tables.layout.FORMATS`.
 
-    Raises:
-        UserError: no such table.
-    """
-    return published_markdown(name) if form == "markdown" else render(published_rows(name), form, with_mean=False)
-
-
-def published_markdown(name: str) -> str:
-    """Return a published table byte for byte as it was printed; ALL has a blank line between tables.
+    Markdown is byte for byte as it was printed; ALL has a blank line between tables.
 
     Raises:
         UserError: no such table.
     """
-    if name == ALL:
-        return "\n".join(published_markdown(table) for table in table_names())
+    if form == "markdown" and name == ALL:
+        return "\n".join(published_table(table, form) for table in table_names())
     rows = published_rows(name)
-    if name == LARGE_MODEL_TABLE:
+    if form == "markdown" and name == LARGE_MODEL_TABLE:
         return _large_model_markdown(rows, [cell.paper for cell in table_cells(name)])
-    return render(rows, "markdown", with_mean=False)
+    return render(rows, form, with_mean=False)
 
 
 def published_rows(name: str) -> list[TableRow]:

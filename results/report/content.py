@@ -9,12 +9,12 @@ import yaml
 
 from results.figures.parameter_importance import parameter_importance
 from results.lint.rows import Finding, rows_of_cells
-from results.lint.text import lint
+from results.lint.rules import lint
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search, with_rounded
 from results.parquet.trials import Cell, EpochsByKey, Trial, epochs_from_table, group_repeats, trials_from_table
-from results.published.cells import Configuration, table_cells
-from results.report.formatting import Facts, config_words, percent, trial_anchor
+from results.published.cells import table_cells
+from results.report.formatting import Facts, config_words, trial_anchor
 from results.report.linked_table import LinkedTable
 from results.report.search_section import SearchSection, search_section
 from results.report.summary import summary_facts
@@ -22,7 +22,7 @@ from results.report.trial_list import TrialList, trial_list
 from results.statistics.compare import Comparison, compare
 from results.statistics.importance import Importance
 from results.statistics.matching import stands_for
-from results.tables.layout import in_table_order, table_columns, table_rows
+from results.tables.layout import in_table_order, percent, table_columns, table_rows
 from results.tables.search_table import heading, shown_cells
 from trainable.errors import UserError
 from trainable.records import Status
@@ -55,7 +55,7 @@ class Report:
     references: list[str]
     """A line for every published table that the space names."""
     comparison: Comparison | None
-    comparison_anchors: list[str | None]
+    comparison_anchors: Sequence[str | None]
     findings: list[Finding]
     failures: list[Failure]
     trials: TrialList
@@ -78,25 +78,31 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     cells = in_table_order(group_repeats(trials_from_table(trials)))
     records = epochs_from_table(epochs)
     listed = trial_list(cells)
-    anchors: list[str | None] = [
-        group.anchor if len(group.trial_anchors) > 1 else group.trial_anchors[0] for group in listed.groups
-    ]
+    anchors = {
+        anchor: group.anchor if len(group.trial_anchors) > 1 else anchor
+        for group in listed.groups
+        for anchor in group.trial_anchors
+    }
+
+    def anchor_of(cell: Cell) -> str:
+        return anchors[trial_anchor(cell.trials[0])]
+
     comparison = _comparison(sweep, cells)
+    compared = [item.cell for item in comparison.cells] if comparison else []
     space = metadata.get("space", "")
     named = _loaded(space)
     search = read_search(trials)
     shown = cells if search is None else in_table_order(shown_cells(search))
-    shown_anchors = anchors if search is None else _anchors_of(shown, cells, anchors)
     rows = table_rows(shown if search is None else list(map(with_rounded, shown)))
     importances = parameter_importance(search, records) if search else []
     return Report(
         sweep=sweep,
         description=str(named.get("description") or ""),
         facts=summary_facts(cells, metadata, search),
-        table=LinkedTable(table_columns(rows, with_mean=_has_repeats(shown)), shown_anchors),
+        table=LinkedTable(table_columns(rows, with_mean=_has_repeats(shown)), list(map(anchor_of, shown))),
         references=_references(named, cells),
         comparison=comparison,
-        comparison_anchors=_comparison_anchors(comparison, cells, anchors) if comparison else [],
+        comparison_anchors=[anchor_of(cell) if cell else None for cell in compared],
         findings=lint(rows_of_cells(cells)),
         failures=[_failure(cell, trial, records) for cell in cells for trial in cell.trials if _is_failure(trial)],
         trials=listed,
@@ -128,34 +134,12 @@ def _has_repeats(cells: Sequence[Cell]) -> bool:
     return any(len(cell.trials) > 1 for cell in cells)
 
 
-def _anchors_of(shown: Sequence[Cell], cells: Sequence[Cell], anchors: Sequence[str | None]) -> list[str | None]:
-    """Return the anchors of the shown cells, found by trial key because they may lack some trials of a cell."""
-    anchor_of = {
-        trial.row.trial_key: anchor for cell, anchor in zip(cells, anchors, strict=True) for trial in cell.trials
-    }
-    return [anchor_of[cell.trials[0].row.trial_key] for cell in shown]
-
-
 def _comparison(sweep: str, cells: Sequence[Cell]) -> Comparison | None:
     """Return the comparison; None if no configuration is in the published tables."""
     try:
         return compare(sweep, cells)
     except UserError:
         return None
-
-
-def _comparison_anchors(
-    comparison: Comparison, cells: Sequence[Cell], anchors: Sequence[str | None]
-) -> list[str | None]:
-    """Return the anchor of each compared cell; `compare` keeps the order of cells with equal configurations."""
-    by_configuration: dict[Configuration, list[str | None]] = {}
-    for cell, anchor in zip(cells, anchors, strict=True):
-        by_configuration.setdefault(stands_for(cell), []).append(anchor)
-    found: list[str | None] = []
-    for item in comparison.cells:
-        left = by_configuration.get(item.configuration, [])
-        found.append(left.pop(0) if left else None)
-    return found
 
 
 def _references(space: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:

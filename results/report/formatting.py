@@ -25,11 +25,6 @@ def config_words(cell: Cell) -> str:
     )
 
 
-def percent(value: float | None) -> str:
-    """Return a percentage with two decimals, without the sign."""
-    return "-" if value is None else f"{value:.2f}"
-
-
 def moment(time: datetime | None) -> str:
     """Return a time (UTC) to the second."""
     return "-" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"

@@ -1,5 +1,6 @@
 """A table whose rows link to other parts of the report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from results.tables.layout import Column, row_values
@@ -10,7 +11,7 @@ class LinkedTable:
     """A table with an anchor for each row, optionally with a heading and a note."""
 
     columns: list[Column]
-    anchors: list[str | None]
+    anchors: Sequence[str | None]
     """Anchor that each row links to; None for no link."""
     heading: str = ""
     note: str = ""

@@ -3,16 +3,16 @@
 import itertools
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from results.figures.parameter_importance import basis
 from results.parquet.search_results import SearchResults, SearchTrial, reached, rounded, stopped_by_epoch
 from results.parquet.trials import varying_fields
-from results.report.formatting import percent, trial_anchor
+from results.report.formatting import trial_anchor
 from results.report.linked_table import LinkedTable
 from results.statistics.importance import Importance
-from results.tables.layout import Column, number_column
+from results.tables.layout import Column, number_column, percent
 from trainable.records import Status
 from trainable.wording import counted, listed
 
@@ -30,14 +30,7 @@ def chosen_table(search: SearchResults) -> LinkedTable:
     is_front = len(search.objectives) > 1
     chosen = search.best if is_front else search.chosen
     columns = [number_column("proposal", [str(trial.number) for trial in chosen])]
-    for parameter in search.parameters:
-        columns.append(
-            number_column(parameter.name, [str(rounded(trial.params[parameter.name])) for trial in chosen])
-        )
-    searched = {parameter.name for parameter in search.parameters}
-    for name in ("lr", "batch_size"):
-        if name not in searched:
-            columns.append(number_column(name, [str(rounded(getattr(trial.trial.config, name))) for trial in chosen]))
+    columns += _setting_columns(dict.fromkeys([*search.parameter_names, "lr", "batch_size"]), chosen)
     columns += _objective_columns(search, chosen)
     note = "Not confirmed: not yet retrained on all training images, so not judged by test error."
     if search.confirmed:
@@ -53,7 +46,7 @@ def chosen_table(search: SearchResults) -> LinkedTable:
             f"{' (-: not confirmed)' if not all(errors) else ''}. The order is that "
             "of the search: choosing among the rows by test error would be selecting on the test set."
         )
-    anchors: list[str | None] = [_anchor(search, trial) for trial in chosen]
+    anchors = [_anchor(search, trial) for trial in chosen]
     best = "Choice of the search" if search.is_settled else "The best so far"
     return LinkedTable(columns, anchors, "Pareto front" if is_front else best, note)
 
@@ -64,12 +57,13 @@ def schedule_table(search: SearchResults) -> LinkedTable | None:
     training = search.training(last)
     if len(training) < 2:
         return None
+    varying = varying_fields([trial.trial.config for trial in training])
     ends = list(itertools.accumulate(trial.trial.config.epochs for trial in training))
     begins = [1, *(end + 1 for end in ends[:-1])]
     columns = [
         number_column("generation", [str(number) for number, _ in enumerate(training, 1)]),
         number_column("epochs", [f"{begin} to {end}" for begin, end in zip(begins, ends, strict=True)]),
-        *_perturbed_columns(search, training),
+        *_setting_columns(dict.fromkeys([*search.parameter_names, "lr", *varying]), training),
         *_objective_columns(search, training),
         Column("trial", "left", [trial.trial.row.trial_key for trial in training]),
     ]
@@ -77,7 +71,7 @@ def schedule_table(search: SearchResults) -> LinkedTable | None:
         f"Settings of the best trial of the last generation (proposal {last.number}) and of its ancestors, and their "
         "objectives at the end of each generation; test images were not used."
     )
-    anchors: list[str | None] = [trial_anchor(trial.trial) for trial in training]
+    anchors = [trial_anchor(trial.trial) for trial in training]
     return LinkedTable(columns, anchors, "The schedule found", note)
 
 
@@ -88,17 +82,17 @@ def _objective_columns(search: SearchResults, trials: Sequence[SearchTrial]) -> 
     ]
 
 
-def _perturbed_columns(search: SearchResults, training: Sequence[SearchTrial]) -> list[Column]:
-    """Return the parameters, then lr and the other fields that vary."""
-    searched = [parameter.name for parameter in search.parameters]
-    varying = dict.fromkeys(["lr", *varying_fields([trial.trial.config for trial in training])])
-    fields = [name for name in varying if name not in searched]
+def _setting_columns(names: Iterable[str], trials: Sequence[SearchTrial]) -> list[Column]:
+    """Return a column for each parameter or training field; a field that is searched has its proposed values."""
     return [
-        *(number_column(name, [str(rounded(trial.params[name])) for trial in training]) for name in searched),
-        *(
-            number_column(name, [str(rounded(getattr(trial.trial.config, name))) for trial in training])
-            for name in fields
-        ),
+        number_column(
+            name,
+            [
+                str(rounded(trial.params[name] if name in trial.params else getattr(trial.trial.config, name)))
+                for trial in trials
+            ],
+        )
+        for name in names
     ]
 
 
@@ -148,11 +142,7 @@ def _caveat(search: SearchResults, space: Mapping[str, Any]) -> str:
     derive = space.get("derive")
     lines = []
     for field, text in derive.items() if isinstance(derive, dict) else ():
-        used = [
-            parameter.name
-            for parameter in search.parameters
-            if re.search(rf"\b{re.escape(parameter.name)}\b", str(text))
-        ]
+        used = [name for name in search.parameter_names if re.search(rf"\b{re.escape(name)}\b", str(text))]
         if used:
             lines.append(f"This is the importance of {' and '.join(used)}, not of {field} = {text}.")
     return " ".join(lines)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from results.parquet.trials import Cell, Trial
-from results.report.formatting import Facts, config_words, moment, named_values, percent, plain, trial_anchor
-from results.tables.layout import Column, format_seconds, number_column, row_values
+from results.report.formatting import Facts, config_words, moment, named_values, plain, trial_anchor
+from results.tables.layout import Column, format_seconds, number_column, percent, row_values
 from trainable.config import FIELD_NAMES
 from trainable.records import Purpose
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from results.parquet.trials import Cell
-from results.published.cells import Configuration
 from results.published.recipe import Departure, Recipe, published_recipe
 from results.statistics.matching import (
     STANDS_FOR,
@@ -61,15 +60,13 @@ class ComparedCell:
     """Mean error of our finished runs at the last epoch."""
     difference_points: float | None
     verdict: Verdict
+    cell: Cell | None
+    """Our results; None if the sweep lacks the configuration."""
     departures: tuple[Departure, ...] = ()
     """Settings in which our runs depart from the published ones; with any, the errors are not comparable."""
     note: str = ""
     test: Difference | None = None
     """None if no verdict is given."""
-
-    @property
-    def configuration(self) -> Configuration:
-        return (self.model, self.batch_size, self.lr, self.schedule, self.epochs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +214,7 @@ def _unjudged(match: Match) -> ComparedCell:
         test_error_percent=error,
         difference_points=None if error is None else error - match.published.test_error_percent,
         verdict=Verdict.NOT_RUN if match.cell is None else verdict,
+        cell=match.cell,
         departures=match.departures,
         note=_unfinished(match.cell) if match.cell else "",
     )

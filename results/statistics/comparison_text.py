@@ -1,14 +1,12 @@
 """Comparisons as Markdown, CSV and JSON, each beginning with the warnings."""
 
-import csv
 import dataclasses
-import io
 import json
 
 from models.names import display_name
 from results.statistics.compare import ComparedCell, Comparison, Difference
 from results.statistics.verdicts import Verdict
-from results.tables.layout import Column, markdown_table
+from results.tables.layout import Column, csv_text, markdown_table, percent
 
 
 def render_comparison(comparison: Comparison, form: str) -> str:
@@ -36,9 +34,9 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
         Column("initial lr", "left", [repr(cell.lr) for cell in cells], indent=2),
         Column("lr schedule", "center", [cell.schedule for cell in cells]),
         Column("# of Epochs", "right", [str(cell.epochs) for cell in cells], stop=7),
-        Column("ours", "right", [_percent(cell.test_error_percent) for cell in cells], stop=5),
+        Column("ours", "right", [percent(cell.test_error_percent) for cell in cells], stop=5),
         Column("n", "right", [str(cell.num_runs) if cell.num_planned else "-" for cell in cells], stop=2),
-        Column("published", "right", [_percent(cell.published_error_percent) for cell in cells], stop=6),
+        Column("published", "right", [percent(cell.published_error_percent) for cell in cells], stop=6),
         Column("n", "right", [str(cell.num_published_runs) for cell in cells], stop=2),
         Column("difference", "right", [_signed(cell.difference_points) for cell in cells], stop=7),
         Column(level, "center", [_interval(cell.test) for cell in cells]),
@@ -51,15 +49,12 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
 
 def comparison_csv(comparison: Comparison) -> str:
     """Return the warnings as lines that begin with '#', then a line for every published configuration."""
-    buffer = io.StringIO()
-    buffer.writelines(f"# WARNING: {text}\n" for text in comparison.warnings)
-    flat = [_flat(cell) for cell in comparison.cells]
-    writer = csv.DictWriter(buffer, fieldnames=list(flat[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: "; ".join(value) if isinstance(value, list) else value for name, value in row.items()} for row in flat
-    )
-    return buffer.getvalue()
+    warnings = "".join(f"# WARNING: {text}\n" for text in comparison.warnings)
+    rows = [
+        {name: "; ".join(value) if isinstance(value, list) else value for name, value in _flat(cell).items()}
+        for cell in comparison.cells
+    ]
+    return warnings + csv_text(rows)
 
 
 def comparison_json(comparison: Comparison) -> str:
@@ -117,10 +112,6 @@ def comparison_notes(comparison: Comparison) -> list[str]:
             f"{comparison.overall.verdict} on average, which says nothing about any single row"
         )
     return lines + list(comparison.notes)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def _signed(value: float | None) -> str:

@@ -52,8 +52,9 @@ def importance(search: SearchResults, epochs: EpochsByKey, index: int = 0) -> Im
     from scipy.stats import sobol_indices, uniform
     from sklearn.ensemble import RandomForestRegressor
 
+    coordinates = [[_coordinate(trial.params[spec.name], spec) for spec in search.parameters] for trial in trials]
     forest = RandomForestRegressor(NUM_TREES, oob_score=True, random_state=SEED)
-    forest.fit(np.array([_coordinates(trial, search.parameters) for trial in trials]), values)
+    forest.fit(np.array(coordinates), values)
 
     def predicted(units: Array) -> Array:
         """Return the predictions at points of the unit cube, an array of shape (parameters, points)."""
@@ -66,10 +67,9 @@ def importance(search: SearchResults, epochs: EpochsByKey, index: int = 0) -> Im
         dists=[uniform(0, 1)] * len(search.parameters),
         rng=np.random.default_rng(SEED),
     )
-    names = [parameter.name for parameter in search.parameters]
     return Importance(
-        main=_shares(names, found.first_order),
-        total=_shares(names, found.total_order),
+        main=_shares(search.parameter_names, found.first_order),
+        total=_shares(search.parameter_names, found.total_order),
         num_trials=len(trials),
         epoch=epoch,
         explained=float(forest.oob_score_),
@@ -89,10 +89,6 @@ def _compared(
     after = [(trial, search.objectives[index].value_after(own, epoch)) for trial, own in records]
     known = [(trial, value) for trial, value in after if value is not None]
     return [trial for trial, _ in known], [value for _, value in known], epoch
-
-
-def _coordinates(trial: SearchTrial, parameters: Sequence[Parameter]) -> list[float]:
-    return [_coordinate(trial.params[parameter.name], parameter) for parameter in parameters]
 
 
 def _coordinate(value: Scalar, parameter: Parameter) -> float:

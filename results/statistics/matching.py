@@ -15,7 +15,7 @@ from results.published.cells import (
     table_cells,
 )
 from results.published.recipe import Departure, Recipe, departures
-from results.statistics.noise import Repeats, median_variance_factor
+from results.statistics.noise import MEDIAN_VARIANCE, Repeats
 from trainable.grouping import grouped
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
 from trainable.rounding import printed_lr
@@ -45,7 +45,7 @@ class Published:
     @property
     def variance_factor(self) -> float:
         """Variance of `test_error_percent` divided by the variance of one run."""
-        return sum(median_variance_factor(cell.num_runs) for cell in self.cells) / len(self.cells) ** 2
+        return sum(MEDIAN_VARIANCE[cell.num_runs] for cell in self.cells) / len(self.cells) ** 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ Sources: K. Jordan, 'On the Variance of Neural Network Training with respect to 
 (arXiv 2304.01910); P. McCullagh and J. A. Nelder, 'Generalized Linear Models', 2nd ed., 1989.
 """
 
-import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -39,7 +38,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-NORMAL = statistics.NormalDist()
+MEDIAN_VARIANCE = {1: 1.0, 3: 1 - math.sqrt(3) / math.pi}
+"""Number of independent normal runs -> variance of their median divided by the variance of one run (David and
+Nagaraja, 'Order Statistics', 2003, section 2.1). Published errors are of one run, or the median of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +102,3 @@ def pooled_dispersion(groups: Sequence[Repeats]) -> Dispersion:
         np.array(degrees, dtype=np.float64),
     )
     return Dispersion(float(factor), sum(degrees))
-
-
-@functools.cache
-def median_variance_factor(num_runs: int) -> float:
-    """Return the variance of the median of independent normal runs divided by the variance of one run.
-
-    It is the integral of x^2 over the density of the middle order statistic (David and Nagaraja, 'Order Statistics',
-    2003, section 2.1); for three runs 1 - sqrt(3)/pi = 0.6698^2, where the mean has 1/3.
-
-    Raises:
-        ValueError: the number of runs is not odd (the published medians are of one and of three runs).
-    """
-    if num_runs < 1 or num_runs % 2 == 0:
-        raise ValueError(f"the number of runs must be odd, got {num_runs}")
-    below = num_runs // 2
-    orders = num_runs * math.comb(num_runs - 1, below)
-    step = 0.05  # the trapezoid rule is exact up to rounding for a smooth density that vanishes at both ends
-    points = [index * step for index in range(-200, 201)]
-    return step * sum(x * x * orders * (NORMAL.cdf(x) * NORMAL.cdf(-x)) ** below * NORMAL.pdf(x) for x in points)

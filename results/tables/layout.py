@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from models.names import display_name
@@ -115,9 +115,15 @@ def _row(cell: Cell, others: Sequence[str]) -> TableRow:
 
 def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
     """Return the table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it)."""
-    if form == "csv":
-        return _csv(rows)
-    return _json(rows) if form == "json" else markdown_table(table_columns(rows, with_mean=with_mean))
+    if form == "markdown":
+        return markdown_table(table_columns(rows, with_mean=with_mean))
+    flat = [_flat(row) for row in rows]
+    return csv_text(flat) if form == "csv" else json.dumps(flat, indent=1) + "\n"
+
+
+def percent(value: float | None) -> str:
+    """Return a percentage with two decimals, without the sign; `-` for None."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def format_seconds(seconds: float) -> str:
@@ -193,20 +199,16 @@ def _time_text(row: TableRow) -> str:
 
 def _flat(row: TableRow) -> dict[str, object]:
     """Return the fields of a row by name, with those of `other` in their place."""
-    values = {spec.name: getattr(row, spec.name) for spec in fields(row)}
-    names = list(values)
-    before, after = names[: names.index("other")], names[names.index("other") + 1 :]
-    return {name: values[name] for name in before} | row.other | {name: values[name] for name in after}
+    values: dict[str, object] = {}
+    for spec in fields(row):
+        values |= row.other if spec.name == "other" else {spec.name: getattr(row, spec.name)}
+    return values
 
 
-def _csv(rows: Sequence[TableRow]) -> str:
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows with the same keys as CSV, with a header."""
     buffer = io.StringIO()
-    flat = [_flat(row) for row in rows]
-    writer = csv.DictWriter(buffer, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows(rows)
     return buffer.getvalue()
-
-
-def _json(rows: Sequence[TableRow]) -> str:
-    return json.dumps([_flat(row) for row in rows], indent=1) + "\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from results.parquet.lineage import lineage
+from results.parquet.search_results import lineage
 from results.store.local_store import LocalStore
 from tests.conftest import Cli
 from tests.integration_tests.running_sweeps import search_on_digits

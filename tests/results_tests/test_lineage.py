@@ -1,6 +1,6 @@
 """Which trial continues which."""
 
-from results.parquet.lineage import lineage
+from results.parquet.search_results import lineage
 
 
 def test_the_lineage_of_a_trial() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from results.lint.rows import LintRow, Rule, errors_by_lr
-from results.lint.text import lint
+from results.lint.rules import lint
 from tests.results_tests.lint_samples import clean_table, with_error
 
 SPOILT_SEEDS = [seed for seed in range(60) if len({row.batch_size for row in clean_table(seed)}) >= 7][:15]

@@ -6,7 +6,7 @@ import pytest
 
 import tune_main
 from results.lint.rows import Finding, LintRow, Rule, Severity, rows_of_published
-from results.lint.text import lint
+from results.lint.rules import lint
 from results.published.cells import LONGER_FILE, published_cells
 
 SEED_ROWS = rows_of_published(published_cells())

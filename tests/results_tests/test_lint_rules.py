@@ -9,7 +9,7 @@ import pytest
 import tune_main
 from results.lint.lr_exponent import fit_exponent
 from results.lint.rows import ErrorByLr, LintRow, Protocol, Rule, distinct, rows_of_cells
-from results.lint.text import lint
+from results.lint.rules import lint
 from results.parquet.trials import Trial, group_repeats
 from tests.conftest import ROOT
 from tests.refusals import refused

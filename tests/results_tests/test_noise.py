@@ -1,13 +1,11 @@
 """The variance of a run: from repeats and the binomial, and of medians."""
 
-import math
-
 import numpy as np
 import pytest
 
 from results.published.recipe import published_recipe
 from results.statistics.matching import published_repeats
-from results.statistics.noise import Repeats, binomial_variance, median_variance_factor, pooled_dispersion
+from results.statistics.noise import MEDIAN_VARIANCE, Repeats, binomial_variance, pooled_dispersion
 
 
 def test_the_binomial_variance_in_squared_points() -> None:
@@ -46,11 +44,8 @@ def test_the_published_repeats_are_the_four_pairs_with_different_errors() -> Non
 
 
 def test_the_variance_of_a_median() -> None:
-    assert median_variance_factor(1) == pytest.approx(1.0)
-    assert median_variance_factor(3) == pytest.approx(1 - math.sqrt(3) / math.pi)
-    assert median_variance_factor(301) == pytest.approx(math.pi / 602, rel=0.01)
-    with pytest.raises(ValueError, match="odd"):
-        median_variance_factor(2)
+    medians = np.median(np.random.default_rng(0).normal(size=(200_000, 3)), axis=1)
+    assert {1: 1.0, 3: pytest.approx(medians.var(), rel=0.01)} == MEDIAN_VARIANCE
 
 
 def test_independent_misses_on_the_same_images_have_less_than_the_binomial_variance() -> None:

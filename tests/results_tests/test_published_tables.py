@@ -4,6 +4,7 @@
 stands between two tables.
 """
 
+import csv
 import re
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 
 import tune_main
 from models.names import display_name
-from results.published.cells import LONGER_FILE, published_cells, table_cells, table_names
-from results.published.tables import ALL, published_markdown, published_rows, published_table
+from results.published.cells import FOLDER, LONGER_FILE, SEED_FILE, published_cells, table_names
+from results.published.tables import ALL, published_rows, published_table
 from tests.refusals import refused
 from trainable.errors import UserError
 
@@ -35,22 +36,27 @@ def minutes(text: str) -> int:
 
 @pytest.mark.parametrize(("name", "block"), [*zip(table_names(), BLOCKS, strict=True)])
 def test_every_seed_table_comes_back(name: str, block: str) -> None:
-    assert published_markdown(name) == block
+    assert published_table(name, "markdown") == block
 
 
 def test_all_tables_in_the_order_of_the_seed() -> None:
     assert len(BLOCKS) == 16
-    assert published_markdown(ALL) == SEED
+    assert published_table(ALL, "markdown") == SEED
+
+
+def printed(file: str) -> list[dict[str, str]]:
+    with (FOLDER / file).open(newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def test_all_91_rows_agree_with_the_copy() -> None:
     agreeing = 0
-    for cell, values in zip(published_cells(), seed_numbers(), strict=True):
+    for cell, line, values in zip(published_cells(), printed(SEED_FILE), seed_numbers(), strict=True):
         assert values[0] == display_name(cell.model)
         assert float(values[1 if len(values) == 4 else 5]) == cell.test_error_percent
         assert minutes(values[-1]) == cell.minutes
         if len(values) == 4:
-            assert (values[2], cell.lr_printed, cell.num_runs) == (cell.paper, "", 3)
+            assert (values[2], line["lr_printed"], cell.num_runs) == (cell.paper, "", 3)
         else:
             assert [int(values[1]), float(values[2]), values[3], int(values[4])] == [
                 cell.batch_size,
@@ -58,26 +64,27 @@ def test_all_91_rows_agree_with_the_copy() -> None:
                 cell.schedule,
                 cell.epochs,
             ]
-            assert (values[2], values[5], values[6]) == (cell.lr_printed, cell.error_printed, cell.time_printed)
+            assert (values[2], values[5], values[6]) == (line["lr_printed"], cell.error_printed, line["time_printed"])
         agreeing += 1
     assert agreeing == 91
 
 
 @pytest.mark.parametrize("name", table_names(LONGER_FILE))
 def test_the_further_tables_have_the_same_form(name: str) -> None:
-    lines = published_markdown(name).splitlines()
+    lines = published_table(name, "markdown").splitlines()
     assert lines[:2] == BLOCKS[1].splitlines()[:2]
     assert [[value.strip() for value in line.split("|")[1:-1]] for line in lines[2:]] == [
         [
             "ResNet-preact-20",
             str(cell.batch_size),
-            cell.lr_printed,
+            line["lr_printed"],
             cell.schedule,
             str(cell.epochs),
             cell.error_printed,
-            cell.time_printed,
+            line["time_printed"],
         ]
-        for cell in table_cells(name)
+        for cell, line in zip(published_cells(LONGER_FILE), printed(LONGER_FILE), strict=True)
+        if cell.table == name
     ]
     assert {len(line) for line in lines} == {len(BLOCKS[1].splitlines()[0])}
 
@@ -95,7 +102,7 @@ def test_the_median_of_three_runs_has_no_mean() -> None:
 
 def test_an_unknown_table_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="did you mean 'initial_lr_64'"):
-        published_markdown("inital_lr_64")
+        published_table("inital_lr_64", "markdown")
 
 
 def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
