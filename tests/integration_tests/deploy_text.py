@@ -65,7 +65,9 @@ def commands_within(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def for_tune_main(words: Sequence[str]) -> list[str] | None:
-    """The arguments of `python tune_main.py ...`; None of another command."""
+    """The arguments of `python tune_main.py ...` or `batchscape ...`; None of another command."""
+    if words[0] == "batchscape":
+        return list(words[1:])
     if len(words) > 1 and words[0].endswith("python") and words[1].endswith("tune_main.py"):
         return list(words[2:])
     return None
