@@ -46,9 +46,7 @@ def published() -> list[Point]:
 def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Line]:
     """Return what is drawn: a line per source and batch size (and whatever else differs), smallest first.
 
-    Args:
-        points: configurations with their errors.
-        free: fields that do not separate lines, because every line would have one point.
+    Fields in `free` do not separate lines, because every line would have one point.
     """
     points = [_without(point, free) for point in with_error(points)]
 

@@ -4,8 +4,7 @@ import json
 
 import pyarrow as pa
 
-from results.parquet.columns import epochs_columns, trials_columns
-from results.parquet.schema import METADATA_PREFIX
+from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA, meaning
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
 
 FRONT_MATTER = f"""---
@@ -37,19 +36,19 @@ def data_card(trials: pa.Table, epochs: pa.Table) -> str:
         f"one row for each of their {epochs.num_rows} epochs in `{EPOCHS_PARQUET}` (schema version "
         f"{metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of the last epoch, on the test images; "
         "`best_test_error_percent` is selected on them and says less.\n",
-        "## trials\n\n" + _columns(trials, trials_columns()),
-        "## epochs\n\n" + _columns(epochs, epochs_columns()),
+        "## trials\n\n" + _columns(TRIALS_SCHEMA),
+        "## epochs\n\n" + _columns(EPOCHS_SCHEMA),
         f"## How it was made\n\nCode {metadata[METADATA_PREFIX + 'code']}, from this space:\n\n"
         + _fenced(metadata[METADATA_PREFIX + "space"]),
     ]
     return "\n".join(parts)
 
 
-def _columns(table: pa.Table, meanings: dict[str, str]) -> str:
+def _columns(schema: pa.Schema) -> str:
     lines = ["| column | type | meaning |", "|:-------|:-----|:--------|"]
-    for field in table.schema:
-        meaning = meanings[field.name].replace("|", "\\|")
-        lines.append(f"| `{field.name}` | {field.type}{'?' if field.nullable else ''} | {meaning} |")
+    for field in schema:
+        text = meaning(field).replace("|", "\\|")
+        lines.append(f"| `{field.name}` | {field.type}{'?' if field.nullable else ''} | {text} |")
     return "\n".join(lines) + "\n\nA `?` marks columns that can be empty.\n"
 
 

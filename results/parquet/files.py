@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.parquet.columns import epochs_columns, trials_columns, with_descriptions
 from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
@@ -48,10 +47,7 @@ def export_into_store(trials: pa.Table, epochs: pa.Table, store: Store, sweep: s
 def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
     """Write both tables and their data card elsewhere, and return their location.
 
-    Args:
-        trials: the `trials` table.
-        epochs: the `epochs` table.
-        target: a folder, or any URI that pyarrow can write (s3://, gs://, ...).
+    `target` is a folder, or any URI that pyarrow can write (s3://, gs://, ...).
 
     Raises:
         UserError: the target cannot be written.
@@ -82,18 +78,11 @@ def _exported(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]
 
 def _parquet_files(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the content of both Parquet files; whoever finds a trial finds its epochs."""
-    for name, table, meanings in (
-        (EPOCHS_PARQUET, epochs, epochs_columns()),
-        (TRIALS_PARQUET, trials, trials_columns()),
-    ):
+    for name, table in ((EPOCHS_PARQUET, epochs), (TRIALS_PARQUET, trials)):
         stream = pa.BufferOutputStream()
-        pq.write_table(with_descriptions(table, meanings), stream, use_dictionary=_texts(table))
+        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        pq.write_table(table, stream, use_dictionary=texts)  # texts have few distinct values
         yield name, stream.getvalue().to_pybytes()
-
-
-def _texts(table: pa.Table) -> list[str]:
-    """Return the columns that gain from a dictionary: those with few distinct values, which are texts."""
-    return [field.name for field in table.schema if pa.types.is_string(field.type)]
 
 
 def read_trials(store: Store, sweep: str) -> pa.Table:

@@ -4,8 +4,7 @@ import re
 
 import pyarrow as pa
 
-from results.parquet.columns import epochs_columns, trials_columns
-from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
+from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA, meaning
 from trainable.records import Purpose, Status
 from trainable.reference_pages import field_docstrings, markdown_table, refreshed
 
@@ -28,19 +27,19 @@ def refresh(page: str) -> str:
     made = {
         "status": markdown_table(["status", "meaning"], statuses),
         "purpose": markdown_table(["purpose", "meaning"], purposes),
-        "trials": _columns(TRIALS_SCHEMA, trials_columns()),
-        "epochs": _columns(EPOCHS_SCHEMA, epochs_columns()),
+        "trials": _columns(TRIALS_SCHEMA),
+        "epochs": _columns(EPOCHS_SCHEMA),
     }
     return refreshed(page, made)
 
 
-def _columns(schema: pa.Schema, meanings: dict[str, str]) -> str:
+def _columns(schema: pa.Schema) -> str:
     rows = []
     for field in schema:
-        sentences = re.split(r"(?<=\.) (?=[A-Z`])", meanings[field.name])
+        sentences = re.split(r"(?<=\.) (?=[A-Z`])", meaning(field))
         null = [sentence for sentence in sentences if sentence.startswith("None ")]
-        meaning = " ".join(sentence for sentence in sentences if sentence not in null)
-        rows.append([f"`{field.name}`", _type_name(field.type), _unit(field.name), meaning, _null(" ".join(null))])
+        rest = " ".join(sentence for sentence in sentences if sentence not in null)
+        rows.append([f"`{field.name}`", _type_name(field.type), _unit(field.name), rest, _null(" ".join(null))])
     return markdown_table(["column", "type", "unit", "meaning", "null"], rows)
 
 

@@ -10,7 +10,10 @@ import pyarrow as pa
 
 from trainable.config import TrainConfig
 from trainable.records import EpochRecord, TrialKey, TrialRow
+from trainable.reference_pages import field_docstrings
 
+DESCRIPTION = "description"
+"""Key in the metadata of a field: the meaning of the column, from the docstring of the record's field."""
 METADATA_PREFIX = "batchscape."
 SEARCH_METADATA = METADATA_PREFIX + "search"
 """Key of the settings of a search, as JSON; only in the files of a search."""
@@ -28,13 +31,14 @@ _TYPES: dict[Any, pa.DataType] = {
 
 
 def _fields(record: type) -> list[pa.Field]:
-    hints = typing.get_type_hints(record)
+    hints, meanings = typing.get_type_hints(record), field_docstrings(record)
     fields = []
     for spec in dataclasses.fields(record):
         hint = hints[spec.name]
         parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         kind = next(part for part in parts if part is not type(None))
-        fields.append(pa.field(spec.name, _TYPES[kind], nullable=type(None) in parts))
+        description = {DESCRIPTION: meanings[spec.name]}
+        fields.append(pa.field(spec.name, _TYPES[kind], nullable=type(None) in parts, metadata=description))
     return fields
 
 
@@ -48,3 +52,8 @@ def _trials_schema() -> pa.Schema:
 
 TRIALS_SCHEMA = _trials_schema()
 EPOCHS_SCHEMA = pa.schema(_fields(TrialKey) + _fields(EpochRecord))
+
+
+def meaning(field: pa.Field) -> str:
+    """Return what a column of these schemas means."""
+    return str(field.metadata[DESCRIPTION.encode()].decode())

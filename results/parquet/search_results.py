@@ -216,9 +216,7 @@ class Spent:
 def lineage(parents: Mapping[str, str | None], trial_key: str) -> list[str]:
     """Return the keys of a population's trials, oldest first, that make the training which ends with `trial_key`.
 
-    Args:
-        parents: key of each trial's parent, by the trial's key; None if it has none.
-        trial_key: the last trial.
+    `parents` has the key of each trial's parent, or None, by the trial's key.
     """
     keys = [trial_key]
     while (parent := parents.get(keys[-1])) is not None and parent not in keys:

@@ -16,9 +16,7 @@ TEMPLATE = "report.html.jinja"
 def render_html(report: Report, figures: Mapping[str, str]) -> str:
     """Render a report as HTML; text from YAML files, errors and names is escaped.
 
-    Args:
-        report: content of the report.
-        figures: file stem -> SVG element, the only markup that is not escaped.
+    `figures` maps file stems to SVG elements, the only markup that is not escaped.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),

@@ -33,13 +33,7 @@ class SearchSection:
 def search_section(
     search: SearchResults, importances: Sequence[tuple[str, Importance]], space: Mapping[str, Any]
 ) -> SearchSection:
-    """Return the section about a search.
-
-    Args:
-        search: results of the search.
-        importances: (label of an objective, its parameter importances).
-        space: the space as loaded from YAML.
-    """
+    """Return the section about a search, from its results, its importances by objective, and its space as loaded."""
     tables = [schedule_table(search) or chosen_table(search)] if search.chosen else []
     if search.stopped:
         tables.append(stopped_table(search))

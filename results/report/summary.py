@@ -10,7 +10,7 @@ from results.parquet.search_results import SearchResults
 from results.parquet.trials import Cell, Trial
 from results.report.formatting import Facts, config_words, moment, named_values, plain
 from results.report.search_section import chosen_facts
-from results.tables.layout import format_seconds
+from results.tables.layout import format_seconds, mean_text
 from trainable.records import Purpose, Status
 from trainable.wording import counted
 
@@ -65,9 +65,8 @@ def _best(cells: Sequence[Cell]) -> Facts:
         return []
     best = min(done, key=lambda cell: statistics.fmean(cell.test_errors))
     errors = best.test_errors
-    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
     return [
-        ("best test error", f"{statistics.fmean(errors):.2f}{spread} % (n = {len(errors)}): {config_words(best)}"),
+        ("best test error", f"{mean_text(errors)} (n = {len(errors)}): {config_words(best)}"),
         (
             "how it was chosen",
             "by mean error at the last epoch, selected on the test set: expect more in a new run",

@@ -8,7 +8,7 @@ from results.parquet.trials import Cell, Trial
 from results.report.formatting import Facts, config_words, moment, named_values, plain, trial_anchor
 from results.tables.layout import Column, format_seconds, number_column, percent, row_values
 from trainable.config import FIELD_NAMES
-from trainable.records import Purpose
+from trainable.records import Purpose, TrialRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,11 @@ def trial_list(cells: Sequence[Cell]) -> TrialList:
             shared.append((name, values[0]))
         elif values:
             own.append(Column(name, "left", values))
-    return TrialList(shared, [*_outcome(trials), *own], [_group(index, cell) for index, cell in enumerate(cells, 1)])
+    groups = [
+        Group(f"runs-{number}", config_words(cell), [trial_anchor(trial) for trial in cell.trials])
+        for number, cell in enumerate(cells, start=1)
+    ]
+    return TrialList(shared, [*_outcome(trials), *own], groups)
 
 
 def _field(name: str) -> Callable[[Trial], str]:
@@ -72,10 +76,10 @@ VALUES_OF_TRIAL: dict[str, Callable[[Trial], str]] = {
 
 def _outcome(trials: Sequence[Trial]) -> list[Column]:
     rows = [trial.row for trial in trials]
-    proposed = [] if all(row.proposal is None for row in rows) else [_proposals(trials)]
+    is_search = any(row.proposal is not None for row in rows)
     return [
         Column("trial", "left", [row.trial_key for row in rows]),
-        *proposed,
+        *([_proposals(rows)] if is_search else []),
         Column("status", "left", [row.status.lower() for row in rows]),
         number_column("test error %", [percent(_final(trial, trial.row.test_error_percent)) for trial in trials]),
         number_column(
@@ -91,20 +95,12 @@ def _outcome(trials: Sequence[Trial]) -> list[Column]:
     ]
 
 
-def _proposals(trials: Sequence[Trial]) -> Column:
+def _proposals(rows: Sequence[TrialRow]) -> Column:
     """Return the column of a search with the proposal that each trial is or confirms."""
     texts = {Purpose.SEARCH: "{}", Purpose.CONFIRM: "{}, confirmed"}
-    return Column(
-        "proposal",
-        "left",
-        [texts.get(Purpose(row.purpose), "-").format(row.proposal) for row in (t.row for t in trials)],
-    )
+    return Column("proposal", "left", [texts.get(Purpose(row.purpose), "-").format(row.proposal) for row in rows])
 
 
 def _final(trial: Trial, error: float | None) -> float | None:
     """Return the error only if it is final: the last one of a failed or unfinished trial is not a result."""
     return error if trial.status.is_final else None
-
-
-def _group(number: int, cell: Cell) -> Group:
-    return Group(f"runs-{number}", config_words(cell), [trial_anchor(trial) for trial in cell.trials])

@@ -126,6 +126,12 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def mean_text(errors: Sequence[float]) -> str:
+    """Return `0.31 +- 0.04 %`; without the standard deviation if there is only one error."""
+    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{statistics.fmean(errors):.2f}{spread} %"
+
+
 def format_seconds(seconds: float) -> str:
     """Format a time as the published tables do, `22m` or `1h17m`; below ten minutes as `3m05s` or `12s`."""
     whole = round(seconds)

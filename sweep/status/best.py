@@ -8,7 +8,7 @@ import yaml
 
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
-from sweep.status.status import mean_text
+from results.tables.layout import mean_text
 from sweep.trial_label import describe
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError

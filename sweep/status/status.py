@@ -11,6 +11,7 @@ from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials, status_in_search
 from results.store.store import Store
+from results.tables.layout import mean_text
 from sweep.runs import last_run_text
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from sweep.trial_label import describe
@@ -158,12 +159,6 @@ def lowest_error_text(configs: Sequence[TrainConfig], summaries: Mapping[str, Tr
     if max(len(repeats) for repeats in errors.values()) == 1:
         return f"{text} (lowest of {counted(len(errors), 'trial')})"
     return f"{text} (n = {len(errors[best])}, lowest of {counted(len(errors), 'configuration')})"
-
-
-def mean_text(errors: Sequence[float]) -> str:
-    """Return `0.31 +- 0.04 %`; without the standard deviation if there is only one error."""
-    spread = f" +- {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-    return f"{statistics.fmean(errors):.2f}{spread} %"
 
 
 def front_lines(front: list[str]) -> list[str]:
