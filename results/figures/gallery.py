@@ -80,13 +80,19 @@ def draw(figure: str, results: Results) -> dict[str, Figure]:
     """
     drawn: dict[str, Figure] = {}
     for name in chosen_names(figure):
-        pages = DRAWERS[name](results)
+        pages = _pages(name, results)
         stems = [name, *(f"{name}_{number}" for number in range(2, len(pages) + 1))]
         drawn.update(zip(stems, pages, strict=False))
     if not drawn:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
         raise UserError(f"{what} would be empty: {_why_empty(figure, results.search)}")
     return drawn
+
+
+def _pages(name: str, results: Results) -> list[Figure]:
+    if name in DRAWERS:
+        return DRAWERS[name](results)
+    return SEARCH_DRAWERS[name](results.search, results) if results.search is not None else []
 
 
 def _why_empty(figure: str, search: SearchResults | None) -> str:
@@ -131,7 +137,7 @@ def _pareto_front(results: Results) -> list[Figure]:
 
 def _learning_curves(results: Results) -> list[Figure]:
     if results.search is not None:
-        curves, heading = learning_curves.search_curves, search_title(results)
+        curves, heading = learning_curves.search_curves, search_title(results.search, results)
         if results.search.is_population:
             curves = learning_curves.population_curves
         elif len(results.search.trials) > learning_curves.MOST_PANELS_OF_SEARCH:
@@ -142,49 +148,42 @@ def _learning_curves(results: Results) -> list[Figure]:
     return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
 
 
-def _optimisation_history(results: Results) -> list[Figure]:
-    found = optimisation_history.optimisation_history(results.search) if results.search else []
-    return [optimisation_history.draw_optimisation_history(found, search_title(results))] if found else []
+def _optimisation_history(search: SearchResults, results: Results) -> list[Figure]:
+    found = optimisation_history.optimisation_history(search)
+    return [optimisation_history.draw_optimisation_history(found, search_title(search, results))] if found else []
 
 
-def _best_by_epochs(results: Results) -> list[Figure]:
-    if results.search is None:
-        return []
-    searches = {results.sweep or "": results.search, **results.against}
+def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
+    searches = {results.sweep or "": search, **results.against}
     panels = best_by_epochs.best_by_epochs(searches)
-    cells = group_repeats(trial.trial for search in searches.values() for trial in search.trials)
-    heading = title(sweep_points(cells, " against ".join(searches))) if results.against else search_title(results)
+    heading = search_title(search, results)
+    if results.against:
+        cells = group_repeats(trial.trial for other in searches.values() for trial in other.trials)
+        heading = title(sweep_points(cells, " against ".join(searches)))
     return [best_by_epochs.draw_best_by_epochs(panels, heading)] if panels else []
 
 
-def _parallel_coordinates(results: Results) -> list[Figure]:
-    found = parallel_coordinates.parallel_coordinates(results.search) if results.search else None
-    if results.search is None or found is None:
-        return []
-    words = results.search.objectives[0].label
-    return [parallel_coordinates.draw_parallel_coordinates(found, words, search_title(results))]
+def _parallel_coordinates(search: SearchResults, results: Results) -> list[Figure]:
+    found = parallel_coordinates.parallel_coordinates(search)
+    heading, words = search_title(search, results), search.objectives[0].label
+    return [parallel_coordinates.draw_parallel_coordinates(found, words, heading)] if found else []
 
 
-def _parameter_importance(results: Results) -> list[Figure]:
-    if results.search is None:
-        return []
+def _parameter_importance(search: SearchResults, results: Results) -> list[Figure]:
     found = results.importances
     if found is None:
-        found = parameter_importance.parameter_importance(results.search, results.epochs())
-    return [parameter_importance.draw_parameter_importance(found, search_title(results))] if found else []
+        found = parameter_importance.parameter_importance(search, results.epochs())
+    return [parameter_importance.draw_parameter_importance(found, search_title(search, results))] if found else []
 
 
-def _objective_front(results: Results) -> list[Figure]:
-    found = objective_front.objective_front(results.search) if results.search else None
-    return [objective_front.draw_objective_front(found, search_title(results))] if found else []
+def _objective_front(search: SearchResults, results: Results) -> list[Figure]:
+    found = objective_front.objective_front(search)
+    return [objective_front.draw_objective_front(found, search_title(search, results))] if found else []
 
 
-def search_title(results: Results) -> str:
+def search_title(search: SearchResults, results: Results) -> str:
     """Return the title of a figure of a search: the sweep, its data, and the method."""
-    search = results.search
     first = title(sweep_points(results.cells, results.sweep or ""))
-    if search is None:
-        return first
     per_generation = " per generation" * (search.is_population and first.endswith(("epoch", "epochs")))
     return f"{first}{per_generation}\nsearch by {search.method}"
 
@@ -195,6 +194,8 @@ DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
     "heat_map": _heat_map,
     "pareto_front": _pareto_front,
     "learning_curves": _learning_curves,
+}
+SEARCH_DRAWERS: dict[str, Callable[[SearchResults, Results], list[Figure]]] = {
     "objective_front": _objective_front,
     "optimisation_history": _optimisation_history,
     "best_by_epochs": _best_by_epochs,

@@ -178,10 +178,10 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
             for value in (curve.losses if losses else curve.errors)
             if not math.isnan(value)
         ]
-        if not values:
-            grid[0][column].set_yticks([])
-        else:
+        if values:
             set_scale(grid[0][column].yaxis, values)
+        else:
+            grid[0][column].set_yticks([])
         grid[-1][column].set_xlabel("epoch")
     grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     splits = {curve.split for panel in panels for curve in panel.means}

@@ -1,6 +1,7 @@
 """The README.md of an exported data set: Hugging Face front matter, and the meaning of every column."""
 
 import json
+import re
 
 import pyarrow as pa
 
@@ -39,7 +40,8 @@ def data_card(trials: pa.Table, epochs: pa.Table) -> str:
         "## trials\n\n" + _columns(TRIALS_SCHEMA),
         "## epochs\n\n" + _columns(EPOCHS_SCHEMA),
         f"## How it was made\n\nCode {metadata[METADATA_PREFIX + 'code']}, from this space:\n\n"
-        + _fenced(metadata[METADATA_PREFIX + "space"]),
+        + code_block(metadata[METADATA_PREFIX + "space"], "yaml")
+        + "\n",
     ]
     return "\n".join(parts)
 
@@ -52,9 +54,7 @@ def _columns(schema: pa.Schema) -> str:
     return "\n".join(lines) + "\n\nA `?` marks columns that can be empty.\n"
 
 
-def _fenced(text: str) -> str:
-    """Return a code block whose fence is longer than any run of backticks inside."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}yaml\n{text.rstrip()}\n{fence}\n"
+def code_block(text: str, language: str = "") -> str:
+    """Return the text in a code block whose fence the text cannot close."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

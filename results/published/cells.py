@@ -4,6 +4,7 @@ import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from trainable.errors import UserError
 from trainable.wording import nearest
@@ -17,8 +18,14 @@ LONGER_FILE = "linear_scaling_longer.csv"
 """20 further rows by the same author: the linear rule with 400 and 800 epochs."""
 
 
-Configuration = tuple[str, int, float, str, int]
-"""What was trained: (model, batch_size, lr, schedule, epochs)."""
+class Configuration(NamedTuple):
+    """What was trained."""
+
+    model: str
+    batch_size: int
+    lr: float
+    schedule: str
+    epochs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class PublishedCell:
 
     @property
     def configuration(self) -> Configuration:
-        return (self.model, self.batch_size, self.lr, self.schedule, self.epochs)
+        return Configuration(self.model, self.batch_size, self.lr, self.schedule, self.epochs)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from results.parquet.data_card import code_block
 from results.report.content import Failure, Report
 from results.report.formatting import Facts
 from results.report.search_section import SearchSection
@@ -40,12 +41,6 @@ def safe(text: str) -> str:
     """Return the text as one line that Markdown, and HTML inside it, shows unchanged."""
     flat = " ".join(text.split())
     return _SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
-
-
-def code_block(text: str) -> str:
-    """Return the text in a code block whose fence the text cannot close."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}\n{text.rstrip()}\n{fence}"
 
 
 def _table(columns: Sequence[Column]) -> str:

@@ -13,6 +13,7 @@ from results.published.recipe import Departure, Recipe, published_recipe
 from results.statistics.matching import (
     STANDS_FOR,
     Match,
+    Published,
     match_cells,
     published_configurations,
     published_repeats,
@@ -44,29 +45,37 @@ class Difference:
 class ComparedCell:
     """A published configuration and our results for it."""
 
-    model: str
-    batch_size: int
-    """Batch size of the published configuration; model, lr, schedule and epochs are published values, too."""
-    lr: float
-    schedule: str
-    epochs: int
-    tables: tuple[str, ...]
-    num_published_runs: int
-    published_error_percent: float
-    num_runs: int
-    """Number of our finished runs, out of `num_planned`."""
-    num_planned: int
-    test_error_percent: float | None
-    """Mean error of our finished runs at the last epoch."""
-    difference_points: float | None
-    verdict: Verdict
+    published: Published
     cell: Cell | None
     """Our results; None if the sweep lacks the configuration."""
-    departures: tuple[Departure, ...] = ()
+    departures: tuple[Departure, ...]
     """Settings in which our runs depart from the published ones; with any, the errors are not comparable."""
-    note: str = ""
+    verdict: Verdict
     test: Difference | None = None
     """None if no verdict is given."""
+
+    @property
+    def errors(self) -> list[float]:
+        """Errors of our finished runs at the last epoch."""
+        return self.cell.test_errors if self.cell else []
+
+    @property
+    def test_error_percent(self) -> float | None:
+        """Mean error of our finished runs."""
+        return statistics.fmean(self.errors) if self.errors else None
+
+    @property
+    def difference_points(self) -> float | None:
+        """Our error minus the published one."""
+        ours = self.test_error_percent
+        return None if ours is None else ours - self.published.test_error_percent
+
+    @property
+    def note(self) -> str:
+        """States of our runs without a final error: `2 diverged, 1 failed`."""
+        trials = self.cell.trials if self.cell else ()
+        counts = Counter(trial.row.status.lower() for trial in trials if trial.status is not Status.COMPLETE)
+        return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +177,7 @@ def compare(
                 f"batch_size, lr, schedule and epochs, or by the variables {', '.join(STANDS_FOR)} of the space)"
             )
     compared = [_unjudged(match) for match in matches]
-    judged = [
-        index
-        for index, cell in enumerate(compared)
-        if cell.test_error_percent is not None and (anyway or not cell.departures)
-    ]
+    judged = [index for index, cell in enumerate(compared) if cell.errors and (anyway or not cell.departures)]
     our_repeats = [
         Repeats(cell.test_errors, _num_test_images(cell, recipe)) for i in judged if (cell := matches[i].cell)
     ]
@@ -196,34 +201,10 @@ def compare(
 
 
 def _unjudged(match: Match) -> ComparedCell:
-    model, batch_size, lr, schedule, epochs = match.published.configuration
-    errors = match.cell.test_errors if match.cell else []
-    error = statistics.fmean(errors) if errors else None
-    verdict = Verdict.NOT_COMPARABLE if match.departures and errors else Verdict.NO_RESULT
-    return ComparedCell(
-        model=model,
-        batch_size=batch_size,
-        lr=lr,
-        schedule=schedule,
-        epochs=epochs,
-        tables=match.published.tables,
-        num_published_runs=match.published.num_runs,
-        published_error_percent=match.published.test_error_percent,
-        num_runs=len(errors),
-        num_planned=len(match.cell.trials) if match.cell else 0,
-        test_error_percent=error,
-        difference_points=None if error is None else error - match.published.test_error_percent,
-        verdict=Verdict.NOT_RUN if match.cell is None else verdict,
-        cell=match.cell,
-        departures=match.departures,
-        note=_unfinished(match.cell) if match.cell else "",
-    )
-
-
-def _unfinished(cell: Cell) -> str:
-    """Return the states of the runs without a final error: `2 diverged, 1 failed`."""
-    counts = Counter(trial.row.status.lower() for trial in cell.trials if trial.status is not Status.COMPLETE)
-    return ", ".join(f"{count} {status}" for status, count in counts.items())
+    verdict = Verdict.NOT_RUN
+    if match.cell is not None:
+        verdict = Verdict.NOT_COMPARABLE if match.departures and match.cell.test_errors else Verdict.NO_RESULT
+    return ComparedCell(match.published, match.cell, match.departures, verdict)
 
 
 def _num_test_images(cell: Cell, recipe: Recipe) -> int:

@@ -27,17 +27,19 @@ def comparison_markdown(comparison: Comparison) -> str:
 def comparison_columns(comparison: Comparison) -> list[Column]:
     """Return the columns of the table, which has a row for every published configuration."""
     cells = comparison.cells
+    published = [cell.published for cell in cells]
+    configurations = [item.configuration for item in published]
     level = f"{100 * (1 - comparison.alpha):g} % interval"
     columns = [
-        Column("Model", "center", [display_name(cell.model) for cell in cells]),
-        Column("batch size", "right", [str(cell.batch_size) for cell in cells], stop=7),
-        Column("initial lr", "left", [repr(cell.lr) for cell in cells], indent=2),
-        Column("lr schedule", "center", [cell.schedule for cell in cells]),
-        Column("# of Epochs", "right", [str(cell.epochs) for cell in cells], stop=7),
+        Column("Model", "center", [display_name(item.model) for item in configurations]),
+        Column("batch size", "right", [str(item.batch_size) for item in configurations], stop=7),
+        Column("initial lr", "left", [repr(item.lr) for item in configurations], indent=2),
+        Column("lr schedule", "center", [item.schedule for item in configurations]),
+        Column("# of Epochs", "right", [str(item.epochs) for item in configurations], stop=7),
         Column("ours", "right", [percent(cell.test_error_percent) for cell in cells], stop=5),
-        Column("n", "right", [str(cell.num_runs) if cell.num_planned else "-" for cell in cells], stop=2),
-        Column("published", "right", [percent(cell.published_error_percent) for cell in cells], stop=6),
-        Column("n", "right", [str(cell.num_published_runs) for cell in cells], stop=2),
+        Column("n", "right", [str(len(cell.errors)) if cell.cell else "-" for cell in cells], stop=2),
+        Column("published", "right", [percent(item.test_error_percent) for item in published], stop=6),
+        Column("n", "right", [str(item.num_runs) for item in published], stop=2),
         Column("difference", "right", [_signed(cell.difference_points) for cell in cells], stop=7),
         Column(level, "center", [_interval(cell.test) for cell in cells]),
         Column("verdict", "left", [cell.verdict.value for cell in cells]),
@@ -76,17 +78,13 @@ def comparison_json(comparison: Comparison) -> str:
 def _flat(cell: ComparedCell) -> dict[str, object]:
     test = cell.test
     return {
-        "model": cell.model,
-        "batch_size": cell.batch_size,
-        "lr": cell.lr,
-        "schedule": cell.schedule,
-        "epochs": cell.epochs,
-        "tables": list(cell.tables),
-        "num_runs": cell.num_runs,
-        "num_planned": cell.num_planned,
+        **cell.published.configuration._asdict(),
+        "tables": list(cell.published.tables),
+        "num_runs": len(cell.errors),
+        "num_planned": len(cell.cell.trials) if cell.cell else 0,
         "test_error_percent": cell.test_error_percent,
-        "num_published_runs": cell.num_published_runs,
-        "published_error_percent": cell.published_error_percent,
+        "num_published_runs": cell.published.num_runs,
+        "published_error_percent": cell.published.test_error_percent,
         "difference_points": cell.difference_points,
         "standard_error_points": test.standard_error if test else None,
         "interval_low": test.interval[0] if test else None,

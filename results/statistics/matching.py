@@ -92,7 +92,7 @@ def stands_for(cell: Cell) -> Configuration:
     epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
     batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
     model = variables.get(PUBLISHED_MODEL, config.model)
-    return (model, batch_size, printed_lr(config.lr), config.schedule, epochs)
+    return Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
 
 
 def match_cells(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe) -> list[Match]:
@@ -106,14 +106,9 @@ def match_cells(published: Sequence[Published], cells: Sequence[Cell], recipe: R
 
 
 def _departures(cell: Cell, published: Published, recipe: Recipe) -> tuple[Departure, ...]:
-    model, batch_size, _, _, epochs = published.configuration
     scaled = [
         Departure(name, str(ours), str(theirs))
-        for name, ours, theirs in (
-            ("model", cell.config.model, model),
-            ("epochs", cell.config.epochs, epochs),
-            ("batch_size", cell.config.batch_size, batch_size),
-        )
-        if ours != theirs
+        for name in ("model", "epochs", "batch_size")
+        if (ours := getattr(cell.config, name)) != (theirs := getattr(published.configuration, name))
     ]
     return (*departures(cell.config, recipe), *scaled)

@@ -78,6 +78,7 @@ class ReportEvent:
     epoch: int
     values: Values
     stop: bool
+    """Whether the scheduler stopped the trial after this epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +130,6 @@ _EVENTS: dict[str, type[Event]] = {
 _DURABLE = (SearchEvent, ProposalEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A reported epoch of a proposal."""
-
-    epoch: int
-    values: Values
-    stop: bool
-    """Whether the scheduler stopped the trial after this epoch."""
-
-
 @dataclass(slots=True)
 class ProposalRecord:
     """All that the log says about one proposal."""
@@ -149,7 +140,7 @@ class ProposalRecord:
     variables: Mapping[str, float | str]
     same_as: int | None
     error: str | None
-    reports: list[Report] = field(default_factory=list)
+    reports: list[ReportEvent] = field(default_factory=list)
     """Reports in the order of their epochs, from 1; empty if the proposal is equal to an earlier one."""
     status: Status | None = None
     """None until the proposal has ended."""
@@ -194,7 +185,7 @@ class SearchRecord:
             case ReportEvent():
                 proposal = self._running(event.number)
                 _check(event.epoch == len(proposal.reports) + 1, "an epoch is missing")
-                proposal.reports.append(Report(event.epoch, event.values, event.stop))
+                proposal.reports.append(event)
             case EndEvent():
                 proposal = self._running(event.number)
                 proposal.status, proposal.values = event.status, event.values

@@ -31,7 +31,6 @@ from results.store.search_log import (
     Params,
     ProposalEvent,
     ProposalRecord,
-    Report,
     ReportEvent,
     RetryEvent,
     SearchEvent,
@@ -317,7 +316,7 @@ class Search:
             self._state.apply(event)
 
 
-def _value(metric: str, epoch: EpochRecord, before: Sequence[Report], index: int) -> float | None:
+def _value(metric: str, epoch: EpochRecord, before: Sequence[ReportEvent], index: int) -> float | None:
     """Return the value of an objective after an epoch."""
     value = finite(getattr(epoch, metric))
     if metric not in CUMULATED or not before:

@@ -64,7 +64,8 @@ def test_a_printed_median_of_three_has_its_own_variance() -> None:
 
 def test_the_cells_that_the_sweep_has_in_the_published_order() -> None:
     comparison = compared([*run_of(8, 0.006125, 7.7), *run_of(4096, 3.2, 10.6), *run_of(100, 0.1, 8.0)])
-    assert [(cell.batch_size, cell.lr, cell.published_error_percent) for cell in comparison.cells] == [
+    published = [cell.published for cell in comparison.cells]
+    assert [(*item.configuration[1:3], item.test_error_percent) for item in published] == [
         (4096, 3.2, 10.57),
         (8, 0.006125, 7.70),
     ]
@@ -85,7 +86,7 @@ def test_every_part_of_the_configuration_decides(fields: dict[str, object]) -> N
 def test_a_computed_learning_rate_is_the_printed_one() -> None:
     lr = 0.1 * 3 / 3 + 1e-16
     assert lr != 0.1
-    assert compared(run_of(128, lr, 8.0)).cells[0].published_error_percent == 8.09
+    assert compared(run_of(128, lr, 8.0)).cells[0].published.test_error_percent == 8.09
 
 
 def test_the_difference_and_its_standard_error_by_hand() -> None:
@@ -106,7 +107,7 @@ def test_repeats_of_ours_shrink_the_error_and_add_degrees_of_freedom() -> None:
     comparison = compared(run_of(128, 0.1, 8.0, 8.1, 8.2))
     (cell,) = comparison.cells
     assert comparison.dispersion.degrees_of_freedom == 6
-    assert cell.num_runs == 3
+    assert len(cell.errors) == 3
     assert cell.test_error_percent == pytest.approx(8.1)
     assert cell.test is not None
     variance = binomial_variance(8.1, 10_000) / 3 + binomial_variance(8.09, 10_000)
@@ -150,7 +151,8 @@ def test_the_mean_difference_is_one_test() -> None:
 
 def test_a_table_shows_what_was_not_run() -> None:
     comparison = compared(run_of(64, 0.05, 8.2), table=LINEAR)
-    assert [cell.batch_size for cell in comparison.cells] == [4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8]
+    sizes = [cell.published.configuration.batch_size for cell in comparison.cells]
+    assert sizes == [4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8]
     assert comparison.count(Verdict.NOT_RUN) == 9
     assert comparison.cells[6].test_error_percent == 8.2
     assert comparison.cells[0].test_error_percent is None
@@ -158,7 +160,7 @@ def test_a_table_shows_what_was_not_run() -> None:
 
 def test_a_table_leaves_out_what_it_does_not_print() -> None:
     comparison = compared([*run_of(64, 0.05, 8.2), *run_of(64, 0.05, 8.2, schedule="multistep")], table=LINEAR)
-    assert {cell.schedule for cell in comparison.cells} == {"cosine"}
+    assert {cell.published.configuration.schedule for cell in comparison.cells} == {"cosine"}
 
 
 def test_an_unknown_table_is_refused_with_the_nearest() -> None:
@@ -170,14 +172,15 @@ def test_a_configuration_without_a_result_says_why() -> None:
     (cell,) = compared(run_of(4096, 3.2, None, None)).cells
     assert (cell.verdict, cell.note, cell.test_error_percent) == (Verdict.NO_RESULT, "2 diverged", None)
     (cell,) = compared(run_of(4096, 3.2, 10.6, None)).cells
-    assert (cell.num_runs, cell.num_planned, cell.note) == (1, 2, "1 diverged")
+    assert (cell.errors, cell.note) == ([10.6], "1 diverged")
 
 
 def test_a_smoke_sweep_is_matched_by_its_full_size_and_gets_no_verdict() -> None:
     trial = smoke(16, 0.2, 50.0, {"published_epochs": 200, "published_batch_size": 256.0}, train_subset=5000)
     comparison = compared([trial])
     (cell,) = comparison.cells
-    assert (cell.batch_size, cell.epochs, cell.published_error_percent) == (256, 200, 8.61)
+    assert cell.published.configuration[1::3] == (256, 200)
+    assert cell.published.test_error_percent == 8.61
     assert cell.verdict is Verdict.NOT_COMPARABLE
     assert cell.test is None
     assert cell.difference_points == pytest.approx(41.39)

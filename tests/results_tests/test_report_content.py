@@ -56,7 +56,7 @@ def test_the_comparison_names_the_reference_warns_and_leads_to_the_runs(report: 
     assert report.references == ["linear_scaling_cosine: 4 of its 10 configurations in this sweep"]
     assert report.comparison is not None
     assert "NOT COMPARABLE" in report.comparison.warnings[0]
-    assert [cell.batch_size for cell in report.comparison.cells] == [4096, 2048, 1024, 512]
+    assert [cell.published.configuration.batch_size for cell in report.comparison.cells] == [4096, 2048, 1024, 512]
     assert report.comparison_anchors == report.table.anchors
 
 

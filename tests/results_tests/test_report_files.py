@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import tune_main
+from results.parquet.data_card import code_block
 from results.parquet.files import export_tables, read_epochs, read_trials
 from results.report.figures import isolated
 from results.report.files import write_report
-from results.report.markdown import code_block, safe
+from results.report.markdown import safe
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.refusals import refused
