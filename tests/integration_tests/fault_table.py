@@ -52,7 +52,7 @@ Seen by the tests in this folder, and written by them (`make faults-table`); a t
 """
 ROUTINE = re.compile(
     r"\S+: \d+ trials on .*|\[\d+/\d+\] .*: test error .*|\d+ of \d+ trials done, results in .*|next: .*|"
-    r"best: .*|estimate: .*|took .*|\s*"
+    r"best: .*|estimate: .*|starting Ray \.\.\.|took .*|\s*"
 )
 """Lines of a run in which nothing goes wrong."""
 

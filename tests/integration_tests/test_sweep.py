@@ -41,7 +41,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # not a word of Ray's
-    assert [line.split("]")[0] for line in done.stdout.splitlines()[1:5]] == ["[1/4", "[2/4", "[3/4", "[4/4"]
+    assert done.stdout.splitlines()[1] == "starting Ray ..."
+    assert [line.split("]")[0] for line in done.stdout.splitlines()[2:6]] == ["[1/4", "[2/4", "[3/4", "[4/4"]
     return folder / "store"
 
 
