@@ -10,7 +10,7 @@ from random import Random
 import yaml
 
 from results.store.local_store import LocalStore
-from results.store.manifest import new_manifest
+from results.store.manifest import Manifest
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.ledger import Ledger
@@ -88,7 +88,7 @@ def fill_store(store: LocalStore, num_trials: int, num_epochs: int, fingerprint:
     space = f"name: {FILLED_SWEEP}\ndefaults: {json.dumps(defaults)}\ngrid: {json.dumps({'lr': rates})}\n"
     trials = [PlannedTrial(make_config(lr, fingerprint, num_epochs), 0, {}) for lr in rates]
     store.sweep_folder(FILLED_SWEEP).mkdir(parents=True)
-    store.write_manifest(new_manifest(FILLED_SWEEP, trials, space, {}, provenance.code_identity()))
+    store.write_manifest(Manifest(FILLED_SWEEP, trials, space, {}, provenance.code_identity()))
     host, device, code = platform.node(), provenance.processor_name(), provenance.code_identity()
     attempt = Attempt(1, TIME, "run", host, device, 1, "fp32", provenance.versions(), code)
     for seed, trial in enumerate(trials):

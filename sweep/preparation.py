@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from results.published.cells import PUBLISHED, table_cells
-from results.store.manifest import Manifest, new_manifest
+from results.store.manifest import Manifest
 from results.store.opening import open_store
 from results.store.store import Store, busy_message
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
@@ -147,7 +147,7 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     is_search = space.expansion.search is not None
     trials = [] if is_search else tie_to_data(space.trials, *data.identity)
     text = space.loaded.source.text
-    manifest = new_manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
+    manifest = Manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
     return dataclasses.replace(manifest, is_search=is_search)
 
 

@@ -1,7 +1,9 @@
 """The best value found by a search against the epochs it has spent, alone or together with other searches."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -41,14 +43,12 @@ def best_by_epochs(searches: Mapping[str, SearchResults]) -> dict[str, list[Best
 
 
 def _line(name: str, search: SearchResults, index: int) -> BestByEpochs:
-    total, epochs = 0, {}
-    for trial in search.trials:
-        total += trial.trial.row.epochs_done
-        epochs[trial.number] = total
-    complete = [(epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete]
+    totals = itertools.accumulate(trial.trial.row.epochs_done for trial in search.trials)
+    epochs = dict(zip((trial.number for trial in search.trials), totals, strict=True))
+    total = spent(search).epochs
     return BestByEpochs(
-        f"{name} ({search.method}): {counted(len(search.trials), 'trial')}, {counted(spent(search).epochs, 'epoch')}",
-        complete,
+        f"{name} ({search.method}): {counted(len(search.trials), 'trial')}, {counted(total, 'epoch')}",
+        [(epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete],
         [(epochs[number], value) for number, value in best_so_far(search, index)],
         total,
     )
@@ -77,22 +77,12 @@ def draw_best_by_epochs(panels: Mapping[str, Sequence[BestByEpochs]], title: str
     rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (words, lines) in zip(rows, panels.items(), strict=True):
         for index, line in enumerate(lines):
-            color, marker = look(index).color, look(index).marker
-            axes.plot(
-                *unzipped(line.complete),
-                linestyle="none",
-                marker=marker,
-                color=color,
-                markerfacecolor="white",
-                markersize=5,
-            )
-            axes.plot(
-                *unzipped([*line.best, (line.total_epochs, line.best[-1][1])]),
-                drawstyle="steps-post",
-                color=color,
-                linewidth=1.4,
-            )
-            axes.plot([], [], color=color, marker=marker, markerfacecolor="white", markersize=5, label=line.label)
+            kind = look(index)
+            marks: dict[str, Any] = {"color": kind.color, "marker": kind.marker, "markerfacecolor": "white"}
+            steps = [*line.best, (line.total_epochs, line.best[-1][1])]
+            axes.plot(*unzipped(line.complete), linestyle="none", markersize=5, **marks)
+            axes.plot(*unzipped(steps), drawstyle="steps-post", color=kind.color, linewidth=1.4)
+            axes.plot([], [], markersize=5, label=line.label, **marks)
         set_scale(axes.yaxis, [value for line in lines for _, value in line.complete])
         axes.set_ylabel(words)
         axes.grid(visible=True, alpha=0.3)

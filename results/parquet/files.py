@@ -95,11 +95,7 @@ def read_trials(store: Store, sweep: str) -> pa.Table:
 
 
 def read_epochs(store: Store, sweep: str) -> pa.Table:
-    """Return the `epochs` table of a sweep.
-
-    Raises:
-        UserError: there is no such sweep, or no Parquet file that can be read.
-    """
+    """Return the `epochs` table of a sweep. Errors are those of `read_trials`."""
     return _read(store, sweep, EPOCHS_PARQUET)
 
 

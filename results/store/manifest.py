@@ -25,14 +25,14 @@ class Manifest:
     """The values that --set put over those of the space."""
     code: str
     """Identity of the source that planned the sweep."""
-    created: str
-    """UTC, ISO 8601."""
     scale: str | None = None
     """The scale of the space that was asked for; None is its full size."""
     extends: list[dict[str, Any]] = field(default_factory=list)
     """The earlier spaces of the sweep, oldest first: space, overrides, scale, code and created of each."""
     is_search: bool = False
     """Whether a search proposes the trials; its log holds them, and `trials` is empty."""
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """Time at which the sweep was planned, UTC, ISO 8601."""
 
     @property
     def keys(self) -> list[str]:
@@ -43,18 +43,6 @@ class Manifest:
     def images(self) -> set[tuple[str, str]]:
         """Data set and fingerprint of the trials."""
         return {(trial.config.dataset, trial.config.dataset_fingerprint) for trial in self.trials}
-
-
-def new_manifest(
-    name: str,
-    trials: list[PlannedTrial],
-    space: str,
-    overrides: dict[str, Any],
-    code: str,
-    scale: str | None = None,
-) -> Manifest:
-    """Return the manifest of a sweep that is planned now."""
-    return Manifest(name, trials, space, overrides, code, datetime.now(UTC).isoformat(timespec="seconds"), scale)
 
 
 def manifest_to_json(manifest: Manifest) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.store.manifest import new_manifest
+from results.store.manifest import Manifest
 from results.store.search_log import Earlier, ProposalRecord, SearchRecord, best, read_log
 from results.store.search_settings import TRIAL
 from results.store.store import Store
@@ -128,7 +128,7 @@ def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str
         UserError: `run` would refuse the search, too.
     """
     log = store.search_log(name)
-    store.check_extends(dataclasses.replace(new_manifest(name, [], "", {}, ""), is_search=True))
+    store.check_extends(Manifest(name, [], "", {}, "", is_search=True))
     record = read_log(log)
     if record.settings:
         known = record.settings[TRIAL].get(FINGERPRINT, "")

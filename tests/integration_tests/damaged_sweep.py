@@ -15,7 +15,7 @@ import torch
 
 from results.parquet.collect import Collector
 from results.store.local_store import LocalStore
-from results.store.manifest import Manifest, new_manifest
+from results.store.manifest import Manifest
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT
@@ -168,7 +168,7 @@ def damaged_sweep(folder: Path) -> Damaged:
         counts = len(data.train_labels), len(data.test_labels)
         loaded = load_space(str(space))
         trials = tie_to_data(expand(loaded, {}, None).trials, data.name, data.fingerprint, *counts)
-        manifest = new_manifest("faults", trials, loaded.source.text, {}, "code", None)
+        manifest = Manifest("faults", trials, loaded.source.text, {}, "code", None)
         store, expected = LocalStore(folder / "store"), LocalStore(folder / "expected")
         prepare_device(1, use_gpu=False)
         run = RunInfo("before", 1, code_identity(), checkpoint_share=float("inf"))

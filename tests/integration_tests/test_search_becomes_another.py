@@ -1,6 +1,5 @@
 """`run` refuses changes that would make a search another one, before it writes anything or starts Ray."""
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import tune_main
 from benchmarks.finished_sweep import write_finished_trials
 from results.store.local_store import LocalStore
-from results.store.manifest import MANIFEST, new_manifest
+from results.store.manifest import MANIFEST, Manifest
 from results.store.search_log import SEARCH_LOG
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.refusals import refused
@@ -55,7 +54,7 @@ def space(tmp_path: Path) -> Path:
 def store(space: Path, tmp_path: Path) -> LocalStore:
     """A store in which the search has proposed its first trial."""
     store = LocalStore(tmp_path / "store")
-    manifest = dataclasses.replace(new_manifest(NAME, [], SPACE, {}, "code"), is_search=True)
+    manifest = Manifest(NAME, [], SPACE, {}, "code", is_search=True)
     with store.driving(manifest):
         search_on_digits(space, store).next()
     return store

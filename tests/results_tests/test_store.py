@@ -7,7 +7,7 @@ import pytest
 
 from results.store.holdings import holdings
 from results.store.local_store import LocalStore
-from results.store.manifest import Manifest, new_manifest
+from results.store.manifest import Manifest
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from trainable.errors import UserError
 from trainable.records import Status
@@ -25,7 +25,7 @@ def test_keys_are_in_the_order_of_the_plan() -> None:
 
 
 def test_the_creation_time_is_in_utc() -> None:
-    assert new_manifest("mine", [], "", {}, "").created.endswith("+00:00")
+    assert Manifest("mine", [], "", {}, "").created.endswith("+00:00")
 
 
 def test_a_moved_store_is_the_same_store(tmp_path: Path) -> None:

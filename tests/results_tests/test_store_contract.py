@@ -12,7 +12,7 @@ from results.parquet.collect import Collector
 from results.store.holdings import holdings
 from results.store.lease import Timing
 from results.store.local_store import LocalStore
-from results.store.manifest import MANIFEST, Manifest, new_manifest
+from results.store.manifest import MANIFEST, Manifest
 from results.store.opening import open_store
 from results.store.remote_store import RemoteStore
 from results.store.search_log import EndEvent, ProposalEvent, ReportEvent, SearchEvent, SearchLog, read_log
@@ -175,7 +175,7 @@ def test_a_manifest_comes_back_as_it_was(store: Store, reopened: Callable[[], St
         PlannedTrial(make_config(schedule="multistep", milestones=[0.3, 0.6]), 0, {"base_lr": 0.1}),
         PlannedTrial(make_config(seed=1, train_subset=10, batch_size=2), 1, {}),
     ]
-    manifest = new_manifest("mine", trials, "name: ä\n", {"lr": 0.1, "milestones": [1, 2]}, "c0de")
+    manifest = Manifest("mine", trials, "name: ä\n", {"lr": 0.1, "milestones": [1, 2]}, "c0de")
     assert store.find_manifest("mine") is None
     assert saved(store, manifest) == manifest
     assert reopened().manifest("mine") == manifest

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from results.store.local_store import LocalStore
-from results.store.manifest import new_manifest
+from results.store.manifest import Manifest
 from search_spaces.expansion import expand
 from search_spaces.listing import show_space
 from search_spaces.loader import load_space
@@ -18,7 +18,7 @@ from search_spaces.loader import load_space
 def test_it_is_read_back_from_the_manifest_in_the_store(tmp_path: Path, name: str, tables: int) -> None:
     loaded = load_space(name)
     (tmp_path / "mine").mkdir()
-    manifest = new_manifest("mine", expand(loaded, {}).trials, loaded.source.text, {}, "c0de")
+    manifest = Manifest("mine", expand(loaded, {}).trials, loaded.source.text, {}, "c0de")
     LocalStore(tmp_path).write_manifest(manifest)
     found = yaml.safe_load(LocalStore(tmp_path).manifest("mine").space).get("reference", [])
     assert found == loaded.space.reference
@@ -32,5 +32,5 @@ def test_spaces_shows_it() -> None:
 @pytest.mark.parametrize("scale", [None, "smoke"])
 def test_the_scale_is_kept_in_the_manifest(tmp_path: Path, scale: str | None) -> None:
     (tmp_path / "mine").mkdir()
-    LocalStore(tmp_path).write_manifest(new_manifest("mine", [], "rows: [{lr: 1}]", {}, "c0de", scale))
+    LocalStore(tmp_path).write_manifest(Manifest("mine", [], "rows: [{lr: 1}]", {}, "c0de", scale))
     assert LocalStore(tmp_path).manifest("mine").scale == scale
