@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -22,6 +23,8 @@ MARGIN = 0.9
 COLOR_MAP = "cividis_r"
 """Made for readers with colour blindness (Nunez et al. 2018), with even steps in lightness; dark is a high error."""
 NO_ERROR = "–"
+ABSENT: dict[str, Any] = {"facecolor": "white", "hatch": "////", "edgecolor": "#BBBBBB"}
+UNFINISHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#777777"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,8 @@ def draw_heat_maps(maps: Sequence[HeatMap], title: str) -> Figure:
     figure = Figure(figsize=(width, sum(heights) + 0.9), layout="constrained")
     all_axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, panel in zip(all_axes, maps, strict=True):
-        errors = [
-            error
-            for other in maps
-            if other.source is panel.source
-            for error in other.errors.values()
-            if error is not None
-        ]
+        alike = [other for other in maps if other.source is panel.source]
+        errors = [error for other in alike for error in other.errors.values() if error is not None]
         _draw_map(axes, panel, (LogNorm if wants_log(errors) else Normalize)(min(errors), max(errors)))
         if len(maps) > 1:
             label = shortened(panel.label, int((width - MARGIN) / CHARACTER))
@@ -92,20 +90,14 @@ def _draw_map(axes: Axes, panel: HeatMap, scale: Normalize) -> None:
     for row, batch_size in enumerate(panel.batch_sizes):
         for column, lr in enumerate(panel.lrs):
             if (batch_size, lr) not in panel.errors:
-                _cell(axes, column, row, facecolor="white", hatch="////", edgecolor="#BBBBBB")
+                _cell(axes, column, row, **ABSENT)
                 continue
             error = panel.errors[batch_size, lr]
-            color = "white" if error is None else colors(float(scale(error)))
-            _cell(axes, column, row, facecolor=color, edgecolor="white" if error is not None else "#777777")
-            axes.text(
-                column,
-                row,
-                NO_ERROR if error is None else f"{error:.2f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="black" if error is None else text_color(colors(float(scale(error)))),
-            )
+            color = None if error is None else colors(float(scale(error)))
+            _cell(axes, column, row, **(UNFINISHED if color is None else {"facecolor": color, "edgecolor": "white"}))
+            text = NO_ERROR if error is None else f"{error:.2f}"
+            ink = "black" if color is None else text_color(color)
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
     axes.set_xlim(-0.5, len(panel.lrs) - 0.5)
     axes.set_ylim(len(panel.batch_sizes) - 0.5, -0.5)
     vertical = len(panel.lrs) > 1 and max(len(f"{lr:.4g}") for lr in panel.lrs) > 6
@@ -116,14 +108,14 @@ def _draw_map(axes: Axes, panel: HeatMap, scale: Normalize) -> None:
     axes.set_ylabel("batch size")
 
 
-def _cell(axes: Axes, column: int, row: int, **look: object) -> None:
-    axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0.8, **look))  # type: ignore[arg-type]
+def _cell(axes: Axes, column: int, row: int, **look: Any) -> None:  # noqa: ANN401 (as matplotlib)
+    axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0.8, **look))
 
 
 def _legend(maps: Sequence[HeatMap]) -> list[Patch]:
     handles = []
     if any(len(panel.errors) < len(panel.lrs) * len(panel.batch_sizes) for panel in maps):
-        handles.append(Patch(facecolor="white", hatch="////", edgecolor="#BBBBBB", label="not in the data"))
+        handles.append(Patch(label="not in the data", **ABSENT))
     if any(error is None for panel in maps for error in panel.errors.values()):
-        handles.append(Patch(facecolor="white", edgecolor="#777777", label=f"{NO_ERROR}  no run finished"))
+        handles.append(Patch(label=f"{NO_ERROR}  no run finished", **UNFINISHED))
     return handles

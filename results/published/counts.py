@@ -54,19 +54,17 @@ def work_counts(cells: Sequence[PublishedCell]) -> WorkCounts:
 def plan_text(title: str, counts: WorkCounts) -> str:
     """Return the counts, one per line, with separate numbers for the repeats if there are any."""
     models = ", ".join(f"{count} {display_name(model)}" for model, count in counts.configurations_by_model.items())
-    has_repeats = counts.num_runs > counts.num_configurations
-    epochs = f", {counts.epochs_of_runs:,} with repeats" if has_repeats else ""
-    hours = f", {counts.hours_of_runs:,.1f} with repeats" if has_repeats else ""
-    return "\n".join(
-        [
-            title,
-            f"  rows            {counts.num_rows}",
-            f"  configurations  {counts.num_configurations} ({models})",
-            f"  trainings       {counts.num_runs}" + (" (each run of a median counts)" if has_repeats else ""),
-            f"  epochs          {counts.epochs:,}{epochs}",
-            f"  GPU-hours       {counts.hours:,.1f}{hours} ({', '.join(counts.hardware)}, as published)",
-        ]
-    )
+    each_run, epochs, hours = "", "", ""
+    if counts.num_runs > counts.num_configurations:
+        each_run = " (each run of a median counts)"
+        epochs = f", {counts.epochs_of_runs:,} with repeats"
+        hours = f", {counts.hours_of_runs:,.1f} with repeats"
+    return f"""{title}
+  rows            {counts.num_rows}
+  configurations  {counts.num_configurations} ({models})
+  trainings       {counts.num_runs}{each_run}
+  epochs          {counts.epochs:,}{epochs}
+  GPU-hours       {counts.hours:,.1f}{hours} ({", ".join(counts.hardware)}, as published)"""
 
 
 def published_plan() -> str:
