@@ -7,17 +7,13 @@ once. The time of a trial is the time from the end of the first trial to the end
 trials between: Ray's start and end do not count. The two workers share the processor with the driver; the driver's
 part is its processor time. `long` is a sweep of few trials of many epochs, which shows what a reported epoch costs.
 
-Memory is the high-water mark of what is resident (VmHWM of proc(5)), separately for the driver and for Ray's own
-processes; workers do not count. Files and bytes are those of the store at the end, and those of Tune's folder just
-before the run deletes it.
+Memory is the high-water mark of what is resident in the driver (VmHWM of proc(5)); Ray's own processes and workers do
+not count. Files and bytes are those of the trials in the store at the end, and those of Tune's folder just before the
+run deletes it.
 """
 
 import argparse
-import itertools
 import json
-import os
-import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -41,8 +37,8 @@ REPEATED = 1000
 """Largest size that is measured in every round."""
 LONG_TRIALS, LONG_EPOCHS = 20, 100
 CONCURRENT = 2
-NUM_PARTS = 10
-"""Number of parts of a run, in the order of its trials' ends, that show whether it slows down."""
+TOLD = "told.json"
+"""File beside the space in which the driver's own process leaves its figures."""
 TARGETS = {"time a trial, 1000 against 100 trials": 1.5, "driver's peak bytes": 1.5 * 2**30}
 PLANNED, SEARCH, LONG = KINDS = ("planned", "search", "long")
 SPACES = {
@@ -52,7 +48,6 @@ SPACES = {
     "parameters: {{lr: {{min: 0.001, max: 1.0, distribution: log_uniform_values}}}}\n",
 }
 SPACES[LONG] = SPACES[PLANNED].replace(PLANNED, LONG)
-RAY_PROCESSES = ("gcs_server", "raylet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,52 +70,37 @@ def measure(case: Case) -> dict[str, Any]:
         folder = Path(name)
         space = folder / f"{case.kind}.yaml"
         space.write_text(case.space())
-        told = folder / "told.json"
-        started = time.time()
-        whole = cost(str(Path(__file__)), "--drive", str(space), "--told", str(told))
-        figures: dict[str, Any] = json.loads(told.read_text())
+        output = cost(str(Path(__file__)), "--drive", str(space)).output
+        figures: dict[str, Any] = json.loads((folder / TOLD).read_text())
         store = LocalStore(folder / "store")
         rows = [trial.row for trial in trials_from_table(read_trials(store, case.kind))]
         ends = sorted(row.end_time.timestamp() for row in rows if row.end_time and row.status == Status.COMPLETE)
         if len(ends) != case.num_trials:
-            raise SystemExit(f"{len(ends)} of {case.num_trials} trials are complete: {whole.output}")
-        return figures | {
-            "seconds": whole.seconds,
-            "seconds until the first trial's end": ends[0] - started,
-            "seconds a trial": (ends[-1] - ends[0]) / (len(ends) - 1),
-            "seconds a trial, by parts": by_parts(ends),
-            "trials": footprint(store.trials_folder),
-            "sweep": footprint(store.sweep_folder(case.kind)),
-        }
+            raise SystemExit(f"{len(ends)} of {case.num_trials} trials are complete: {output}")
+        seconds = (ends[-1] - ends[0]) / (len(ends) - 1)
+        return figures | {"seconds a trial": seconds, "trials": footprint(store.trials_folder)}
 
 
-def by_parts(ends: Sequence[float]) -> list[float]:
-    """Return the seconds per trial in each of NUM_PARTS equal parts of a run, from the sorted ends of its trials."""
-    cuts = [round(part * (len(ends) - 1) / NUM_PARTS) for part in range(NUM_PARTS + 1)]
-    pairs = [(first, last) for first, last in itertools.pairwise(cuts) if last > first]
-    return [(ends[last] - ends[first]) / (last - first) for first, last in pairs]
-
-
-def drive(space: Path, told: Path) -> int:
+def drive(space: Path) -> int:
     """Do what the driver's own process does: `tune_main.py run SPACE` with trials that train nothing."""
+    import torch
     from ray import cloudpickle
 
     import tune_main
     from benchmarks import no_op_trials
     from sweep.driver import tune_run
+    from trainable.device import peak_memory_bytes
 
     cloudpickle.register_pickle_by_value(no_op_trials)  # workers have `models` and `trainable` only
     fit = tune_run._fit
     figures: dict[str, Any] = {}
 
     def measured(context: tune_run.SweepContext, *rest: Any, **named: Any) -> None:  # noqa: ANN401
-        before, cpu_before = time.perf_counter(), _cpu_seconds()
+        cpu_before = time.process_time()
         fit(context, *rest, **named)
-        figures["seconds of Tune"] = time.perf_counter() - before
-        figures["driver's processor seconds"] = _cpu_seconds() - cpu_before
+        figures["driver's processor seconds"] = time.process_time() - cpu_before
         [experiment] = context.cluster.scratch.glob("tune-*")
         figures["scratch"] = footprint(experiment)
-        figures["Ray's peak bytes"] = _peak_bytes_of_ray()
 
     with (
         mock.patch.object(tune_run, "TrainingTrainable", no_op_trials.NoOpTrainable),
@@ -128,51 +108,24 @@ def drive(space: Path, told: Path) -> int:
     ):
         options = ["--store", str(space.parent / "store"), "--max-concurrent", str(CONCURRENT)]
         status = tune_main.main(["run", str(space), *options])
-    figures["driver's peak bytes"] = _peak_bytes("self")
-    told.write_text(json.dumps(figures))
+    figures["driver's peak bytes"] = peak_memory_bytes(torch.device("cpu"))
+    (space.parent / TOLD).write_text(json.dumps(figures))
     return status
-
-
-def _cpu_seconds() -> float:
-    """Return the processor time of all threads of this process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _peak_bytes(process: int | str) -> int:
-    """Return the peak of the resident memory since the program was started; unlike ru_maxrss without its parent's."""
-    status = Path(f"/proc/{process}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) * 1024
-
-
-def _peak_bytes_of_ray() -> dict[str, int]:
-    """Return the peaks of Ray's own processes that this process has started."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        try:
-            name, _, fields = (folder / "stat").read_text().partition("(")[2].rpartition(")")
-            if folder.name.isdecimal() and int(fields.split()[1]) == os.getpid() and name in RAY_PROCESSES:
-                found[name] = _peak_bytes(folder.name)
-        except OSError:  # no process, or one that has just ended
-            continue
-    return found
 
 
 def case_figures(case: Case, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return medians and spreads over the rounds, and the footprints of the last."""
     cpu_seconds = [figures["driver's processor seconds"] for figures in rounds]
     num_epochs = case.num_trials * case.num_epochs
-    summed = ("seconds", "seconds until the first trial's end", "seconds a trial", "driver's peak bytes")
-    parts = zip(*(figures["seconds a trial, by parts"] for figures in rounds), strict=True)
     return {
         "trials of the sweep": case.num_trials,
         "epochs a trial": case.num_epochs,
-        **{name: harness.summary([figures[name] for figures in rounds]) for name in summed},
+        "seconds a trial": harness.summary([run["seconds a trial"] for run in rounds]),
+        "driver's peak bytes": harness.summary([run["driver's peak bytes"] for run in rounds]),
         "driver's processor seconds a trial": harness.summary([seconds / case.num_trials for seconds in cpu_seconds]),
         "driver's processor seconds an epoch": harness.summary([seconds / num_epochs for seconds in cpu_seconds]),
-        "seconds a trial, by parts": [statistics.median(part) for part in parts],
-        **{name: rounds[-1][name] for name in ("Ray's peak bytes", "trials", "sweep", "scratch")},
+        "trials": rounds[-1]["trials"],
+        "scratch": rounds[-1]["scratch"],
     }
 
 
@@ -191,33 +144,30 @@ def growth(measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str) -> d
 def main() -> None:
     parser = harness.option_parser(__doc__, rounds=2, quick="a search of 12 trials, to see that it works")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 100 1000 5000")
-    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.drive is not None:
-        sys.exit(drive(arguments.drive, arguments.told))
-    if arguments.quick:
-        arguments.sizes, arguments.kinds, arguments.rounds = [12], [SEARCH], 1
+        sys.exit(drive(arguments.drive))
     busy_before = harness.busy_cores()
-    cases = [Case(kind, size) for size in arguments.sizes for kind in arguments.kinds if kind != LONG]
-    if LONG in arguments.kinds:
-        cases.append(Case(LONG, LONG_TRIALS, LONG_EPOCHS))
+    cases = [Case(kind, size) for size in arguments.sizes for kind in (PLANNED, SEARCH)]
+    cases.append(Case(LONG, LONG_TRIALS, LONG_EPOCHS))
+    if arguments.quick:
+        cases, arguments.rounds = [Case(SEARCH, 12)], 1
     small = {case: (lambda case=case: measure(case)) for case in cases if case.num_trials <= REPEATED}
     large = {case: (lambda case=case: measure(case)) for case in cases if case not in small}
     measured = harness.interleaved(arguments.rounds, small) | harness.interleaved(1, large)
-    figures: dict[str, dict[str, Any]] = {kind: {} for kind in arguments.kinds}
+    figures: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for case, rounds in measured.items():
         figures[case.kind][str(case.num_trials)] = case_figures(case, rounds)
     rows = {f"{kind} {size}": run for kind, runs in figures.items() for size, run in runs.items()}
-    columns = ["seconds a trial", "driver's processor seconds a trial", "seconds a trial, by parts"]
-    harness.print_figures("", rows, [*columns, "driver's peak bytes"])
+    columns = ["seconds a trial", "driver's processor seconds a trial", "driver's peak bytes"]
+    harness.print_figures("median (least to most)", rows, columns)
     report = {
         "num_rounds": arguments.rounds,
         "concurrent": CONCURRENT,
         "busy_cores_before": busy_before,
         "targets": TARGETS,
-        "growth from 100 to 1000": {kind: growth(measured, kind) for kind in arguments.kinds if kind != LONG},
+        "growth from 100 to 1000": {kind: growth(measured, kind) for kind in (PLANNED, SEARCH)},
         "runs": figures,
     }
     print(harness.write_report("driver_scale", "python benchmarks/driver_scale.py", report, arguments.to))

@@ -1,23 +1,22 @@
 """What the machine could do, and how much of it training uses: `python benchmarks/machine_limit.py [--rounds 3]`.
 
-Measured in turn, in two processes of one thread each that work at the same time (the sum of both) and in one process
-of two threads: matrix products in bf16 and fp32 (the best of several sizes), copies and triads in memory (bytes read
-plus written; a first touch of the target's lines is not counted), the network's convolutions alone (forward, and both
-gradients, as our loop has them: bf16 where the processor computes in it, channels_last), and our training. The limits
-are what the network's arithmetic would take at the peak, and what its convolutions take alone. Finally torch's
-profiler shows where the time of an epoch goes, in two processes at the same time.
+Measured in turn, in two processes of one thread each that work at the same time (the sum of both): matrix products in
+bf16 (the best of several sizes), the network's convolutions alone (forward, and both gradients, as our loop has them:
+bf16 where the processor computes in it, channels_last), and our training. The limits are what the network's
+arithmetic would take at the peak, and what its convolutions take alone. Finally torch's profiler shows where the time
+of an epoch goes, again in both processes.
 """
 
 import functools
 import os
+import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler says on stderr when it begins and ends
@@ -27,19 +26,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import harness
-from benchmarks.crew import Crew, Window
-from benchmarks.time_shares import TimeShares, profile_epoch
+from benchmarks.crew import Crew
+from benchmarks.time_shares import profile_epoch
 from benchmarks.trial_process import Load, TrialProcess
 from models.registry import build_model
 from trainable.precision import resolve_precision
 
 BATCH_SIZES = (128, 2048)
 MATRIX_SIZES = (512, 1024, 2048)
-ARRAY_BYTES = 256 * 2**20
-"""Size of an array, many times that of the processor's caches."""
 IMAGE_SHAPE = (3, 32, 32)
 FLOP_PER_MAC = 2
-TWO_PROCESSES, ONE_PROCESS = WAYS = ("two processes, one thread each", "one process, two threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,42 +96,29 @@ def training_flop(model_name: str) -> int:
 class LimitProcess(TrialProcess):
     """A member of a crew that trains and measures how fast the processor is."""
 
-    def __init__(self, window: Window, num_threads: int, load: Load) -> None:
-        super().__init__(window, num_threads, load)
-        self._dtype = resolve_precision("auto", self.device).dtype or torch.float32
-        self._arrays = [torch.ones(ARRAY_BYTES // 4) for _ in range(3)]
-
-    def matrix_products(self, size: int, dtype: torch.dtype) -> float:
-        """Measure FLOP per second."""
-        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
-        product = torch.empty(size, size, dtype=dtype)
+    def matrix_products(self, size: int) -> float:
+        """Measure FLOP per second in bf16."""
+        left, right = (torch.randn(size, size).bfloat16() for _ in range(2))
+        product = torch.empty(size, size, dtype=torch.bfloat16)
         return FLOP_PER_MAC * size**3 / self._seconds(lambda: torch.mm(left, right, out=product))
 
-    def copy(self) -> float:
-        """Measure bytes per second."""
-        target, source, _ = self._arrays
-        return 2 * ARRAY_BYTES / self._seconds(lambda: target.copy_(source))
-
-    def triad(self) -> float:
-        """Measure bytes per second of a = b + s * c (McCalpin, STREAM)."""
-        target, first, second = self._arrays
-        return 3 * ARRAY_BYTES / self._seconds(lambda: torch.add(first, second, alpha=3.0, out=target))
-
-    def convolutions(self, batch_size: int) -> tuple[float, float]:
-        """Measure seconds per image, forward and backward."""
+    def convolutions(self, batch_size: int) -> float:
+        """Measure images per second, forward and backward."""
         convolutions = self._convolutions(batch_size)
 
-        def forward() -> None:
+        def step() -> None:
             for convolution in convolutions:
                 convolution.forward()
-
-        def backward() -> None:
             for convolution in convolutions:
                 convolution.backward()
 
-        return self._seconds(forward) / batch_size, self._seconds(backward) / batch_size
+        return batch_size / self._seconds(step)
 
-    def time_shares(self, batch_size: int) -> TimeShares:
+    def images_per_second(self, batch_size: int) -> float:
+        """Measure images per second of our training."""
+        return self.epochs(batch_size).training
+
+    def time_shares(self, batch_size: int) -> dict[str, float]:
         """Profile the training half of an epoch: next to nothing is evaluated."""
         training = self.training(batch_size, max(self.load.epoch_images, batch_size), num_test=1)
         (shares, *_) = self.window.samples(lambda: profile_epoch(training), 0.0)
@@ -143,8 +126,9 @@ class LimitProcess(TrialProcess):
 
     @functools.cache  # noqa: B019 (the process ends with its only member)
     def _convolutions(self, batch_size: int) -> list["Convolution"]:
+        dtype = resolve_precision("auto", self.device).dtype or torch.float32
         layers = Counter(layer for layer in layers_of(self.load.model) if layer.is_convolution)
-        return [Convolution(layer, num_times, batch_size, self._dtype) for layer, num_times in layers.items()]
+        return [Convolution(layer, num_times, batch_size, dtype) for layer, num_times in layers.items()]
 
     def _seconds(self, work: Callable[[], object]) -> float:
         """Return the mean time of a call over a short while in which the other members call it as well."""
@@ -155,8 +139,7 @@ class LimitProcess(TrialProcess):
             return time.perf_counter() - started
 
         work()
-        seconds = self.window.samples(timed, self.load.seconds / 6)
-        return sum(seconds) / len(seconds)
+        return statistics.fmean(self.window.samples(timed, self.load.seconds / 6))
 
 
 class Convolution:
@@ -185,104 +168,67 @@ class Convolution:
         return functional.conv2d(self._images, self._weight, None, self._layer.stride, self._layer.padding)
 
 
-Figures = dict[str, dict[str, list[float]]]
-"""Name of the figure -> way -> one value for each round."""
-
-
-def measure(num_rounds: int, load: Load) -> tuple[Figures, dict[int, list[TimeShares]]]:
-    """Measure the rates of everything, and the profile at each batch size."""
-    with Crew(2, LimitProcess, 1, load) as two, Crew(1, LimitProcess, 2, load) as single:
-        crews = {TWO_PROCESSES: two, ONE_PROCESS: single}
-        methods: dict[str, tuple[Any, ...]] = {
-            **{f"bf16 {size}": ("matrix_products", size, torch.bfloat16) for size in MATRIX_SIZES},
-            **{f"fp32 {size}": ("matrix_products", size, torch.float32) for size in MATRIX_SIZES},
-            **{name: (name,) for name in ("copy", "triad")},
-            **{f"convolutions {size}": ("convolutions", size) for size in BATCH_SIZES},
-            **{f"training {size}": ("epochs", size) for size in BATCH_SIZES},
-        }
-        cases: dict[tuple[str, str], Callable[[], list[Any]]] = {
-            (name, way): partial(crew.ask, *method) for name, method in methods.items() for way, crew in crews.items()
+def measure(num_rounds: int, load: Load) -> tuple[dict[str, list[float]], dict[int, list[dict[str, float]]]]:
+    """Return every figure, round by round, and each process's profile at each batch size."""
+    with Crew(2, LimitProcess, 1, load) as crew:
+        cases: dict[tuple[str, int], Callable[[], list[float]]] = {
+            (method, size): partial(crew.ask, method, size)
+            for method, sizes in (
+                ("matrix_products", MATRIX_SIZES),
+                ("convolutions", BATCH_SIZES),
+                ("images_per_second", BATCH_SIZES),
+            )
+            for size in sizes
         }
         answers = harness.interleaved(num_rounds, cases)
-        shares = {size: two.ask("time_shares", size) for size in BATCH_SIZES}
-    return _figures(answers, training_flop(load.model)), shares
+        shares = {size: crew.ask("time_shares", size) for size in BATCH_SIZES}
+    rates = {case: [sum(members) for members in rounds] for case, rounds in answers.items()}
+    return limits(rates, training_flop(load.model)), shares
 
 
-def _figures(answers: dict[tuple[str, str], list[list[Any]]], flop_per_image: int) -> Figures:
-    """Compute the figures from the answers of both ways, summed over the processes."""
-
-    def rounds(name: str, rate: Callable[[Any], float] = float) -> dict[str, list[float]]:
-        return {way: [sum(rate(member) for member in answer) for answer in answers[name, way]] for way in WAYS}
-
-    figures: Figures = {}
-    for dtype in ("bf16", "fp32"):
-        by_size = [rounds(f"{dtype} {size}") for size in MATRIX_SIZES]
-        figures[f"{dtype} GFLOP/s"] = {
-            way: [max(of_round) / 1e9 for of_round in zip(*(rates[way] for rates in by_size), strict=True)]
-            for way in WAYS
+def limits(rates: dict[tuple[str, int], list[float]], flop_per_image: int) -> dict[str, list[float]]:
+    """Compare the rates of training with those of the peak and of the convolutions."""
+    peaks = [max(rounds) for rounds in zip(*(rates["matrix_products", size] for size in MATRIX_SIZES), strict=True)]
+    at_peak = [peak / flop_per_image for peak in peaks]
+    figures = {"bf16 GFLOP/s": [peak / 1e9 for peak in peaks], "images/s at the bf16 peak": at_peak}
+    for size in BATCH_SIZES:
+        training, convolutions = rates["images_per_second", size], rates["convolutions", size]
+        figures |= {
+            f"images/s of convolutions alone, batch {size}": convolutions,
+            f"images/s of our training, batch {size}": training,
+            f"training / the peak, batch {size}": harness.ratios(training, at_peak),
+            f"training / convolutions alone, batch {size}": harness.ratios(training, convolutions),
         }
-    for name in ("copy", "triad"):
-        figures[f"{name} GB/s"] = {way: [rate / 1e9 for rate in values] for way, values in rounds(name).items()}
-    figures["images/s at the bf16 peak"] = {
-        way: [1e9 * peak / flop_per_image for peak in values] for way, values in figures["bf16 GFLOP/s"].items()
-    }
-    for size in BATCH_SIZES:
-        name = f"convolutions {size}"
-        figures[f"images/s of convolutions, forward, batch {size}"] = rounds(name, lambda both: 1 / both[0])
-        figures[f"images/s of convolutions, backward, batch {size}"] = rounds(name, lambda both: 1 / both[1])
-        figures[f"images/s of convolutions alone, batch {size}"] = rounds(name, lambda both: 1 / sum(both))
-        figures[f"images/s of our training, batch {size}"] = rounds(f"training {size}", lambda rates: rates.training)
-    for size in BATCH_SIZES:
-        ours = figures[f"images/s of our training, batch {size}"]
-        for limit, name in (
-            ("the peak", "images/s at the bf16 peak"),
-            ("convolutions alone", f"images/s of convolutions alone, batch {size}"),
-        ):
-            figures[f"training / {limit}, batch {size}"] = {
-                way: harness.ratios(values, figures[name][way]) for way, values in ours.items()
-            }
     return figures
 
 
-def print_time_shares(shares: dict[int, list[TimeShares]]) -> None:
-    """Print the shares, averaged over the processes."""
-    means = {size: TimeShares.mean(members) for size, members in shares.items()}
-    groups = next(iter(means.values())).microseconds
-    rows = {
-        group: {f"batch {size}: percent": mean.percent(group) for size, mean in means.items()}
-        | {f"batch {size}: us an image": mean.microseconds[group] for size, mean in means.items()}
-        for group in groups
-    }
-    harness.print_figures("our training under the profiler, two processes of one thread each", rows)
+def mean_shares(members: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Average over processes that trained at the same time."""
+    microseconds = {group: statistics.fmean(member[group] for member in members) for group in members[0]}
+    total = sum(microseconds.values())
+    return {group: {"percent": 100 * value / total, "us an image": value} for group, value in microseconds.items()}
 
 
 def main() -> None:
-    parser = harness.option_parser(__doc__, rounds=3, quick="short measurements, to see that it works")
-    parser.add_argument("--model", default=Load().model)
-    arguments = parser.parse_args()
-    load = Load(model=arguments.model)
-    if arguments.quick:
-        load = load.quick()
+    arguments = harness.option_parser(
+        __doc__, rounds=3, quick="short measurements, to see that it works"
+    ).parse_args()
+    load = Load().quick() if arguments.quick else Load()
     busy_before = harness.busy_cores()
-    started = time.perf_counter()
-    measured, shares = measure(arguments.rounds, load)
-    layers = layers_of(load.model)
-    macs = sum(layer.macs for layer in layers)
-    flop = training_flop(load.model)
-    print(f"{load.model}: {macs / 1e6:.1f} M MAC an image forward, {flop / 1e6:.0f} MFLOP an image in training")
-    report = {name: {way: harness.summary(values) for way, values in ways.items()} for name, ways in measured.items()}
-    harness.print_figures(f"median of {arguments.rounds} rounds (least to most)", report)
-    print_time_shares(shares)
-    print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
+    measured, profiles = measure(arguments.rounds, load)
+    report = {name: harness.summary(rounds) for name, rounds in measured.items()}
+    shares = {size: mean_shares(members) for size, members in profiles.items()}
+    harness.print_figures("", {name: {"median (least to most)": figure} for name, figure in report.items()})
+    for size, groups in shares.items():
+        harness.print_figures(f"our training under the profiler, batch {size}", groups)
     figures = {
         "model": load.model,
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "seconds_a_measurement": load.seconds,
-        "macs_an_image": macs,
-        "training_flop_an_image": flop,
+        "training_flop_an_image": training_flop(load.model),
         "figures": report,
-        "time_shares": {size: TimeShares.mean(members).to_dict() for size, members in shares.items()},
+        "time_shares": shares,
     }
     command = f"python benchmarks/machine_limit.py --rounds {arguments.rounds}"
     print(harness.write_report("machine_limit", command, figures, arguments.to))

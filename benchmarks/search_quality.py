@@ -1,15 +1,15 @@
 """How good searches are at equal trials, on a training whose best configuration is known.
 
     algorithms  TPE and GP against random, every trial trained to its end
-    asha        each with ASHA against itself without: what is lost, for which share of the epochs
+    asha        TPE with ASHA against itself without: what is lost, for which share of the epochs
     adapter     TPE with ASHA here against Ray's own OptunaSearch under the same scheduler, which tells Optuna that a
                 stopped trial is COMPLETE with its half-trained error. A third arm shows how much that alone changes:
                 OptunaSearch again, but with stopped trials told as PRUNED. In all arms a training that diverged is
                 COMPLETE with 100 %. GP likewise.
 
 The regret is the true error of the configuration that a search ends with, less the smallest possible one, in points.
-The search chooses by what it sees, with its noise; `best tried` is the regret of the best configuration that was
-proposed. Four trials at a time; no training and no running Ray: the events come from sweep.search.simulation.
+The search chooses by what it sees, with its noise. Four trials at a time; no training and no running Ray: the events
+come from sweep.search.simulation.
 
 The training is made up. With u = log10(lr / (0.1 B / 128)), the distance of the learning rate from the best one for
 batch size B (linear scaling), the true error (percent) after epoch t of T = 27 is
@@ -42,7 +42,6 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from ray.tune.search.optuna import OptunaSearch
-from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -56,7 +55,7 @@ from sweep.search.curves import TrialCurve
 from sweep.search.scheduler import RayScheduler
 from sweep.search.search import Search
 from sweep.search.settings import SearchSettings
-from sweep.search.simulation import Simulation, simulate
+from sweep.search.simulation import simulate
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import Status
 
@@ -70,12 +69,20 @@ CHANCE = 90.0
 """Error of a classifier that has learnt nothing, in percent."""
 NUM_SEEDS, NUM_GP_SEEDS = 100, 60
 NUM_TRIALS, NUM_WORKERS = 40, 4
-ALGORITHMS: tuple[Algorithm, ...] = ("random", "tpe", "gp")
 NONE = SchedulerSpec(type="none")
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
 METRIC: Metric = "holdout_error_percent"
 WORST = 100.0
 STOCK_PRUNED = "stock tpe + asha, told PRUNED"
+PAIRS = (
+    ("tpe", "random"),
+    ("gp", "random"),
+    ("tpe + asha", "tpe"),
+    ("tpe + asha", "stock tpe + asha"),
+    ("gp + asha", "stock gp + asha"),
+    (STOCK_PRUNED, "stock tpe + asha"),
+)
+"""Searches that are compared."""
 TARGETS = {"asha_extra_regret": 0.2, "asha_epochs_percent": 40.0}
 """Upper limits: points, and percent of the epochs without a scheduler."""
 
@@ -124,14 +131,7 @@ class Found:
     """The outcome of one search."""
 
     regret: float
-    best_tried: float
     epochs: int
-    worker_seconds: float
-
-    @classmethod
-    def of(cls, chosen: Params, tried: Sequence[Params], done: Simulation) -> "Found":
-        best_tried = min(regret(params) for params in tried)
-        return cls(regret(chosen), best_tried, done.epochs_trained, done.worker_seconds)
 
 
 def regret(params: Params) -> float:
@@ -235,14 +235,13 @@ def run_ours(algorithm: Algorithm, scheduler: SchedulerSpec, num_trials: int, se
     with tempfile.TemporaryDirectory() as folder:
         driver = OurDriver(algorithm, scheduler, num_trials, seed, Path(folder))
         done = simulate(driver, NUM_WORKERS)
-    tried = [proposal.params for proposal in driver.search.record.proposals]
-    return Found.of(driver.search.best(1)[0].params, tried, done)
+    return Found(regret(driver.search.best(1)[0].params), done.epochs_trained)
 
 
 def run_stock(sampler: BaseSampler, num_trials: int, seed: int, *, tell_pruned: bool = False) -> Found:
     driver = StockDriver(sampler, num_trials, seed, tell_pruned=tell_pruned)
     done = simulate(driver, NUM_WORKERS)
-    return Found.of(driver.chosen, driver.configs, done)
+    return Found(regret(driver.chosen), done.epochs_trained)
 
 
 def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
@@ -252,8 +251,11 @@ def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
         return lambda seed: run_ours(algorithm, scheduler, num_trials, seed)
 
     return {
-        **{name: ours(name, NONE) for name in ALGORITHMS},
-        **{f"{name} + asha": ours(name, ASHA) for name in ALGORITHMS},
+        "random": ours("random", NONE),
+        "tpe": ours("tpe", NONE),
+        "gp": ours("gp", NONE),
+        "tpe + asha": ours("tpe", ASHA),
+        "gp + asha": ours("gp", ASHA),
         "stock tpe + asha": lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed),
         STOCK_PRUNED: lambda seed: run_stock(TPESampler(seed=seed), num_trials, seed, tell_pruned=True),
         "stock gp + asha": lambda seed: run_stock(GPSampler(seed=seed), num_trials, seed),
@@ -262,17 +264,12 @@ def arms(num_trials: int) -> dict[str, Callable[[int], Found]]:
 
 def summary(searches: Sequence[Found]) -> dict[str, Any]:
     regrets = [found.regret for found in searches]
-    quartiles = statistics.quantiles(regrets, n=4, method="inclusive")
     return {
         "num_seeds": len(searches),
-        "median_regret": quartiles[1],
-        "quartiles": [quartiles[0], quartiles[2]],
+        "median_regret": statistics.median(regrets),
         "mean_regret": statistics.fmean(regrets),
-        "median_best_tried": statistics.median(found.best_tried for found in searches),
-        "regrets": regrets,
-        "epochs": [found.epochs for found in searches],
         "median_epochs": statistics.median(found.epochs for found in searches),
-        "median_worker_seconds": statistics.median(found.worker_seconds for found in searches),
+        "regrets": regrets,
     }
 
 
@@ -280,60 +277,40 @@ def contrast(ours: Sequence[Found], other: Sequence[Found]) -> dict[str, Any]:
     """Compare seed by seed: our regret less the other's, negative where ours is better."""
     pairs = list(zip(ours, other, strict=False))
     differences = [mine.regret - theirs.regret for mine, theirs in pairs]
-    epochs = [100 * mine.epochs / theirs.epochs for mine, theirs in pairs]
-    tested = any(differences) and len(differences) > 1
     return {
         "num_seeds": len(pairs),
         "median_difference": statistics.median(differences),
         "mean_difference": statistics.fmean(differences),
         "standard_error_of_mean": statistics.stdev(differences) / math.sqrt(len(differences)),
-        "num_better": sum(value < 0 for value in differences),
-        "num_worse": sum(value > 0 for value in differences),
-        "wilcoxon_p_two_sided": float(stats.wilcoxon(differences).pvalue) if tested else None,
-        "median_epochs_percent": statistics.median(epochs),
+        "median_epochs_percent": statistics.median(100 * mine.epochs / theirs.epochs for mine, theirs in pairs),
         "num_within_target": sum(value <= TARGETS["asha_extra_regret"] for value in differences),
     }
 
 
-def contrasts(found: dict[str, list[Found]]) -> dict[str, dict[str, Any]]:
-    pairs: list[tuple[str, str]] = [(algorithm, "random") for algorithm in ALGORITHMS if algorithm != "random"]
-    pairs += [(f"{algorithm} + asha", algorithm) for algorithm in ALGORITHMS]
-    pairs += [(f"{algorithm} + asha", f"stock {algorithm} + asha") for algorithm in ("tpe", "gp")]
-    pairs.append((STOCK_PRUNED, "stock tpe + asha"))
-    return {f"{name} against {other}": contrast(found[name], found[other]) for name, other in pairs}
-
-
 def main() -> None:
     parser = harness.option_parser(__doc__, rounds=NUM_SEEDS, quick="two seeds of eight trials, to see that it works")
-    parser.add_argument("--gp-rounds", type=int, default=NUM_GP_SEEDS, metavar="N", help="seeds of GP (default: 60)")
-    parser.add_argument("--trials", type=int, default=NUM_TRIALS, metavar="N", help="of each search (default: 40)")
     arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.rounds, arguments.gp_rounds, arguments.trials = 2, 2, 8
-    if min(arguments.rounds, arguments.gp_rounds) < 2:
+    num_seeds, num_trials = (2, 8) if arguments.quick else (arguments.rounds, NUM_TRIALS)
+    if num_seeds < 2:
         parser.error("at least 2 rounds are needed for a spread")
     optuna.logging.set_verbosity(logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     busy_before = harness.busy_cores()
     started = time.perf_counter()
-    searches = arms(arguments.trials)
+    searches = arms(num_trials)
     found: dict[str, list[Found]] = {name: [] for name in searches}
-    for seed in range(arguments.rounds):
+    for seed in range(num_seeds):
         for name, search in searches.items():
-            if seed >= arguments.gp_rounds and "gp" in name.split():
-                continue
-            found[name].append(search(seed))
-        print(f"seed {seed + 1} of {arguments.rounds} done, {time.perf_counter() - started:.0f} s", flush=True)
+            if seed < NUM_GP_SEEDS or "gp" not in name.split():
+                found[name].append(search(seed))
+        print(f"seed {seed + 1} of {num_seeds} done, {time.perf_counter() - started:.0f} s", flush=True)
     summaries = {name: summary(searches_found) for name, searches_found in found.items()}
-    compared = contrasts(found)
-    columns = ["num_seeds", "median_regret", "quartiles", "mean_regret", "median_best_tried", "median_epochs"]
-    title = f"{arguments.trials} trials of {EPOCHS} epochs: regret in points"
-    harness.print_figures(title, summaries, columns)
-    columns = ["num_seeds", "median_difference", "mean_difference", "standard_error_of_mean", "num_better"]
-    columns += ["num_worse", "wilcoxon_p_two_sided", "median_epochs_percent"]
-    harness.print_figures("seed by seed: regret of the first less that of the second", compared, columns)
+    compared = {f"{name} against {other}": contrast(found[name], found[other]) for name, other in PAIRS}
+    columns = ["num_seeds", "median_regret", "mean_regret", "median_epochs"]
+    harness.print_figures(f"{num_trials} trials of {EPOCHS} epochs: regret in points", summaries, columns)
+    harness.print_figures("seed by seed: regret of the first less that of the second", compared)
     report = {
-        "num_trials": arguments.trials,
+        "num_trials": num_trials,
         "num_workers": NUM_WORKERS,
         "num_epochs": EPOCHS,
         "optimum_percent": optimum(),

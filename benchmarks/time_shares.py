@@ -1,10 +1,6 @@
 """Where the time of a training epoch goes, by torch's profiler."""
 
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
@@ -29,56 +25,24 @@ GROUPS = {
 """Group -> pattern in an operator's name; the first group that matches counts."""
 ENGINE = re.compile(r"^autograd::|^torch::autograd|Backward\d*$")
 STEP = re.compile(r"^Optimizer\.")
-NUM_OTHERS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class TimeShares:
-    """Where the time of the training half of an epoch went."""
+def profile_epoch(training: Training) -> dict[str, float]:
+    """Train one epoch on the CPU to warm up, then one with the profiler, on the training half of which it reports.
 
-    microseconds: dict[str, float]
-    """Group -> time for an image; together all that the clock counted."""
-    largest_others: dict[str, float]
-    """Operators that belong to no group -> time for an image."""
-    slowdown: float
-    """The epoch's time over that of the epoch before, which ran without the profiler."""
-
-    def percent(self, group: str) -> float:
-        return 100 * self.microseconds[group] / sum(self.microseconds.values())
-
-    @classmethod
-    def mean(cls, members: Sequence["TimeShares"]) -> "TimeShares":
-        """Average over processes that trained at the same time."""
-        parts = [member.microseconds for member in members], [member.largest_others for member in members]
-        groups, others = (
-            {name: sum(part.get(name, 0.0) for part in dicts) / len(dicts) for name in dicts[0]} for dicts in parts
-        )
-        return cls(groups, others, sum(member.slowdown for member in members) / len(members))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"percent": {group: self.percent(group) for group in self.microseconds}}
-
-
-def profile_epoch(training: Training) -> TimeShares:
-    """Train one epoch without the profiler and one with it, on the CPU."""
-    plain = training.run_epoch(attempt=1).record
+    Returns microseconds for an image by group; together they are all that the epoch's clock counted.
+    """
+    training.run_epoch(attempt=1)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         record = training.run_epoch(attempt=1).record
     groups = dict.fromkeys([*GROUPS, OPTIMIZER, OTHER], 0.0)
-    others: Counter[str] = Counter()
     for event in profiler.events() or []:
         group = group_of(event)
         if group is not None:
             groups[group] += event.self_cpu_time_total
-        if group == OTHER:
-            others[event.name] += event.self_cpu_time_total
     num_images = record.images_per_second * record.train_seconds
     groups[HOST] = record.train_seconds * 1e6 - sum(groups.values())
-    return TimeShares(
-        {group: value / num_images for group, value in groups.items()},
-        {name: value / num_images for name, value in others.most_common(NUM_OTHERS)},
-        record.train_seconds / plain.train_seconds,
-    )
+    return {group: value / num_images for group, value in groups.items()}
 
 
 def group_of(event: FunctionEvent) -> str | None:

@@ -8,21 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.driver_scale import NUM_PARTS, PLANNED, SEARCH, TARGETS, Case, by_parts, growth
+from benchmarks.driver_scale import PLANNED, SEARCH, TARGETS, Case, growth
 from benchmarks.scale_on_paper import Case as GpuCase
 from benchmarks.scale_on_paper import Measured, load_of, tables
 from tests.conftest import ROOT
 
 REPORT = ROOT / "benchmarks" / "results" / "driver_scale.json"
-
-
-def test_a_run_that_slows_down_shows_in_its_parts() -> None:
-    even = [float(number) for number in range(101)]
-    assert by_parts(even) == pytest.approx([1.0] * NUM_PARTS)
-    parts = by_parts([number**2 / 100 for number in even])
-    assert parts == sorted(parts)
-    assert parts[-1] / parts[0] == pytest.approx(19.0)
-    assert by_parts([0.0, 2.0]) == [2.0]
 
 
 def test_growth_is_printed_round_by_round() -> None:

@@ -73,7 +73,6 @@ def test_a_contrast_is_taken_seed_by_seed() -> None:
     assert found["median_difference"] == pytest.approx(sum(differences) / 2)
     assert 0 < found["median_epochs_percent"] < 100
     assert all(found.regret >= -1e-3 and math.isfinite(found.regret) for found in (*ours, *full))
-    assert all(0 <= found.best_tried + 1e-3 <= found.regret + 1e-3 for found in (*ours, *full))
     assert run_stock(TPESampler(seed=0), 8, 0).regret >= -1e-3
 
 

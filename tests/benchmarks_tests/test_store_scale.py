@@ -41,13 +41,13 @@ def test_the_cost_of_a_process_is_its_own() -> None:
     small, large, difference = map(int, measured.output.split())
     assert (small, large) == (1, 200_000_000)
     assert difference == pytest.approx(200_000_000, rel=0.1)
-    assert 0 < measured.cpu_seconds < 60
+    assert 0 < measured.seconds < 600
     with pytest.raises(SystemExit, match="no way"):
         cost("-c", "raise SystemExit('no way')")
 
 
 def test_a_command_that_misses_trials_is_no_measurement() -> None:
-    costs = {command: Cost(1.0, 1.0, 1, "") for command in COMMANDS}
+    costs = {command: Cost(1.0, 1, "") for command in COMMANDS}
     with pytest.raises(SystemExit, match="plan does not say 'done   3 in'"):
         check(costs, 3, 2)
 
