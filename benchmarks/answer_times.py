@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.finished_sweep import write_finished_sweep
-from benchmarks.harness import ROOT, Spread, interleaved, option_parser, write_report
+from benchmarks.harness import ROOT, interleaved, option_parser, print_figures, summary, write_report
 
 EXAMPLES = str(ROOT / "results" / "examples")
 NUM_TRIALS = 100
@@ -82,8 +82,7 @@ def main() -> None:
         times = interleaved(
             arguments.rounds, {name: partial(answer_seconds, case) for name, case in commands.items()}
         )
-    for name, seconds in times.items():
-        print(f"{name:60} {Spread.of(seconds):.2f} s")
+    print_figures("median (least to most)", {name: {"seconds": summary(rounds)} for name, rounds in times.items()})
     print(write_report("answer_times", "python benchmarks/answer_times.py", {"seconds": times}, arguments.to))
 
 

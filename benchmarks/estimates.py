@@ -13,7 +13,6 @@ The figures are truth / estimate, and the share of intervals that contain the tr
 import dataclasses
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +124,6 @@ def main() -> None:
     defaults = QUICK_DEFAULTS if arguments.quick else DEFAULTS
     batch_sizes = QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES
     busy_before = harness.busy_cores()
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         sweeps = run_sweeps(defaults, batch_sizes, LocalStore(Path(folder)))
     judged = outcomes(sweeps, DeviceProfile(processor_name(), num_threads=1))
@@ -141,10 +139,8 @@ def main() -> None:
             "high / low": harness.summary(widths),
             "estimates": [dataclasses.asdict(outcome) for outcome in estimates],
         }
-    walls = harness.Spread.of([sweep.record.wall_seconds for sweep in sweeps])
-    title = f"{len(sweeps)} sweeps of {walls:.0f} s; intervals of {LEVEL:.0%}, estimated from"
+    title = f"{len(sweeps)} sweeps; intervals of {LEVEL:.0%}, estimated from"
     harness.print_figures(title, report, ["num_estimates", "num_inside", "truth / estimate", "high / low"])
-    print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
     figures = {
         "defaults": defaults,
         "batch_sizes": batch_sizes,

@@ -11,7 +11,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,27 +51,9 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
     return [above / below for above, below in zip(numerators, denominators, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Median and extremes of a figure over several rounds."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, rounds: Sequence[float]) -> "Spread":
-        return cls(statistics.median(rounds), min(rounds), max(rounds))
-
-    def __format__(self, spec: str) -> str:
-        """Format as in `f"{spread:.2f}"` -> '2.25 (2.19 to 2.31)'."""
-        return f"{self.median:{spec}} ({self.least:{spec}} to {self.most:{spec}})"
-
-
 def summary(rounds: Sequence[float]) -> dict[str, Any]:
     """Return the median, the extremes and every round, as they stand in a report."""
-    spread = Spread.of(rounds)
-    return {"median": spread.median, "min": spread.least, "max": spread.most, "rounds": list(rounds)}
+    return {"median": statistics.median(rounds), "min": min(rounds), "max": max(rounds), "rounds": list(rounds)}
 
 
 def print_figures(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

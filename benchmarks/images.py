@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
+from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
 from trainable.data.sources import load_dataset
 
 NUM_CLASSES = 10
-SIZE = 32
-CIFAR_TRAIN, CIFAR_TEST = 50_000, 10_000
+CIFAR_TRAIN, CIFAR_TEST = NUM_IMAGES["cifar10"]
 
 
 def noise(num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData:
@@ -18,7 +18,7 @@ def noise(num_train: int = CIFAR_TRAIN, num_test: int = CIFAR_TEST) -> ImageData
     random = np.random.RandomState(0)
 
     def split(count: int) -> tuple[Images, Labels]:
-        images = random.randint(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+        images = random.randint(0, 256, (count, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
         return images, random.randint(0, NUM_CLASSES, count).astype(np.int64)
 
     return make_image_data("noise", NUM_CLASSES, split(num_train), split(num_test))

@@ -19,15 +19,12 @@ from tests.integration_tests.killed_sweep import EPOCHS_A_TRIAL, Plan
 
 def main() -> None:
     parser = option_parser(__doc__, rounds=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="of each trial")
     parser.add_argument("--search", action="store_true", help="an adaptive search (TPE and ASHA) instead of a grid")
     parser.add_argument("--max-concurrent", type=int, default=Plan(0).max_concurrent, help="trials at a time")
     arguments = parser.parse_args()
     plan = Plan(
         arguments.rounds,
-        arguments.seed,
-        arguments.epochs or EPOCHS_A_TRIAL[arguments.search],
+        epochs=EPOCHS_A_TRIAL[arguments.search],
         search=arguments.search,
         max_concurrent=arguments.max_concurrent,
     )
@@ -45,7 +42,7 @@ def main() -> None:
         print(line)
     command, name = f"python benchmarks/kill_rounds.py --rounds {plan.rounds}", "kill_rounds"
     if plan.search:
-        command += f" --seed {plan.seed} --search --max-concurrent {plan.max_concurrent}"
+        command += f" --search --max-concurrent {plan.max_concurrent}"
         name += f"_search_{plan.max_concurrent}"
     print(write_report(name, command, {"plan": asdict(plan), **asdict(outcome)}, arguments.to))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import Spread, option_parser, write_report
+from benchmarks.harness import option_parser, print_figures, summary, write_report
 from benchmarks.sweeps import run_sweep
 
 NUM_TRIALS, CONCURRENT = 20, 2
@@ -44,9 +44,9 @@ def measure() -> dict[str, float]:
 def main() -> None:
     arguments = option_parser(__doc__, rounds=3).parse_args()
     rounds = [measure() for _ in range(arguments.rounds)]
-    spread = Spread.of([figures["overhead_seconds_per_trial"] for figures in rounds])
-    print(f"median overhead: {spread:.3f} s a trial")
-    report = {"median_overhead_seconds_per_trial": spread.median, "rounds": rounds}
+    overhead = summary([figures["overhead_seconds_per_trial"] for figures in rounds])
+    print_figures("median (least to most)", {"overhead": {"seconds a trial": overhead}})
+    report = {"median_overhead_seconds_per_trial": overhead["median"], "rounds": rounds}
     print(write_report("overhead", "python benchmarks/overhead.py", report, arguments.to))
 
 

@@ -8,7 +8,6 @@ decoded once, by our reader, and shared through Ray's object store.
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +25,15 @@ def train(config: dict[str, Any], data: ImageData) -> None:
     """Train one trial."""
     from benchmarks.conventional import Conventional, test_loader, train_loader
 
-    started = time.time()
     num_train, num_test, epochs = config["train_subset"], config["test_subset"], config["epochs"]
     train_batches = train_loader(data.train_images[:num_train], data.train_labels[:num_train], config["batch_size"])
     test_batches = test_loader(data.test_images[:num_test], data.test_labels[:num_test])
     num_steps = epochs * len(train_batches)
     learner = Conventional.build(config["model"], data.num_classes, config["lr"], num_steps)
-    seconds = 0.0
     for epoch in range(1, epochs + 1):
-        begun = time.perf_counter()
         train_loss, _ = learner.train_epoch(train_batches)
         _, test_accuracy = learner.evaluate(test_batches)
-        seconds += time.perf_counter() - begun
-        tune.report(
-            {
-                "train_loss": train_loss,
-                "test_error_percent": 100 * (1 - test_accuracy),
-                "epoch": epoch,
-                "start_time": started,
-                "seconds": seconds,
-            }
-        )
+        tune.report({"train_loss": train_loss, "test_error_percent": 100 * (1 - test_accuracy), "epoch": epoch})
 
 
 def main() -> None:

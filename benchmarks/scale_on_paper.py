@@ -7,13 +7,13 @@ constant below.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness import RESULTS, Spread
+from benchmarks.harness import RESULTS
 from results.published.cells import published_cells
 from sweep.observers.parquet_writer import MAX_SHARE
 from trainable.data.sizes import IMAGE_SIZE, NUM_IMAGES
@@ -192,9 +192,8 @@ def driver_table(folder: Path = RESULTS) -> list[str]:
     rows = []
     for kind in KINDS:
         for size, figures in report["runs"][kind].items():
-            milliseconds = Spread.of([1000 * seconds for seconds in figures["seconds a trial"]["rounds"]])
             cells = [
-                f"{milliseconds:.1f}",
+                _spread(figures["seconds a trial"], ".1f", 1000),
                 f"{1000 * figures[DRIVER_SECONDS]['median']:.1f}",
                 f"{figures[PEAK_BYTES]['median'] / 2**20:,.0f} MiB",
                 f"{figures['scratch']['bytes'] / 1e6:.1f} MB",
@@ -203,14 +202,19 @@ def driver_table(folder: Path = RESULTS) -> list[str]:
     [few] = report["runs"]["long"].values()
     heading = ["", "ms a trial", "of these the driver's processor", "driver's memory at most"]
     heading.append("Tune's scratch folder")
-    growth = [Spread.of(report["growth from 100 to 1000"][kind]["seconds a trial"]["rounds"]) for kind in KINDS]
+    growth = [_spread(report["growth from 100 to 1000"][kind]["seconds a trial"], ".2f") for kind in KINDS]
     return [
         *_markdown(heading, rows),
         "",
-        f"From 100 to 1,000 trials the time per trial grows {growth[0]:.2f} times (planned) and "
-        f"{growth[1]:.2f} times (search).",
+        f"From 100 to 1,000 trials the time per trial grows {growth[0]} times (planned) and "
+        f"{growth[1]} times (search).",
         f"Each reported epoch takes {1000 * few[EPOCH_SECONDS]['median']:.2f} ms of the driver's processor.",
     ]
+
+
+def _spread(summary: Mapping[str, float], spec: str, factor: float = 1) -> str:
+    median, least, most = (f"{factor * summary[key]:{spec}}" for key in ("median", "min", "max"))
+    return f"{median} ({least} to {most})"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

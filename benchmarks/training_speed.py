@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import harness
 from benchmarks.crew import Crew, Window
-from benchmarks.images import load_or_noise
+from benchmarks.images import noise
 from benchmarks.trial_process import LR, Load, Rates, TrialProcess
 
 BATCH_SIZES = (8, 32, 128, 512, 2048)
-QUICK_BATCH_SIZES = (32, 128)
+QUICK_BATCH_SIZES = (16,)
 EVALUATION = "evaluation"
 CONVENTIONAL, TWO_TRIALS, ONE_TRIAL = WAYS = ("conventional", "two trials", "one trial")
 WARM_UP_SHARE = 1 / 3
@@ -82,7 +82,7 @@ class ConventionalProcess:
         torch.set_num_threads(conventional.NUM_THREADS)
         self._conventional = conventional
         self._load = load
-        self._images = load_or_noise(load.folder)
+        self._images = noise()
         self._learner = conventional.Conventional.build(load.model, self._images.num_classes, LR, SCHEDULE_STEPS)
 
     def training(self, batch_size: int) -> float:
@@ -131,29 +131,19 @@ def _mean_evaluation(of_round: tuple[list[Rates], ...]) -> float:
 
 def main() -> None:
     parser = harness.option_parser(__doc__, rounds=5, quick="short measurements, to see that it works")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", metavar="N", help=f"default: {BATCH_SIZES}")
-    parser.add_argument("--model", default=Load().model)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="as for tune_main.py (default: noise)")
     arguments = parser.parse_args()
-    load = Load(model=arguments.model, folder=arguments.data)
-    if arguments.quick:
-        load = load.quick()
-    batch_sizes = tuple(arguments.batch_sizes or (QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES))
+    load = Load(model="resnet_preact_8").quick() if arguments.quick else Load()
     busy_before = harness.busy_cores()
-    started = time.perf_counter()
-    rates = measure(batch_sizes, arguments.rounds, load)
+    rates = measure(QUICK_BATCH_SIZES if arguments.quick else BATCH_SIZES, arguments.rounds, load)
     report: dict[str, dict[str, Any]] = {}
     for name, ways in rates.items():
-        compared = {
-            f"{TWO_TRIALS} / {other}": harness.ratios(ways[TWO_TRIALS], ways[other])
-            for other in (CONVENTIONAL, ONE_TRIAL)
-        }
-        report[name] = {way: harness.summary(values) for way, values in (ways | compared).items()}
-    harness.print_figures(f"{arguments.model}: images per second, median (least to most)", report)
-    print(f"{time.perf_counter() - started:.0f} s; others kept {busy_before:.1f} cores busy before it began")
+        report[name] = {way: harness.summary(values) for way, values in ways.items()}
+        over_conventional = harness.ratios(ways[TWO_TRIALS], ways[CONVENTIONAL])
+        report[name][f"{TWO_TRIALS} / {CONVENTIONAL}"] = harness.summary(over_conventional)
+    harness.print_figures("images per second, median (least to most)", report)
     figures = {
         "model": load.model,
-        "data": "noise" if load.folder is None else load.folder.name,
+        "data": "noise",
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "seconds_a_measurement": load.seconds,

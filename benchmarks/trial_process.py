@@ -1,10 +1,9 @@
 """The project's training loop in a process that is set up like that of a trial in a sweep."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from benchmarks.crew import Window
-from benchmarks.images import load_or_noise
+from benchmarks.images import noise
 from trainable.config import MAX_COUNT, TrainConfig
 from trainable.device import prepare_device
 from trainable.records import EpochRecord
@@ -20,8 +19,6 @@ class Load:
     """What is trained, and for how long."""
 
     model: str = "resnet_preact_20"
-    folder: Path | None = None
-    """Folder of the data set; None for noise."""
     seconds: float = 2.5
     """Shortest duration of a measurement."""
     epoch_images: int = 1024
@@ -55,7 +52,7 @@ class TrialProcess:
         self.device = prepare_device(num_threads, use_gpu=False)  # first of all, as in a sweep
         self.window = window
         self.load = load
-        self.images = load_or_noise(load.folder)
+        self.images = noise()
         self._trainings: dict[int, Training] = {}
         self._filler = self.training(32, num_images=64, num_test=64)
 

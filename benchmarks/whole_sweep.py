@@ -2,9 +2,7 @@
 
 The same 12 short trials on the same images (noise, written once in the layout that `--data` reads), two at a time
 with one CPU each, whole processes from their start to their end: `python tune_main.py run SPACE`, and
-benchmarks/plain_tune.py. Neither side finds anything in a cache that it would not find at its first run. The overhead
-of a trial is the wall time less half of the summed training and evaluation (two run at a time), divided by the number
-of trials: it contains start-up, shut-down and the wait for the last trial.
+benchmarks/plain_tune.py. Neither side finds anything in a cache that it would not find at its first run.
 """
 
 import json
@@ -13,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,63 +39,32 @@ QUICK_SPACE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """What one sweep took."""
-
-    wall_seconds: float
-    start_up_seconds: float
-    """Time from the start of the process to that of the first trial's first epoch."""
-    work_seconds: float
-    """Training and evaluation of all trials together."""
-    num_trials: int
-
-    @property
-    def overhead_seconds_per_trial(self) -> float:
-        return (self.wall_seconds - self.work_seconds / CONCURRENT) / self.num_trials
-
-
-FIGURES: dict[str, Callable[[Sweep], float]] = {
-    "wall seconds": lambda sweep: sweep.wall_seconds,
-    "seconds until the first epoch": lambda sweep: sweep.start_up_seconds,
-    "training and evaluation, seconds a trial": lambda sweep: sweep.work_seconds / sweep.num_trials,
-    "overhead, seconds a trial": lambda sweep: sweep.overhead_seconds_per_trial,
-}
-
-
-def run_ours(space: Path, data: Path, folder: Path) -> Sweep:
-    """Run the sweep through the command line."""
+def run_ours(space: Path, data: Path, folder: Path) -> int:
+    """Run the sweep through the command line; return the number of trials that ended."""
     options = ["--data", str(data), "--max-concurrent", str(CONCURRENT)]
-    started = time.time()
-    rows = run_sweep(space, folder, *options, settings=_settings(folder))
-    wall_seconds = time.time() - started
-    first = min(row.start_time for row in rows).timestamp()
-    return Sweep(wall_seconds, first - started, sum(row.total_seconds for row in rows), len(rows))
+    return len(run_sweep(space, folder, *options, settings=_settings(folder)))
 
 
-def run_plain(space: Path, data: Path, folder: Path) -> Sweep:
-    """Run the sweep through Ray Tune alone."""
+def run_plain(space: Path, data: Path, folder: Path) -> int:
+    """Run the sweep through Ray Tune alone; return the number of trials that ended."""
     answer = folder / "trials.json"
-    options = [str(space), str(data), str(answer), str(CONCURRENT)]
-    started = time.time()
-    run("benchmarks/plain_tune.py", *options, settings=_settings(folder))
-    wall_seconds = time.time() - started
+    run("benchmarks/plain_tune.py", str(space), str(data), str(answer), str(CONCURRENT), settings=_settings(folder))
     num_epochs = yaml.safe_load(space.read_text())["defaults"]["epochs"]
-    trials = [trial for trial in json.loads(answer.read_text()) if trial["epoch"] == num_epochs]
-    first = min(trial["start_time"] for trial in trials)
-    return Sweep(wall_seconds, first - started, sum(trial["seconds"] for trial in trials), len(trials))
+    return sum(trial["epoch"] == num_epochs for trial in json.loads(answer.read_text()))
 
 
-def measure(run_side: Callable[[Path, Path, Path], Sweep], space: dict[str, Any], data: Path) -> Sweep:
-    """Run one side in a folder of its own; exit where a trial is missing: its time would count as saved."""
+def wall_seconds(run_side: Callable[[Path, Path, Path], int], space: dict[str, Any], data: Path) -> float:
+    """Time one side in a folder of its own; exit where a trial is missing: its time would count as saved."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{space['name']}.yaml"
         path.write_text(yaml.safe_dump(space))
-        sweep = run_side(path, data, Path(folder))
+        started = time.perf_counter()
+        num_trials = run_side(path, data, Path(folder))
+        seconds = time.perf_counter() - started
     wanted = math.prod(len(values) for values in space["grid"].values())
-    if sweep.num_trials != wanted:
-        raise SystemExit(f"only {sweep.num_trials} of {wanted} trials ended")
-    return sweep
+    if num_trials != wanted:
+        raise SystemExit(f"only {num_trials} of {wanted} trials ended")
+    return seconds
 
 
 def _settings(folder: Path) -> dict[str, str]:
@@ -115,22 +81,17 @@ def main() -> None:
         data = Path(folder) / "noise"
         write_parquet(noise(space["defaults"]["train_subset"], space["defaults"]["test_subset"]), data)
         sides = {OURS: run_ours, PLAIN: run_plain}
-        cases = {side: partial(measure, run_side, space, data) for side, run_side in sides.items()}
-        sweeps = harness.interleaved(arguments.rounds, cases)
-    report: dict[str, dict[str, Any]] = {}
-    for name, figure in FIGURES.items():
-        values = {side: [figure(sweep) for sweep in rounds] for side, rounds in sweeps.items()}
-        values["plain / ours"] = harness.ratios(values[PLAIN], values[OURS])
-        report[name] = {side: harness.summary(rounds) for side, rounds in values.items()}
-    title = f"{sweeps[OURS][0].num_trials} trials, median of {arguments.rounds} rounds (least to most)"
-    harness.print_figures(title, report)
-    print(f"target: {TARGET} times faster; others kept {busy_before:.1f} cores busy before it began")
+        cases = {side: partial(wall_seconds, run_side, space, data) for side, run_side in sides.items()}
+        seconds = harness.interleaved(arguments.rounds, cases)
+    report = {side: harness.summary(rounds) for side, rounds in seconds.items()}
+    report["plain / ours"] = harness.summary(harness.ratios(seconds[PLAIN], seconds[OURS]))
+    harness.print_figures("median (least to most)", {"wall seconds": report})
     figures = {
         "space": space,
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "target_times_faster": TARGET,
-        "figures": report,
+        "figures": {"wall seconds": report},
     }
     command = f"python benchmarks/whole_sweep.py --rounds {arguments.rounds}"
     print(harness.write_report("whole_sweep", command, figures, arguments.to))

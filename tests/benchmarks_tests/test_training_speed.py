@@ -83,7 +83,7 @@ def test_rates_are_all_images_over_all_seconds() -> None:
 
 def test_the_quick_form_measures_everything(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "training_speed.py"), "--quick", "--rounds", "1"]
-    command += ["--batch-sizes", "16", "--model", "resnet_preact_8", "--to", str(tmp_path)]
+    command += ["--to", str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert process.returncode == 0, process.stderr
     report = json.loads((tmp_path / "training_speed.json").read_text())
@@ -91,8 +91,7 @@ def test_the_quick_form_measures_everything(tmp_path: Path) -> None:
     rates = report["images_per_second"]
     assert set(rates) == {"16", "evaluation"}
     for row in rates.values():
-        over_conventional, over_one = row["two trials / conventional"], row["two trials / one trial"]
+        over_conventional = row["two trials / conventional"]
         assert all(len(figure["rounds"]) == 1 and figure["min"] > 0 for figure in row.values())
         pairs = zip(row["two trials"]["rounds"], row["conventional"]["rounds"], strict=True)
         assert over_conventional["rounds"] == [ours / theirs for ours, theirs in pairs]
-        assert over_one["min"] <= over_one["median"] <= over_one["max"]
