@@ -83,12 +83,7 @@ class WholeFileJournal(Journal):
     """A file of a store where files can only be written as a whole."""
 
     def __init__(self, location: str, read: Callable[[], bytes | None], write: Callable[[bytes], None]) -> None:
-        """
-        Args:
-            location: where the file lies, for messages.
-            read: returns the content of the file in the store; None if there is no such file.
-            write: replaces the content of the file in the store.
-        """
+        """`read` returns the content of the file in the store, None if there is no such file; `write` replaces it."""
         self.location = location
         self._read_file = read
         self._write_file = write

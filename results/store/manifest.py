@@ -66,12 +66,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
 
 
 def manifest_from_json(content: bytes, name: str, location: str) -> Manifest:
-    """Parse the file of a manifest.
-
-    Args:
-        content: the content of the file.
-        name: the name of the sweep in whose folder the file lies.
-        location: where the file lies, for messages.
+    """Parse the file of a manifest that lies in the folder of the sweep `name`; messages name its `location`.
 
     Raises:
         UserError: the manifest is damaged, or belongs to another sweep.

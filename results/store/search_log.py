@@ -16,7 +16,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from results.store.journal import Journal
 from results.store.pareto import pareto_front
@@ -123,11 +123,7 @@ class ConfirmEvent:
 
 
 Event = SearchEvent | ProposalEvent | ReportEvent | EndEvent | RetryEvent | OverEvent | ConfirmEvent
-_EVENTS: dict[str, type[Event]] = {
-    kind.name: kind
-    for kind in (SearchEvent, ProposalEvent, ReportEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
-}
-_DURABLE = (SearchEvent, ProposalEvent, EndEvent, RetryEvent, OverEvent, ConfirmEvent)
+_EVENTS: dict[str, type[Event]] = {kind.name: kind for kind in get_args(Event)}
 
 
 @dataclass(slots=True)
@@ -293,7 +289,7 @@ class SearchLog:
         """
         lines = b"".join(_dump(event) for event in events)
         try:
-            self._journal.append(lines, durable=any(isinstance(event, _DURABLE) for event in events))
+            self._journal.append(lines, durable=not all(isinstance(event, ReportEvent) for event in events))
         except OSError as error:
             raise UserError(
                 f"cannot write to {self._journal.location}: {error.strerror}; "

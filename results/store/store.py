@@ -151,11 +151,7 @@ class Store(ABC):
 
     @abstractmethod
     def trial_with_logs(self, name: str) -> Path:
-        """Return the folder of a training, with the logs of its processes.
-
-        Args:
-            name: one of `trial_names`.
-        """
+        """Return the folder of a training, one of `trial_names`, with the logs of its processes."""
 
     @abstractmethod
     def _update_trials(self, keys: Collection[str] | None = None) -> None:
@@ -182,10 +178,7 @@ class Store(ABC):
         """Return the folders of all trainings of these trials, by key and number, oldest first.
 
         The last training of a trial is the one that counts; its folder need not exist. The others are superseded.
-
-        Args:
-            keys: the keys of the trials.
-            unchanged: keys of trials that the caller has read after they had ended: they are not looked up again.
+        Trials in `unchanged`, which the caller has read after they had ended, are not looked up again.
         """
         self._update_trials([key for key in keys if key not in unchanged])
         earlier = superseded_trials(self.trials_folder)
@@ -217,10 +210,7 @@ class Store(ABC):
 
     @abstractmethod
     def _supersede(self, trainings: Sequence[tuple[TrainConfig, int]]) -> int:
-        """Supersede those of the trials that have ended, and return how many that were.
-
-        Args:
-            trainings: each trial with the number of its training.
+        """Supersede those of the trials that have ended, each with the number of its training; return how many.
 
         Raises:
             LedgerBusyError: another process works on one of the trials.
@@ -320,9 +310,7 @@ class Store(ABC):
     def driving(self, manifest: Manifest, run_id: str | None = None) -> Iterator[str]:
         """Become the only driver of the sweep, and make the manifest the sweep's; give the id of the run.
 
-        Args:
-            manifest: the sweep to run.
-            run_id: the id; by default a new one.
+        Without `run_id` the run gets a new one.
 
         Raises:
             UserError: another driver runs the sweep, its name stands for other trials, or the store cannot be
