@@ -65,6 +65,11 @@ class Outcome:
     interval: Interval
     wall_seconds: float
 
+    def as_json(self) -> dict[str, object]:
+        interval = self.interval
+        limits = {"median": interval.median_seconds, "low": interval.low_seconds, "high": interval.high_seconds}
+        return dataclasses.asdict(self) | {"interval": limits}
+
     @property
     def ratio(self) -> float:
         return self.wall_seconds / self.interval.median_seconds
@@ -137,7 +142,7 @@ def main() -> None:
             "num_inside": num_inside,
             "truth / estimate": harness.summary(ratios),
             "high / low": harness.summary(widths),
-            "estimates": [dataclasses.asdict(outcome) for outcome in estimates],
+            "estimates": [outcome.as_json() for outcome in estimates],
         }
     title = f"{len(sweeps)} sweeps; intervals of {LEVEL:.0%}, estimated from"
     harness.print_figures(title, report, ["num_estimates", "num_inside", "truth / estimate", "high / low"])
