@@ -1,4 +1,4 @@
-"""What the data set costs each trial's process: `python benchmarks/data_memory.py [--processes 2]`.
+"""What the data set costs each trial's process: `python benchmarks/data_memory.py`.
 
 A data set of CIFAR-10's size (60,000 images of 32x32x3, 184 MB) goes through Ray's object store into several
 processes at once, as in a sweep. Each prepares it for training, reads all of it, and reports by how much its private
@@ -18,6 +18,8 @@ from benchmarks.images import noise
 from search_spaces.resources import ResourceRule
 from sweep.driver.cluster import connected
 from sweep.request import RunRequest
+
+NUM_PROCESSES = 2
 
 
 class Reader:
@@ -44,21 +46,19 @@ def _private_bytes() -> int:
 
 
 def main() -> None:
-    parser = option_parser(__doc__)
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
+    arguments = option_parser(__doc__).parse_args()
     data = noise()
     num_bytes = data.train_images.nbytes + data.test_images.nbytes
     growth: dict[str, list[int]] = {}
     with connected(RunRequest(space="quickstart"), ResourceRule(), [], data):
         reference = ray.put(data)
         for holdout in (0.0, 0.1):
-            readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(arguments.processes)]
+            readers = [ray.remote(Reader).options(num_cpus=0).remote() for _ in range(NUM_PROCESSES)]
             answers = [reader.private_growth_bytes.remote([reference], holdout) for reader in readers]
             growth[f"holdout {holdout:g}"] = ray.get(answers)
     rows = {case: {"MB": [num / 1e6 for num in values]} for case, values in growth.items()}
     print_figures(f"data set {num_bytes / 1e6:.0f} MB, private growth of each process", rows)
-    figures = {"data_bytes": num_bytes, "num_processes": arguments.processes, "private_growth_bytes": growth}
+    figures = {"data_bytes": num_bytes, "num_processes": NUM_PROCESSES, "private_growth_bytes": growth}
     print(write_report("data_memory", "python benchmarks/data_memory.py", figures, arguments.to))
 
 

@@ -27,10 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import harness
 from benchmarks.store_scale import cost, footprint
-from results.parquet.files import read_trials
-from results.parquet.trials import trials_from_table
+from benchmarks.sweeps import completed
 from results.store.local_store import LocalStore
-from trainable.records import Status
 
 SIZES = (100, 1000, 5000)
 REPEATED = 1000
@@ -72,13 +70,12 @@ def measure(case: Case) -> dict[str, Any]:
         space.write_text(case.space())
         output = cost(str(Path(__file__)), "--drive", str(space)).output
         figures: dict[str, Any] = json.loads((folder / TOLD).read_text())
-        store = LocalStore(folder / "store")
-        rows = [trial.row for trial in trials_from_table(read_trials(store, case.kind))]
-        ends = sorted(row.end_time.timestamp() for row in rows if row.end_time and row.status == Status.COMPLETE)
+        store = folder / "store"
+        ends = sorted(row.end_time.timestamp() for row in completed(store, case.kind) if row.end_time)
         if len(ends) != case.num_trials:
             raise SystemExit(f"{len(ends)} of {case.num_trials} trials are complete: {output}")
         seconds = (ends[-1] - ends[0]) / (len(ends) - 1)
-        return figures | {"seconds a trial": seconds, "trials": footprint(store.trials_folder)}
+        return figures | {"seconds a trial": seconds, "trials": footprint(LocalStore(store).trials_folder)}
 
 
 def drive(space: Path) -> int:
@@ -131,14 +128,11 @@ def case_figures(case: Case, rounds: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 def growth(measured: Mapping[Case, Sequence[Mapping[str, Any]]], kind: str) -> dict[str, Any] | None:
     """Return the growth of the time per trial from 100 to 1000 trials; None where one of these was not measured."""
-    sizes = {case.num_trials: rounds for case, rounds in measured.items() if case.kind == kind}
-    if not {100, 1000} <= sizes.keys():
+    name = "seconds a trial"
+    seconds = {case.num_trials: [run[name] for run in runs] for case, runs in measured.items() if case.kind == kind}
+    if not {100, 1000} <= seconds.keys():
         return None
-    times, cpu = "seconds a trial", "driver's processor seconds"
-    small, large = ([(run[times], run[cpu] / size) for run in sizes[size]] for size in (100, 1000))
-    rounds = [(above[0] / below[0], above[1] / below[1]) for above, below in zip(large, small, strict=True)]
-    by_time, by_cpu = zip(*rounds, strict=True)
-    return {times: harness.summary(by_time), f"{cpu} a trial": harness.summary(by_cpu)}
+    return {name: harness.summary(harness.ratios(seconds[1000], seconds[100]))}
 
 
 def main() -> None:

@@ -75,6 +75,10 @@ class Outcome:
         return self.wall_seconds / self.interval.median_seconds
 
     @property
+    def width(self) -> float:
+        return self.interval.high_seconds / self.interval.low_seconds
+
+    @property
     def is_inside(self) -> bool:
         return self.interval.low_seconds <= self.wall_seconds <= self.interval.high_seconds
 
@@ -106,13 +110,13 @@ def judge(sweep: Sweep, speeds: Sequence[Speed], overheads: Sequence[RunOverhead
 def outcomes(sweeps: Sequence[Sweep], profile: DeviceProfile) -> dict[str, list[Outcome]]:
     """Return the estimates of each way of estimating."""
     judged: dict[str, list[Outcome]] = {ALL_OTHERS: [], ONE_OTHER: [], PROBE: []}
+    probed = probe_all(sweeps, profile)
     for sweep in sweeps:
         others = [other for other in sweeps if other is not sweep]
         speeds = [speed for other in others for speed in other.speeds]
         judged[ALL_OTHERS].append(judge(sweep, speeds, [other.overhead for other in others], profile))
         judged[ONE_OTHER] += [judge(sweep, other.speeds, [other.overhead], profile) for other in others]
-    probed = probe_all(sweeps, profile)
-    judged[PROBE] = [judge(sweep, probed, [], profile) for sweep in sweeps]
+        judged[PROBE].append(judge(sweep, probed, [], profile))
     return judged
 
 
@@ -134,14 +138,11 @@ def main() -> None:
     judged = outcomes(sweeps, DeviceProfile(processor_name(), num_threads=1))
     report: dict[str, Any] = {}
     for way, estimates in judged.items():
-        ratios = [outcome.ratio for outcome in estimates]
-        widths = [outcome.interval.high_seconds / outcome.interval.low_seconds for outcome in estimates]
-        num_inside = sum(outcome.is_inside for outcome in estimates)
         report[way] = {
             "num_estimates": len(estimates),
-            "num_inside": num_inside,
-            "truth / estimate": harness.summary(ratios),
-            "high / low": harness.summary(widths),
+            "num_inside": sum(outcome.is_inside for outcome in estimates),
+            "truth / estimate": harness.summary([outcome.ratio for outcome in estimates]),
+            "high / low": harness.summary([outcome.width for outcome in estimates]),
             "estimates": [outcome.as_json() for outcome in estimates],
         }
     title = f"{len(sweeps)} sweeps; intervals of {LEVEL:.0%}, estimated from"

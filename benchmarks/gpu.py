@@ -33,7 +33,6 @@ from benchmarks.gpu_process import GpuJob, GpuProcess, Row, Work
 from benchmarks.harness import option_parser, print_figures, summary, write_report
 from benchmarks.images import load_or_noise
 from benchmarks.mps import MpsUnavailableError, check_clients, running_mps
-from models.names import display_name
 from trainable.errors import UserError
 
 SECTIONS = {"correctness": 70, "speed": 430, "sharing": 330}
@@ -76,7 +75,6 @@ class Report:
         if key != "cells":
             print(f"  {key.replace('_', ' ')}: {value}", flush=True)
         slug = re.sub("[^a-z0-9]+", "-", self.figures["device"]["name"].lower()).strip("-")
-        self.figures["summary"] = sentence(self.figures)
         self.path = write_report(f"gpu-{slug}", "python benchmarks/gpu.py", self.figures, self._folder)
 
 
@@ -166,33 +164,6 @@ def _last_line(error: Exception) -> str:
     return str(error).strip().rpartition("\n")[2] or f"{type(error).__name__}: the process ended"
 
 
-def sharing_gains(sections: Mapping[str, Row]) -> list[tuple[float, str]]:
-    """Return the rate of several trials at once over that of one alone without the service, and what it is."""
-    cells = sections.get("sharing", {}).get("cells", [])
-    rates = {(cell["batch_size"], cell["num_processes"], cell["mps"]): cell["images_per_second"] for cell in cells}
-    return [
-        (rate["median"] / alone["median"], f"{_sharing_name(number, mps)}, batch {size}")
-        for (size, number, mps), rate in rates.items()
-        if number > 1 and (alone := rates.get((size, 1, False)))
-    ]
-
-
-def sentence(figures: Mapping[str, Any]) -> str:
-    """Sum the figures up in one sentence; what was not measured is missing from it."""
-    parts = []
-    for cell in figures["sections"].get("speed", {}).get("cells", []):
-        if cell["variants"] in ("eager/graph", "graph/compiled"):
-            way, run = list(cell["figures"].items())[1]
-            train, evaluate = (run[f"{half}_images_per_second"]["median"] for half in ("train", "eval"))
-            parts.append(
-                f"{display_name(cell['model'])} at batch {cell['batch_size']}, {way}: trains at "
-                f"{train:,.0f} images/s (x {run['times_the_first']['median']:.1f}), evaluated at {evaluate:,.0f}"
-            )
-    if gains := sharing_gains(figures["sections"]):
-        parts.append("best sharing x {:.1f} ({})".format(*max(gains)))
-    return f"On one {figures['device']['name']}: " + ("; ".join(parts) or "nothing was measured") + "."
-
-
 def print_tables(sections: Mapping[str, Row]) -> None:
     """Print every figure."""
     cells = {name: sections.get(name, {}).get("cells", []) for name in SECTIONS}
@@ -243,7 +214,6 @@ def main() -> None:
         measure_sharing(job, effort, report)
     print_tables(report.figures["sections"])
     print(f"measured in {time.monotonic() - started:.0f} s: {report.path}")
-    print(report.figures["summary"])
 
 
 if __name__ == "__main__":

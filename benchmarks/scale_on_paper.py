@@ -7,7 +7,7 @@ constant below.
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,15 +118,10 @@ class Load:
     """Share of one core."""
     pushes: float
     checkpoints: float
-    checkpoint_bytes: float
 
     @property
     def puts(self) -> float:
         return self.pushes + self.checkpoints
-
-    @property
-    def total_puts(self) -> float:
-        return self.puts * self.wall_seconds
 
 
 def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
@@ -141,28 +136,29 @@ def load_of(case: Case, measured: Measured, num_gpus: int = NUM_GPUS) -> Load:
         driver_share=epochs * measured.epoch_seconds + num_gpus / trial_seconds * measured.trial_seconds,
         pushes=num_gpus / max(case.epoch_seconds, PUSH_SECONDS) + checkpoints,  # which push the epochs first
         checkpoints=checkpoints,
-        checkpoint_bytes=checkpoints * case.checkpoint_bytes,
     )
 
 
 def rates_table(measured: Measured) -> list[str]:
-    rows: dict[str, Callable[[Case, Load], str]] = {
-        "an epoch": lambda case, load: f"{case.epoch_seconds:.2g} s",
-        "the whole sweep": lambda case, load: f"{load.wall_seconds / 3600:.1f} h",
-        "epochs reported to the driver, a second": lambda case, load: f"{load.epochs:,.0f}",
-        "of one core of the driver": lambda case, load: f"{100 * load.driver_share:.0f} %",
-        "checkpoints a second": lambda case, load: f"{load.checkpoints:.0f}",
-        "bytes of checkpoints a second": lambda case, load: f"{load.checkpoint_bytes / 1e6:,.0f} MB",
-        "objects written a second (S3: 3,500 a prefix)": lambda case, load: f"{load.puts:.0f}",
-        "what these writes cost in all": lambda case, load: f"${load.total_puts * DOLLARS_PER_PUT:,.0f}",
-        "**GPUs at which the driver's core is full**": lambda case, load: f"{NUM_GPUS / load.driver_share:,.0f}",
-        "**GPUs at which S3's first limit is reached**": lambda case, load: (
-            f"{NUM_GPUS * PUTS_PER_SECOND / load.puts:,.0f}"
-        ),
+    columns = {case.name: rates(case, load_of(case, measured)) for case in cases(measured)}
+    names = list(next(iter(columns.values())))
+    return _markdown(["", *columns], [(name, [column[name] for column in columns.values()]) for name in names])
+
+
+def rates(case: Case, load: Load) -> dict[str, str]:
+    """Return a column of the table of rates."""
+    return {
+        "an epoch": f"{case.epoch_seconds:.2g} s",
+        "the whole sweep": f"{load.wall_seconds / 3600:.1f} h",
+        "epochs reported to the driver, a second": f"{load.epochs:,.0f}",
+        "of one core of the driver": f"{100 * load.driver_share:.0f} %",
+        "checkpoints a second": f"{load.checkpoints:.0f}",
+        "bytes of checkpoints a second": f"{load.checkpoints * case.checkpoint_bytes / 1e6:,.0f} MB",
+        "objects written a second (S3: 3,500 a prefix)": f"{load.puts:.0f}",
+        "what these writes cost in all": f"${load.puts * load.wall_seconds * DOLLARS_PER_PUT:,.0f}",
+        "**GPUs at which the driver's core is full**": f"{NUM_GPUS / load.driver_share:,.0f}",
+        "**GPUs at which S3's first limit is reached**": f"{NUM_GPUS * PUTS_PER_SECOND / load.puts:,.0f}",
     }
-    loads = [(case, load_of(case, measured)) for case in cases(measured)]
-    header = ["", *(case.name for case, _ in loads)]
-    return _markdown(header, [(name, [text(case, load) for case, load in loads]) for name, text in rows.items()])
 
 
 def totals_table(measured: Measured) -> list[str]:
@@ -224,15 +220,11 @@ def _markdown(header: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) 
     return text
 
 
-def tables() -> dict[str, str]:
+def tables() -> list[str]:
     """Return the tables as they stand in deploy/SCALE.md."""
     measured = Measured.read()
-    return {
-        "RATES": "\n".join(rates_table(measured)),
-        "TOTALS": "\n".join(totals_table(measured)),
-        "DRIVER": "\n".join(driver_table()),
-    }
+    return ["\n".join(table) for table in (rates_table(measured), totals_table(measured), driver_table())]
 
 
 if __name__ == "__main__":
-    print(*tables().values(), sep="\n\n")
+    print(*tables(), sep="\n\n")

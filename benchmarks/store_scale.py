@@ -70,12 +70,16 @@ class Cost:
     output: str
 
 
-def cost(*arguments: str) -> Cost:
-    """Measure `python ARGUMENTS` from its start to its end; exit with its output where it fails."""
+def cost(*arguments: str, settings: Mapping[str, str] | None = None) -> Cost:
+    """Measure `python ARGUMENTS` from its start to its end; exit with its output where it fails.
+
+    The settings are added to its environment.
+    """
+    environment = os.environ | (settings or {})
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=harness.ROOT, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, *arguments], cwd=harness.ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started

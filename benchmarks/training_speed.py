@@ -14,6 +14,7 @@ evaluation does not follow that of the training, so there is one figure for all.
 """
 
 import multiprocessing
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,10 +24,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import harness
+import torch
+
+from benchmarks import conventional, harness
 from benchmarks.crew import Crew, Window
 from benchmarks.images import noise
-from benchmarks.trial_process import LR, Load, Rates, TrialProcess
+from benchmarks.trial_process import LR, Load, TrialProcess
 
 BATCH_SIZES = (8, 32, 128, 512, 2048)
 QUICK_BATCH_SIZES = (16,)
@@ -74,25 +77,20 @@ class ConventionalProcess:
     """The only member of a crew, which trains as tutorials do."""
 
     def __init__(self, window: Window, load: Load) -> None:
-        import torch
-
-        from benchmarks import conventional
-
         multiprocessing.set_start_method("fork", force=True)  # for loaders: this process was spawned, a user's is not
         torch.set_num_threads(conventional.NUM_THREADS)
-        self._conventional = conventional
         self._load = load
         self._images = noise()
         self._learner = conventional.Conventional.build(load.model, self._images.num_classes, LR, SCHEDULE_STEPS)
 
     def training(self, batch_size: int) -> float:
         images, labels = self._images.train_images, self._images.train_labels
-        batches = MeasuredBatches(self._conventional.train_loader(images, labels, batch_size), self._load.seconds)
+        batches = MeasuredBatches(conventional.train_loader(images, labels, batch_size), self._load.seconds)
         self._learner.train_epoch(batches)
         return batches.images_per_second
 
     def evaluation(self) -> float:
-        loader = self._conventional.test_loader(self._images.test_images, self._images.test_labels)
+        loader = conventional.test_loader(self._images.test_images, self._images.test_labels)
         batches = MeasuredBatches(loader, self._load.seconds)
         self._learner.evaluate(batches)
         return batches.images_per_second
@@ -120,13 +118,9 @@ def measure(batch_sizes: tuple[int, ...], num_rounds: int, load: Load) -> dict[s
     rates[EVALUATION] = {CONVENTIONAL: [sum(answer) for answer in answers[CONVENTIONAL, 0]]}
     for way in crews:
         rounds = zip(*(answers[way, size] for size in batch_sizes), strict=True)
-        rates[EVALUATION][way] = [_mean_evaluation(of_round) for of_round in rounds]
+        evaluations = [[sum(member.evaluation for member in answer) for answer in of_round] for of_round in rounds]
+        rates[EVALUATION][way] = [statistics.fmean(by_size) for by_size in evaluations]
     return rates
-
-
-def _mean_evaluation(of_round: tuple[list[Rates], ...]) -> float:
-    """Sum over the processes and average over the batch sizes of a round."""
-    return sum(member.evaluation for answer in of_round for member in answer) / len(of_round)
 
 
 def main() -> None:
@@ -143,7 +137,6 @@ def main() -> None:
     harness.print_figures("images per second, median (least to most)", report)
     figures = {
         "model": load.model,
-        "data": "noise",
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "seconds_a_measurement": load.seconds,

@@ -21,7 +21,8 @@ import yaml
 
 from benchmarks import harness
 from benchmarks.images import noise, write_parquet
-from benchmarks.sweeps import run, run_sweep
+from benchmarks.store_scale import cost
+from benchmarks.sweeps import run_sweep
 
 CONCURRENT = 2
 TARGET = 2.5
@@ -48,7 +49,7 @@ def run_ours(space: Path, data: Path, folder: Path) -> int:
 def run_plain(space: Path, data: Path, folder: Path) -> int:
     """Run the sweep through Ray Tune alone; return the number of trials that ended."""
     answer = folder / "trials.json"
-    run("benchmarks/plain_tune.py", str(space), str(data), str(answer), str(CONCURRENT), settings=_settings(folder))
+    cost("benchmarks/plain_tune.py", str(space), str(data), str(answer), str(CONCURRENT), settings=_settings(folder))
     num_epochs = yaml.safe_load(space.read_text())["defaults"]["epochs"]
     return sum(trial["epoch"] == num_epochs for trial in json.loads(answer.read_text()))
 

@@ -18,13 +18,12 @@ REPORT = ROOT / "benchmarks" / "results" / "driver_scale.json"
 
 def test_growth_is_printed_round_by_round() -> None:
     def rounds(*seconds: float) -> list[dict[str, float]]:
-        return [{"seconds a trial": value, "driver's processor seconds": 10.0} for value in seconds]
+        return [{"seconds a trial": value} for value in seconds]
 
     measured = {Case(PLANNED, 100): rounds(1.0, 2.0, 4.0), Case(PLANNED, 1000): rounds(1.0, 3.0, 4.0)}
     found = growth(measured, PLANNED)
     assert found is not None
     assert found["seconds a trial"]["rounds"] == [1.0, 1.5, 1.0]
-    assert found["driver's processor seconds a trial"]["median"] == pytest.approx(0.1)
     assert growth(measured, SEARCH) is None
 
 
@@ -41,7 +40,7 @@ def test_the_committed_figures_hold_what_they_are_to_show(kind: str) -> None:
 
 def test_the_page_holds_what_its_script_works_out() -> None:
     page = (ROOT / "deploy" / "SCALE.md").read_text()
-    assert [name for name, table in tables().items() if table not in page] == []
+    assert [table for table in tables() if table not in page] == []
 
 
 def test_loads_grow_with_the_gpus_and_short_epochs_are_pushed_together() -> None:
