@@ -84,11 +84,12 @@ def drive(space: Path) -> int:
     from ray import cloudpickle
 
     import tune_main
-    from benchmarks import no_op_trials
+    from benchmarks import finished_sweep, no_op_trials
     from sweep.driver import tune_run
     from trainable.device import peak_memory_bytes
 
-    cloudpickle.register_pickle_by_value(no_op_trials)  # workers have `models` and `trainable` only
+    for module in (no_op_trials, finished_sweep):
+        cloudpickle.register_pickle_by_value(module)  # workers have `models` and `trainable` only
     fit = tune_run._fit
     figures: dict[str, Any] = {}
 

@@ -60,18 +60,7 @@ def write_finished_trials(space: Path, store: Path, scale: str | None = None) ->
     data = load_digits()
     planned = expand(loaded, {}, scale).trials
     trials = tie_to_data(planned, *data.identity)
-    attempt = Attempt(
-        1,
-        TIME,
-        "run",
-        "host",
-        "device",
-        1,
-        "fp32",
-        provenance.versions(),
-        "code",
-        sweep=sweep_name(loaded.name, scale),
-    )
+    attempt = _attempt(sweep_name(loaded.name, scale))
     for trial in trials:
         folder = LocalStore(store).trial_folder(trial.config.trial_key)
         records = [replace(EPOCH, epoch=epoch, step=11 * epoch) for epoch in range(1, trial.config.epochs + 1)]
@@ -86,15 +75,16 @@ def fill_store(store: LocalStore, num_trials: int, num_epochs: int, fingerprint:
     rates = learning_rates(num_trials)
     defaults = {"dataset": FILLED_DATASET, "epochs": num_epochs}
     space = f"name: {FILLED_SWEEP}\ndefaults: {json.dumps(defaults)}\ngrid: {json.dumps({'lr': rates})}\n"
-    trials = [PlannedTrial(make_config(lr, fingerprint, num_epochs), 0, {}) for lr in rates]
+    config = TrainConfig(dataset=FILLED_DATASET, dataset_fingerprint=fingerprint, epochs=num_epochs)
+    trials = [PlannedTrial(replace(config, lr=lr), 0, {}) for lr in rates]
     store.sweep_folder(FILLED_SWEEP).mkdir(parents=True)
     store.write_manifest(Manifest(FILLED_SWEEP, trials, space, {}, provenance.code_identity()))
-    host, device, code = platform.node(), provenance.processor_name(), provenance.code_identity()
-    attempt = Attempt(1, TIME, "run", host, device, 1, "fp32", provenance.versions(), code)
+    attempt = _attempt(FILLED_SWEEP)
     for seed, trial in enumerate(trials):
         folder = store.trial_folder(trial.config.trial_key)
         bits = Random(seed).randbytes(NUM_TEST_IMAGES // 8).hex()  # noqa: S311
-        records = random_records(seed, num_epochs)
+        random = Random(seed)  # noqa: S311
+        records = [random_record(random, epoch) for epoch in range(1, num_epochs + 1)]
         _write_trial(folder, trial.config, attempt, records, bits, checkpoint_epoch=num_epochs // 2)
     path = store.path / f"{FILLED_SWEEP}.yaml"
     path.write_text(space)
@@ -106,30 +96,29 @@ def learning_rates(num_trials: int) -> list[float]:
     return [number / 1000 for number in range(1, num_trials + 1)]
 
 
-def make_config(lr: float, fingerprint: str, num_epochs: int) -> TrainConfig:
-    return TrainConfig(dataset=FILLED_DATASET, dataset_fingerprint=fingerprint, epochs=num_epochs, lr=lr)
+def random_record(random: Random, epoch: int) -> EpochRecord:
+    """Make an epoch whose figures have as many digits as measured ones."""
+    draw = random.random
+    return replace(
+        EPOCH,
+        epoch=epoch,
+        step=epoch * STEPS_PER_EPOCH,
+        lr=draw(),
+        train_loss=draw(),
+        train_error_percent=100 * draw(),
+        test_loss=draw(),
+        test_error_percent=100 * draw(),
+        train_seconds=draw(),
+        eval_seconds=draw(),
+        images_per_second=1000 * draw(),
+        gradient_norm=draw(),
+    )
 
 
-def random_records(seed: int, num_epochs: int) -> list[EpochRecord]:
-    """Make epochs whose figures have as many digits as measured ones."""
-    draw = Random(seed).random  # noqa: S311
-    return [
-        replace(
-            EPOCH,
-            epoch=epoch,
-            step=epoch * STEPS_PER_EPOCH,
-            lr=draw(),
-            train_loss=draw(),
-            train_error_percent=100 * draw(),
-            test_loss=draw(),
-            test_error_percent=100 * draw(),
-            train_seconds=draw(),
-            eval_seconds=draw(),
-            images_per_second=1000 * draw(),
-            gradient_norm=draw(),
-        )
-        for epoch in range(1, num_epochs + 1)
-    ]
+def _attempt(sweep: str) -> Attempt:
+    """Make the record of a process on this machine."""
+    host, device, code = platform.node(), provenance.processor_name(), provenance.code_identity()
+    return Attempt(1, TIME, "run", host, device, 1, "fp32", provenance.versions(), code, sweep=sweep)
 
 
 def _write_trial(

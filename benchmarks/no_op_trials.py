@@ -6,24 +6,21 @@ files, all by the code that trains. Only the training itself is left out.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import torch
 
+from benchmarks.finished_sweep import NUM_TEST_IMAGES, random_record
 from trainable.config import TrainConfig
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.precision import resolve_precision
-from trainable.records import EpochRecord
 from trainable.session import TrialSession
 from trainable.splits import TrialData
 from trainable.training import EpochOutcome, Training
 from trainable.tune_adapter import TrainingTrainable
-
-STEPS_AN_EPOCH = 391
-NUM_TEST_IMAGES = 10_000
-"""Steps and test images of CIFAR-10 at batch size 128."""
 
 
 class NoTraining(Training):
@@ -35,29 +32,17 @@ class NoTraining(Training):
         self.execution = execution
         self.epochs_done = 0
         self.precision = resolve_precision("fp32", torch.device("cpu"))
-        self._draw = Random(config.trial_key)  # noqa: S311
+        self._random = Random(config.trial_key)  # noqa: S311
 
     def run_epoch(self, attempt: int, on_step: Callable[[int], None] | None = None) -> EpochOutcome:
-        draw, started = self._draw.random, time.perf_counter()
+        started = time.perf_counter()
         self.epochs_done += 1
-        is_held_out = self.data.holdout is not None
-        record = EpochRecord(
-            epoch=self.epochs_done,
-            step=self.epochs_done * STEPS_AN_EPOCH,
-            lr=draw(),
-            train_loss=draw(),
-            train_error_percent=100 * draw(),
-            holdout_loss=draw() if is_held_out else None,
-            holdout_error_percent=100 * draw() if is_held_out else None,
-            test_loss=draw(),
-            test_error_percent=100 * draw(),
-            train_seconds=time.perf_counter() - started,
-            eval_seconds=0.0,
-            images_per_second=1000 * draw(),
-            gradient_norm=draw(),
-            attempt=attempt,
-        )
-        return EpochOutcome(record, False, self._draw.randbytes(NUM_TEST_IMAGES // 8).hex())
+        record = random_record(self._random, self.epochs_done)
+        if self.data.holdout is not None:
+            record = replace(record, holdout_loss=record.test_loss, holdout_error_percent=record.test_error_percent)
+        seconds = time.perf_counter() - started
+        record = replace(record, train_seconds=seconds, eval_seconds=0.0, attempt=attempt)
+        return EpochOutcome(record, False, self._random.randbytes(NUM_TEST_IMAGES // 8).hex())
 
     def state(self) -> bytes:
         return b"state"

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -36,14 +37,16 @@ def no_op(config: dict[str, Any], reports: list[dict[str, Any]]) -> None:
 
 def make(folder: Path, num_run: int, num_trials: int, num_epochs: int) -> None:
     """Run the first `num_run` trials and copy the others."""
-    from benchmarks.finished_sweep import learning_rates, make_config, random_records
+    from benchmarks.finished_sweep import learning_rates, random_record
+    from trainable.config import TrainConfig
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    reports = [dataclasses.asdict(record) for record in random_records(0, num_epochs)]
+    random = Random(0)  # noqa: S311
+    reports = [dataclasses.asdict(random_record(random, epoch)) for epoch in range(1, num_epochs + 1)]
     rates = learning_rates(min(num_run, num_trials))
     results = tune.Tuner(
         tune.with_parameters(no_op, reports=reports),
-        param_space=make_config(rates[0], "", num_epochs).to_dict() | {"lr": tune.grid_search(rates)},
+        param_space=TrainConfig(epochs=num_epochs).to_dict() | {"lr": tune.grid_search(rates)},
         tune_config=tune.TuneConfig(reuse_actors=True),
         run_config=tune.RunConfig(name=NAME, storage_path=str(folder.absolute()), verbose=0),
     ).fit()

@@ -33,12 +33,6 @@ from results.store.local_store import LocalStore
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200
 RAY_SIZES, RAY_RUN = (100, 1000), 50
-TARGETS = {
-    "plan of 1000 trials, seconds": 5.0,
-    "export of 1000 trials, seconds": 20.0,
-    "export of 1000 trials, bytes": 2**30,
-    "run of 100 trials, seconds": 3.0,
-}
 PLAN, STATUS, EXPORT, RUN = COMMANDS = ("plan", "status", "export", "run")
 REWRITE = "rewrite"
 FINGERPRINT_CODE = f"""
@@ -214,7 +208,6 @@ def main() -> None:
     report = {
         "num_epochs": num_epochs,
         "busy_cores_before": busy_before,
-        "targets": TARGETS,
         "exponents": exponents,
         "ours": ours,
         "ray": ray,

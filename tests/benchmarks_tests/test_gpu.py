@@ -41,12 +41,8 @@ def test_every_section_has_figures(quick: tuple[dict[str, Any], list[str]]) -> N
     assert sections["sharing"]["mps_unavailable"] == ["the device is not a GPU"]
     assert not any(key in section for section in sections.values() for key in ("failed", "left_out"))
     assert figures["data"] == {"name": "noise", "is_quick": True}
-    titles = ("compared with", "speed", "trials that share")
-    assert [line.split(",")[0].split(":")[0] for line in lines if line.startswith(titles)] == [
-        "compared with the plain loop",
-        "speed",
-        "trials that share the device",
-    ]
+    for title in ("compared with the plain loop", "speed, median (least to most)", "trials that share the device"):
+        assert sum(line.startswith(title) for line in lines) == 1
 
 
 def test_on_a_processor_all_ways_give_the_same_bits(quick: tuple[dict[str, Any], list[str]]) -> None:
