@@ -50,14 +50,18 @@ def cases(folder: Path) -> dict[str, Case]:
         "spaces": Case(["spaces"]),
         "spaces quickstart": Case(["spaces", "quickstart"]),
         "table quickstart": Case(["table", "quickstart", "--store", EXAMPLES]),
-        "run quickstart, first line": Case(
-            ["run", "quickstart", "--store", str(folder / "first")], exit_code=-signal.SIGKILL, is_cut=True
-        ),
+        "run quickstart, first line": first_line(folder, "quickstart"),
+        "run a search, first line": first_line(folder, "lr_batch_tpe_asha", "--scale", "smoke"),
         "list": Case(["list", "--store", EXAMPLES]),
         "best quickstart": Case(["best", "quickstart", "--store", EXAMPLES]),
         f"run, {NUM_TRIALS} trials done": Case(write_finished_sweep(folder, NUM_TRIALS)),
         **{f"refused: {' '.join(arguments)}": Case(arguments, exit_code=2) for arguments in REFUSED},
     }
+
+
+def first_line(folder: Path, *space: str) -> Case:
+    """Time only the first line of a run that would train, and kill it then."""
+    return Case(["run", *space, "--store", str(folder / space[0])], exit_code=-signal.SIGKILL, is_cut=True)
 
 
 def answer_seconds(case: Case) -> float:

@@ -8,7 +8,7 @@ from cli.options import add_format, add_store, add_sweep, positive, probability
 SUMMARY = "set a sweep beside the published tables: reproduced, different, or cannot tell"
 EXAMPLES = (
     "compare linear_scaling_cosine --table linear_scaling_cosine",
-    "compare initial_lr-smoke --table initial_lr --anyway",
+    "compare initial_lr-smoke --table initial_lr_128 --anyway",
 )
 
 

@@ -11,6 +11,10 @@ EXAMPLES = (
 )
 
 
+FILES = ("space", "store", "data", "to")
+"""Arguments that take a path."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh"))
 
@@ -21,5 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise UserError("completion: needs the package shtab: pip install shtab") from None
 
+    (commands,) = (action for action in arguments.parser._actions if action.dest == "command_name")
+    for command in commands.choices.values():
+        for action in command._actions:
+            if action.dest in FILES:
+                action.complete = shtab.FILE
     print(shtab.complete(arguments.parser, shell=arguments.shell))
     return 0

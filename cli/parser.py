@@ -60,7 +60,9 @@ def build_parser(prog: str = "batchscape") -> CommandParser:
     )
     parser.set_defaults(parser=parser)  # `completion` is about all of it
     parser.add_argument("--version", action="version", version=f"batchscape {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", dest="command_name", required=True, parser_class=CommandParser
+    )
     for name, module in COMMANDS.items():
         command = commands.add_parser(
             name,

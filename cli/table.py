@@ -11,7 +11,7 @@ EXAMPLES = (
     "table quickstart",
     "table quickstart --format csv --mean",
     "table published",
-    "table published initial_lr",
+    "table published initial_lr_128",
 )
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from results.store.store import Store, busy_message
+from results.store.store import Store
 from sweep.status.listing import Footprints, format_bytes, trial_keys
 from trainable.errors import UserError
 from trainable.wording import counted
@@ -32,7 +32,7 @@ def deletion_of(store: Store, sweep: str) -> Deletion:
     """
     keys = trial_keys(store, store.manifest(sweep))
     if store.is_running(sweep):
-        raise UserError(busy_message(sweep))
+        raise UserError(f"a process is running the sweep {sweep!r}: stop it, or wait for it")
     used: Counter[str] = Counter()
     users: dict[str, int] = {}
     for other in store.sweeps():

@@ -14,7 +14,7 @@ from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
-from sweep.preparation import PreparedRun
+from sweep.preparation import PreparedRun, announce_ray
 from sweep.runs import RunRecord, append_run
 from sweep.status.status import sweep_status
 from sweep.trial_label import telling_fields
@@ -41,6 +41,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
             writer.write()
         return report_end(store, manifest)
 
+    announce_ray(prepared.request)
     from sweep.driver.tune_run import opened
 
     clock = RunClock(uuid.uuid4().hex)

@@ -163,3 +163,9 @@ def _with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> M
     if changes := changes_text(existing, manifest):
         print(changes, flush=True)
     return manifest
+
+
+def announce_ray(request: RunRequest) -> None:
+    """Say that Ray comes next; its import alone takes seconds."""
+    where = f"joining the Ray cluster at {request.address}" if request.is_joined else "starting Ray"
+    print(f"{where} ...", flush=True)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from results.store.search_log import Earlier
+from results.store.search_log import Earlier, SearchEvent, read_log
 from results.store.search_progress import left_to_confirm, search_progress
 from search_spaces.expansion import tie_to_data
 from search_spaces.proposals import ProposalMaker
@@ -15,7 +15,7 @@ from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
-from sweep.preparation import PreparedRun
+from sweep.preparation import PreparedRun, announce_ray
 from sweep.runs import RunRecord, append_run
 from sweep.search.opening import earlier_results_for, open_search, search_settings
 from sweep.search.search import Search
@@ -33,6 +33,7 @@ def run_search_sweep(prepared: PreparedRun, maker: ProposalMaker) -> ExitCode:
     clock = RunClock(uuid.uuid4().hex)
     settings, earlier = _prepare(prepared, maker)
     with prepared.store.driving(prepared.manifest, clock.run_id):
+        _print_heading(prepared, settings)
         search = open_search(prepared.store, settings, maker, prepared.data, earlier)
         record = _SearchRun(prepared, maker, search, clock).run()
     if record is not None and record.interrupted:
@@ -57,6 +58,14 @@ def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSetting
     return settings, earlier.results
 
 
+def _print_heading(prepared: PreparedRun, settings: SearchSettings) -> None:
+    """Say what is to come from the log alone: to open the search takes seconds, since it imports its scheduler."""
+    record = read_log(prepared.store.search_log(prepared.manifest.name))
+    if record.settings != settings.canonical():
+        record.apply(SearchEvent(settings.canonical()))
+    print(search_heading(prepared.manifest.name, prepared.data.name, record), flush=True)
+
+
 class _SearchRun:
     """One driver's run of an opened search."""
 
@@ -71,7 +80,6 @@ class _SearchRun:
     def run(self) -> RunRecord | None:
         """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""
         self._search.try_again()
-        print(search_heading(self._sweep, self._prepared.data.name, self._search.record), flush=True)
         for note in self._search.notes:
             print(f"note: {note}")
         if self._search.is_over and not self._left_to_confirm():
@@ -80,6 +88,7 @@ class _SearchRun:
                 self._writer.write()
             return None
 
+        announce_ray(self._prepared.request)
         from sweep.driver.tune_run import opened
 
         append_run(self._store, self._sweep, self._clock.start())

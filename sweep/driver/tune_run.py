@@ -57,8 +57,6 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         UserError: no such cluster, or it can never run such a trial.
     """
     request = prepared.request
-    where = f"joining the Ray cluster at {request.address}" if request.is_joined else "starting Ray"
-    print(f"{where} ...", flush=True)
     stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))

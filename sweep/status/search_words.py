@@ -19,15 +19,17 @@ from results.store.search_settings import (
     TRIAL,
 )
 from trainable.config import FIELD_NAMES
+from trainable.records import Status
 from trainable.wording import counted, format_value
 
 
 def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
-    """Return `name: a search of 20 trials on digits, 3 done, 1 to resume, 16 to propose`."""
+    """Return `name: a search of 20 trials on digits, 3 done, 1 to resume, 16 to propose`; what failed is resumed."""
     progress = search_progress(record)
+    failed = progress.statuses.get(Status.FAILED, 0)
     parts = [
-        f"{progress.ended} done",
-        f"{progress.begun} to resume" if progress.begun else "",
+        f"{progress.ended - failed} done",
+        f"{progress.begun + failed} to resume" if progress.begun + failed else "",
         f"{progress.to_come} to propose",
     ]
     trials = counted(progress.wanted, "trial")

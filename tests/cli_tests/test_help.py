@@ -10,6 +10,7 @@ import tune_main
 from cli import __version__
 from cli.options import EXIT_CODES
 from cli.parser import COMMANDS, build_parser
+from tests.conftest import ROOT
 
 
 def shown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -56,12 +57,13 @@ def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str])
 
     def completed(words: str, position: int) -> list[str]:
         code = script + asked.format(words=words, position=position)
-        process = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
+        process = subprocess.run(["bash", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
         return process.stdout.split()
 
     assert completed("qu", 1) == []
     assert completed("sta", 1) == ["status"]
     assert "--watch" in completed("status --w", 2)
+    assert "pyproject.toml" in completed("run pypr", 2)
 
 
 def test_zsh_gets_a_script(capsys: pytest.CaptureFixture[str]) -> None:
