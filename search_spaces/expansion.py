@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from search_spaces.loader import LoadedSpace
 from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import Space, axis_values
 from search_spaces.trial_maker import TrialMaker, parts_of
-from search_spaces.yaml_source import KeyPath, parse_scalar
+from search_spaces.yaml_source import KeyPath, YamlSource, parse_scalar
 from trainable.config import PlannedTrial, TrainConfig, check_settable
 from trainable.errors import UserError, located
 
 MAX_TRIALS = 100_000
+MAX_NAMED = 10**15
+"""Largest number of trials that a message writes out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     space, source = loaded.space, loaded.source
     if space.search is not None:
         return Expansion([], [], ProposalMaker(loaded, overrides, scale))
+    _check_count(space, source)
     maker = TrialMaker(loaded, overrides, scale)
     trials: list[PlannedTrial] = []
     for path, combination in _combinations(space):
@@ -62,8 +66,6 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         location = functools.partial(maker.where, path)
         with located(location):
             trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, location=location))
-        if len(trials) > MAX_TRIALS:
-            raise UserError(f"{source.path}: more than {MAX_TRIALS} trials")
     distinct, note = drop_duplicates(trials)
     return Expansion(distinct, [note] if note else [])
 
@@ -120,6 +122,21 @@ def drop_duplicates(trials: Sequence[PlannedTrial]) -> tuple[list[PlannedTrial],
     dropped = len(trials) - len(distinct)
     note = f"{dropped} of {len(trials)} trials left out: same configuration as another trial" if dropped else ""
     return distinct, note
+
+
+def _check_count(space: Space, source: YamlSource) -> None:
+    """Count the trials without making them, and refuse too many where they pass the limit."""
+    total = 0
+    for path, part in parts_of(space):
+        combinations = math.prod(len(axis_values(axis)) for axis in part.grid.values()) if part.grid else 0
+        for key, count in (("rows", len(part.rows or ())), ("grid", combinations)):
+            num_trials = count * space.repeats
+            total += num_trials
+            if total > MAX_TRIALS:
+                counted = f"{num_trials:,}" if num_trials < MAX_NAMED else f"more than {MAX_NAMED:,}"
+                before = f" after {total - num_trials:,} others" if total > num_trials else ""
+                where = source.where((*path, key))
+                raise UserError(f"{where}: {counted} trials{before}: at most {MAX_TRIALS:,} are possible")
 
 
 def _combinations(space: Space) -> Iterator[tuple[KeyPath, dict[str, Any]]]:

@@ -13,13 +13,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainable.errors import UserError
-from trainable.wording import nearest
+from trainable.wording import format_value, nearest
 
 Number = int | float
 Operand = Number | str
 
 MAX_LENGTH = 500
 MAX_EXPONENT = 64
+MAX_DIGITS = 300
+"""Largest number of digits before or after the point that `round` keeps."""
+MAX_BITS = 1024
+"""Number of bits of the largest whole number; floats end there, too."""
 
 _ASSIGNMENT = re.compile("[^=!<>]=[^=]")
 
@@ -43,12 +47,20 @@ _ALLOWED = (
     ast.Name, ast.Load, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp,
     ast.Pow, ast.USub, ast.UAdd, ast.Not, ast.boolop, *_BINARY, *_COMPARE,
 )  # fmt: skip
+
+
+def _round(number: Number, *digits: Any) -> Number:  # noqa: ANN401 (`round` refuses what is no whole number)
+    if any(abs(given) > MAX_DIGITS for given in digits):
+        raise UserError(f"round to {format_value(digits[0])} digits: at most {MAX_DIGITS}")
+    return round(number, *digits)
+
+
 FUNCTIONS: dict[str, Callable[..., Number]] = {
     "min": min,
     "max": max,
     "sqrt": math.sqrt,
     "log2": math.log2,
-    "round": round,
+    "round": _round,
     "int": int,
 }
 
@@ -97,6 +109,8 @@ class Expression:
             finite = math.isfinite(result)
         except (ArithmeticError, ValueError, TypeError) as error:
             raise UserError(f"{self.text!r} cannot be computed: {error}") from None
+        except RecursionError:
+            raise UserError(f"{self.text!r} has too many operations inside each other") from None
         if not finite:
             raise UserError(f"{self.text!r} gives {result}")
         return result
@@ -125,10 +139,17 @@ def _check_node(node: ast.AST, text: str, *, may_be_word: bool) -> None:
     raise UserError(f"{text!r} may only hold arithmetic over names and numbers")
 
 
+def _bounded(value: Number) -> Number:
+    """The value, unless it is a whole number that is too long: each product would be twice as long."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise OverflowError("a whole number is too large")
+    return value
+
+
 def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
     match node:
         case ast.Constant(value=int() | float() as value):
-            return value
+            return _bounded(value)
         case ast.Name(id=name):
             operand = values.get(name)
             if isinstance(operand, str):
@@ -146,7 +167,7 @@ def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
                 raise ValueError("the root of a negative number")
             return power
         case ast.BinOp(left=left, op=op, right=right):
-            return _BINARY[type(op)](_compute(left, values), _compute(right, values))
+            return _bounded(_BINARY[type(op)](_compute(left, values), _compute(right, values)))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_compute(operand, values)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):

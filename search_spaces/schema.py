@@ -3,6 +3,7 @@
 The docstring below a field describes its key in docs/space-reference.md.
 """
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -13,6 +14,8 @@ Scalar = bool | int | float | str | None
 Value = Scalar | list[int | float]
 
 MAX_REPEATS = 1000
+MAX_KEYS = 100
+"""Largest number of derived keys, of parameters and of scales."""
 MAX_COUNT = 10**6
 """Largest number of epochs or trials; a larger one is a typing mistake."""
 
@@ -104,8 +107,8 @@ class Parameter(_Strict):
         if self.values is not None:
             if not {"min", "max", "distribution", "q"}.isdisjoint(self.model_fields_set):
                 raise ValueError("give either values, or min and max (distribution and q go with these)")
-            kinds = [(isinstance(value, bool), value) for value in self.values]  # 32.0 is 32, true is not 1
-            if twice := [value for kind, value in kinds if kinds.count((kind, value)) > 1]:
+            kinds = Counter((isinstance(value, bool), value) for value in self.values)  # 32.0 is 32, true is not 1
+            if twice := [value for (_, value), count in kinds.items() if count > 1]:
                 raise ValueError(f"values holds {twice[0]!r} twice")
         elif self.min is None or self.max is None:
             raise ValueError("give either values: [...] or min: ... and max: ...")
@@ -268,7 +271,7 @@ class Scale(_Strict):
 
     set: dict[str, Value] = {}
     """Values that replace the full-scale ones."""
-    derive: dict[str, str] = {}
+    derive: Annotated[dict[str, str], Field(max_length=MAX_KEYS)] = {}
     """Field and expression over the full-scale values, for example `epochs: max(1, round(epochs / 100))`."""
     search: ScaledSearch | None = None
     """Changes to `search`."""
@@ -319,15 +322,15 @@ class Space(_Strict):
     """Lists of values; every combination is a trial."""
     parts: Annotated[list[Part], Field(min_length=1)] | None = None
     """Several pieces, each with its own `defaults`, `rows` and `grid`."""
-    derive: dict[str, str] = {}
+    derive: Annotated[dict[str, str], Field(max_length=MAX_KEYS)] = {}
     """Field and expression over other keys, for example `lr: base_lr * batch_size / 128`."""
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
     """Number of seeds for each configuration: seed, seed + 1, ..."""
-    scales: dict[Name, Scale] = {}
+    scales: Annotated[dict[Name, Scale], Field(max_length=MAX_KEYS)] = {}
     """The same space at other sizes, for `--scale NAME`."""
     search: SearchSpec | None = None
     """How trials are proposed; replaces `rows`, `grid` and `parts`."""
-    parameters: Annotated[dict[str, Parameter], Field(min_length=1)] | None = None
+    parameters: Annotated[dict[str, Parameter], Field(min_length=1, max_length=MAX_KEYS)] | None = None
     """The parameters of a search: training fields, or names that `derive` uses."""
     scheduler: SchedulerSpec | None = None
     """Which trials of a search are stopped early."""

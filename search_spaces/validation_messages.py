@@ -25,7 +25,7 @@ from search_spaces.schema import (
 from search_spaces.search_checks import COST
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.sweep_name import SWEEP_NAME_RULE
-from trainable.wording import nearest
+from trainable.wording import nearest, quoted
 
 KIND_MESSAGES = {
     "list_type": "must be a list",
@@ -108,7 +108,7 @@ def empty_key_message(path: KeyPath) -> str:
 
 def _key_message(problem: ErrorDetails, path: KeyPath) -> str | None:
     """The message if a section or a key is wrong, or None if it is a value."""
-    got = f"got {_shorten(problem['input'])}"
+    got = f"got {quoted(problem['input'])}"
     match problem["type"]:
         case "model_type" | "list_type" if path[0] == "objective":
             is_metric = problem["input"] in get_args(Metric) and problem["input"] != COST
@@ -123,25 +123,26 @@ def _key_message(problem: ErrorDetails, path: KeyPath) -> str | None:
         case "extra_forbidden":
             return f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
         case "string_type" | "invalid_key" if problem["type"] == "invalid_key" or problem["loc"][-1] == "[key]":
-            return f"the key {problem['input']!r} must be a word"
+            return f"the key {quoted(problem['input'])} must be a word"
         case "too_short":
             return "is empty: give at least one entry"
         case "too_long":
-            return f"has {problem['ctx']['actual_length']} entries: give at most {problem['ctx']['max_length']}"
+            count = problem["ctx"]["actual_length"] or "too many"
+            return f"has {count} entries: give at most {problem['ctx']['max_length']}"
     return None
 
 
 def _value_message(problem: ErrorDetails) -> str:
     """The message for a wrong value."""
-    got = f"got {_shorten(problem['input'])}"
+    got = f"got {quoted(problem['input'])}"
     match _kind(problem):
         case "literal_error":
             expected = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
             if len(expected) == 1:
                 return f"must be {expected[0]}, {got}"
-            return f"{problem['input']!r} is unknown: one of {', '.join(expected)}"
+            return f"{quoted(problem['input'])} is unknown: one of {', '.join(expected)}"
         case "string_pattern_mismatch":
-            return f"{problem['input']!r} is not a valid name: use {SWEEP_NAME_RULE}"
+            return f"{quoted(problem['input'])} is not a valid name: use {SWEEP_NAME_RULE}"
         case kind if kind in BOUND_MESSAGES:
             words, bound = BOUND_MESSAGES[kind]
             return f"{words} {problem['ctx'][bound]:.7g}, {got}"
@@ -197,8 +198,3 @@ def _is_about_long_form(path: KeyPath) -> bool:
 def _is_union_tag(part: str | int) -> bool:
     """Whether a part of pydantic's path names the branch of a union: `list[...]`, `Values`."""
     return isinstance(part, str) and (part in ("Values", "int", "float", "str", "bool") or "[" in part)
-
-
-def _shorten(value: Any) -> str:  # noqa: ANN401 (whatever the file holds)
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

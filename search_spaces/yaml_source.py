@@ -1,6 +1,7 @@
-"""Safe YAML with line numbers, in which `1e-3` is a number, as in YAML 1.2."""
+"""Space files: safe YAML with line numbers."""
 
-import re
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,21 +9,12 @@ from typing import Any
 import yaml
 
 from trainable.errors import UserError
+from trainable.limited_yaml import MAX_BYTES, MAX_WORD, LimitedLoader, LimitError, load_limited
+
+MAX_PROBLEM = 200
+"""Largest number of characters of PyYAML's words, which may quote the file."""
 
 KeyPath = tuple[str | int, ...]
-
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader with the decimal numbers of YAML 1.2. PyYAML reads `1e-3` as a string."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,7 @@ class YamlSource:
         known = path
         while known and known not in self.lines:
             known = known[:-1]
-        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
+        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in path).lstrip(".")
         location = f"{self.path}:{self.lines.get(known, 1)}"
         return f"{location}: {dotted}" if dotted else location
 
@@ -48,27 +40,45 @@ def parse_yaml(path: Path) -> YamlSource:
     """Read one YAML document.
 
     Raises:
-        UserError: The file cannot be read, is not YAML, or has a key twice.
+        UserError: The file cannot be read, is not YAML, is too large, or has a key twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file in UTF-8") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    text = _read(path)
     lines: dict[KeyPath, int] = {}
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        loader = LimitedLoader(text)
+        node = loader.get_single_node()
         if node is not None:
             _collect_lines(path, node, (), lines)
-        content = None if node is None else _Loader("").construct_document(node)
+        content = None if node is None else loader.construct_document(node)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{path}:{line}: not valid YAML: {str(error).splitlines()[0]}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+        kind = "" if isinstance(error, LimitError) else "not valid YAML: "
+        problem = str(error.problem or error.context).splitlines()[0]
+        raise UserError(f"{path}:{line}: {kind}{problem[:MAX_PROBLEM]}") from None
     return YamlSource(path, text, content, lines)
+
+
+def _read(path: Path) -> str:
+    """The text of a file, of which no more is read than it may hold."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe could wait for ever
+            raise UserError(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{path}:1: the file has {max(size, len(content)):,} bytes: at most {MAX_BYTES:,}")
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: {path} is not a text file in UTF-8") from None
 
 
 def parse_scalar(text: str) -> Any:  # noqa: ANN401 (whatever was written)
@@ -78,9 +88,14 @@ def parse_scalar(text: str) -> Any:  # noqa: ANN401 (whatever was written)
         UserError: The text is not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return load_limited(text)
+    except yaml.YAMLError:
         raise UserError(f"cannot read the value {text[:60]!r}") from None
+
+
+def _printable(key: str) -> str:
+    """A key as part of one line."""
+    return key if key.isprintable() else repr(key)
 
 
 def _collect_lines(file: Path, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:
@@ -89,6 +104,8 @@ def _collect_lines(file: Path, node: yaml.Node, path: KeyPath, lines: dict[KeyPa
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.start_mark)
             line = key_node.start_mark.line + 1
+            if len(key) > MAX_WORD and isinstance(key_node, yaml.ScalarNode):
+                raise UserError(f"{file}:{line}: a key of {len(key):,} characters: at most {MAX_WORD}")
             if (*path, key) in lines:
                 raise UserError(f"{file}:{line}: key {key!r} is given twice (first on line {lines[*path, key]})")
             lines[*path, key] = line

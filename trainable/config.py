@@ -15,7 +15,7 @@ from typing import Any
 from models.names import parse_model_name
 from trainable.errors import FieldError, UserError
 from trainable.records import Purpose
-from trainable.wording import nearest
+from trainable.wording import nearest, quoted
 
 RECIPE_VERSION = 1
 """Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
@@ -145,7 +145,7 @@ class TrainConfig:
         if not 0 <= self.seed < 2**63:
             raise FieldError("seed", f"seed must be between 0 and 2**63 - 1, got {self.seed}")
         if self.parent is not None and not TRIAL_KEY_PATTERN.fullmatch(self.parent):
-            raise FieldError("parent", f"parent must be a trial's key of 16 hex digits, got {self.parent!r}")
+            raise FieldError("parent", f"parent must be a trial's key of 16 hex digits, got {quoted(self.parent)}")
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
@@ -306,7 +306,7 @@ def _typed(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (what
         case "tuple[float, ...]", list() | tuple():
             return tuple(_typed(name, item, "float") for item in value)
     wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
-    raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {value!r}")
+    raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {quoted(value)}")
 
 
 def _brief(value: int | float) -> str:
@@ -332,4 +332,4 @@ def _check_range(
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise FieldError(name, f"{name} {value!r} is unknown: {nearest(value, choices)}")
+        raise FieldError(name, f"{name} {quoted(value)} is unknown: {nearest(value, choices)}")

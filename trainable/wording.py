@@ -47,6 +47,12 @@ def format_value(value: object, *, digits: int | None = 6, none: str = "None", s
     return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else str(value)
 
 
+def quoted(value: object) -> str:
+    """Return a value as Python writes it, cut to 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return `did you mean 'X'?` for the valid word closest to `word`, or all valid words if none is close."""
     words = list(valid)

@@ -25,6 +25,7 @@ from results.statistics.matching import stands_for
 from results.tables.layout import in_table_order, percent, table_columns, table_rows
 from results.tables.search_table import heading, shown_cells
 from trainable.errors import UserError
+from trainable.limited_yaml import load_limited
 from trainable.records import Status
 from trainable.wording import counted
 
@@ -124,7 +125,7 @@ def _metadata(table: pa.Table) -> dict[str, str]:
 def _loaded(space: str) -> dict[str, Any]:
     """Return the content of a space; empty if the text is not a mapping."""
     try:
-        content = yaml.safe_load(space)
+        content = load_limited(space)
     except yaml.YAMLError:
         return {}
     return content if isinstance(content, dict) else {}

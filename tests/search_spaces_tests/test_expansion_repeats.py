@@ -40,5 +40,5 @@ def test_no_repeats_is_one(tmp_path: Path) -> None:
 def test_a_space_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expansion, "MAX_TRIALS", 5)
     assert len(seeds_of(tmp_path, "rows: [{lr: 1}]\nrepeats: 5")) == 5
-    with pytest.raises(UserError, match=r"space.yaml: more than 5 trials"):
+    with pytest.raises(UserError, match=r"space.yaml:1: grid: 6 trials: at most 5 are possible"):
         seeds_of(tmp_path, "grid: {lr: [1, 2, 3]}\nrepeats: 2")

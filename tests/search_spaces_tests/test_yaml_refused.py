@@ -69,8 +69,6 @@ def test_malformed_yaml_names_the_line(tmp_path: Path, content: str, line: int) 
     [
         pytest.param("name: a\x07b\n", id="control character"),
         pytest.param("name: 2024-13-45\n", id="impossible date"),
-        pytest.param(f"name: {'9' * 5000}\n", id="endless number"),
-        pytest.param("[" * 3000, id="deep nesting"),
         pytest.param("a: &a [*a]\n", id="list inside itself"),
     ],
 )
