@@ -33,7 +33,7 @@ from results.store.local_store import LocalStore
 SIZES = (100, 1000, 5000)
 NUM_EPOCHS = 200
 RAY_SIZES, RAY_RUN = (100, 1000), 50
-PLAN, STATUS, EXPORT, RUN = COMMANDS = ("plan", "status", "export", "run")
+PLAN, STATUS, EXPORT, RUN, PLOT, REPORT = COMMANDS = ("plan", "status", "export", "run", "plot", "report")
 REWRITE = "rewrite"
 FINGERPRINT_CODE = f"""
 from trainable.data.sources import load_dataset
@@ -113,6 +113,8 @@ def check(costs: Mapping[str, Cost], num_trials: int, num_epochs: int) -> None:
         STATUS: f"epochs   {num_trials * num_epochs} of {num_trials * num_epochs}",
         EXPORT: f"{num_trials} trial",
         RUN: f"{num_trials} of {num_trials} trial",
+        PLOT: "learning_curves.svg",
+        REPORT: "report.html",
     }
     for command, text in expected.items():
         if text not in costs[command].output:

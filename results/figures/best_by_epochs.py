@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from results.figures.style import look, set_scale, unzipped, wrapped
+from results.figures.style import MOST_VECTOR, look, set_scale, unzipped, wrapped
 from results.parquet.search_results import SearchResults, best_so_far, spent
 from trainable.errors import UserError
 from trainable.wording import counted
@@ -80,7 +80,8 @@ def draw_best_by_epochs(panels: Mapping[str, Sequence[BestByEpochs]], title: str
             kind = look(index)
             marks: dict[str, Any] = {"color": kind.color, "marker": kind.marker, "markerfacecolor": "white"}
             steps = [*line.best, (line.total_epochs, line.best[-1][1])]
-            axes.plot(*unzipped(line.complete), linestyle="none", markersize=5, **marks)
+            is_raster = len(line.complete) > MOST_VECTOR
+            axes.plot(*unzipped(line.complete), linestyle="none", markersize=5, rasterized=is_raster, **marks)
             axes.plot(*unzipped(steps), drawstyle="steps-post", color=kind.color, linewidth=1.4)
             axes.plot([], [], markersize=5, label=line.label, **marks)
         set_scale(axes.yaxis, [value for line in lines for _, value in line.complete])

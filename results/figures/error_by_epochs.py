@@ -29,6 +29,8 @@ REFERENCE_BATCH_SIZE = 128
 Minibatch SGD')."""
 PANEL_WIDTH = 5.0
 """Width of a panel in inches."""
+MOST_BARS = 96
+"""Largest number of bars of one source in a panel; narrower ones could not be told apart."""
 MOST_HORIZONTAL = 10
 """Largest number of groups whose labels are horizontal."""
 TOLERANCE = 0.03
@@ -53,7 +55,9 @@ class Panels:
     """Contents of both panels, made from the same points."""
 
     points: list[Point]
-    """Points that follow the linear rule."""
+    """Points that follow the linear rule; of more than `MOST_BARS` of one source, those with the least errors."""
+    num_points: int
+    """Number of points that follow the linear rule."""
     base_lrs: list[float]
     """Learning rate at batch size 128 for each source."""
     by_batch_size: list[Series]
@@ -90,14 +94,17 @@ def _base_lr(point: Point) -> float:
 def error_by_epochs(points: Sequence[Point]) -> Panels:
     """Return what is drawn: the points of each source that follow its own linear rule."""
     chosen: list[Point] = []
-    base_lrs = []
+    base_lrs, num_points = [], 0
     for source in Source:
         members = linear_rule(with_error(of_source(points, source)))
         if members:
-            chosen += members
+            num_points += len(members)
+            ranked = sorted(members, key=lambda point: point.error)[:MOST_BARS]
+            chosen += [point for point in members if point in ranked] if len(members) > MOST_BARS else members
             base_lrs.append(Counter(map(_base_lr, members)).most_common(1)[0][0])
     return Panels(
         chosen,
+        num_points,
         base_lrs,
         _series(chosen, lambda point: point.epochs, lambda point: point.batch_size),
         _series(chosen, lambda point: point.batch_size, lambda point: point.epochs),
@@ -119,8 +126,13 @@ def _series(
     return series
 
 
-def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
-    """Draw groups by batch size on the left and by epochs on the right; published bars are hollow, ours filled."""
+def draw_error_by_epochs(panels: Panels, title: str, note: str = "") -> Figure:
+    """Draw groups by batch size on the left and by epochs on the right; published bars are hollow, ours filled.
+
+    Args:
+        title: a line per source.
+        note: a further line, which begins with its line feed.
+    """
     sides = [_handles(panels.by_batch_size, "epochs"), _handles(panels.by_epochs, "batch size")]
     heights = [
         max(legend_height(legend, PANEL_WIDTH) for legend in legends)
@@ -140,7 +152,7 @@ def draw_error_by_epochs(panels: Panels, title: str) -> Figure:
         for source, base_lr in zip(sources, panels.base_lrs, strict=True)
     ]
     lines = [f"{line}; {rule}" for line, rule in zip(title.split("\n"), rules, strict=True)]
-    figure.suptitle(wrapped("\n".join(lines), 110), fontsize="medium")
+    figure.suptitle(wrapped("\n".join(lines) + note, 110), fontsize="medium")
     return figure
 
 

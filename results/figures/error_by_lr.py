@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from results.figures.points import Point, Source, distinguishing_words, error_bars, published_points, with_error
 from results.figures.style import (
     LINE_STYLES,
+    MOST_VECTOR,
     label_ticks,
     legend_beside,
     legend_beside_width,
@@ -26,6 +27,8 @@ from trainable.grouping import grouped
 
 MOST_LABELLED_LRS = 14
 """With more, or if they were sampled from a range, the axis is labelled at round numbers."""
+MOST_LINES = 48
+"""More lines could not be told apart."""
 AXES_WIDTH = 5.2
 """Width in inches of the axes and their labels beside a wide legend."""
 
@@ -65,6 +68,12 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
     return lines
 
 
+def best_lines(lines: Sequence[Line]) -> list[Line]:
+    """Return the `MOST_LINES` lines with the least errors, in their order."""
+    ranked = sorted(range(len(lines)), key=lambda index: min(point.error for point in lines[index].points))
+    return [lines[index] for index in sorted(ranked[:MOST_LINES])]
+
+
 def _without(point: Point, free: Collection[str]) -> Point:
     return dataclasses.replace(
         point,
@@ -99,6 +108,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
             "markerfacecolor": marker_face(source, kind.color),
             "linestyle": LINE_STYLES[source] if is_joined else "none",
             "linewidth": 1.4,
+            "rasterized": len(line.points) > MOST_VECTOR,
         }
         lrs, errors = unzipped([(point.lr, point.error) for point in line.points])
         axes.errorbar(lrs, errors, yerr=error_bars(line.points), capsize=3, **style)

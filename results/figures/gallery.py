@@ -1,6 +1,6 @@
 """Figures by name: which points each of them shows, and why it may be empty."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
@@ -20,11 +20,12 @@ from results.figures import (
     pareto_front,
 )
 from results.figures.points import Point, published_points, sweep_points, title
+from results.figures.ranks import ALL_RANKS, Ranks, shown_words
 from results.parquet.search_results import SearchResults, free_fields
 from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
 from trainable.errors import UserError
-from trainable.wording import listed, nearest
+from trainable.wording import counted, listed, nearest
 
 ALL = "all"
 
@@ -43,6 +44,16 @@ class Results:
     """Other searches to draw for comparison, by sweep name."""
     importances: Sequence[tuple[str, Importance]] | None = None
     """Result of `parameter_importance` if already known: computing it takes seconds."""
+    curves: Ranks | None = None
+    """Learning curves that are drawn; None for the best ones."""
+    notes: list[str] = field(default_factory=list)
+    """A line about each figure that does not show everything, added when it is drawn; its title says the same."""
+
+    def note(self, figure: str, words: str, remedy: str = "") -> str:
+        """Add a note if there are words, and return the further line of the figure's title."""
+        if words:
+            self.notes.append(f"{figure}: {words}{remedy}")
+        return f"\n{words}{remedy}" if words else ""
 
     def points(self, published: Callable[[], list[Point]], *, scattered: bool = False) -> list[Point]:
         """Return the points of the figures of configurations.
@@ -73,23 +84,29 @@ def chosen_names(figure: str) -> list[str]:
 
 
 def draw(figure: str, results: Results) -> dict[str, Figure]:
-    """Return file stem -> figure, for one name or for all figures that the results can fill.
+    """Return file stem -> figure, as `pages` yields them."""
+    return dict(pages(figure, results))
+
+
+def pages(figure: str, results: Results) -> Iterator[tuple[str, Figure]]:
+    """Draw one name, or all figures that the results can fill, and yield (file stem, figure).
+
+    Each figure is drawn when it is asked for: all pages of a large sweep do not fit into memory.
 
     Raises:
         UserError: no such figure, or nothing to draw.
     """
-    drawn: dict[str, Figure] = {}
+    is_empty = True
     for name in chosen_names(figure):
-        pages = _pages(name, results)
-        stems = [name, *(f"{name}_{number}" for number in range(2, len(pages) + 1))]
-        drawn.update(zip(stems, pages, strict=False))
-    if not drawn:
+        for number, page in enumerate(_pages(name, results), start=1):
+            is_empty = False
+            yield name if number == 1 else f"{name}_{number}", page
+    if is_empty:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
         raise UserError(f"{what} would be empty: {_why_empty(figure, results.search)}")
-    return drawn
 
 
-def _pages(name: str, results: Results) -> list[Figure]:
+def _pages(name: str, results: Results) -> Iterable[Figure]:
     if name in DRAWERS:
         return DRAWERS[name](results)
     return SEARCH_DRAWERS[name](results.search, results) if results.search is not None else []
@@ -115,18 +132,27 @@ def _error_by_lr(results: Results) -> list[Figure]:
     heading = title(points)
     if others:
         heading += f"\npoints also differ in {listed(others, MOST_NAMED)}"
+    if len(lines) > error_by_lr.MOST_LINES:
+        words = shown_words(Ranks(1, error_by_lr.MOST_LINES), len(lines), "lines")
+        lines = error_by_lr.best_lines(lines)
+        heading += results.note("error_by_lr", words)
     return [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
 
 
 def _error_by_epochs(results: Results) -> list[Figure]:
     panels = error_by_epochs.error_by_epochs(results.points(error_by_epochs.published))
-    return [error_by_epochs.draw_error_by_epochs(panels, title(panels.points))] if panels.points else []
+    best = Ranks(1, len(panels.points))
+    note = results.note("error_by_epochs", shown_words(best, panels.num_points, "configurations on the lines"))
+    return [error_by_epochs.draw_error_by_epochs(panels, title(panels.points), note)] if panels.points else []
 
 
 def _heat_map(results: Results) -> list[Figure]:
     points = results.points(error_by_lr.published)
-    maps = heat_map.heat_maps(points)
-    return [heat_map.draw_heat_maps(maps, title(points))] if maps else []
+    maps, left_out = heat_map.heat_maps(points), heat_map.left_out(points)
+    if not maps:
+        return []
+    note = results.note("heat_map", f"{counted(left_out, 'map')} left out: they are too large" * bool(left_out))
+    return [heat_map.draw_heat_maps(maps, title(points) + note)]
 
 
 def _pareto_front(results: Results) -> list[Figure]:
@@ -135,17 +161,25 @@ def _pareto_front(results: Results) -> list[Figure]:
     return [pareto_front.draw_pareto_front(found, title(points))] if found else []
 
 
-def _learning_curves(results: Results) -> list[Figure]:
-    if results.search is not None:
-        curves, heading = learning_curves.search_curves, search_title(results.search, results)
-        if results.search.is_population:
-            curves = learning_curves.population_curves
-        elif len(results.search.trials) > learning_curves.MOST_PANELS_OF_SEARCH:
-            heading += f"\nthe best of {len(results.search.trials)} trials"
-        return learning_curves.draw_learning_curves(curves(results.search, results.epochs()), heading)
-    sweep = results.sweep or ""
-    panels = learning_curves.learning_curves(results.cells, results.epochs(), sweep)
-    return learning_curves.draw_learning_curves(panels, title(sweep_points(results.cells, sweep)))
+def _learning_curves(results: Results) -> Iterable[Figure]:
+    search, sweep, records = results.search, results.sweep or "", results.epochs()
+    if search is None:
+        ranks = results.curves or Ranks(1, learning_curves.MOST_PANELS)
+        heading, what = title(sweep_points(results.cells, sweep)), "configurations"
+        total = sum(learning_curves.has_epochs(cell, records) for cell in results.cells)
+        panels = learning_curves.learning_curves(results.cells, records, sweep, ranks)
+    else:
+        most = learning_curves.MOST_PANELS if search.is_population else learning_curves.MOST_PANELS_OF_SEARCH
+        ranks, heading, what = results.curves or Ranks(1, most), search_title(search, results), "panels"
+        curves = learning_curves.population_curves if search.is_population else learning_curves.search_curves
+        panels = curves(search, records, ALL_RANKS)
+        total, panels = len(panels), panels[ranks.positions]
+        if ranks.last is not None and not search.is_population and len(search.trials) > ranks.last:
+            heading += f"\nthe best of {len(search.trials)} trials"
+    if total and not panels:
+        raise UserError(f"--curves {ranks.first}-{ranks.last}: there are only {total} {what}")
+    heading += results.note("learning_curves", shown_words(ranks, total, what), "; plot --curves all draws all")
+    return learning_curves.draw_learning_curves(panels, heading)
 
 
 def _optimisation_history(search: SearchResults, results: Results) -> list[Figure]:
@@ -166,6 +200,9 @@ def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
 def _parallel_coordinates(search: SearchResults, results: Results) -> list[Figure]:
     found = parallel_coordinates.parallel_coordinates(search)
     heading, words = search_title(search, results), search.objectives[0].label
+    if found is not None:
+        shown = Ranks(1, parallel_coordinates.MOST_LINES)
+        heading += results.note("parallel_coordinates", shown_words(shown, found.num_trials, "trials"))
     return [parallel_coordinates.draw_parallel_coordinates(found, words, heading)] if found else []
 
 
@@ -188,7 +225,7 @@ def search_title(search: SearchResults, results: Results) -> str:
     return f"{first}{per_generation}\nsearch by {search.method}"
 
 
-DRAWERS: dict[str, Callable[[Results], list[Figure]]] = {
+DRAWERS: dict[str, Callable[[Results], Iterable[Figure]]] = {
     "error_by_lr": _error_by_lr,
     "error_by_epochs": _error_by_epochs,
     "heat_map": _heat_map,

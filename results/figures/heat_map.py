@@ -18,6 +18,8 @@ from trainable.wording import shortened
 MOST_COLUMNS = 24
 """With more columns the numbers would not be readable at the width of a page."""
 MOST_MAPS = 8
+MOST_CELLS = 1500
+"""Largest number of cells of all maps together."""
 MARGIN = 0.9
 """Inches to the left of the maps."""
 COLOR_MAP = "cividis_r"
@@ -42,14 +44,17 @@ class HeatMap:
 def heat_maps(points: Sequence[Point]) -> list[HeatMap]:
     """Return what is drawn: a panel per source, number of epochs, and whatever else differs.
 
-    Panels without any error, or with more than `MOST_COLUMNS` learning rates (a random search), are left out.
+    Panels without any error, or with more than `MOST_COLUMNS` learning rates (a random search), are left out, as are
+    panels after the first `MOST_MAPS` or `MOST_CELLS`.
     """
-    groups = grouped(points, lambda point: (list(Source).index(point.source), point.epochs, point.variant))
-    maps = []
-    for _, members in sorted(groups.items(), key=lambda item: item[0][:2]):
+    maps: list[HeatMap] = []
+    num_cells = 0
+    for members in _groups(points):
         lrs = sorted({point.lr for point in members})
-        if len(lrs) > MOST_COLUMNS or not any(point.errors for point in members):
+        size = len(lrs) * len({point.batch_size for point in members})
+        if len(maps) == MOST_MAPS or len(lrs) > MOST_COLUMNS or num_cells + size > MOST_CELLS:
             continue
+        num_cells += size
         maps.append(
             HeatMap(
                 label=", ".join([members[0].origin, *distinguishing_words(members[0], points)]),
@@ -62,7 +67,19 @@ def heat_maps(points: Sequence[Point]) -> list[HeatMap]:
                 },
             )
         )
-    return maps[:MOST_MAPS]
+    return maps
+
+
+def left_out(points: Sequence[Point]) -> int:
+    """Return the number of panels with an error that `heat_maps` leaves out."""
+    return len(_groups(points)) - len(heat_maps(points))
+
+
+def _groups(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the points of each panel that has an error."""
+    groups = grouped(points, lambda point: (list(Source).index(point.source), point.epochs, point.variant))
+    ordered = sorted(groups.items(), key=lambda item: item[0][:2])
+    return [members for _, members in ordered if any(point.errors for point in members)]
 
 
 def draw_heat_maps(maps: Sequence[HeatMap], title: str) -> Figure:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from results.figures.points import distinguishing_words, sweep_points
+from results.figures.ranks import ALL_RANKS, Ranks
 from results.figures.style import COLORS, set_scale, wrapped
 from results.parquet.search_results import SearchResults, params_text
 from results.parquet.trials import Cell, EpochsByKey
@@ -19,7 +21,10 @@ from trainable.records import EpochRecord
 from trainable.wording import counted, shortened
 
 ROWS_PER_PAGE = 4
+MOST_PANELS = 6 * ROWS_PER_PAGE
+"""Number of panels that are drawn unless others are asked for: a panel takes 0.3 seconds."""
 MOST_PANELS_OF_SEARCH = 2 * ROWS_PER_PAGE
+BEST_OF_SEARCH = Ranks(1, MOST_PANELS_OF_SEARCH)
 LABEL_WIDTH = 100
 """Width in characters of the label above a row of panels."""
 SPLITS: dict[str, tuple[str, Any, str]] = {
@@ -52,12 +57,23 @@ class Panel:
     """Mean curve of each split over the epochs that all repeats have; equal to the run if there is only one."""
 
 
-def learning_curves(cells: Sequence[Cell], records: EpochsByKey, sweep: str) -> list[Panel]:
-    """Return what is drawn: a panel per configuration with an epoch, sorted by batch size, lr and epochs."""
+def has_epochs(cell: Cell, records: EpochsByKey) -> bool:
+    """Return whether any run of a configuration has an epoch."""
+    return any(records.get(trial.row.trial_key) for trial in cell.trials)
+
+
+def learning_curves(cells: Sequence[Cell], records: EpochsByKey, sweep: str, ranks: Ranks = ALL_RANKS) -> list[Panel]:
+    """Return what is drawn: a panel per configuration with an epoch, sorted by batch size, lr and epochs.
+
+    Args:
+        ranks: the configurations that are drawn, by their mean test error; unfinished ones come last.
+    """
     points = sweep_points(cells, sweep)
+    found = [pair for pair in zip(points, cells, strict=True) if has_epochs(pair[1], records)]
+    found.sort(key=lambda pair: statistics.fmean(pair[0].errors) if pair[0].errors else math.inf)
     panels = []
     for point, cell in sorted(
-        zip(points, cells, strict=True), key=lambda pair: (pair[0].batch_size, pair[0].lr, pair[0].epochs)
+        found[ranks.positions], key=lambda pair: (pair[0].batch_size, pair[0].lr, pair[0].epochs)
     ):
         runs = [
             curve
@@ -65,8 +81,6 @@ def learning_curves(cells: Sequence[Cell], records: EpochsByKey, sweep: str) -> 
             if (epochs := records.get(trial.row.trial_key))
             for curve in curves_of(epochs)
         ]
-        if not runs:
-            continue
         num_runs = sum(curve.split == "test" for curve in runs)
         words = [f"batch size {point.batch_size}", f"lr {point.lr:.4g}", *distinguishing_words(point, points)]
         panels.append(_panel(", ".join([*words, *([f"{num_runs} runs"] if num_runs > 1 else [])]), runs))
@@ -80,8 +94,8 @@ def _panel(label: str, runs: list[LearningCurve]) -> Panel:
     return Panel(label, runs, means)
 
 
-def search_curves(search: SearchResults, records: EpochsByKey) -> list[Panel]:
-    """Return `MOST_PANELS_OF_SEARCH` panels at most: completed trials, best first, then others, longest first.
+def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BEST_OF_SEARCH) -> list[Panel]:
+    """Return the panels at these ranks: completed trials, best first, then others, longest first.
 
     The panel of a confirmed trial is followed by that of its repeats on all training images.
     """
@@ -101,10 +115,10 @@ def search_curves(search: SearchResults, records: EpochsByKey) -> list[Panel]:
         if repeats:
             label = f"proposal {trial.number} on all training images: {counted(len(repeats), 'run')}"
             panels.append(_panel(label, [curve for epochs in repeats for curve in curves_of(epochs)]))
-    return panels[:MOST_PANELS_OF_SEARCH]
+    return panels[ranks.positions]
 
 
-def population_curves(search: SearchResults, records: EpochsByKey) -> list[Panel]:
+def population_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = ALL_RANKS) -> list[Panel]:
     """Return a panel per training that reached the last generation of a population, the best first."""
     panels = []
     for last in search.best:
@@ -116,7 +130,7 @@ def population_curves(search: SearchResults, records: EpochsByKey) -> list[Panel
         if joined:
             curves = curves_of(joined)
             panels.append(Panel(f"proposal {last.number}: {params_text(last)} at the end", curves, curves))
-    return panels
+    return panels[ranks.positions]
 
 
 def curves_of(records: Sequence[EpochRecord]) -> list[LearningCurve]:
@@ -150,16 +164,15 @@ def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
     return LearningCurve(curves[0].split, epochs, errors, losses)
 
 
-def draw_learning_curves(panels: Sequence[Panel], title: str) -> list[Figure]:
+def draw_learning_curves(panels: Sequence[Panel], title: str) -> Iterator[Figure]:
     """Draw pages of at most `ROWS_PER_PAGE` configurations, errors on the left and losses on the right.
 
-    Repeats are thin lines and their mean is thick; all panels of a column share their scale.
+    A page is drawn when it is asked for. Repeats are thin lines and their mean is thick; all panels of a column share
+    their scale.
     """
     pages = [panels[start : start + ROWS_PER_PAGE] for start in range(0, len(panels), ROWS_PER_PAGE)]
-    return [
-        _draw_page(page, title if len(pages) == 1 else f"{title} ({number} of {len(pages)})")
-        for number, page in enumerate(pages, start=1)
-    ]
+    for number, page in enumerate(pages, start=1):
+        yield _draw_page(page, title if len(pages) == 1 else f"{title} ({number} of {len(pages)})")
 
 
 def _draw_page(panels: Sequence[Panel], title: str) -> Figure:

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from results.figures.style import (
     COLORS,
+    MOST_VECTOR,
     fill_with_legend,
     heading_handle,
     legend_height,
@@ -65,7 +66,8 @@ def draw_objective_front(found: ObjectiveFront, title: str) -> Figure:
     height = legend_height(handles, WIDTH)
     figure = Figure(figsize=(WIDTH, 4.2 + height), layout="constrained")
     axes, below = figure.subplots(2, 1, height_ratios=[4.2, height])
-    axes.plot(*unzipped(found.others), markerfacecolor="white", markersize=5, **marks)
+    rasterized = len(found.others) > MOST_VECTOR
+    axes.plot(*unzipped(found.others), markerfacecolor="white", markersize=5, rasterized=rasterized, **marks)
     axes.plot(*unzipped(found.front), drawstyle="steps-post", color="black", linewidth=1.0)
     axes.plot(*unzipped(found.front), markersize=6, **{**marks, "markeredgecolor": "black"})
     for (x, y), name in zip(found.front, named, strict=False):

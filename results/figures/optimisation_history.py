@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from results.figures.style import COLORS, set_scale, unzipped, wants_log, wrapped
+from results.figures.style import COLORS, MOST_VECTOR, set_scale, unzipped, wants_log, wrapped
 from results.parquet.search_results import SearchResults, best_so_far
 from trainable.records import Status
 
@@ -78,11 +78,19 @@ def _draw(axes: Axes, history: History) -> None:
     for outcome, points in history.values.items():
         marker, color = MARKS[outcome]
         style = {"linestyle": "none", "marker": marker, "color": color, "markerfacecolor": _face(outcome)}
-        axes.plot(*unzipped(points), markersize=5, **style)  # type: ignore[arg-type]
+        axes.plot(*unzipped(points), markersize=5, rasterized=len(points) > MOST_VECTOR, **style)  # type: ignore[arg-type]
     marker, color = MARKS[DIVERGED]
     at_edge = axes.get_xaxis_transform()
     heights = [EDGE] * len(history.lost)
-    axes.plot(history.lost, heights, linestyle="none", marker=marker, color=color, transform=at_edge)
+    axes.plot(
+        history.lost,
+        heights,
+        linestyle="none",
+        marker=marker,
+        color=color,
+        transform=at_edge,
+        rasterized=len(heights) > MOST_VECTOR,
+    )
     if history.best:
         steps = [*history.best, (history.last, history.best[-1][1])]
         axes.plot(*unzipped(steps), drawstyle="steps-post", color="black", linewidth=1.2)

@@ -22,6 +22,8 @@ STOPPED_COLOR = "#B5B5B5"
 MARGIN = 0.06
 """Margin of each axis above and below its values."""
 MOST_TICKS = 9
+MOST_LINES = 300
+"""Largest number of trials that are drawn, the best ones."""
 WIDEST = 12.5
 """Largest width in inches that is readable on a page."""
 CROWDED = 8
@@ -58,6 +60,8 @@ class ParallelCoordinates:
     """Everything that is drawn."""
 
     scales: list[Scale]
+    num_trials: int
+    """Number of trials with a value; `lines` has at most `MOST_LINES`."""
     lines: list[TrialLine]
     """Stopped trials, then completed ones from the worst to the best, so that the best are on top."""
     best: TrialLine | None
@@ -87,7 +91,7 @@ def parallel_coordinates(search: SearchResults) -> ParallelCoordinates | None:
     label = "best of the last generation" if search.is_population else "best"
     if len(search.objectives) > 1:
         label = f"least {search.objectives[0].name}"
-    return ParallelCoordinates([scale for scale, _ in columns], lines, best, label)
+    return ParallelCoordinates([scale for scale, _ in columns], len(lines), lines[-MOST_LINES:], best, label)
 
 
 def _column(

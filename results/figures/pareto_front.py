@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from results.figures.points import Point, Source, distinguishing_words, of_source, with_error
 from results.figures.style import (
     LINE_STYLES,
+    MOST_VECTOR,
     fill_with_legend,
     heading_handle,
     legend_height,
@@ -141,7 +142,7 @@ def _handles(cloud: Cloud) -> list[Line2D | Patch]:
 def _draw_cloud(axes: Axes, cloud: Cloud) -> None:
     marks = _marks(cloud.source)
     hours, errors = ([point.hours or 0.0 for point in cloud.points], [point.error for point in cloud.points])
-    axes.plot(hours, errors, markersize=5, **marks)
+    axes.plot(hours, errors, markersize=5, rasterized=len(hours) > MOST_VECTOR, **marks)
     hours, errors = ([point.hours or 0.0 for point in cloud.front], [point.error for point in cloud.front])
     style = LINE_STYLES[cloud.source]
     axes.plot(hours, errors, drawstyle="steps-post", color="black", linestyle=style, linewidth=1.2)

@@ -27,6 +27,7 @@ HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", 
 """More than there are colours, like the markers: series with the same colour differ in marker and hatch."""
 LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
 FORMATS = ("svg", "png")
+DPI = 160
 LOG_FROM_RATIO = 5
 """Ratio of largest to smallest value above which an axis is logarithmic."""
 NARROW_RATIO = 2
@@ -34,6 +35,8 @@ NARROW_RATIO = 2
 LEGEND_ROWS = 18
 """Number of rows that fit beside the axes."""
 MOST_ENTRIES = 36
+MOST_VECTOR = 1000
+"""Largest number of marks that an SVG holds one by one; more are pixels."""
 CHARACTER, HANDLE = 0.075, 0.65
 """Width in inches of a character in small print, and of a legend handle with its margins."""
 ENTRY_WIDTH = 44
@@ -224,5 +227,5 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
         for path in paths:
             path.unlink(missing_ok=True)  # otherwise we would write through a link
-            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths

@@ -7,7 +7,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from results.figures import SEARCH_FIGURE_NAMES
-from results.figures.gallery import ALL, Results, draw
+from results.figures.gallery import ALL, Results, pages
+from results.figures.style import DPI
 from results.report.content import Report
 from trainable.errors import UserError
 
@@ -22,27 +23,25 @@ _OPENING = re.compile(r"<svg\b[^>]*>")
 def inline_figures(report: Report) -> dict[str, str]:
     """Return file stem -> SVG element for all figures that the sweep can fill."""
     try:
-        figures = draw(
-            ALL,
-            Results(
-                report.sweep,
-                report.cells,
-                epochs=lambda: report.epochs,
-                search=report.search,
-                importances=report.importances,
-            ),
+        results = Results(
+            report.sweep,
+            report.cells,
+            epochs=lambda: report.epochs,
+            search=report.search,
+            importances=report.importances,
         )
+        figures = {stem: inline_svg(stem, figure) for stem, figure in pages(ALL, results)}
     except UserError:
         return {}
     ordered = sorted(figures, key=lambda stem: stem not in SEARCH_FIGURE_NAMES)  # figures of searches first
-    return {stem: inline_svg(stem, figures[stem]) for stem in ordered}
+    return {stem: figures[stem] for stem in ordered}
 
 
 def inline_svg(stem: str, figure: Figure) -> str:
     """Return an SVG element whose ids begin with `stem`, so that those of two figures do not clash."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None})
     return isolated(stem, buffer.getvalue())
 
 

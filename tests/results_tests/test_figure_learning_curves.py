@@ -59,7 +59,7 @@ def test_many_configurations_make_pages_on_which_nothing_overlaps() -> None:
     configs = [make_config(lr=0.1 * (n + 1), epochs=160) for n in range(ROWS_PER_PAGE + 1)]
     epochs = {c.trial_key: [make_epoch(n, 90.0 / n) for n in range(1, 161)] for c in configs}
     cells = group_repeats(make_trial(config, 8.0) for config in configs)
-    pages = draw_learning_curves(learning_curves(cells, epochs, "mine"), "a title")
+    pages = list(draw_learning_curves(learning_curves(cells, epochs, "mine"), "a title"))
     assert [len(page.axes) for page in pages] == [2 * ROWS_PER_PAGE, 2]
     assert [overlaps(page) for page in pages] == [[], []]
 
