@@ -99,7 +99,7 @@ def prepare(request: RunRequest) -> PreparedRun:
     store = open_store(request.store)
     if store.is_running(space.sweep):
         raise UserError(busy_message(space.sweep))
-    store.check_writable()
+    store.check_writable(space.sweep)
     data = load_dataset(dataset_name(space.trials), request.data)
     manifest = _manifest(request, space, data)
     if search is None:

@@ -65,6 +65,8 @@ class RunInfo:
     """IP address of the node; None without Ray."""
     checkpoint_share: float = CHECKPOINT_SHARE
     """Largest share of the training time that checkpoints may take; infinity writes one after every epoch."""
+    store_id: str | None = None
+    """Identity of the store, if it is a folder: no process works in another place. None to work anywhere."""
 
 
 class TrialSession:
@@ -88,7 +90,7 @@ class TrialSession:
         Raises:
             LedgerBusyError: another process works on this trial.
             RemoteError: a remote store does not answer, or refuses.
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written, or does not lie in the run's store.
         """
         self._config = config
         self._data = data
@@ -96,7 +98,7 @@ class TrialSession:
         self._run = run
         self._parent_state = parent_state
         self._folder = folder
-        self._ledger = open_ledger(folder, config.to_dict())
+        self._ledger = open_ledger(folder, config.to_dict(), run.store_id)
         if not self._has_ended():
             self._ledger.rewind()
         self.epochs_reported = 0
@@ -307,7 +309,7 @@ def record_failure(
         Whether the failure is on record now.
     """
     try:
-        with open_ledger(folder, config.to_dict()) as ledger:
+        with open_ledger(folder, config.to_dict(), run.store_id) as ledger:
             if ledger.end is not None and (ledger.end.status.is_final or ledger.end.run_id == run.run_id):
                 return True
             if not ledger.attempts or ledger.attempts[-1].run_id != run.run_id:

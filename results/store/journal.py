@@ -5,6 +5,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
+
+from trainable.ledger.files import open_regular
 
 
 class Journal(ABC):
@@ -44,10 +47,22 @@ class Journal(ABC):
         """Cut off what follows the first `num_bytes` bytes, if anything does."""
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder of a file, and those above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
 class LocalJournal(Journal):
     """A file of this machine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, prepare: Callable[[Path], None] | None = None) -> None:
+        """
+        Args:
+            path: where the file lies.
+            prepare: called with the path before the file is written: it makes the folder, or refuses. By default it
+                makes the folder.
+        """
+        self._prepare = prepare or make_folder
         self.location = str(path)
         self._path = path
 
@@ -58,10 +73,10 @@ class LocalJournal(Journal):
             return b""
 
     def append(self, lines: bytes, *, durable: bool = True) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._prepare(self._path)
         num_bytes = self._path.stat().st_size if self._path.exists() else 0
         try:
-            with self._path.open("ab") as file:
+            with self._open(os.O_CREAT | os.O_APPEND) as file:
                 file.write(lines)
                 file.flush()
                 if durable:
@@ -76,7 +91,12 @@ class LocalJournal(Journal):
 
     def truncate(self, num_bytes: int) -> None:
         if self._path.exists() and self._path.stat().st_size > num_bytes:
-            os.truncate(self._path, num_bytes)
+            self._prepare(self._path)
+            with self._open() as file:
+                file.truncate(num_bytes)
+
+    def _open(self, flags: int = 0) -> IO[bytes]:
+        return os.fdopen(open_regular(self._path, os.O_WRONLY | flags), "wb")
 
 
 class WholeFileJournal(Journal):

@@ -12,7 +12,16 @@ from results.store.manifest import MANIFEST
 from results.store.store import Store
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.ledger.files import EPOCHS, FINAL_STATE, LOCK, SUPERSEDED, remove_scratch, write_atomically
+from trainable.ledger.files import (
+    EPOCHS,
+    FINAL_STATE,
+    LOCK,
+    SUPERSEDED,
+    refuse_special,
+    remove_scratch,
+    write_atomically,
+)
+from trainable.ledger.identity import GONE, make_identity, read_identity
 from trainable.ledger.locks import exclusive_lock, is_locked
 from trainable.ledger.superseded import supersede
 from trainable.records import TrialSummary
@@ -40,12 +49,16 @@ class LocalStore(Store):
     def location(self, sweep: str | None = None, file: str = "") -> str:
         return str(self.path if sweep is None else self.sweep_folder(sweep) / file)
 
-    def check_writable(self) -> None:
+    def check_writable(self, sweep: str | None = None) -> None:
         existing = self.path
         while not existing.exists():
             existing = existing.parent
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise UserError(f"cannot write to the store {self.path}: give another with --store")
+        try:
+            self._refuse_links(sweep)
+        except OSError as error:
+            raise UserError(f"cannot write to {self.location(sweep)}: {error.strerror}") from None
 
     def hurried(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -72,11 +85,41 @@ class LocalStore(Store):
 
     def write(self, sweep: str, file: str, content: bytes) -> None:
         path = self.sweep_folder(sweep) / file
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._prepare(path)
         write_atomically(path, content)
 
     def journal(self, sweep: str, file: str) -> Journal:
-        return LocalJournal(self.sweep_folder(sweep) / file)
+        return LocalJournal(self.sweep_folder(sweep) / file, self._prepare)
+
+    def _prepare(self, path: Path) -> None:
+        """Make the folder of a file that is about to be written.
+
+        Raises:
+            UserError: this process has driven a sweep of the store, and the store is no longer there.
+            OSError: a folder between the file and the store is a symbolic link, or cannot be made.
+        """
+        self.check_present()
+        if self.store_id is None:
+            self.path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed([folder for folder in path.parents if self.path in folder.parents]):
+            refuse_special([folder])
+            folder.mkdir(exist_ok=True)
+
+    def _refuse_links(self, sweep: str | None) -> None:
+        """
+        Raises:
+            OSError: a symbolic link or the like stands for the folder of the trials, that of the sweep, or a file of
+                the sweep.
+        """
+        refuse_special([self.trials_folder])
+        if sweep is not None:
+            refuse_special([self.sweep_folder(sweep)])
+            refuse_special(self.sweep_folder(sweep).rglob("*"))
+
+    def check_present(self) -> None:
+        if self.store_id is not None and read_identity(self.path) != self.store_id:
+            again = "run the same command again when it is back, or with --store and its new folder"
+            raise UserError(f"{GONE} ({self.path}); what was trained is kept: {again}")
 
     def files(self) -> dict[str, tuple[int, int]]:
         stats = {path: path.stat() for path in self.path.rglob("*") if path.is_file()}
@@ -87,7 +130,7 @@ class LocalStore(Store):
     def delete_sweep(self, name: str) -> None:
         folder = self.sweep_folder(name)
         for path in folder.iterdir():
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name not in (MANIFEST, LOCK):
                 path.unlink()
@@ -112,12 +155,13 @@ class LocalStore(Store):
 
     def drop_final_states(self, keys: Collection[str]) -> None:
         for key in keys:
-            (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
+            if not self.trial_folder(key).is_symlink():
+                (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
 
     def delete_trials(self, keys: Collection[str]) -> None:
         for name in self.trial_names():
             if name.partition(SUPERSEDED)[0] in keys:
-                shutil.rmtree(self.trials_folder / name)
+                _delete_trial(self.trials_folder / name)
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         return [key for key in keys if is_locked(self.trial_folder(key) / LOCK)]
@@ -131,10 +175,22 @@ class LocalStore(Store):
     @contextlib.contextmanager
     def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
         folder = self.sweep_folder(name)
-        folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_links(name)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.store_id = make_identity(self.path)
+        for needed in (self.trials_folder, folder):
+            needed.mkdir(exist_ok=True)
         with exclusive_lock(folder / LOCK):
             remove_scratch(folder)
             yield
+
+
+def _delete_trial(folder: Path) -> None:
+    """Delete the folder of a training; of a symbolic link, only the link."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
 
 
 def _modified_at(path: Path) -> float:

@@ -10,7 +10,6 @@ import functools
 import os
 import shlex
 import shutil
-import threading
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from results.store.lease import Lease
 from results.store.manifest import MANIFEST
 from results.store.store import Store
 from trainable.config import TrainConfig
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED
+from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED, create_scratch
 from trainable.ledger.locks import is_locked
 from trainable.ledger.remote import Remote, Stamp, in_parallel, mirror_folder
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
@@ -61,11 +60,14 @@ class RemoteStore(Store):
     def location(self, sweep: str | None = None, file: str = "") -> str:
         return self._remote.shown if sweep is None else f"{self._remote.shown}/{_name(sweep, file)}"
 
-    def check_writable(self) -> None:
+    def check_writable(self, sweep: str | None = None) -> None:
         name = f"{TRIALS}/.probe-{uuid.uuid4().hex}"
         with self.hurried():
             self._remote.write(name, b"\n")
             self._remote.delete(name)
+
+    def check_present(self) -> None:
+        """Do nothing: a bucket has no place where it would be made again."""
 
     def hurried(self) -> contextlib.AbstractContextManager[None]:
         return self._remote.hurried()
@@ -234,8 +236,9 @@ def _begun_by(run_ids: Collection[str], trials: Mapping[str, TrialSummary]) -> s
 
 def _keep_copy(path: Path, content: bytes, stamp: Stamp | None = None) -> None:
     """Replace a copy. A reader sees the old one or the new one; a copy that a crash damages is fetched again."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    scratch.write_bytes(content)
+    file, scratch = create_scratch(path)
+    with file:
+        file.write(content)
     if stamp is not None:
         os.utime(scratch, ns=(stamp.mtime_ns, stamp.mtime_ns))
     scratch.replace(path)

@@ -2,6 +2,7 @@
 
     STORE/trials/<key>/        the ledger of a trial, shared by all sweeps (see trainable.ledger.files)
     STORE/trials/<key>.superseded-<n>/   its earlier trainings, kept by `run --again`
+    STORE/store.json           the identity of the store, if it is a folder (trainable.ledger.identity)
     STORE/<sweep>/sweep.json   the trials of the sweep, and the space that they come from (results.store.manifest)
                    trials.parquet, epochs.parquet, figures/
                    search.jsonl  what a search proposed, stopped and chose (results.store.search_log)
@@ -49,6 +50,8 @@ class Store(ABC):
     def __init__(self, trials_folder: Path) -> None:
         self.trials_folder = trials_folder
         """Local folder of the trials; in a remote store, of the copies that were made last."""
+        self.store_id: str | None = None
+        """Identity of a store in a folder, once this process has driven a sweep in it."""
 
     @property
     @abstractmethod
@@ -65,10 +68,20 @@ class Store(ABC):
         """Return where the store, the folder of a sweep or a file of it lies, for messages."""
 
     @abstractmethod
-    def check_writable(self) -> None:
+    def check_writable(self, sweep: str | None = None) -> None:
+        """
+        Args:
+            sweep: the sweep whose files are to be written, too, if any.
+
+        Raises:
+            UserError: the store cannot be written, or holds a symbolic link where something is to be written.
+        """
+
+    @abstractmethod
+    def check_present(self) -> None:
         """
         Raises:
-            UserError: the store cannot be written.
+            UserError: this process has driven a sweep of the store, and the store's folder has gone since.
         """
 
     @abstractmethod

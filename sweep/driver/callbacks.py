@@ -9,9 +9,11 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
+from results.store.store import Store
 from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.observer import Observer
+from trainable.errors import UserError
 from trainable.records import Progress, Status
 from trainable.session import record_failure
 from trainable.tune_adapter import TRIAL_KEY, TrialSetup, config_of, from_report, share_of
@@ -31,17 +33,27 @@ class StoppedError(Exception):
 
 
 class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's class is untyped here
-    """Tells the observers what Tune reports, records failures, and ends the run when a stop was requested."""
+    """Tells the observers what Tune reports, and records failures.
+
+    It ends the run when a stop was requested or the store has gone.
+    """
 
     def __init__(
-        self, observers: Sequence[Observer], setup: TrialSetup, stop: StopRequest, steps: SearchSteps | None
+        self,
+        observers: Sequence[Observer],
+        setup: TrialSetup,
+        store: Store,
+        stop: StopRequest,
+        steps: SearchSteps | None,
     ) -> None:
         self._observers = observers
         self._setup = setup
+        self._store = store
         self._stop = stop
         self._steps = steps
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
+        self._store.check_present()
         for observer in self._observers:
             observer.on_tick()
         if self._steps is not None:
@@ -72,8 +84,7 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
             trial.run_metadata.num_failures = 0  # a trial that makes progress is never given up
         if self._steps is not None and key in self._steps.stopped:
             progress = dataclasses.replace(progress, status=Status.STOPPED)
-        for observer in self._observers:
-            observer.on_progress(key, progress)
+        self._pass_on(key, progress)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """Record a trial whose process died, or could not be set up, more often than it is retried."""
@@ -86,8 +97,17 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         is_recorded = record_failure(folder, config, run, error, details)
         if self._steps is not None:
             self._steps.fail(key, is_recorded=is_recorded)
+        self._pass_on(key, Progress(None, Status.FAILED, replayed=False, error=error))
+
+    def _pass_on(self, key: str, progress: Progress) -> None:
+        """Tell the observers, unless a trial fails because the store has gone, which ends the run at once."""
+        if progress.status is Status.FAILED:
+            try:
+                self._store.check_present()
+            except UserError:
+                return
         for observer in self._observers:
-            observer.on_progress(key, Progress(None, Status.FAILED, replayed=False, error=error))
+            observer.on_progress(key, progress)
 
 
 def failure_reason(trial: Any) -> str:  # noqa: ANN401

@@ -1,7 +1,9 @@
 """A run's temporary folder."""
 
 import contextlib
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +41,11 @@ def copy_source(folder: Path) -> None:
 
 
 def _delete_abandoned() -> None:
-    """Delete the folders whose lock nobody holds any more."""
+    """Delete this user's folders whose lock nobody holds any more. Those of other users are not touched."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if (folder / LOCK).exists() and not is_locked(folder / LOCK):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it has just been deleted
+            status = folder.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                continue
+            if stat.S_ISREG((folder / LOCK).lstat().st_mode) and not is_locked(folder / LOCK):
+                shutil.rmtree(folder, ignore_errors=True)

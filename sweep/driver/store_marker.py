@@ -8,6 +8,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainable.errors import UserError
+from trainable.ledger.files import write_atomically
 from trainable.tune_adapter import sees
 
 PREFIX = ".driver-"
@@ -25,8 +26,7 @@ def seen_by_all_nodes(trials_folder: Path, sweep: str, run_id: str) -> Iterator[
         UserError: a node does not see the file.
     """
     marker = trials_folder / f"{PREFIX}{sweep}"
-    trials_folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(run_id)
+    write_atomically(marker, run_id.encode())
     try:
         _check_other_nodes(marker, run_id)
         yield marker

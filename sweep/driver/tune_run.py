@@ -129,6 +129,7 @@ def _fit(
         sweep,
         keep_final_state=keep_final_state,
         keep_output=True,
+        store_id=prepared.store.store_id,
     )
     with contextlib.ExitStack() as stack:
         trackers = []
@@ -157,7 +158,7 @@ def _fit(
                 storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
                 verbose=0,
                 progress_reporter=tune.CLIReporter(),  # the one for notebooks clears what we have printed
-                callbacks=[*trackers, ObserverCallback(observers, setup, context.stop, steps)],
+                callbacks=[*trackers, ObserverCallback(observers, setup, prepared.store, context.stop, steps)],
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

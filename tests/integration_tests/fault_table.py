@@ -24,6 +24,8 @@ FAULTS = (
     "a trial diverges",
     "the disk is full",
     "the store is read-only",
+    "the store goes away during a run",
+    "another user's folder, or a pipe, among the temporary files",
     "a second driver on one sweep",
     "another sweep's name in a sweep.json",
     "a corrupt sweep.json",
@@ -38,6 +40,7 @@ FAULTS = (
     "both checkpoints are damaged",
     "a checkpoint that holds code",
     "a symbolic link among a trial's files",
+    "a symbolic link among a sweep's files",
     "the clock was set back between two attempts",
     "other code and library versions between two attempts",
 )

@@ -11,6 +11,7 @@ import pytest
 import tune_main
 from cli.parser import build_parser
 from cli.run import request_of
+from results.store.local_store import LocalStore
 from search_spaces.resources import ResourceRule
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
@@ -146,7 +147,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
 def test_a_trial_that_makes_progress_is_never_given_up(tmp_path: Path) -> None:
     """A trial survives any number of lost nodes, unless it never finishes an epoch between two losses."""
     setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
-    callback = ObserverCallback([], setup, StopRequest(), None)
+    callback = ObserverCallback([], setup, LocalStore(tmp_path), StopRequest(), None)
     trial = SimpleNamespace(config={TRIAL_KEY: "a"}, run_metadata=SimpleNamespace(num_failures=2))
     record = EpochRecord(**dict.fromkeys((spec.name for spec in dataclasses.fields(EpochRecord)), 1))
     callback.on_trial_result(1, [], trial, report(Progress(record, Status.INCOMPLETE, replayed=True)))

@@ -75,16 +75,15 @@ def test_a_full_disk_is_reported_once_and_the_search_proposes_nothing_more(
     config, key = TrainConfig.from_dict(carried[CONFIG]), carried[TRIAL_KEY]
     log = tmp_path / SEARCH_LOG
     before = log.read_bytes()
-    log.rename(tmp_path / "kept")
-    log.symlink_to(FULL)
-    if moment == "a proposal":
-        assert steps.propose() is None
-    elif moment == "a report":
-        assert steps.report(key, after_epoch(config, 1))  # Tune stops the trial: nobody would hear of its epochs
-    else:
-        steps.fail(key, is_recorded=True)
-    log.unlink()
-    (tmp_path / "kept").rename(log)  # there is room again, before the run has ended
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalJournal, "_open", lambda journal, flags=0: FULL.open("wb"))
+        if moment == "a proposal":
+            assert steps.propose() is None
+        elif moment == "a report":
+            assert steps.report(key, after_epoch(config, 1))  # Tune stops the trial: nobody would hear of its epochs
+        else:
+            steps.fail(key, is_recorded=True)
+    # There is room again, before the run has ended.
     assert steps.propose() is None
     assert steps.report(key, after_epoch(config, 1))
     steps.fail(key, is_recorded=True)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from results.store.local_store import LocalStore
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.live_view import SweepView
@@ -34,7 +35,8 @@ def test_a_signal_is_answered_at_once_with_the_number_of_running_trials(
     console = Console(file=output, force_terminal=is_terminal, width=80, color_system=None)
     trials = [SimpleNamespace(status=status) for status in statuses]
     with SweepView(console, SweepOutline(name="mine"), {"0": make_config()}) as view, stop.on_signals():
-        callback = ObserverCallback([view], TrialSetup({}, tmp_path, RunInfo("run", 1, ""), ""), stop, None)
+        setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
+        callback = ObserverCallback([view], setup, LocalStore(tmp_path), stop, None)
         callback.on_step_end(0, trials)
         assert "stopping" not in output.getvalue()
         os.kill(os.getpid(), signal.SIGTERM)

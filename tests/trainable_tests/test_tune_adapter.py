@@ -12,6 +12,7 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.execution import Share
 from trainable.ledger.files import EPOCHS
+from trainable.ledger.identity import make_identity
 from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
@@ -115,6 +116,22 @@ def test_a_trial_that_cannot_be_opened_has_failed_and_the_next_is_trained(
     assert progress.error.startswith("OSError: [Errno 40]")
     assert trainable.reset_config({TRIAL_KEY: "b"})
     assert from_report(trainable.step()).record is not None
+
+
+def test_a_place_without_the_store_is_refused_in_one_line_and_not_made(
+    setup: TrialSetup, make_trainable: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "store" / "trials").mkdir(parents=True)
+    run = dataclasses.replace(setup.run, store_id=make_identity(tmp_path / "store"))
+    sweep = dataclasses.replace(setup, trials_folder=tmp_path / "store" / "trials", run=run)
+    assert from_report(make_trainable("a", sweep).step()).record is not None
+    (tmp_path / "store").rename(tmp_path / "moved")
+    result = make_trainable("b", sweep).step()
+    progress = from_report(result)
+    assert (progress.record, progress.status, result["done"]) == (None, Status.FAILED, True)
+    gone = "the store has gone: it was moved, unmounted or deleted"
+    assert progress.error == f"OSError: [Errno 116] {gone}: '{tmp_path / 'store'}'"
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_report_survives_what_tune_adds() -> None:

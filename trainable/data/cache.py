@@ -1,7 +1,8 @@
 """Decoded data sets on disk, one folder each. They are written once and mapped into memory, not read."""
 
+import contextlib
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,17 +43,17 @@ def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> 
 
 
 def _write(folder: Path, data: ImageData) -> None:
-    scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = folder.with_name(f"{folder.name}.{secrets.token_hex(8)}")
     scratch.mkdir(parents=True)
-    for array in ARRAYS:
-        np.save(scratch / f"{array}.npy", getattr(data, array))
-    meta = {"name": data.name, "num_classes": data.num_classes, "fingerprint": data.fingerprint}
-    (scratch / META).write_text(json.dumps(meta))
-    shutil.rmtree(folder, ignore_errors=True)
     try:
-        scratch.rename(folder)
-    except OSError:  # another process was faster
+        for array in ARRAYS:
+            np.save(scratch / f"{array}.npy", getattr(data, array))
+        meta = {"name": data.name, "num_classes": data.num_classes, "fingerprint": data.fingerprint}
+        (scratch / META).write_text(json.dumps(meta))
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process was faster
+            scratch.rename(folder)
+    finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 

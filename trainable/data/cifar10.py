@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 import tarfile
 import warnings
 from http.client import HTTPException
@@ -16,6 +17,7 @@ from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.torchvision_import import import_torchvision
 from trainable.errors import UserError
+from trainable.ledger.files import open_regular
 from trainable.wording import first_line
 
 NAME = "cifar10"
@@ -49,7 +51,10 @@ def load_cifar10(root: Path | None) -> ImageData:
 def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock, warnings.catch_warnings():
+        with (
+            os.fdopen(open_regular(root / "lock", os.O_WRONLY | os.O_CREAT), "wb") as lock,
+            warnings.catch_warnings(),
+        ):
             warnings.filterwarnings("ignore", "Python 3.14 will", DeprecationWarning)  # torchvision and tarfile
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be downloading or unpacking it
             if not (root / FOLDER).is_dir():

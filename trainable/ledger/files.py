@@ -15,12 +15,15 @@ This package uses the standard library only (pyarrow where the store is remote):
 `results` reads them.
 """
 
+import errno
 import json
 import os
 import re
-from collections.abc import Mapping
+import secrets
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 CONFIG = "config.json"
 ATTEMPTS = "attempts.jsonl"
@@ -31,7 +34,8 @@ TENSORBOARD = "tensorboard"
 SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 FINAL_STATE = "final-state"
-_SCRATCH = re.compile(r"\..+\.\d+")
+_SCRATCH = re.compile(r"\..+\.(\d+|[0-9a-f]{16})")
+"""Names of scratch files; earlier versions used the number of the process."""
 
 
 def json_line(values: Mapping[str, Any]) -> bytes:
@@ -41,9 +45,9 @@ def json_line(values: Mapping[str, Any]) -> bytes:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a reader, or a crash at any moment, sees either the old or the new content as a whole."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    file, scratch = create_scratch(path)
     try:
-        with scratch.open("wb") as file:
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -51,6 +55,43 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:  # above all a full disk
         scratch.unlink(missing_ok=True)
         raise
+
+
+def create_scratch(path: Path) -> tuple[IO[bytes], Path]:
+    """Create an empty file beside `path`, under a name that nobody can foresee, and open it for writing."""
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    return os.fdopen(open_regular(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb"), scratch
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Open a file, but never through a symbolic link, and never a pipe, which could make us wait for ever.
+
+    Raises:
+        OSError: this is no regular file, or it cannot be opened.
+    """
+    refuse_special([path])
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # it has been replaced since
+        os.close(descriptor)
+        raise OSError(errno.ELOOP, f"{path.name} is no regular file", str(path))
+    return descriptor
+
+
+def refuse_special(paths: Iterable[Path]) -> None:
+    """Refuse all but regular files and folders. A store may come from elsewhere or be shared with others: nothing in
+    it may make us write outside of it, or wait for ever.
+
+    Raises:
+        OSError: one of these paths is a symbolic link, a pipe or the like.
+    """
+    for path in paths:
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            kind = "a symbolic link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+            raise OSError(errno.ELOOP, f"{path.name} is {kind}", str(path))
 
 
 def remove_scratch(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +22,14 @@ from trainable.ledger.files import (
     FINAL_STATE,
     LOCK,
     RESULT,
+    TENSORBOARD,
     json_line,
+    open_regular,
+    refuse_special,
     remove_scratch,
     write_atomically,
 )
+from trainable.ledger.identity import check_identity
 from trainable.ledger.locks import exclusive_lock
 from trainable.ledger.reading import read_end, read_trial
 from trainable.records import Attempt, EpochRecord, TrialEnd, TrialFiles
@@ -40,15 +43,21 @@ class Ledger:
     favour of the one before it; if both are damaged, the trial starts again.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], store_id: str | None = None) -> None:
         """Take the lock and read what the folder holds.
+
+        Args:
+            store_id: the identity of the store to whose trials the folder belongs; None to work in any folder.
 
         Raises:
             LedgerBusyError: another process works on this trial.
-            OSError: the folder cannot be written, or holds symbolic links.
+            OSError: the folder cannot be written, holds symbolic links, or does not lie in this store.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        _refuse_links(folder)
+        if store_id is not None:
+            refuse_special([folder.parent])
+            check_identity(folder.parent.parent, store_id)
+        folder.mkdir(parents=store_id is None, exist_ok=True)
+        refuse_special([folder, *folder.iterdir(), *(folder / TENSORBOARD).glob("*")])
         self.folder = folder
         self.damage: list[str] = []
         """Names of files that were found damaged."""
@@ -119,7 +128,7 @@ class Ledger:
     def append(self, record: EpochRecord) -> None:
         """Add the next epoch. Readers see it at once; it is synced to disk at the next checkpoint or at the end."""
         if self._epochs_file is None:
-            self._epochs_file = self._stack.enter_context((self.folder / EPOCHS).open("ab"))
+            self._epochs_file = self._stack.enter_context(_open_to_append(self.folder / EPOCHS))
         self._epochs_file.write(json_line(dataclasses.asdict(record)))
         self._epochs_file.flush()
         self.epochs.append(record)
@@ -153,6 +162,10 @@ class Ledger:
             os.fsync(self._epochs_file.fileno())
 
 
+def _open_to_append(path: Path) -> IO[bytes]:
+    return os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+
+
 def _damaged_records(folder: Path, files: TrialFiles) -> list[str]:
     """Return the names of files that do not hold what was written. A torn last line of epochs is no damage."""
     damaged = []
@@ -165,10 +178,3 @@ def _damaged_records(folder: Path, files: TrialFiles) -> list[str]:
     if end is not None and files.end is None:
         damaged.append(EPOCHS)
     return damaged
-
-
-def _refuse_links(folder: Path) -> None:
-    """Refuse symbolic links: a store may come from elsewhere, and nothing in it may make us write outside of it."""
-    for path in (folder, *folder.iterdir()):
-        if path.is_symlink():
-            raise OSError(errno.ELOOP, "a trial's folder and files must not be symbolic links", str(path))

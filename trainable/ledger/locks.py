@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainable.ledger.files import open_regular
+
 
 class LedgerBusyError(RuntimeError):
     """Another process holds the lock, for example because it is training the same trial."""
@@ -18,7 +20,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Raises:
         LedgerBusyError: another process holds the lock, or has just moved its folder away.
     """
-    with path.open("a") as file:
+    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -30,10 +32,10 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Return whether a living process holds the lock."""
-    if not path.exists():
+    if not path.is_file() or path.is_symlink():
         return False
     try:
-        with path.open() as file:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -254,15 +254,18 @@ class RemoteLedger(Ledger):
         self._pushed_at = time.monotonic()
 
 
-def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any]) -> Ledger:
+def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any], store_id: str | None = None) -> Ledger:
     """Open the ledger of a trial in a local or remote folder.
+
+    Args:
+        store_id: the identity of the store, if it is a folder; None to work in any folder.
 
     Raises:
         LedgerBusyError: another process works on this trial.
         RemoteError: a remote store does not answer, or refuses.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or does not lie in this store.
     """
-    return RemoteLedger(folder, config) if isinstance(folder, RemoteFolder) else Ledger(folder, config)
+    return RemoteLedger(folder, config) if isinstance(folder, RemoteFolder) else Ledger(folder, config, store_id)
 
 
 def read_final_state(folder: Path | RemoteFolder, num_epochs: int) -> bytes | None:

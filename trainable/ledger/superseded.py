@@ -19,7 +19,7 @@ def supersede(folder: Path, number: int) -> bool:
     Raises:
         LedgerBusyError: another process works on this trial.
     """
-    if not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():
         return False
     with exclusive_lock(folder / LOCK):
         if not trial_status(read_trial(folder)).is_final:

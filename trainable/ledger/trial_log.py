@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from trainable.ledger.files import open_regular
+
 MAX_BYTES = 64 * 2**10
 """Largest size of a log; its beginning is cut off."""
 KEPT_ATTEMPTS = 5
@@ -79,7 +81,7 @@ class TrialLog:
             for path in older[: len(older) + 1 - KEPT_ATTEMPTS]:
                 path.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
-            file = _open(self.path, os.O_APPEND)
+            file = open_regular(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             _flush()
             self._saved = [os.dup(number) for number in STREAMS]
             for number in STREAMS:
@@ -118,14 +120,9 @@ def _make_presentable(path: Path) -> int:
     return len(shown)
 
 
-def _open(path: Path, flags: int = 0) -> int:
-    """Open for writing, but never through a symbolic link."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o666)
-
-
 def _write(path: Path, content: bytes) -> None:
     """Replace the content in place, because the streams are redirected to this file."""
-    with os.fdopen(_open(path), "wb") as file:
+    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT), "wb") as file:
         file.truncate(0)
         file.write(content)
 
