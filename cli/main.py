@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cli.parser import build_parser
 from sweep.exit_codes import ExitCode
-from trainable.errors import UserError
+from trainable.errors import SweepLostError, UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         print(f"batchscape: {error}", file=sys.stderr)
-        return ExitCode.MISTAKE
+        return ExitCode.INCOMPLETE if isinstance(error, SweepLostError) else ExitCode.MISTAKE
     except BrokenPipeError:  # the reader of our output has gone, `| head` for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE

@@ -16,6 +16,10 @@ class FieldError(UserError):
         self.field = field
 
 
+class SweepLostError(UserError):
+    """Another run has taken over the sweep that this run drove. It is printed as one line; the exit status is 1."""
+
+
 @contextlib.contextmanager
 def located(where: str | Callable[[str | None], str]) -> Iterator[None]:
     """Put a location in front of the message of every user error that is raised inside.

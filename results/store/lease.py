@@ -3,6 +3,16 @@
 The lease is a small file that its holder keeps renewing. A lease that has not been renewed for a minute is free. Its
 age is measured by the server's clock alone: by the times of the lease and of a file that is written now. A process of
 this machine that has died holds no lease.
+
+A holder may be frozen (a closed lid, SIGSTOP) and wake up after another run has taken the lease over. So each holder
+has a number, the fencing token, larger than those of all holders before it; a released lease stays in the store and
+keeps the token. A holder reads the lease before each write (`fenced`). If the lease is missing or another's, the
+holder has lost the sweep. If it is the holder's own but was not renewed in time, it is acquired again before anything
+is written.
+
+pyarrow has no conditional PUT, so a holder that freezes between reading the lease and writing still writes one file
+when it wakes up. Logs are safe from that (`results.store.remote_journal`); other files are whole and are written
+again by the next run.
 """
 
 import contextlib
@@ -10,7 +20,6 @@ import dataclasses
 import json
 import os
 import platform
-import signal
 import threading
 import time
 import uuid
@@ -18,7 +27,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trainable.errors import UserError
+from trainable.errors import SweepLostError, UserError
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import Remote, RemoteError, Stamp
 
@@ -56,20 +65,35 @@ class Holder:
     """Process number and start time, which together are never used twice."""
     heartbeat: str
     """Time of the last renewal in UTC, by the holder's clock, for people."""
+    token: int = 0
+    """Fencing token; 0 in leases of earlier versions."""
+    since: str = ""
+    """Time at which the lease was acquired, in UTC, by the holder's clock."""
+    after_takeover: bool = False
+    """Whether this holder, or one before it, took the lease over from a run that may still wake up."""
+    released: str = ""
+    """Time at which the lease was released; empty while it is held."""
 
 
 class Lease:
     """The lease of one sweep, as one run or one observer sees it."""
 
     def __init__(self, uri: str, sweep: str, run_id: str = "", timing: Timing | None = None) -> None:
+        self.token = 0
+        """Fencing token of this holder."""
+        self.after_takeover = False
+        """Whether a run that lost the lease, to this holder or one before it, may still wake up."""
         self._uri = uri
         self._remote = Remote(uri)
         self._sweep = sweep
         self._name = f"{sweep}/{LEASE}"
         self._run_id = run_id
         self._timing = timing or TIMING
+        self._since = ""
         self._over = threading.Event()
-        self._problem: str | None = None
+        self._lock = threading.Lock()
+        self._renewed_at = 0.0
+        self._problem: UserError | None = None
         self._seen: tuple[Stamp, Holder, float] | None = None
 
     def living_holder(self) -> Holder | None:
@@ -84,19 +108,19 @@ class Lease:
             holder = self._read(self._remote)
             if holder is None:
                 return None
-            age_seconds = (self._server_time_ns() - stamp.mtime_ns) / 1e9
-            self._seen = stamp, holder, time.monotonic() - age_seconds
+            age_seconds = 0.0 if holder.released else (self._server_time_ns() - stamp.mtime_ns) / 1e9
+            self._seen = stamp, holder, _now() - age_seconds
         _, holder, written_at = self._seen
-        is_stale = time.monotonic() - written_at >= self._timing.stale
-        return None if is_stale or _is_dead(holder) else holder
+        is_stale = _now() - written_at >= self._timing.stale
+        return None if holder.released or is_stale or _is_dead(holder) else holder
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lease in a context. A run that loses it is stopped with SIGTERM.
+        """Hold the lease in a context. The run in it has to ask, with `raise_problem`, whether it must stop.
 
         Raises:
             LedgerBusyError: another run drives the sweep.
-            UserError: this run was stopped; raised when the context ends.
+            UserError: as `raise_problem`; raised when the context ends.
         """
         self._acquire()
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -104,12 +128,49 @@ class Lease:
         try:
             yield
         finally:
+            was_retired = self._over.is_set()
             self._over.set()
             keeper.join()
-            if self._problem is None:
+            self.raise_problem()
+            if not was_retired:
                 self._release()
-            else:
-                raise UserError(self._problem)
+
+    def raise_problem(self) -> None:
+        """
+        Raises:
+            SweepLostError: the lease is known to be lost.
+            UserError: the store has not answered for too long.
+        """
+        if self._problem is not None:
+            raise self._problem
+
+    def check(self, remote: Remote) -> None:
+        """Read the lease, and acquire it again if it was not renewed in time.
+
+        Raises:
+            SweepLostError: the lease is missing, damaged or another's.
+            RemoteError: the store does not answer.
+        """
+        with self._lock:
+            self.raise_problem()
+            self._confirm(remote, renew=False)
+
+    @contextlib.contextmanager
+    def fenced(self, remote: Remote) -> Iterator[None]:
+        """Check the lease, then let the context write one file; the errors are those of `check`.
+
+        If so much time has passed in the context that the lease may be lost, the lease is checked again.
+        """
+        began_at = _now()
+        self.check(remote)
+        yield
+        if _now() - began_at >= self._timing.stale:
+            self.check(remote)
+
+    def retire(self) -> None:
+        """Stop renewing the lease, which is about to be deleted with its sweep."""
+        with self._lock:
+            self._over.set()
 
     def _acquire(self) -> None:
         """Write the lease, and check that it is still ours.
@@ -118,11 +179,18 @@ class Lease:
         """
         if self.living_holder() is not None:
             raise LedgerBusyError(self._name)
+        began_at = _now()
+        found = self._read(self._remote)
+        if found is not None:
+            is_abandoned = not found.released and not _is_dead(found)
+            self.token, self.after_takeover = found.token, found.after_takeover or is_abandoned
+        self.token += 1
+        self._since = _utc()
         self._write(self._remote)
         time.sleep(self._timing.settle)
-        found = self._read(self._remote)
-        if found is None or found.run_id != self._run_id:
+        if not self._is_ours(self._read(self._remote)) or _now() - began_at >= self._timing.stale:
             raise LedgerBusyError(self._name)
+        self._renewed_at = began_at
 
     def _keep(self) -> None:
         """Renew the lease until the run is over or has to be stopped; runs in a thread of its own."""
@@ -130,39 +198,84 @@ class Lease:
         answered_at = time.monotonic()
         while not self._over.wait(self._timing.renew):
             try:
-                found = self._read(remote)
-                if found is not None and found.run_id != self._run_id:
-                    self._stop(f"another run, on {found.host}, has taken the sweep {self._sweep!r} over")
-                    return
-                self._write(remote)
+                with self._lock:
+                    if self._over.is_set() or self._problem is not None:
+                        return
+                    self._confirm(remote, renew=True)
                 answered_at = time.monotonic()
+            except SweepLostError:
+                return
             except RemoteError as error:
                 if time.monotonic() - answered_at > self._timing.lost:
-                    self._stop(f"{error}: run the same command when it is back")
+                    self._problem = UserError(f"{error}: run the same command when it is back")
                     return
 
-    def _stop(self, problem: str) -> None:
-        self._problem = problem
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    def _confirm(self, remote: Remote, *, renew: bool) -> None:
+        """Check that the lease is ours, and write it if it is to be renewed or was not renewed in time."""
+        began_at = _now()
+        is_late = began_at - self._renewed_at >= self._timing.stale
+        found = self._read(remote)
+        is_ours = self._is_ours(found)
+        # A smaller token was written by a run that had lost the lease and froze while it renewed it.
+        if not is_ours and not (found is not None and 0 < found.token < self.token):
+            raise self._lost(found)
+        if is_ours and not renew and not is_late:
+            return
+        self.token += is_late
+        self._write(remote)
+        if is_late:  # another run may have begun to take it over
+            time.sleep(self._timing.settle)
+            found = self._read(remote)
+            if not self._is_ours(found):
+                raise self._lost(found)
+        if _now() - began_at >= self._timing.stale:  # and we may have overwritten its lease
+            raise self._lost(found)
+        self._renewed_at = began_at
+
+    def _is_ours(self, found: Holder | None) -> bool:
+        return found is not None and found.run_id == self._run_id
+
+    def _lost(self, found: Holder | None) -> SweepLostError:
+        """Note that the lease is lost, and return the error that says to whom."""
+        if found is None:
+            reason = f"the lock of the sweep {self._sweep!r} ({self._remote.shown}/{self._name}) is gone"
+        elif self._is_ours(found):
+            reason = f"another run may have taken the sweep {self._sweep!r} over while this one stood still"
+        else:
+            began = f", at {found.since}" if found.since else ""
+            ended = f" and ended at {found.released}" if found.released else ""
+            reason = f"another run, on {found.host}, has taken the sweep {self._sweep!r} over{began}{ended}"
+        self._problem = SweepLostError(f"{reason}: this run has stopped, and wrote nothing more")
+        return self._problem
 
     def _release(self) -> None:
-        """Delete the lease. If that fails, it is free after a minute."""
+        """Mark the lease as released. If that fails, it is free after a minute."""
         remote = Remote(self._uri, patience_seconds=0.0)
         with contextlib.suppress(RemoteError):
-            found = self._read(remote)
-            if found is not None and found.run_id == self._run_id:
-                remote.delete(self._name)
+            self.check(remote)
+            self._write(remote, released=_utc())
 
     def _read(self, remote: Remote) -> Holder | None:
         """Return the holder; None if there is no lease, or it is damaged."""
         try:
-            return Holder(**json.loads(remote.read(self._name) or b""))
+            holder = Holder(**json.loads(remote.read(self._name) or b""))
         except (ValueError, TypeError):
             return None
+        is_valid = all(type(getattr(holder, field.name)) is field.type for field in dataclasses.fields(holder))
+        return holder if is_valid else None
 
-    def _write(self, remote: Remote) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = Holder(self._run_id, platform.node(), _machine(), _process(os.getpid()), now)
+    def _write(self, remote: Remote, released: str = "") -> None:
+        holder = Holder(
+            self._run_id,
+            platform.node(),
+            _machine(),
+            _process(os.getpid()),
+            heartbeat=datetime.now(UTC).isoformat(timespec="seconds"),
+            token=self.token,
+            since=self._since,
+            after_takeover=self.after_takeover,
+            released=released,
+        )
         remote.write(self._name, json.dumps(dataclasses.asdict(holder)).encode() + b"\n")
 
     def _server_time_ns(self) -> int:
@@ -175,6 +288,15 @@ class Lease:
         except RemoteError:
             stamp = None
         return stamp.mtime_ns if stamp else time.time_ns()
+
+
+def _now() -> float:
+    """Return the seconds of a clock that goes on while the machine sleeps, if the system has one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _utc() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _machine() -> str:

@@ -184,6 +184,9 @@ class LocalStore(Store):
             remove_scratch(folder)
             yield
 
+    def check_driver(self, name: str, *, ask: bool = False) -> None:
+        """Do nothing: a lock of the kernel is not lost."""
+
 
 def _delete_trial(folder: Path) -> None:
     """Delete the folder of a training; of a symbolic link, only the link."""

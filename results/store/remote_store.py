@@ -6,17 +6,17 @@ and written as a whole, without copies.
 """
 
 import contextlib
-import functools
 import os
 import shlex
 import shutil
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from results.store.journal import Journal, WholeFileJournal
-from results.store.lease import Lease
+from results.store.journal import Journal
+from results.store.lease import LEASE, Lease
 from results.store.manifest import MANIFEST
+from results.store.remote_journal import RemoteJournal
 from results.store.store import Store
 from trainable.config import TrainConfig
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED, create_scratch
@@ -48,6 +48,9 @@ class RemoteStore(Store):
         self._remote = Remote(uri)
         self._remote.check()
         self._leases: dict[str, Lease] = {}
+        """Leases that are looked at."""
+        self._driven: dict[str, Lease] = {}
+        """Leases of the sweeps that this process drives."""
 
     @property
     def ledgers(self) -> RemoteFolder:
@@ -86,11 +89,12 @@ class RemoteStore(Store):
         return {name: content for name, content in zip(names, contents, strict=True) if content is not None}
 
     def write(self, sweep: str, file: str, content: bytes) -> None:
-        self._remote.write(_name(sweep, file), content)
+        name = _name(sweep, file)
+        with self._fenced(sweep):
+            self._remote.write(name, content)
 
     def journal(self, sweep: str, file: str) -> Journal:
-        read, write = functools.partial(self.read, sweep, file), functools.partial(self.write, sweep, file)
-        return WholeFileJournal(self.location(sweep, file), read, write)
+        return RemoteJournal(self._remote, _name(sweep, file), lambda: self._driven.get(sweep))
 
     def trial_names(self) -> list[str]:
         return sorted(name for name in self._remote.folders(TRIALS) if name != "..")
@@ -133,8 +137,14 @@ class RemoteStore(Store):
             shutil.rmtree(self.trial_folder(name), ignore_errors=True)
 
     def delete_sweep(self, name: str) -> None:
-        others = [file for file in self._remote.stamps(name) if file != f"{name}/{MANIFEST}"]
-        in_parallel(self._remote.delete, others)
+        kept_longest = (f"{name}/{MANIFEST}", f"{name}/{LEASE}")
+        others = [file for file in self._remote.stamps(name) if file not in kept_longest]
+        with self._fenced(name):
+            in_parallel(self._remote.delete, others)
+        with self._fenced(name):
+            self._remote.delete(f"{name}/{MANIFEST}")
+        if name in self._driven:
+            self._driven[name].retire()
         self._remote.delete_folder(name)
 
     def _busy(self, keys: Collection[str]) -> list[str]:
@@ -154,9 +164,28 @@ class RemoteStore(Store):
         check_sweep_name(name)
         return bool(self._living_runs([name]))
 
-    def _only_driver(self, name: str, run_id: str) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
         check_sweep_name(name)
-        return Lease(self._uri, name, run_id).held()
+        lease = Lease(self._uri, name, run_id)
+        with lease.held():
+            self._driven[name] = lease
+            try:
+                yield
+            finally:
+                del self._driven[name]
+
+    def check_driver(self, name: str, *, ask: bool = False) -> None:
+        lease = self._driven.get(name)
+        if lease is not None and ask:
+            lease.check(self._remote)
+        elif lease is not None:
+            lease.raise_problem()
+
+    def _fenced(self, sweep: str) -> contextlib.AbstractContextManager[None]:
+        """Return a context that writes a file of the sweep; a driver that has lost the sweep does not enter it."""
+        lease = self._driven.get(sweep)
+        return contextlib.nullcontext() if lease is None else lease.fenced(self._remote)
 
     def _living_runs(self, sweeps: Collection[str]) -> set[str]:
         """Return the ids of the runs that drive these sweeps now."""

@@ -8,7 +8,8 @@
                    search.jsonl  what a search proposed, stopped and chose (results.store.search_log)
                    runs.jsonl    how long each run of the driver was expected to take, and took (sweep.runs)
                    metrics.prom  counters for Prometheus, kept by the driver (sweep.observers.prometheus)
-                   lock          held by the driver that runs the sweep
+                   lock          held by the driver that runs the sweep (results.store.lease: lock.json)
+                   search.jsonl.holder-<n>  in a bucket, after a takeover (see results.store.remote_journal)
 
 Nothing inside holds an absolute path: a store can be moved or copied.
 """
@@ -118,6 +119,7 @@ class Store(ABC):
         Raises:
             OSError: the file cannot be written.
             RemoteError: a remote store does not answer, or refuses.
+            SweepLostError: this process drove the sweep, and another run has taken it over.
         """
 
     @abstractmethod
@@ -317,6 +319,20 @@ class Store(ABC):
 
         Raises:
             LedgerBusyError: another driver runs the sweep; raised when the context is entered.
+        """
+
+    @abstractmethod
+    def check_driver(self, name: str, *, ask: bool = False) -> None:
+        """Check that this process may go on, if it drives the sweep.
+
+        Args:
+            name: the sweep.
+            ask: ask a remote store now; otherwise it is known every few seconds.
+
+        Raises:
+            SweepLostError: another run has taken the sweep over. `write` and journals raise it, too.
+            UserError: a remote store has not answered for minutes.
+            RemoteError: a remote store does not answer; only if it is asked.
         """
 
     @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Passes on to the observers what Ray Tune reports, and says why a trial failed."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ from results.store.store import Store
 from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.observer import Observer
-from trainable.errors import UserError
+from trainable.errors import SweepLostError, UserError
+from trainable.ledger.remote import RemoteError
 from trainable.records import Progress, Status
 from trainable.session import record_failure
 from trainable.tune_adapter import TRIAL_KEY, TrialSetup, config_of, from_report, share_of
@@ -53,11 +55,15 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         self._steps = steps
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
-        self._store.check_present()
-        for observer in self._observers:
-            observer.on_tick()
-        if self._steps is not None:
-            self._steps.raise_error()
+        try:
+            self._stop.check_driver()
+            self._store.check_present()
+            for observer in self._observers:
+                observer.on_tick()
+            if self._steps is not None:
+                self._steps.raise_error()
+        except SweepLostError:
+            raise KeyboardInterrupt from None  # after which Tune drops the running trials at once
         if self._stop.is_requested:
             num_running = sum(trial.status == Trial.RUNNING for trial in trials)
             for observer in self._observers:
@@ -88,6 +94,11 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """Record a trial whose process died, or could not be set up, more often than it is retried."""
+        try:
+            with contextlib.suppress(RemoteError):
+                self._stop.check_driver(ask=True)
+        except SweepLostError:
+            return  # the trial is another run's now
         key = trial.config[TRIAL_KEY]
         error = failure_reason(trial)
         config = config_of(trial.config, self._setup.configs)
@@ -100,9 +111,10 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         self._pass_on(key, Progress(None, Status.FAILED, replayed=False, error=error))
 
     def _pass_on(self, key: str, progress: Progress) -> None:
-        """Tell the observers, unless a trial fails because the store has gone, which ends the run at once."""
+        """Tell the observers, unless a trial fails because the store or the sweep is lost, which ends the run at once."""
         if progress.status is Status.FAILED:
             try:
+                self._stop.check_driver()
                 self._store.check_present()
             except UserError:
                 return

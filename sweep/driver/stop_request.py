@@ -1,9 +1,9 @@
-"""Signals that ask a run to stop."""
+"""What makes a run stop: a signal, or the loss of its sweep."""
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -16,7 +16,12 @@ class StopRequest:
     sweep would run on. A second signal raises at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check_driver: Callable[..., None] = lambda **ask: None) -> None:
+        """
+        Args:
+            check_driver: checks that the run still drives its sweep (`Store.check_driver`).
+        """
+        self.check_driver = check_driver
         self.is_requested = False
 
     @contextlib.contextmanager

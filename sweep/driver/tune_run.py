@@ -6,6 +6,7 @@ off. A trial's state lies in its ledger (see `trainable.ledger.ledger`), and eve
 
 import contextlib
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,10 +58,10 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         UserError: no such cluster, or it can never run such a trial.
     """
     request = prepared.request
-    stop = StopRequest()  # takes the signals once Ray has put its own handlers in place
+    stop = StopRequest(functools.partial(prepared.store.check_driver, prepared.manifest.name))
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
-        stack.enter_context(stop.on_signals())
+        stack.enter_context(stop.on_signals())  # after Ray has put its own handlers in place
         if any(0 < share.gpus < 1 for share in cluster.expected):
             speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
             cluster.check_memory(trials, peak_memory(speeds))
@@ -81,7 +82,7 @@ def run_planned(
 
     Raises:
         UserError: the tracker cannot be reached, or a node does not see the store.
-        KeyboardInterrupt: a signal has come; the ledgers hold what was done.
+        KeyboardInterrupt: a signal has come, or another run has taken the sweep over; the ledgers hold what was done.
     """
     carried = {key: dataclasses.asdict(shares[key]) for key in configs}
     param_space = {
@@ -97,7 +98,7 @@ def run_search(context: SweepContext, search: Search, observers: Sequence[Observ
 
     Raises:
         UserError: as `run_planned`, or the search's log cannot be written.
-        KeyboardInterrupt: a signal has come; the ledgers and the search's log hold what was done.
+        KeyboardInterrupt: as `run_planned`; the ledgers and the search's log hold what was done.
     """
     steps = SearchSteps(search, context.cluster.share, observers)
     tune_config = tune.TuneConfig(

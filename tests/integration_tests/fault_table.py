@@ -27,6 +27,7 @@ FAULTS = (
     "the store goes away during a run",
     "another user's folder, or a pipe, among the temporary files",
     "a second driver on one sweep",
+    "a driver stands still, and another takes its sweep in a bucket over",
     "another sweep's name in a sweep.json",
     "a corrupt sweep.json",
     "a corrupt Parquet file",

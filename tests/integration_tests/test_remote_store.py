@@ -202,11 +202,13 @@ def test_a_lost_machine_costs_no_more_than_the_last_checkpoint(life: Life, s3_se
 
 
 @pytest.mark.ray
-def test_a_finished_sweep_leaves_no_lease_and_no_checkpoints(life: Life, s3_server: S3Server) -> None:
+def test_a_finished_sweep_leaves_a_released_lease_and_no_checkpoints(life: Life, s3_server: S3Server) -> None:
     names = {name.rpartition("/")[2] for name in s3_server.files(f"{life.machine.bucket}/store")}
     names = {name for name in names if not name.startswith("events.out.tfevents")}
     trial = {CONFIG, ATTEMPTS, EPOCHS, RESULT}
-    assert names == trial | {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl", "metrics.prom"}
+    sweep = {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl", "metrics.prom", "lock.json"}
+    assert names == trial | sweep
+    assert json.loads(s3_server.files(f"{life.machine.bucket}/store")["small/lock.json"])["released"]
 
 
 @pytest.mark.ray

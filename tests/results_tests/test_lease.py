@@ -1,5 +1,6 @@
 """One driver a sweep where there are no file locks."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -8,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from results.store.lease import LEASE, Lease, Timing
+from results.store.lease import LEASE, Holder, Lease, Timing
 from tests.s3_server import S3Server
-from trainable.errors import UserError
+from trainable.errors import SweepLostError, UserError
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import Remote
 
@@ -40,18 +42,37 @@ def make_lease(uri: str) -> MakeLease:
     return lambda run_id, timing=QUICK: Lease(uri, "sweep", run_id, timing)
 
 
+class Clock:
+    """The clock of all leases of a test, which stands still."""
+
+    now = 1000.0
+
+
 @pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set where the run would have been sent SIGTERM."""
-    event = threading.Event()
-    monkeypatch.setattr("results.store.lease.signal.pthread_kill", lambda thread, number: event.set())
-    return event
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("results.store.lease._now", lambda: clock.now)
+    return clock
+
+
+def wait_until_stopped(lease: Lease, seconds: float = 5.0) -> None:
+    """Wait until the run under this lease has been told to stop; it then raises."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        lease.raise_problem()
+        time.sleep(0.02)
+    pytest.fail("it is not told to stop")
+
+
+def found_in(uri: str) -> dict[str, Any]:
+    """The lease, as it lies in the store."""
+    values: dict[str, Any] = json.loads(Remote(uri).read(NAME) or b"")
+    return values
 
 
 def of_another_machine(uri: str) -> None:
     """Whoever holds the lease now is a process that we know nothing about."""
-    values = json.loads(Remote(uri).read(NAME) or b"")
-    Remote(uri).write(NAME, json.dumps(values | {"machine": "another", "run_id": "theirs"}).encode())
+    Remote(uri).write(NAME, json.dumps(found_in(uri) | {"machine": "another", "run_id": "theirs"}).encode())
 
 
 def test_a_second_run_is_refused_while_the_first_renews(make_lease_in_bucket: MakeLease) -> None:
@@ -66,13 +87,18 @@ def test_a_second_run_is_refused_while_the_first_renews(make_lease_in_bucket: Ma
         assert holder.run_id == "one"
 
 
-def test_it_is_free_after_the_run_and_nothing_stays(make_lease: MakeLease, uri: str) -> None:
+def test_it_is_free_after_the_run_and_the_next_token_is_larger(make_lease: MakeLease, uri: str) -> None:
     with pytest.raises(RuntimeError, match="broke"), make_lease("one").held():
         raise RuntimeError("broke")
     assert make_lease("").living_holder() is None
-    assert Remote(uri).stamps("") == {}
-    with make_lease("two").held():
-        pass
+    assert Remote(uri).stamps("").keys() == {NAME}
+    for token in (2, 3):
+        lease = make_lease("two")
+        with lease.held():
+            assert found_in(uri)["token"] == lease.token == token
+            assert found_in(uri)["released"] == ""
+        assert found_in(uri)["released"].endswith(" UTC")
+    assert not found_in(uri)["after_takeover"]
 
 
 def test_of_two_at_once_one_wins(make_lease: MakeLease) -> None:
@@ -158,28 +184,151 @@ def test_clocks_of_machines_do_not_matter(make_lease_in_bucket: MakeLease, monke
         assert make_lease_in_bucket("").living_holder() is not None
 
 
-def test_a_run_whose_lease_was_taken_over_stops(make_lease: MakeLease, uri: str, stopped: threading.Event) -> None:
-    with pytest.raises(UserError, match=r"another run.*has taken the sweep 'sweep' over"), make_lease("ours").held():
-        of_another_machine(uri)
-        assert stopped.wait(5)
-    assert b"theirs" in (Remote(uri).read(NAME) or b"")  # not ours to remove
-
-
-def test_a_run_whose_store_stays_away_stops(
-    make_lease_in_bucket: MakeLease, s3: S3Server, stopped: threading.Event
+def test_whoever_is_overtaken_while_the_lease_settles_is_refused(
+    make_lease: MakeLease, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = "run the same command when it is back"
+    with monkeypatch.context() as patch:
+        patch.setattr("results.store.lease.time.sleep", lambda seconds: of_another_machine(uri))
+        with pytest.raises(LedgerBusyError), make_lease("ours").held():
+            pytest.fail("another run has it")
+    assert found_in(uri)["run_id"] == "theirs"
+
+
+def test_whoever_is_frozen_while_the_lease_settles_is_refused(
+    make_lease: MakeLease, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "results.store.lease.time.sleep", lambda seconds: setattr(clock, "now", clock.now + QUICK.stale)
+        )
+        with pytest.raises(LedgerBusyError), make_lease("ours").held():
+            pytest.fail("another run may have it")
+
+
+LOST = {
+    "gone": (None, r"the lock of the sweep 'sweep' \(.*/sweep/lock.json\) is gone"),
+    "damaged": ({}, "is gone"),
+    "another's": (
+        {"host": "far", "since": "yesterday"},
+        "another run, on far, has taken the sweep .* over, at yesterday:",
+    ),
+    "another's that has ended": (
+        {"since": "yesterday", "released": "today"},
+        "has taken the sweep 'sweep' over, at yesterday and ended at today: this run has stopped",
+    ),
+    "of an earlier version": ({"token": 0}, "another run"),
+    "with a text as its token": ({"token": "1"}, "is gone"),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_run_that_has_lost_its_lease_stops(make_lease: MakeLease, uri: str, case: str) -> None:
+    """The keeper notices, whoever is about to write notices, and nothing is written to the lease."""
+    change, message = LOST[case]
+    for renew in (QUICK.renew, 60.0):
+        lease = make_lease("ours", dataclasses.replace(QUICK, renew=renew, stale=60.0))
+        with pytest.raises(SweepLostError, match=message), lease.held():
+            changed = (
+                b"{" if change == {} else json.dumps(found_in(uri) | {"run_id": "theirs"} | (change or {})).encode()
+            )
+            Remote(uri).delete(NAME) if change is None else Remote(uri).write(NAME, changed)
+            if renew == QUICK.renew:
+                with pytest.raises(SweepLostError):
+                    wait_until_stopped(lease)
+            with pytest.raises(SweepLostError, match=message), lease.fenced(Remote(uri)):
+                pytest.fail("it would write")
+        assert Remote(uri).read(NAME) == (None if change is None else changed)
+        Remote(uri).delete(NAME)
+
+
+def test_a_run_that_lost_the_lease_as_it_ends_says_so(make_lease: MakeLease, uri: str) -> None:
+    lease = make_lease("ours", dataclasses.replace(QUICK, renew=60.0))
+    with pytest.raises(SweepLostError, match="another run"), lease.held():
+        of_another_machine(uri)
+    assert found_in(uri)["run_id"] == "theirs"  # not ours to release
+
+
+SLEEPY = dataclasses.replace(QUICK, renew=1e6, stale=60.0)
+"""Whoever has this timing is frozen as far as its lease is concerned."""
+
+
+def test_a_run_that_wakes_up_has_lost_what_another_took_over(make_lease: MakeLease, uri: str, clock: Clock) -> None:
+    frozen, watcher = make_lease("one", SLEEPY), make_lease("two", SLEEPY)
+    message = r"another run, on .*, has taken .* over, at .* UTC and ended at .* UTC"
+    with pytest.raises(SweepLostError, match=message), frozen.held():
+        assert watcher.living_holder() is not None
+        clock.now += SLEEPY.stale
+        with watcher.held():
+            assert (watcher.token, watcher.after_takeover) == (2, True)
+        frozen.check(Remote(uri))
+    later = make_lease("three", SLEEPY)
+    with later.held():
+        assert (later.token, later.after_takeover) == (3, True)  # the first may still wake up
+
+
+def test_a_run_that_wakes_up_alone_acquires_its_lease_again(make_lease: MakeLease, uri: str, clock: Clock) -> None:
+    lease = make_lease("one", SLEEPY)
+    with lease.held():
+        clock.now += SLEEPY.stale
+        lease.check(Remote(uri))
+        assert found_in(uri)["token"] == lease.token == 2
+        lease.check(Remote(uri))
+        assert lease.token == 2
+
+
+def test_of_two_that_take_a_late_lease_one_wins(
+    make_lease: MakeLease, uri: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = make_lease("one", SLEEPY)
+    with pytest.raises(SweepLostError, match="another run"), lease.held():
+        clock.now += SLEEPY.stale
+        with monkeypatch.context() as patch:
+            patch.setattr("results.store.lease.time.sleep", lambda seconds: of_another_machine(uri))
+            lease.check(Remote(uri))
+
+
+def test_a_run_that_freezes_while_it_renews_does_not_cost_its_successor_the_lease(
+    make_lease: MakeLease, uri: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, successor = make_lease("one", SLEEPY), make_lease("two", SLEEPY)
+    read = Lease._read
+
+    def freeze_after_reading(lease: Lease, remote: Remote) -> Holder | None:
+        found = read(lease, remote)
+        if lease is frozen and clock.now == 1000.0:
+            clock.now += SLEEPY.stale
+            entered.enter_context(successor.held())
+        return found
+
+    with contextlib.ExitStack() as entered:
+        with pytest.raises(SweepLostError, match="another run may have taken the sweep"), frozen.held():
+            assert successor.living_holder() is not None
+            monkeypatch.setattr(Lease, "_read", freeze_after_reading)
+            frozen._confirm(Remote(uri), renew=True)
+            pytest.fail("it may have overwritten another's lease")
+        assert found_in(uri)["run_id"] == "one"
+        successor.check(Remote(uri))
+        assert found_in(uri)["run_id"] == "two"
+
+
+def test_a_write_that_takes_long_is_checked_afterwards(make_lease: MakeLease, uri: str, clock: Clock) -> None:
+    lease = make_lease("one", SLEEPY)
+    with pytest.raises(SweepLostError, match="another run"), lease.held(), lease.fenced(Remote(uri)):
+        of_another_machine(uri)
+        clock.now += SLEEPY.stale
+
+
+def test_a_run_whose_store_stays_away_stops(make_lease_in_bucket: MakeLease, s3: S3Server) -> None:
+    lease = make_lease_in_bucket("ours")
     try:
-        with pytest.raises(UserError, match=message), make_lease_in_bucket("ours").held():
+        with pytest.raises(UserError, match="run the same command when it is back"), lease.held():
             s3.down()
-            assert stopped.wait(15)
+            wait_until_stopped(lease, 15.0)
     finally:
         s3.up()
 
 
-def test_a_hiccup_does_not_cost_the_lease(
-    make_lease_in_bucket: MakeLease, s3: S3Server, stopped: threading.Event
-) -> None:
+def test_a_hiccup_does_not_cost_the_lease(make_lease_in_bucket: MakeLease, s3: S3Server) -> None:
     lease = make_lease_in_bucket("ours", dataclasses.replace(QUICK, stale=60.0, lost=60.0))
     with lease.held():
         before = lease.living_holder()
@@ -193,4 +342,4 @@ def test_a_hiccup_does_not_cost_the_lease(
         assert after is not None
         assert after.run_id == "ours"
         assert after.heartbeat > before.heartbeat  # it is renewed again
-    assert not stopped.is_set()
+        lease.raise_problem()

@@ -1,0 +1,204 @@
+"""A driver in a bucket that stands still, and wakes up after another has taken its sweep over: nothing is lost."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from results.store.lease import Timing
+from results.store.opening import open_store
+from results.store.search_log import SEARCH_LOG, read_log
+from results.store.store import Store
+from sweep.runs import RunStart, append_run, read_runs
+from sweep.search.search import Search
+from tests.results_tests.result_samples import make_config, make_manifest
+from tests.s3_server import S3Server
+from tests.sweep_tests.driven_searches import SPACE, active_among, drive, make_trial, settings
+from trainable.errors import SweepLostError
+from trainable.ledger.remote import Remote, RemoteError
+from trainable.records import Status
+
+STALE_SECONDS = 60.0
+NAME = "wide"
+MANIFEST = dataclasses.replace(make_manifest([], NAME), is_search=True)
+
+
+class Clock:
+    """The clock of all drivers of a test, which stands still."""
+
+    now = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """As far as their leases are concerned all drivers are frozen."""
+    clock = Clock()
+    monkeypatch.setattr("results.store.lease._now", lambda: clock.now)
+    monkeypatch.setattr("results.store.lease.TIMING", Timing(renew=1e6, stale=STALE_SECONDS, settle=0.0))
+    return clock
+
+
+@pytest.fixture
+def uri(s3: S3Server) -> str:
+    return f"s3://{s3.new_bucket()}/store"
+
+
+def search_in(store: Store, num_trials: int) -> Search:
+    wanted = settings(num_trials=num_trials)
+    return Search(wanted, store.search_log(NAME), make_trial, active_among(SPACE))
+
+
+@contextlib.contextmanager
+def driven(uri: str, num_trials: int) -> Iterator[tuple[Store, Search]]:
+    store = open_store(uri)
+    with store.driving(MANIFEST):
+        yield store, search_in(store, num_trials)
+
+
+def end_third(search: Search) -> None:
+    """End the trial that is under way after ten epochs."""
+    config = search.record.proposals[2].config
+    assert config is not None
+    search.end(config.trial_key, Status.COMPLETE)
+
+
+def log_in(uri: str) -> bytes:
+    return open_store(uri).search_log(NAME).read()
+
+
+def ended(uri: str) -> int:
+    record = read_log(open_store(uri).search_log(NAME))
+    return sum(proposal.status is Status.COMPLETE for proposal in record.proposals)
+
+
+def take_over(uri: str, clock: Clock, num_trials: int = 12) -> bytes:
+    """Take over a sweep that has not been heard of for a minute, end it, and return its log."""
+    open_store(uri).is_running(NAME)
+    clock.now += STALE_SECONDS
+    with driven(uri, num_trials) as (store, search):
+        drive(search)
+        store.write(NAME, "trials.parquet", b"theirs")
+    assert ended(uri) == num_trials
+    return log_in(uri)
+
+
+def test_a_driver_that_wakes_up_writes_nothing(uri: str, clock: Clock) -> None:
+    with (
+        pytest.raises(
+            SweepLostError, match=r"another run, on .*, has taken the sweep 'wide' over, at .* and ended at"
+        ),
+        driven(uri, 8) as (store, search),
+    ):
+        drive(search, num_steps=10)
+        theirs = take_over(uri, clock)
+        for write in (
+            lambda: search.next(),
+            lambda: append_run(store, NAME, RunStart("ours", "2026-11-29T20:00:00+00:00")),
+            lambda: store.write(NAME, "trials.parquet", b"ours"),
+            lambda: store.write_manifest(make_manifest([make_config()], NAME)),
+            lambda: store.delete_sweep(NAME),
+            lambda: store.check_driver(NAME),
+        ):
+            with pytest.raises(SweepLostError):
+                write()
+    assert log_in(uri) == theirs
+    assert open_store(uri).read(NAME, SEARCH_LOG) == theirs
+    assert open_store(uri).read(NAME, "trials.parquet") == b"theirs"
+    assert read_runs(open_store(uri), NAME) == []
+    assert not open_store(uri).is_running(NAME)
+
+
+def test_a_driver_that_wakes_up_alone_goes_on(uri: str, clock: Clock) -> None:
+    with driven(uri, 8) as (_, search):
+        drive(search, num_steps=10)
+        clock.now += 10 * STALE_SECONDS
+        drive(search)
+    assert ended(uri) == 8
+
+
+def freeze_before_writing(patch: pytest.MonkeyPatch, action: Callable[[], object], file: str = SEARCH_LOG) -> None:
+    """Do something else right before the file is written: after all checks."""
+    write = Remote.write
+
+    def frozen(remote: Remote, name: str, content: bytes) -> None:
+        if name == f"{NAME}/{file}":
+            patch.undo()
+            action()
+        write(remote, name, content)
+
+    patch.setattr(Remote, "write", frozen)
+
+
+@pytest.mark.parametrize("num_later", [0, 1])
+def test_a_driver_that_freezes_after_all_checks_destroys_no_log(uri: str, clock: Clock, num_later: int) -> None:
+    """It wakes up after its successor, or also the next driver, has ended; both are told apart by their tokens."""
+    known: list[bytes] = []
+
+    def others() -> None:
+        known.append(take_over(uri, clock))
+        for later in range(num_later):
+            with driven(uri, 13 + later) as (_, search):
+                drive(search)
+            known.append(log_in(uri))
+
+    with pytest.raises(SweepLostError), driven(uri, 8) as (_, search), pytest.MonkeyPatch.context() as patch:
+        drive(search, num_steps=10)
+        freeze_before_writing(patch, others)
+        end_third(search)
+        pytest.fail("it believes to have written the log")
+    assert open_store(uri).read(NAME, SEARCH_LOG) != known[-1]  # overwritten once
+    assert log_in(uri) == known[-1]
+    with driven(uri, 20) as (_, search):
+        drive(search)
+    assert log_in(uri) == open_store(uri).read(NAME, SEARCH_LOG)
+    assert log_in(uri).startswith(known[-1])
+    assert ended(uri) == 20
+
+
+def test_what_a_driver_writes_before_its_successor_does_is_no_obstacle(uri: str, clock: Clock) -> None:
+    """It was not told that its last event is in the log, so that the event need not be there."""
+    with pytest.raises(SweepLostError, match="another run, on"), driven(uri, 8) as (_, search):
+        drive(search, num_steps=10)
+        open_store(uri).is_running(NAME)
+        with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+            def take_over_slowly() -> None:
+                clock.now += STALE_SECONDS
+                entered.append(stack.enter_context(driven(uri, 12))[1])
+
+            entered: list[Search] = []
+            freeze_before_writing(patch, take_over_slowly)
+            with pytest.raises(SweepLostError):
+                end_third(search)
+            drive(entered[0])
+    assert ended(uri) == 12
+
+
+def test_a_log_that_another_has_changed_is_left_alone(uri: str, clock: Clock) -> None:
+    message = r"another run has changed s3://.*/wide/search.jsonl"
+    with pytest.raises(SweepLostError, match=message), driven(uri, 8) as (_, search):
+        drive(search, num_steps=10)
+        Remote(uri).write(f"{NAME}/{SEARCH_LOG}", log_in(uri) + b"more")
+        end_third(search)
+    assert log_in(uri).endswith(b"more")
+
+
+def test_an_answer_that_is_lost_loses_no_sweep(uri: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has written the log, but the driver does not hear of it, and writes again."""
+    write = Remote.write
+
+    def unanswered(remote: Remote, name: str, content: bytes) -> None:
+        write(remote, name, content)
+        if name.endswith(SEARCH_LOG):
+            raise RemoteError(uri, "no answer")
+
+    with driven(uri, 8) as (_, search):
+        drive(search, num_steps=10)
+        with monkeypatch.context() as patch:
+            patch.setattr(Remote, "write", unanswered)
+            with pytest.raises(RemoteError, match="no answer"):
+                end_third(search)
+        end_third(search)
+        drive(search)
+    assert ended(uri) == 8
