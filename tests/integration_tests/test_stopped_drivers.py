@@ -1,5 +1,6 @@
 """Drivers that are stopped, lose their sweep to another, and wake up: at random moments, with real signals."""
 
+import contextlib
 import os
 import platform
 import re
@@ -19,7 +20,7 @@ from results.store.opening import open_store
 from tests.conftest import ROOT
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.made_up_driver import NAME, QUICK, events
-from tests.integration_tests.processes import family
+from tests.integration_tests.processes import family, kill
 from tests.integration_tests.running_sweeps import search_on_digits
 from tests.s3_server import S3Server
 from tests.sweep_tests.driven_searches import drive
@@ -120,15 +121,19 @@ def test_a_search_that_was_taken_over_is_left_alone(
     small.write_text(SPACE.replace("NUM_TRIALS", "8"))
     large.write_text(SPACE.replace("NUM_TRIALS", "12"))
     options = ["--store", store.location(), "--max-concurrent", "1"]
-    with subprocess.Popen(
-        [sys.executable, "-c", DRIVER, "run", str(small), *options],
-        cwd=scratch,
-        env=os.environ | {"TMPDIR": str(scratch)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as driver:
-        deadline = time.monotonic() + 120
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", DRIVER, "run", str(small), *options],
+            cwd=scratch,
+            env=os.environ | {"TMPDIR": str(scratch)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as driver,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(lambda: kill(list(family(driver.pid))))
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while store.search_log("searched").read().count(b'"end"') < 2:
             assert driver.poll() is None, driver.communicate()
             assert time.monotonic() < deadline

@@ -124,7 +124,8 @@ def test_of_two_at_once_one_wins(make_lease: MakeLease) -> None:
 
 
 def test_a_lease_that_nobody_renews_is_taken_over(make_lease: MakeLease, uri: str) -> None:
-    with make_lease("theirs", dataclasses.replace(QUICK, renew=60.0)).held():
+    theirs = make_lease("theirs", dataclasses.replace(QUICK, renew=60.0))
+    with pytest.raises(SweepLostError), theirs.held():
         of_another_machine(uri)
         with pytest.raises(LedgerBusyError), make_lease("ours").held():
             pytest.fail("it is not stale yet")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from results.store.lease import Timing
+from results.store.lease import Lease, Timing
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG, read_log
 from results.store.store import Store
@@ -25,16 +25,20 @@ MANIFEST = dataclasses.replace(make_manifest([], NAME), is_search=True)
 
 
 class Clock:
-    """The clock of all drivers of a test, which stands still."""
+    """The clock of all drivers of a test and of the server, which stands still; a new lease is from its start."""
 
-    now = 1000.0
+    start = now = 1000.0
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """As far as their leases are concerned all drivers are frozen."""
+    """Make all drivers frozen as far as their leases are concerned."""
     clock = Clock()
     monkeypatch.setattr("results.store.lease._now", lambda: clock.now)
+    server_time_ns = Lease._server_time_ns
+    monkeypatch.setattr(
+        Lease, "_server_time_ns", lambda lease: server_time_ns(lease) + int(1e9 * (clock.now - clock.start))
+    )
     monkeypatch.setattr("results.store.lease.TIMING", Timing(renew=1e6, stale=STALE_SECONDS, settle=0.0))
     return clock
 
@@ -74,7 +78,6 @@ def ended(uri: str) -> int:
 
 def take_over(uri: str, clock: Clock, num_trials: int = 12) -> bytes:
     """Take over a sweep that has not been heard of for a minute, end it, and return its log."""
-    open_store(uri).is_running(NAME)
     clock.now += STALE_SECONDS
     with driven(uri, num_trials) as (store, search):
         drive(search)
@@ -92,14 +95,15 @@ def test_a_driver_that_wakes_up_writes_nothing(uri: str, clock: Clock) -> None:
     ):
         drive(search, num_steps=10)
         theirs = take_over(uri, clock)
-        for write in (
+        writes: list[Callable[[], object]] = [
             lambda: search.next(),
             lambda: append_run(store, NAME, RunStart("ours", "2026-11-29T20:00:00+00:00")),
             lambda: store.write(NAME, "trials.parquet", b"ours"),
             lambda: store.write_manifest(make_manifest([make_config()], NAME)),
             lambda: store.delete_sweep(NAME),
             lambda: store.check_driver(NAME),
-        ):
+        ]
+        for write in writes:
             with pytest.raises(SweepLostError):
                 write()
     assert log_in(uri) == theirs
@@ -113,6 +117,7 @@ def test_a_driver_that_wakes_up_alone_goes_on(uri: str, clock: Clock) -> None:
     with driven(uri, 8) as (_, search):
         drive(search, num_steps=10)
         clock.now += 10 * STALE_SECONDS
+        end_third(search)
         drive(search)
     assert ended(uri) == 8
 
@@ -160,7 +165,6 @@ def test_what_a_driver_writes_before_its_successor_does_is_no_obstacle(uri: str,
     """It was not told that its last event is in the log, so that the event need not be there."""
     with pytest.raises(SweepLostError, match="another run, on"), driven(uri, 8) as (_, search):
         drive(search, num_steps=10)
-        open_store(uri).is_running(NAME)
         with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
 
             def take_over_slowly() -> None:
