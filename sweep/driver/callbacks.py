@@ -111,7 +111,7 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         self._pass_on(key, Progress(None, Status.FAILED, replayed=False, error=error))
 
     def _pass_on(self, key: str, progress: Progress) -> None:
-        """Tell the observers, unless a trial fails because the store or the sweep is lost, which ends the run at once."""
+        """Tell the observers, unless a trial fails because the store or the sweep is lost, which ends the run."""
         if progress.status is Status.FAILED:
             try:
                 self._stop.check_driver()
