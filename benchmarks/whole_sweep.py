@@ -7,6 +7,7 @@ benchmarks/plain_tune.py. Neither side finds anything in a cache that it would n
 
 import json
 import math
+import secrets
 import sys
 import tempfile
 import time
@@ -68,7 +69,12 @@ def wall_seconds(run_side: Callable[[Path, Path, Path], int], space: dict[str, A
 
 def _settings(folder: Path) -> dict[str, str]:
     """Return an environment in which a sweep finds nothing decoded and leaves nothing behind."""
-    ray = {"RAY_TMPDIR": str(folder), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = {
+        "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     return ray | {"BATCHSCAPE_CACHE": str(folder / "cache")}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from search_spaces.resources import ResourceRule
 from sweep.driver import ray_environment
@@ -102,7 +103,7 @@ def connected(
     Raises:
         UserError: there is no cluster at that address, or it could never run one of the trials.
     """
-    with scratch_folder() as scratch:
+    with scratch_folder() as scratch, ray_environment.prepared(joins_cluster=request.is_joined):
         try:
             _start(request, scratch, data.train_images.nbytes + data.test_images.nbytes)
             yield _checked_cluster(request, rule, trials, scratch, data.train_images.shape[1])
@@ -129,9 +130,13 @@ def _start(request: RunRequest, scratch: Path, data_bytes: int) -> None:
             "_temp_dir": str(scratch / "ray"),
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
-    ray_environment.prepare(joins_cluster=request.is_joined)
     try:
         ray.init(**options)
+    except AuthenticationError:
+        raise UserError(
+            f"the Ray cluster at --address {request.address} demands its token: "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as on its nodes"
+        ) from None
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         where = f"a Ray cluster at --address {request.address}" if request.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {first_line(error)}") from None

@@ -28,6 +28,7 @@ FAULTS = (
     "another user's folder, or a pipe, among the temporary files",
     "a second driver on one sweep",
     "a driver stands still, and another takes its sweep in a bucket over",
+    "a cluster's token is missing or wrong",
     "another sweep's name in a sweep.json",
     "a corrupt sweep.json",
     "a corrupt Parquet file",
@@ -75,6 +76,7 @@ def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
+    line = re.sub(r"\b\d+\.\d+\.\d+\.\d+:\d+\b", "HOST:PORT", line)
     line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)
     line = re.sub(r"\blr=[\d.e+]+", "lr=N", line)
     line = re.sub(r"^batch_size=\d+", "batch_size=N", line)  # which trial's worker is killed is not planned

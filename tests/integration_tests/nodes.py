@@ -6,6 +6,7 @@ Nodes can be killed as a power cut kills them: all processes at once.
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -110,7 +111,8 @@ class Nodes:
         Args:
             folder: with a short path: Ray puts sockets below it.
         """
-        self._folder, self.environment = folder, dict(environment)
+        self._folder = folder
+        self.environment = dict(environment) | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         number = os.getpid() % 60000
         self._bridge, self._network = f"bs{number}", f"10.{200 + number // 250 % 50}.{number % 250}"
         self.gateway = f"{self._network}.254"
@@ -135,7 +137,6 @@ class Nodes:
             **self.environment,
             "HOME": str(self.disk),
             "TMPDIR": str(self.disk),
-            "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         node = Node(f"{self._bridge}n{number}", f"{self._network}.{number}", self.disk, environment)

@@ -22,6 +22,7 @@ from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from sweep.observers.live_view import make_console
 from tests.conftest import ROOT
+from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.nodes import DASHBOARD_PORT, RAY, Node, Nodes, can_make_nodes, making_nodes
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
@@ -177,6 +178,20 @@ def check_attempts(store: Store, dead: Node, lost: set[str]) -> set[str | None]:
 def node_of(store: Store, key: str) -> str | None:
     """The node that ended the trial."""
     return read_trial(store.trial_folder(key)).attempts[-1].node
+
+
+@pytest.mark.parametrize(
+    "wrong", [["-u", "RAY_AUTH_TOKEN"], ["-u", "RAY_AUTH_MODE"], ["RAY_AUTH_TOKEN=of-another"]], ids=" ".join
+)
+def test_a_cluster_that_demands_its_token(wrong: list[str], running: Running) -> None:
+    space, store = running.folder / "sweep.yaml", running.folder / "refused"
+    command = ["run", str(space), "--store", str(store), "--address", running.nodes.address]
+    driver = running.head.start(
+        "env", *wrong, sys.executable, str(ROOT / "tune_main.py"), *command, output=subprocess.PIPE
+    )
+    status, _, errors = ended(driver)
+    record("a cluster's token is missing or wrong", user_sees(errors), status, "nothing is trained")
+    assert not list(store.glob("trials/*/epochs.jsonl"))
 
 
 def test_a_store_that_a_node_does_not_see_is_refused_before_anything_is_trained(running: Running) -> None:

@@ -109,8 +109,16 @@ def test_what_is_wrong_would_be_seen(path: tuple[str, ...], value: object, clust
         validate_config(prepare_config(cluster))
 
 
+def test_every_ray_of_the_cluster_demands_the_token(cluster: dict[str, Any]) -> None:
+    assert cluster["file_mounts"]["/home/ubuntu/.ray/auth_token"] == "~/.ray/auth_token"  # noqa: S105 (its file)
+    lines = cluster["head_start_ray_commands"] + cluster["worker_start_ray_commands"]
+    starts = [line for line in lines if "ray start" in line]
+    assert len(starts) == 2
+    assert all(line.startswith("export RAY_AUTH_MODE=token; ") for line in starts)
+
+
 def test_the_files_that_are_copied_to_the_nodes_exist(cluster: dict[str, Any]) -> None:
-    sent = cluster["file_mounts"]
+    sent = {target: path for target, path in cluster["file_mounts"].items() if not path.startswith("~")}
     assert [path for path in sent.values() if not (ROOT / path).is_file()] == []
     commands = "\n".join(cluster["setup_commands"])
     for target in sent:

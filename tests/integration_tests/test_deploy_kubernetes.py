@@ -59,8 +59,9 @@ RAYJOB = exactly(
         shutdownAfterJobFinishes=FLAG,
         ttlSecondsAfterFinished=COUNT,
         rayClusterSpec=exactly(
-            "headGroupSpec workerGroupSpecs rayVersion",
+            "headGroupSpec workerGroupSpecs rayVersion authOptions",
             rayVersion=TEXT,
+            authOptions=exactly("mode", mode={"enum": ["disabled", "token"]}),
             enableInTreeAutoscaling=FLAG,
             autoscalerOptions=exactly("", idleTimeoutSeconds=COUNT),
             headGroupSpec=HEAD,
@@ -98,6 +99,10 @@ def test_the_job_has_only_fields_that_kuberay_knows(job: dict[str, Any]) -> None
     job["spec"]["shutDownAfterJobFinishes"] = True
     with pytest.raises(jsonschema.ValidationError, match="shutDownAfterJobFinishes"):
         jsonschema.validate(job, RAYJOB)
+
+
+def test_ray_demands_a_token(job: dict[str, Any]) -> None:
+    assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
 
 
 def test_the_pods_follow_the_schema_of_kubernetes(job: dict[str, Any]) -> None:

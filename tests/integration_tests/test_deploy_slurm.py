@@ -1,6 +1,7 @@
 """deploy/slurm/batchscape.sbatch, run with a stand-in for Slurm's commands."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -88,6 +89,21 @@ def test_what_follows_the_script_is_given_to_run(pretended: Path) -> None:
     assert "symmetric-run --address 127.0.0.1:20007 --min-nodes 1 --num-cpus=2 -- bash -c" in calls
     assert "python tune_main.py run quickstart --name two\\ words --store runs --address 127.0.0.1:20007 \n" in calls
     assert "requeue" not in calls
+
+
+def test_each_job_has_a_token_in_its_environment_alone(pretended: Path) -> None:
+    tokens = pretended.parent / "tokens"
+    for _ in range(2):
+        status, calls, errors = submit(
+            pretended, "quickstart", python=f'echo "$RAY_AUTH_MODE $RAY_AUTH_TOKEN" >> "{tokens}"\n'
+        )
+        assert status == 0
+    seen = [line.split() for line in tokens.read_text(encoding="utf-8").splitlines()]
+    assert [mode for mode, _ in seen] == ["token", "token"]
+    assert len({token for _, token in seen}) == 2
+    for _, token in seen:
+        assert re.fullmatch("[0-9a-f]{64}", token)
+        assert token not in calls + errors
 
 
 @pytest.mark.parametrize("code", [1, 2, 130])

@@ -1,4 +1,4 @@
-"""What a space may name, and what Ray is told. (See also test_store_faults.py and test_running_sweep.py.)"""
+"""What a space may name, and what Ray is told. (See also test_ray_ports.py and test_store_faults.py.)"""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def test_a_space_cannot_name_a_folder_outside_of_the_store(name: str, tmp_path: 
 def test_tune_does_not_pass_credentials_on() -> None:
     """Ray writes a runtime environment into its logs."""
     code = (
-        "from sweep.driver import ray_environment; ray_environment.prepare(joins_cluster=False)\n"
+        "from sweep.driver import ray_environment; ray_environment.prepared(joins_cluster=False).__enter__()\n"
         "from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE\n"
         "print([name for name in ENV_VARS_TO_PROPAGATE if name.startswith('AWS_')], len(ENV_VARS_TO_PROPAGATE) > 0)"
     )
@@ -34,7 +34,7 @@ def test_tune_does_not_pass_credentials_on() -> None:
 
 
 def test_importing_the_driver_changes_neither_the_environment_nor_ray() -> None:
-    """Only `prepare` changes them, and it keeps what the user has set."""
+    """Only `prepared` changes them, and it keeps what the user has set."""
     code = """
 import copy, importlib, logging, os, pkgutil
 import ray
@@ -57,11 +57,44 @@ importlib.import_module("trainable.tune_adapter")
 assert {"ray_environment", "tune_run", "cluster", "trackers"} <= set(modules)
 assert state() == before, "an import has changed something"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "1"
-sweep.driver.ray_environment.prepare(joins_cluster=True)
-assert os.environ["RAY_AUTH_MODE"] == "disabled"
+with sweep.driver.ray_environment.prepared(joins_cluster=True):
+    assert not [name for name in os.environ if name.startswith("RAY_AUTH_")]
 print(os.environ["RAY_USAGE_STATS_ENABLED"])
 """
     assert in_fresh_interpreter(code) == "1"
+
+
+def test_each_ray_of_our_own_has_another_token_and_a_cluster_that_of_the_user() -> None:
+    code = """
+import os
+from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, get_authentication_mode
+from sweep.driver.ray_environment import prepared
+
+def seen():
+    token = AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True)
+    assert os.environ["RAY_AUTH_TOKEN"] == token
+    return get_authentication_mode() == AuthenticationMode.TOKEN, token
+
+os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "of the user"}
+tokens = set()
+for _ in range(2):
+    with prepared(joins_cluster=False):
+        is_demanded, token = seen()
+        assert is_demanded
+        assert len(token) == 64
+        tokens.add(token)
+    with prepared(joins_cluster=True):
+        assert seen() == (False, "of the user")
+os.environ["RAY_AUTH_MODE"] = "token"
+with prepared(joins_cluster=True):
+    assert seen() == (True, "of the user")
+del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
+with prepared(joins_cluster=False):
+    pass
+assert not [name for name in os.environ if name.startswith("RAY_AUTH_")]
+print(len(tokens))
+"""
+    assert in_fresh_interpreter(code) == "2"
 
 
 def in_fresh_interpreter(code: str) -> str:

@@ -94,10 +94,11 @@ def test_the_end_of_much_output_is_kept(tmp_path: Path) -> None:
 
 
 def test_keys_are_not_kept(tmp_path: Path) -> None:
-    code = "print(os.environ['AWS_SECRET_ACCESS_KEY'], flush=True); log.trim()"
+    code = "print(os.environ['AWS_SECRET_ACCESS_KEY'], os.environ['RAY_AUTH_TOKEN'], flush=True); log.trim()"
     for end in ("; os.kill(os.getpid(), 9)", "; log.close()"):
-        run(tmp_path, code + end, AWS_SECRET_ACCESS_KEY=SECRET, AWS_ACCESS_KEY_ID="a-key")
+        run(tmp_path, code + end, AWS_SECRET_ACCESS_KEY=SECRET, AWS_ACCESS_KEY_ID="a-key", RAY_AUTH_TOKEN="0" * 64)
         assert SECRET not in kept(tmp_path)
+        assert "0000" not in kept(tmp_path)
         assert "***" in kept(tmp_path)
 
 

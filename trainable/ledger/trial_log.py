@@ -18,7 +18,13 @@ KEPT_ATTEMPTS = 5
 """Number of attempts of a trial whose logs are kept, the latest ones."""
 CUT = b"[... the beginning is cut off]\n"
 HIDDEN = b"***"
-SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+SECRET_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "RAY_AUTH_TOKEN",
+)
 MIN_SECRET_LENGTH = 8
 """Smallest length of a value that is hidden; shorter values are no keys and are part of too many words."""
 STREAMS = (1, 2)
