@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError
+from ray.exceptions import RpcError
 
 from search_spaces.resources import ResourceRule
 from sweep.driver import ray_environment
@@ -131,13 +131,10 @@ def _start(request: RunRequest, scratch: Path, data_bytes: int) -> None:
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
     try:
+        if request.is_joined:
+            ray_environment.adopt_mode(str(request.address))
         ray.init(**options)
-    except AuthenticationError:
-        raise UserError(
-            f"the Ray cluster at --address {request.address} demands its token: "
-            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as on its nodes"
-        ) from None
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except (ConnectionError, ValueError, RuntimeError, OSError, RpcError) as error:
         where = f"a Ray cluster at --address {request.address}" if request.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {first_line(error)}") from None
 

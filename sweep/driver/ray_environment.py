@@ -4,11 +4,16 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import ray
-from ray._raylet import AuthenticationTokenLoader, Config
+from ray._private.services import canonicalize_bootstrap_address_or_die
+from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined] (not in its stub)
+from ray.exceptions import AuthenticationError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+
+from trainable.errors import UserError
 
 VARIABLES = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -21,7 +26,10 @@ VARIABLES = {
 }
 """What Ray is told where the user's environment does not say otherwise. Ray reads it when it starts, not before."""
 AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
+AUTH_ON, AUTH_OFF = "token", "disabled"
+"""The two modes of Ray."""
 TOKEN_BYTES = 32
+STDERR = 2
 
 
 @contextlib.contextmanager
@@ -44,17 +52,63 @@ def prepared(*, joins_cluster: bool) -> Iterator[None]:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = joins_cluster
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # the raylet's lines on dead workers
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report failed trials ourselves
-    own = {} if joins_cluster else {AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(TOKEN_BYTES)}
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
+    with _authentication({} if joins_cluster else {AUTH_MODE: AUTH_ON, AUTH_TOKEN: secrets.token_hex(TOKEN_BYTES)}):
+        yield
+
+
+def adopt_mode(address: str) -> None:
+    """Send the user's token if the cluster demands one. Call it inside of `prepared`, before `ray.init`.
+
+    Ray itself would try for half a minute with the wrong token, and send a token to a cluster without one, where the
+    workers then cannot talk to the driver.
+
+    Raises:
+        UserError: the cluster demands a token that the user's environment lacks, or the other way round.
+        ConnectionError: there is no cluster at that address.
+        ray.exceptions.RpcError: what is at that address does not answer.
+    """
+    found = canonicalize_bootstrap_address_or_die(address)
+    is_demanded = not _admits(found, AUTH_OFF)
+    mode = os.environ.get(AUTH_MODE, "").lower() or (AUTH_ON if is_demanded else AUTH_OFF)
+    if is_demanded and not (mode == AUTH_ON and _admits(found, AUTH_ON)):
+        raise UserError(
+            f"the Ray cluster at --address {address} demands its token: "
+            f"set {AUTH_MODE}=token and {AUTH_TOKEN} (or {AUTH_TOKEN}_PATH) as on its nodes"
+        )
+    if mode == AUTH_ON and not is_demanded:
+        raise UserError(
+            f"the Ray cluster at --address {address} demands no token: start it with {AUTH_MODE}=token, or unset the "
+            "variable to join a cluster on which everybody who reaches its ports can run code"
+        )
+    os.environ[AUTH_MODE] = mode
+    _read_authentication_again()
+
+
+def _admits(address: str, mode: str) -> bool:
+    """Return whether a cluster answers a client in this mode, which sends the user's token or none."""
+    with _authentication({AUTH_MODE: mode}), _without_stderr():
+        if mode == AUTH_ON and not AuthenticationTokenLoader.instance().has_token():
+            return False
+        try:
+            GcsClient(address=address)
+        except AuthenticationError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def _authentication(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that Ray reads, and at the end what the user had set of its mode and token."""
+    before = {name: os.environ.get(name) for name in (AUTH_MODE, AUTH_TOKEN)}
+    os.environ.update(variables)
     _read_authentication_again()
     try:
         yield
     finally:
-        for name, previous in before.items():
-            del os.environ[name]
-            if previous is not None:
-                os.environ[name] = previous
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         _read_authentication_again()
 
 
@@ -62,3 +116,16 @@ def _read_authentication_again() -> None:
     """Make Ray forget the mode and the token that it has read from the environment before."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Drop what C++ code writes to standard error."""
+    kept = os.dup(STDERR)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)

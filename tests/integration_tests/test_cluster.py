@@ -180,14 +180,12 @@ def node_of(store: Store, key: str) -> str | None:
     return read_trial(store.trial_folder(key)).attempts[-1].node
 
 
-@pytest.mark.parametrize(
-    "wrong", [["-u", "RAY_AUTH_TOKEN"], ["-u", "RAY_AUTH_MODE"], ["RAY_AUTH_TOKEN=of-another"]], ids=" ".join
-)
-def test_a_cluster_that_demands_its_token(wrong: list[str], running: Running) -> None:
+@pytest.mark.parametrize("wrong", ["-uRAY_AUTH_TOKEN", "RAY_AUTH_MODE=disabled", "RAY_AUTH_TOKEN=of-another"])
+def test_a_cluster_that_demands_its_token(wrong: str, running: Running) -> None:
     space, store = running.folder / "sweep.yaml", running.folder / "refused"
     command = ["run", str(space), "--store", str(store), "--address", running.nodes.address]
     driver = running.head.start(
-        "env", *wrong, sys.executable, str(ROOT / "tune_main.py"), *command, output=subprocess.PIPE
+        "env", wrong, sys.executable, str(ROOT / "tune_main.py"), *command, output=subprocess.PIPE
     )
     status, _, errors = ended(driver)
     record("a cluster's token is missing or wrong", user_sees(errors), status, "nothing is trained")
