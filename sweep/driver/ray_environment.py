@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ray
 from ray._private.services import canonicalize_bootstrap_address_or_die
-from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined] (not in its stub)
+from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]  # not in its stub
 from ray.exceptions import AuthenticationError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
@@ -87,9 +87,9 @@ def adopt_mode(address: str) -> None:
 def _admits(address: str, mode: str) -> bool:
     """Return whether a cluster answers a client in this mode, which sends the user's token or none."""
     with _authentication({AUTH_MODE: mode}), _without_stderr():
-        if mode == AUTH_ON and not AuthenticationTokenLoader.instance().has_token():
-            return False
         try:
+            if mode == AUTH_ON:
+                AuthenticationTokenLoader.instance().has_token()  # raises where GcsClient would abort
             GcsClient(address=address)
         except AuthenticationError:
             return False
