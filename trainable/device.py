@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch
 
+from trainable.cache_folder import cache_folder
 from trainable.gpu_share import memory_fraction
 from trainable.provenance import processor_name
 
+COMPILED_CODE = "TORCHINDUCTOR_CACHE_DIR"
 CUBLAS_WORKSPACE = ":4096:8"
 MALLOC_OPTIONS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
 """Options of mallopt(3): no mmap for large blocks (M_MMAP_MAX), never shrink the heap (M_TRIM_THRESHOLD), grow it by
@@ -26,6 +28,7 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
     torch.set_num_threads(num_threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    _keep_compiled_code_private()
     if not use_gpu:
         _keep_freed_memory()
         return torch.device("cpu")
@@ -35,6 +38,20 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
         if fraction is not None:
             torch.cuda.set_per_process_memory_fraction(fraction, 0)
     return torch.device("cuda", 0)
+
+
+def _keep_compiled_code_private() -> None:
+    """Let torch keep compiled code in the user's cache.
+
+    Its own choice is a folder among the temporary files whose name anybody knows, so that another user could make it
+    first and put code there, which torch would run.
+    """
+    if COMPILED_CODE in os.environ:
+        return
+    with contextlib.suppress(OSError):  # a cache that cannot be written must not stop the trial
+        folder = cache_folder() / "compiled"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ[COMPILED_CODE] = str(folder)
 
 
 def _keep_freed_memory() -> None:

@@ -1,5 +1,7 @@
 """The device's state and the peak of its memory."""
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,8 +29,6 @@ def test_prepare_device_sets_threads_and_determinism() -> None:
 
 def test_gpu_gets_a_workspace_that_is_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    import os
-
     assert prepare_device(1, use_gpu=True) == torch.device("cuda", 0)
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
 
@@ -44,6 +44,25 @@ def test_a_share_of_a_gpu_limits_what_its_process_may_allocate(monkeypatch: pyte
     prepare_device(1, use_gpu=True, gpus=0.25)
     assert asked == [(0.242, 0)]
     assert memory_fraction(0.25, properties.total_memory) == 0.242
+
+
+def test_compiled_code_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not in /tmp/torchinductor_NAME, which another user can make first."""
+    monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    prepare_device(1, use_gpu=False)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "compiled")
+    assert (tmp_path / "cache" / "compiled").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
+    prepare_device(1, use_gpu=False)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
+
+
+def test_a_cache_that_cannot_be_written_stops_no_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BATCHSCAPE_CACHE", str(tmp_path / "file"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert prepare_device(1, use_gpu=False) == CPU
 
 
 def test_processor_has_a_name() -> None:
