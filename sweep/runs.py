@@ -2,17 +2,16 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
 
 from results.store.store import Store
 from results.tables.layout import format_seconds
 from sweep.estimate.speeds import RunOverhead
 from sweep.estimate.wall_time import Interval
+from trainable.decoding import Count, Seconds, Timestamp, decode
+from trainable.wording import counted
 
-Record = TypeVar("Record")
 RUNS = "runs.jsonl"
 MAX_RUNS = 50
 """Number of latest runs that tell of the overhead."""
@@ -33,7 +32,7 @@ class RunStart:
     """The line of `runs.jsonl` that is written when a run begins."""
 
     run_id: str
-    start_time: str
+    start_time: Timestamp
     """UTC, ISO 8601."""
 
     @property
@@ -41,42 +40,33 @@ class RunStart:
         return f"{datetime.fromisoformat(self.start_time):%Y-%m-%d %H:%M} UTC"
 
 
+START_KEYS = {spec.name for spec in dataclasses.fields(RunStart)}
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """The line of `runs.jsonl` that is written when a run ends."""
 
     run_id: str
-    start_time: str
+    start_time: Timestamp
     """UTC, ISO 8601."""
-    num_slots: int
+    num_slots: Count
     """Number of trials that ran at the same time."""
-    num_trials: int
+    num_trials: Count
     """Number of trials that the run was to train."""
-    trials_ended: int
+    trials_ended: Count
     """Number of trials that became COMPLETE, STOPPED, DIVERGED or FAILED."""
-    epochs_trained: int
+    epochs_trained: Count
     """Number of epochs trained; replayed epochs are not counted."""
-    wall_seconds: float
+    wall_seconds: Seconds
     """Seconds until the last trial ended, or until the interruption, with Ray's start and without its end."""
-    start_up_seconds: float | None
+    start_up_seconds: Seconds | None
     """Seconds until the first epoch began; None if no epoch ended."""
-    between_seconds: float | None
+    between_seconds: Seconds | None
     """Seconds that a trial took beside its epochs; None if the run was interrupted."""
     interrupted: bool
     estimate: ExpectedTime | None = None
     """The estimate made at the start; None if nothing was known then."""
-
-    @classmethod
-    def from_line(cls, line: str) -> "RunRecord":
-        """Parse a line of `runs.jsonl`.
-
-        Raises:
-            ValueError, TypeError, KeyError: the line is no such record.
-        """
-        values = json.loads(line)
-        if values["estimate"] is not None:  # a RunStart has no such key
-            values["estimate"] = ExpectedTime(**values["estimate"])
-        return cls(**values)
 
 
 def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
@@ -85,30 +75,39 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
     Raises:
         OSError: the store cannot be written.
     """
+    journal = store.journal(sweep, RUNS)
     line = json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n"
-    store.journal(sweep, RUNS).append(line.encode())
+    is_torn = not (journal.read() or b"\n").endswith(b"\n")  # the line of a killed driver
+    journal.append(b"\n" * is_torn + line.encode())
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:
     """Return the runs in the order in which they ended; damaged lines are skipped."""
-    return _read_lines(store.journal(sweep, RUNS).read(), RunRecord.from_line)
+    return _parse(store.journal(sweep, RUNS).read()).ends
 
 
 def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
     """Say in one line how the last run went; None if there was none."""
-    content = store.journal(sweep, RUNS).read()
-    records = _read_lines(content, RunRecord.from_line)
-    starts = _read_lines(content, lambda line: RunStart(**json.loads(line)))
-    if starts and starts[-1].run_id not in {record.run_id for record in records}:
+    history = _parse(store.journal(sweep, RUNS).read())
+    if history.starts and history.starts[-1].run_id not in {record.run_id for record in history.ends}:
         if is_running:
-            return f"began {starts[-1].when}"
-        return f"was interrupted (killed, or ended by an error); it began {starts[-1].when}"
-    return run_text(records[-1]) if records else None
+            return f"began {history.starts[-1].when}"
+        return f"was interrupted (killed, or ended by an error); it began {history.starts[-1].when}"
+    return run_text(history.ends[-1]) if history.ends else None
+
+
+def damaged_runs_text(store: Store, sweep: str) -> str | None:
+    """Name the damaged lines of the history; None if there are none."""
+    journal = store.journal(sweep, RUNS)
+    damaged = _parse(journal.read()).damaged_lines
+    if not damaged:
+        return None
+    return f"{journal.location}:{damaged[0]} is damaged: {counted(len(damaged), 'line')} left out of the runs"
 
 
 def read_overheads(store: Store) -> list[RunOverhead]:
     """Return the overheads of the store's latest runs, of all sweeps, that were not interrupted."""
-    runs = [run for content in store.read_all(RUNS).values() for run in _read_lines(content, RunRecord.from_line)]
+    runs = [run for content in store.read_all(RUNS).values() for run in _parse(content).ends]
     runs.sort(key=lambda run: run.start_time)
     return [
         RunOverhead(run.start_up_seconds, run.between_seconds)
@@ -127,12 +126,26 @@ def run_text(record: RunRecord) -> str:
     return f"{text}; the estimate was {record.estimate}{whole}"
 
 
-def _read_lines(content: bytes, parse: Callable[[str], Record]) -> list[Record]:
-    """Return the records in those lines of a file that can be parsed."""
-    records = []
-    for line in content.decode(errors="replace").splitlines():
+@dataclass(frozen=True, slots=True)
+class _History:
+    """The lines of `runs.jsonl`, in their order."""
+
+    starts: list[RunStart] = field(default_factory=list)
+    ends: list[RunRecord] = field(default_factory=list)
+    damaged_lines: list[int] = field(default_factory=list)
+    """Numbers of the lines that hold no record. A torn last line is no damage: a driver was killed."""
+
+
+def _parse(content: bytes) -> _History:
+    history = _History()
+    *lines, _torn = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
         try:
-            records.append(parse(line))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return records
+            values = json.loads(line)
+            if isinstance(values, dict) and values.keys() <= START_KEYS:
+                history.starts.append(decode(RunStart, values))
+            else:
+                history.ends.append(decode(RunRecord, values))
+        except ValueError:
+            history.damaged_lines.append(number)
+    return history

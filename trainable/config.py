@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.names import parse_model_name
+from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
 from trainable.records import Purpose
 from trainable.wording import nearest, quoted
@@ -230,7 +231,7 @@ class PlannedTrial:
     """A trial that belongs to a sweep, whether or not it has been trained."""
 
     config: TrainConfig
-    repeat: int
+    repeat: Count
     """Number of the repeat: 0 for the first seed of a configuration, 1 for the second, and so on."""
     variables: Mapping[str, float | str]
     """Values that `derive` used besides the fields of the configuration, for example base_lr."""

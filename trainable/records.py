@@ -1,9 +1,12 @@
 """The records of a trial: this module defines every record key and column name. It uses the standard library only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from trainable.decoding import Count, HexDigits, NotNegative, Ordinal, Percent, Rate, Seconds, Timestamp
 
 SCHEMA_VERSION = 4
 PUBLISHED_MODEL = "published_model"
@@ -47,38 +50,38 @@ class Purpose(StrEnum):
 class EpochRecord:
     """One epoch of one trial: a line of `epochs.jsonl` and, with sweep and trial_key, a row of `epochs`."""
 
-    epoch: int
+    epoch: Ordinal
     """Number of epochs done, this one included; the first is 1."""
-    step: int
+    step: Count
     """Number of optimiser steps since the start of the training, up to the end of this epoch."""
-    lr: float
+    lr: NotNegative
     """Learning rate of the last step of the epoch."""
     train_loss: float | None
     """Mean cross entropy (nats) over the training images of the epoch, measured while the weights change. None if it
     is not finite."""
-    train_error_percent: float | None
+    train_error_percent: Percent | None
     """Error on the augmented training images, in percent, measured while the weights change."""
     holdout_loss: float | None
     """Mean cross entropy (nats) on the held-out training images after the epoch. None if no images are held out, if
     it is not finite, or if the training loss was not."""
-    holdout_error_percent: float | None
+    holdout_error_percent: Percent | None
     """Error on the held-out training images after the epoch, in percent. None if no images are held out, or if the
     training loss was not finite."""
     test_loss: float | None
     """Mean cross entropy (nats) on the test images after the epoch. None if it is not finite, or if the training loss
     was not."""
-    test_error_percent: float | None
+    test_error_percent: Percent | None
     """Error on the test images after the epoch, in percent. None if the training loss was not finite."""
-    train_seconds: float
+    train_seconds: Seconds
     """Time of training in this epoch, in seconds, without evaluation and checkpoints."""
-    eval_seconds: float
+    eval_seconds: Seconds
     """Time of evaluating the held-out and the test images after this epoch, in seconds."""
-    images_per_second: float
+    images_per_second: Rate
     """Number of training images processed per second of `train_seconds`."""
-    gradient_norm: float | None
+    gradient_norm: NotNegative | None
     """L2 norm of the gradient over all parameters at the last step of the epoch, without weight decay. None if it is
     not finite."""
-    attempt: int
+    attempt: Ordinal
     """Number of the attempt that trained this epoch. Each process that works on a trial is an attempt; the first is
     1."""
 
@@ -87,9 +90,9 @@ class EpochRecord:
 class Attempt:
     """The work of one process on a trial: a line of `attempts.jsonl`."""
 
-    attempt: int
+    attempt: Ordinal
     """Number of the attempt; the first is 1."""
-    start_time: str
+    start_time: Timestamp
     """Time at which the attempt began, in UTC (ISO 8601)."""
     run_id: str
     """Identifier of the driver's run that the attempt belongs to."""
@@ -97,7 +100,7 @@ class Attempt:
     """Host name of the machine."""
     device: str
     """Name of the device, for example 'NVIDIA H100 80GB HBM3' or the name of the processor."""
-    num_threads: int
+    num_threads: Count
     """Number of CPU threads that torch uses."""
     precision_resolved: str
     """Number format of the training: bf16, fp16, tf32 or fp32."""
@@ -112,7 +115,7 @@ class Attempt:
     damage: str | None = None
     """Files of the trial that the attempt found damaged, and the epoch from which it resumed; None if there were
     none."""
-    gpus: float | None = None
+    gpus: NotNegative | None = None
     """Number of GPUs given to the attempt, below 1 for a share of one GPU; None if it is unknown."""
     node: str | None = None
     """IP address of the node in the Ray cluster; None without Ray."""
@@ -124,18 +127,18 @@ class TrialEnd:
 
     status: Status
     """Final state of the trial, or FAILED."""
-    epochs_done: int
+    epochs_done: Count
     """Number of epochs on record."""
-    end_time: str
+    end_time: Timestamp
     """Time at which the trial ended, in UTC (ISO 8601)."""
     run_id: str
     """Identifier of the driver's run in which the trial ended."""
     error: str | None = None
     """One line about the error; None unless the trial failed."""
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: Count | None = None
     """Peak memory of the attempt in which the trial ended, in bytes: resident in the process (CPU) or allocated on
     the GPU. None if it is unknown."""
-    test_correct_bits: str | None = None
+    test_correct_bits: HexDigits | None = None
     """One bit per test image after the last epoch, in hexadecimal: 1 if the image was classified correctly. The first
     image is the highest bit. None if the last epoch was not evaluated."""
 
@@ -180,64 +183,64 @@ class TrialRow:
     the same training."""
     superseded: bool
     """True if `run --again` has replaced this training by a newer one. Tables and figures leave it out."""
-    generation: int
+    generation: Ordinal
     """Training number of the trial in this store: 1 for the first training, 2 for the one that superseded it, and so
     on."""
-    repeat: int
+    repeat: Count
     """Number of the repeat: 0 for the first seed of a configuration, 1 for the second, and so on."""
     variables: str
     """Values that `derive` used besides the fields of the configuration, for example base_lr, as a JSON object."""
     purpose: str
     """Why the sweep holds the trial: planned (the space lists it), search (the search proposed it) or confirm (the
     search chose its configuration, which is trained again on all training images)."""
-    proposal: int | None
+    proposal: Count | None
     """Number, from 0, of the search's proposal that this trial trains or confirms. None if the trial was planned."""
     status: str
     """State of the trial: COMPLETE, STOPPED (by this sweep's scheduler), DIVERGED, FAILED or INCOMPLETE."""
-    epochs_done: int
+    epochs_done: Count
     """Number of epochs trained. Epochs that an interrupted process trained and lost are not counted."""
-    stopped_epoch: int | None
+    stopped_epoch: Count | None
     """Epoch after which this sweep's scheduler stopped the trial; this row and the trial's epochs end there. None if
     it was not stopped."""
     objective_values: tuple[float | None, ...] | None
     """Values of the search's objectives at the end of this proposal, one per objective. None if the trial is no
     proposal or has no values yet."""
-    test_error_percent: float | None
+    test_error_percent: Percent | None
     """Error on the test images after the last epoch, in percent; published tables report this figure. None if the
     trial diverged or has no epoch yet."""
-    test_error_percent_last5: float | None
+    test_error_percent_last5: Percent | None
     """Median of the test errors of the last five epochs, in percent. None if the trial diverged or has no epoch
     yet."""
-    best_test_error_percent: float | None
+    best_test_error_percent: Percent | None
     """Smallest test error of all epochs, in percent. It is selected on the test images, so do not compare it with
     published errors. None if no epoch has a test error."""
-    best_test_epoch: int | None
+    best_test_epoch: Ordinal | None
     """Epoch of the smallest test error, the earliest among equals. None if no epoch has a test error."""
-    holdout_error_percent: float | None
+    holdout_error_percent: Percent | None
     """Error on the held-out training images after the last epoch, in percent. None if no images are held out, the
     trial diverged or it has no epoch yet."""
-    holdout_error_percent_last5: float | None
+    holdout_error_percent_last5: Percent | None
     """Median of the held-out errors of the last five epochs, in percent. None if no images are held out, the trial
     diverged or it has no epoch yet."""
-    best_holdout_error_percent: float | None
+    best_holdout_error_percent: Percent | None
     """Smallest held-out error of all epochs, in percent. None if no epoch has a held-out error."""
-    best_holdout_epoch: int | None
+    best_holdout_epoch: Ordinal | None
     """Epoch of the smallest held-out error, the earliest among equals. None if no epoch has a held-out error."""
     train_loss: float | None
     """Mean cross entropy (nats) over the training images of the last epoch, measured while the weights change. None
     if it is not finite or the trial has no epoch yet."""
-    train_seconds: float
+    train_seconds: Seconds
     """Time of training, in seconds: the sum over all epochs done, without evaluation, start-up and checkpoints."""
-    eval_seconds: float
+    eval_seconds: Seconds
     """Time of evaluating held-out and test images, in seconds: the sum over all epochs done."""
-    total_seconds: float
+    total_seconds: Seconds
     """Time of training and evaluation, in seconds: train_seconds + eval_seconds."""
-    images_per_second: float | None
+    images_per_second: Rate | None
     """Number of training images processed per second of `train_seconds`. None if the trial has no epoch yet."""
-    peak_memory_bytes: int | None
+    peak_memory_bytes: Count | None
     """Peak memory of the attempt in which the trial ended, in bytes: resident in the process (CPU) or allocated on
     the GPU. None if it is unknown or the trial has not ended."""
-    attempts: int
+    attempts: Count
     """Number of processes that have worked on the trial; 1 if it was never interrupted."""
     attempts_differ: str | None
     """Properties (code, versions, device and the like) in which the attempts differ that trained the epochs, as a
@@ -250,9 +253,9 @@ class TrialRow:
     """Host name of the machine that ran the last attempt."""
     device: str
     """Name of the device of the last attempt, for example 'NVIDIA H100 80GB HBM3' or the name of the processor."""
-    num_threads: int
+    num_threads: Count
     """Number of CPU threads of the last attempt. Results on a CPU depend on it."""
-    gpus: float | None
+    gpus: NotNegative | None
     """Number of GPUs given to the last attempt, below 1 for a share of one GPU. None if it is unknown."""
     precision_resolved: str
     """Number format in which the last attempt trained: bf16, fp16, tf32 or fp32."""
@@ -284,7 +287,7 @@ class TrialKey:
     """Identifier of the trial, as in `trials`."""
     superseded: bool
     """True if `run --again` has replaced this training by a newer one, as in `trials`."""
-    generation: int
+    generation: Ordinal
     """Training number of the trial in this store, as in `trials`. Sweep, trial_key and generation identify one
     training."""
 
@@ -297,6 +300,8 @@ class TrialFiles:
     epochs: list[EpochRecord] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     end: TrialEnd | None = None
+    damage: list[str] = field(default_factory=list)
+    """Files that do not hold what was written, with the line: `epochs.jsonl:3`. A torn last epoch is no damage."""
 
     @property
     def epochs_done(self) -> int:
@@ -313,3 +318,5 @@ class TrialSummary:
     attempts: list[Attempt]
     test_error_percent: float | None = None
     """Test error after the last epoch; None if there is no epoch or it diverged."""
+    damage: Sequence[str] = ()
+    """Files that do not hold what was written, as in `TrialFiles`."""

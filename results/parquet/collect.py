@@ -31,6 +31,8 @@ NUM_LAST_EPOCHS = 5
 """Number of epochs whose median error is a column."""
 ORIGINS = ("code", "versions", "host", "device", "num_threads", "gpus", "precision_resolved", "execution")
 """Fields of an attempt that its numbers depend on."""
+UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
+"""Start of a trial that lost the record of it; the column allows no null."""
 Row = dict[str, Any]
 
 
@@ -94,7 +96,7 @@ class Collector:
         if training in self._ended:
             return self._ended[training]
         files = read_trial(folder)
-        if not files.attempts and files.end is None:
+        if not files.attempts and not files.epochs and files.end is None:
             return None
         is_ended = trial_status(files).is_final
         if proposal is not None:
@@ -149,7 +151,7 @@ def trial_row(
     eval_seconds = sum(record.eval_seconds for record in epochs)
     num_images = sum(record.images_per_second * record.train_seconds for record in epochs)
     end = files.end
-    attempts = files.attempts or [_unknown_attempt(end.end_time if end else "")]
+    attempts = files.attempts or [_unknown_attempt(end.end_time if end else UNKNOWN_TIME)]
     first_attempt, attempt = attempts[0], attempts[-1]
     return TrialRow(
         **dataclasses.asdict(identity),
@@ -177,7 +179,7 @@ def trial_row(
         peak_memory_bytes=end.peak_memory_bytes if end else None,
         attempts=len(files.attempts),
         attempts_differ=_differences(files),
-        damage="; ".join(attempt.damage for attempt in files.attempts if attempt.damage) or None,
+        damage="; ".join([*(attempt.damage for attempt in files.attempts if attempt.damage), *files.damage]) or None,
         error=end.error if end else None,
         host=attempt.host,
         device=attempt.device,
@@ -209,7 +211,7 @@ def _differences(files: TrialFiles) -> str | None:
 
 
 def _unknown_attempt(time: str) -> Attempt:
-    """Return a stand-in for the attempts of a trial that has ended and lost the record of them."""
+    """Return a stand-in for the attempts of a trial that lost the record of them."""
     return Attempt(
         0,
         time,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from results.parquet.checks import check_table
 from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
@@ -108,11 +109,16 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
             store.manifest(sweep)  # raises an error of its own if there is no such sweep
             raise UserError(f"{location} is missing: {export}")
         table = pq.ParquetFile(pa.BufferReader(content)).read()  # `read_table` imports pandas
-    except (OSError, pa.ArrowInvalid):
+        table.validate(full=True)
+    except (OSError, pa.ArrowException):
         raise UserError(f"{location} is damaged: {export}") from None
     missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
     if not all(field.nullable for field in missing):
         raise UserError(f"{location} lacks columns of this version: {export}")
     for field in missing:  # written by an earlier version
         table = table.append_column(field, pa.nulls(len(table), field.type))
+    try:
+        check_table(table, SCHEMAS[file])
+    except ValueError:
+        raise UserError(f"{location} is damaged: {export}") from None
     return table

@@ -35,7 +35,8 @@ def _fields(record: type) -> list[pa.Field]:
     fields = []
     for spec in dataclasses.fields(record):
         hint = hints[spec.name]
-        parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        parts = typing.get_args(hint) if is_union else (hint,)
         kind = next(part for part in parts if part is not type(None))
         description = {DESCRIPTION: meanings[spec.name]}
         fields.append(pa.field(spec.name, _TYPES[kind], nullable=type(None) in parts, metadata=description))

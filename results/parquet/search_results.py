@@ -12,6 +12,7 @@ from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from results.store import search_settings as keys
 from results.store.pareto import pareto_front
+from results.store.search_settings import check_settings
 from trainable.config import FIELD_NAMES
 from trainable.grouping import grouped
 from trainable.records import (
@@ -225,11 +226,15 @@ def lineage(parents: Mapping[str, str | None], trial_key: str) -> list[str]:
 
 
 def read_search(table: pa.Table) -> SearchResults | None:
-    """Read the `trials` table of a search; None if the sweep is no search."""
+    """Read the `trials` table of a search; None if the sweep is no search.
+
+    Raises:
+        ValueError: the settings of the search are damaged.
+    """
     text = (table.schema.metadata or {}).get(SEARCH_METADATA.encode())
     if text is None:
         return None
-    settings = json.loads(text)
+    settings = check_settings(json.loads(text))
     parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
     trials = trials_from_table(table)
     proposed = [

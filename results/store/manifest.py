@@ -1,13 +1,13 @@
 """What a sweep consists of, and its file in the store."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from trainable.config import PlannedTrial, TrainConfig
-from trainable.errors import UserError, located
+from trainable.config import PlannedTrial
+from trainable.decoding import Timestamp, decode
+from trainable.errors import UserError
 from trainable.records import SCHEMA_VERSION
 
 MANIFEST = "sweep.json"
@@ -31,7 +31,7 @@ class Manifest:
     """The earlier spaces of the sweep, oldest first: space, overrides, scale, code and created of each."""
     is_search: bool = False
     """Whether a search proposes the trials; its log holds them, and `trials` is empty."""
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: Timestamp = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """Time at which the sweep was planned, UTC, ISO 8601."""
 
     @property
@@ -73,15 +73,16 @@ def manifest_from_json(content: bytes, name: str, location: str) -> Manifest:
     """
     try:
         values = json.loads(content)
-        with located(location):
-            trials = [_trial(trial) for trial in values.pop("trials")]
-        values.pop("schema_version")
-        if values["name"] != name:
-            raise UserError(f"{location} is of the sweep {values['name']!r}: give the folder that name again")
-        return Manifest(trials=trials, **values)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{location} is damaged: delete it and run the sweep again (its trials are kept)") from None
-
-
-def _trial(values: Mapping[str, Any]) -> PlannedTrial:
-    return PlannedTrial(TrainConfig.from_dict(values["config"]), values["repeat"], values["variables"])
+        if isinstance(values, dict):
+            values.pop("schema_version", None)
+        manifest = decode(Manifest, values)
+    except ValueError as error:
+        if "unknown key" in str(error):  # perhaps of a later version
+            raise UserError(f"{location}: {error}") from None
+        why = "" if isinstance(error, json.JSONDecodeError) else f" ({error})"
+        raise UserError(
+            f"{location} is damaged{why}: delete it and run the sweep again (its trials are kept)"
+        ) from None
+    if manifest.name != name:
+        raise UserError(f"{location} is of the sweep {manifest.name!r}: give the folder that name again")
+    return manifest

@@ -20,12 +20,15 @@ from typing import Any, ClassVar, get_args
 
 from results.store.journal import Journal
 from results.store.pareto import pareto_front
+from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
+from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
 from trainable.records import Status
 
 SEARCH_LOG = "search.jsonl"
 EVENT = "event"
+REPAIR = "`run` with the same space rebuilds the search up to there, and reuses what was trained"
 
 Params = Mapping[str, Any]
 """Values of the parameters by name. A parameter whose condition does not hold is left out."""
@@ -57,13 +60,13 @@ class ProposalEvent:
     """The sampler has proposed parameters."""
 
     name: ClassVar[str] = "proposal"
-    number: int
+    number: Count
     """Number of the proposal, from 0."""
     params: Params
     config: TrainConfig | None
     """Configuration of the trial; None if the parameters are impossible together, see `error`."""
     variables: Mapping[str, float | str]
-    same_as: int | None = None
+    same_as: Count | None = None
     """Number of the earlier proposal with the same configuration, whose result counts; None if there is none."""
     error: str | None = None
     """Reason why the parameters are impossible."""
@@ -74,8 +77,8 @@ class ReportEvent:
     """A trial has reported an epoch."""
 
     name: ClassVar[str] = "report"
-    number: int
-    epoch: int
+    number: Count
+    epoch: Ordinal
     values: Values
     stop: bool
     """Whether the scheduler stopped the trial after this epoch."""
@@ -86,7 +89,7 @@ class EndEvent:
     """A proposal has ended."""
 
     name: ClassVar[str] = "end"
-    number: int
+    number: Count
     status: Status
     values: Values | None
     """Values of the objectives after the last epoch; None if the trial diverged or failed."""
@@ -97,7 +100,7 @@ class RetryEvent:
     """A failed proposal is tried again."""
 
     name: ClassVar[str] = "retry"
-    number: int
+    number: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +117,9 @@ class ConfirmEvent:
     """A configuration was chosen to be retrained on all training images."""
 
     name: ClassVar[str] = "confirm"
-    number: int
+    number: Count
     """Number of the proposal that is confirmed."""
-    repeat: int
+    repeat: Count
     """Number of the repeat, from 0."""
     config: TrainConfig
     variables: Mapping[str, float | str]
@@ -159,6 +162,8 @@ class SearchRecord:
     confirmations: list[ConfirmEvent] = field(default_factory=list)
     over: str | None = None
     """Reason why nothing more is proposed; None if the search is not over or has tried as many as asked for."""
+    damage: str | None = None
+    """The damaged line before which this record ends, and why it is damaged; None if there is none."""
 
     def apply(self, event: Event) -> None:
         """Add an event.
@@ -175,15 +180,19 @@ class SearchRecord:
                 _check(event.number == len(self.proposals), "a proposal is missing")
                 same_as = event.same_as
                 _check(same_as is None or same_as < event.number, "a proposal is equal to a later one")
+                unknown = event.params.keys() - self.settings.get(PARAMETERS, event.params).keys()
+                _check(not unknown, f"unknown parameters {', '.join(sorted(unknown))}")
                 self.proposals.append(
                     ProposalRecord(event.number, event.params, event.config, event.variables, same_as, event.error)
                 )
             case ReportEvent():
                 proposal = self._running(event.number)
                 _check(event.epoch == len(proposal.reports) + 1, "an epoch is missing")
+                self._check_values(event.values)
                 proposal.reports.append(event)
             case EndEvent():
                 proposal = self._running(event.number)
+                self._check_values(event.values)
                 proposal.status, proposal.values = event.status, event.values
             case RetryEvent():
                 _check(event.number < len(self.proposals), "an unknown proposal")
@@ -199,6 +208,10 @@ class SearchRecord:
     def source(self, proposal: ProposalRecord) -> ProposalRecord:
         """Return the proposal whose training counts for this one: itself, or the earlier one that it is equal to."""
         return proposal if proposal.same_as is None else self.proposals[proposal.same_as]
+
+    def _check_values(self, values: Values | None) -> None:
+        objectives = self.settings.get(OBJECTIVE, values)
+        _check(values is None or len(values) == len(objectives or ()), "not one value per objective")
 
     def _running(self, number: int) -> ProposalRecord:
         _check(number < len(self.proposals), "an unknown proposal")
@@ -234,17 +247,26 @@ def all_finite(values: Values | None) -> tuple[float, ...] | None:
     return finite if values and len(finite) == len(values) else None
 
 
-def read_log(journal: Journal) -> SearchRecord:
+def read_log(journal: Journal, *, up_to_damage: bool = False) -> SearchRecord:
     """Return what the log holds, also while it is being written; an empty record if there is no log.
+
+    Args:
+        up_to_damage: read a damaged log up to its first damaged line, as `run` does, which then repairs the log.
 
     Raises:
         UserError: a line, not the last, is damaged.
     """
-    return _read(journal)[1]
+    _, record, _ = parse_log(journal)
+    if record.damage is not None and not up_to_damage:
+        raise UserError(f"{record.damage}: {REPAIR}")
+    return record
 
 
-def _read(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
-    """Return the events in their order, their record, and their number of bytes without a torn last line."""
+def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
+    """Return the events before the first damaged line, their record, and their number of bytes.
+
+    A damaged last line counts as torn: a writer was killed, and its event never happened.
+    """
     lines = journal.read().split(b"\n")
     lines.pop()  # empty, or torn
     events: list[Event] = []
@@ -255,13 +277,10 @@ def _read(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
             event = _parse(line)
             _check(bool(index) or isinstance(event, SearchEvent), "the settings are missing")
             record.apply(event)
-        except (ValueError, TypeError, KeyError, UserError) as error:
-            if index == len(lines) - 1:
-                break
-            raise UserError(
-                f"{journal.location}:{index + 1} is damaged ({error}): start the search again under another --name, "
-                "with the old one's results as its warm_start"
-            ) from None
+        except ValueError as error:
+            if index < len(lines) - 1:
+                record.damage = f"{journal.location}:{index + 1} is damaged ({error})"
+            break
         events.append(event)
         num_bytes += len(line) + 1
     return events, record, num_bytes
@@ -276,8 +295,10 @@ class SearchLog:
         Raises:
             UserError: a line, not the last, is damaged.
         """
-        self.events, _, num_bytes = _read(journal)
+        self.events, record, num_bytes = parse_log(journal)
         """What the log held when it was opened."""
+        if record.damage is not None:
+            raise UserError(f"{record.damage}: {REPAIR}")
         self._journal = journal
         journal.truncate(num_bytes)
 
@@ -329,14 +350,14 @@ def _dump(event: Event) -> bytes:
 
 
 def _parse(line: bytes) -> Event:
+    """
+    Raises:
+        ValueError: the line is no event.
+    """
     values = json.loads(line)
-    kind = _EVENTS[values.pop(EVENT)]
-    if values.get("config") is not None:
-        values["config"] = TrainConfig.from_dict(values["config"])
-    if values.get("values") is not None:
-        values["values"] = tuple(values["values"])
-    if "status" in values:
-        values["status"] = Status(values["status"])
-    if "earlier" in values:
-        values["earlier"] = tuple(Earlier(result["params"], tuple(result["values"])) for result in values["earlier"])
-    return kind(**values)
+    if not isinstance(values, dict) or values.get(EVENT) not in _EVENTS:
+        raise ValueError("no event")
+    event = decode(_EVENTS[values.pop(EVENT)], values)
+    if isinstance(event, SearchEvent):
+        check_settings(event.settings)
+    return event

@@ -1,5 +1,10 @@
 """The keys of a search's settings: plain JSON in its log, and in the metadata of its `trials` table."""
 
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict
+
+from trainable.decoding import Count, Ordinal, decode
+
 ALGORITHM = "algorithm"
 NUM_TRIALS = "num_trials"
 SEED = "seed"
@@ -30,3 +35,71 @@ STEP = "step"
 LOG = "log"
 WHEN = "when"
 """Keys of one of the PARAMETERS."""
+
+
+class LoggedParameter(TypedDict):
+    """One of the PARAMETERS: choices, or a range."""
+
+    kind: Literal["float", "int", "categorical"]
+    choices: NotRequired[list[bool | int | float | str | None]]
+    low: NotRequired[float]
+    high: NotRequired[float]
+    step: NotRequired[float | None]
+    log: NotRequired[bool]
+    when: NotRequired[str]
+
+
+class LoggedObjective(TypedDict):
+    """One of the entries of OBJECTIVE."""
+
+    metric: str
+    goal: Literal["minimize"]
+
+
+class LoggedScheduler(TypedDict):
+    """The value of SCHEDULER."""
+
+    type: str
+    grace_epochs: NotRequired[Ordinal]
+    reduction_factor: NotRequired[Ordinal]
+    brackets: NotRequired[Ordinal]
+    min_trials: NotRequired[Ordinal]
+    population: NotRequired[Ordinal]
+    quantile: NotRequired[float]
+    perturb: NotRequired[list[float]]
+    resample_probability: NotRequired[float]
+
+
+class LoggedConfirm(TypedDict):
+    """The value of CONFIRM."""
+
+    top: Ordinal
+    repeats: Ordinal
+
+
+class LoggedSettings(TypedDict):
+    """All settings of a search."""
+
+    algorithm: str
+    num_trials: Count
+    seed: Count
+    warm_start: str | None
+    parameters: dict[str, LoggedParameter]
+    objective: list[LoggedObjective]
+    scheduler: LoggedScheduler
+    confirm: LoggedConfirm | None
+    trial: dict[str, Any]
+
+
+def check_settings(values: object) -> Mapping[str, Any]:
+    """Return the settings, if they are those of a search.
+
+    Raises:
+        ValueError: a key is missing or unknown, or a value is impossible.
+    """
+    settings: Mapping[str, Any] = dict(decode(LoggedSettings, values))
+    for name, parameter in settings[PARAMETERS].items():
+        wanted = {CHOICES} if parameter[KIND] == "categorical" else {LOW, HIGH, STEP, LOG}
+        if parameter.keys() - {KIND, WHEN} != wanted:
+            raise ValueError(f"parameter {name} has wrong keys")
+    return settings

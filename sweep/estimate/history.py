@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 from results.store.store import TRIALS_PARQUET, Store
 from sweep.estimate.speeds import DeviceProfile, Speed
+from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, TrialFiles
@@ -13,6 +13,7 @@ from trainable.records import EpochRecord, TrialFiles
 MAX_TRIALS = 128
 """Number of latest trials that are read: enough for the spread, and quick in a store of thousands."""
 BITS_PER_HEX_DIGIT = 4
+TIMES = ("train_seconds", "eval_seconds")
 
 
 def read_speeds(store: Store, datasets: Collection[str]) -> list[Speed]:
@@ -25,8 +26,8 @@ def read_speeds(store: Store, datasets: Collection[str]) -> list[Speed]:
     speeds: list[Speed] = []
     for folder in folders:
         files = read_trial(folder)
-        if files.config.get("dataset") in datasets:
-            speeds += _speeds_of(files)
+        if files.config and (config := TrainConfig.from_dict(files.config)).dataset in datasets:
+            speeds += _speeds_of(config, files)
     if not folders:
         speeds += itertools.islice(_parquet_speeds(store, datasets), MAX_TRIALS)
     return speeds
@@ -42,39 +43,39 @@ def peak_memory(speeds: Iterable[Speed]) -> dict[str, dict[tuple[str, int, str],
     return peaks
 
 
-def _speeds_of(files: TrialFiles) -> Iterator[Speed]:
-    config, end = files.config, files.end
+def _speeds_of(config: TrainConfig, files: TrialFiles) -> Iterator[Speed]:
+    end = files.end
     last = files.epochs[-1].attempt if files.epochs else 0
     for attempt in files.attempts:
         epochs = [epoch for epoch in files.epochs if epoch.attempt == attempt.attempt and epoch.test_loss is not None]
         num_eval = _images_evaluated(config, end.test_correct_bits if end else None, epochs)
-        if not epochs or not num_eval:
+        num_trained = sum(epoch.images_per_second * epoch.train_seconds for epoch in epochs)
+        train_seconds, eval_seconds = (sum(getattr(epoch, name) for epoch in epochs) for name in TIMES)
+        if not num_trained or not num_eval or not train_seconds or not eval_seconds:
             continue
         yield Speed(
             profile=DeviceProfile(attempt.device, attempt.num_threads, "compiled" in attempt.execution),
-            model=config["model"],
-            batch_size=config["batch_size"],
-            precision=config["precision"],
+            model=config.model,
+            batch_size=config.batch_size,
+            precision=config.precision,
             precision_resolved=attempt.precision_resolved,
             run=attempt.run_id,
-            train_seconds_per_image=sum(epoch.train_seconds for epoch in epochs)
-            / sum(epoch.images_per_second * epoch.train_seconds for epoch in epochs),
-            eval_seconds_per_image=sum(epoch.eval_seconds for epoch in epochs) / (num_eval * len(epochs)),
+            train_seconds_per_image=train_seconds / num_trained,
+            eval_seconds_per_image=eval_seconds / (num_eval * len(epochs)),
             peak_memory_bytes=end.peak_memory_bytes if end and attempt.attempt == last else None,
         )
 
 
-def _images_evaluated(config: dict[str, Any], bits: str | None, epochs: list[EpochRecord]) -> int:
+def _images_evaluated(config: TrainConfig, bits: str | None, epochs: list[EpochRecord]) -> int:
     """Return how many test and held-out images were evaluated after each epoch.
 
     The number is 0 if it is unknown: the trial has not ended and has no `test_subset`.
     """
-    num_test = config["test_subset"] or (len(bits) * BITS_PER_HEX_DIGIT if bits else 0)
+    num_test = config.test_subset or (len(bits) * BITS_PER_HEX_DIGIT if bits else 0)
     if not num_test or not epochs:
         return 0
     trained = epochs[0].images_per_second * epochs[0].train_seconds
-    holdout: float = config["holdout"]
-    return int(num_test + round(trained * holdout / (1 - holdout)))
+    return int(num_test + round(trained * config.holdout / (1 - config.holdout)))
 
 
 def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
@@ -85,12 +86,14 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
     for sweep in store.sweeps(TRIALS_PARQUET):
         try:
             trials = trials_from_table(read_trials(store, sweep))
-        except (UserError, KeyError, TypeError):  # damaged, or of another version
+        except UserError:  # damaged, or of another version
             continue
         for trial in trials:
             config, row = trial.config, trial.row
             num_test = config.test_subset or 8 * len(row.test_correct_bits or b"")
-            if config.dataset not in datasets or not row.images_per_second or not num_test or not row.eval_seconds:
+            if config.dataset not in datasets or not num_test:
+                continue
+            if not row.images_per_second or not row.train_seconds or not row.eval_seconds:
                 continue
             num_train = row.images_per_second * row.train_seconds / row.epochs_done
             num_eval = num_test + round(num_train * config.holdout / (1 - config.holdout))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results.tables.layout import format_seconds
+from trainable.decoding import Seconds
 
 Floats = NDArray[np.floating[Any]]
 
@@ -19,9 +20,9 @@ LEVEL = 0.9
 class Interval:
     """An interval: the time lies between `low_seconds` and `high_seconds` with probability LEVEL."""
 
-    median_seconds: float
-    low_seconds: float
-    high_seconds: float
+    median_seconds: Seconds
+    low_seconds: Seconds
+    high_seconds: Seconds
 
     @classmethod
     def of(cls, draws: Floats) -> "Interval":

@@ -4,12 +4,22 @@ Ray and Optuna are imported only where a search is opened: `plan` looks at a sea
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.store.manifest import Manifest
-from results.store.search_log import Earlier, ProposalRecord, SearchRecord, best, read_log
+from results.store.search_log import (
+    REPAIR,
+    SEARCH_LOG,
+    Earlier,
+    ProposalRecord,
+    SearchRecord,
+    best,
+    parse_log,
+    read_log,
+)
 from results.store.search_settings import TRIAL
 from results.store.store import Store
 from search_spaces.parameters import inside
@@ -68,7 +78,7 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
         UserError: the space asks for earlier results, and none can be used.
     """
     source = maker.search.warm_start
-    if source is None or read_log(store.search_log(name)).settings:
+    if source is None or read_log(store.search_log(name), up_to_damage=True).settings:
         return EarlierResults()
     from sweep.search.warm_start import earlier_results
 
@@ -114,8 +124,30 @@ def open_search(
         return dataclasses.replace(made, config=made.config.for_dataset(*data.identity))
 
     log = store.search_log(settings.name)
+    repaired = repair_log(store, settings.name)
     scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
-    return Search(settings, log, make_trial, maker.active, scheduler, earlier)
+    search = Search(settings, log, make_trial, maker.active, scheduler, earlier)
+    search.notes[:0] = repaired
+    return search
+
+
+def repair_log(store: Store, name: str) -> list[str]:
+    """Cut a damaged log before its first damaged line, and keep the damaged one beside it.
+
+    Only the driver of the sweep may do this.
+
+    Returns:
+        What a user should know, at most one line.
+    """
+    log = store.search_log(name)
+    _, record, num_bytes = parse_log(log)
+    if record.damage is None:
+        return []
+    copies = (f"{SEARCH_LOG}.damaged-{number}" for number in itertools.count(1))
+    copy = next(file for file in copies if store.read(name, file) is None)
+    store.write(name, copy, log.read())
+    log.truncate(num_bytes)
+    return [f"{record.damage}: the search is rebuilt up to there; the damaged log is kept as {copy}"]
 
 
 def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> SearchSoFar:
@@ -129,8 +161,11 @@ def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str
     """
     log = store.search_log(name)
     store.check_extends(Manifest(name, [], "", {}, "", is_search=True))
-    record = read_log(log)
+    record = read_log(log, up_to_damage=True)
     if record.settings:
         known = record.settings[TRIAL].get(FINGERPRINT, "")
         check_resumable(search_settings(name, maker, dataset=dataset, fingerprint=fingerprint or known), log)
-    return SearchSoFar(record, best(record) if record.settings else [], earlier_results_for(store, name, maker))
+    earlier = earlier_results_for(store, name, maker)
+    if record.damage is not None:
+        earlier.notes.append(f"{record.damage}: {REPAIR}")
+    return SearchSoFar(record, best(record) if record.settings else [], earlier)

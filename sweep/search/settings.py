@@ -70,7 +70,7 @@ def check_resumable(settings: SearchSettings, log: Journal) -> None:
     Raises:
         UserError: the log is damaged, or belongs to a search with other settings.
     """
-    begun = read_log(log).settings
+    begun = read_log(log, up_to_damage=True).settings
     if begun:
         check_same_search(settings.name, begun, settings.canonical())
 

@@ -90,7 +90,7 @@ def _trials(store: Store, source: str) -> pa.Table:
     path = Path(source).expanduser()
     try:
         table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if not {*table.column_names} >= NEEDED:
         raise UserError(f"{path} is not a {TRIALS_PARQUET} of a sweep: name one, or a sweep")
@@ -104,7 +104,7 @@ def _epochs(store: Store, source: str) -> pa.Table:
     path = Path(source).expanduser().with_name(EPOCHS_PARQUET)
     try:
         return pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         return EPOCHS_SCHEMA.empty_table()
 
 

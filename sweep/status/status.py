@@ -12,12 +12,13 @@ from results.store.search_log import SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials, status_in_search
 from results.store.store import Store
 from results.tables.layout import mean_text
-from sweep.runs import last_run_text
+from sweep.runs import damaged_runs_text, last_run_text
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.reading import trial_status
 from trainable.records import Status, TrialSummary
+from trainable.sweep_name import TRIALS
 from trainable.wording import command, counted
 
 MAX_SHOWN = 5
@@ -124,8 +125,20 @@ def _count(
         errors=errors,
         best=best_words(record) if is_search else lowest_error_text([trial.config for trial in trials], summaries),
         front=front_words(record),
-        notes=end_notes(record) + _divergence(record, trials, by_status, planned),
+        notes=end_notes(record) + _divergence(record, trials, by_status, planned) + _damage(store, summaries),
     )
+
+
+def _damage(store: Store, summaries: Mapping[str, TrialSummary]) -> list[str]:
+    """Name the first damaged file of the trials; `run` says what it did about each."""
+    damaged = [
+        f"{store.location()}/{TRIALS}/{key}/{file}" for key, trial in summaries.items() for file in trial.damage
+    ]
+    if not damaged:
+        return []
+    more = f" and {counted(len(damaged) - 1, 'other file')}" if len(damaged) > 1 else ""
+    are = "are" if more else "is"
+    return [f"{damaged[0]}{more} {are} damaged: `{command('run')}` with the same space trains what is missing"]
 
 
 def _divergence(
@@ -199,6 +212,9 @@ def status_page(store: Store, status: SweepStatus) -> str:
     last_run = last_run_text(store, status.sweep, is_running=status.driver_running)
     if last_run is not None:
         lines.append(f"  last run {last_run}")
+    damaged_runs = damaged_runs_text(store, status.sweep)
+    if damaged_runs is not None:
+        lines.append(f"  note     {damaged_runs}")
     return "\n".join(lines)
 
 

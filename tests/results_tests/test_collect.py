@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +213,13 @@ def test_an_ended_trial_whose_attempts_are_damaged_keeps_its_row(tmp_path: Path)
     after, _ = Collector(store, make_manifest([CONFIG])).tables()
     assert after["test_error_percent"].to_pylist() == before["test_error_percent"].to_pylist() == [14.0]
     assert (after["attempts"].to_pylist(), after["host"].to_pylist()) == ([0], [""])
+
+
+def test_a_trial_that_lost_its_attempts_before_its_end_has_a_row(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    write_trial(store, CONFIG, EPOCHS[:2])
+    (store.trial_folder(CONFIG.trial_key) / ATTEMPTS).write_bytes(b"damaged\n")
+    (row,) = Collector(store, make_manifest([CONFIG])).tables()[0].to_pylist()
+    assert (row["status"], row["epochs_done"], row["attempts"]) == ("INCOMPLETE", 2, 0)
+    assert row["damage"] == f"{ATTEMPTS}:1"
+    assert row["start_time"] == datetime(1970, 1, 1, tzinfo=UTC)

@@ -17,7 +17,9 @@ from results.store.opening import open_store
 from results.store.remote_store import RemoteStore
 from results.store.search_log import EndEvent, ProposalEvent, ReportEvent, SearchEvent, SearchLog, read_log
 from results.store.store import Store
+from sweep.search.opening import repair_log
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_manifest
+from tests.results_tests.searched_stores import SETTINGS
 from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from trainable.config import PlannedTrial, TrainConfig
@@ -128,8 +130,8 @@ def test_a_journal_grows_by_lines(store: Store, reopened: Callable[[], Store]) -
 
 def test_a_search_log_is_in_the_store_at_each_decision(store: Store, reopened: Callable[[], Store]) -> None:
     log = SearchLog(store.search_log(SWEEP))
-    log.append([SearchEvent({"num_trials": 2})])
-    log.append([ProposalEvent(0, {"lr": 0.1}, A, {})])
+    log.append([SearchEvent(SETTINGS)])
+    log.append([ProposalEvent(0, {"base_lr": 0.1}, A, {})])
     assert len(read_log(reopened().search_log(SWEEP)).proposals) == 1
     log.append([ReportEvent(0, 1, (9.0,), stop=False)])
     log.flush()
@@ -142,6 +144,17 @@ def test_a_search_log_is_in_the_store_at_each_decision(store: Store, reopened: C
     store.write(SWEEP, "search.jsonl", content + b'{"event":"pro')
     assert len(SearchLog(store.search_log(SWEEP)).events) == 5
     assert store.search_log(SWEEP).read() == content
+
+
+def test_a_damaged_search_log_is_cut_and_kept(store: Store, reopened: Callable[[], Store]) -> None:
+    SearchLog(store.search_log(SWEEP)).append([SearchEvent(SETTINGS), ProposalEvent(0, {"base_lr": 0.1}, A, {})])
+    content = store.search_log(SWEEP).read()
+    damaged = content + b"damaged\n" + content.splitlines(keepends=True)[1]
+    store.write(SWEEP, "search.jsonl", damaged)
+    [note] = repair_log(store, SWEEP)
+    assert note.startswith(f"{store.location(SWEEP, 'search.jsonl')}:3 is damaged (")
+    assert reopened().read(SWEEP, "search.jsonl") == content
+    assert reopened().read(SWEEP, "search.jsonl.damaged-1") == damaged
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
@@ -202,7 +215,8 @@ def test_a_damaged_manifest_says_what_to_do(store: Store, content: bytes) -> Non
     with pytest.raises(UserError) as caught:
         store.manifest(SWEEP)
     path = store.location(SWEEP, MANIFEST)
-    assert str(caught.value) == f"{path} is damaged: delete it and run the sweep again (its trials are kept)"
+    assert str(caught.value).startswith(f"{path} is damaged")
+    assert str(caught.value).endswith(": delete it and run the sweep again (its trials are kept)")
 
 
 def test_a_field_of_a_later_version_names_the_file(store: Store) -> None:

@@ -15,6 +15,7 @@ from sweep.runs import (
     RunRecord,
     RunStart,
     append_run,
+    damaged_runs_text,
     last_run_text,
     read_overheads,
     read_runs,
@@ -125,3 +126,26 @@ def test_the_clock_tells_work_from_the_rest(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_run_that_trained_nothing() -> None:
     record = RunClock("run").stop(num_trials=1, num_slots=1, interrupted=False, expected=None)
     assert (record.start_up_seconds, record.between_seconds, record.epochs_trained) == (None, None, 0)
+
+
+def test_a_damaged_line_is_named_and_the_others_count(store: LocalStore) -> None:
+    for _ in range(3):
+        append_run(store, "sweep", RECORD)
+    assert damaged_runs_text(store, "sweep") is None
+    path = store.sweep_folder("sweep") / "runs.jsonl"
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    for damaged in (b"\0\n", b"[]\n", second.replace(b"T03", b"Tp3"), second.replace(b"92.0", b'"92"')):
+        path.write_bytes(first + damaged + third)
+        assert read_runs(store, "sweep") == [RECORD, RECORD]
+        assert last_run_text(store, "sweep", is_running=False) == run_text(RECORD)
+        assert damaged_runs_text(store, "sweep") == f"{path}:2 is damaged: 1 line left out of the runs"
+    assert len(read_overheads(store)) == 2
+
+
+def test_a_torn_line_does_not_swallow_the_next(store: LocalStore) -> None:
+    append_run(store, "sweep", RECORD)
+    path = store.sweep_folder("sweep") / "runs.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"run_id": "x')
+    assert damaged_runs_text(store, "sweep") is None
+    append_run(store, "sweep", RECORD)
+    assert len(read_runs(store, "sweep")) == 2

@@ -11,9 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from results.store.journal import LocalJournal
+from results.store.local_store import LocalStore
 from results.store.search_log import Earlier, SearchRecord, read_log
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ConfirmSpec
+from sweep.search.opening import repair_log
 from sweep.search.search import Search
 from tests.sweep_tests.driven_searches import (
     BATCH_SIZE,
@@ -259,8 +261,40 @@ def test_a_damaged_line_is_reported_with_its_position(tmp_path: Path) -> None:
     _, lines, _ = whole_search(tmp_path, "random", SPACE, 5)
     for damaged in (b"{}\n", b"\0\0\0\n", lines[-1], lines[1].replace(b'"number":0', b'"number":7')):
         (tmp_path / LOG).write_bytes(b"".join([*lines[:4], damaged, *lines[5:]]))
-        with pytest.raises(UserError, match=r"search\.jsonl:5 is damaged .*another --name"):
+        with pytest.raises(UserError, match=r"search\.jsonl:5 is damaged .*rebuilds the search"):
             read_log(LocalJournal(tmp_path / LOG))
+        with pytest.raises(UserError, match=r"search\.jsonl:5 is damaged"):
+            open_search(tmp_path, settings("random", SPACE, 5))
+
+
+@pytest.mark.parametrize("damaged_line", [1, 5, 20])
+def test_a_damaged_log_is_rebuilt_up_to_the_damage(damaged_line: int, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    wanted, lines, _ = whole_search(folder, "random", SPACE, 8)
+    whole = b"".join(lines)
+    assert repair_log(store, "wide") == []
+    for number in (1, 2):
+        damaged = b"".join([*lines[: damaged_line - 1], b"\0" + lines[damaged_line - 1][1:], *lines[damaged_line:]])
+        (folder / LOG).write_bytes(damaged)
+        [note] = repair_log(store, "wide")
+        assert note.startswith(f"{folder / LOG}:{damaged_line} is damaged (")
+        assert note.endswith(f"rebuilt up to there; the damaged log is kept as {LOG}.damaged-{number}")
+        assert (folder / f"{LOG}.damaged-{number}").read_bytes() == damaged
+        assert (folder / LOG).read_bytes() == b"".join(lines[: damaged_line - 1])
+        search = open_search(folder, settings("random", SPACE, 8), scheduler=HalfStops())
+        drive(search, rough)
+        assert search.record == wanted
+        assert (folder / LOG).read_bytes() == whole
+
+
+def test_a_proposal_of_unknown_parameters_is_damaged(tmp_path: Path) -> None:
+    drive(open_search(tmp_path, settings("random", num_trials=2)))
+    log = tmp_path / LOG
+    log.write_bytes(log.read_bytes().replace(b'"params":{"lr":', b'"params":{"ls":', 1))
+    with pytest.raises(UserError, match=r"search\.jsonl:2 is damaged \(unknown parameters ls\)"):
+        read_log(LocalJournal(log))
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -328,9 +328,11 @@ def test_damage_is_none_where_all_is_well(
         assert ledger.damage == []
 
 
-@pytest.mark.parametrize("name", [CONFIG, ATTEMPTS, RESULT])
+@pytest.mark.parametrize(
+    ("name", "damage"), [(CONFIG, CONFIG), (ATTEMPTS, f"{ATTEMPTS}:1"), (EPOCHS, EPOCHS), (RESULT, RESULT)]
+)
 def test_a_damaged_record_is_named(
-    folder: Path, make_record: MakeRecord, make_attempt: Callable[[int], Attempt], name: str
+    folder: Path, make_record: MakeRecord, make_attempt: Callable[[int], Attempt], name: str, damage: str
 ) -> None:
     with Ledger(folder, CONFIGURATION) as ledger:
         ledger.begin(make_attempt(1))
@@ -338,7 +340,17 @@ def test_a_damaged_record_is_named(
         ledger.finish(end(Status.COMPLETE, 1))
     (folder / name).write_bytes(b"{")
     with Ledger(folder, CONFIGURATION) as ledger:
-        assert ledger.damage == [name]
+        assert ledger.damage == [damage]
+
+
+def test_a_damaged_line_of_epochs_is_named_once(folder: Path, make_record: MakeRecord) -> None:
+    fill(folder, make_record, 3, checkpoints_at=(3,))
+    lines = (folder / EPOCHS).read_bytes().splitlines(keepends=True)
+    (folder / EPOCHS).write_bytes(b"".join([lines[0], b'{"epoch":2}\n', lines[2]]))
+    with Ledger(folder, CONFIGURATION) as ledger:
+        ledger.rewind()
+        assert ledger.damage == [f"{EPOCHS}:2"]
+        assert (ledger.epochs, ledger.checkpoint) == ([], None)
 
 
 @pytest.mark.parametrize("name", [EPOCHS, "lock", "tensorboard", "."])

@@ -30,7 +30,7 @@ def fill(folder: Path, make_record: MakeRecord, status: Status | None, num_epoch
 def as_read(folder: Path) -> TrialSummary:
     files = read_trial(folder)
     error = files.epochs[-1].test_error_percent if files.epochs else None
-    return TrialSummary(files.config, len(files.epochs), files.end, files.attempts, error)
+    return TrialSummary(files.config, len(files.epochs), files.end, files.attempts, error, files.damage)
 
 
 def cut(file: str, keep: Callable[[bytes], bytes]) -> Change:
@@ -75,7 +75,7 @@ def test_a_trial_without_epochs(tmp_path: Path, make_record: MakeRecord, status:
 
 
 def test_no_trial_at_all(tmp_path: Path) -> None:
-    assert read_summary(tmp_path / "missing") == TrialSummary({}, 0, None, [])
+    assert read_summary(tmp_path / "missing") == TrialSummary({}, 0, None, [], damage=[])
 
 
 def test_a_last_line_longer_than_what_is_read(tmp_path: Path, make_record: MakeRecord) -> None:

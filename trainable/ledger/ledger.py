@@ -31,8 +31,8 @@ from trainable.ledger.files import (
 )
 from trainable.ledger.identity import check_identity
 from trainable.ledger.locks import exclusive_lock
-from trainable.ledger.reading import read_end, read_trial
-from trainable.records import Attempt, EpochRecord, TrialEnd, TrialFiles
+from trainable.ledger.reading import read_trial
+from trainable.records import Attempt, EpochRecord, TrialEnd
 
 
 class Ledger:
@@ -60,18 +60,17 @@ class Ledger:
         refuse_special([folder, *folder.iterdir(), *(folder / TENSORBOARD).glob("*")])
         self.folder = folder
         self.damage: list[str] = []
-        """Names of files that were found damaged."""
+        """Names of files that were found damaged, with the line if one line is."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(exclusive_lock(folder / LOCK))
             remove_scratch(folder)
             self._before_reading()
             files = read_trial(folder)
             if not files.config:
-                if (folder / CONFIG).exists():
-                    self.damage.append(CONFIG)
+                self.damage += files.damage
                 write_atomically(folder / CONFIG, json_line(config))
                 files = read_trial(folder)
-            self.damage += _damaged_records(folder, files)
+            self.damage += files.damage
             self._stack = stack.pop_all()
         self.attempts = files.attempts
         self.end = files.end
@@ -95,7 +94,8 @@ class Ledger:
     def rewind(self) -> None:
         """Go back to the newest good checkpoint, or to the beginning, and cut off the later epochs."""
         self.checkpoint, damage = newest_checkpoint(self.folder, len(self.epochs))
-        self.damage = list(dict.fromkeys(self.damage + damage))
+        known = {name.partition(":")[0] for name in self.damage}
+        self.damage += [name for name in dict.fromkeys(damage) if name not in known]
         del self.epochs[self.checkpoint.epochs_done if self.checkpoint else 0 :]
         kept = b"".join(json_line(dataclasses.asdict(record)) for record in self.epochs)
         path = self.folder / EPOCHS
@@ -164,17 +164,3 @@ class Ledger:
 
 def _open_to_append(path: Path) -> IO[bytes]:
     return os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
-
-
-def _damaged_records(folder: Path, files: TrialFiles) -> list[str]:
-    """Return the names of files that do not hold what was written. A torn last line of epochs is no damage."""
-    damaged = []
-    path = folder / ATTEMPTS
-    if path.exists() and len(path.read_bytes().splitlines()) != len(files.attempts):
-        damaged.append(ATTEMPTS)
-    end = read_end(folder / RESULT)
-    if end is None and (folder / RESULT).exists():
-        damaged.append(RESULT)
-    if end is not None and files.end is None:
-        damaged.append(EPOCHS)
-    return damaged

@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trainable.config import TrainConfig
+from trainable.decoding import decode
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, RESULT
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd, TrialFiles, TrialSummary
 
@@ -17,18 +20,27 @@ Record = TypeVar("Record", EpochRecord, Attempt)
 
 def read_trial(folder: Path) -> TrialFiles:
     """Read all records of a trial; each list of records ends at the first torn or damaged line."""
-    files = TrialFiles()
-    files.config = read_config(folder / CONFIG)
+    files = TrialFiles(config=read_config(folder / CONFIG))
     if not files.config:
+        files.damage += _if_there(folder, CONFIG)
         return files
-    for number, record in enumerate(_read_lines(folder / EPOCHS, EpochRecord), start=1):
+    files.end = read_end(folder / RESULT)  # before the epochs: a living process may write both now
+    epochs, damaged_line = _read_lines(folder / EPOCHS, EpochRecord)
+    for number, record in enumerate(epochs, start=1):
         if record.epoch != number:
+            damaged_line = number
             break
         files.epochs.append(record)
-    files.attempts = _read_lines(folder / ATTEMPTS, Attempt)
-    files.end = read_end(folder / RESULT)
-    if files.end is not None and files.end.status.is_final and files.end.epochs_done != len(files.epochs):
+    if damaged_line is not None:
+        files.damage.append(f"{EPOCHS}:{damaged_line}")
+    attempts = _read_attempts(folder)
+    files.attempts = attempts.records
+    files.damage += attempts.damage
+    if files.end is None:
+        files.damage += _if_there(folder, RESULT) if read_end(folder / RESULT) is None else []
+    elif files.end.status.is_final and files.end.epochs_done != len(files.epochs):
         files.end = None  # epochs are missing: the trial is trained again from what is left
+        files.damage += [EPOCHS] * (damaged_line is None)
     return files
 
 
@@ -40,14 +52,15 @@ def read_summary(folder: Path) -> TrialSummary:
     config = read_config(folder / CONFIG)
     end = read_end(folder / RESULT) if config else None
     if end is not None and end.status.is_final:
-        with contextlib.suppress(ValueError, TypeError):  # the last line is damaged
+        with contextlib.suppress(ValueError):  # the last line is damaged
             last = _last_epoch(folder / EPOCHS)
             if (last.epoch if last else 0) == end.epochs_done:
-                attempts = _read_lines(folder / ATTEMPTS, Attempt)
-                return TrialSummary(config, end.epochs_done, end, attempts, last.test_error_percent if last else None)
+                attempts = _read_attempts(folder)
+                error = last.test_error_percent if last else None
+                return TrialSummary(config, end.epochs_done, end, attempts.records, error, attempts.damage)
     files = read_trial(folder)
     error = files.epochs[-1].test_error_percent if files.epochs else None
-    return TrialSummary(files.config, files.epochs_done, files.end, files.attempts, error)
+    return TrialSummary(files.config, files.epochs_done, files.end, files.attempts, error, files.damage)
 
 
 def trial_status(trial: TrialFiles | TrialSummary) -> Status:
@@ -58,45 +71,71 @@ def trial_status(trial: TrialFiles | TrialSummary) -> Status:
 def read_config(path: Path) -> dict[str, Any]:
     """Read config.json; the result is empty if the file is missing or damaged."""
     try:
-        config = json.loads(path.read_bytes())
+        config: dict[str, Any] = json.loads(path.read_bytes())
+        decode(TrainConfig, config)
     except (FileNotFoundError, ValueError):
         return {}
-    return config if isinstance(config, dict) else {}
+    return config
 
 
 def read_end(path: Path) -> TrialEnd | None:
     """Read result.json; the result is None if the file is missing or damaged."""
     try:
-        values = json.loads(path.read_bytes())
-        return TrialEnd(**{**values, "status": Status(values["status"])})
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return decode(TrialEnd, json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
         return None
 
 
-def _read_lines(path: Path, kind: type[Record]) -> list[Record]:
-    """Read the records up to the first line that is torn or damaged."""
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The attempts on record, and the damage of their file."""
+
+    records: list[Attempt]
+    damage: list[str]
+
+
+def _read_attempts(folder: Path) -> _Attempts:
+    records, damaged_line = _read_lines(folder / ATTEMPTS, Attempt, is_atomic=True)
+    return _Attempts(records, [] if damaged_line is None else [f"{ATTEMPTS}:{damaged_line}"])
+
+
+def _read_lines(path: Path, kind: type[Record], *, is_atomic: bool = False) -> tuple[list[Record], int | None]:
+    """Read the records up to the first line that is torn or damaged.
+
+    Args:
+        is_atomic: the file is written as a whole, so that a torn last line is damage, too.
+
+    Returns:
+        The records, and the number of the damaged line; None if there is none.
+    """
     try:
-        *lines, _torn = path.read_bytes().split(b"\n")
+        *lines, torn = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return []
-    try:  # parsing all lines together is much faster
+        return [], None
+    torn_line = len(lines) + 1 if torn and is_atomic else None
+    with contextlib.suppress(ValueError):  # parsing all lines together is much faster
         values = json.loads(b"[%b]" % b",".join(lines))
         if len(values) == len(lines):
-            return [kind(**value) for value in values]
-    except (ValueError, TypeError):
-        pass
-    records = []
-    with contextlib.suppress(ValueError, TypeError):
-        for line in lines:
-            records.append(kind(**json.loads(line)))
-    return records
+            return [decode(kind, value) for value in values], torn_line
+    records: list[Record] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(decode(kind, json.loads(line)))
+        except ValueError:
+            return records, number
+    return records, torn_line
+
+
+def _if_there(folder: Path, name: str) -> list[str]:
+    """Return the name of a file that cannot be read, unless there is no such file."""
+    return [name] if (folder / name).exists() else []
 
 
 def _last_epoch(path: Path) -> EpochRecord | None:
     """Return the record of the last epoch, None if the file is empty or missing.
 
     Raises:
-        ValueError, TypeError: the last line is damaged.
+        ValueError: the last line is damaged.
     """
     try:
         with path.open("rb") as file:
@@ -109,4 +148,4 @@ def _last_epoch(path: Path) -> EpochRecord | None:
     *_, line, torn = tail.split(b"\n")
     if torn:
         raise ValueError("torn line")
-    return EpochRecord(**json.loads(line))
+    return decode(EpochRecord, json.loads(line))

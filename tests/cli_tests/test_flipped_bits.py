@@ -1,0 +1,60 @@
+"""One changed bit in any file of a store: a command answers, or refuses in one line that names the file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli_tests.flipped_bits import PLANNED, SEARCHED, SmallStore, complaint, flipped, flips, small_store
+
+SAMPLED = 251
+"""One of so many bytes is changed in the short form; in the long form every byte of a text is."""
+SAMPLED_TABLES = 20
+"""One of so many bytes of a Parquet file is changed in the long form; about as many again in the short form."""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
+    return small_store(tmp_path_factory.mktemp("flipped"))
+
+
+def complaints(small: SmallStore, paths: Sequence[Path], every: int) -> list[str]:
+    found = []
+    for path in paths:
+        for position, bit in flips(path, every):
+            with flipped(path, position, bit):
+                told = (complaint(small, path, command) for command in small.commands(path))
+                found += [f"{path}, byte {position}, bit {bit}: {text}" for text in told if text is not None]
+    return found
+
+
+def test_every_command_answers_while_nothing_is_damaged(small: SmallStore) -> None:
+    commands = {command for path in [*small.texts, *small.tables] for command in small.commands(path)}
+    assert [answer for command in commands if (answer := small.answer(command))[0] or answer[2]] == []
+
+
+def test_a_changed_bit_of_a_text(small: SmallStore) -> None:
+    assert complaints(small, small.texts, SAMPLED) == []
+
+
+def test_a_changed_bit_of_a_table(small: SmallStore) -> None:
+    assert complaints(small, small.tables, SAMPLED * SAMPLED_TABLES // 4) == []
+
+
+@pytest.mark.faults
+def test_a_changed_bit_of_every_byte_of_every_text(small: SmallStore) -> None:
+    assert complaints(small, small.texts, 1) == []
+
+
+@pytest.mark.faults
+def test_changed_bits_of_the_tables(small: SmallStore) -> None:
+    assert complaints(small, small.tables, SAMPLED_TABLES) == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("sweep", [PLANNED, SEARCHED])
+def test_the_report_of_a_changed_table(small: SmallStore, sweep: str, tmp_path: Path) -> None:
+    for path in (path for path in small.tables if path.parent.name == sweep):
+        for position, bit in flips(path, path.stat().st_size // 8):
+            with flipped(path, position, bit):
+                assert complaint(small, path, ("report", sweep, "--to", str(tmp_path))) is None
