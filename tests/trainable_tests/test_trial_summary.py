@@ -1,7 +1,7 @@
 """How far a trial has come is the same whether it is counted or read."""
 
-import json
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
