@@ -91,7 +91,7 @@ class SmallStore:
             return [("table", name), ("best", name), ("list",)]
         if path.suffix == ".txt":
             return [("logs", name)]
-        sweep = name
+        sweep = PLANNED if path.parent == self.store.path else name  # the store's own file is of no sweep
         also: list[tuple[str, ...]] = [("list",)]
         if path.parent.parent.name == TRIALS:
             sweep = PLANNED if name in self.store.manifest(PLANNED).keys else SEARCHED
