@@ -4,6 +4,7 @@ space that trains it again."""
 import argparse
 
 from cli.options import add_store, add_sweep
+from trainable.wording import say
 
 SUMMARY = "show the best configuration of a sweep, or a space that trains it again"
 EXAMPLES = ("best quickstart", "best quickstart --yaml > best.yaml")
@@ -21,5 +22,5 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.status.best import best_configuration, best_text, best_yaml
 
     best = best_configuration(arguments.sweep, read_trials(open_store(arguments.store), arguments.sweep))
-    print(best_yaml(best) if arguments.yaml else best_text(best))
+    say(best_yaml(best) if arguments.yaml else best_text(best))
     return 0

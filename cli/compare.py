@@ -4,6 +4,7 @@ allows for noise: reproduced, different, or cannot tell."""
 import argparse
 
 from cli.options import add_format, add_store, add_sweep, positive, probability
+from trainable.wording import say
 
 SUMMARY = "set a sweep beside the published tables: reproduced, different, or cannot tell"
 EXAMPLES = (
@@ -52,5 +53,5 @@ def run(arguments: argparse.Namespace) -> int:
         alpha=arguments.alpha,
         anyway=arguments.anyway,
     )
-    print(render_comparison(comparison, arguments.format), end="")
+    say(render_comparison(comparison, arguments.format), end="")
     return 0

@@ -3,6 +3,7 @@
 import argparse
 
 from trainable.errors import UserError
+from trainable.wording import say
 
 SUMMARY = "print a script that makes bash or zsh complete commands and options"
 EXAMPLES = (
@@ -30,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
         for action in command._actions:
             if action.dest in FILES:
                 action.complete = shtab.FILE
-    print(shtab.complete(arguments.parser, shell=arguments.shell))
+    say(shtab.complete(arguments.parser, shell=arguments.shell))
     return 0

@@ -5,6 +5,7 @@ import argparse
 
 from cli.options import add_store, add_sweep
 from trainable.errors import UserError
+from trainable.wording import say
 
 SUMMARY = "delete a sweep and those of its trials that no other sweep uses"
 EXAMPLES = ("delete my_sweep", "delete my_sweep --yes")
@@ -23,15 +24,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     store = open_store(arguments.store)
     deletion = deletion_of(store, arguments.sweep)
-    print(deletion_text(deletion))
+    say(deletion_text(deletion))
     if not arguments.yes:
         try:
             answer = input(f"delete {arguments.sweep}? [y/N] ")
         except EOFError:
             raise UserError(f"delete {arguments.sweep}: nobody is here to answer: add --yes") from None
         if answer.strip().lower() not in ("y", "yes"):
-            print("nothing was deleted")
+            say("nothing was deleted")
             return ExitCode.INCOMPLETE
     delete_sweep(store, deletion)
-    print(f"deleted {arguments.sweep}")
+    say(f"deleted {arguments.sweep}")
     return ExitCode.DONE

@@ -4,6 +4,7 @@ a search into an Optuna storage, for optuna-dashboard."""
 import argparse
 
 from cli.options import add_store, add_sweep, not_empty, output_folder
+from trainable.wording import say
 
 SUMMARY = "write the Parquet files again, anywhere, or a search as an Optuna study"
 EXAMPLES = (
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.optuna:
         from sweep.search.optuna_export import export_search
 
-        print(export_search(store, manifest.name, trials, arguments.optuna))
+        say(export_search(store, manifest.name, trials, arguments.optuna))
         return 0
     if arguments.to:
         target = export_tables(trials, epochs, arguments.to)
@@ -44,5 +45,5 @@ def run(arguments: argparse.Namespace) -> int:
         target = export_into_store(trials, epochs, store, manifest.name)
     superseded = sum(trials["superseded"].to_pylist())
     kept = f" ({superseded} of them superseded)" if superseded else ""
-    print(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
+    say(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
     return 0

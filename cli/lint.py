@@ -4,6 +4,7 @@ outliers, misprints, best rates at the edge of a grid."""
 import argparse
 
 from cli.options import PUBLISHED, add_store
+from trainable.wording import say
 
 SUMMARY = "look for what is odd in a sweep's results or in the published tables"
 EXAMPLES = ("lint quickstart", "lint published")
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sweep == PUBLISHED:
         from results.published.cells import LONGER_FILE, published_cells
 
-        print(lint_text(rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])))
+        say(lint_text(rows_of_published([*published_cells(), *published_cells(LONGER_FILE)])))
         return 0
 
     from results.parquet.files import read_trials
@@ -29,5 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
     from results.store.opening import open_store
 
     cells = group_repeats(trials_from_table(read_trials(open_store(arguments.store), arguments.sweep)))
-    print(lint_text(rows_of_cells(cells)))
+    say(lint_text(rows_of_cells(cells)))
     return 0

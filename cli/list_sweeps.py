@@ -4,6 +4,7 @@ changed."""
 import argparse
 
 from cli.options import add_json, add_store
+from trainable.wording import say
 
 SUMMARY = "list the sweeps of the store: trials, state, best result, size, age"
 EXAMPLES = ("list", "list --store s3://bucket/prefix --json")
@@ -20,5 +21,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     store = open_store(arguments.store)
     found = summaries(store)
-    print(listing_json(found) if arguments.json else listing_text(store, found))
+    say(listing_json(found) if arguments.json else listing_text(store, found))
     return 0

@@ -4,6 +4,7 @@ import argparse
 
 from cli.options import add_store, not_empty
 from trainable.errors import UserError
+from trainable.wording import say
 
 SUMMARY = "show what a trial's processes wrote, and why it failed"
 EXAMPLES = ("logs 3f9a", "logs --failed --sweep quickstart")
@@ -29,5 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
         names = failed_trials(store, arguments.sweep)
     else:
         names = [find_trial(store, arguments.trial, arguments.sweep)]
-    print("\n\n".join(trial_text(store, name) for name in names) or f"no trial of {arguments.sweep} has failed")
+    say("\n\n".join(trial_text(store, name) for name in names) or f"no trial of {arguments.sweep} has failed")
     return 0

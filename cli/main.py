@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cli.parser import build_parser
 from sweep.exit_codes import ExitCode
 from trainable.errors import SweepLostError, UserError
+from trainable.wording import printable_line, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,15 +24,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.command(arguments)
         sys.stdout.flush()
     except UserError as error:
-        print(f"batchscape: {error}", file=sys.stderr)
+        say(f"batchscape: {printable_line(str(error))}", file=sys.stderr)
         return ExitCode.INCOMPLETE if isinstance(error, SweepLostError) else ExitCode.MISTAKE
     except BrokenPipeError:  # the reader of our output has gone, `| head` for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except OSError as error:
-        print(f"batchscape: {error.strerror or error}: {error.filename or 'standard output'}", file=sys.stderr)
+        say(f"batchscape: {error.strerror or error}: {error.filename or 'standard output'}", file=sys.stderr)
         return ExitCode.MISTAKE
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        say("\nstopped", file=sys.stderr)
         return ExitCode.INTERRUPTED
     return code

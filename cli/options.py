@@ -29,9 +29,9 @@ class CommandParser(argparse.ArgumentParser):
     """A parser that refuses a mistake in one line, as the program refuses every other mistake."""
 
     def error(self, message: str) -> NoReturn:
-        from trainable.wording import command
+        from trainable.wording import command, printable_line
 
-        self.exit(2, f"batchscape: {message} (see `{command(*self.prog.split()[1:], '--help')}`)\n")
+        self.exit(2, f"batchscape: {printable_line(message)} (see `{command(*self.prog.split()[1:], '--help')}`)\n")
 
 
 def request_from(arguments: argparse.Namespace, kind: type[Request]) -> Request:

@@ -14,6 +14,7 @@ from cli.options import (
     positive_whole,
     request_from,
 )
+from trainable.wording import say
 
 SUMMARY = "show what `run` would train and how long it takes"
 EXAMPLES = (
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.space == PUBLISHED:
         from results.published.counts import published_plan
 
-        print(published_plan())
+        say(published_plan())
         return 0
 
     from results.store.opening import open_store
@@ -69,5 +70,5 @@ def run(arguments: argparse.Namespace) -> int:
         verbose=arguments.verbose,
     )
     for part in plan_parts(request, space.expansion):
-        print(part, flush=True)
+        say(part, flush=True)
     return 0

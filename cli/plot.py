@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cli.options import PUBLISHED, add_store, output_folder
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from trainable.errors import UserError
+from trainable.wording import say
 
 if TYPE_CHECKING:
     from results.figures.gallery import Results
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     with store.writing(sweep) as scratch:
         paths = list(_saved(arguments.figure, results, scratch / FIGURES))
     for path in paths:
-        print(store.location(sweep, path.relative_to(scratch).as_posix()))
+        say(store.location(sweep, path.relative_to(scratch).as_posix()))
     _print_notes(results)
     return 0
 
@@ -104,7 +105,7 @@ def _plot_published(arguments: argparse.Namespace) -> int:
 def _draw(figure: str, results: "Results", folder: Path) -> None:
     """Write figures into a folder and print their paths, then what they do not show."""
     for path in _saved(figure, results, folder):
-        print(path)
+        say(path)
     _print_notes(results)
 
 
@@ -119,4 +120,4 @@ def _saved(figure: str, results: "Results", folder: Path) -> Iterator[Path]:
 
 def _print_notes(results: "Results") -> None:
     for note in results.notes:
-        print(note, file=sys.stderr)
+        say(note, file=sys.stderr)

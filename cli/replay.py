@@ -4,6 +4,7 @@ often it would have stopped the best trial."""
 import argparse
 
 from cli.options import add_json, add_store, add_sweep, positive_whole
+from trainable.wording import say
 
 SUMMARY = "show what a scheduler would have saved on a sweep's recorded learning curves, and at what risk"
 EXAMPLES = ("replay quickstart --scheduler asha", "replay quickstart --scheduler median --min-trials 5 --json")
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = scheduler_spec({"type": arguments.scheduler, **options})
     result = replay(recorded.curves, spec, arguments.workers, arguments.orders)
     if arguments.json:
-        print(replay_json(result, sweep, recorded.metric))
+        say(replay_json(result, sweep, recorded.metric))
     else:
-        print(replay_text(result, sweep, recorded.objective))
+        say(replay_text(result, sweep, recorded.objective))
     return 0

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from cli.options import add_store, add_sweep, output_folder
+from trainable.wording import say
 
 SUMMARY = "write report.html and report.md: everything about a sweep"
 EXAMPLES = ("report quickstart", "report quickstart --to my_folder")
@@ -28,5 +29,5 @@ def run(arguments: argparse.Namespace) -> int:
             paths = write_report(store, arguments.sweep, scratch)
         locations = [store.location(arguments.sweep, path.name) for path in paths]
     for location in locations:
-        print(location)
+        say(location)
     return 0

@@ -3,6 +3,7 @@
 import argparse
 
 from cli.options import add_space_options
+from trainable.wording import say
 
 SUMMARY = "list the spaces that ship, or show one with its trials"
 EXAMPLES = ("spaces", "spaces quickstart", "spaces my_sweep.yaml --set epochs=5")
@@ -17,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     from search_spaces.listing import list_spaces, show_space
 
     if arguments.space is None:
-        print(list_spaces())
+        say(list_spaces())
     else:
-        print(show_space(arguments.space, arguments.overrides, arguments.scale))
+        say(show_space(arguments.space, arguments.overrides, arguments.scale))
     return 0

@@ -4,6 +4,7 @@ any machine that sees the store, also while the sweep runs."""
 import argparse
 
 from cli.options import add_json, add_store, add_sweep, positive
+from trainable.wording import say
 
 SUMMARY = "count the trials that are finished, running, failed and left"
 EXAMPLES = ("status quickstart", "status quickstart --watch", "status my_sweep --store s3://bucket/prefix --json")
@@ -41,5 +42,5 @@ def run(arguments: argparse.Namespace) -> int:
             return ExitCode.INTERRUPTED
         return ExitCode.DONE
     status = sweep_status(store, store.manifest(arguments.sweep))
-    print(status_json(status) if arguments.json else status_page(store, status))
+    say(status_json(status) if arguments.json else status_page(store, status))
     return ExitCode.DONE

@@ -5,6 +5,7 @@ import argparse
 
 from cli.options import PUBLISHED, add_format, add_store
 from trainable.errors import UserError
+from trainable.wording import say
 
 SUMMARY = "print a sweep's table in the form of the published ones, or a published table"
 EXAMPLES = (
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         if arguments.mean:
             raise UserError("table --mean: needs a sweep: published tables hold one number a configuration")
-        print(published_table(arguments.name or ALL, arguments.format), end="")
+        say(published_table(arguments.name or ALL, arguments.format), end="")
         return 0
     if arguments.name is not None:
         raise UserError(f"table {arguments.sweep} {arguments.name}: only `table published` takes the name of a table")
@@ -39,5 +40,5 @@ def run(arguments: argparse.Namespace) -> int:
     from results.tables.search_table import sweep_table
 
     table = read_trials(open_store(arguments.store), arguments.sweep)
-    print(sweep_table(table, arguments.format, with_mean=arguments.mean), end="")
+    say(sweep_table(table, arguments.format, with_mean=arguments.mean), end="")
     return 0

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from cli.options import add_compile, add_data, add_set, add_store, positive_whole
+from trainable.wording import say
 
 SUMMARY = "train one configuration here, without Ray"
 EXAMPLES = ("train resnet_preact_8 --set epochs=2", "train resnet_preact_20 --set dataset=cifar10 --threads 2")
@@ -51,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         status = train(config, data, folder, arguments.threads, make_console(), Execution(compile=arguments.compile))
     except KeyboardInterrupt:
-        print("\nstopped; the same command resumes from the last checkpoint", file=sys.stderr)
+        say("\nstopped; the same command resumes from the last checkpoint", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    print(f"{status}: {folder}")
+    say(f"{status}: {folder}")
     return ExitCode.DONE if status.is_final and status is not Status.DIVERGED else ExitCode.INCOMPLETE
 
 

@@ -7,7 +7,7 @@ from results.store.store import Store
 from sweep.exit_codes import ExitCode
 from sweep.runs import RunRecord, run_text
 from sweep.status.status import front_lines, logs_hint, sweep_status
-from trainable.wording import command, counted
+from trainable.wording import command, counted, printable_line, say
 
 
 def report_end(store: Store, manifest: Manifest, record: RunRecord | None = None) -> ExitCode:
@@ -18,21 +18,21 @@ def report_end(store: Store, manifest: Manifest, record: RunRecord | None = None
     """
     status = sweep_status(store, manifest)
     if status.nothing_trained:
-        print(f"nothing could be trained: {'; '.join(status.notes)}", file=sys.stderr)
+        say(f"nothing could be trained: {printable_line('; '.join(status.notes))}", file=sys.stderr)
         return ExitCode.INCOMPLETE
     for key, error in status.errors.items():
-        print(f"failed {key}: {error}", file=sys.stderr)
+        say(f"failed {key}: {printable_line(error)}", file=sys.stderr)
     if status.errors:
-        print(logs_hint(store, manifest.name, list(status.errors)))
+        say(logs_hint(store, manifest.name, list(status.errors)))
     for note in status.notes:
-        print(f"note: {note}")
+        say(f"note: {printable_line(note)}")
     if record is not None:
-        print(run_text(record))
+        say(run_text(record))
     if status.best is not None:
-        print(f"best: {status.best}")
+        say(f"best: {status.best}")
     for line in front_lines(status.front):
-        print(f"front: {line}")
+        say(f"front: {line}")
     folder = store.location(manifest.name)
-    print(f"{status.done} of {counted(status.planned, 'trial')} done, results in {folder}")
-    print(f"next: {command('table', manifest.name)}{store.option}")
+    say(f"{status.done} of {counted(status.planned, 'trial')} done, results in {folder}")
+    say(f"next: {command('table', manifest.name)}{store.option}")
     return ExitCode.INCOMPLETE if status.left or status.failed else ExitCode.DONE

@@ -18,7 +18,7 @@ from sweep.preparation import PreparedRun, announce_ray
 from sweep.runs import RunRecord, append_run
 from sweep.status.status import sweep_status
 from sweep.trial_label import telling_fields
-from trainable.wording import counted
+from trainable.wording import counted, say
 
 if TYPE_CHECKING:
     from sweep.driver.tune_run import SweepContext
@@ -32,7 +32,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
     store, manifest, retrain = prepared.store, prepared.manifest, prepared.request.retrain
     held = holdings(store, manifest)
     heading = f"{manifest.name}: {counted(len(manifest.trials), 'trial')} on {prepared.data.name}"
-    print(f"{heading}, {'all to retrain' if retrain else holdings_text(held)}", flush=True)
+    say(f"{heading}, {'all to retrain' if retrain else holdings_text(held)}", flush=True)
     if retrain:
         store.check_free(manifest.keys)
     elif not held.left:
@@ -51,7 +51,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
             num_superseded = store.supersede(manifest)
             if num_superseded:
                 results = counted(num_superseded, "earlier result is", "earlier results are")
-                print(f"note: {results} kept, marked superseded")
+                say(f"note: {results} kept, marked superseded")
             held = holdings(store, manifest)
         record = _train(prepared, held, context, clock)
     return ExitCode.INTERRUPTED if record.interrupted else report_end(store, manifest, record)
@@ -72,7 +72,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     try:
         left, expected = estimate_left(store, left, DatasetSize.of(prepared.data), profile, num_slots)
         if expected is not None:
-            print(f"estimate: {expected}, from {expected.basis}", flush=True)
+            say(f"estimate: {expected}, from {expected.basis}", flush=True)
         context.stop.raise_if_requested()
         fields = telling_fields([trial.config for trial in manifest.trials])
         outline = SweepOutline(name=manifest.name, num_before=held.done, fields=fields)
@@ -87,5 +87,5 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     if interrupted:
         status = sweep_status(store, manifest)
         same = "the same command without --again" if prepared.request.retrain else "the same command"
-        print(f"\nstopped with {status.done} of {status.planned} trials done; {same} resumes", file=sys.stderr)
+        say(f"\nstopped with {status.done} of {status.planned} trials done; {same} resumes", file=sys.stderr)
     return record

@@ -22,6 +22,7 @@ from trainable.errors import UserError, located
 from trainable.execution import COMPILE_NEEDS_GPU
 from trainable.provenance import code_identity
 from trainable.sweep_name import sweep_name
+from trainable.wording import say
 
 if TYPE_CHECKING:
     from search_spaces.proposals import ProposalMaker
@@ -104,7 +105,7 @@ def prepare(request: RunRequest) -> PreparedRun:
     manifest = _manifest(request, space, data)
     if search is None:
         for note in space.expansion.notes:
-            print(f"note: {note}")
+            say(f"note: {note}")
         manifest = _with_earlier_trials(store, manifest, extend=request.extend)
         store.check_extends(manifest)
     return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)
@@ -161,7 +162,7 @@ def _with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> M
     if extend:
         return extended(existing, manifest)
     if changes := changes_text(existing, manifest):
-        print(changes, flush=True)
+        say(changes, flush=True)
     return manifest
 
 

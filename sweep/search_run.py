@@ -22,7 +22,7 @@ from sweep.search.search import Search
 from sweep.search.settings import SearchSettings, check_resumable
 from sweep.status.search_words import search_heading
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.wording import counted
+from trainable.wording import counted, say
 
 if TYPE_CHECKING:
     from sweep.driver.tune_run import SweepContext
@@ -52,9 +52,9 @@ def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSetting
     earlier = earlier_results_for(store, manifest.name, maker)
     if earlier.results:
         begins = counted(len(earlier.results), "earlier result")
-        print(f"note: the search begins with {begins} of {maker.search.warm_start}")
+        say(f"note: the search begins with {begins} of {maker.search.warm_start}")
     for note in earlier.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     return settings, earlier.results
 
 
@@ -81,7 +81,7 @@ class _SearchRun:
         """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""
         self._search.try_again()
         for note in self._search.notes:
-            print(f"note: {note}")
+            say(f"note: {note}")
         if self._search.is_over and not self._left_to_confirm():
             self._store.drop_final_states(self._search.unneeded_states())
             with self._writer.driven():
@@ -116,7 +116,7 @@ class _SearchRun:
         self._writer.write()
         if interrupted:
             trials = counted(search_progress(self._search.record).ended, "trial")
-            print(f"\nstopped after {trials}; the same command resumes", file=sys.stderr)
+            say(f"\nstopped after {trials}; the same command resumes", file=sys.stderr)
         return record
 
     def _propose(self, context: "SweepContext") -> None:
@@ -142,7 +142,7 @@ class _SearchRun:
         """Train the chosen configurations on all training images."""
         from sweep.driver.tune_run import run_planned
 
-        print(f"{counted(len(configs), 'trial')} to confirm the best, on all training images", flush=True)
+        say(f"{counted(len(configs), 'trial')} to confirm the best, on all training images", flush=True)
         chosen = {record.config.trial_key: record.variables for record in self._search.record.confirmations}
         shares = {key: context.cluster.share(PlannedTrial(config, 0, chosen[key])) for key, config in configs.items()}
         outline = SweepOutline(name=self._sweep, fields=[parameter.name for parameter in self._maker.parameters])

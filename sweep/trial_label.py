@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from results.parquet.trials import varying_fields
 from trainable.config import FIELD_NAMES, TrainConfig
-from trainable.wording import format_value
+from trainable.wording import format_value, printable_line
 
 DEFAULT_FIELDS = ("model", "batch_size", "lr")
 """The fields that name a trial if nothing tells it apart."""
@@ -24,7 +24,7 @@ def telling_fields(configs: Sequence[TrainConfig], fields: Sequence[str] = ()) -
 def describe(config: TrainConfig, fields: Sequence[str], variables: Mapping[str, float | str] | None = None) -> str:
     """Return a label such as `weight_decay=0.0005 seed=1`."""
     values = _values(config, fields, variables)
-    return " ".join(f"{name}={format_value(value, separator=',')}" for name, value in values.items())
+    return printable_line(" ".join(f"{name}={format_value(value, separator=',')}" for name, value in values.items()))
 
 
 def short_label(

@@ -19,6 +19,7 @@ from trainable.records import Progress as TrialProgress
 from trainable.records import Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
+from trainable.wording import printable_line
 
 
 def train(
@@ -57,8 +58,8 @@ def train(
                 progress = session.next_epoch(lambda step, done=done: bar.update(task, completed=done + step))  # type: ignore[misc]
                 bar.update(task, completed=session.epochs_reported * steps_per_epoch)
                 if progress.note is not None:
-                    console.print(progress.note, highlight=False, markup=False)
-                console.print(_line(config, progress), highlight=False, markup=False)
+                    console.print(printable_line(progress.note), highlight=False, markup=False)
+                console.print(printable_line(_line(config, progress)), highlight=False, markup=False)
                 if progress.ended:
                     return progress.status
     finally:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainable.config import SETTABLE_FIELDS, TrainConfig
 from trainable.records import EpochRecord
+from trainable.wording import printable_line
 
 UNPLOTTED = ("epoch", "step", "attempt")
 FINAL_PREFIX = "final/"
@@ -46,7 +47,10 @@ class TrialEvents:
 
         values = config.to_dict()
         chosen = {name: values[name] for name in SETTABLE_FIELDS if values[name] is not None}
-        chosen = {name: str(value) if isinstance(value, list) else value for name, value in chosen.items()}
+        chosen = {
+            name: printable_line(str(value)) if isinstance(value, list | str) else value
+            for name, value in chosen.items()
+        }
         metrics = {FINAL_PREFIX + name: value for name, value in _figures(last).items()}
         for summary in hparams(chosen, metrics):
             self._write(0, summary=summary)

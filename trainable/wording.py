@@ -1,9 +1,43 @@
-"""Words for people: counts, lists, values, suggestions and errors."""
+"""Words for people: counts, lists, values, suggestions and errors; and how they reach a terminal."""
 
 import difflib
+import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but line feed and tab, marks that reorder text, line separators, and surrogates."""
+
+
+def printable(text: str) -> str:
+    """Return text of unknown origin in a form that cannot command a terminal; line feeds and tabs stay."""
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def printable_line(text: str) -> str:
+    """Return text of unknown origin as one line that cannot command a terminal."""
+    return re.sub(r"[\n\t]", _escape, printable(text))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return {"\n": "\\n", "\t": "\\t"}.get(match[0], f"\\x{code:02x}" if code < 2**8 else f"\\u{code:04x}")
+
+
+def say(text: object, *, file: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+    """Print text that may hold names and errors of unknown origin. All output to a terminal goes through here."""
+    stream = sys.stdout if file is None else file
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = printable(str(text)).encode(encoding, "backslashreplace").decode(encoding)
+    print(shown, file=stream, end=end, flush=flush)
+
+
+def json_text(value: object, indent: int | None = 1) -> str:
+    """Return a value as JSON in ASCII without control characters, so that it can be printed as it is."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
 def counted(count: float, singular: str, plural: str | None = None) -> str:
@@ -31,7 +65,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def format_value(value: object, *, digits: int | None = 6, none: str = "None", separator: str = " ") -> str:
-    """Return the value of a training field or a parameter as text.
+    """Return the value of a training field or a parameter as one line of text.
 
     Args:
         value: a number, a text, None, or a list or tuple of numbers.
@@ -44,7 +78,7 @@ def format_value(value: object, *, digits: int | None = 6, none: str = "None", s
         return none
     if isinstance(value, list | tuple):
         return separator.join(f"{item:g}" for item in value)
-    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else printable_line(str(value))
 
 
 def quoted(value: object) -> str:

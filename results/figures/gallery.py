@@ -21,6 +21,7 @@ from results.figures import (
 )
 from results.figures.points import Point, published_points, sweep_points, title
 from results.figures.ranks import ALL_RANKS, Ranks, shown_words
+from results.figures.style import literal_text, without_controls
 from results.parquet.search_results import SearchResults, free_fields
 from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
@@ -98,12 +99,24 @@ def pages(figure: str, results: Results) -> Iterator[tuple[str, Figure]]:
     """
     is_empty = True
     for name in chosen_names(figure):
-        for number, page in enumerate(_pages(name, results), start=1):
+        for number, page in enumerate(_drawn(name, results), start=1):
             is_empty = False
             yield name if number == 1 else f"{name}_{number}", page
     if is_empty:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
         raise UserError(f"{what} would be empty: {_why_empty(figure, results.search)}")
+
+
+def _drawn(name: str, results: Results) -> Iterator[Figure]:
+    """Draw the pages of a figure, whose texts are of unknown origin."""
+    with literal_text():
+        remaining = iter(_pages(name, results))
+    while True:
+        with literal_text():
+            page = next(remaining, None)
+        if page is None:
+            return
+        yield without_controls(page)
 
 
 def _pages(name: str, results: Results) -> Iterable[Figure]:

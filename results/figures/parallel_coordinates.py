@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from results.figures.style import labelled_digits, wants_log, wrapped
 from results.parquet.search_results import Scalar, SearchResults, rounded
+from trainable.wording import printable_line
 
 COLOR_MAP = "viridis_r"
 STOPPED_COLOR = "#B5B5B5"
@@ -170,7 +171,7 @@ def _draw_scale(axes: Axes, position: int, scale: Scale) -> None:
 
 
 def _bare(axes: Axes, names: Sequence[str]) -> None:
-    lines = [textwrap.fill(name, NARROW, break_on_hyphens=False) for name in names]
+    lines = [textwrap.fill(printable_line(name), NARROW, break_on_hyphens=False) for name in names]
     axes.set_xticks(range(len(names)), lines, fontsize="small" if len(names) >= CROWDED else "medium")
     axes.set_yticks([])
     axes.tick_params(length=0)

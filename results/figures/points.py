@@ -9,7 +9,7 @@ from models.names import display_name
 from results.parquet.trials import Cell, varying_fields
 from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells
 from trainable.config import TrainConfig
-from trainable.wording import counted, format_value
+from trainable.wording import counted, format_value, printable_line
 
 PUBLISHED_DATASET = "cifar10"
 STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
@@ -93,14 +93,14 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
         source=Source.OURS,
         origin=sweep,
         model=config.model,
-        dataset=config.dataset,
+        dataset=printable_line(config.dataset),
         batch_size=config.batch_size,
         lr=config.lr,
         schedule=config.schedule,
         epochs=config.epochs,
         errors=tuple(cell.test_errors),
         hours=statistics.median(seconds) / 3600 if seconds else None,
-        hardware=", ".join(sorted({trial.row.device for trial in cell.trials})),
+        hardware=printable_line(", ".join(sorted({trial.row.device for trial in cell.trials}))),
         other=tuple((name, format_value(getattr(config, name))) for name in others),
     )
 

@@ -1,7 +1,9 @@
 """The common style of all figures: readable in print, in grey, and with colour blindness."""
 
+import contextlib
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 from matplotlib.typing import ColorType
 
 from results.figures.points import Source
-from trainable.wording import shortened
+from trainable.wording import printable, shortened
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 """Okabe & Ito (2008), without yellow, which has too little contrast on white, and with grey."""
@@ -220,6 +223,24 @@ def set_title(axes: Axes, text: str, width: int = 74) -> None:
     axes.set_title(wrapped(text, width), fontsize="medium")
 
 
+@contextlib.contextmanager
+def literal_text() -> Iterator[None]:
+    """Draw texts as they are written: `$` begins no formula, and characters that the font lacks are boxes."""
+    with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        yield
+
+
+def without_controls(figure: Figure) -> Figure:
+    """Replace control characters in the texts of a figure, since SVG may not contain them, and return it."""
+    for text in figure.findobj(Text):
+        shown = printable(text.get_text())  # type: ignore[attr-defined]
+        if shown != text.get_text():  # type: ignore[attr-defined]
+            text.set_text(shown)  # type: ignore[attr-defined]
+    return figure
+
+
+@literal_text()
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.svg and `stem`.png; equal figures give equal bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)

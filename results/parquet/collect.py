@@ -103,10 +103,16 @@ class Collector:
             is_ended = proposal.status is Status.STOPPED or (is_ended and proposal.status is not None)
             files = _up_to_stop(files, proposal)
         row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files, proposal))
+        row = {name: _encodable(value) for name, value in row.items()}
         epochs = epoch_rows(identity, files.epochs)
         if is_ended:
             self._ended[training] = (row, epochs)
         return row, epochs
+
+
+def _encodable(value: object) -> object:
+    """Return a value that Parquet can hold: UTF-8 has no lone surrogates, which come from names of files."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _proposal(record: SearchRecord, trial: PlannedTrial, identity: TrialKey) -> ProposalRecord | None:

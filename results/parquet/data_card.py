@@ -1,12 +1,11 @@
 """The README.md of an exported data set: Hugging Face front matter, and the meaning of every column."""
 
-import json
-import re
-
 import pyarrow as pa
 
+from results.parquet.markdown import code_block, escaped
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA, meaning
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
+from trainable.wording import json_text
 
 FRONT_MATTER = f"""---
 pretty_name: {{name}}
@@ -29,17 +28,17 @@ def data_card(trials: pa.Table, epochs: pa.Table) -> str:
     """Return Markdown for the folder that holds both tables, so that it can be uploaded as it is."""
     metadata = {key.decode(): value.decode() for key, value in trials.schema.metadata.items()}
     name = metadata[METADATA_PREFIX + "sweep"]
-    datasets = ", ".join(sorted(set(trials["dataset"].to_pylist())))
+    datasets = escaped(", ".join(sorted(set(trials["dataset"].to_pylist()))))
     parts = [
-        FRONT_MATTER.format(name=json.dumps(f"Batchscape sweep {name}")),
-        f"# {name}\n",
+        FRONT_MATTER.format(name=json_text(f"Batchscape sweep {name}")),
+        f"# {escaped(name)}\n",
         f"{trials.num_rows} trainings of image classifiers on {datasets}, one row each in `{TRIALS_PARQUET}`, and "
         f"one row for each of their {epochs.num_rows} epochs in `{EPOCHS_PARQUET}` (schema version "
         f"{metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of the last epoch, on the test images; "
         "`best_test_error_percent` is selected on them and says less.\n",
         "## trials\n\n" + _columns(TRIALS_SCHEMA),
         "## epochs\n\n" + _columns(EPOCHS_SCHEMA),
-        f"## How it was made\n\nCode {metadata[METADATA_PREFIX + 'code']}, from this space:\n\n"
+        f"## How it was made\n\nCode {escaped(metadata[METADATA_PREFIX + 'code'])}, from this space:\n\n"
         + code_block(metadata[METADATA_PREFIX + "space"], "yaml")
         + "\n",
     ]
@@ -52,9 +51,3 @@ def _columns(schema: pa.Schema) -> str:
         text = meaning(field).replace("|", "\\|")
         lines.append(f"| `{field.name}` | {field.type}{'?' if field.nullable else ''} | {text} |")
     return "\n".join(lines) + "\n\nA `?` marks columns that can be empty.\n"
-
-
-def code_block(text: str, language: str = "") -> str:
-    """Return the text in a code block whose fence the text cannot close."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

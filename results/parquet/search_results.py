@@ -24,7 +24,7 @@ from trainable.records import (
     Status,
 )
 from trainable.rounding import round_significant
-from trainable.wording import counted
+from trainable.wording import counted, printable_line
 
 Scalar = bool | int | float | str | None
 METRIC_NAMES = {
@@ -340,7 +340,7 @@ def rounded(value: Scalar) -> Scalar:
 
 def params_text(proposed: SearchTrial) -> str:
     """Return `base_lr 0.1234, batch_size 64`."""
-    return ", ".join(f"{name} {rounded(value)}" for name, value in proposed.params.items())
+    return printable_line(", ".join(f"{name} {rounded(value)}" for name, value in proposed.params.items()))
 
 
 def with_rounded(cell: Cell) -> Cell:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from results.figures import SEARCH_FIGURE_NAMES
 from results.figures.gallery import ALL, Results, pages
-from results.figures.style import DPI
+from results.figures.style import DPI, literal_text
 from results.report.content import Report
 from trainable.errors import UserError
 
@@ -37,6 +37,7 @@ def inline_figures(report: Report) -> dict[str, str]:
     return {stem: figures[stem] for stem in ordered}
 
 
+@literal_text()
 def inline_svg(stem: str, figure: Figure) -> str:
     """Return an SVG element whose ids begin with `stem`, so that those of two figures do not clash."""
     buffer = io.StringIO()

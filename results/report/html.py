@@ -9,8 +9,14 @@ from markupsafe import Markup
 from results.report.content import Report
 from results.report.linked_table import LinkedTable
 from results.statistics.comparison_text import comparison_columns, comparison_notes
+from trainable.wording import printable
 
 TEMPLATE = "report.html.jinja"
+
+
+def html_value(value: object) -> object:
+    """Return a value for the template, which escapes markup; control characters are no part of HTML."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def render_html(report: Report, figures: Mapping[str, str]) -> str:
@@ -21,6 +27,7 @@ def render_html(report: Report, figures: Mapping[str, str]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
         autoescape=True,
+        finalize=html_value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,28 +1,23 @@
 """Reports as Markdown: the same text and tables, without the figures."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import replace
-
-from results.parquet.data_card import code_block
+from results.parquet.markdown import code_block, escaped, paragraph
 from results.report.content import Failure, Report
 from results.report.formatting import Facts
 from results.report.search_section import SearchSection
 from results.report.trial_list import TrialList
 from results.statistics.comparison_text import comparison_markdown
-from results.tables.layout import Column, markdown_table
-
-_SPECIAL = re.compile(r"([\\`*_\[\]|])")
+from results.tables.layout import markdown_table
 
 
 def render_markdown(report: Report) -> str:
     """Render a report as Markdown; text from YAML files, errors and names is escaped or put into code blocks."""
     sections = [
-        f"# {safe(report.sweep)}\n\n{safe(report.description)}" if report.description else f"# {safe(report.sweep)}",
+        f"# {escaped(report.sweep)}",
+        *([paragraph(report.description)] if report.description else []),
         _facts(report.facts),
         "## Results",
-        *([safe(report.heading)] if report.heading else []),
-        _table(report.table.columns),
+        *([paragraph(report.heading)] if report.heading else []),
+        markdown_table(report.table.columns),
     ]
     if report.search_section:
         sections += ["## The search", *_search(report.search_section)]
@@ -37,43 +32,35 @@ def render_markdown(report: Report) -> str:
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
 
 
-def safe(text: str) -> str:
-    """Return the text as one line that Markdown, and HTML inside it, shows unchanged."""
-    flat = " ".join(text.split())
-    return _SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
-
-
-def _table(columns: Sequence[Column]) -> str:
-    return markdown_table([replace(column, values=[safe(value) for value in column.values]) for column in columns])
-
-
 def _facts(facts: Facts) -> str:
-    return "\n".join(f"- **{safe(name)}**: {safe(value)}" for name, value in facts)
+    return "\n".join(f"- **{escaped(name)}**: {escaped(value)}" for name, value in facts)
 
 
 def _comparison(report: Report) -> list[str]:
     sections = [comparison_markdown(report.comparison)] if report.comparison else []
-    return sections + ["\n".join(f"- {safe(line)}" for line in report.references)] * bool(report.references)
+    return sections + ["\n".join(f"- {escaped(line)}" for line in report.references)] * bool(report.references)
 
 
 def _search(section: SearchSection) -> list[str]:
     sections = [_facts(section.facts)]
     for table in section.tables:
-        sections += [f"### {safe(table.heading)}", _table(table.columns)] + [safe(table.note)] * bool(table.note)
+        sections += [f"### {escaped(table.heading)}", markdown_table(table.columns)] + [paragraph(table.note)] * bool(
+            table.note
+        )
     return sections
 
 
 def _findings(report: Report) -> str:
-    lines = [f"- {finding.severity} ({finding.rule}): {safe(finding.message)}" for finding in report.findings]
+    lines = [f"- {finding.severity} ({finding.rule}): {escaped(finding.message)}" for finding in report.findings]
     return "\n".join(lines) or "None."
 
 
 def _failure(failure: Failure) -> str:
-    head = f"**{failure.status}** {safe(failure.what)} (`{failure.anchor}`): {safe(failure.progress)}"
+    head = f"**{failure.status}** {escaped(failure.what)} (`{failure.anchor}`): {escaped(failure.progress)}"
     return f"{head}\n\n{code_block(failure.error)}" if failure.error else head
 
 
 def _trials(trials: TrialList) -> list[str]:
     if not trials.groups:
         return ["No trial has started."]
-    return ["Shared by all trials:", _facts(trials.shared), _table(trials.columns)]
+    return ["Shared by all trials:", _facts(trials.shared), markdown_table(trials.columns)]

@@ -1,12 +1,13 @@
 """Comparisons as Markdown, CSV and JSON, each beginning with the warnings."""
 
 import dataclasses
-import json
 
 from models.names import display_name
+from results.parquet.markdown import escaped
 from results.statistics.compare import ComparedCell, Comparison, Difference
 from results.statistics.verdicts import Verdict
 from results.tables.layout import Column, csv_text, markdown_table, percent
+from trainable.wording import json_text, printable_line
 
 
 def render_comparison(comparison: Comparison, form: str) -> str:
@@ -18,10 +19,10 @@ def render_comparison(comparison: Comparison, form: str) -> str:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Return the warnings, the table, and below it the counts of verdicts, the mean difference and the notes."""
-    warnings = "".join(f"> **WARNING: {text}**\n>\n" for text in comparison.warnings)
+    warnings = "".join(f"> **WARNING: {escaped(text)}**\n>\n" for text in comparison.warnings)
     table = markdown_table(comparison_columns(comparison))
     text = warnings.removesuffix(">\n") + ("\n" if warnings else "") + table
-    return text + "\n" + "".join(f"- {line}\n" for line in comparison_notes(comparison))
+    return text + "\n" + "".join(f"- {escaped(line)}\n" for line in comparison_notes(comparison))
 
 
 def comparison_columns(comparison: Comparison) -> list[Column]:
@@ -51,7 +52,7 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
 
 def comparison_csv(comparison: Comparison) -> str:
     """Return the warnings as lines that begin with '#', then a line for every published configuration."""
-    warnings = "".join(f"# WARNING: {text}\n" for text in comparison.warnings)
+    warnings = "".join(f"# WARNING: {printable_line(text)}\n" for text in comparison.warnings)
     rows = [
         {name: "; ".join(value) if isinstance(value, list) else value for name, value in _flat(cell).items()}
         for cell in comparison.cells
@@ -72,7 +73,7 @@ def comparison_json(comparison: Comparison) -> str:
         "overall": dataclasses.asdict(comparison.overall) if comparison.overall else None,
         "cells": [_flat(cell) for cell in comparison.cells],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json_text(content) + "\n"
 
 
 def _flat(cell: ComparedCell) -> dict[str, object]:

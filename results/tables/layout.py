@@ -2,18 +2,19 @@
 
 import csv
 import io
-import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from models.names import display_name
+from results.parquet.markdown import escaped
 from results.parquet.trials import Cell, varying_fields
 from trainable.config import TrainConfig
 from trainable.records import Status
-from trainable.wording import format_value
+from trainable.wording import format_value, json_text, printable_line
 
 FORMATS = ("markdown", "csv", "json")
+FORMULA_STARTS = ("=", "+", "-", "@")
 PUBLISHED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
 
 
@@ -118,7 +119,7 @@ def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
     if form == "markdown":
         return markdown_table(table_columns(rows, with_mean=with_mean))
     flat = [_flat(row) for row in rows]
-    return csv_text(flat) if form == "csv" else json.dumps(flat, indent=1) + "\n"
+    return csv_text(flat) if form == "csv" else json_text(flat) + "\n"
 
 
 def percent(value: float | None) -> str:
@@ -183,8 +184,11 @@ def row_values(columns: Sequence[Column]) -> list[list[str]]:
 
 
 def markdown_table(columns: Sequence[Column]) -> str:
-    """Return the columns as Markdown, ending with a newline."""
-    lines = zip(*(column.lines() for column in columns), strict=True)
+    """Return the columns as Markdown, ending with a newline; headers and values are shown unchanged."""
+    shown = [
+        replace(column, header=escaped(column.header), values=list(map(escaped, column.values))) for column in columns
+    ]
+    lines = zip(*(column.lines() for column in shown), strict=True)
     return "".join(f"|{'|'.join(cells)}|\n" for cells in lines)
 
 
@@ -212,9 +216,17 @@ def _flat(row: TableRow) -> dict[str, object]:
 
 
 def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows with the same keys as CSV, with a header."""
+    """Return rows with the same keys as CSV, with a header; no text is a formula for a spreadsheet."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_value(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue()
+
+
+def csv_value(value: object) -> object:
+    """Return a value for a cell of CSV. A spreadsheet would run a text that begins like a formula: it gets a `'`."""
+    if not isinstance(value, str):
+        return value
+    text = printable_line(value)
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text

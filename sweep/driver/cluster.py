@@ -24,7 +24,7 @@ from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, Share
 from trainable.gpu_share import Case
 from trainable.probe import gpu_memory
-from trainable.wording import first_line
+from trainable.wording import first_line, say
 
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
 POLL_SECONDS = 1.0
@@ -167,6 +167,6 @@ def living_nodes() -> list[Node]:
 def wait_for_nodes(count: int) -> None:
     """Wait until the cluster has `count` nodes, and tell the user that it waits."""
     if (found := len(living_nodes())) < count:
-        print(f"waiting for {count} nodes, {found} there ...", flush=True)
+        say(f"waiting for {count} nodes, {found} there ...", flush=True)
     while len(living_nodes()) < count:
         time.sleep(POLL_SECONDS)

@@ -13,7 +13,7 @@ from sweep.driver.capacity import Given, Node
 from trainable.errors import UserError
 from trainable.gpu_share import Case, Needs, choose_shares
 from trainable.probe import GpuProbe
-from trainable.wording import counted, one_line
+from trainable.wording import counted, one_line, say
 
 MEASURE_SECONDS = 1.0
 """Time for which each number of trainings on a GPU is measured."""
@@ -28,10 +28,10 @@ def measured_shares(given: Given, nodes: Sequence[Node], image_size: int) -> dic
     cpus = max(share.cpus for _, share in given)
     num_threads = max(share.num_threads for _, share in given)
     cases = sorted({case_of(trial.config) for trial, _ in given})
-    print(f"measuring how many trials share a GPU: {counted(len(cases), 'configuration')} ...", flush=True)
+    say(f"measuring how many trials share a GPU: {counted(len(cases), 'configuration')} ...", flush=True)
     found = choose_shares(cases, lambda count: _gpu_crew(count, nodes, cpus, num_threads, image_size))
     for (model, batch_size, precision), (share, rate) in found.items():
-        print(
+        say(
             f"  {model}, batch size {batch_size}, {precision}: gpus {share:g}, {rate:,.0f} images/s a GPU", flush=True
         )
     return {case: share for case, (share, _) in found.items()}

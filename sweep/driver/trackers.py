@@ -17,11 +17,16 @@ from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.records import EpochRecord
 from trainable.tune_adapter import TRIAL_KEY, config_of
-from trainable.wording import first_line
+from trainable.wording import first_line, printable_line, say
 
 PROJECT = "batchscape"
 """The project in W&B, in which each sweep is a group. In MLflow each sweep is an experiment."""
 METRICS = [spec.name for spec in dataclasses.fields(EpochRecord)]
+
+
+def tracked(value: object) -> object:
+    """Return a value of a configuration for a tracker; its pages are not ours, so text is one printable line."""
+    return printable_line(value) if isinstance(value, str) else value
 
 
 class _ShownTrial:
@@ -29,7 +34,8 @@ class _ShownTrial:
 
     def __init__(self, trial: Any, config: TrainConfig) -> None:  # noqa: ANN401
         self._trial = trial
-        self.config = {TRIAL_KEY: config.trial_key, **config.to_dict()}
+        values = {TRIAL_KEY: config.trial_key, **config.to_dict()}
+        self.config = {name: tracked(value) for name, value in values.items()}
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._trial, name)
@@ -105,7 +111,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
             getattr(self._logger, method)(*arguments)
         except Exception as error:
             self._is_on = False
-            print(f"note: --log {self._name}: {first_line(error)}; the sweep continues without it", file=sys.stderr)
+            say(f"note: --log {self._name}: {first_line(error)}; the sweep continues without it", file=sys.stderr)
 
 
 def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401

@@ -13,7 +13,7 @@ from sweep.estimate.wall_time import LEVEL, longest_first
 from sweep.estimate.work import DatasetSize, TrialWork, trial_work
 from sweep.runs import ExpectedTime, read_overheads
 from trainable.config import TrainConfig
-from trainable.wording import counted
+from trainable.wording import counted, say
 
 USUAL_SLOTS = (1, 2, 4, 8)
 """Trials at the same time for which `plan` answers without being asked, beside what this machine can run."""
@@ -94,7 +94,7 @@ def time_text(
     if cases:
         from trainable.probe import probe as time_steps  # imports torch
 
-        print(f"probing {counted(len(cases), 'configuration')} ...", file=sys.stderr, flush=True)
+        say(f"probing {counted(len(cases), 'configuration')} ...", file=sys.stderr, flush=True)
         device, probes = time_steps(cases, num_threads, dataset.image_size)
         profile = dataclasses.replace(profile, device=device)
         speeds += [Speed(profile=profile, run="", **dataclasses.asdict(measured)) for measured in probes]

@@ -12,6 +12,7 @@ from rich.text import Text
 from results.tables.layout import format_seconds
 from sweep.observers.progress import RUNNING, SweepProgress, TrialProgress
 from trainable.records import Status
+from trainable.wording import printable_line
 
 MAX_ENDED_ROWS = 12
 MIN_LABEL_WIDTH = 12
@@ -45,7 +46,8 @@ def sweep_table(progress: SweepProgress, *, width: int, height: int) -> Group:
     for column in columns:
         table.add_column(column.header, width=column.width, justify=column.justify, no_wrap=True)
     for trial in _shown(progress, height - 3, label_width):  # the summary, the header, and the line with the cursor
-        table.add_row(trial.short_label, *(column.cell(trial) for column in columns), style=_style(trial))
+        label = Text(printable_line(trial.short_label))
+        table.add_row(label, *(column.cell(trial) for column in columns), style=_style(trial))
     return Group(_summary(progress, width), table)
 
 

@@ -12,7 +12,7 @@ from sweep.observers.live_table import sweep_table
 from sweep.observers.progress import SweepOutline, SweepProgress, TrialProgress
 from trainable.config import TrainConfig
 from trainable.records import Progress, Status
-from trainable.wording import counted
+from trainable.wording import counted, printable_line
 
 REFRESH_PER_SECOND = 4
 
@@ -77,7 +77,7 @@ class SweepView(SweepProgress):
         self._say(f"stopping{waiting}")
 
     def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(printable_line(line), soft_wrap=True, highlight=False, markup=False)
 
     def _ended_line(self, trial: TrialProgress, error: str | None) -> str:
         outcome = trial.status if error is None else f"{trial.status}: {error}"

@@ -21,7 +21,7 @@ from sweep.search.optuna_samplers import distributions_of, quiet
 from sweep.search.outcomes import outcome_of, usable_result
 from sweep.search.settings import IsActive, logged_parameters
 from trainable.errors import UserError, located
-from trainable.wording import counted
+from trainable.wording import counted, printable_line
 
 EXAMPLE_URL = "sqlite:///search.db"
 
@@ -183,7 +183,11 @@ def _attributes(proposal: ProposalRecord, known: Mapping[str, Any]) -> dict[str,
         "error": proposal.error,
         **known,
     }
-    return {key: value for key, value in shown.items() if value is not None}
+    return {
+        key: printable_line(value) if isinstance(value, str) else value
+        for key, value in shown.items()
+        if value is not None
+    }
 
 
 def _has_value(params: Params) -> IsActive:

@@ -4,7 +4,6 @@ Which trials are compared depends on the order in which they begin. The sweep is
 shuffled with a fixed seed.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from sweep.search.curves import TrialCurve
 from sweep.search.scheduler import RayScheduler
 from sweep.search.simulation import ScheduledCurves, simulate
 from trainable.errors import UserError
-from trainable.wording import counted
+from trainable.wording import counted, json_text
 
 SEED = 0
 MIN_RANKED = 3
@@ -177,7 +176,7 @@ def replay_text(result: Replay, sweep: str, objective: str) -> str:
 
 def replay_json(result: Replay, sweep: str, metric: str) -> str:
     """Return the fields of a Replay as JSON."""
-    return json.dumps({"sweep": sweep, "metric": metric, **asdict(result)}, indent=1)
+    return json_text({"sweep": sweep, "metric": metric, **asdict(result)})
 
 
 def _text(estimate: Estimate, digits: int) -> str:

@@ -1,7 +1,6 @@
 """The sweeps of a store, a line each, and the files that belong to each: its own, and those of its trials."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -13,7 +12,7 @@ from sweep.status.status import StatusReader
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
 from trainable.sweep_name import TRIALS
-from trainable.wording import command, counted
+from trainable.wording import command, counted, json_text, printable_line
 
 RUNNING, DONE, UNFINISHED, DAMAGED = "running", "done", "unfinished", "damaged"
 HEADERS = ("sweep", "trials", "state", "size", "changed", "best")
@@ -93,7 +92,7 @@ def _summary(store: Store, footprints: Footprints, name: str) -> SweepSummary:
 
 def listing_json(found: Sequence[SweepSummary]) -> str:
     """Write the fields of every `SweepSummary` as a JSON list."""
-    return json.dumps([dataclasses.asdict(summary) for summary in found], indent=1)
+    return json_text([dataclasses.asdict(summary) for summary in found])
 
 
 def listing_text(store: Store, found: Sequence[SweepSummary]) -> str:
@@ -117,7 +116,7 @@ def _cells(summary: SweepSummary) -> tuple[str, ...]:
         summary.state,
         format_bytes(summary.size_bytes),
         "-" if summary.changed is None else format_age(datetime.fromisoformat(summary.changed), datetime.now(UTC)),
-        summary.best or "-",
+        printable_line(summary.best or "-"),
     )
 
 

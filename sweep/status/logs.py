@@ -13,12 +13,11 @@ from trainable.ledger.files import SUPERSEDED
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.ledger.trial_log import logs_in, presentable
 from trainable.records import Attempt, Status, TrialSummary
-from trainable.wording import listed
+from trainable.wording import listed, printable, printable_line
 
 MAX_CANDIDATES = 5
 TOLD_FIELDS = ("model", "dataset", "epochs", "batch_size", "lr", "seed")
 _LINE_ENDS = re.compile(r"\r\n?")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def failed_trials(store: Store, sweep: str) -> list[str]:
@@ -77,7 +76,7 @@ def _heading(name: str, summary: TrialSummary) -> str:
     fields = " ".join(f"{field}={config[field]}" for field in TOLD_FIELDS if field in config)
     status = trial_status(summary)
     error = f": {summary.end.error}" if status is Status.FAILED and summary.end is not None else ""
-    return _printable(f"{name}  {fields}  {status}{error}".encode())
+    return printable_line(f"{name}  {fields}  {status}{error}")
 
 
 def _attempt_line(number: int, attempts: Sequence[Attempt]) -> str:
@@ -85,12 +84,9 @@ def _attempt_line(number: int, attempts: Sequence[Attempt]) -> str:
         return f"--- attempt {number}, which could not start"
     attempt = attempts[number - 1]
     sweep = f", sweep {attempt.sweep}" if attempt.sweep else ""
-    return _printable(
-        f"--- attempt {number} of {len(attempts)}, {attempt.start_time} on {attempt.host}{sweep}".encode()
-    )
+    return printable_line(f"--- attempt {number} of {len(attempts)}, {attempt.start_time} on {attempt.host}{sweep}")
 
 
 def _printable(content: bytes) -> str:
-    """Decode text of unknown origin; control characters are escaped, so that it cannot command a terminal."""
-    text = _LINE_ENDS.sub("\n", content.decode(errors="replace"))
-    return _CONTROLS.sub(lambda control: f"\\x{ord(control[0]):02x}", text).rstrip("\n")
+    """Decode the output of a process in a form that cannot command a terminal."""
+    return printable(_LINE_ENDS.sub("\n", content.decode(errors="replace"))).rstrip("\n")

@@ -1,7 +1,6 @@
 """Count the trials of a sweep by their ledgers, also while the sweep runs or after a crash."""
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.reading import trial_status
 from trainable.records import Status, TrialSummary
 from trainable.sweep_name import TRIALS
-from trainable.wording import command, counted
+from trainable.wording import command, counted, json_text, printable_line
 
 MAX_SHOWN = 5
 """Number of members of a front that are shown."""
@@ -196,8 +195,8 @@ def status_text(status: SweepStatus) -> str:
     if status.best is not None:
         lines.append(f"  best     {status.best}")
     lines += [f"  front    {line}" for line in front_lines(status.front)]
-    lines += [f"  note     {note}" for note in status.notes]
-    lines += [f"  failed {key}: {error}" for key, error in status.errors.items()]
+    lines += [f"  note     {printable_line(note)}" for note in status.notes]
+    lines += [f"  failed {key}: {printable_line(error)}" for key, error in status.errors.items()]
     if status.left and not status.driver_running:
         left = counted(status.left, "trial that is", "trials that are")
         lines.append(f"`{command('run')}` with the same space trains the {left} left")
@@ -227,4 +226,4 @@ def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
 
 def status_json(status: SweepStatus, indent: int | None = 1) -> str:
     """Return the fields of SweepStatus as JSON, in one line if `indent` is None."""
-    return json.dumps(dataclasses.asdict(status), indent=indent)
+    return json_text(dataclasses.asdict(status), indent)

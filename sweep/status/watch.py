@@ -15,7 +15,7 @@ from results.store.store import Store
 from results.tables.layout import format_seconds
 from sweep.status.status import StatusReader, SweepStatus, status_json, status_text
 from trainable.ledger.remote import RemoteError, is_uri
-from trainable.wording import counted
+from trainable.wording import counted, printable, say
 
 LOCAL_SECONDS, REMOTE_SECONDS = 2.0, 15.0
 """Default seconds between two looks at a local store and at one in a bucket."""
@@ -90,12 +90,12 @@ def watch(
     with live if redraws else contextlib.nullcontext():
         while True:
             if as_json:
-                print(status_json(look.status, indent=None), file=console.file, flush=True)
+                say(status_json(look.status, indent=None), file=console.file, flush=True)
             elif redraws:
                 live.refresh()
             elif (line := line_of(look)) != said:
                 said = line
-                print(f"{datetime.now(UTC):%H:%M:%S}Z  {line}{_left_words(look)}", file=console.file, flush=True)
+                say(f"{datetime.now(UTC):%H:%M:%S}Z  {line}{_left_words(look)}", file=console.file, flush=True)
             if look.trouble is None and is_over(look.status):
                 return look.status
             sleep(seconds)
@@ -142,7 +142,7 @@ def renderable(look: Look) -> Group:
         words.append(f"{look.trouble}; trying again")
     elif gone := _gone_words(status):
         words.append(gone)
-    return Group(Text(status_text(status)), bar, Text("\n".join(words)))
+    return Group(Text(printable(status_text(status))), bar, Text(printable("\n".join(words))))
 
 
 def line_of(look: Look) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.parquet.data_card import code_block
 from results.parquet.files import export_tables, read_epochs, read_trials
+from results.parquet.markdown import code_block, escaped
 from results.report.figures import isolated
 from results.report.files import write_report
-from results.report.markdown import safe
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.refusals import refused
@@ -77,8 +76,8 @@ def test_ids_are_unique_and_every_link_has_its_anchor(page: Page, html: str) -> 
 
 
 def test_what_was_written_as_markup_is_read_as_text(html: str) -> None:
-    escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"
-    assert html.count(escaped) >= 6  # description, space, error, override, and the variables of each trial
+    shown = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"
+    assert html.count(shown) >= 6  # description, space, error, override, and the variables of each trial
     assert html.count("</style>") == 1
 
 
@@ -126,7 +125,7 @@ def test_an_inline_figure_keeps_to_itself() -> None:
 
 
 def test_markdown_text_cannot_leave_its_place() -> None:
-    assert safe("a|b\n*c* <i> `d`") == "a\\|b \\*c\\* &lt;i&gt; \\`d\\`"
+    assert escaped("a|b\n*c* <i> `d`") == "a\\|b \\*c\\* &lt;i&gt; \\`d\\`"
     assert code_block("x\n````\n") == "`````\nx\n````\n`````"
 
 

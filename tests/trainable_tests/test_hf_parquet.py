@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
+from trainable.data import memory
 from trainable.data.contract import Images
 from trainable.data.hf_parquet import load_hf_parquet
 from trainable.data.sources import load_dataset
@@ -200,3 +202,122 @@ def test_images_of_different_size_in_two_files_are_refused(folder: Path) -> None
     write(path, random_images(2, size=9), [0, 1])
     assert str(path) in refusal(folder)
     assert "images differ in size: (8, 8)" in refusal(folder)
+
+
+def encoded_as(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(random_images(1)[0]).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("EPS", "an EPS image"),
+        ("GIF", "a GIF image"),
+        ("BMP", "a BMP image"),
+        ("TIFF", "a TIFF image"),
+        ("WEBP", "a WebP image"),
+        ("PDF", "a PDF file"),
+        ("JPEG2000", "a JPEG 2000 image"),
+        ("PPM", "not an image (neither PNG nor JPEG)"),
+        ("TGA", "not an image (neither PNG nor JPEG)"),
+    ],
+)
+def test_only_png_and_jpeg_are_opened(folder: Path, kind: str, named: str) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    write(path, [random_images(1)[0], encoded_as(kind)], [0, 1])
+    assert f"{path}, row 1: {named}" in refusal(folder)
+
+
+def test_jpeg_is_read(folder: Path) -> None:
+    for split in ("train", "test"):
+        write(folder / f"{split}-0.parquet", [encoded_as("JPEG")] * 2, [0, 1])
+    assert load_hf_parquet(folder).train_images.shape == (2, 8, 8, 3)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it has this size."""
+    small = png(random_images(1)[0])
+    start = small.index(b"IHDR")
+    chunk = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + small[start + 12 : start + 17]
+    return small[:start] + chunk + zlib.crc32(chunk).to_bytes(4) + small[start + len(chunk) + 4 :]
+
+
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("side", [4097, 10_000, 14_000, 30_000])
+def test_an_image_of_many_pixels_is_refused_before_it_is_decoded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, side: int, row: int
+) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    images: list[Any] = [random_images(1)[0]] * 2
+    images[row] = png_header(side, side)
+    write(path, images, [0, 1])
+    monkeypatch.setattr(ImageFile.ImageFile, "load", never_for_large(ImageFile.ImageFile.load))
+    refused = refusal(folder)
+    assert f"{path}, row {row}: the image " in refused
+    assert f"{side}x{side}" in refused or "more than 16,777,216 pixels" in refused
+
+
+def never_for_large(load: Any) -> Any:  # noqa: ANN401
+    def checked(self: Any) -> Any:  # noqa: ANN401
+        assert self.width == 8
+        return load(self)
+
+    return checked
+
+
+def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_allocated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainable.data.hf_parquet.available_bytes", lambda: 2**30)
+    content = png_header(4000, 4000)
+    path = folder / "train-0.parquet"
+    write(path, [content] * 50, list(range(50)))
+    write(folder / "test-0.parquet", [content], [0])
+    monkeypatch.setattr(np, "empty", None)
+    assert refusal(folder) == (
+        f"{path}, row 0: images of 4000x4000 pixels; all 51 images need 2.3 GiB of memory, 1.0 GiB are free"
+    )
+
+
+def test_memory_is_limited_by_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < memory.available_bytes() < 2**50
+    for name, text in {"max": "1000\n", "current": "700\n", "stat": "anon 600\ninactive_file 50\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available_bytes() == 350
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available_bytes() > 350
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (pa.array([0, 2**40]), f"row 1: label {2**40} is too large: at most 8 in this data set"),
+        (pa.array([2**64 - 1, 0], pa.uint64()), f"row 0: label {2**64 - 1} is too large"),
+        (pa.array([0, 9]), "row 1: label 9 is too large"),
+        (pa.array([0, -(2**40)]), f"row 1: label {-(2**40)} is negative"),
+    ],
+)
+def test_labels_out_of_range_are_refused(folder: Path, labels: Any, message: str) -> None:  # noqa: ANN401
+    write(folder / "train-0.parquet", random_images(7), range(7))
+    path = folder / "test-0.parquet"
+    write(path, random_images(2), labels)
+    assert f"{path}, {message}" in refusal(folder)
+
+
+def test_more_class_names_than_a_network_can_have_are_refused(folder: Path) -> None:
+    write_good(folder, names=2**16 + 1)
+    assert "names 65537 classes, but the data set has only 9 images" in refusal(folder)
+
+
+def test_pixels_of_more_than_eight_bits_are_refused(folder: Path) -> None:
+    write_good(folder)
+    path = folder / "test-00000-of-00001.parquet"
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(buffer, "PNG")
+    write(path, [random_images(1)[0], buffer.getvalue()], [0, 1])
+    assert f"{path}, row 1: the pixels are I;16 (more than 8 bits)" in refusal(folder)

@@ -2,11 +2,17 @@
 
 The files `train-*.parquet` and `test-*.parquet` may be anywhere below the folder. Their columns are `img` or `image`
 (a struct with `bytes`) and `label` (whole numbers). The schema's metadata may hold the names of the classes.
+
+The files are foreign content: only PNG and JPEG are decoded, the size of an image is read from its header first, and
+memory is checked before it is allocated.
 """
 
 import hashlib
 import io
 import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +20,48 @@ import numpy as np
 
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
+from trainable.data.memory import available_bytes
 from trainable.errors import UserError
-from trainable.wording import first_line
+from trainable.wording import counted, first_line, printable_line
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
+FORMATS = ("PNG", "JPEG")
+"""Formats that are decoded, by Pillow's names. Other decoders are old or run programs (Ghostscript for EPS)."""
+EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
+MAX_PIXELS = 2**24
+"""Largest image in pixels: 4096x4096."""
+MAX_NAMED_CLASSES = 2**16
+"""Largest number of classes of a data set with fewer images than classes."""
+BATCH_ROWS = 64
+"""Number of rows whose encoded images are in memory at the same time."""
+_MAGIC = {
+    (0, b"GIF8"): "a GIF image",
+    (0, b"BM"): "a BMP image",
+    (0, b"II*\0"): "a TIFF image",
+    (0, b"MM\0*"): "a TIFF image",
+    (8, b"WEBP"): "a WebP image",
+    (0, b"%!PS"): "an EPS image",
+    (0, b"\xc5\xd0\xd3\xc6"): "an EPS image",
+    (0, b"%PDF"): "a PDF file",
+    (4, b"ftyp"): "an AVIF or HEIF image",
+    (4, b"jP  "): "a JPEG 2000 image",
+    (0, b"8BPS"): "a Photoshop image",
+}
+"""(offset, bytes) -> the format that begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of a split, as its metadata and its first image describe it."""
+
+    path: Path
+    num_rows: int
+    width: int
+    height: int
+    image_column: str
+    num_class_names: int
+    """Number of names of classes in the metadata; 0 if there are none."""
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -30,15 +73,18 @@ def load_hf_parquet(folder: Path) -> ImageData:
     """Load the data set in a folder; its name is that of the folder.
 
     Raises:
-        UserError: a split has no files, a file cannot be read, or columns or images have another form.
+        UserError: a split has no files, a file cannot be read, columns, images or labels have another form, or the
+            images do not fit into memory.
     """
+    if printable_line(folder.name) != folder.name:
+        raise UserError(f"{folder}: the name of a data set's folder must not have control characters: rename it")
     files = {split: split_files(folder, split) for split in ("train", "test")}
     for split, paths in files.items():
         if not paths:
             raise UserError(f"{folder} holds no {split}-*.parquet: the data set needs both train and test")
     digest = hashlib.sha256()
     for path in [*files["train"], *files["test"]]:
-        digest.update(path.name.encode() + _hash(path))
+        digest.update(path.name.encode(errors="surrogateescape") + _hash(path))
     return cached(folder.name, digest.hexdigest(), lambda: _decode(folder.name, files))
 
 
@@ -50,77 +96,160 @@ def _hash(path: Path) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _decode(name: str, files: dict[str, list[Path]]) -> ImageData:
-    splits = {split: [_decode_file(path) for path in paths] for split, paths in files.items()}
-    shapes = {
-        images.shape[1:]: path
-        for split, paths in files.items()
-        for path, (images, _, _) in zip(paths, splits[split], strict=True)
-    }
+def _decode(name: str, files: Mapping[str, list[Path]]) -> ImageData:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked here
+        parts = {split: [_describe(path) for path in paths] for split, paths in files.items()}
+        every = [part for members in parts.values() for part in members]
+        _check_sizes(every)
+        limit = _class_limit(every)
+        train, test = (_decode_split(parts[split], limit) for split in ("train", "test"))
+    largest = max(int(labels.max()) for _, labels in (train, test))
+    return make_image_data(name, max(largest + 1, *(part.num_class_names for part in every)), train, test)
+
+
+def _class_limit(parts: list[_Part]) -> int:
+    """Return the largest number of classes: that of the images, unless the metadata name more."""
+    num_images = sum(part.num_rows for part in parts)
+    most = max(parts, key=lambda part: part.num_class_names)
+    if most.num_class_names > max(num_images, MAX_NAMED_CLASSES):
+        images = counted(num_images, "image")
+        raise UserError(f"{most.path} names {most.num_class_names} classes, but the data set has only {images}")
+    return max(num_images, most.num_class_names)
+
+
+def _check_sizes(parts: list[_Part]) -> None:
+    """Refuse files whose first images differ in size, and images that together do not fit into memory."""
+    shapes = {(part.height, part.width): part.path for part in parts}
     if len(shapes) > 1:
         (first, path), (second, other), *_ = shapes.items()
-        raise UserError(f"images differ in size: {first[:2]} in {path}, {second[:2]} in {other}")
-    joined: dict[str, tuple[Images, Labels]] = {}
-    num_classes = 0
-    for split, parts in splits.items():
-        images, labels, num_names = zip(*parts, strict=True)
-        joined[split] = np.concatenate(images), np.concatenate(labels)
-        num_classes = max(num_classes, int(joined[split][1].max()) + 1, *num_names)
-    return make_image_data(name, num_classes, joined["train"], joined["test"])
+        raise UserError(f"images differ in size: {first} in {path}, {second} in {other}")
+    needed = sum(part.num_rows * part.width * part.height * 3 for part in parts)
+    free = available_bytes()
+    if needed > free:
+        largest = max(parts, key=lambda part: part.num_rows)
+        raise UserError(
+            f"{largest.path}, row 0: images of {largest.width}x{largest.height} pixels; all "
+            f"{counted(sum(part.num_rows for part in parts), 'image')} need {needed / 2**30:.1f} GiB of memory, "
+            f"{free / 2**30:.1f} GiB are free"
+        )
 
 
-def _decode_file(path: Path) -> tuple[Images, Labels, int]:
-    """Return images, labels and the number of class names in the metadata (0 if there are none)."""
+def _describe(path: Path) -> _Part:
+    """Check the columns of a file and read the header of its first image."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} is truncated or no Parquet file ({first_line(error)}): fetch it again") from None
-    image_column = next((column for column in IMAGE_COLUMNS if column in table.column_names), None)
-    if image_column is None or LABEL_COLUMN not in table.column_names:
+        with pq.ParquetFile(path) as file:
+            schema, num_rows = file.schema_arrow, file.metadata.num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+    image_column = next((column for column in IMAGE_COLUMNS if column in schema.names), None)
+    if image_column is None or LABEL_COLUMN not in schema.names:
         raise UserError(
-            f"{path} has the columns {', '.join(table.column_names)}: "
+            f"{path} has the columns {', '.join(schema.names)}: "
             f"needed are {' or '.join(IMAGE_COLUMNS)} (struct with bytes) and {LABEL_COLUMN}"
         )
-    kind = table.schema.field(image_column).type
+    kind = schema.field(image_column).type
     bytes_type = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else None
     if bytes_type not in (pa.binary(), pa.large_binary()):
         raise UserError(f"{path}: column {image_column} is {kind}, needed is a struct with binary bytes")
-    if not pa.types.is_integer(table.schema.field(LABEL_COLUMN).type) or table[LABEL_COLUMN].null_count:
+    if not pa.types.is_integer(schema.field(LABEL_COLUMN).type):
         raise UserError(f"{path}: column {LABEL_COLUMN} must hold whole numbers without gaps")
-    if not len(table):
+    first = next(_batches(path, image_column), None)
+    if first is None:
         raise UserError(f"{path} holds no rows")
-    labels = table[LABEL_COLUMN].to_numpy().astype(np.int64)
-    if labels.min() < 0:
-        raise UserError(f"{path}: label {labels.min()} is negative (images without a label cannot be used)")
-    encoded = table[image_column].combine_chunks().field("bytes").to_pylist()
-    return _decode_images(path, encoded), labels, _num_class_names(table.schema)
+    width, height = _opened(f"{path}, row 0", first[0][0]).size
+    return _Part(path, num_rows, width, height, image_column, _num_class_names(schema))
 
 
-def _decode_images(path: Path, encoded: list[bytes | None]) -> Images:
+def _unreadable(path: Path, error: BaseException) -> UserError:
+    return UserError(f"{path} is truncated or no Parquet file ({first_line(error)}): fetch it again")
+
+
+def _batches(path: Path, image_column: str) -> Iterator[tuple[list[bytes | None], Any]]:
+    """Yield the encoded images and the labels of a few rows after the other."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=[f"{image_column}.bytes", LABEL_COLUMN]):
+                if batch.num_rows:
+                    yield batch[image_column].field("bytes").to_pylist(), batch[LABEL_COLUMN]
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+
+
+def _decode_split(parts: list[_Part], class_limit: int) -> tuple[Images, Labels]:
+    """Decode all files of a split into one array."""
+    num_rows = sum(part.num_rows for part in parts)
+    images = np.empty((num_rows, parts[0].height, parts[0].width, 3), dtype=np.uint8)
+    labels = np.empty(num_rows, dtype=np.int64)
+    start = 0
+    for part in parts:
+        rows = slice(start, start + part.num_rows)
+        _decode_part(part, images[rows], labels[rows], class_limit)
+        start = rows.stop
+    return images, labels
+
+
+def _decode_part(part: _Part, images: Images, labels: Labels, class_limit: int) -> None:
+    """Decode one file, in one thread: for images this small the interpreter lock costs more."""
+    row = 0
+    for encoded, numbers in _batches(part.path, part.image_column):
+        if numbers.null_count:
+            raise UserError(f"{part.path}: column {LABEL_COLUMN} must hold whole numbers without gaps")
+        for content, label in zip(encoded, numbers.to_pylist(), strict=True):
+            where = f"{part.path}, row {row}"
+            if row >= len(labels):
+                raise _unreadable(part.path, ValueError(f"more than {len(labels)} rows"))
+            if label < 0:
+                raise UserError(f"{where}: label {label} is negative (images without a label cannot be used)")
+            if label >= class_limit:
+                raise UserError(f"{where}: label {label} is too large: at most {class_limit - 1} in this data set")
+            images[row], labels[row] = _decode_image(where, content, part), label
+            row += 1
+    if row < len(labels):
+        raise _unreadable(part.path, ValueError(f"{row} of {len(labels)} rows"))
+
+
+def _decode_image(where: str, content: bytes | None, part: _Part) -> Images:
+    image = _opened(where, content)
+    if image.size != (part.width, part.height):
+        raise UserError(
+            f"{where}: the image is {image.width}x{image.height}, "
+            f"the first one {part.width}x{part.height}: all must have one size"
+        )
+    try:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        raise UserError(f"{where}: not an image ({first_line(error)})") from None
+
+
+def _opened(where: str, content: bytes | None) -> Any:  # noqa: ANN401 (Pillow is imported late)
+    """Read the header of an image, and refuse what must not be decoded."""
     from PIL import Image
 
-    def decode(row: int) -> Images:
-        try:
-            with Image.open(io.BytesIO(encoded[row] or b"")) as image:
-                return np.asarray(image.convert("RGB"), dtype=np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UserError(f"{path}, row {row}: not an image ({first_line(error)})") from None
-
-    first = decode(0)
-    images = np.empty((len(encoded), *first.shape), dtype=np.uint8)
-
-    for row in range(len(encoded)):  # one thread: for images this small the interpreter lock costs more
-        image = decode(row)
-        if image.shape != first.shape:
-            raise UserError(
-                f"{path}, row {row}: the image is {image.shape[1]}x{image.shape[0]}, "
-                f"the first one {first.shape[1]}x{first.shape[0]}: all must have one size"
-            )
-        images[row] = image
-    return images
+    content = content or b""
+    for (offset, magic), kind in _MAGIC.items():
+        if content.startswith(magic, offset):
+            raise UserError(f"{where}: {kind}; only {' and '.join(FORMATS)} are read")
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise UserError(f"{where}: the image has more than {MAX_PIXELS:,} pixels") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        why = "neither PNG nor JPEG" if isinstance(error, Image.UnidentifiedImageError) else first_line(error)
+        raise UserError(f"{where}: not an image ({why})") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(f"{where}: the image is {image.width}x{image.height}, more than {MAX_PIXELS:,} pixels")
+    if image.mode not in EIGHT_BIT_MODES:
+        raise UserError(f"{where}: the pixels are {image.mode} (more than 8 bits); only 8 bits per channel are read")
+    return image
 
 
 def _num_class_names(schema: Any) -> int:  # noqa: ANN401 (pyarrow is untyped)
@@ -128,5 +257,5 @@ def _num_class_names(schema: Any) -> int:  # noqa: ANN401 (pyarrow is untyped)
     try:
         feature = json.loads(metadata)["info"]["features"][LABEL_COLUMN]
         return len(feature["names"])
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, RecursionError):
         return 0
