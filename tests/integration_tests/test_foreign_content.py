@@ -11,15 +11,22 @@ import select
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 from rich.console import Console
 
 import tune_main
+from results.figures.style import literal_text, save, without_controls
+from results.parquet.files import read_epochs, read_trials
+from results.report.content import make_report
+from results.report.html import render_html
+from results.report.markdown import render_markdown
 from results.store.local_store import LocalStore
 from sweep.driver.trackers import tracked
 from sweep.ending import report_end
@@ -53,6 +60,8 @@ NASTY = {
     "no character": "\ud800 \U0001f600 \u4e2d",
     "NUL": "a\0b",
 }
+DRAWN = [NASTY[name] for name in ("mathematics", "lines", "title of the terminal", "hidden label", "no character")]
+"""The texts that mean something to Matplotlib or to SVG."""
 SWEEP = "foreign"
 
 
@@ -64,13 +73,21 @@ def nasty(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def configs(nasty: str) -> list[TrainConfig]:
-    return [make_config(dataset=name, epochs=2, lr=lr) for name in (nasty, "plain") for lr in (0.1, 0.2)]
+    return configs_on([nasty, "plain"])
+
+
+def configs_on(datasets: Sequence[str]) -> list[TrainConfig]:
+    return [make_config(dataset=name, epochs=2, lr=lr) for name in datasets for lr in (0.1, 0.2)]
 
 
 @pytest.fixture(scope="module")
 def store(nasty: str, configs: list[TrainConfig], tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
-    """A sweep whose data set, error, log, variable and description are the text; its Parquet files are written."""
-    store = LocalStore(tmp_path_factory.mktemp("foreign") / "store")
+    return write_store(tmp_path_factory.mktemp("foreign") / "store", configs, nasty)
+
+
+def write_store(path: Path, configs: Sequence[TrainConfig], nasty: str) -> LocalStore:
+    """A sweep whose error, log, variable and description are the text; its Parquet files are written."""
+    store = LocalStore(path)
     for number, config in enumerate(configs):
         epochs = [make_epoch(epoch, 10.0 + number) for epoch in (1, 2)]
         if number == 1:
@@ -191,12 +208,10 @@ def test_the_card_of_an_export_shows_the_text(store: LocalStore, nasty: str, tmp
     assert_shown(card, nasty)
 
 
-def test_reports_show_the_text(
-    store: LocalStore, nasty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    said(capsys, store, "report", SWEEP, "--to", str(tmp_path))
-    assert_shown((tmp_path / "report.md").read_text(), nasty)
-    html = (tmp_path / "report.html").read_text()
+def test_reports_show_the_text(store: LocalStore, nasty: str) -> None:
+    report = make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP)
+    assert_shown(render_markdown(report), nasty)
+    html = render_html(report, {})
     assert printable(html) == html
     page = Shown(html)
     assert not {"script", "img", "link", "iframe"} & page.tags
@@ -204,12 +219,19 @@ def test_reports_show_the_text(
     assert page.text.count(f"{SWEEP}: report") == 1
 
 
-def test_figures_are_whole_svg(store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "datasets",
+    [pytest.param([" ".join(DRAWN)], id="in titles"), pytest.param(DRAWN, id="in legends")],
+)
+def test_figures_are_whole_svg(datasets: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = write_store(tmp_path / "store", configs_on(datasets), datasets[0])
     said(capsys, store, "plot", SWEEP, "--to", str(tmp_path))
     figures = sorted(tmp_path.glob("*.svg"))
     assert {"error_by_lr", "learning_curves"} <= {path.stem for path in figures}
     for path in figures:
         ET.parse(path)  # noqa: S314 (our own file)
+    said(capsys, store, "report", SWEEP, "--to", str(tmp_path))
+    assert len(figures) <= (tmp_path / "report.html").read_text().count("<svg ")
 
 
 def test_the_progress_of_a_run_shows_the_text(configs: list[TrainConfig], nasty: str) -> None:
@@ -232,11 +254,10 @@ def test_trackers_get_one_line(nasty: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["status {sweep}", "status {sweep} --watch 1", "logs {failed}", "list"])
-def test_a_terminal_gets_no_control_sequence_of_an_error(
-    command: str, tmp_path: Path, nasty: str, store: LocalStore, configs: list[TrainConfig]
-) -> None:
-    if nasty != NASTY["title of the terminal"]:
-        pytest.skip("one text is enough for a process")
+def test_a_terminal_gets_no_control_sequence_of_an_error(command: str, tmp_path: Path) -> None:
+    nasty = NASTY["title of the terminal"]
+    configs = configs_on([nasty])
+    store = write_store(tmp_path / "store", configs, nasty)
     words = command.format(sweep=SWEEP, failed=configs[1].trial_key).split()
     shown = in_terminal([sys.executable, "tune_main.py", *words, "--store", str(store.path)])
     assert b"\x1b]0;" not in shown
@@ -279,3 +300,11 @@ def test_a_character_that_the_terminal_lacks_is_written_as_its_number() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     say("\u4e2d \x1b[1m", file=stream, flush=True)
     assert stream.buffer.getvalue() == b"\\u4e2d \\x1b[1m\n"  # type: ignore[attr-defined]
+
+
+def test_no_text_of_a_figure_has_control_characters(tmp_path: Path) -> None:
+    figure = Figure()
+    figure.subplots().set_title("a \x1b[1m $\\frac{$")
+    with literal_text():
+        save(without_controls(figure), tmp_path / "figure")
+    ET.parse(tmp_path / "figure.svg")  # noqa: S314 (our own file)
