@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but line feed and tab, marks that reorder text, line separators, and surrogates."""
@@ -27,7 +27,7 @@ def _escape(match: re.Match[str]) -> str:
     return {"\n": "\\n", "\t": "\\t"}.get(match[0], f"\\x{code:02x}" if code < 2**8 else f"\\u{code:04x}")
 
 
-def say(text: object, *, file: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+def say(text: object, *, file: IO[str] | None = None, end: str = "\n", flush: bool = False) -> None:
     """Print text that may hold names and errors of unknown origin. All output to a terminal goes through here."""
     stream = sys.stdout if file is None else file
     encoding = getattr(stream, "encoding", None) or "utf-8"

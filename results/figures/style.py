@@ -234,9 +234,9 @@ def literal_text() -> Iterator[None]:
 def without_controls(figure: Figure) -> Figure:
     """Replace control characters in the texts of a figure, since SVG may not contain them, and return it."""
     for text in figure.findobj(Text):
-        shown = printable(text.get_text())  # type: ignore[attr-defined]
-        if shown != text.get_text():  # type: ignore[attr-defined]
-            text.set_text(shown)  # type: ignore[attr-defined]
+        shown = printable(text.get_text())
+        if shown != text.get_text():
+            text.set_text(shown)
     return figure
 
 

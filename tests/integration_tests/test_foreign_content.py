@@ -65,7 +65,7 @@ DRAWN = [NASTY[name] for name in ("mathematics", "lines", "title of the terminal
 SWEEP = "foreign"
 
 
-@pytest.fixture(params=NASTY.values(), ids=NASTY.keys(), scope="module")
+@pytest.fixture(params=list(NASTY.values()), ids=list(NASTY), scope="module")
 def nasty(request: pytest.FixtureRequest) -> str:
     text: str = request.param
     return text
@@ -299,7 +299,7 @@ def test_only_one_module_prints() -> None:
 def test_a_character_that_the_terminal_lacks_is_written_as_its_number() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     say("\u4e2d \x1b[1m", file=stream, flush=True)
-    assert stream.buffer.getvalue() == b"\\u4e2d \\x1b[1m\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"\\u4e2d \\x1b[1m\n"
 
 
 def test_no_text_of_a_figure_has_control_characters(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def _decode_image(where: str, content: bytes | None, part: _Part) -> Images:
 
 def _opened(where: str, content: bytes | None) -> Any:  # noqa: ANN401 (Pillow is imported late)
     """Read the header of an image, and refuse what must not be decoded."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     content = content or b""
     for (offset, magic), kind in _MAGIC.items():
@@ -243,7 +243,7 @@ def _opened(where: str, content: bytes | None) -> Any:  # noqa: ANN401 (Pillow i
     except Image.DecompressionBombError:
         raise UserError(f"{where}: the image has more than {MAX_PIXELS:,} pixels") from None
     except (OSError, ValueError, SyntaxError) as error:
-        why = "neither PNG nor JPEG" if isinstance(error, Image.UnidentifiedImageError) else first_line(error)
+        why = "neither PNG nor JPEG" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise UserError(f"{where}: not an image ({why})") from None
     if image.width * image.height > MAX_PIXELS:
         raise UserError(f"{where}: the image is {image.width}x{image.height}, more than {MAX_PIXELS:,} pixels")
