@@ -303,8 +303,8 @@ def test_a_character_that_the_terminal_lacks_is_written_as_its_number() -> None:
 
 
 def test_no_text_of_a_figure_has_control_characters(tmp_path: Path) -> None:
-    figure = Figure()
-    figure.subplots().set_title("a \x1b[1m $\\frac{$")
     with literal_text():
+        figure = Figure()
+        figure.subplots().set_title("a \x1b[1m $\\frac{$")
         save(without_controls(figure), tmp_path / "figure")
     ET.parse(tmp_path / "figure.svg")  # noqa: S314 (our own file)
