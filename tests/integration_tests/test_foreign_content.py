@@ -33,7 +33,9 @@ from sweep.ending import report_end
 from sweep.observers.live_view import SweepView
 from sweep.observers.progress import SweepOutline
 from tests.conftest import ROOT
+from tests.integration_tests.fault_table import record, user_sees
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.trainable_tests.test_hf_parquet import png_header, random_images, write
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.ledger.trial_log import append, log_name
 from trainable.records import Progress, Status
@@ -282,6 +284,33 @@ def in_terminal(command: list[str], seconds: float = 60) -> bytes:
         process.terminate()
     os.close(ours)
     return content
+
+
+@pytest.mark.parametrize(
+    ("fault", "content", "label"),
+    [
+        ("an image that is neither PNG nor JPEG", b"%!PS-Adobe-3.0 EPSF-3.0\n", 1),
+        ("an image of 196 megapixels", png_header(14_000, 14_000), 1),
+        ("a label far above the others", png_header(8, 8), 2**40),
+    ],
+)
+def test_a_data_set_that_cannot_be_decoded_is_refused_in_one_line(
+    fault: str, content: bytes, label: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "store"
+    write(folder / "train-0.parquet", random_images(2), [0, 1])
+    write(folder / "test-0.parquet", [random_images(1)[0], content], [0, label])
+    status = tune_main.main(["plan", "quickstart", "--data", str(folder), "--store", str(tmp_path / "none")])
+    record(fault, user_sees(capsys.readouterr().err), status, "nothing is decoded, nothing is trained")
+
+
+def test_an_error_that_commands_a_terminal_is_shown_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = configs_on(["plain"])
+    store = write_store(tmp_path / "store", configs, NASTY["title of the terminal"])
+    text = said(capsys, store, "status", SWEEP)
+    record("an error that commands a terminal", user_sees(text, about="Error"), 0, "the row holds the error itself")
 
 
 def test_only_one_module_prints() -> None:
