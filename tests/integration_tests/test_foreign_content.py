@@ -301,7 +301,7 @@ def test_a_data_set_that_cannot_be_decoded_is_refused_in_one_line(
     write(folder / "train-0.parquet", random_images(2), [0, 1])
     write(folder / "test-0.parquet", [random_images(1)[0], content], [0, label])
     status = tune_main.main(["plan", "quickstart", "--data", str(folder), "--store", str(tmp_path / "none")])
-    record(fault, user_sees(capsys.readouterr().err), status, "nothing is decoded, nothing is trained")
+    record(fault, user_sees(capsys.readouterr().err), status, "nothing is trained")
 
 
 def test_an_error_that_commands_a_terminal_is_shown_as_text(
