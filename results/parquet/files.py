@@ -110,15 +110,12 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
             raise UserError(f"{location} is missing: {export}")
         table = pq.ParquetFile(pa.BufferReader(content)).read()  # `read_table` imports pandas
         table.validate(full=True)
-    except (OSError, pa.ArrowException):
-        raise UserError(f"{location} is damaged: {export}") from None
-    missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
-    if not all(field.nullable for field in missing):
-        raise UserError(f"{location} lacks columns of this version: {export}")
-    for field in missing:  # written by an earlier version
-        table = table.append_column(field, pa.nulls(len(table), field.type))
-    try:
+        missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
+        if not all(field.nullable for field in missing):
+            raise UserError(f"{location} lacks columns of this version: {export}")
+        for field in missing:  # written by an earlier version
+            table = table.append_column(field, pa.nulls(len(table), field.type))
         check_table(table, SCHEMAS[file])
-    except ValueError:
+    except (OSError, pa.ArrowException, ValueError, KeyError):  # even the name of a column may be no UTF-8
         raise UserError(f"{location} is damaged: {export}") from None
     return table
