@@ -169,4 +169,4 @@ def _with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> M
 def announce_ray(request: RunRequest) -> None:
     """Say that Ray comes next; its import alone takes seconds."""
     where = f"joining the Ray cluster at {request.address}" if request.is_joined else "starting Ray"
-    print(f"{where} ...", flush=True)
+    say(f"{where} ...", flush=True)

@@ -63,7 +63,7 @@ def _print_heading(prepared: PreparedRun, settings: SearchSettings) -> None:
     record = read_log(prepared.store.search_log(prepared.manifest.name))
     if record.settings != settings.canonical():
         record.apply(SearchEvent(settings.canonical()))
-    print(search_heading(prepared.manifest.name, prepared.data.name, record), flush=True)
+    say(search_heading(prepared.manifest.name, prepared.data.name, record), flush=True)
 
 
 class _SearchRun:
