@@ -29,7 +29,7 @@ REFERENCE_BATCH_SIZE = 128
 Minibatch SGD')."""
 PANEL_WIDTH = 5.0
 """Width of a panel in inches."""
-MOST_BARS = 96
+MOST_BARS = 48
 """Largest number of bars of one source in a panel; narrower ones could not be told apart."""
 MOST_HORIZONTAL = 10
 """Largest number of groups whose labels are horizontal."""

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from results.figures.points import Point, Source, distinguishing_words, error_bars, published_points, with_error
 from results.figures.style import (
     LINE_STYLES,
+    MOST_ENTRIES,
     MOST_VECTOR,
     label_ticks,
     legend_beside,
@@ -27,8 +28,8 @@ from trainable.grouping import grouped
 
 MOST_LABELLED_LRS = 14
 """With more, or if they were sampled from a range, the axis is labelled at round numbers."""
-MOST_LINES = 48
-"""More lines could not be told apart."""
+MOST_LINES = MOST_ENTRIES
+"""More lines would have no place in the legend."""
 AXES_WIDTH = 5.2
 """Width in inches of the axes and their labels beside a wide legend."""
 

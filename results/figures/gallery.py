@@ -26,7 +26,7 @@ from results.parquet.search_results import SearchResults, free_fields
 from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
 from trainable.errors import UserError
-from trainable.wording import counted, listed, nearest
+from trainable.wording import listed, nearest
 
 ALL = "all"
 
@@ -162,10 +162,9 @@ def _error_by_epochs(results: Results) -> list[Figure]:
 def _heat_map(results: Results) -> list[Figure]:
     points = results.points(error_by_lr.published)
     maps, left_out = heat_map.heat_maps(points), heat_map.left_out(points)
-    if not maps:
-        return []
-    note = results.note("heat_map", f"{counted(left_out, 'map')} left out: they are too large" * bool(left_out))
-    return [heat_map.draw_heat_maps(maps, title(points) + note)]
+    limits = f"at most {heat_map.MOST_MAPS}, of {heat_map.MOST_COLUMNS} learning rates each"
+    note = results.note("heat_map", f"{left_out} of {len(maps) + left_out} maps left out: {limits}" * bool(left_out))
+    return [heat_map.draw_heat_maps(maps, title(points) + note)] if maps else []
 
 
 def _pareto_front(results: Results) -> list[Figure]:

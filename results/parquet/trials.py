@@ -13,6 +13,7 @@ from trainable.records import EpochRecord, Status, TrialKey, TrialRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EpochsByKey = Mapping[str, Sequence[EpochRecord]]
+ROWS_AT_ONCE = 10_000
 """Trial key -> the epochs of the trial."""
 
 
@@ -72,9 +73,10 @@ def epochs_of_trainings(table: pa.Table) -> dict[TrialKey, list[EpochRecord]]:
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     keys = [spec.name for spec in dataclasses.fields(TrialKey)]
     epochs: dict[TrialKey, list[EpochRecord]] = {}
-    for row in _rows(table):
-        key = TrialKey(**{name: row[name] for name in keys})
-        epochs.setdefault(key, []).append(EpochRecord(**{name: row[name] for name in names}))
+    for start in range(0, len(table), ROWS_AT_ONCE):  # a row as a dict takes ten times the memory of its record
+        for row in _rows(table.slice(start, ROWS_AT_ONCE)):
+            key = TrialKey(**{name: row[name] for name in keys})
+            epochs.setdefault(key, []).append(EpochRecord(**{name: row[name] for name in names}))
     return epochs
 
 
