@@ -31,7 +31,6 @@ from trainable.config import PlannedTrial, TrainConfig
 from trainable.execution import Execution, Share
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
-from trainable.wording import say
 
 MAX_DEATHS = 2
 """How often a trial is retried after its process or its node died without an epoch in between."""
