@@ -52,7 +52,7 @@ def test_a_sweep_leaves_one_row_a_trial_and_one_an_epoch(finished: Path) -> None
     assert trials["batch_size"].to_pylist() == [32, 32, 64, 64]
     assert epochs["epoch"].to_pylist() == [*range(1, 7)] * 4
     assert min(trials["test_error_percent"].to_pylist()) < 75.0  # chance is 90
-    assert {path.name for path in finished.iterdir()} == {"trials", "small"}
+    assert {path.name for path in finished.iterdir()} == {"trials", "small", "store.json"}
     assert len(list(finished.glob("trials/*/tensorboard/events.out.tfevents.*"))) == 4
 
 
