@@ -1,4 +1,4 @@
-"""A safe YAML loader that no short text can keep busy, in which `1e-3` is a number, as in YAML 1.2."""
+"""A safe YAML loader with the values of YAML 1.2 (its core schema), which no short text can keep busy."""
 
 import re
 from typing import Any
@@ -20,13 +20,20 @@ MAX_WORD = 100
 MAX_NUMBER = 500
 """Largest number of characters of a number."""
 
-_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-_WORDS: dict[str, re.Pattern[str]] = {
-    _INT: re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*)$"),
-    _FLOAT: re.compile(
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+_BOOL, _INT, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_SCHEMA: dict[str, tuple[re.Pattern[str], str]] = {
+    _BOOL: (re.compile("(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
+    _INT: (re.compile("(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), "-+0123456789"),
+    _FLOAT: (
+        re.compile(
+            r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
+        "-+.0123456789",
     ),
 }
+"""How the core schema writes the values of each tag, and the characters with which they can begin."""
+_YAML_1_1 = (_BOOL, _INT, _FLOAT, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
+"""Tags that PyYAML finds in texts that YAML 1.2 reads in another way: 010, 1:30, 1_000, yes, 2024-01-01, =."""
 
 
 class LimitError(yaml.MarkedYAMLError):
@@ -34,10 +41,10 @@ class LimitError(yaml.MarkedYAMLError):
 
 
 class LimitedLoader(yaml.SafeLoader):
-    """The safe loader with the decimal numbers of YAML 1.2, and with limits.
+    """The safe loader with the core schema of YAML 1.2, and with limits.
 
-    PyYAML reads `1e-3` as a string, and `1:30` as 90. The limits hold while the file is read: a few lines of
-    aliases can stand for more values than fit into memory.
+    PyYAML reads YAML 1.1, where `010` is 8, `1:30` is 90, `yes` is true and `1e-3` is a string. The limits hold while
+    the file is read: a few lines of aliases can stand for more values than fit into memory.
     """
 
     def __init__(self, text: str) -> None:
@@ -87,12 +94,41 @@ class LimitedLoader(yaml.SafeLoader):
             raise ConstructorError(None, None, words, node.start_mark) from None
 
 
-LimitedLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _WORDS]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _pattern in _WORDS.items():
-    LimitedLoader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
+def _resolvers(without: tuple[str, ...] = ()) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """PyYAML's resolvers without some tags, then those of the core schema."""
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag not in without]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for tag, (pattern, beginnings) in _SCHEMA.items():
+        for first in beginnings:
+            resolvers.setdefault(first, []).append((tag, pattern))
+    return resolvers
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that either YAML 1.1 or YAML 1.2 would read as something else."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+
+LimitedLoader.yaml_implicit_resolvers = _resolvers(without=_YAML_1_1)
+
+
+def _construct(loader: LimitedLoader, node: yaml.ScalarNode) -> bool | int | float:
+    """Construct a value of the core schema, also where the file gives its tag."""
+    text = str(loader.construct_scalar(node))  # type: ignore[no-untyped-call]
+    if not _SCHEMA[node.tag][0].match(text):
+        raise ValueError("not as YAML 1.2 writes it")
+    if node.tag == _BOOL:
+        return text.lower() == "true"
+    if node.tag == _FLOAT:
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
+
+for _tag in _SCHEMA:
+    LimitedLoader.add_constructor(_tag, _construct)
 
 
 def load_limited(text: str) -> Any:  # noqa: ANN401 (whatever was written)
@@ -104,3 +140,8 @@ def load_limited(text: str) -> Any:  # noqa: ANN401 (whatever was written)
     if len(text) > MAX_BYTES:
         raise LimitError(problem=f"{len(text):,} characters: at most {MAX_BYTES:,}")
     return yaml.load(text, Loader=LimitedLoader)  # noqa: S506 (a safe loader)
+
+
+def dump_yaml(value: object) -> str:
+    """Return a value as YAML that `load_limited`, and every other reader of YAML, reads as the same value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=118)

@@ -4,7 +4,6 @@ import dataclasses
 import statistics
 
 import pyarrow as pa
-import yaml
 
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
@@ -12,6 +11,7 @@ from results.tables.layout import mean_text
 from sweep.trial_label import describe
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
+from trainable.limited_yaml import dump_yaml
 from trainable.wording import command, counted
 
 NOT_WRITTEN = ("dataset_fingerprint", "parent", "recipe_version")
@@ -110,4 +110,4 @@ def best_yaml(best: BestConfiguration) -> str:
         "repeats": repeats,
     }
     head = f"# Run: {run}{data}\n# Outcome: test error {_error_text(best.cell.test_errors)}\n"
-    return head + yaml.safe_dump(space, sort_keys=False, width=118).rstrip()
+    return head + dump_yaml(space).rstrip()

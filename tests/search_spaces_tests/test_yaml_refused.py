@@ -68,7 +68,7 @@ def test_malformed_yaml_names_the_line(tmp_path: Path, content: str, line: int) 
     "content",
     [
         pytest.param("name: a\x07b\n", id="control character"),
-        pytest.param("name: 2024-13-45\n", id="impossible date"),
+        pytest.param("name: !!timestamp 2024-13-45\n", id="impossible date"),
         pytest.param("a: &a [*a]\n", id="list inside itself"),
     ],
 )

@@ -41,6 +41,13 @@ def test_files_come_back_until_they_are_deleted(place: Remote) -> None:
     assert place.stamps("never") == {}
 
 
+def test_the_characters_of_a_uri_s_own_syntax_can_be_part_of_a_prefix(s3: S3Server) -> None:
+    uri = f"s3://{s3.new_bucket()}/x"
+    Remote(f"{uri}%23y%3Fz").write("a", b"content")
+    assert Remote(uri).read("a") is None
+    assert Remote(f"{uri}%23y%3Fz").read("a") == b"content"
+
+
 def test_what_is_larger_than_one_request_arrives_whole(place: Remote) -> None:
     content = bytes(range(256)) * 50_000
     place.write("large", content)
@@ -94,6 +101,13 @@ def test_credentials_in_the_uri_are_refused_and_not_repeated(uri: str) -> None:
         ("s3://bucket?acl=public", "unknown option 'acl'"),
         ("s3:///prefix", "names no bucket"),
         ("nosuch://bucket/x", "nosuch://bucket/x: cannot be opened"),
+        ("s3://bucket/x#y", "write %23 for '#'"),
+        ("gs://bucket/x#y", "write %23 for '#'"),
+        ("s3://bucket/x\ty", "control character"),
+        ("s3://bucket/x?y", "unknown option 'y'"),
+        ("gs://bucket/x?y", "Unexpected query parameter"),
+        ("file:///tmp/x?y", "write %3F for '\\?'"),
+        ("file:///tmp/x#y", "write %23 for '#'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(uri: str, message: str) -> None:

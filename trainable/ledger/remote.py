@@ -97,7 +97,8 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
     """Return the pyarrow file system and the path in it, with time limits for a server that does not answer.
 
     Raises:
-        UserError: the URI holds credentials, an unknown option or scheme, or there is no such server.
+        UserError: the URI holds credentials, an unknown option or scheme, or a part that would be ignored, so that
+            two URIs would name one place; or there is no such server.
     """
     parts = urlsplit(uri)
     if parts.password is not None or (parts.scheme == "s3" and "@" in uri):
@@ -105,11 +106,17 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
             f"leave the credentials out of the {parts.scheme}:// URI: they are read from the environment "
             "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), from a profile or from the machine's role"
         )
+    if "#" in uri or not uri.isprintable():  # urlsplit leaves both out
+        raise UserError(f"the {parts.scheme}:// URI holds '#' or a control character: write %23 for '#'")
+    if "?" in uri and parts.scheme == "file":
+        raise UserError("a file:// URI has no options: write %3F for '?'")
     try:
         if parts.scheme == "s3":
             return _open_s3(parts)
         if parts.scheme in ("gs", "gcs"):
-            options = {"retry_limit_seconds": f"{SILENCE_SECONDS:g}"} | dict(parse_qsl(parts.query))
+            options = {"retry_limit_seconds": f"{SILENCE_SECONDS:g}"} | dict(
+                parse_qsl(parts.query, keep_blank_values=True)
+            )
             parts = parts._replace(query=urlencode(options))
         filesystem, path = pafs.FileSystem.from_uri(urlunsplit(parts))
     except (OSError, ValueError, pa.ArrowException) as error:
