@@ -117,7 +117,7 @@ LimitedLoader.yaml_implicit_resolvers = _resolvers(without=_YAML_1_1)
 
 def _construct(loader: LimitedLoader, node: yaml.ScalarNode) -> bool | int | float:
     """Construct a value of the core schema, also where the file gives its tag."""
-    text = str(loader.construct_scalar(node))  # type: ignore[no-untyped-call]
+    text = str(loader.construct_scalar(node))
     if not _SCHEMA[node.tag][0].match(text):
         raise ValueError("not as YAML 1.2 writes it")
     if node.tag == _BOOL:
