@@ -74,6 +74,12 @@ def add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", type=not_empty, help="name of the sweep (default: the space's name)")
 
 
+def add_extend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--extend", action="store_true", help="keep the trials that the sweep had before beside those of the space"
+    )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",

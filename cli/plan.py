@@ -7,6 +7,7 @@ import argparse
 from cli.options import (
     PUBLISHED,
     add_data,
+    add_extend,
     add_name,
     add_space_options,
     add_store,
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="print a line for every trial")
     add_name(parser)
+    add_extend(parser)
     add_store(parser)
     add_data(parser)
     parser.add_argument(
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         probe=arguments.probe,
         slots=arguments.slots,
         verbose=arguments.verbose,
+        extend=arguments.extend,
     )
     for part in plan_parts(request, space.expansion):
         say(part, flush=True)

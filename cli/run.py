@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cli.options import (
     add_compile,
     add_data,
+    add_extend,
     add_name,
     add_space_options,
     add_store,
@@ -35,9 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", help="name of a shipped space, or path of a YAML file")
     add_store(parser)
     add_name(parser)
-    parser.add_argument(
-        "--extend", action="store_true", help="keep the trials that the sweep had before beside those of the space"
-    )
+    add_extend(parser)
     parser.add_argument(
         "--again",
         dest="retrain",

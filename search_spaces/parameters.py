@@ -12,11 +12,8 @@ from search_spaces.trial_maker import PARAMETERS
 from search_spaces.yaml_source import YamlSource
 from trainable.config import field_kind
 from trainable.errors import UserError, located
-from trainable.rounding import round_significant
+from trainable.rounding import tidied
 from trainable.wording import nearest
-
-STEP_DIGITS = 12
-"""Significant digits of a value that is counted in steps: 0.1 + 2 * 0.1 is 0.3."""
 
 Assignment = Mapping[str, Scalar]
 """Name of a parameter -> its value."""
@@ -45,7 +42,7 @@ class SearchParameter:
     def snap(self, value: float) -> float:
         """The nearest allowed value: inside the range, on a step, and whole for an int."""
         if self.step is not None:
-            value = round_significant(self.low + round((value - self.low) / self.step) * self.step, STEP_DIGITS)
+            value = tidied(self.low + round((value - self.low) / self.step) * self.step)
         value = min(max(value, self.low), self.high)
         return round(value) if self.kind == "int" else value
 
@@ -149,6 +146,6 @@ def make_parameter(name: str, spec: Parameter, when: Expression | None, source: 
         fitting = "q_log_uniform_values, q: 1" if "log" in distribution else "int_uniform"
         raise UserError(f"{where}: {name} is a whole number: distribution: {fitting}{whole}")
     if step is not None:
-        high = round_significant(low + math.floor((high - low) / step * (1 + 1e-9)) * step, STEP_DIGITS)
+        high = tidied(low + math.floor((high - low) / step * (1 + 1e-9)) * step)
     kind: Literal["float", "int"] = "int" if is_whole else "float"
     return SearchParameter(name, kind, low, high, step, "log" in distribution, when=when)

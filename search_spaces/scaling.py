@@ -14,6 +14,7 @@ from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
 from trainable.errors import UserError, located
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
+from trainable.rounding import tidied
 from trainable.wording import nearest
 
 
@@ -40,7 +41,7 @@ class Scaling:
         derived: dict[str, Number] = {}
         for key, expression in self.expressions.items():
             with located(self.where(key)):
-                derived[key] = expression.compute(operands)
+                derived[key] = tidied(expression.compute(operands))
         return {**values, **self.settings, **derived}
 
     def where(self, field: str | None) -> str:

@@ -13,6 +13,7 @@ from search_spaces.schema import SEARCH_SECTIONS, Part, Space
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
 from trainable.errors import FieldError, UserError, located
+from trainable.rounding import tidied
 from trainable.wording import nearest
 
 PARAMETERS: KeyPath = ("parameters",)
@@ -194,7 +195,7 @@ def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path:
     for key, expression in expressions.items():
         operands = operands_of({**field_defaults(), **values})
         try:
-            values[key] = expression.compute(operands)
+            values[key] = tidied(expression.compute(operands))
         except UserError as error:
             if path == PARAMETERS:  # the file holds the expression, not the value
                 raise FieldError(key, str(error)) from None

@@ -14,14 +14,14 @@ from search_spaces.expansion import Expansion, dataset_name, expand, parse_overr
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import check_possible, this_machine
-from sweep.plan.changes import changes_text, extended, stands_for
+from sweep.plan.changes import with_earlier_trials
 from sweep.request import RunRequest, SpaceRequest
 from trainable.config import PlannedTrial
 from trainable.data.sources import load_dataset
 from trainable.errors import UserError, located
 from trainable.execution import COMPILE_NEEDS_GPU
 from trainable.provenance import code_identity
-from trainable.sweep_name import sweep_name
+from trainable.sweep_name import check_sweep_name, sweep_name
 from trainable.wording import say
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def read_space(request: SpaceRequest) -> ExpandedSpace:
     """Read the space of a request and expand it.
 
     Raises:
-        UserError: the space is wrong, names a published table that does not exist, or cannot be computed; with file,
-            line and key.
+        UserError: the space is wrong, names a published table that does not exist, or cannot be computed (with file,
+            line and key), or no sweep can have its name.
     """
     loaded = load_space(request.space)
     for index, table in enumerate(loaded.space.reference):
@@ -78,6 +78,10 @@ def read_space(request: SpaceRequest) -> ExpandedSpace:
     expansion = expand(loaded, overrides, request.scale)
     rule = ResourceRule(loaded, request.cpus_per_trial, request.gpus_per_trial)
     name = request.name or sweep_name(loaded.name, request.scale)
+    with located("--name" if request.name else loaded.source.where(("name",))):
+        check_sweep_name(name)
+        if name == PUBLISHED:
+            raise UserError(f"{name!r} means the published tables: give this sweep another --name")
     return ExpandedSpace(loaded=loaded, overrides=overrides, expansion=expansion, sweep=name, rule=rule)
 
 
@@ -94,8 +98,6 @@ def prepare(request: RunRequest) -> PreparedRun:
     if search is not None and (request.retrain or request.extend):
         option = "--again" if request.retrain else "--extend"
         raise UserError(f"{option}: a search grows by a larger num_trials, and starts anew under another --name")
-    if space.sweep == PUBLISHED:
-        raise UserError(f"--name {PUBLISHED}: that word means the published tables: give this sweep another --name")
     _check_machine(request, space)
     store = open_store(request.store)
     if store.is_running(space.sweep):
@@ -103,11 +105,9 @@ def prepare(request: RunRequest) -> PreparedRun:
     store.check_writable(space.sweep)
     data = load_dataset(dataset_name(space.trials), request.data)
     manifest = _manifest(request, space, data)
-    if search is None:
-        for note in space.expansion.notes:
-            say(f"note: {note}")
-        manifest = _with_earlier_trials(store, manifest, extend=request.extend)
-        store.check_extends(manifest)
+    for note in space.expansion.notes:
+        say(f"note: {note}")
+    manifest = with_earlier_trials(store, manifest, extend=request.extend)
     return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)
 
 
@@ -150,20 +150,6 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     text = space.loaded.source.text
     manifest = Manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
     return dataclasses.replace(manifest, is_search=is_search)
-
-
-def _with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Manifest:
-    """Join the trials with those of the store's sweep of this name, if that is asked for or was done before."""
-    existing = store.find_manifest(manifest.name)
-    if existing is None:
-        return manifest
-    if stands_for(existing, manifest):
-        return existing
-    if extend:
-        return extended(existing, manifest)
-    if changes := changes_text(existing, manifest):
-        say(changes, flush=True)
-    return manifest
 
 
 def announce_ray(request: RunRequest) -> None:

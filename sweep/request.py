@@ -26,6 +26,8 @@ class SpaceRequest:
     """CPUs of each trial; None takes the space's `resources`."""
     gpus_per_trial: float | str | None = None
     """GPUs of each trial, or `auto`; None takes the space's `resources`."""
+    extend: bool = False
+    """Whether the sweep keeps its old trials beside those of the space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,6 @@ class RunRequest(SpaceRequest):
 
     store: str = "runs"
     """A folder, or a URI such as s3://bucket/prefix."""
-    extend: bool = False
-    """Whether the sweep keeps its old trials beside those of the space."""
     retrain: bool = False
     """Whether finished trials are trained again, their old results being superseded."""
     address: str | None = None

@@ -4,13 +4,48 @@ import dataclasses
 from collections.abc import Sequence
 
 from results.store.manifest import Manifest
+from results.store.store import Store
 from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
-from trainable.wording import counted
+from trainable.rounding import tidied
+from trainable.wording import counted, say
 
 SHOWN = 5
 """Number of removed and of added trials that are shown; the others are counted."""
+
+
+def with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Manifest:
+    """Join the trials with those of the store's sweep of this name, if that is asked for or was done before.
+
+    `run` and `plan` both ask this function. Removed and added trials are printed.
+
+    Raises:
+        UserError: the sweep stands for other trials.
+    """
+    existing = store.find_manifest(manifest.name)
+    if existing is not None and not manifest.is_search:
+        manifest = _with_earlier_keys(existing, manifest)
+        if stands_for(existing, manifest):
+            manifest = existing
+        elif extend:
+            manifest = extended(existing, manifest)
+        elif changes := changes_text(existing, manifest):
+            say(changes, flush=True)
+    store.check_extends(manifest)
+    return manifest
+
+
+def _with_earlier_keys(old: Manifest, new: Manifest) -> Manifest:
+    """Give trials the keys that they had while computed values were not tidied, so that they are found again."""
+    untidied = {_tidied(trial.config): trial.config for trial in old.trials}
+    untidied = {config: earlier for config, earlier in untidied.items() if config != earlier}
+    trials = [dataclasses.replace(trial, config=untidied.get(trial.config, trial.config)) for trial in new.trials]
+    return dataclasses.replace(new, trials=trials)
+
+
+def _tidied(config: TrainConfig) -> TrainConfig:
+    return TrainConfig.from_dict({name: tidied(value) for name, value in config.to_dict().items()})
 
 
 def changes_text(old: Manifest, new: Manifest) -> str:

@@ -35,14 +35,14 @@ class PlanCounts:
     begun: int
     """Number of unfinished trials that have an attempt, or epochs that need not be trained again."""
     epochs_left: int
-    images_left: int | None
-    """Number of images to train on, counted once per epoch; None if the size of the data set is not known."""
+    images_left: int
+    """Number of images to train on, counted once per epoch."""
     store: str | None
     """The store that was read; None if it does not exist."""
     progress: tuple[TrialProgress, ...] = ()
     """Progress of each trial, in the order of the plan."""
     works: tuple[TrialWork, ...] = dataclasses.field(default=(), compare=False)
-    """Work left of each unfinished trial; empty if the size of the data set is not known."""
+    """Work left of each unfinished trial."""
 
     @property
     def left(self) -> int:
@@ -54,7 +54,7 @@ class PlanCounts:
         return dict(Counter(progress.sweep or None for progress in self.progress if progress.is_final))
 
 
-def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> PlanCounts:
+def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[int, int]) -> PlanCounts:
     """Count what is done and what is left. Nothing is written.
 
     A configuration that is not tied to the content of a data set matches every stored trial that is equal except for
@@ -62,30 +62,26 @@ def plan_counts(store: Store, configs: Sequence[TrainConfig], num_images: tuple[
 
     Args:
         configs: distinct configurations.
-        num_images: number of the data set's images to train and to test; None if unknown.
+        num_images: number of the data set's images to train and to test.
 
     Raises:
         UserError: a batch or a subset is larger than the data set.
     """
-    if num_images is not None:
-        configs = [config.for_dataset(config.dataset, config.dataset_fingerprint, *num_images) for config in configs]
+    configs = [config.for_dataset(config.dataset, config.dataset_fingerprint, *num_images) for config in configs]
     held = _furthest(_stored(store.all_trials()))
     found = tuple(held.get(config, TrialProgress()) for config in configs)
     epochs_left = [
         0 if progress.is_final else config.epochs - progress.epochs_done
         for config, progress in zip(configs, found, strict=True)
     ]
-    works: list[TrialWork] = []
-    if num_images is not None:
-        left = zip(configs, epochs_left, strict=True)
-        works = [trial_work(config, epochs, num_images) for config, epochs in left if epochs]
-    images_left = sum(work.epochs * work.train_images_per_epoch for work in works)
+    left = zip(configs, epochs_left, strict=True)
+    works = [trial_work(config, epochs, num_images) for config, epochs in left if epochs]
     return PlanCounts(
         trials=len(configs),
         done=sum(progress.is_final for progress in found),
         begun=sum(progress.has_begun and not progress.is_final for progress in found),
         epochs_left=sum(epochs_left),
-        images_left=None if num_images is None else images_left,
+        images_left=sum(work.epochs * work.train_images_per_epoch for work in works),
         store=store.location() if store.trials_folder.is_dir() else None,
         progress=found,
         works=tuple(works),
@@ -115,7 +111,6 @@ def _furthest(stored: Iterable[tuple[TrainConfig, TrialSummary]]) -> dict[TrainC
     return held
 
 
-def amount_text(num_epochs: int, num_images: int | None) -> str:
-    """Return `1,200 epochs, 60,000,000 images`, the images counted once per epoch; None if they are not known."""
-    images = "unknown number of images" if num_images is None else f"{num_images:,} image" + "s" * (num_images != 1)
-    return f"{num_epochs:,} epoch" + "s" * (num_epochs != 1) + f", {images}"
+def amount_text(num_epochs: int, num_images: int) -> str:
+    """Return `1,200 epochs, 60,000,000 images`, the images counted once per epoch."""
+    return f"{num_epochs:,} epoch{'s' * (num_epochs != 1)}, {num_images:,} image{'s' * (num_images != 1)}"

@@ -15,8 +15,8 @@ from trainable.ledger.reading import trial_status
 from trainable.records import Status
 from trainable.wording import counted
 
-Amount = tuple[int, int | None]
-"""Epochs, and images to train on, which are None if the size of the data set is not known."""
+Amount = tuple[int, int]
+"""Epochs, and images to train on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,13 +116,13 @@ def search_plan_text(
     plan: SearchPlan,
     warm_start: str | None,
     corners: Sequence[TrainConfig],
-    num_images: tuple[int, int] | None,
+    num_images: tuple[int, int],
 ) -> str:
     """Return the plan as text.
 
     Args:
         corners: configurations at the ends of the searched ranges.
-        num_images: number of the data set's images to train and to test; None if unknown.
+        num_images: number of the data set's images to train and to test.
     """
     num_trials = plan.done + len(plan.resumed) + plan.to_come
     begun = "" if plan.store else ", which has not begun"
@@ -148,7 +148,7 @@ def search_plan_text(
     return "\n".join(lines)
 
 
-def _confirmation_text(plan: SearchPlan, corners: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> str:
+def _confirmation_text(plan: SearchPlan, corners: Sequence[TrainConfig], num_images: tuple[int, int]) -> str:
     total = counted(plan.num_confirmations, "trial")
     if plan.confirmations_left is None:
         whole = [dataclasses.replace(config, holdout=0.0) for config in corners]
@@ -161,19 +161,15 @@ def _confirmation_text(plan: SearchPlan, corners: Sequence[TrainConfig], num_ima
     return f"nothing: {have} confirmed the best"
 
 
-def _largest_amount(num_trials: int, configs: Sequence[TrainConfig], num_images: tuple[int, int] | None) -> Amount:
+def _largest_amount(num_trials: int, configs: Sequence[TrainConfig], num_images: tuple[int, int]) -> Amount:
     """Return the amount for `num_trials` trials that are all as large as the largest of these configurations."""
     each = [_amount(RemainingTraining(config, config.epochs), num_images) for config in configs]
-    images = [images for _, images in each if images is not None]
-    return num_trials * max(epochs for epochs, _ in each), num_trials * max(images) if images else None
+    return num_trials * max(epochs for epochs, _ in each), num_trials * max(images for _, images in each)
 
 
-def _amount(training: RemainingTraining, num_images: tuple[int, int] | None) -> Amount:
-    if num_images is None:
-        return training.epochs, None
+def _amount(training: RemainingTraining, num_images: tuple[int, int]) -> Amount:
     return training.epochs, training.epochs * images_not_held_out(training.config, num_images[0])
 
 
 def _sum_text(amounts: Sequence[Amount]) -> str:
-    images = [images for _, images in amounts if images is not None]
-    return amount_text(sum(epochs for epochs, _ in amounts), sum(images) if len(images) == len(amounts) else None)
+    return amount_text(sum(epochs for epochs, _ in amounts), sum(images for _, images in amounts))

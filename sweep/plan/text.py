@@ -3,12 +3,13 @@
 The text is made part by part: a probe takes seconds, and what is known before it should be shown before it.
 """
 
+import dataclasses
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from results.store.holdings import reused_text
+from results.store.manifest import Manifest
 from results.store.store import Store
 from search_spaces.expansion import Expansion, dataset_name, tie_to_data
 from search_spaces.listing import search_lines
@@ -17,6 +18,7 @@ from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import Capacity, capacity, this_machine
 from sweep.estimate.forecast import time_text
 from sweep.estimate.work import DatasetSize, trial_work
+from sweep.plan.changes import with_earlier_trials
 from sweep.plan.counts import PlanCounts, amount_text, plan_counts
 from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
 from sweep.search.opening import search_so_far
@@ -25,27 +27,22 @@ from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.sources import load_dataset
 from trainable.wording import counted
 
-UNKNOWN_TIME = "  time   unknown: the number of training images is not known; give --data DIR"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class PlannedData:
     """A data set as far as it is known without being loaded."""
 
     name: str
-    size: DatasetSize | None
-    """None if it is not known."""
+    size: DatasetSize
     fingerprint: str = ""
     """Empty if the content is not loaded."""
 
     def tie(self, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
-        """Tie the trials to the data set, as far as it is known; of trials that become equal only one stays.
+        """Tie the trials to the data set; of trials that become equal only one stays.
 
         Raises:
             UserError: a trial does not fit the data set.
         """
-        if self.size is None:
-            return list(trials)
         return tie_to_data(trials, self.name, self.fingerprint, *self.size.num_images)
 
 
@@ -53,16 +50,17 @@ def planned_data(trials: Sequence[PlannedTrial], folder: Path | None) -> Planned
     """Return what is known of the trials' data set; it is loaded only if its folder is given.
 
     Raises:
-        UserError: there is no data set in that folder.
+        UserError: there is no data set in that folder or, without one, none of that name.
     """
     name = dataset_name(trials)
-    if folder is None:
-        return PlannedData(name, DatasetSize.built_in(name))
+    size = DatasetSize.built_in(name)
+    if folder is None and size is not None:
+        return PlannedData(name, size)
     data = load_dataset(name, folder)
     return PlannedData(data.name, DatasetSize.of(data), data.fingerprint)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class PlanRequest:
     """The question that `plan` answers."""
 
@@ -77,6 +75,8 @@ class PlanRequest:
     """Numbers of trials at the same time to answer for; None for a few usual ones."""
     verbose: bool = False
     """Add a line for every trial."""
+    extend: bool = False
+    """Whether the sweep keeps its old trials beside those of the space."""
 
 
 def plan_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
@@ -92,25 +92,27 @@ def plan_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
 
 def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Sequence[str]) -> Iterator[str]:
     """Yield the plan of a sweep over a fixed list of trials."""
-    data = request.data
-    trials = data.tie(trials)
+    data, name = request.data, request.sweep
+    if not data.fingerprint and (existing := request.store.find_manifest(name)) is not None:
+        known = [fingerprint for dataset, fingerprint in existing.images if dataset == data.name]
+        data = dataclasses.replace(data, fingerprint=known[0] if known else "")
+    planned = Manifest(name, data.tie(trials), "", {}, "")
+    trials = with_earlier_trials(request.store, planned, extend=request.extend).trials
     configs = [trial.config for trial in trials]
-    counts = plan_counts(request.store, configs, data.size.num_images if data.size else None)
-    yield plan_text(request.sweep, data.name, counts, notes, is_loaded=bool(data.fingerprint))
+    counts = plan_counts(request.store, configs, data.size.num_images)
+    yield plan_text(request.sweep, data.name, counts, notes, is_loaded=bool(request.data.fingerprint))
     here = capacity(request.rule, trials, this_machine())  # refuses what cannot be computed
     yield from _resources(request, here)
     if request.verbose:
         yield from _trial_lines(request.sweep, configs, counts)
-    if data.size is not None and counts.works:
+    if counts.works:
         yield time_text(request.store, counts.works, data.size, here, probe=request.probe, slots=request.slots)
-    elif counts.left:
-        yield UNKNOWN_TIME
 
 
 def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     """Yield the plan of a search: what it has done, and what it would train at most."""
     data = request.data
-    num_images = data.size.num_images if data.size else None
+    num_images = data.size.num_images
     corners = data.tie(maker.corners)
     configs = [trial.config for trial in corners]
     so_far = search_so_far(request.store, request.sweep, maker, dataset=data.name, fingerprint=data.fingerprint)
@@ -118,10 +120,7 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     yield search_plan_text(request.sweep, data.name, plan, maker.search.warm_start, configs, num_images)
     here = capacity(request.rule, corners, this_machine())
     yield from _resources(request, here)
-    if data.size is None:
-        yield UNKNOWN_TIME
-    else:
-        yield from _search_time(request, maker, plan, data.size, here)
+    yield from _search_time(request, maker, plan, data.size, here)
     yield from (f"note: {note}" for note in so_far.earlier.notes)
     if request.verbose:
         yield from ["", *search_lines(maker)]

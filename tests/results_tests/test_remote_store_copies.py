@@ -161,6 +161,6 @@ def test_plan_counts_what_lies_there(store: Store) -> None:
 
     config = make_config(epochs=3)
     train(store, config, 3, Status.COMPLETE)
-    counts = plan_counts(store, [dataclasses.replace(config, dataset_fingerprint="")], None)
+    counts = plan_counts(store, [dataclasses.replace(config, dataset_fingerprint="")], (1442, 355))
     assert (counts.done, counts.store) == (1, store.location())
     assert isinstance(store, RemoteStore)

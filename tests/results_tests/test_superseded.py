@@ -112,10 +112,10 @@ def test_nothing_is_put_aside_while_one_of_the_trials_is_trained(store: LocalSto
 def test_status_and_plan_count_the_newest_only(store: LocalStore) -> None:
     assert sweep_status(store, MANIFEST).done == 2
     plain = [make_config(epochs=1, lr=config.lr, dataset_fingerprint="") for config in (A, B)]
-    assert plan_counts(store, plain, None).done == 2
+    assert plan_counts(store, plain, (1442, 355)).done == 2
     store.supersede(MANIFEST)
     assert sweep_status(store, MANIFEST).done == 0
-    assert plan_counts(store, plain, None).left == 2
+    assert plan_counts(store, plain, (1442, 355)).left == 2
 
 
 def test_table_and_report_show_the_newest_only(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.search_spaces_tests.space_samples import expand_text
+from search_spaces.expansion import expand
+from tests.search_spaces_tests.space_samples import expand_text, load_text
+from trainable.config import TrainConfig
 from trainable.errors import UserError
 
 LINEAR = """
@@ -95,3 +97,22 @@ def test_what_cannot_be_derived(tmp_path: Path, text: str, message: str) -> None
     with pytest.raises(UserError, match=message) as caught:
         expand_text(tmp_path, text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "lr"),
+    [
+        ("rows: [{base_lr: 0.1, batch_size: 96}]\nderive: {lr: base_lr * batch_size / 128}", 0.075),
+        ("rows: [{base_lr: 0.1}]\nderive: {lr: base_lr + 0.2}", 0.3),
+        ("rows: [{lr: 0.07500000000000001}]", 0.07500000000000001),  # as it was written
+    ],
+)
+def test_a_computed_value_has_no_rounding_errors(tmp_path: Path, text: str, lr: float) -> None:
+    (trial,) = expand_text(tmp_path, text).trials
+    assert trial.config.lr == lr
+
+
+def test_a_scale_computes_without_rounding_errors(tmp_path: Path) -> None:
+    text = "rows: [{lr: 0.1, batch_size: 96}]\nscales: {small: {derive: {lr: lr * batch_size / 128}}}"
+    (trial,) = expand(load_text(tmp_path, text), {}, "small").trials
+    assert trial.config.trial_key == TrainConfig(lr=0.075, batch_size=96).trial_key

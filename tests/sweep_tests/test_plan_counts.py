@@ -12,7 +12,6 @@ import tune_main
 from results.store.local_store import LocalStore
 from sweep.estimate.work import TrialWork, train_images_per_epoch
 from sweep.plan.counts import PlanCounts, TrialProgress, plan_counts
-from sweep.plan.text import plan_text
 from tests.conftest import ROOT
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, write_trial
 from tests.search_spaces_tests.space_samples import load_text
@@ -85,7 +84,6 @@ def test_the_work_that_is_left(store: LocalStore) -> None:
         TrialWork("resnet_preact_20", 300, "auto", epochs=6, train_images_per_epoch=900, eval_images_per_epoch=100),
         TrialWork("resnet_preact_20", 100, "fp32", epochs=5, train_images_per_epoch=900, eval_images_per_epoch=140),
     )
-    assert plan_counts(store, [FULL], None).works == ()
 
 
 def test_a_subset_of_all_is_no_subset(store: LocalStore) -> None:
@@ -101,14 +99,7 @@ def test_damaged_folders_count_for_nothing(store: LocalStore) -> None:
     other = store.trials_folder / "other"
     other.mkdir()
     (other / "config.json").write_text(json.dumps({**STORED.to_dict(), "field_of_tomorrow": 1}))
-    assert plan_counts(store, [FULL, TrainConfig()], None).done == 0
-
-
-def test_images_are_unknown_where_the_data_set_is(store: LocalStore) -> None:
-    assert plan_counts(store, [FULL], None).images_left is None
-    assert plan_text("s", "mine", plan_counts(store, [FULL], None), []).endswith(
-        "10 epochs, unknown number of images"
-    )
+    assert plan_counts(store, [FULL, TrainConfig()], SIZE).done == 0
 
 
 @pytest.mark.parametrize(

@@ -65,15 +65,6 @@ def test_a_batch_larger_than_the_data_is_reported_before_the_run(
     assert "batch_size 901 is larger than the 900 training images of 'digits'" in capsys.readouterr().err
 
 
-def test_an_unknown_data_set_has_unknown_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = planned(tmp_path, capsys, text=SPACE.replace("digits", "mine"))
-    assert (
-        lines[1]
-        == "  most   10 trials of 2 to 6 epochs: 60 epochs, unknown number of images if no trial is stopped early"
-    )
-    assert lines[-1] == "  time   unknown: the number of training images is not known; give --data DIR"
-
-
 BEGUN = """search: {algorithm: random, num_trials: 12}
 defaults: {dataset: digits, model: resnet_preact_8, train_subset: 1000, epochs: 3}
 parameters: {lr: {min: 0.01, max: 1.0}}
