@@ -15,6 +15,8 @@ TRAINING_SOURCES = ("models", "trainable")
 """Packages whose source decides what a training computes."""
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 """Folder in which NVIDIA's driver for Linux describes each GPU."""
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+"""Environment variable with the GPUs that CUDA may use: numbers or UUIDs, separated by commas."""
 
 
 @functools.cache
@@ -65,13 +67,33 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def gpus_are_hidden() -> bool:
+    """Return whether CUDA_VISIBLE_DEVICES hides all GPUs of this machine."""
+    return os.environ.get(VISIBLE_GPUS, "0").split(",")[0].strip() in ("", "-1", "NoDevFiles")
+
+
 def gpu_names() -> list[str]:
-    """Return the names of the NVIDIA GPUs of this machine, as torch writes them; empty if they are hidden."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    """Return the names of the NVIDIA GPUs that this process may use, as torch writes them.
+
+    As in CUDA, the first entry of CUDA_VISIBLE_DEVICES that names no GPU ends the list.
+    """
+    if gpus_are_hidden():
         return []
-    names = []
+    found: dict[str, str] = {}
     for path in sorted(NVIDIA_GPUS.glob("*/information")):
         with contextlib.suppress(OSError):
             fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
-            names.append(fields.get("Model", "").strip())
+            found[fields.get("GPU UUID", str(path)).strip()] = fields.get("Model", "").strip()
+    if VISIBLE_GPUS not in os.environ:
+        return list(found.values())
+    names = []
+    for entry in os.environ[VISIBLE_GPUS].split(","):
+        chosen = entry.strip()
+        if chosen.isdecimal():
+            matching = list(found.values())[int(chosen) :]
+        else:  # a UUID, or the beginning of one; a part of a GPU (MIG) has a UUID that the driver does not list
+            matching = [name for uuid, name in found.items() if uuid.startswith(chosen) or chosen.startswith("MIG-")]
+        if not matching:
+            break
+        names.append(matching[0])
     return names

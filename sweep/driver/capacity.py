@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +10,7 @@ from trainable.config import PlannedTrial
 from trainable.errors import UserError
 from trainable.execution import Share
 from trainable.gpu_share import CONTEXT_BYTES, Case, memory_fraction
+from trainable.processors import usable_processors
 from trainable.provenance import gpu_names
 
 TOLERANCE = 1e-6
@@ -27,7 +27,7 @@ class Node:
 
 def this_machine() -> Node:
     """Return the CPUs and GPUs of this machine that this process may use."""
-    return Node(len(os.sched_getaffinity(0)), len(gpu_names()))
+    return Node(usable_processors(), len(gpu_names()))
 
 
 Given = Sequence[tuple[PlannedTrial, Share]]

@@ -14,9 +14,9 @@ from ray.exceptions import RpcError
 
 from search_spaces.resources import ResourceRule
 from sweep.driver import ray_environment
-from sweep.driver.capacity import Node, check_memory, check_possible, num_slots
+from sweep.driver.capacity import Node, check_memory, check_possible, num_slots, this_machine
 from sweep.driver.gpu_shares import measured_shares
-from sweep.driver.scratch import copy_source, scratch_folder
+from sweep.driver.scratch import copy_source, scratch_folder, short_path
 from sweep.request import RunRequest
 from trainable.config import PlannedTrial
 from trainable.data.contract import ImageData
@@ -24,6 +24,7 @@ from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, Share
 from trainable.gpu_share import Case
 from trainable.probe import gpu_memory
+from trainable.provenance import gpus_are_hidden
 from trainable.wording import first_line, say
 
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
@@ -103,9 +104,12 @@ def connected(
     Raises:
         UserError: there is no cluster at that address, or it could never run one of the trials.
     """
-    with scratch_folder() as scratch, ray_environment.prepared(joins_cluster=request.is_joined):
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder())
+        ray_folder = stack.enter_context(short_path(scratch / "ray"))
+        stack.enter_context(ray_environment.prepared(joins_cluster=request.is_joined))
         try:
-            _start(request, scratch, data.train_images.nbytes + data.test_images.nbytes)
+            _start(request, scratch, ray_folder, data.train_images.nbytes + data.test_images.nbytes)
             yield _checked_cluster(request, rule, trials, scratch, data.train_images.shape[1])
         finally:
             logging.disable(logging.ERROR)  # Ray complains while it shuts down
@@ -113,7 +117,7 @@ def connected(
             logging.disable(logging.NOTSET)
 
 
-def _start(request: RunRequest, scratch: Path, data_bytes: int) -> None:
+def _start(request: RunRequest, scratch: Path, ray_folder: Path, data_bytes: int) -> None:
     code = scratch / "code"
     copy_source(code)
     options: dict[str, Any] = {
@@ -126,8 +130,10 @@ def _start(request: RunRequest, scratch: Path, data_bytes: int) -> None:
     else:
         options |= {
             "address": "local",
+            "num_cpus": this_machine().cpus,
+            **({"num_gpus": 0} if gpus_are_hidden() else {}),  # Ray would count `-1` as a GPU
             "include_dashboard": False,
-            "_temp_dir": str(scratch / "ray"),
+            "_temp_dir": str(ray_folder),
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
     try:

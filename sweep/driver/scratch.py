@@ -9,20 +9,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainable import provenance
+from trainable.errors import UserError
 from trainable.ledger.files import LOCK
 from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 
 PREFIX = "batchscape-"
+SHORT_PARENT = Path("/tmp")  # noqa: S108 (a folder with an unforeseeable name is made in it)
+MAX_PATH_BYTES = 43
+"""Longest path of Ray's folder: the kernel allows 107 bytes for that of a socket, and Ray adds 64 at most."""
 SHIPPED_PACKAGES = ("models", "trainable")
 
 
 @contextlib.contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Make a temporary folder for this run, delete it at the end, and delete those of runs that were killed."""
-    _delete_abandoned()
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """Make a temporary folder for this run, delete it at the end, and delete those of runs that were killed.
+
+    Args:
+        parent: the folder in which it is made; None takes TMPDIR.
+    """
+    where = Path(tempfile.gettempdir()) if parent is None else parent
+    _delete_abandoned(where)
     with contextlib.ExitStack() as stack:
         while True:
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
             with contextlib.suppress(LedgerBusyError):  # a run that starts now is just looking whether it is in use
                 stack.enter_context(exclusive_lock(folder / LOCK))
                 break
@@ -30,6 +39,31 @@ def scratch_folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def short_path(folder: Path) -> Iterator[Path]:
+    """Give a path to this folder that is short enough for the sockets below it: its own, or that of a link to it.
+
+    The link lies in a folder that only this user may enter, so that nobody can exchange it.
+
+    Raises:
+        UserError: no link can be made.
+    """
+    if len(os.fsencode(folder)) <= MAX_PATH_BYTES:
+        yield folder
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            link = stack.enter_context(scratch_folder(SHORT_PARENT)) / "ray"
+            folder.mkdir()
+            link.symlink_to(folder)
+        except OSError as error:
+            raise UserError(
+                f"the temporary folder {folder.parent.parent} has too long a name for Ray's sockets, and "
+                f"{SHORT_PARENT} cannot be used ({error.strerror}): set TMPDIR to a folder with a shorter name"
+            ) from None
+        yield link
 
 
 def copy_source(folder: Path) -> None:
@@ -40,9 +74,9 @@ def copy_source(folder: Path) -> None:
         )
 
 
-def _delete_abandoned() -> None:
-    """Delete this user's folders whose lock nobody holds any more. Those of other users are not touched."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+def _delete_abandoned(parent: Path) -> None:
+    """Delete this user's folders in `parent` whose lock nobody holds. Those of other users are not touched."""
+    for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # it has just been deleted
             status = folder.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():

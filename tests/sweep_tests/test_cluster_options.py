@@ -15,13 +15,15 @@ from results.store.local_store import LocalStore
 from search_spaces.resources import ResourceRule
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
-from sweep.driver.cluster import Cluster, wait_for_nodes
+from sweep.driver.cluster import Cluster, connected, wait_for_nodes
+from sweep.driver.scratch import MAX_PATH_BYTES
 from sweep.driver.stop_request import StopRequest
 from sweep.estimate.history import peak_memory
 from sweep.estimate.speeds import DeviceProfile, Speed
 from sweep.preparation import check_reachable
 from sweep.request import RunRequest
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import Share
 from trainable.records import EpochRecord, Progress, Status
@@ -64,9 +66,7 @@ def test_ray_client_is_refused_with_what_to_type() -> None:
 
 @pytest.mark.parametrize("text", ["1.5", "-1", "many", "nan"])
 def test_impossible_shares_of_a_gpu(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as refused:
-        tune_main.main(["run", "quickstart", f"--gpus-per-trial={text}"])
-    assert refused.value.code == 2
+    assert tune_main.main(["run", "quickstart", f"--gpus-per-trial={text}"]) == 2
     assert capsys.readouterr().err.startswith("batchscape: argument --gpus-per-trial: ")
 
 
@@ -156,3 +156,31 @@ def test_a_trial_that_makes_progress_is_never_given_up(tmp_path: Path) -> None:
     assert trial.run_metadata.num_failures == 2
     callback.on_trial_result(1, [], trial, report(Progress(record, Status.INCOMPLETE, replayed=False)))
     assert trial.run_metadata.num_failures == 0
+
+
+@pytest.mark.parametrize(("hidden", "gpus"), [("-1", {"num_gpus": 0}), ("0", {})])
+def test_ray_gets_the_processors_that_plan_counts_and_a_short_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_data: ImageData, hidden: str, gpus: dict[str, int]
+) -> None:
+    monkeypatch.setattr("sweep.driver.capacity.usable_processors", lambda: 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    long = tmp_path / ("l" * 40)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    asked: dict[str, object] = {}
+
+    def start(**options: object) -> None:
+        asked.update(options)
+        (Path(str(options["_temp_dir"])) / "session").touch()
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr("ray.init", start)
+    request = RunRequest(space="s")
+    with pytest.raises(UserError, match="enough"), connected(request, ResourceRule(), [], tiny_data):
+        pytest.fail("connected")
+    folder = Path(str(asked["_temp_dir"]))
+    assert len(str(folder)) <= MAX_PATH_BYTES
+    assert not folder.parent.exists()
+    assert list(long.iterdir()) == []
+    assert asked["num_cpus"] == 3
+    assert {name: asked[name] for name in asked if name == "num_gpus"} == gpus

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sweep.driver import scratch
+from sweep.driver.scratch import MAX_PATH_BYTES, short_path
 from tests.conftest import ROOT
 from tests.other_process import locked
+from trainable.errors import UserError
 
 NOBODY = 65534
 START = """
@@ -90,3 +93,20 @@ def test_only_those_of_killed_runs_are_deleted(temporary: Path) -> None:
         assert start(temporary).returncode == 0
     left = sorted(path.name for path in temporary.iterdir())
     assert left == ["batchscape-living", "batchscape-without-lock", "others"]
+
+
+def test_a_long_path_gets_a_short_link_that_goes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("l" * 40) / "ray"
+    folder.parent.mkdir()
+    with short_path(folder) as short:
+        assert len(str(short)) <= MAX_PATH_BYTES
+        assert short.parent.stat().st_mode & 0o777 == 0o700
+        (short / "file").touch()
+        assert (folder / "file").exists()
+    assert not short.parent.exists()
+    assert (folder / "file").exists()
+    with short_path(Path("/tmp/ray")) as same:  # noqa: S108
+        assert str(same) == "/tmp/ray"  # noqa: S108
+    monkeypatch.setattr(scratch, "SHORT_PARENT", Path("/proc"))
+    with pytest.raises(UserError, match="set TMPDIR to a folder with a shorter name"), short_path(folder):
+        pytest.fail("a link in /proc")

@@ -116,3 +116,28 @@ def test_gpus_are_named_by_their_driver(tmp_path: Path, monkeypatch: pytest.Monk
     assert provenance.gpu_names() == ["NVIDIA H100 80GB HBM3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert provenance.gpu_names() == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        ("-1", []),
+        ("1", ["B"]),
+        ("2,0", ["C", "A"]),
+        ("0,-1,1", ["A"]),
+        ("7", []),
+        ("GPU-b1", ["B"]),
+        ("GPU-b1,GPU-a", ["B", "A"]),
+        ("MIG-12345", ["A"]),
+        ("nonsense", []),
+    ],
+)
+def test_gpus_are_those_that_cuda_may_use(
+    visible: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "NVIDIA_GPUS", tmp_path)
+    for number, name in enumerate("ABC"):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "information").write_text(f"Model: \t {name}\nGPU UUID: \t GPU-{name.lower()}1-2\n")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert provenance.gpu_names() == names
