@@ -1,14 +1,43 @@
 """Batchscape: map how learning rate, batch size, schedule and training length decide the error of a classifier.
 
 `python tune_main.py COMMAND` is the same as `batchscape COMMAND` after `pip install .`; in a notebook or a job,
-`tune_main.main(["run", "quickstart"])` runs a command in this process.
+`tune_main.main(["run", "quickstart"])` runs a command in this process and returns its exit code.
 """
 
+import importlib.util
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from cli.main import main
+FOLDER = Path(__file__).resolve().parent
+PACKAGES = ("cli", "sweep", "results", "search_spaces", "trainable", "models")
 
-__all__ = ["main"]
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 trials failed or are left, 2 a mistake, 130 interrupted.
+    """
+    if str(FOLDER) not in sys.path:  # PYTHONSAFEPATH keeps it out
+        sys.path.insert(0, str(FOLDER))
+    for name in PACKAGES:
+        found = importlib.util.find_spec(name)
+        origin = Path(found.origin).resolve() if found and found.origin else None
+        if origin != FOLDER / name / "__init__.py":
+            print(
+                f"batchscape: {origin} stands before Batchscape's own package {name!r} in {FOLDER}: run the command "
+                "from another folder, or in a process of its own",
+                file=sys.stderr,
+            )
+            return 2
+    from cli.main import main as run
+
+    return run(argv)
+
 
 if __name__ == "__main__":
     sys.exit(main())

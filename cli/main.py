@@ -1,13 +1,18 @@
 """The entry: parse the command line, run the command, turn mistakes into one line and an exit code."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from cli.parser import build_parser
 from sweep.exit_codes import ExitCode
+from trainable.cache_folder import home_folder
 from trainable.errors import SweepLostError, UserError
 from trainable.wording import printable_line, say
+
+STDIN, STDOUT, STDERR = range(3)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,10 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 trials failed or are left, 2 a mistake, 130 interrupted.
     """
-    arguments = build_parser().parse_args(argv)
     try:
+        _settle_process()
+        arguments = build_parser().parse_args(argv)
         code: int = arguments.command(arguments)
         sys.stdout.flush()
+    except SystemExit as end:  # argparse: after --help, or a mistake that it has printed
+        return end.code if isinstance(end.code, int) else ExitCode.MISTAKE
     except UserError as error:
         say(f"batchscape: {printable_line(str(error))}", file=sys.stderr)
         return ExitCode.INCOMPLETE if isinstance(error, SweepLostError) else ExitCode.MISTAKE
@@ -36,3 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("\nstopped", file=sys.stderr)
         return ExitCode.INTERRUPTED
     return code
+
+
+def _settle_process() -> None:
+    """Make up for what a process may lack: standard streams, an encoding for all text, a home folder.
+
+    Raises:
+        OSError: standard output is closed.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:  # else the next file would get this number
+        if descriptor == STDOUT:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    os.close(descriptor)
+    sys.stdin, sys.stderr = sys.stdin or os.fdopen(STDIN), sys.stderr or os.fdopen(STDERR, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("HOME", str(home_folder()))  # Ray's import asks for it

@@ -139,7 +139,7 @@ def check_reachable(address: str) -> None:
         return  # `auto`, or another form that Ray knows
     try:
         socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise UserError(f"cannot reach a Ray cluster at --address {address}: {error}") from None
 
 

@@ -89,7 +89,8 @@ def _trials(store: Store, source: str) -> pa.Table:
         return read_trials(store, source)
     path = Path(source).expanduser()
     try:
-        table = pq.ParquetFile(path).read()
+        with path.open("rb") as file:  # the path may be no UTF-8
+            table = pq.ParquetFile(file).read()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if not {*table.column_names} >= NEEDED:
@@ -103,7 +104,8 @@ def _epochs(store: Store, source: str) -> pa.Table:
         return read_epochs(store, source)
     path = Path(source).expanduser().with_name(EPOCHS_PARQUET)
     try:
-        return pq.ParquetFile(path).read()
+        with path.open("rb") as file:
+            return pq.ParquetFile(file).read()
     except (OSError, pa.ArrowException):
         return EPOCHS_SCHEMA.empty_table()
 

@@ -90,7 +90,7 @@ def without_options(uri: str) -> str:
 def mirror_folder(uri: str) -> Path:
     """Return the folder of this machine for copies of the remote files; it depends on the URI and the endpoint."""
     identity = f"{uri}\n{_endpoint_of_environment()}"
-    return cache_folder() / "stores" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return cache_folder() / "stores" / hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
