@@ -14,14 +14,7 @@ PACKAGES = ("cli", "sweep", "results", "search_spaces", "trainable", "models")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        argv: the arguments without the program's name; None takes those of the process.
-
-    Returns:
-        The exit code: 0 done, 1 trials failed or are left, 2 a mistake, 130 interrupted.
-    """
+    """Run one command and return its exit code, as `cli.main.main` does, unless a package of ours is hidden."""
     if str(FOLDER) not in sys.path:  # PYTHONSAFEPATH keeps it out
         sys.path.insert(0, str(FOLDER))
     for name in PACKAGES:
