@@ -1,14 +1,14 @@
 """Image-classification data sets in the Parquet layout of the Hugging Face Hub.
 
-The files `train-*.parquet` and `test-*.parquet` may be anywhere below the folder. Their columns are `img` or `image`
-(a struct with `bytes`) and `label` (whole numbers). The schema's metadata may hold the names of the classes.
+The files `train-*.parquet` and `test-*.parquet` may be anywhere below the folder, those of a split together. Their
+columns are `img` or `image` (a struct with `bytes`) and `label` (whole numbers). The schema's metadata may hold the
+names of the classes.
 
-The files are foreign content: only PNG and JPEG are decoded, the size of an image is read from its header first, and
-memory is checked before it is allocated.
+The files are foreign content: the size of an image is read from its header first, and memory is checked before it is
+allocated.
 """
 
 import hashlib
-import io
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,35 +20,21 @@ import numpy as np
 
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
+from trainable.data.encoded_image import decode_image, open_image
+from trainable.data.labels import num_classes
 from trainable.data.memory import available_bytes
+from trainable.data.shards import check_shards, split_files
 from trainable.errors import UserError
-from trainable.wording import counted, first_line, printable_line
+from trainable.wording import counted, first_line, printable_line, quoted
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
-FORMATS = ("PNG", "JPEG")
-"""Formats that are decoded, by Pillow's names. Other decoders are old or run programs (Ghostscript for EPS)."""
-EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
-MAX_PIXELS = 2**24
-"""Largest image in pixels: 4096x4096."""
+DECODING = b"2"
+"""Version of the decoding: what an older one wrote into the cache is not read."""
 MAX_NAMED_CLASSES = 2**16
 """Largest number of classes of a data set with fewer images than classes."""
 BATCH_ROWS = 64
 """Number of rows whose encoded images are in memory at the same time."""
-_MAGIC = {
-    (0, b"GIF8"): "a GIF image",
-    (0, b"BM"): "a BMP image",
-    (0, b"II*\0"): "a TIFF image",
-    (0, b"MM\0*"): "a TIFF image",
-    (8, b"WEBP"): "a WebP image",
-    (0, b"%!PS"): "an EPS image",
-    (0, b"\xc5\xd0\xd3\xc6"): "an EPS image",
-    (0, b"%PDF"): "a PDF file",
-    (4, b"ftyp"): "an AVIF or HEIF image",
-    (4, b"jP  "): "a JPEG 2000 image",
-    (0, b"8BPS"): "a Photoshop image",
-}
-"""(offset, bytes) -> the format that begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +50,12 @@ class _Part:
     """Number of names of classes in the metadata; 0 if there are none."""
 
 
-def split_files(folder: Path, split: str) -> list[Path]:
-    """Return the Parquet files of a split in order."""
-    return sorted(folder.rglob(f"{split}-*.parquet"))
-
-
 def load_hf_parquet(folder: Path) -> ImageData:
     """Load the data set in a folder; its name is that of the folder.
 
     Raises:
-        UserError: a split has no files, a file cannot be read, columns, images or labels have another form, or the
-            images do not fit into memory.
+        UserError: a split has no files or not all of them, a file cannot be read, columns, images or labels have
+            another form, or the images do not fit into memory.
     """
     if printable_line(folder.name) != folder.name:
         raise UserError(f"{folder}: the name of a data set's folder must not have control characters: rename it")
@@ -82,7 +63,8 @@ def load_hf_parquet(folder: Path) -> ImageData:
     for split, paths in files.items():
         if not paths:
             raise UserError(f"{folder} holds no {split}-*.parquet: the data set needs both train and test")
-    digest = hashlib.sha256()
+    check_shards(folder, files)
+    digest = hashlib.sha256(DECODING)
     for path in [*files["train"], *files["test"]]:
         digest.update(path.name.encode(errors="surrogateescape") + _hash(path))
     return cached(folder.name, digest.hexdigest(), lambda: _decode(folder.name, files))
@@ -106,8 +88,8 @@ def _decode(name: str, files: Mapping[str, list[Path]]) -> ImageData:
         _check_sizes(every)
         limit = _class_limit(every)
         train, test = (_decode_split(parts[split], limit) for split in ("train", "test"))
-    largest = max(int(labels.max()) for _, labels in (train, test))
-    return make_image_data(name, max(largest + 1, *(part.num_class_names for part in every)), train, test)
+    names = max(part.num_class_names for part in every)
+    return make_image_data(name, num_classes(parts["train"][0].path.parent, train[1], test[1], names), train, test)
 
 
 def _class_limit(parts: list[_Part]) -> int:
@@ -162,7 +144,7 @@ def _describe(path: Path) -> _Part:
     first = next(_batches(path, image_column), None)
     if first is None:
         raise UserError(f"{path} holds no rows")
-    width, height = _opened(f"{path}, row 0", first[0][0]).size
+    width, height = open_image(f"{path}, row 0", _bytes((path, image_column), 0, first[0][0])).size
     return _Part(path, num_rows, width, height, image_column, _num_class_names(schema))
 
 
@@ -211,45 +193,39 @@ def _decode_part(part: _Part, images: Images, labels: Labels, class_limit: int) 
                 raise UserError(f"{where}: label {label} is negative (images without a label cannot be used)")
             if label >= class_limit:
                 raise UserError(f"{where}: label {label} is too large: at most {class_limit - 1} in this data set")
-            images[row], labels[row] = _decode_image(where, content, part), label
+            image = _bytes((part.path, part.image_column), row, content)
+            images[row], labels[row] = decode_image(where, image, (part.width, part.height)), label
             row += 1
     if row < len(labels):
         raise _unreadable(part.path, ValueError(f"{row} of {len(labels)} rows"))
 
 
-def _decode_image(where: str, content: bytes | None, part: _Part) -> Images:
-    image = _opened(where, content)
-    if image.size != (part.width, part.height):
+def _bytes(part: tuple[Path, str], row: int, content: bytes | None) -> bytes:
+    """Return the encoded image of a row, or refuse a row that only says where its image lies.
+
+    Args:
+        part: the file and the name of its image column.
+    """
+    path, image_column = part
+    if not content and (named := _path_in_row(path, image_column, row)):
         raise UserError(
-            f"{where}: the image is {image.width}x{image.height}, "
-            f"the first one {part.width}x{part.height}: all must have one size"
+            f"{path}, row {row}: the row holds no image, only the path {quoted(named)}: write the content of the "
+            f"image files into {image_column}.bytes"
         )
+    return content or b""
+
+
+def _path_in_row(path: Path, image_column: str, row: int) -> str | None:
+    """Return the path that a row gives for its image, None if there is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        raise UserError(f"{where}: not an image ({first_line(error)})") from None
-
-
-def _opened(where: str, content: bytes | None) -> Any:  # noqa: ANN401 (Pillow is imported late)
-    """Read the header of an image, and refuse what must not be decoded."""
-    from PIL import Image, UnidentifiedImageError
-
-    content = content or b""
-    for (offset, magic), kind in _MAGIC.items():
-        if content.startswith(magic, offset):
-            raise UserError(f"{where}: {kind}; only {' and '.join(FORMATS)} are read")
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise UserError(f"{where}: the image has more than {MAX_PIXELS:,} pixels") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        why = "neither PNG nor JPEG" if isinstance(error, UnidentifiedImageError) else first_line(error)
-        raise UserError(f"{where}: not an image ({why})") from None
-    if image.width * image.height > MAX_PIXELS:
-        raise UserError(f"{where}: the image is {image.width}x{image.height}, more than {MAX_PIXELS:,} pixels")
-    if image.mode not in EIGHT_BIT_MODES:
-        raise UserError(f"{where}: the pixels are {image.mode} (more than 8 bits); only 8 bits per channel are read")
-    return image
+        with pq.ParquetFile(path) as file:
+            column = file.read([f"{image_column}.path"]).column(image_column)
+        return pa.chunked_array(column.flatten()[0])[row].as_py() or None
+    except (LookupError, OSError, TypeError, ValueError, pa.ArrowException):  # the struct has no paths
+        return None
 
 
 def _num_class_names(schema: Any) -> int:  # noqa: ANN401 (pyarrow is untyped)

@@ -6,7 +6,8 @@ from trainable.data import cifar10
 from trainable.data.cifar10 import load_cifar10
 from trainable.data.contract import ImageData
 from trainable.data.digits import load_digits
-from trainable.data.hf_parquet import load_hf_parquet, split_files
+from trainable.data.hf_parquet import load_hf_parquet
+from trainable.data.shards import split_files
 from trainable.errors import UserError
 from trainable.wording import nearest
 
