@@ -62,10 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.request import SpaceRequest
 
     space = read_space(request_from(arguments, SpaceRequest))
+    store = open_store(arguments.store)
     request = PlanRequest(
-        store=open_store(arguments.store),
+        store=store,
         sweep=space.sweep,
-        data=planned_data(space.trials, arguments.data),
+        data=planned_data(space.trials, arguments.data, store, space.sweep),
         rule=space.rule,
         probe=arguments.probe,
         slots=arguments.slots,

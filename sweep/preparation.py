@@ -14,6 +14,7 @@ from search_spaces.expansion import Expansion, dataset_name, expand, parse_overr
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import check_possible, this_machine
+from sweep.known_data import as_known
 from sweep.plan.changes import with_earlier_trials
 from sweep.request import RunRequest, SpaceRequest
 from trainable.config import PlannedTrial
@@ -103,7 +104,7 @@ def prepare(request: RunRequest) -> PreparedRun:
     if store.is_running(space.sweep):
         raise UserError(busy_message(space.sweep))
     store.check_writable(space.sweep)
-    data = load_dataset(dataset_name(space.trials), request.data)
+    data = as_known(store, space.sweep, load_dataset(dataset_name(space.trials), request.data))
     manifest = _manifest(request, space, data)
     for note in space.expansion.notes:
         say(f"note: {note}")

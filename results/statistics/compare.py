@@ -15,6 +15,7 @@ from results.statistics.matching import (
     Match,
     Published,
     match_cells,
+    num_test_images,
     published_configurations,
     published_repeats,
 )
@@ -118,7 +119,7 @@ class _Tests:
             ours = statistics.fmean(errors)
             points.append(ours - published.test_error_percent)
             variances.append(
-                self.dispersion.run_variance(ours, _num_test_images(match.cell, self.recipe)) / len(errors)
+                self.dispersion.run_variance(ours, num_test_images(match.cell, self.recipe)) / len(errors)
                 + self.dispersion.run_variance(published.test_error_percent, self.recipe.num_test_images)
                 * published.variance_factor
             )
@@ -179,7 +180,7 @@ def compare(
     compared = [_unjudged(match) for match in matches]
     judged = [index for index, cell in enumerate(compared) if cell.errors and (anyway or not cell.departures)]
     our_repeats = [
-        Repeats(cell.test_errors, _num_test_images(cell, recipe)) for i in judged if (cell := matches[i].cell)
+        Repeats(cell.test_errors, num_test_images(cell, recipe)) for i in judged if (cell := matches[i].cell)
     ]
     dispersion = pooled_dispersion(published_repeats(recipe) + our_repeats)
     tests, overall = _Tests(dispersion, recipe, margin, alpha).of_matches([matches[i] for i in judged])
@@ -205,14 +206,6 @@ def _unjudged(match: Match) -> ComparedCell:
     if match.cell is not None:
         verdict = Verdict.NOT_COMPARABLE if match.departures and match.cell.test_errors else Verdict.NO_RESULT
     return ComparedCell(match.published, match.cell, match.departures, verdict)
-
-
-def _num_test_images(cell: Cell, recipe: Recipe) -> int:
-    if cell.config.test_subset is not None:
-        return cell.config.test_subset
-    bits = cell.finished[0].row.test_correct_bits
-    own = cell.config.dataset != recipe.fields["dataset"] and bits
-    return 8 * len(bits) if own and bits else recipe.num_test_images  # one bit per image: up to 7 too many
 
 
 def _warnings(cells: Sequence[ComparedCell]) -> list[str]:

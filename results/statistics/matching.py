@@ -1,6 +1,7 @@
 """Which configurations of a sweep correspond to which published configurations."""
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from results.statistics.noise import MEDIAN_VARIANCE, Repeats
 from trainable.grouping import grouped
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
 from trainable.rounding import printed_lr
+from trainable.wording import counted
 
 STANDS_FOR = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE)
 """Variables of a scaled-down trial that name the published configuration it stands for."""
@@ -111,4 +113,27 @@ def _departures(cell: Cell, published: Published, recipe: Recipe) -> tuple[Depar
         for name in ("model", "epochs", "batch_size")
         if (ours := getattr(cell.config, name)) != (theirs := getattr(published.configuration, name))
     ]
-    return (*departures(cell.config, recipe), *scaled)
+    found = departures(cell.config, recipe)
+    num_test, theirs = num_test_images(cell, recipe), recipe.num_test_images
+    if num_test != theirs and not {"dataset", "test_subset"} & {departure.field for departure in found}:
+        found.append(
+            Departure("dataset", counted(num_test, "test image"), f"the {theirs:,} of {cell.config.dataset}")
+        )
+    return (*found, *scaled)
+
+
+def num_test_images(cell: Cell, recipe: Recipe) -> int:
+    """Return the number of test images of our trials.
+
+    A row holds one bit per image, in whole bytes, and the error, which together tell the number. It is assumed to be
+    the published one where they do not.
+    """
+    if cell.config.test_subset is not None:
+        return cell.config.test_subset
+    for trial in cell.finished:
+        bits, error = trial.row.test_correct_bits or b"", trial.row.test_error_percent
+        num_correct, most = int.from_bytes(bits).bit_count(), 8 * len(bits)
+        for number in range(most, most - 8, -1):
+            if error is not None and number > 0 and math.isclose(100 * (number - num_correct) / number, error):
+                return number
+    return recipe.num_test_images

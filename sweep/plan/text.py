@@ -18,6 +18,7 @@ from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import Capacity, capacity, this_machine
 from sweep.estimate.forecast import time_text
 from sweep.estimate.work import DatasetSize, trial_work
+from sweep.known_data import as_known
 from sweep.plan.changes import with_earlier_trials
 from sweep.plan.counts import PlanCounts, amount_text, plan_counts
 from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
@@ -46,8 +47,11 @@ class PlannedData:
         return tie_to_data(trials, self.name, self.fingerprint, *self.size.num_images)
 
 
-def planned_data(trials: Sequence[PlannedTrial], folder: Path | None) -> PlannedData:
+def planned_data(trials: Sequence[PlannedTrial], folder: Path | None, store: Store, sweep: str) -> PlannedData:
     """Return what is known of the trials' data set; it is loaded only if its folder is given.
+
+    Args:
+        store, sweep: the sweep whose name for the data set is kept.
 
     Raises:
         UserError: there is no data set in that folder or, without one, none of that name.
@@ -56,7 +60,7 @@ def planned_data(trials: Sequence[PlannedTrial], folder: Path | None) -> Planned
     size = DatasetSize.built_in(name)
     if folder is None and size is not None:
         return PlannedData(name, size)
-    data = load_dataset(name, folder)
+    data = as_known(store, sweep, load_dataset(name, folder))
     return PlannedData(data.name, DatasetSize.of(data), data.fingerprint)
 
 

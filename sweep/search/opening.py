@@ -20,7 +20,7 @@ from results.store.search_log import (
     parse_log,
     read_log,
 )
-from results.store.search_settings import TRIAL
+from results.store.search_settings import FINGERPRINT, TRIAL
 from results.store.store import Store
 from search_spaces.parameters import inside
 from search_spaces.proposals import ProposalMaker
@@ -32,9 +32,6 @@ from trainable.wording import counted
 if TYPE_CHECKING:
     from sweep.search.search import Search
     from trainable.data.contract import ImageData
-
-FINGERPRINT = "dataset_fingerprint"
-"""Key of the data set's fingerprint in the `trial` part of a search's settings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def make_trial(config: TrainConfig, test_error: float | None, **changes: object)
         code="c0de",
         start_time=datetime.fromisoformat(START),
         end_time=datetime(2026, 1, 2, 4, tzinfo=UTC),
-        test_correct_bits=b"\xf0",
+        test_correct_bits=b"\xf1",
     )
     values: dict[str, Any] = dict(changes)
     return Trial(config, dataclasses.replace(row, **values))

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from results.parquet.trials import Trial, group_repeats
@@ -218,3 +219,36 @@ def test_cells_that_departed_do_not_weaken_the_others() -> None:
 def test_another_precision_is_noted() -> None:
     trial = make_trial(make_config(batch_size=128, lr=0.1), 8.0, precision_resolved="bf16")
     assert "precision: bf16 instead of fp32; its effect is part of the difference" in compared([trial]).notes
+
+
+def bits_of(num_wrong: int, num_images: int) -> bytes:
+    """As `test_correct_bits` holds them: zeros fill the last byte."""
+    return np.packbits(np.arange(num_images) >= num_wrong).tobytes()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "mine"])
+@pytest.mark.parametrize("num_images", [195, 200, 10_000])
+def test_the_interval_is_that_of_the_test_images_there_are(dataset: str, num_images: int) -> None:
+    """It was that of 10,000 for whatever is called cifar10."""
+    num_wrong = num_images // 10
+    error, bits = 100 * num_wrong / num_images, bits_of(num_wrong, num_images)
+    trial = make_trial(make_config(batch_size=128, lr=0.1, dataset=dataset), error, test_correct_bits=bits)
+    comparison = compared([trial], anyway=True)
+    (cell,) = comparison.cells
+    assert cell.test is not None
+    variance = (
+        comparison.dispersion.run_variance(error, num_images)
+        + comparison.dispersion.run_variance(cell.published.test_error_percent, 10_000)
+        * cell.published.variance_factor
+    )
+    assert cell.test.standard_error == pytest.approx(math.sqrt(variance))
+
+
+@pytest.mark.parametrize(("num_images", "verdict"), [(200, Verdict.NOT_COMPARABLE), (10_000, Verdict.DIFFERS)])
+def test_other_test_images_are_not_those_of_cifar10(num_images: int, verdict: Verdict) -> None:
+    bits = bits_of(num_images // 2, num_images)
+    trial = make_trial(make_config(batch_size=128, lr=0.1), 50.0, test_correct_bits=bits)
+    comparison = compared([trial])
+    assert [cell.verdict for cell in comparison.cells] == [verdict]
+    warned = "dataset: 200 test images instead of the 10,000 of cifar10 (1 of 1 configuration)"
+    assert (warned in comparison.warnings) == (num_images == 200)

@@ -66,7 +66,7 @@ def open_image(where: str, content: bytes) -> Any:  # noqa: ANN401 (Pillow is im
     if image.mode not in EIGHT_BIT_MODES + SIXTEEN_BIT_MODES:
         raise UserError(f"{where}: pixels of the mode {image.mode} cannot be converted to RGB")
     if image.format == "PNG" and getattr(image, "is_animated", False):
-        raise UserError(f"{where}: the image is animated, with {image.n_frames} frames: keep one of them")
+        raise UserError(f"{where}: the image is animated: keep one of its frames")
     return image
 
 

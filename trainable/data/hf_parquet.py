@@ -23,9 +23,10 @@ from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.encoded_image import decode_image, open_image
 from trainable.data.labels import num_classes
 from trainable.data.memory import available_bytes
+from trainable.data.naming import name_of_folder
 from trainable.data.shards import check_shards, split_files
 from trainable.errors import UserError
-from trainable.wording import counted, first_line, printable_line, quoted
+from trainable.wording import counted, first_line, quoted
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
@@ -51,14 +52,13 @@ class _Part:
 
 
 def load_hf_parquet(folder: Path) -> ImageData:
-    """Load the data set in a folder; its name is that of the folder.
+    """Load the data set in a folder; its name is that of the folder, see `name_of_folder`.
 
     Raises:
         UserError: a split has no files or not all of them, a file cannot be read, columns, images or labels have
             another form, or the images do not fit into memory.
     """
-    if printable_line(folder.name) != folder.name:
-        raise UserError(f"{folder}: the name of a data set's folder must not have control characters: rename it")
+    name = name_of_folder(folder)
     files = {split: split_files(folder, split) for split in ("train", "test")}
     for split, paths in files.items():
         if not paths:
@@ -67,7 +67,7 @@ def load_hf_parquet(folder: Path) -> ImageData:
     digest = hashlib.sha256(DECODING)
     for path in [*files["train"], *files["test"]]:
         digest.update(path.name.encode(errors="surrogateescape") + _hash(path))
-    return cached(folder.name, digest.hexdigest(), lambda: _decode(folder.name, files))
+    return cached(name, digest.hexdigest(), lambda: _decode(name, files))
 
 
 def _hash(path: Path) -> bytes:

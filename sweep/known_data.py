@@ -1,0 +1,41 @@
+"""The name by which a sweep in the store knows a data set; its trials' keys hold that name."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from results.store.search_log import read_log
+from results.store.search_settings import FINGERPRINT, TRIAL
+from results.store.store import Store
+from trainable.data.naming import is_built_in
+from trainable.data.sizes import NUM_IMAGES
+from trainable.wording import say
+
+if TYPE_CHECKING:
+    from trainable.data.contract import ImageData
+
+
+def as_known(store: Store, sweep: str, data: "ImageData") -> "ImageData":
+    """Return the data set under the name that the sweep's trials have, if they use the same images.
+
+    So a sweep resumes after its folder was renamed or moved. The name of a built-in data set stays only if the images
+    are that data set's.
+    """
+    for name, fingerprint in sorted(_images(store, sweep)):
+        if (
+            fingerprint != data.fingerprint
+            or name == data.name
+            or (name in NUM_IMAGES and not is_built_in(data, name))
+        ):
+            continue
+        say(f"note: {sweep} knows the images of {data.name} as {name}, and keeps that name", flush=True)
+        return dataclasses.replace(data, name=name)
+    return data
+
+
+def _images(store: Store, sweep: str) -> set[tuple[str, str]]:
+    """Return data set and fingerprint of the sweep's trials; none if there is no such sweep."""
+    manifest = store.find_manifest(sweep)
+    if manifest is None or not manifest.is_search:
+        return set() if manifest is None else manifest.images
+    trial = read_log(store.search_log(sweep), up_to_damage=True).settings.get(TRIAL, {})
+    return {(trial["dataset"], trial[FINGERPRINT])} if trial else set()
