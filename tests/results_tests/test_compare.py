@@ -222,7 +222,7 @@ def test_another_precision_is_noted() -> None:
 
 
 def bits_of(num_wrong: int, num_images: int) -> bytes:
-    """As `test_correct_bits` holds them: zeros fill the last byte."""
+    """Bits of a row in whole bytes; zeros fill the last one."""
     return np.packbits(np.arange(num_images) >= num_wrong).tobytes()
 
 

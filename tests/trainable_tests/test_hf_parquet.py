@@ -314,10 +314,15 @@ def test_more_class_names_than_a_network_can_have_are_refused(folder: Path) -> N
     assert "names 65537 classes, but the data set has only 9 images" in refusal(folder)
 
 
-def test_pixels_of_more_than_eight_bits_are_refused(folder: Path) -> None:
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_row_with_only_a_path_says_so(folder: Path, row: int) -> None:
+    """It was told as a broken image."""
     write_good(folder)
     path = folder / "test-00000-of-00001.parquet"
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(buffer, "PNG")
-    write(path, [random_images(1)[0], buffer.getvalue()], [0, 1])
-    assert f"{path}, row 1: the pixels are I;16 (more than 8 bits)" in refusal(folder)
+    images: list[dict[str, Any]] = [{"bytes": png(random_images(1)[0]), "path": None}] * 2
+    images[row] = {"bytes": None, "path": "cats/1.png"}
+    pq.write_table(pa.table({"img": images, "label": [0, 1]}), path)
+    assert refusal(folder) == (
+        f"{path}, row {row}: the row holds no image, only the path 'cats/1.png': write the content of the image "
+        "files into img.bytes"
+    )

@@ -1,0 +1,47 @@
+"""A sweep keeps the name by which it knows its images."""
+
+from pathlib import Path
+
+import pytest
+
+from results.store.local_store import LocalStore
+from results.store.search_log import SearchEvent, SearchLog
+from sweep.known_data import as_known
+from tests.results_tests.result_samples import make_config, make_manifest
+from tests.sweep_tests.driven_searches import settings
+from trainable.data.contract import ImageData
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def known(store: LocalStore, dataset: str, fingerprint: str) -> None:
+    config = make_config(dataset=dataset, dataset_fingerprint=fingerprint)
+    store.write_manifest(make_manifest([config]))
+
+
+def test_a_sweep_keeps_the_name_of_its_images(
+    store: LocalStore, tiny_data: ImageData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known(store, "data", tiny_data.fingerprint)
+    assert as_known(store, "sweep", tiny_data).name == "data"
+    assert capsys.readouterr().out == "note: sweep knows the images of tiny as data, and keeps that name\n"
+    assert as_known(store, "other", tiny_data).name == "tiny"
+
+
+@pytest.mark.parametrize(("dataset", "own"), [("data", False), ("cifar10", True), ("digits", True)])
+def test_other_images_and_built_in_names_are_not_kept(
+    store: LocalStore, tiny_data: ImageData, dataset: str, *, own: bool
+) -> None:
+    known(store, dataset, tiny_data.fingerprint if own else "f" * 16)
+    assert as_known(store, "sweep", tiny_data).name == "tiny"
+
+
+def test_a_search_keeps_the_name_in_its_log(store: LocalStore, tiny_data: ImageData) -> None:
+    store.write_manifest(make_manifest([], is_search=True))
+    assert as_known(store, "sweep", tiny_data).name == "tiny"
+    trial = {"dataset": "data", "dataset_fingerprint": tiny_data.fingerprint}
+    SearchLog(store.search_log("sweep")).append([SearchEvent(settings(trial=trial).canonical())])
+    assert as_known(store, "sweep", tiny_data).name == "data"
