@@ -4,7 +4,7 @@ a search into an Optuna storage, for optuna-dashboard."""
 import argparse
 
 from cli.options import add_store, add_sweep, not_empty, output_folder
-from trainable.wording import say
+from trainable.wording import counted, say
 
 SUMMARY = "write the Parquet files again, anywhere, or a search as an Optuna study"
 EXAMPLES = (
@@ -45,5 +45,5 @@ def run(arguments: argparse.Namespace) -> int:
         target = export_into_store(trials, epochs, store, manifest.name)
     superseded = sum(trials["superseded"].to_pylist())
     kept = f" ({superseded} of them superseded)" if superseded else ""
-    say(f"{len(trials)} trials{kept} and {len(epochs)} epochs written to {target}")
+    say(f"{counted(len(trials), 'trial')}{kept} and {counted(len(epochs), 'epoch')} written to {target}")
     return 0

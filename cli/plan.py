@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_whole,
         nargs="+",
         metavar="N",
-        help="numbers of trials that run at the same time to answer for (default: 1, 2, 4, 8)",
+        help="numbers of trials at the same time to answer for (default: up to what this machine can run)",
     )
     add_space_options(parser)
 

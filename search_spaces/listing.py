@@ -20,7 +20,7 @@ def list_spaces() -> str:
         expansion = expand(loaded, {})
         search = expansion.search
         count = len(expansion.trials) if search is None else search.num_trials
-        lines.append(f"{name:24} {count:4d} trials  {loaded.space.description}")
+        lines.append(f"{name:24} {counted(count, 'trial'):>11}  {loaded.space.description}")
     return "\n".join(lines)
 
 
@@ -58,8 +58,9 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
 
 def search_lines(search: ProposalMaker) -> list[str]:
     """The parameters of a search and how it proceeds."""
-    num_epochs = _span(sorted({trial.config.epochs for trial in search.corners}))
-    lines = [f"search: up to {counted(search.num_trials, 'trial')} of {num_epochs} epochs, proposed one by one"]
+    num_epochs = sorted({trial.config.epochs for trial in search.corners})
+    each = f"{num_epochs[0]} to {num_epochs[-1]} epochs" if len(num_epochs) > 1 else counted(num_epochs[0], "epoch")
+    lines = [f"search: up to {counted(search.num_trials, 'trial')} of {each}, proposed one by one"]
     lines += [f"  {parameter.name:16} {_range(parameter)}" for parameter in search.parameters]
     lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
     if search.drawn_at_random:
@@ -92,10 +93,6 @@ def _range(parameter: SearchParameter) -> str:
         steps = "" if step is None or (is_int and step == 1) else f" in steps of {step:g}"
         text = f"{parameter.low:g} to {parameter.high:g}{steps}{', whole' * is_int}{', log' * parameter.log}"
     return text if parameter.when is None else f"{text}; when {parameter.when.text}"
-
-
-def _span(values: Sequence[int]) -> str:
-    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def _is_shown(name: str, config: TrainConfig) -> bool:

@@ -27,7 +27,7 @@ from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, PlannedTrial, field_kind
 from trainable.errors import FieldError, UserError, located
-from trainable.wording import format_value
+from trainable.wording import counted, format_value
 
 DEFAULT_HOLDOUT = 0.1
 """Fraction of the training images that guides a search, unless the space gives another one."""
@@ -247,8 +247,8 @@ class ProposalMaker:
             ]
             where = source.where(next(path for path in paths if path in source.lines))
             raise UserError(
-                f"{where}: grace_epochs {grace} is not below the {self.max_epochs} epochs of a trial: nothing would "
-                "be stopped; lower it, or scheduler: {type: none}"
+                f"{where}: grace_epochs {grace} is not below the {counted(self.max_epochs, 'epoch')} of a trial: "
+                "nothing would be stopped; lower it, or scheduler: {type: none}"
             )
 
 

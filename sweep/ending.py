@@ -10,6 +10,13 @@ from sweep.status.status import front_lines, logs_hint, sweep_status
 from trainable.wording import command, counted, printable_line, say
 
 
+def report_stop(store: Store, manifest: Manifest, same: str = "the same command") -> None:
+    """Say how many trials an interrupted run leaves done, and that the `same` command resumes."""
+    status = sweep_status(store, manifest)
+    trials = counted(status.planned, "trial")
+    say(f"\nstopped with {status.done} of {trials} done; {same} resumes", file=sys.stderr)
+
+
 def report_end(store: Store, manifest: Manifest, record: RunRecord | None = None) -> ExitCode:
     """Say how the trials ended, where the results lie, and what to type next.
 

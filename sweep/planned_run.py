@@ -1,11 +1,10 @@
 """Run a sweep whose trials its space lists."""
 
-import sys
 import uuid
 from typing import TYPE_CHECKING
 
 from results.store.holdings import Holdings, holdings, holdings_text
-from sweep.ending import report_end
+from sweep.ending import report_end, report_stop
 from sweep.estimate.forecast import estimate_left
 from sweep.estimate.speeds import device_profile_here
 from sweep.estimate.work import DatasetSize
@@ -16,7 +15,6 @@ from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun, announce_ray
 from sweep.runs import RunRecord, append_run
-from sweep.status.status import sweep_status
 from sweep.trial_label import telling_fields
 from trainable.wording import counted, say
 
@@ -85,7 +83,6 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     append_run(store, manifest.name, record)
     writer.write()
     if interrupted:
-        status = sweep_status(store, manifest)
-        same = "the same command without --again" if prepared.request.retrain else "the same command"
-        say(f"\nstopped with {status.done} of {status.planned} trials done; {same} resumes", file=sys.stderr)
+        again = " without --again" if prepared.request.retrain else ""
+        report_stop(store, manifest, f"the same command{again}")
     return record

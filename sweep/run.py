@@ -1,8 +1,11 @@
 """Run a sweep: prepare the request, then train what is left of it."""
 
+import sys
+
 from sweep.exit_codes import ExitCode
 from sweep.preparation import prepare
 from sweep.request import RunRequest
+from trainable.wording import say
 
 
 def run(request: RunRequest) -> ExitCode:
@@ -11,11 +14,15 @@ def run(request: RunRequest) -> ExitCode:
     Raises:
         UserError: the request cannot be carried out.
     """
-    prepared = prepare(request)
-    if prepared.search is None:
-        from sweep.planned_run import run_planned_sweep
+    try:
+        prepared = prepare(request)
+        if prepared.search is None:
+            from sweep.planned_run import run_planned_sweep
 
-        return run_planned_sweep(prepared)
-    from sweep.search_run import run_search_sweep
+            return run_planned_sweep(prepared)
+        from sweep.search_run import run_search_sweep
 
-    return run_search_sweep(prepared, prepared.search)
+        return run_search_sweep(prepared, prepared.search)
+    except KeyboardInterrupt:  # while trials run, these functions handle it
+        say("\nstopped while nothing was being trained; the same command resumes", file=sys.stderr)
+        return ExitCode.INTERRUPTED

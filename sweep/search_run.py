@@ -1,6 +1,5 @@
 """Run a search: open it, let it propose trials until it is over, then confirm what it chose."""
 
-import sys
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from results.store.search_log import Earlier, SearchEvent, read_log
 from results.store.search_progress import left_to_confirm, search_progress
 from search_spaces.expansion import tie_to_data
 from search_spaces.proposals import ProposalMaker
-from sweep.ending import report_end
+from sweep.ending import report_end, report_stop
 from sweep.exit_codes import ExitCode
 from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
@@ -115,8 +114,7 @@ class _SearchRun:
             self._store.drop_final_states(self._search.unneeded_states())
         self._writer.write()
         if interrupted:
-            trials = counted(search_progress(self._search.record).ended, "trial")
-            say(f"\nstopped after {trials}; the same command resumes", file=sys.stderr)
+            report_stop(self._store, self._prepared.manifest)
         return record
 
     def _propose(self, context: "SweepContext") -> None:

@@ -24,7 +24,9 @@ def telling_fields(configs: Sequence[TrainConfig], fields: Sequence[str] = ()) -
 def describe(config: TrainConfig, fields: Sequence[str], variables: Mapping[str, float | str] | None = None) -> str:
     """Return a label such as `weight_decay=0.0005 seed=1`."""
     values = _values(config, fields, variables)
-    return printable_line(" ".join(f"{name}={format_value(value, separator=',')}" for name, value in values.items()))
+    return printable_line(
+        " ".join(f"{name}={format_value(value, none='null', separator=',')}" for name, value in values.items())
+    )
 
 
 def short_label(
@@ -43,7 +45,8 @@ def _values(
     config: TrainConfig, fields: Sequence[str], variables: Mapping[str, float | str] | None
 ) -> dict[str, object]:
     known: dict[str, object] = {**(variables or {}), **{name: getattr(config, name) for name in FIELD_NAMES}}
-    return {name: known[name] for name in fields or DEFAULT_FIELDS if known.get(name) is not None}
+    values = {name: known[name] for name in fields or DEFAULT_FIELDS if name in known}
+    return {name: value for name, value in values.items() if value is not None} or values
 
 
 def _initials(name: str) -> str:
@@ -55,7 +58,7 @@ def _initials(name: str) -> str:
 def _short(label: str, name: str, value: object) -> str:
     if name == "seed":
         return f"s{value}"
-    text = _short_number(value) if isinstance(value, float) else format_value(value, separator=",")
+    text = _short_number(value) if isinstance(value, float) else format_value(value, none="null", separator=",")
     return text if name in WITHOUT_NAME else f"{label}={text}"
 
 

@@ -16,7 +16,7 @@ from models.names import parse_model_name
 from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
 from trainable.records import Purpose
-from trainable.wording import nearest, quoted
+from trainable.wording import counted, nearest, quoted
 
 RECIPE_VERSION = 1
 """Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
@@ -160,7 +160,7 @@ class TrainConfig:
         if not fractions or not in_order or fractions[0] <= 0 or fractions[-1] >= 1:
             raise FieldError(
                 "milestones",
-                f"milestones must rise and lie inside the training of {self.epochs} epochs "
+                f"milestones must rise and lie inside the training of {counted(self.epochs, 'epoch')} "
                 f"(fractions below 1, or epochs), got {list(given)}",
             )
         return fractions
@@ -199,7 +199,9 @@ class TrainConfig:
         for field_name, size in (("train_subset", num_train), ("test_subset", num_test)):
             subset = getattr(self, field_name)
             if subset is not None and subset > size:
-                raise FieldError(field_name, f"{field_name} {subset} is larger than the {size} images of {name!r}")
+                raise FieldError(
+                    field_name, f"{field_name} {subset} is larger than the {counted(size, 'image')} of {name!r}"
+                )
         train_subset = None if self.train_subset == num_train else self.train_subset
         test_subset = None if self.test_subset == num_test else self.test_subset
         used = num_train if train_subset is None else train_subset
@@ -207,8 +209,8 @@ class TrainConfig:
         if self.holdout and not held_out:
             raise FieldError(
                 "holdout",
-                f"holdout {self.holdout:g} of {used} images of {name!r} is less than one image: use a larger "
-                "holdout or more images",
+                f"holdout {self.holdout:g} of {counted(used, 'image')} of {name!r} is less than one image: use a "
+                "larger holdout or more images",
             )
         used -= held_out
         if self.batch_size > used:

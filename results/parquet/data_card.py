@@ -5,7 +5,7 @@ import pyarrow as pa
 from results.parquet.markdown import code_block, escaped
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA, meaning
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
-from trainable.wording import json_text
+from trainable.wording import counted, json_text
 
 FRONT_MATTER = f"""---
 pretty_name: {{name}}
@@ -32,10 +32,10 @@ def data_card(trials: pa.Table, epochs: pa.Table) -> str:
     parts = [
         FRONT_MATTER.format(name=json_text(f"Batchscape sweep {name}")),
         f"# {escaped(name)}\n",
-        f"{trials.num_rows} trainings of image classifiers on {datasets}, one row each in `{TRIALS_PARQUET}`, and "
-        f"one row for each of their {epochs.num_rows} epochs in `{EPOCHS_PARQUET}` (schema version "
-        f"{metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of the last epoch, on the test images; "
-        "`best_test_error_percent` is selected on them and says less.\n",
+        f"{counted(trials.num_rows, 'training')} of image classifiers on {datasets}, one row each in "
+        f"`{TRIALS_PARQUET}`, and one row for each of their {counted(epochs.num_rows, 'epoch')} in "
+        f"`{EPOCHS_PARQUET}` (schema version {metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of the last "
+        "epoch, on the test images; `best_test_error_percent` is selected on them and says less.\n",
         "## trials\n\n" + _columns(TRIALS_SCHEMA),
         "## epochs\n\n" + _columns(EPOCHS_SCHEMA),
         f"## How it was made\n\nCode {escaped(metadata[METADATA_PREFIX + 'code'])}, from this space:\n\n"

@@ -12,7 +12,7 @@ from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from results.store import search_settings as keys
 from results.store.pareto import pareto_front
-from results.store.search_settings import check_settings
+from results.store.search_settings import METRIC_NAMES, check_settings, value_text
 from trainable.config import FIELD_NAMES
 from trainable.grouping import grouped
 from trainable.records import (
@@ -27,12 +27,6 @@ from trainable.rounding import round_significant
 from trainable.wording import counted, printable_line
 
 Scalar = bool | int | float | str | None
-METRIC_NAMES = {
-    "holdout_error_percent": ("error on held-out images", "%"),
-    "holdout_loss": ("loss on held-out images", "nats"),
-    "train_seconds": ("training time", "s"),
-}
-"""Name and unit of each metric that can be an objective."""
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
 FULL_SCALE = {"model": PUBLISHED_MODEL, "epochs": PUBLISHED_EPOCHS, "batch_size": PUBLISHED_BATCH_SIZE}
@@ -77,7 +71,7 @@ class Objective:
 
     def value_text(self, value: float) -> str:
         """Return a value with its name and unit, for a sentence: `training time 12.5 s`."""
-        return f"{self.name} {value:.4g} {self.unit}".rstrip()
+        return value_text(self.metric, value)
 
     def value_after(self, epochs: Sequence[EpochRecord], epoch: int) -> float | None:
         """Return the value after an epoch; None if the trial did not reach the epoch, or the value is not finite."""

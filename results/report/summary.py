@@ -84,7 +84,7 @@ def _datasets(trials: Sequence[Trial]) -> str:
 def _dataset(trial: Trial) -> str:
     config = trial.config
     subsets = [
-        f"the first {size} {split} images"
+        "the first " + counted(size, f"{split} image")
         for split, size in (("training", config.train_subset), ("test", config.test_subset))
         if size is not None
     ]

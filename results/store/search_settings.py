@@ -38,6 +38,19 @@ LOG = "log"
 WHEN = "when"
 """Keys of one of the PARAMETERS."""
 
+METRIC_NAMES = {
+    "holdout_error_percent": ("holdout error", "%"),
+    "holdout_loss": ("holdout loss", "nats"),
+    "train_seconds": ("training time", "s"),
+}
+"""Name for people and unit of each metric that can be an objective."""
+
+
+def value_text(metric: str, value: float) -> str:
+    """Return the value of an objective with its name and unit: `training time 12.5 s`."""
+    name, unit = METRIC_NAMES.get(metric, (metric, ""))
+    return f"{name} {value:.4g} {unit}".rstrip()
+
 
 class LoggedParameter(TypedDict):
     """One of the PARAMETERS: choices, or a range."""

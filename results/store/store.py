@@ -32,7 +32,7 @@ from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.reading import read_summary, read_trial
 from trainable.ledger.superseded import superseded_trials
 from trainable.records import TrialFiles, TrialSummary
-from trainable.wording import command, nearest
+from trainable.wording import command, counted, nearest
 
 if TYPE_CHECKING:
     from trainable.ledger.remote_ledger import RemoteFolder
@@ -302,9 +302,10 @@ class Store(ABC):
         lost = set(existing.keys) - set(manifest.keys)
         if lost:
             keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
+            missing = f"{len(lost)} of its {counted(len(existing.keys), 'trial')} {'is' if len(lost) == 1 else 'are'}"
             raise UserError(
-                f"{sweep} already stands for other trials "
-                f"({len(lost)} of its {len(existing.keys)} are not among these): {keep}give this run another --name"
+                f"{sweep} already stands for other trials ({missing} not among these): {keep}give this run another "
+                "--name"
             )
 
     # The driver of a sweep.

@@ -16,7 +16,7 @@ from trainable.config import TrainConfig
 from trainable.wording import counted, say
 
 USUAL_SLOTS = (1, 2, 4, 8)
-"""Trials at the same time for which `plan` answers without being asked, beside what this machine can run."""
+"""Trials at the same time for which `plan` answers without being asked, where this machine can run more."""
 
 
 def unmeasured(
@@ -69,6 +69,11 @@ def estimate_left(
     return ordered, ExpectedTime(**dataclasses.asdict(found.wall[num_slots]), level=LEVEL, basis=found.basis)
 
 
+def usual_slots(num_slots: int) -> list[int]:
+    """Return the numbers of trials at the same time for which `plan` answers where this machine runs `num_slots`."""
+    return [number for number in USUAL_SLOTS if number < num_slots] + [max(1, num_slots)]
+
+
 def time_text(
     store: Store,
     works: Sequence[TrialWork],
@@ -98,7 +103,7 @@ def time_text(
         device, probes = time_steps(cases, num_threads, dataset.image_size)
         profile = dataclasses.replace(profile, device=device)
         speeds += [Speed(profile=profile, run="", **dataclasses.asdict(measured)) for measured in probes]
-    numbers = sorted({*(slots or (*USUAL_SLOTS, max(1, num_slots)))})
+    numbers = sorted({*(slots or usual_slots(num_slots))})
     try:
         found = estimate(works, speeds, read_overheads(store), profile, numbers, dataset.image_size)
     except NoHistoryError as error:

@@ -12,7 +12,7 @@ from rich.text import Text
 from results.tables.layout import format_seconds
 from sweep.observers.progress import RUNNING, SweepProgress, TrialProgress
 from trainable.records import Status
-from trainable.wording import printable_line
+from trainable.wording import counted, printable_line
 
 MAX_ENDED_ROWS = 12
 MIN_LABEL_WIDTH = 12
@@ -106,7 +106,7 @@ def _style(trial: TrialProgress) -> str:
 
 def _summary(progress: SweepProgress, width: int) -> Text:
     """Write one line on the sweep; what matters least is left out if the line is too long."""
-    name, done = progress.outline.name, f"{progress.num_done} of {progress.num_trials}"
+    name, done = progress.outline.name, f"{progress.num_done} of {counted(progress.num_trials, 'trial')} done"
     left, rate = progress.seconds_left(), progress.images_per_second
     time_left = f"{format_seconds(left)} left" if left else ""
     waiting = f"{progress.num_waiting} waiting"
@@ -114,10 +114,10 @@ def _summary(progress: SweepProgress, width: int) -> Text:
     speed = f"{rate:,.0f} images/s" if rate else "" if left is not None else "starting"
     about = f"about {time_left}" if left else ""
     versions = (
-        (name, f"{done} trials done", waiting, to_propose, speed, about),
-        (name, f"{done} trials done", waiting, to_propose, about),
-        (name, f"{done} trials done", about),
-        (name, f"{done} done", time_left),
+        (name, done, waiting, to_propose, speed, about),
+        (name, done, waiting, to_propose, about),
+        (name, done, about),
+        (name, f"{progress.num_done} of {progress.num_trials} done", time_left),
     )
     lines = ["  ".join(filter(None, version)) for version in versions]
     line = next((line for line in lines if len(line) <= width), lines[-1])

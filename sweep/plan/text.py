@@ -160,7 +160,7 @@ def _trial_lines(sweep: str, configs: Sequence[TrainConfig], counts: PlanCounts)
         if progress.is_final:
             state = "done"
         elif progress.has_begun:
-            state = f"to resume, {progress.epochs_done} of {config.epochs} epochs done"
+            state = f"to resume, {progress.epochs_done} of {counted(config.epochs, 'epoch')} done"
         by = f", trained by {progress.sweep}" if progress.sweep and progress.sweep != sweep else ""
         lines.append(f"  {name:{width}}  {state}{by}")
     return lines

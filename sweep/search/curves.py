@@ -45,7 +45,7 @@ class RecordedCurves:
         """The objective in words."""
         left_out = f"; {counted(self.num_left_out, 'unfinished trial')} left out" if self.num_left_out else ""
         if self.metric == HELD_OUT:
-            return f"held-out error{left_out}"
+            return f"holdout error{left_out}"
         return f"TEST error, since nothing was held out: what a search would see is not known{left_out}"
 
 

@@ -17,6 +17,7 @@ from results.store.search_settings import (
     PARAMETERS,
     SCALE,
     TRIAL,
+    value_text,
 )
 from trainable.config import FIELD_NAMES
 from trainable.records import Status
@@ -37,7 +38,7 @@ def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
 
 
 def best_words(record: SearchRecord) -> str | None:
-    """Return the best trial with its value: `base_lr=0.21 batch_size=16: holdout_error_percent 2.5`.
+    """Return the best trial with its value: `base_lr=0.21 batch_size=16: holdout error 2.5 %`.
 
     At a scale the parameters are those of the full size, as the space declares them.
 
@@ -54,7 +55,7 @@ def best_words(record: SearchRecord) -> str | None:
 def front_words(record: SearchRecord) -> list[str]:
     """Return the members of the front of a search with several objectives.
 
-    Each reads `#4: holdout_error_percent 2.5, train_seconds 12.3 (base_lr=0.21 batch_size=16)`.
+    Each reads `#4: holdout error 2.5 %, training time 12.3 s (base_lr=0.21 batch_size=16)`.
     """
     if len(record.settings.get(OBJECTIVE, ())) < 2:
         return []
@@ -68,9 +69,7 @@ def _params_words(trial: ProposalRecord) -> str:
 def _values_words(record: SearchRecord, trial: ProposalRecord) -> str:
     metrics = [objective[METRIC] for objective in record.settings[OBJECTIVE]]
     values = all_finite(trial.values) or ()
-    return ", ".join(
-        f"{metric} {format_value(value, digits=4)}" for metric, value in zip(metrics, values, strict=True)
-    )
+    return ", ".join(value_text(metric, value) for metric, value in zip(metrics, values, strict=True))
 
 
 def end_notes(record: SearchRecord) -> list[str]:

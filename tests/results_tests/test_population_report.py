@@ -47,7 +47,7 @@ def test_the_schedule_is_the_lineage_of_the_best_of_the_last_generation(report: 
         "base_lr",
         "momentum",
         "lr",
-        "error on held-out images (%)",
+        "holdout error (%)",
         "trial",
     ]
     assert [row[:-1] for row in table.rows] == [

@@ -29,8 +29,7 @@ def test_the_table_is_of_what_was_confirmed(store: LocalStore, cli: Cli) -> None
     done = cli("table", SWEEP, "--store", str(store.path))
     heading, blank, *rows = done.stdout.splitlines()
     assert heading == (
-        "Chosen from 25 trials (tpe, scheduler asha) by error on held-out images (%), "
-        "and retrained on all training images:"
+        "Chosen from 25 trials (tpe, scheduler asha) by holdout error (%), and retrained on all training images:"
     )
     assert (blank, len(rows), done.returncode) == ("", 4, 0)
     assert [re.findall(r" (\d\.\d\d) +\| 3 ", row) for row in rows[2:]] == [["9.00"], ["8.00"]]
@@ -39,7 +38,7 @@ def test_the_table_is_of_what_was_confirmed(store: LocalStore, cli: Cli) -> None
 def test_before_that_it_is_of_what_ran_to_the_end(tmp_path: Path) -> None:
     text = sweep_table(read_trials(write_search(tmp_path, confirm=False), SWEEP), "markdown", with_mean=False)
     assert text.startswith(
-        "The 5 completed trials, of 25 trials (tpe, scheduler asha) that searched for the least error on held-out"
+        "The 5 completed trials, of 25 trials (tpe, scheduler asha) that searched for the least holdout error (%)"
     )
     assert len(text.splitlines()) == 2 + 2 + 5
     assert not re.search(r"\d\.\d{6}", text)

@@ -32,7 +32,7 @@ def test_what_was_held_out_comes_before_the_test_error() -> None:
     assert found.metric == "holdout_error_percent"
     assert found.curves[0].values == (50.0, 40.0)
     assert found.curves[0].seconds == (2.5, 2.5), "training and evaluation"
-    assert found.objective == "held-out error"
+    assert found.objective == "holdout error"
 
 
 def test_without_held_out_images_the_test_error_is_used_and_said() -> None:

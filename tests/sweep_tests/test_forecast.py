@@ -7,7 +7,7 @@ import pytest
 
 from results.store.local_store import LocalStore
 from sweep.estimate.estimate import Estimate, PeakMemory
-from sweep.estimate.forecast import estimate_run, estimate_text
+from sweep.estimate.forecast import estimate_run, estimate_text, usual_slots
 from sweep.estimate.speeds import DeviceProfile
 from sweep.estimate.wall_time import Interval
 from sweep.estimate.work import DatasetSize
@@ -32,6 +32,13 @@ def test_for_people() -> None:
         "  memory at most 1.2 GB per trial (resnet_8, batch size 256)"
     )
     assert estimate_text(dataclasses.replace(FOUND, memory=None), 4).endswith("\n  memory unknown")
+
+
+@pytest.mark.parametrize(
+    ("num_slots", "numbers"), [(0, [1]), (1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (16, [1, 2, 4, 8, 16])]
+)
+def test_the_numbers_of_slots_are_what_the_machine_can_run(num_slots: int, numbers: list[int]) -> None:
+    assert usual_slots(num_slots) == numbers
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def said(capsys: pytest.CaptureFixture[str], command: str, *arguments: str) -> t
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        pytest.param(GRID.replace(", 0.2", ""), (), "1 of its 2 are not among these", id="a value was removed"),
+        pytest.param(GRID.replace(", 0.2", ""), (), "1 of its 2 trials is not among these", id="a value was removed"),
         pytest.param(SEARCH, (), "is rows or a grid", id="a grid became a search"),
         pytest.param(
             f"name: trials\n{GRID}", (), "mine.yaml:1: name: 'trials' cannot name", id="a space named trials"

@@ -72,7 +72,7 @@ def test_rank_correlation_is_over_those_that_went_on_and_came_to_their_end() -> 
 
 def test_the_text_and_the_json_tell_the_same() -> None:
     result = replay(parallel(12), ASHA, num_workers=1, num_orders=1)
-    text = replay_text(result, "sweep", "held-out error")
+    text = replay_text(result, "sweep", "holdout error")
     assert text.splitlines()[0] == (
         "sweep: 12 trials under asha (grace_epochs 1, reduction_factor 3, brackets 1), 1 worker, 1 order"
     )
@@ -84,7 +84,7 @@ def test_the_text_and_the_json_tell_the_same() -> None:
 
 def test_long_trainings_are_reported_in_ten_lines() -> None:
     curves = [curve(*(end + 60 / epoch for epoch in range(1, 201))) for end in (5.0, 6.0, 7.0)]
-    lines = replay_text(replay(curves, ASHA, 1, 2), "sweep", "held-out error").splitlines()
+    lines = replay_text(replay(curves, ASHA, 1, 2), "sweep", "holdout error").splitlines()
     epochs = [int(line.split()[1]) for line in lines if line.startswith("    epoch")]
     assert (epochs[0], epochs[-1]) == (1, 199)
     assert len(epochs) <= 10

@@ -98,7 +98,7 @@ def test_the_front_is_reported_briefly(tmp_path: Path) -> None:
     assert len(told) == len(best(record)) > 1
     first = best(record)[0]
     assert first.values is not None
-    assert told[0].startswith(f"#{first.number}: holdout_error_percent {first.values[0]:.4g}, train_seconds ")
+    assert told[0].startswith(f"#{first.number}: holdout error {first.values[0]:.4g} %, training time ")
     assert told[0].endswith(f" (base_lr={first.params['base_lr']:.4g} batch_size={first.params['batch_size']})")
     status = sweep_status(store, dataclasses.replace(make_manifest([], SWEEP), is_search=True))
     assert status.front == told
@@ -113,7 +113,7 @@ def test_with_one_objective_there_is_a_best_and_no_front(tmp_path: Path) -> None
     assert first.values is not None
     assert first.values[0] is not None
     params = f"base_lr={first.params['base_lr']:.4g} batch_size={first.params['batch_size']}"
-    assert best_words(record) == f"{params}: holdout_error_percent {first.values[0]:.4g}"
+    assert best_words(record) == f"{params}: holdout error {first.values[0]:.4g} %"
     record.settings = {**record.settings, "trial": {"scale": {"set": {"epochs": 2}, "derive": {}}}}
-    assert best_words(record) == f"{params} (full size): holdout_error_percent {first.values[0]:.4g}"
+    assert best_words(record) == f"{params} (full size): holdout error {first.values[0]:.4g} %"
     assert front_words(record) == []
