@@ -117,12 +117,8 @@ class Expression:
 
 
 def operands_of(values: Mapping[str, Any]) -> dict[str, Operand]:
-    """The values that expressions can use: numbers and words, but neither booleans nor lists."""
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, int | float | str) and not isinstance(value, bool)
-    }
+    """The values that expressions can use: numbers, words and booleans (true counts as 1), but no lists."""
+    return {name: value for name, value in values.items() if isinstance(value, int | float | str)}
 
 
 def _check_node(node: ast.AST, text: str, *, may_be_word: bool) -> None:

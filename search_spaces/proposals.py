@@ -131,9 +131,8 @@ class ProposalMaker:
         if when is None:
             return True
         known = {**field_defaults(), **self._maker.defaults, **self._overrides, **assignment}
-        flags = {key: int(value) for key, value in known.items() if isinstance(value, bool)}
         with located(self._maker.source.where((*PARAMETERS, name, "when"))):
-            return bool(when.compute(operands_of({**known, **flags})))
+            return bool(when.compute(operands_of(known)))
 
     def assignment(self, values: Assignment) -> dict[str, Scalar]:
         """The values of the active parameters, in the parameters' order.

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from search_spaces.expressions import Expression, Number, operands_of
+from search_spaces.expressions import Expression, Number, Operand, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
@@ -27,7 +27,7 @@ class Scaling:
     expressions: Mapping[str, Expression]
     source: YamlSource
 
-    def values(self, full: TrainConfig, variables: Mapping[str, Number]) -> dict[str, Any]:
+    def values(self, full: TrainConfig, variables: Mapping[str, Operand]) -> dict[str, Any]:
         """All fields of the scaled trial, not checked yet.
 
         Args:
@@ -51,7 +51,7 @@ class Scaling:
         return self.source.where(("scales", self.name, "derive" if field in self.expressions else "set", field))
 
 
-def stands_for(full: TrainConfig) -> dict[str, Number | str]:
+def stands_for(full: TrainConfig) -> dict[str, Operand]:
     """The variables of a scaled trial that record its full-scale trial."""
     return {PUBLISHED_MODEL: full.model, PUBLISHED_EPOCHS: full.epochs, PUBLISHED_BATCH_SIZE: full.batch_size}
 

@@ -6,7 +6,7 @@ import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from search_spaces.expressions import Expression, Number, operands_of
+from search_spaces.expressions import Expression, Operand, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
 from search_spaces.schema import SEARCH_SECTIONS, Part, Space
@@ -64,7 +64,7 @@ class TrialMaker:
         with located(source.where(("derive",))):
             self.expressions = _in_order(self.expressions)
 
-    def make(self, path: KeyPath, combination: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Number | str]]:
+    def make(self, path: KeyPath, combination: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Operand]]:
         """The trial's configuration, and its variables.
 
         Args:
@@ -77,7 +77,7 @@ class TrialMaker:
             values = {**self.defaults, **combination, **self._before}
             inputs = _derive(values, self.expressions, path)
             config = TrainConfig(**values)
-        variables: dict[str, Number | str] = dict(inputs)
+        variables = dict(inputs)
         if self.scaling is not None:
             variables |= stands_for(config)
             config = _scaled(self.scaling, config, inputs, self._after)
@@ -183,14 +183,14 @@ def _section_of(key: str) -> str | None:
 
 
 def _scaled(
-    scaling: Scaling, full: TrainConfig, inputs: Mapping[str, Number], overrides: Mapping[str, Any]
+    scaling: Scaling, full: TrainConfig, inputs: Mapping[str, Operand], overrides: Mapping[str, Any]
 ) -> TrainConfig:
     values = {**scaling.values(full, inputs), **overrides}
     with located(lambda field: "--set" if field in overrides else scaling.where(field)):
         return TrainConfig(**values)
 
 
-def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path: KeyPath) -> dict[str, Number]:
+def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path: KeyPath) -> dict[str, Operand]:
     """Add derived values to `values`; remove and return the values that are not training fields."""
     for key, expression in expressions.items():
         operands = operands_of({**field_defaults(), **values})
@@ -200,7 +200,8 @@ def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path:
             if path == PARAMETERS:  # the file holds the expression, not the value
                 raise FieldError(key, str(error)) from None
             raise UserError(f"derive.{key}: {error}") from None
-    return {key: values.pop(key) for key in list(values) if key not in FIELD_NAMES}
+    variables = operands_of({key: values.pop(key) for key in list(values) if key not in FIELD_NAMES})
+    return {key: int(value) if isinstance(value, bool) else value for key, value in variables.items()}
 
 
 def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:

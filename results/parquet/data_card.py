@@ -34,8 +34,8 @@ def data_card(trials: pa.Table, epochs: pa.Table) -> str:
         f"# {escaped(name)}\n",
         f"{counted(trials.num_rows, 'training')} of image classifiers on {datasets}, one row each in "
         f"`{TRIALS_PARQUET}`, and one row for each of their {counted(epochs.num_rows, 'epoch')} in "
-        f"`{EPOCHS_PARQUET}` (schema version {metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of the "
-        "last epoch, on the test images; `best_test_error_percent` is selected on them and says less.\n",
+        f"`{EPOCHS_PARQUET}` (schema version {metadata[METADATA_PREFIX + 'schema_version']}). Errors are those of "
+        "the last epoch, on the test images; `best_test_error_percent` is selected on them and says less.\n",
         "## trials\n\n" + _columns(TRIALS_SCHEMA),
         "## epochs\n\n" + _columns(EPOCHS_SCHEMA),
         f"## How it was made\n\nCode {escaped(metadata[METADATA_PREFIX + 'code'])}, from this space:\n\n"

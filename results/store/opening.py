@@ -3,17 +3,25 @@
 from pathlib import Path
 
 from results.store.local_store import LocalStore
+from results.store.manifest import MANIFEST
 from results.store.store import Store
+from trainable.errors import UserError
 
 
 def open_store(location: str) -> Store:
     """Return the store in a folder, which need not exist yet, or at a URI such as s3://bucket/prefix.
 
     Raises:
-        UserError: the URI cannot be opened, or the server does not answer.
+        UserError: the URI cannot be opened, the server does not answer, or the location is a file or the folder of a
+            sweep.
     """
     if "://" not in location:
-        return LocalStore(Path(location))
+        folder = Path(location)
+        if folder.is_file():
+            raise UserError(f"--store {location} is a file: give the folder that holds the sweeps")
+        if (folder / MANIFEST).is_file():
+            raise UserError(f"--store {location} is a sweep of the store --store {folder.parent}: give that")
+        return LocalStore(folder)
     from results.store.remote_store import RemoteStore  # imports pyarrow
 
     return RemoteStore(location)

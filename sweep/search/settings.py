@@ -90,9 +90,11 @@ def check_same_search(name: str, was: Mapping[str, Any], now: Mapping[str, Any])
         )
     free = {keys.NUM_TRIALS: None, keys.CONFIRM: None}
     if {**was, **free} != {**now, **free}:
+        told = _option_difference(was[keys.TRIAL].get(keys.OVERRIDES, {}), now[keys.TRIAL].get(keys.OVERRIDES, {}))
+        told = told or _difference("", {**was, **free}, {**now, **free}).removeprefix(f"{keys.TRIAL}.")
         raise UserError(
-            f"search {name} was begun with other settings: {_difference('', {**was, **free}, {**now, **free})}; put "
-            f"that back, or give another --name (with warm_start: {name} it begins with these results)"
+            f"search {name} was begun with other settings: {told}; put that back, or give another --name (with "
+            f"warm_start: {name} it begins with these results)"
         )
 
 
@@ -104,6 +106,17 @@ def _logged(parameter: SearchParameter) -> dict[str, Any]:
     else:
         values |= {key: getattr(parameter, key) for key in (keys.LOW, keys.HIGH, keys.STEP, keys.LOG)}
     return values | ({} if parameter.when is None else {keys.WHEN: parameter.when.text})
+
+
+def _option_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Describe the first --set that differs; None if none does."""
+    for key in [*was, *now]:
+        given = [f"--set {key}={json.dumps(values[key])}" for values in (was, now) if key in values]
+        if len(given) == 1:
+            return f"{given[0]} is {'new' if key in now else 'missing now'}"
+        if given[0] != given[1]:
+            return f"{given[0]} has become {given[1]}"
+    return None
 
 
 def _difference(path: str, was: Any, now: Any) -> str:  # noqa: ANN401

@@ -125,3 +125,17 @@ def test_delete_refuses_while_a_driver_works(store: LocalStore, capsys: pytest.C
     with store.driving(store.manifest("wide")):
         assert run(store, "delete", "wide", "--yes") == 2
     assert len(store.trial_names()) == 6
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("wide/sweep.json", "is a file: give the folder"),
+        ("wide", "is a sweep of the store --store {store}: give that"),
+    ],
+)
+@pytest.mark.parametrize("command", [["list"], ["run", "quickstart"], ["status", "wide"]])
+def test_a_location_inside_a_store_is_no_store(
+    store: LocalStore, capsys: pytest.CaptureFixture[str], command: list[str], location: str, words: str
+) -> None:
+    assert words.format(store=store.path) in refused([*command, "--store", str(store.path / location)], capsys)

@@ -27,8 +27,8 @@ grid: {lr: [0.05]}
 """
 REFUSED = {
     "another range": (SPACE.replace("3.2", "1.6"), (), "parameters.lr.high was 3.2 and is 1.6 now"),
-    "another default": (SPACE.replace("epochs: 9", "epochs: 8"), (), "trial.defaults.epochs was 9 and is 8 now"),
-    "another seed": (SPACE, ("--set", "seed=1"), "trial.set.seed is new"),
+    "another default": (SPACE.replace("epochs: 9", "epochs: 8"), (), "defaults.epochs was 9 and is 8 now"),
+    "another seed": (SPACE, ("--set", "seed=1"), "--set seed=1 is new"),
     "fewer trials": (SPACE.replace("5", "4"), (), "num_trials 5, which may grow: 4 is fewer"),
     "again": (SPACE, ("--again",), "--again: a search grows by a larger num_trials"),
     "extend": (SPACE, ("--extend",), "--extend: a search grows by a larger num_trials"),

@@ -90,7 +90,7 @@ def test_every_row_has_its_own_value(tmp_path: Path) -> None:
         ("rows: [{seed: 1}]\nderive: {lr: 1 / seed - 1 / 0}\n", r"derive.lr: .*cannot be computed"),
         ("rows: [{seed: 1}]\nderive: {recipe_version: 1 + seed}\n", "computed by the program"),
         ("rows: [{base: words}]\nderive: {lr: base}\n", r"derive.lr: 'base' is the word 'words', not a number"),
-        ("rows: [{base: true}]\nderive: {lr: base}\n", r"derive.lr: 'base' has no number"),
+        ("rows: [{base: true}]\nderive: {lr: base}\n", "lr must be a number, got True"),
     ],
 )
 def test_what_cannot_be_derived(tmp_path: Path, text: str, message: str) -> None:
@@ -116,3 +116,18 @@ def test_a_scale_computes_without_rounding_errors(tmp_path: Path) -> None:
     text = "rows: [{lr: 0.1, batch_size: 96}]\nscales: {small: {derive: {lr: lr * batch_size / 128}}}"
     (trial,) = expand(load_text(tmp_path, text), {}, "small").trials
     assert trial.config.trial_key == TrainConfig(lr=0.075, batch_size=96).trial_key
+
+
+@pytest.mark.parametrize(
+    ("text", "momenta"),
+    [
+        ("grid: {nesterov: [true, false]}\nderive: {momentum: 0.9 if nesterov else 0.5}", [0.9, 0.5]),
+        ("grid: {flag: [true, false]}\nderive: {nesterov: flag, momentum: 0.9 if nesterov else 0.5}", [0.9, 0.5]),
+        ("rows: [{flag: true}, {flag: false}]\nderive: {momentum: 0.5 + 0.4 * flag}", [0.9, 0.5]),
+        ("grid: {flag: [true, false]}\nderive: {momentum: 0.9 if not flag else 0.5}", [0.5, 0.9]),
+    ],
+)
+def test_true_is_1_and_false_is_0(tmp_path: Path, text: str, momenta: list[float]) -> None:
+    trials = expand_text(tmp_path, text).trials
+    assert [trial.config.momentum for trial in trials] == momenta
+    assert not any(isinstance(value, bool) for trial in trials for value in trial.variables.values())

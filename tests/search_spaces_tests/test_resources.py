@@ -36,6 +36,7 @@ def test_a_function_of_the_configuration(tmp_path: Path) -> None:
     assert shares(tmp_path, "1 if model == 'resnet_110' else 0.25") == [SMALL, SMALL]
     assert shares(tmp_path, "base_lr * 10 / 4") == [SMALL, SMALL]
     assert shares(tmp_path, "1") == [LARGE, LARGE]
+    assert shares(tmp_path, "0.25 if nesterov else 1") == [SMALL, SMALL]
 
 
 def test_resources_are_no_part_of_a_trial(tmp_path: Path) -> None:

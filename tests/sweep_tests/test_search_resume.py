@@ -214,7 +214,8 @@ def test_the_number_of_trials_may_grow(tmp_path: Path) -> None:
             settings(parameters=(SearchParameter("lr", "float", 0.001, 2.0, log=True), *SPACE[1:])),
             "parameters.lr.high was 1.0 and is 2.0 now",
         ),
-        (settings(trial={"defaults": {"epochs": 9}}), "trial.defaults is new"),
+        (settings(trial={"defaults": {"epochs": 9}}), "defaults is new"),
+        (settings(trial={"set": {"epochs": 9}}), "--set epochs=9 is new"),
     ],
 )
 def test_other_settings_are_refused_in_one_line(changed: object, told: str, tmp_path: Path) -> None:
