@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from search_spaces.expansion import parse_config
     from sweep.exit_codes import ExitCode
     from sweep.observers.live_view import make_console
+    from trainable.data.labels import check_subsets
     from trainable.data.sources import load_dataset
     from trainable.records import Status
 
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     store.check_writable()
     data = load_dataset(config.dataset, arguments.data)
     config = config.for_dataset(*data.identity)
+    check_subsets(data, [config])
 
     from trainable.execution import Execution
     from trainable.standalone import train

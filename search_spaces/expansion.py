@@ -67,7 +67,12 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         with located(location):
             trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, location=location))
     distinct, note = drop_duplicates(trials)
-    return Expansion(distinct, [note] if note else [])
+    notes = [note] if note else []
+    if len({(trial.config.train_subset, trial.config.holdout) for trial in distinct if trial.config.holdout}) > 1:
+        notes.append(
+            "held-out errors are on different images where train_subset or holdout differ: compare test errors"
+        )
+    return Expansion(distinct, notes)
 
 
 def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:

@@ -1,5 +1,7 @@
 """A declared search: its parameters, and the trial that each proposal of values stands for."""
 
+import contextlib
+import dataclasses
 import functools
 import itertools
 import math
@@ -18,6 +20,7 @@ from search_spaces.parameters import (
 )
 from search_spaces.schema import ObjectiveSpec, Parameter, Scalar, Scale, SchedulerSpec, Space
 from search_spaces.search_checks import (
+    NO_PARAMETERS,
     PASSED_OVER,
     at_scale,
     check_algorithm,
@@ -25,7 +28,7 @@ from search_spaces.search_checks import (
 )
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
 from search_spaces.yaml_source import YamlSource
-from trainable.config import FIELD_NAMES, PlannedTrial, field_kind
+from trainable.config import FIELD_NAMES, RECIPE_VERSION, SHARED_HOLDOUT, PlannedTrial, field_kind
 from trainable.errors import FieldError, UserError, located
 from trainable.wording import counted, format_value
 
@@ -83,8 +86,16 @@ class ProposalMaker:
         self._check_defaults(space, source)
         assignments = self._corner_assignments()
         self._check_conditions(source, assignments)
+        self._recipe_version = RECIPE_VERSION
         self.corners = [self.trial(assignment) for assignment in assignments]
         """The trials at the ends of the parameters. If these are too many, one parameter is varied at a time."""
+        for name in ("holdout", "test_subset"):
+            if self._varies(name):
+                where = self._maker.where(PARAMETERS, name)
+                raise UserError(f"{where}: cannot depend on a parameter of a search: {NO_PARAMETERS[name]}")
+        if self._varies("train_subset"):
+            self._recipe_version = self.fixed["recipe_version"] = SHARED_HOLDOUT
+            self.corners = [self.trial(assignment) for assignment in assignments]
         self._check_whole_numbers()
         if self.scheduler.type == "pbt":
             configs = [corner.config for corner in self.corners]
@@ -163,6 +174,7 @@ class ProposalMaker:
             raise FieldError(error.field, f"{error}{suffix}") from None
         except UserError as error:
             raise UserError(f"{error} (proposed: {_words(chosen)})") from None
+        config = dataclasses.replace(config, recipe_version=self._recipe_version)
         return PlannedTrial(config, 0, variables, location=functools.partial(self._maker.where, PARAMETERS))
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
@@ -219,6 +231,15 @@ class ProposalMaker:
                 raise UserError(
                     f"{source.where((*PARAMETERS, name, 'when'))}: is never true, the values above are {values}"
                 )
+
+    def _varies(self, name: str) -> bool:
+        """Whether trials differ in a training field: at the parameters' ends, or where it is derived between them."""
+        values = {getattr(corner.config, name) for corner in self.corners}
+        rng = random.Random(0)  # noqa: S311 (no secret)
+        for _ in range(NUM_TRIED if name in dict(self.derived) else 0):
+            with contextlib.suppress(UserError):
+                values.add(getattr(self.trial(self.draw(rng)).config, name))
+        return len(values) > 1
 
     def _check_whole_numbers(self) -> None:
         """Try random proposals: a derived field of whole numbers may be whole at the ends by chance only."""

@@ -18,6 +18,7 @@ from sweep.known_data import as_known
 from sweep.plan.changes import with_earlier_trials
 from sweep.request import RunRequest, SpaceRequest
 from trainable.config import PlannedTrial
+from trainable.data.labels import check_subsets
 from trainable.data.sources import load_dataset
 from trainable.errors import UserError, located
 from trainable.execution import COMPILE_NEEDS_GPU
@@ -105,6 +106,7 @@ def prepare(request: RunRequest) -> PreparedRun:
         raise UserError(busy_message(space.sweep))
     store.check_writable(space.sweep)
     data = as_known(store, space.sweep, load_dataset(dataset_name(space.trials), request.data))
+    check_subsets(data, (trial.config for trial in space.trials))
     manifest = _manifest(request, space, data)
     for note in space.expansion.notes:
         say(f"note: {note}")

@@ -19,6 +19,9 @@ from trainable.records import Purpose
 from trainable.wording import counted, nearest, quoted
 
 RECIPE_VERSION = 1
+SHARED_HOLDOUT = 2
+"""Version of the recipe of a search over `train_subset`: its trials hold out the same images of the whole data set.
+Elsewhere the held-out images are some of the subset."""
 """Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
 
 MAX_COUNT = 10**9
@@ -72,7 +75,8 @@ class TrainConfig:
     test_subset: int | None = None
     """Number of test images to use, from the first, at least 1. None uses all."""
     holdout: float = 0.0
-    """Fraction of the training images, from 0 to 0.5, that is held out of training to guide a search."""
+    """Fraction of the training images, from 0 to 0.5, that is held out of training to guide a search. A search over
+    `train_subset` holds out this fraction of all training images, the same ones for every trial."""
     epochs: int = 200
     """Number of passes over the training images, at least 1."""
     batch_size: int = 128
@@ -190,6 +194,16 @@ class TrainConfig:
             check_field_name(name)
         return cls(**values)
 
+    def count_images(self, num_train: int) -> tuple[int, int]:
+        """Return how many of the data set's `num_train` images are trained on, and how many are held out."""
+        used = num_train if self.train_subset is None else self.train_subset
+        unused = round(used * self.holdout)
+        return used - unused, round(num_train * self.holdout) if self.recipe_version == SHARED_HOLDOUT else unused
+
+    def without_holdout(self) -> "TrainConfig":
+        """Return this configuration with no images held out."""
+        return dataclasses.replace(self, holdout=0.0, recipe_version=RECIPE_VERSION)
+
     def for_dataset(self, name: str, fingerprint: str, num_train: int, num_test: int) -> "TrainConfig":
         """Return this configuration with the data set that it will be trained on.
 
@@ -204,15 +218,13 @@ class TrainConfig:
                 )
         train_subset = None if self.train_subset == num_train else self.train_subset
         test_subset = None if self.test_subset == num_test else self.test_subset
-        used = num_train if train_subset is None else train_subset
-        held_out = round(used * self.holdout)
+        used, held_out = self.count_images(num_train)
         if self.holdout and not held_out:
             raise FieldError(
                 "holdout",
                 f"holdout {self.holdout:g} of {counted(used, 'image')} of {name!r} is less than one image: use a "
                 "larger holdout or more images",
             )
-        used -= held_out
         if self.batch_size > used:
             raise FieldError(
                 "batch_size",

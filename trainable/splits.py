@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.config import TrainConfig
+from trainable.config import SHARED_HOLDOUT, TrainConfig
 from trainable.data.contract import ImageData, Labels
 
 CHUNK = 4096
@@ -71,14 +71,14 @@ class TrialData:
 
 def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> TrialData:
     """Split the data set as the configuration says. No image is copied on a CPU."""
-    train = Split(
-        _tensor(data.train_images[: config.train_subset]).to(device),
-        _tensor(data.train_labels[: config.train_subset]).to(device),
-    )
+    subset = None if config.recipe_version == SHARED_HOLDOUT else config.train_subset
+    labels = data.train_labels[:subset]
+    train = Split(_tensor(data.train_images[:subset]).to(device), _tensor(labels).to(device))
     holdout: Split | None = None
-    if held_out := round(len(train) * config.holdout):
-        chosen = holdout_positions(data.train_labels[: config.train_subset], held_out)
-        others = np.setdiff1d(np.arange(len(train)), chosen)
+    num_trained, held_out = config.count_images(len(data.train_labels))
+    if held_out:
+        chosen = holdout_positions(labels, held_out)
+        others = np.setdiff1d(np.arange(len(labels)), chosen)[:num_trained]
         holdout = dataclasses.replace(train, positions=torch.from_numpy(chosen).to(device))
         train = dataclasses.replace(train, positions=torch.from_numpy(others).to(device))
     mean, std = train.channel_statistics()

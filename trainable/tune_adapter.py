@@ -178,7 +178,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
 
     def _open(self) -> TrialSession:
         config = self._config
-        cut = (config.train_subset, config.test_subset, config.holdout)
+        cut = (config.train_subset, config.test_subset, config.holdout, config.recipe_version)
         if self._prepared is None or self._prepared[0] != cut:
             self._prepared = (cut, prepare(self._data, config, self._device))
         folder = self._sweep.trials_folder / self._key

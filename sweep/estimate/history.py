@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from results.store.store import TRIALS_PARQUET, Store
 from sweep.estimate.speeds import DeviceProfile, Speed
-from trainable.config import TrainConfig
+from trainable.config import SHARED_HOLDOUT, TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, TrialFiles
@@ -69,10 +69,10 @@ def _speeds_of(config: TrainConfig, files: TrialFiles) -> Iterator[Speed]:
 def _images_evaluated(config: TrainConfig, bits: str | None, epochs: list[EpochRecord]) -> int:
     """Return how many test and held-out images were evaluated after each epoch.
 
-    The number is 0 if it is unknown: the trial has not ended and has no `test_subset`.
+    The number is 0 if it is unknown: the trial has not ended and has no `test_subset`, or shares its held-out images.
     """
     num_test = config.test_subset or (len(bits) * BITS_PER_HEX_DIGIT if bits else 0)
-    if not num_test or not epochs:
+    if not num_test or not epochs or config.recipe_version == SHARED_HOLDOUT:
         return 0
     trained = epochs[0].images_per_second * epochs[0].train_seconds
     return int(num_test + round(trained * config.holdout / (1 - config.holdout)))
@@ -91,7 +91,7 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
         for trial in trials:
             config, row = trial.config, trial.row
             num_test = config.test_subset or 8 * len(row.test_correct_bits or b"")
-            if config.dataset not in datasets or not num_test:
+            if config.dataset not in datasets or not num_test or config.recipe_version == SHARED_HOLDOUT:
                 continue
             if not row.images_per_second or not row.train_seconds or not row.eval_seconds:
                 continue

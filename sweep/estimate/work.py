@@ -61,23 +61,16 @@ def trial_work(config: TrainConfig, epochs: int, num_images: tuple[int, int]) ->
         num_images: number of the data set's images to train and to test.
     """
     num_train, num_test = num_images
-    held_out = round((config.train_subset or num_train) * config.holdout)
     return TrialWork(
         model=config.model,
         batch_size=config.batch_size,
         precision=config.precision,
         epochs=epochs,
         train_images_per_epoch=train_images_per_epoch(config, num_train),
-        eval_images_per_epoch=(config.test_subset or num_test) + held_out,
+        eval_images_per_epoch=(config.test_subset or num_test) + config.count_images(num_train)[1],
     )
 
 
 def train_images_per_epoch(config: TrainConfig, num_train: int) -> int:
     """Return how many images an epoch trains on: neither those held out nor the last incomplete batch."""
-    return images_not_held_out(config, num_train) // config.batch_size * config.batch_size
-
-
-def images_not_held_out(config: TrainConfig, num_train: int) -> int:
-    """Return how many of the data set's `num_train` images are used and not held out."""
-    used = num_train if config.train_subset is None else config.train_subset
-    return used - round(used * config.holdout)
+    return config.count_images(num_train)[0] // config.batch_size * config.batch_size

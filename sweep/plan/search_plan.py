@@ -7,7 +7,6 @@ from results.store.search_progress import search_progress
 from results.store.search_settings import NUM_TRIALS
 from results.store.store import Store
 from search_spaces.proposals import ProposalMaker
-from sweep.estimate.work import images_not_held_out
 from sweep.plan.counts import amount_text
 from sweep.search.opening import SearchSoFar
 from trainable.config import TrainConfig
@@ -94,7 +93,7 @@ def _confirmations_left(store: Store, so_far: SearchSoFar, top: int, repeats: in
     wanted = [(proposal, repeat) for proposal in so_far.best[:top] for repeat in range(repeats)]
     begun = [known[proposal.number, repeat] for proposal, repeat in wanted if (proposal.number, repeat) in known]
     fresh = [
-        dataclasses.replace(proposal.config, holdout=0.0)
+        proposal.config.without_holdout()
         for proposal, repeat in wanted
         if (proposal.number, repeat) not in known and proposal.config is not None
     ]
@@ -151,7 +150,7 @@ def search_plan_text(
 def _confirmation_text(plan: SearchPlan, corners: Sequence[TrainConfig], num_images: tuple[int, int]) -> str:
     total = counted(plan.num_confirmations, "trial")
     if plan.confirmations_left is None:
-        whole = [dataclasses.replace(config, holdout=0.0) for config in corners]
+        whole = [config.without_holdout() for config in corners]
         most = _sum_text([_largest_amount(plan.num_confirmations, whole, num_images)])
         return f"up to {total} to confirm the best: {most}"
     if plan.confirmations_left:
@@ -168,7 +167,7 @@ def _largest_amount(num_trials: int, configs: Sequence[TrainConfig], num_images:
 
 
 def _amount(training: RemainingTraining, num_images: tuple[int, int]) -> Amount:
-    return training.epochs, training.epochs * images_not_held_out(training.config, num_images[0])
+    return training.epochs, training.epochs * training.config.count_images(num_images[0])[0]
 
 
 def _sum_text(amounts: Sequence[Amount]) -> str:

@@ -25,6 +25,7 @@ from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
 from sweep.search.opening import search_so_far
 from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.data.labels import check_subsets
 from trainable.data.sources import load_dataset
 from trainable.wording import counted
 
@@ -61,6 +62,7 @@ def planned_data(trials: Sequence[PlannedTrial], folder: Path | None, store: Sto
     if folder is None and size is not None:
         return PlannedData(name, size)
     data = as_known(store, sweep, load_dataset(name, folder))
+    check_subsets(data, (trial.config for trial in trials))
     return PlannedData(data.name, DatasetSize.of(data), data.fingerprint)
 
 

@@ -215,7 +215,7 @@ class Search:
         for proposal in self.best(confirm.top):
             first = config_of(proposal)
             for repeat in range(confirm.repeats):
-                config = dataclasses.replace(first, holdout=0.0, seed=first.seed + repeat)
+                config = dataclasses.replace(first.without_holdout(), seed=first.seed + repeat)
                 event = ConfirmEvent(proposal.number, repeat, config, proposal.variables)
                 if event not in self.record.confirmations:
                     self._write([event])

@@ -88,6 +88,11 @@ def check_same_search(name: str, was: Mapping[str, Any], now: Mapping[str, Any])
             f"search {name} was begun with num_trials {was[keys.NUM_TRIALS]}, which may grow: "
             f"{now[keys.NUM_TRIALS]} is fewer; give another --name for a smaller search"
         )
+    if keys.RECIPE_VERSION in now[keys.TRIAL] and keys.RECIPE_VERSION not in was[keys.TRIAL]:
+        raise UserError(
+            f"search {name} was begun by an earlier version, which judged trials of different train_subset by "
+            "different images: give another --name to search again"
+        )
     free = {keys.NUM_TRIALS: None, keys.CONFIRM: None}
     if {**was, **free} != {**now, **free}:
         told = _option_difference(was[keys.TRIAL].get(keys.OVERRIDES, {}), now[keys.TRIAL].get(keys.OVERRIDES, {}))

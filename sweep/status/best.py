@@ -9,6 +9,7 @@ from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
 from results.tables.layout import mean_text
 from sweep.trial_label import describe
+from trainable.config import SHARED_HOLDOUT
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
 from trainable.limited_yaml import dump_yaml
@@ -87,6 +88,8 @@ def _error_text(errors: list[float]) -> str:
 def best_yaml(best: BestConfiguration) -> str:
     """Write a space whose trials have the keys of the configuration's trials, so that finished ones are reused.
 
+    The best of a search over `train_subset` that confirms nothing is trained anew, on all images of its subset.
+
     Raises:
         UserError: the configuration continues from another trial, as in population based training.
     """
@@ -96,6 +99,8 @@ def best_yaml(best: BestConfiguration) -> str:
             f"it again: `{command('report', best.sweep)}` shows its schedule"
         )
     config, repeats = best.cell.config, len(best.cell.trials)
+    if config.recipe_version == SHARED_HOLDOUT:  # only its search can hold out those images
+        config = config.without_holdout()
     name = f"{best.sweep}-best"
     run = command("run", f"{name}.yaml")
     data = "" if config.dataset in NUM_IMAGES else " --data DIR"

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.search_spaces_tests.space_samples import configs_of, expand_text
 
 ROWS_AND_GRID = """
@@ -72,3 +74,12 @@ def test_set_over_an_axis_collapses_it(tmp_path: Path) -> None:
 
 def test_no_duplicates_no_note(tmp_path: Path) -> None:
     assert expand_text(tmp_path, "grid: {lr: [0.1, 0.2]}").notes == []
+
+
+@pytest.mark.parametrize(
+    ("holdouts", "subsets", "noted"),
+    [("0.1", "100, 200", True), ("0.1, 0.2", "100", True), ("0.0", "100, 200", False)],
+)
+def test_different_held_out_images_are_noted(tmp_path: Path, holdouts: str, subsets: str, *, noted: bool) -> None:
+    notes = expand_text(tmp_path, f"grid: {{holdout: [{holdouts}], train_subset: [{subsets}]}}").notes
+    assert [note.startswith("held-out errors are on different images") for note in notes] == [True] * noted

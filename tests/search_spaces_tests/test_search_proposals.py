@@ -12,6 +12,7 @@ from search_spaces.parameters import SearchParameter
 from search_spaces.schema import ConfirmSpec, Scalar
 from tests.search_spaces_tests.search_samples import LR, SEARCH, maker_of
 from tests.search_spaces_tests.space_samples import load_text
+from trainable.config import RECIPE_VERSION, SHARED_HOLDOUT
 from trainable.errors import UserError
 
 SPACE = """
@@ -270,3 +271,34 @@ def test_random_proposals_stay_inside_and_are_active(tmp_path: Path, scale: str 
         maker.trial(assignment)
     below = sum(float(params["base_lr"] or 0) < 10**-1.5 for params in seen)
     assert 70 < below < 130, "half of the draws lie in the lower half of the logarithms"
+
+
+SUBSETS = "search: {algorithm: random, num_trials: 4}\nparameters:\n  lr: {min: 0.1, max: 1.0}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "version"),
+    [
+        ("  train_subset: {values: [100, 1000]}", {}, SHARED_HOLDOUT),
+        ("  train_subset: {values: [100, null]}", {}, SHARED_HOLDOUT),
+        ("  size: {values: [1, 2]}\nderive: {train_subset: 100 * size}", {}, SHARED_HOLDOUT),
+        ("  size: {min: -1, max: 1}\nderive: {train_subset: 200 + round(100 * size**2)}", {}, SHARED_HOLDOUT),
+        ("  train_subset: {values: [100, 1000]}", {"train_subset": 100}, RECIPE_VERSION),
+        ("defaults: {train_subset: 100}", {}, RECIPE_VERSION),
+        ("derive: {train_subset: 10 * 10}", {}, RECIPE_VERSION),
+    ],
+)
+def test_only_a_search_over_subsets_shares_its_held_out_images(
+    tmp_path: Path, text: str, overrides: Mapping[str, Scalar], version: int
+) -> None:
+    maker = maker_of(tmp_path, SUBSETS + text, overrides)
+    proposed = maker.trial(maker.draw(random.Random(0)))  # noqa: S311 (no secret)
+    assert {trial.config.recipe_version for trial in [*maker.corners, proposed]} == {version}
+    assert ("recipe_version" in maker.fixed) == (version == SHARED_HOLDOUT)
+    assert proposed.config.without_holdout().recipe_version == RECIPE_VERSION
+
+
+@pytest.mark.parametrize(("field", "text"), [("test_subset", "round(100 * lr)"), ("holdout", "lr / 4")])
+def test_what_trials_are_judged_by_cannot_be_derived_from_parameters(tmp_path: Path, field: str, text: str) -> None:
+    with pytest.raises(UserError, match=rf":4: derive.{field}: cannot depend on a parameter of a search"):
+        maker_of(tmp_path, f"{SUBSETS}derive: {{{field}: {text}}}")

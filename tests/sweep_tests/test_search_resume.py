@@ -33,7 +33,7 @@ from tests.sweep_tests.driven_searches import (
     refuse_large_lr,
     settings,
 )
-from trainable.config import TrainConfig
+from trainable.config import SHARED_HOLDOUT, TrainConfig
 from trainable.errors import UserError
 from trainable.records import Status
 
@@ -228,6 +228,18 @@ def test_other_settings_are_refused_in_one_line(changed: object, told: str, tmp_
         "(with warm_start: wide it begins with these results)"
     )
     assert (tmp_path / LOG).read_bytes() == before
+
+
+def test_a_search_over_subsets_of_an_earlier_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Its trials were judged on different images."""
+    wanted = settings(trial={"recipe_version": SHARED_HOLDOUT})
+    drive(open_search(tmp_path, settings()))
+    with pytest.raises(
+        UserError, match=r"judged trials of different train_subset by different images: give .* --name"
+    ):
+        open_search(tmp_path, wanted)
+    drive(open_search(tmp_path / "new", wanted), num_steps=2)
+    drive(open_search(tmp_path / "new", wanted))
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "cmaes", "qmc", "random"])

@@ -53,9 +53,9 @@ def test_files_that_belong_together_are_read(folder: Path, names: tuple[str, ...
     [
         (
             ("train-00000-of-00004", "train-00001-of-00004", "train-00003-of-00004", "test-00000-of-00001"),
-            "1 of the 4 train files are missing (train-00002-of-00004.parquet)",
+            "1 of the 4 train files is missing (train-00002-of-00004.parquet)",
         ),
-        (("train-00000-of-00001", "test-00001-of-00002"), "test files are missing (test-00000-of-00002.parquet)"),
+        (("train-00000-of-00001", "test-00001-of-00002"), "test files is missing (test-00000-of-00002.parquet)"),
         ((*SHARDS, "train-00000-of-00001"), "the train files are of different numberings"),
         ((*SHARDS, "train-00002-of-00002"), "train-00002-of-00002.parquet: the numbers go from 0 to 1"),
         ((*SHARDS, "train-00000-of-00002-0123456789abcdef"), "are the same part of train: remove all but one"),

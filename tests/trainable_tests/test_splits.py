@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainable.config import TrainConfig
+from trainable.config import RECIPE_VERSION, SHARED_HOLDOUT, TrainConfig
 from trainable.data.contract import ImageData, make_image_data
 from trainable.splits import Split, holdout_positions, prepare
 
@@ -151,3 +151,27 @@ def test_a_split_at_positions_shares_the_images(numbered: ImageData) -> None:
     assert data.holdout.positions is not None
     assert torch.equal(images, data.holdout.images[data.holdout.positions[:3]])
     assert torch.equal(labels, data.holdout.labels[data.holdout.positions[:3]])
+
+
+SEARCHED = TrainConfig(holdout=0.25, recipe_version=SHARED_HOLDOUT)
+
+
+def test_a_search_over_subsets_holds_out_the_same_images(numbered: ImageData) -> None:
+    """Trials were judged on different images, some of which others were trained on."""
+    subsets = [None, 150, 40, 8]
+    cuts = [prepare(numbered, dataclasses.replace(SEARCHED, train_subset=subset), CPU) for subset in subsets]
+    held = numbers(cuts[0].holdout)
+    trained = [numbers(cut.train) for cut in cuts]
+    assert [numbers(cut.holdout) for cut in cuts] == [held] * len(subsets)
+    assert held == numbers(prepare(numbered, TrainConfig(holdout=0.25), CPU).holdout)
+    assert not {*held} & {number for chosen in trained for number in chosen}
+    assert [len(chosen) for chosen in trained] == [150, 112, 30, 6]
+    assert all(chosen == trained[0][: len(chosen)] for chosen in trained)
+
+
+@pytest.mark.parametrize("version", [RECIPE_VERSION, SHARED_HOLDOUT])
+@pytest.mark.parametrize("subset", [None, 199, 41, 10])
+def test_images_are_counted_without_the_data(numbered: ImageData, subset: int | None, version: int) -> None:
+    config = TrainConfig(holdout=0.3, train_subset=subset, recipe_version=version)
+    data = prepare(numbered, config, CPU)
+    assert config.count_images(200) == (len(data.train), len(numbers(data.holdout)))

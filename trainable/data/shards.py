@@ -68,8 +68,9 @@ def _check_complete(split: str, paths: Sequence[Path]) -> None:
     if twice := [path.name for path, index in zip(numbered, indices, strict=True) if indices.count(index) > 1]:
         raise UserError(f"{folder}: {listed(twice, MAX_NAMED)} are the same part of {split}: remove all but one")
     if missing := [f"{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total) if index not in indices]:
+        are = "is" if len(missing) == 1 else "are"
         raise UserError(
-            f"{folder}: {len(missing)} of the {total} {split} files are missing ({listed(missing, MAX_NAMED)}): "
+            f"{folder}: {len(missing)} of the {total} {split} files {are} missing ({listed(missing, MAX_NAMED)}): "
             "fetch the data set again"
         )
     if beyond := [path.name for path, index in zip(numbered, indices, strict=True) if index >= total]:

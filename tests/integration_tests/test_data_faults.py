@@ -1,0 +1,49 @@
+"""Data sets that would give wrong numbers without a word are refused in one line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import tune_main
+from tests.integration_tests.fault_table import record, user_sees
+from tests.trainable_tests.encoded_images import ParquetSource, Rows, rows, write_parquet
+
+SORTED = rows([number // 10 for number in range(100)])
+GOOD, STEPS = SORTED[::10], rows([0, 1000] * 1000)
+FAULTS: Mapping[str, tuple[str, Mapping[str, Rows]]] = {
+    "a part of a data set is missing": ("", {"train-00000-of-00002": GOOD, "test-00000-of-00001": GOOD}),
+    "two configurations of a data set in one folder": (
+        "",
+        {"coarse/train-0": GOOD, "fine/train-0": GOOD, "test-0": GOOD},
+    ),
+    "labels in steps of 1000": ("", {"train-0": STEPS, "test-0": GOOD[:2]}),
+    "other images in a folder called cifar10": ("cifar10", {"train-0": GOOD, "test-0": GOOD}),
+    "the first images of a data set that is sorted by class": ("", {"train-0": SORTED, "test-0": GOOD}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_data_sets_that_mislead_are_refused_in_one_line(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, files = FAULTS[fault]
+    folder = tmp_path / "store" / name
+    for file, content in files.items():
+        write_parquet(folder / f"{file}.parquet", content)
+    options = ["--set", "train_subset=20", "--data", str(folder), "--store", str(tmp_path / "none")]
+    for command in ("plan", "run"):
+        status = tune_main.main([command, "quickstart", *options])
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        record(fault, user_sees(error), status, "nothing is trained")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_row_with_only_the_path_of_its_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, folder = ParquetSource(), tmp_path / "store"
+    source.write(folder, GOOD, GOOD)
+    source.write_path(folder, "test", "cats/1.png")
+    status = tune_main.main(["plan", "quickstart", "--data", str(folder), "--store", str(tmp_path / "none")])
+    error = user_sees(capsys.readouterr().err)
+    record("a row with only the path of its image", error, status, "nothing is trained")
