@@ -6,8 +6,9 @@ A type raises argparse.ArgumentTypeError for a text that it does not accept.
 import argparse
 import dataclasses
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from sweep.request import SpaceRequest
@@ -32,6 +33,27 @@ class CommandParser(argparse.ArgumentParser):
         from trainable.wording import command, printable_line
 
         self.exit(2, f"batchscape: {printable_line(message)} (see `{command(*self.prog.split()[1:], '--help')}`)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 (argparse's)
+        """Parse the arguments; refuse an unknown option first, since what follows it would be misunderstood."""
+        from trainable.wording import nearest
+
+        given = sys.argv[1:] if args is None else list(args)
+        for text in given[: 1 if self._subparsers else None]:
+            name, _, _ = text.partition("=")
+            known = any(option.startswith(name) for option in self._option_string_actions)
+            if name[:1] == "-" and name.strip("-") and " " not in name and not name[1:2].isdigit() and not known:
+                hint = nearest(name, self._option_string_actions)
+                hint = "options follow the command" if self._subparsers and hint.startswith("valid") else hint
+                self.error(f"no option {name}: {hint}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 (argparse's)
+        from trainable.wording import nearest
+
+        if action.choices is not None and value not in action.choices:
+            hint = nearest(str(value), map(str, action.choices))
+            raise argparse.ArgumentError(action, f"{value!r} is unknown: {hint}")
 
 
 def request_from(arguments: argparse.Namespace, kind: type[Request]) -> Request:

@@ -10,8 +10,9 @@ from search_spaces.search_checks import check_search
 from search_spaces.validation_messages import empty_key_message, empty_keys, validation_message
 from search_spaces.yaml_source import YamlSource, parse_yaml
 from trainable.errors import UserError
-from trainable.wording import nearest
+from trainable.wording import closest, nearest
 
+SUFFIXES = (".yaml", ".yml")
 SHIPPED = Path(__file__).resolve().parent
 
 
@@ -38,10 +39,13 @@ def load_space(name_or_path: str) -> LoadedSpace:
     path = Path(name_or_path)
     if name_or_path in shipped_spaces():
         path = SHIPPED / f"{name_or_path}.yaml"
-    elif path.suffix not in (".yaml", ".yml"):
-        raise UserError(
-            f"no space {name_or_path!r}: {nearest(name_or_path, shipped_spaces())} (or give the path of a .yaml file)"
-        )
+    elif path.suffix not in SUFFIXES or not path.exists():
+        files = [str(file) for suffix in SUFFIXES for file in path.parent.glob(f"*{suffix}")]
+        if path.suffix not in SUFFIXES:
+            meant = nearest(name_or_path, [*shipped_spaces(), *files])
+            raise UserError(f"no space {name_or_path!r}: {meant} (or give the path of a .yaml file)")
+        if close := closest(name_or_path, [*files, *shipped_spaces()]):
+            raise UserError(f"cannot read {path}: there is no such file: did you mean {close[0]!r}?")
     source = parse_yaml(path)
     if not isinstance(source.content, dict):
         raise UserError(

@@ -26,11 +26,11 @@ from search_spaces.search_checks import (
     check_algorithm,
     check_population,
 )
-from search_spaces.trial_maker import PARAMETERS, TrialMaker, field_defaults
+from search_spaces.trial_maker import PARAMETERS, TrialMaker, assignment_words, field_defaults
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, RECIPE_VERSION, SHARED_HOLDOUT, PlannedTrial, field_kind
 from trainable.errors import FieldError, UserError, located
-from trainable.wording import counted, format_value
+from trainable.wording import counted
 
 DEFAULT_HOLDOUT = 0.1
 """Fraction of the training images that guides a search, unless the space gives another one."""
@@ -170,10 +170,10 @@ class ProposalMaker:
                 message = f"holdout must be above 0 to steer a search, for example {DEFAULT_HOLDOUT:g}, got 0"
                 raise FieldError("holdout", f"{self._maker.where(PARAMETERS, 'holdout')}: {message}")
         except FieldError as error:
-            suffix = "" if error.field in chosen else f" (proposed: {_words(chosen)})"
+            suffix = "" if error.field in chosen else f" (proposed: {assignment_words(chosen)})"
             raise FieldError(error.field, f"{error}{suffix}") from None
         except UserError as error:
-            raise UserError(f"{error} (proposed: {_words(chosen)})") from None
+            raise UserError(f"{error} (proposed: {assignment_words(chosen)})") from None
         config = dataclasses.replace(config, recipe_version=self._recipe_version)
         return PlannedTrial(config, 0, variables, location=functools.partial(self._maker.where, PARAMETERS))
 
@@ -270,7 +270,3 @@ class ProposalMaker:
                 f"{where}: grace_epochs {grace} is not below the {counted(self.max_epochs, 'epoch')} of a trial: "
                 "nothing would be stopped; lower it, or scheduler: {type: none}"
             )
-
-
-def _words(assignment: Assignment) -> str:
-    return " ".join(f"{name}={format_value(value)}" for name, value in assignment.items())

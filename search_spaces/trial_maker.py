@@ -10,11 +10,12 @@ from search_spaces.expressions import Expression, Operand, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
 from search_spaces.schema import SEARCH_SECTIONS, Part, Space
+from search_spaces.translations import misplaced
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable
 from trainable.errors import FieldError, UserError, located
 from trainable.rounding import tidied
-from trainable.wording import nearest
+from trainable.wording import format_value, nearest
 
 PARAMETERS: KeyPath = ("parameters",)
 """Path of the section with the parameters of a search."""
@@ -75,8 +76,13 @@ class TrialMaker:
         """
         with located(functools.partial(_location, self.source, path, self._before)):
             values = {**self.defaults, **combination, **self._before}
-            inputs = _derive(values, self.expressions, path)
-            config = TrainConfig(**values)
+            try:
+                inputs = _derive(values, self.expressions)
+                config = TrainConfig(**values)
+            except FieldError as error:
+                is_computed = error.field in self.expressions and path != PARAMETERS
+                told = f" (with {assignment_words(combination)})" if is_computed else ""
+                raise FieldError(error.field, f"{error}{told}") from None
         variables = dict(inputs)
         if self.scaling is not None:
             variables |= stands_for(config)
@@ -111,9 +117,12 @@ def _location(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], f
         return source.where(path)
     if field in overrides:
         return "--set"
-    paths: list[KeyPath] = [(*path, field), (*path[:2], "defaults", field), ("defaults", field)]
-    if path == PARAMETERS:
-        paths.append(("derive", field))
+    paths: list[KeyPath] = [
+        (*path, field),
+        ("derive", field),
+        (*path[:2], "defaults", field),
+        ("defaults", field),
+    ]
     written = [candidate for candidate in paths if candidate in source.lines]
     return source.where(written[0] if written else path)
 
@@ -159,6 +168,8 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
             try:
                 check_settable(str(path[-1]), variables)
             except FieldError as error:
+                if hint := misplaced(path, is_unknown=False):
+                    raise FieldError(error.field, hint) from None
                 is_variable = path[:1] == PARAMETERS and "did you mean" not in str(error)
                 raise FieldError(error.field, f"{error}{', or a name that derive uses' * is_variable}") from None
             if path[-1] in space.derive:
@@ -190,16 +201,14 @@ def _scaled(
         return TrainConfig(**values)
 
 
-def _derive(values: dict[str, Any], expressions: Mapping[str, Expression], path: KeyPath) -> dict[str, Operand]:
+def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> dict[str, Operand]:
     """Add derived values to `values`; remove and return the values that are not training fields."""
     for key, expression in expressions.items():
         operands = operands_of({**field_defaults(), **values})
         try:
             values[key] = tidied(expression.compute(operands))
         except UserError as error:
-            if path == PARAMETERS:  # the file holds the expression, not the value
-                raise FieldError(key, str(error)) from None
-            raise UserError(f"derive.{key}: {error}") from None
+            raise FieldError(key, str(error)) from None
     variables = operands_of({key: values.pop(key) for key in list(values) if key not in FIELD_NAMES})
     return {key: int(value) if isinstance(value, bool) else value for key, value in variables.items()}
 
@@ -211,6 +220,11 @@ def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:
         return {key: expressions[key] for key in graphlib.TopologicalSorter(needs).static_order()}
     except graphlib.CycleError as error:
         raise UserError(f"is circular: {' -> '.join(error.args[1])}") from None
+
+
+def assignment_words(values: Mapping[str, Any]) -> str:
+    """The values of a row, a combination or a proposal in one line."""
+    return " ".join(f"{name}={format_value(value)}" for name, value in values.items())
 
 
 def field_defaults() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from search_spaces.schema import (
     Values,
 )
 from search_spaces.search_checks import COST
+from search_spaces.translations import TRANSLATIONS, misplaced
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.sweep_name import SWEEP_NAME_RULE
 from trainable.wording import nearest, quoted
@@ -31,7 +32,7 @@ KIND_MESSAGES = {
     "list_type": "must be a list",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "number_type": "must be a number",
@@ -109,6 +110,8 @@ def empty_key_message(path: KeyPath) -> str:
 def _key_message(problem: ErrorDetails, path: KeyPath) -> str | None:
     """The message if a section or a key is wrong, or None if it is a value."""
     got = f"got {quoted(problem['input'])}"
+    if hint := misplaced(path, is_unknown=problem["type"] == "extra_forbidden"):
+        return hint
     match problem["type"]:
         case "model_type" | "list_type" if path[0] == "objective":
             is_metric = problem["input"] in get_args(Metric) and problem["input"] != COST
@@ -121,7 +124,10 @@ def _key_message(problem: ErrorDetails, path: KeyPath) -> str | None:
         case "missing":
             return f"is missing: one of {', '.join(get_args(CHOICES[path]))}"
         case "extra_forbidden":
-            return f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path))}"
+            return f"unknown key {path[-1]!r}: {nearest(str(path[-1]), _valid_keys(path), TRANSLATIONS)}"
+        case "string_type" if path[-2:-1] == ("derive",):
+            section = "set" if path[0] == "scales" else "defaults"
+            return f"must be an expression, {got}: put a fixed value into {section}"
         case "string_type" | "invalid_key" if problem["type"] == "invalid_key" or problem["loc"][-1] == "[key]":
             return f"the key {quoted(problem['input'])} must be a word"
         case "too_short":
@@ -140,7 +146,9 @@ def _value_message(problem: ErrorDetails) -> str:
             expected = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
             if len(expected) == 1:
                 return f"must be {expected[0]}, {got}"
-            return f"{quoted(problem['input'])} is unknown: one of {', '.join(expected)}"
+            word = problem["input"]
+            hint = nearest(word, expected, TRANSLATIONS) if isinstance(word, str) else f"valid: {', '.join(expected)}"
+            return f"{quoted(word)} is unknown: {hint}"
         case "string_pattern_mismatch":
             return f"{quoted(problem['input'])} is not a valid name: use {SWEEP_NAME_RULE}"
         case kind if kind in BOUND_MESSAGES:

@@ -1,6 +1,7 @@
 """Space files: safe YAML with line numbers."""
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,27 @@ import yaml
 from trainable.errors import UserError
 from trainable.limited_yaml import MAX_BYTES, MAX_WORD, LimitedLoader, LimitError, load_limited
 
-MAX_PROBLEM = 200
-"""Largest number of characters of PyYAML's words, which may quote the file."""
+PROBLEMS = {
+    r"character '\\t'": "a tab: YAML is indented with spaces",
+    r"character '(.)' that cannot": "a text that begins with {0} needs quotes",
+    "mapping values are not": "a ':' that does not fit here: check the indentation, or quote a text that holds ': '",
+    r"expected <block end>, but found '-'": "a '-' that does not fit the indentation above",
+    "<block end>|the node content|no whitespace": "does not fit what is above: check the indentation",
+    r"expected ',' or '(.)'": "a '{0}' or a ',' is missing",
+    "find expected ':'": "a key without ':'",
+    "unexpected end of stream": "a quote is not closed",
+    "undefined alias '?([^']*)": "nothing above is called '&{0}'",
+    "duplicate anchor '?([^';]*)": "'&{0}' is given twice",
+    "another document": "a second document: leave '---' out",
+    "constructor for the tag '([^']*)'": "the tag '{0}' is not known: leave it out",
+    "unhashable key": "a key must be a word",
+    "special characters": "a character that does not print",
+    r".* (?:contains itself|is no \w+)\b.*": "{}",
+}
+"""What PyYAML says of a file, as patterns, and what we say; the last is our own."""
+UNKNOWN_PROBLEM = "cannot be read: check the brackets, the quotes and the indentation here"
+FROM_BEGINNING = ("expected ',' or", "find expected ':'", "unexpected end of stream")
+"""Problems that PyYAML notices far behind the line with the mistake: the line where the bracket or quote opens."""
 
 KeyPath = tuple[str | int, ...]
 
@@ -52,14 +72,29 @@ def parse_yaml(path: Path) -> YamlSource:
         content = None if node is None else loader.construct_document(node)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise UserError(f"{path}:{line}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path}:{line}: not valid YAML: {_problem_text(error.reason)}") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        kind = "" if isinstance(error, LimitError) else "not valid YAML: "
-        problem = str(error.problem or error.context).splitlines()[0]
-        raise UserError(f"{path}:{line}: {kind}{problem[:MAX_PROBLEM]}") from None
+        raise UserError(f"{path}:{_marked_text(error)}") from None
     return YamlSource(path, text, content, lines)
+
+
+def _marked_text(error: yaml.MarkedYAMLError) -> str:
+    """The line of a mistake, and what it is."""
+    problem = error.problem or ""
+    begins_there = any(words in problem for words in FROM_BEGINNING)
+    mark = (error.context_mark if begins_there else None) or error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    return (
+        f"{line}: {problem}" if isinstance(error, LimitError) else f"{line}: not valid YAML: {_problem_text(problem)}"
+    )
+
+
+def _problem_text(problem: str) -> str:
+    """PyYAML's words in ours."""
+    for pattern, words in PROBLEMS.items():
+        if match := re.search(pattern, problem):
+            return words.format(*(group[:MAX_WORD] for group in match.groups() or [match[0]]))
+    return UNKNOWN_PROBLEM
 
 
 def _read(path: Path) -> str:

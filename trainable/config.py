@@ -273,9 +273,7 @@ def check_field_name(name: str, also: tuple[str, ...] = ()) -> None:
     """
     if name in FIELD_NAMES or name in also:
         return
-    if name in SYNONYMS:
-        raise FieldError(name, f"unknown key {name!r}: did you mean {SYNONYMS[name]!r}?")
-    raise FieldError(name, f"unknown key {name!r}: {nearest(name, (*SETTABLE_FIELDS, *also))}")
+    raise FieldError(name, f"unknown key {name!r}: {nearest(name, (*SETTABLE_FIELDS, *also), SYNONYMS)}")
 
 
 def check_settable(name: str, also: tuple[str, ...] = ()) -> None:

@@ -4,12 +4,19 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but line feed and tab, marks that reorder text, line separators, and surrogates."""
+
+CLOSE = 0.6
+"""Least similarity, from 0 to 1, of a word that is suggested in place of another."""
+SHORTEST_BEGINNING = 3
+"""Smallest number of characters that can be the beginning of a word."""
+MAX_LISTED = 20
+"""Largest number of valid words that are named where none is close."""
 
 
 def printable(text: str) -> str:
@@ -87,11 +94,37 @@ def quoted(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return `did you mean 'X'?` for the valid word closest to `word`, or all valid words if none is close."""
+def closest(word: str, valid: Iterable[str], most: int = 1) -> list[str]:
+    """Return the valid words that are like `word` or begin like it, whatever their case; the closest comes first."""
+    written = word.casefold()
+    matcher = difflib.SequenceMatcher(b=written, autojunk=False)
+
+    def likeness(name: str) -> float:
+        matcher.set_seq1(name)
+        return matcher.ratio()
+
+    def score(name: str) -> float:
+        beginning = likeness(name[: len(written)].casefold()) if len(written) >= SHORTEST_BEGINNING else 0.0
+        return max(likeness(name.casefold()), beginning - 0.05)
+
+    scores = {name: score(name) for name in valid}
+    return sorted((name for name in scores if scores[name] >= CLOSE), key=lambda name: -scores[name])[:most]
+
+
+def nearest(word: str, valid: Iterable[str], translations: Mapping[str, str] | None = None) -> str:
+    """Return `did you mean 'X'?` for the valid word that is meant, or the valid words if none is close.
+
+    Args:
+        word: what was written.
+        valid: what could have been written.
+        translations: word of other tools -> a valid word, or a sentence that says what to write.
+    """
     words = list(valid)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(words)}"
+    translation = (translations or {}).get(word.casefold(), "")
+    if " " in translation:
+        return translation
+    close = [translation] if translation in words else closest(word, words)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {listed(words, MAX_LISTED)}"
 
 
 def one_line(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """Show what the processes of a trial wrote; the trial is found by its key or the beginning of the key."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from trainable.ledger.files import SUPERSEDED
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.ledger.trial_log import logs_in, presentable
 from trainable.records import Attempt, Status, TrialSummary
-from trainable.wording import listed, printable, printable_line
+from trainable.wording import closest, listed, printable, printable_line
 
 MAX_CANDIDATES = 5
 TOLD_FIELDS = ("model", "dataset", "epochs", "batch_size", "lr", "seed")
@@ -54,7 +53,7 @@ def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
         raise UserError(f"{word!r} is the beginning of several trials of {where}: {candidates}")
     if not names:
         raise UserError(f"no trial {word!r}: no trial of {where} has begun")
-    close = difflib.get_close_matches(word, names, n=MAX_CANDIDATES, cutoff=0.5)
+    close = closest(word, names, MAX_CANDIDATES)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`status SWEEP` names those that failed"
     raise UserError(f"no trial {word!r} in {where}: {hint}")
 

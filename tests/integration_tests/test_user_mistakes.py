@@ -110,7 +110,10 @@ OPTION_MISTAKES = {
     "--gpus-per-trial 1.5": (["run", "SPACE", "--gpus-per-trial", "1.5"], "a fraction below 1 or a whole number"),
     "--max-concurrent -1": (["run", "SPACE", "--max-concurrent", "-1"], "whole number"),
     "no command": ([], "required"),
-    "no such command": (["rnu"], "invalid choice"),
+    "no such command": (["rnu"], "did you mean 'run'?"),
+    "no such option": (["status", "--stroe", "x"], "no option --stroe: did you mean '--store'?"),
+    "an option before the command": (["--store", "x", "list"], "no option --store: options follow the command"),
+    "no such choice": (["replay", "x", "--scheduler", "ahsa"], "'ahsa' is unknown: did you mean 'asha'?"),
     "no such sweep": (["table", "quickstart"], "no sweep 'quickstart'"),
     "status of no sweep": (["status", "quickstart"], "no sweep 'quickstart'"),
     "export of no sweep": (["export", "quickstart"], "no sweep 'quickstart'"),
@@ -142,7 +145,7 @@ def test_an_unreadable_file_is_refused(space: Write, store: Path, capsys: pytest
 
 def test_a_store_that_is_a_file_is_refused(space: Write, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.write_text("")
-    assert "cannot write to the store" in refused(["run", str(space(GOOD)), "--store", str(store)], capsys)
+    assert "is a file: give the folder" in refused(["run", str(space(GOOD)), "--store", str(store)], capsys)
 
 
 def test_a_store_below_a_file_is_refused(space: Write, store: Path, capsys: pytest.CaptureFixture[str]) -> None:

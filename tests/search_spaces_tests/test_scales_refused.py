@@ -48,7 +48,10 @@ ROWS = "rows: [{lr: 1, batch_size: 8}]\n"
             "scales:\n  smoke:\n    derive: {epochs: epoch / 2}\n",
             "FILE:4: scales.smoke.derive.epochs: unknown name 'epoch' in 'epoch / 2': did you mean 'epochs'?",
         ),
-        ("scales:\n  smoke:\n    derive: {epochs: 1}\n", "FILE:4: scales.smoke.derive.epochs: must be a text, got 1"),
+        (
+            "scales:\n  smoke:\n    derive: {epochs: 1}\n",
+            "FILE:4: scales.smoke.derive.epochs: must be an expression, got 1: put a fixed value into set",
+        ),
         (
             "scales:\n  smoke: {set: {lr: 1}, derive: {lr: lr}}\n",
             "FILE:3: scales.smoke: 'lr' is derived too: give it in set or in derive, not in both",

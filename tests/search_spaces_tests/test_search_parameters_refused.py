@@ -41,7 +41,7 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
         ),
         (
             "lr: {min: 0.1, max: 1, distribution: log_uniform}",
-            "lr.distribution: 'log_uniform' is unknown: one of uniform, int_uniform, log_uniform_values, q_uniform, ",
+            "lr.distribution: 'log_uniform' is unknown: did you mean 'log_uniform_values'?",
         ),
         (
             "batch_size: {min: 16.5, max: 64, distribution: int_uniform}",

@@ -61,7 +61,10 @@ def test_what_is_no_mapping_is_no_space(tmp_path: Path, text: str) -> None:
         ("name: a\nrows: []\n", "FILE:2: rows: is empty: give at least one entry"),
         ("grid:\n  lr: 0.1\n", "FILE:2: grid.lr: must be a list, got 0.1"),
         ("defaults: 3\ngrid: {lr: [1]}\n", "FILE:1: defaults: must be a mapping of keys to values, got 3"),
-        ("derive:\n  lr: 0.1\ngrid: {seed: [1]}\n", "FILE:2: derive.lr: must be a text, got 0.1"),
+        (
+            "derive:\n  lr: 0.1\ngrid: {seed: [1]}\n",
+            "FILE:2: derive.lr: must be an expression, got 0.1: put a fixed value into defaults",
+        ),
         ("repeats: two\ngrid: {lr: [1]}\n", "FILE:1: repeats: must be a whole number, got 'two'"),
         ("repeats: 2.0\ngrid: {lr: [1]}\n", "FILE:1: repeats: must be a whole number, got 2.0"),
         (

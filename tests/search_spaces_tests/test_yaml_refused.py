@@ -1,5 +1,6 @@
 """A file that is not a space is refused in one line with its name."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,18 +51,32 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "line"),
+    ("content", "message"),
     [
-        ("grid:\n  lr: [0.1, 0.2\nname: x\n", 3),
-        ("a: 1\n\tb: 2\n", 2),
-        ("a: b: c\n", 1),
-        ("a: 1\n---\nb: 2\n", 2),
-        ("a: 1\nb: *nowhere\n", 2),
+        ("grid:\n  lr: [0.1, 0.2\nname: x\n", "2: not valid YAML: a ']' or a ',' is missing"),
+        ("name: x\ngrid: {lr: [0.1, 0.2]\n\n", "2: not valid YAML: a '}' or a ',' is missing"),
+        ("a: 1\n\tb: 2\n", "2: not valid YAML: a tab: YAML is indented with spaces"),
+        ("a:\n\tb: 2\n", "2: not valid YAML: a tab: YAML is indented with spaces"),
+        ("a: b: c\n", "1: not valid YAML: a ':' that does not fit here: check the indentation, or quote"),
+        ("a:\n   b: 1\n  c: 2\n", "3: not valid YAML: does not fit what is above: check the indentation"),
+        ("a:\n- b\n  - c: 1\n", "3: not valid YAML: a ':' that does not fit here"),
+        ("a:\n  b: 1\n  - 2\n", "3: not valid YAML: a '-' that does not fit the indentation above"),
+        ("a: 1\nb\nc: 2\n", "2: not valid YAML: a key without ':'"),
+        ("a: 1\nb: 'x\nc: 2\n", "2: not valid YAML: a quote is not closed"),
+        ("a: @b\n", "1: not valid YAML: a text that begins with @ needs quotes"),
+        ("a: 1\n---\nb: 2\n", "2: not valid YAML: a second document: leave '---' out"),
+        ("a: 1\nb: *nowhere\n", "2: not valid YAML: nothing above is called '&nowhere'"),
+        ("a: 1\n? [b]\n: 2\n", "2: not valid YAML: a key must be a word"),
+        ("a: 1\nb: !mine 2\n", "2: not valid YAML: the tag '!mine' is not known: leave it out"),
+        ("a: !!int ten\n", "1: not valid YAML: 'ten' is no int (not as YAML 1.2 writes it)"),
+        ("%x\na: 1\n", "2: not valid YAML: cannot be read: check the brackets"),
     ],
 )
-def test_malformed_yaml_names_the_line(tmp_path: Path, content: str, line: int) -> None:
+def test_malformed_yaml_names_the_line_in_our_words(tmp_path: Path, content: str, message: str) -> None:
     path = written(tmp_path, content)
-    assert refusal(path).startswith(f"{path}:{line}: not valid YAML")
+    told = refusal(path)
+    assert told.startswith(f"{path}:{message}")
+    assert not re.search("found|expected|while|scanner|token", told.removeprefix(str(path))), "PyYAML's own words"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import pytest
 
 from trainable.rounding import printed_lr, round_significant
-from trainable.wording import counted, format_value
+from trainable.wording import counted, format_value, nearest
+
+VALID = ["run", "--store", "quickstart", "holdout_loss", "holdout_error_percent", "aug_none", "tpe"]
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,23 @@ def test_a_value_as_asked_for() -> None:
 def test_rounding() -> None:
     assert round_significant(0.1 + 0.2, 12) == 0.3
     assert printed_lr(0.1 * 3 / 7) == 0.0428571
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("rum", "did you mean 'run'?"),
+        ("--stroe", "did you mean '--store'?"),
+        ("Quickstart", "did you mean 'quickstart'?"),
+        ("holdout_eror", "did you mean 'holdout_error_percent'?"),
+        ("nope", f"valid: {', '.join(VALID)}"),  # not aug_none
+        ("bayes", "did you mean 'tpe'?"),
+        ("program", "leave it out"),
+    ],
+)
+def test_the_word_that_is_meant(word: str, hint: str) -> None:
+    assert nearest(word, VALID, {"bayes": "tpe", "program": "leave it out"}) == hint
+
+
+def test_of_many_words_the_first_are_named() -> None:
+    assert nearest("x", [f"word_{number}" for number in range(100)]).endswith("word_19 and 80 more")
