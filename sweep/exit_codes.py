@@ -12,4 +12,4 @@ class ExitCode(IntEnum):
     MISTAKE = 2
     """The command, a file, or the machine does not allow it; one line says what."""
     INTERRUPTED = 130
-    """Ctrl-C, SIGTERM or SIGHUP; the same command resumes."""
+    """Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the same command resumes."""

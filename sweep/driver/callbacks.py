@@ -54,6 +54,9 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         self._stop = stop
         self._steps = steps
 
+    def setup(self, **info: object) -> None:
+        self._stop.take_signals()
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         try:
             self._stop.check_driver()

@@ -51,6 +51,7 @@ def prepared(*, joins_cluster: bool) -> Iterator[None]:
     # Whoever reaches a port of Ray can run code here.
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = joins_cluster
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # the raylet's lines on dead workers
+    ray._private.utils.get_entrypoint_name = lambda: "batchscape"  # the command line may hold a path that is no UTF-8
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report failed trials ourselves
     with _authentication({} if joins_cluster else {AUTH_MODE: AUTH_ON, AUTH_TOKEN: secrets.token_hex(TOKEN_BYTES)}):
         yield

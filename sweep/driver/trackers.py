@@ -63,6 +63,8 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         try:
             self._logger = _ray_logger(name, sweep)
             self._logger.setup()
+            if name == "mlflow":
+                _refuse_deleted(self._logger.mlflow_util, sweep)
         except Exception as error:
             raise UserError(f"--log {name}: {first_line(error)}") from None
 
@@ -112,6 +114,15 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         except Exception as error:
             self._is_on = False
             say(f"note: --log {self._name}: {first_line(error)}; the sweep continues without it", file=sys.stderr)
+
+
+def _refuse_deleted(mlflow: Any, sweep: str) -> None:  # noqa: ANN401
+    """Refuse an experiment that was deleted: MLflow finds it by its name, but starts no run in it."""
+    if mlflow._mlflow.get_experiment(mlflow.experiment_id).lifecycle_stage == "deleted":
+        raise UserError(
+            f"the experiment {sweep!r} was deleted there: `mlflow experiments restore --experiment-id "
+            f"{mlflow.experiment_id}` brings it back, or give another --name"
+        )
 
 
 def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401

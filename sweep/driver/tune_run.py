@@ -18,7 +18,7 @@ from ray import tune
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.cluster import Cluster, connected
 from sweep.driver.search_plugins import ProposingSearcher, SearchSteps, StoppingScheduler
-from sweep.driver.stop_request import StopRequest
+from sweep.driver.stop_request import StopRequest, warning_held_back
 from sweep.driver.store_marker import seen_by_all_nodes
 from sweep.driver.trackers import Tracker
 from sweep.estimate.history import peak_memory, read_speeds
@@ -60,8 +60,9 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
     request = prepared.request
     stop = StopRequest(functools.partial(prepared.store.check_driver, prepared.manifest.name))
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
-        stack.enter_context(stop.on_signals())  # after Ray has put its own handlers in place
+        with warning_held_back():
+            cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
+            stack.enter_context(stop.on_signals())  # after Ray has put its own handlers in place
         if any(0 < share.gpus < 1 for share in cluster.expected):
             speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
             cluster.check_memory(trials, peak_memory(speeds))

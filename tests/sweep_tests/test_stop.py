@@ -19,7 +19,7 @@ from trainable.session import RunInfo
 from trainable.tune_adapter import TrialSetup
 
 
-@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize(("is_terminal", "number"), [(True, signal.SIGTERM), (False, signal.SIGUSR1)])
 @pytest.mark.parametrize(
     ("statuses", "line", "error"),
     [
@@ -29,7 +29,7 @@ from trainable.tune_adapter import TrialSetup
     ],
 )
 def test_a_signal_is_answered_at_once_with_the_number_of_running_trials(
-    tmp_path: Path, statuses: list[str], line: str | None, error: type[BaseException], is_terminal: bool
+    tmp_path: Path, statuses: list[str], line: str | None, error: type[BaseException], is_terminal: bool, number: int
 ) -> None:
     output, stop = io.StringIO(), StopRequest()
     console = Console(file=output, force_terminal=is_terminal, width=80, color_system=None)
@@ -39,7 +39,9 @@ def test_a_signal_is_answered_at_once_with_the_number_of_running_trials(
         callback = ObserverCallback([view], setup, LocalStore(tmp_path), stop, None)
         callback.on_step_end(0, trials)
         assert "stopping" not in output.getvalue()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)  # as Tune puts a handler of its own there
+        callback.setup()
+        os.kill(os.getpid(), number)
         with pytest.raises(error):
             callback.on_step_end(1, trials)
     lines = [text.strip() for text in output.getvalue().splitlines() if "stopping" in text]

@@ -27,6 +27,14 @@ class FakeLogger:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self._fails_at = fails_at
 
+    stage = "active"
+
+    @property
+    def mlflow_util(self) -> SimpleNamespace:
+        """What Ray's callback knows of MLflow."""
+        api = SimpleNamespace(get_experiment=lambda number: SimpleNamespace(lifecycle_stage=self.stage))
+        return SimpleNamespace(experiment_id="7", _mlflow=api)
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         def call(*arguments: object) -> None:
             if name == self._fails_at:
@@ -78,6 +86,12 @@ def test_a_server_that_goes_away_is_one_line_and_the_sweep_continues(
         tracker.on_trial_result(1, [], TRIAL, RESULT)
     tracker.close()
     assert capsys.readouterr().err == "note: --log mlflow: no server; the sweep continues without it\n"
+
+
+def test_a_deleted_experiment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeLogger, "stage", "deleted")
+    with pytest.raises(UserError, match=r"^--log mlflow: the experiment 'sweep' was deleted .* restore .* 7"):
+        make_tracker(monkeypatch, FakeLogger())
 
 
 def test_a_server_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
