@@ -1,16 +1,49 @@
 """Locks between the processes of one machine."""
 
 import contextlib
+import errno
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+from trainable.errors import UserError
 from trainable.ledger.files import open_regular
+
+CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of file systems without locks."""
 
 
 class LedgerBusyError(RuntimeError):
     """Another process holds the lock, for example because it is training the same trial."""
+
+
+class CannotLockError(UserError):
+    """The file system cannot lock files."""
+
+
+def try_lock(file: IO[bytes], operation: int, folder: Path) -> None:
+    """Lock a file, without waiting.
+
+    Args:
+        operation: LOCK_EX or LOCK_SH.
+        folder: the folder that a message names.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+        CannotLockError: the file system cannot lock files.
+    """
+    try:
+        fcntl.flock(file, operation | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in CANNOT_LOCK:
+            raise
+        raise CannotLockError(
+            f"cannot lock files in {folder} ({error.strerror}), without which trials might be trained twice "
+            "at the same time: give a --store on another file system"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -19,10 +52,11 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
     Raises:
         LedgerBusyError: another process holds the lock, or has just moved its folder away.
+        CannotLockError: the file system cannot lock files.
     """
     with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(file, fcntl.LOCK_EX, path.parent)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise LedgerBusyError(str(path))
         except (BlockingIOError, FileNotFoundError):
@@ -31,12 +65,25 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a living process holds the lock."""
+    """Return whether a living process holds the lock, which no process can on a file system without locks."""
     if not path.is_file() or path.is_symlink():
         return False
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            try_lock(file, fcntl.LOCK_SH, path.parent)
     except BlockingIOError:
         return True
+    except CannotLockError:
+        return False
     return False
+
+
+def try_file(folder: Path) -> None:
+    """Make and lock a file without a name in this folder, which leaves nothing behind.
+
+    Raises:
+        OSError: no file can be made there.
+        CannotLockError: the file system cannot lock files.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try_lock(file, fcntl.LOCK_EX, folder)
