@@ -1,6 +1,8 @@
-"""The name by which a sweep in the store knows a data set; its trials' keys hold that name."""
+"""What a sweep in the store knows of its data set: the name, which its trials' keys hold, and the folder."""
 
 import dataclasses
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.store.search_log import read_log
@@ -8,6 +10,7 @@ from results.store.search_settings import FINGERPRINT, TRIAL
 from results.store.store import Store
 from trainable.data.naming import is_built_in
 from trainable.data.sizes import NUM_IMAGES
+from trainable.errors import UserError
 from trainable.wording import say
 
 if TYPE_CHECKING:
@@ -30,6 +33,29 @@ def as_known(store: Store, sweep: str, data: "ImageData") -> "ImageData":
         say(f"note: {sweep} knows the images of {data.name} as {name}, and keeps that name", flush=True)
         return dataclasses.replace(data, name=name)
     return data
+
+
+def check_folder_given(store: Store, sweep: str, name: str, folder: Path | None) -> None:
+    """Refuse a sweep on images from --data where --data is missing, before other images are downloaded.
+
+    Args:
+        name: the name of the data set that is loaded without --data.
+        folder: the value of --data.
+
+    Raises:
+        UserError: the sweep's images lay in a folder.
+    """
+    manifest = None if folder is not None else store.find_manifest(sweep)
+    if manifest is None:
+        return
+    others = sorted({known for known, _ in _images(store, sweep)} - {name, *NUM_IMAGES})
+    if others or (manifest.data and Path(manifest.data).is_dir()):
+        where = f" in {manifest.data}" if manifest.data else ""
+        again = shlex.quote(manifest.data) if manifest.data else "and their folder"
+        raise UserError(
+            f"the sweep {sweep!r} in {store.location()} is on the images of {[*others, name][0]!r}{where}: "
+            f"give --data {again}, or give this run another --name"
+        )
 
 
 def _images(store: Store, sweep: str) -> set[tuple[str, str]]:

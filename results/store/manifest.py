@@ -33,6 +33,8 @@ class Manifest:
     """Whether a search proposes the trials; its log holds them, and `trials` is empty."""
     created: Timestamp = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """Time at which the sweep was planned, UTC, ISO 8601."""
+    data: str = ""
+    """The folder that --data named when the sweep was planned, for messages only; empty without --data."""
 
     @property
     def keys(self) -> list[str]:
@@ -57,6 +59,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
         "space": manifest.space,
         "extends": manifest.extends,
         "is_search": manifest.is_search,
+        **({"data": manifest.data} if manifest.data else {}),
         "trials": [
             {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
             for trial in manifest.trials

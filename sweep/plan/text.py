@@ -18,7 +18,7 @@ from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import Capacity, capacity, this_machine
 from sweep.estimate.forecast import time_text
 from sweep.estimate.work import DatasetSize, trial_work
-from sweep.known_data import as_known
+from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
 from sweep.plan.counts import PlanCounts, amount_text, plan_counts
 from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
@@ -58,6 +58,7 @@ def planned_data(trials: Sequence[PlannedTrial], folder: Path | None, store: Sto
         UserError: there is no data set in that folder or, without one, none of that name.
     """
     name = dataset_name(trials)
+    check_folder_given(store, sweep, name, folder)
     size = DatasetSize.built_in(name)
     if folder is None and size is not None:
         return PlannedData(name, size)

@@ -6,10 +6,12 @@ import pytest
 
 from results.store.local_store import LocalStore
 from results.store.search_log import SearchEvent, SearchLog
-from sweep.known_data import as_known
+from sweep.known_data import as_known, check_folder_given
+from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_manifest
 from tests.sweep_tests.driven_searches import settings
 from trainable.data.contract import ImageData
+from trainable.errors import UserError
 
 
 @pytest.fixture
@@ -45,3 +47,29 @@ def test_a_search_keeps_the_name_in_its_log(store: LocalStore, tiny_data: ImageD
     trial = {"dataset": "data", "dataset_fingerprint": tiny_data.fingerprint}
     SearchLog(store.search_log("sweep")).append([SearchEvent(settings(trial=trial).canonical())])
     assert as_known(store, "sweep", tiny_data).name == "data"
+
+
+@pytest.mark.parametrize("is_search", [False, True])
+def test_a_sweep_on_images_in_a_folder_says_where_they_were(
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_search: bool
+) -> None:
+    trials = [] if is_search else [make_config(dataset="mine", dataset_fingerprint="f" * 16)]
+    store.write_manifest(make_manifest(trials, "quickstart", is_search=is_search, data="/my images"))
+    trial = {"dataset": "mine", "dataset_fingerprint": "f" * 16}
+    if is_search:
+        SearchLog(store.search_log("quickstart")).append([SearchEvent(settings(trial=trial).canonical())])
+    for command in ("run", "plan"):
+        message = refused([command, "quickstart", "--store", str(store.path)], capsys)
+        assert "is on the images of 'mine' in /my images: give --data '/my images', or" in message
+
+
+def test_a_folder_of_built_in_images_is_named_while_it_is_there(store: LocalStore, tmp_path: Path) -> None:
+    config = make_config(dataset="cifar10", dataset_fingerprint="f" * 16)
+    store.write_manifest(make_manifest([config], data=str(tmp_path)))
+    check_folder_given(store, "sweep", "cifar10", tmp_path)
+    with pytest.raises(UserError, match=f"'cifar10' in {tmp_path}: give --data {tmp_path}"):
+        check_folder_given(store, "sweep", "cifar10", None)
+    store.write_manifest(make_manifest([config], data=str(tmp_path / "gone")))
+    check_folder_given(store, "sweep", "cifar10", None)
+    store.write_manifest(make_manifest([config]))
+    check_folder_given(store, "sweep", "digits", None)  # told otherwise: no folder holds cifar10
