@@ -4,9 +4,9 @@
 `tune_main.main(["run", "quickstart"])` runs a command in this process and returns its exit code.
 """
 
-import importlib.util
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if str(FOLDER) not in sys.path:  # PYTHONSAFEPATH keeps it out
         sys.path.insert(0, str(FOLDER))
     for name in PACKAGES:
-        found = importlib.util.find_spec(name)
+        found = find_spec(name)
         origin = Path(found.origin).resolve() if found and found.origin else None
         if origin != FOLDER / name / "__init__.py":
             print(

@@ -28,7 +28,16 @@ REFUSED = [
     ["run", "quickstart", "--name", "../up"],
     ["run", "quickstart", "--address", "ray://head:10001"],
     ["run", "quickstart", "--address", "127.0.0.1:1"],
+    ["run", "quickstart", "--store", "/proc/store"],
+    ["run", "quickstart", "--store", "gs://bucket"],
+    ["run", "quickstart", "--min-nodes", "2"],
+    ["run", "quickstart", "--compile"],
+    ["run", "cifar10_smoke", "--set", "batch_size=60000"],
+    ["train", "resnet_preact_8", "--compile"],
+    ["train", "resnet_preact_8", "--store", "/proc/store"],
     ["report", "quickstart", "--to", "Makefile"],
+    ["plot", "quickstart", "--to", "/proc/figures", "--store", EXAMPLES],
+    ["plot", "quickstart", "--figure", "nosuch", "--store", EXAMPLES],
 ]
 """Commands that are refused before Ray is started or a data set is loaded."""
 

@@ -3,7 +3,7 @@ a search into an Optuna storage, for optuna-dashboard."""
 
 import argparse
 
-from cli.options import add_store, add_sweep, not_empty, output_folder
+from cli.options import add_store, add_sweep, not_empty, output_location
 from trainable.wording import counted, say
 
 SUMMARY = "write the Parquet files again, anywhere, or a search as an Optuna study"
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store(parser)
     target = parser.add_mutually_exclusive_group()
     target.add_argument(
-        "--to", type=output_folder, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix"
+        "--to", type=output_location, metavar="DIR", help="a folder, or a URI such as s3://bucket/prefix"
     )
     target.add_argument(
         "--optuna", type=not_empty, metavar="URL", help="write a search as a study into this storage: sqlite:///FILE"

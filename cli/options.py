@@ -5,8 +5,8 @@ A type raises argparse.ArgumentTypeError for a text that it does not accept.
 
 import argparse
 import dataclasses
-import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -148,17 +148,24 @@ def not_empty(text: str) -> str:
     return text
 
 
+def output_location(text: str) -> str:
+    """Accept what `output_folder` accepts, and any URI, which only a server can judge."""
+    return text if "://" in text else output_folder(text)
+
+
 def output_folder(text: str) -> str:
-    """Accept a folder that can be written to or made, and any URI, which only a server can judge."""
+    """Accept a folder that can be written to or made."""
     if "://" in not_empty(text):
-        return text
+        raise argparse.ArgumentTypeError(f"{text} is a URI: give a folder of this machine")
     existing = Path(text).expanduser().absolute()
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: {existing.name} is a file, not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"cannot write to {text}")
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write to {text}: {error.strerror}") from None
     return text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.options import PUBLISHED, add_store, output_folder
-from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
+from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES, chosen_names
 from trainable.errors import UserError
 from trainable.wording import say
 
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from results.figures.ranks import parse_ranks
 
+    chosen_names(arguments.figure)  # refuses a wrong name before anything is read
     curves = None if arguments.curves is None else parse_ranks(arguments.curves)
     if arguments.sweep == PUBLISHED:
         return _plot_published(arguments)

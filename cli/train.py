@@ -36,20 +36,24 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.observers.live_view import make_console
     from trainable.data.labels import check_subsets
     from trainable.data.sources import load_dataset
+    from trainable.errors import UserError
+    from trainable.execution import COMPILE_NEEDS_GPU, Execution
+    from trainable.provenance import gpu_names
     from trainable.records import Status
 
     config = parse_config(arguments.model, arguments.overrides)
+    if arguments.compile and not gpu_names():
+        raise UserError(COMPILE_NEEDS_GPU)
     store = open_store(arguments.store)
     store.check_writable()
     data = load_dataset(config.dataset, arguments.data)
     config = config.for_dataset(*data.identity)
     check_subsets(data, [config])
 
-    from trainable.execution import Execution
     from trainable.standalone import train
 
     folder = store.ledgers / config.trial_key
-    for number in (signal.SIGTERM, signal.SIGHUP):  # they stop as cleanly as Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # they stop as cleanly as Ctrl-C
         signal.signal(number, _interrupt)
     try:
         status = train(config, data, folder, arguments.threads, make_console(), Execution(compile=arguments.compile))

@@ -14,7 +14,8 @@ from search_spaces.expansion import Expansion, dataset_name, expand, parse_overr
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import check_possible, this_machine
-from sweep.known_data import as_known
+from sweep.estimate.work import DatasetSize
+from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
 from sweep.request import RunRequest, SpaceRequest
 from trainable.config import PlannedTrial
@@ -105,7 +106,12 @@ def prepare(request: RunRequest) -> PreparedRun:
     if store.is_running(space.sweep):
         raise UserError(busy_message(space.sweep))
     store.check_writable(space.sweep)
-    data = as_known(store, space.sweep, load_dataset(dataset_name(space.trials), request.data))
+    name = dataset_name(space.trials)
+    check_folder_given(store, space.sweep, name, request.data)
+    size = DatasetSize.built_in(name) if request.data is None else None
+    if size is not None:
+        tie_to_data(space.trials, name, "", *size.num_images)  # refuses what does not fit before it is downloaded
+    data = as_known(store, space.sweep, load_dataset(name, request.data))
     check_subsets(data, (trial.config for trial in space.trials))
     manifest = _manifest(request, space, data)
     for note in space.expansion.notes:
@@ -121,6 +127,8 @@ def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:
     if request.is_joined:
         check_reachable(str(request.address))
     else:
+        if request.min_nodes > 1:
+            raise UserError(f"--min-nodes {request.min_nodes}: needs the --address of a Ray cluster")
         check_possible(space.rule, given, [node])
         if request.compile and not any(share.gpus for _, share in given):
             raise UserError(COMPILE_NEEDS_GPU)
@@ -152,7 +160,8 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     trials = [] if is_search else tie_to_data(space.trials, *data.identity)
     text = space.loaded.source.text
     manifest = Manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
-    return dataclasses.replace(manifest, is_search=is_search)
+    folder = "" if request.data is None else str(request.data.absolute())
+    return dataclasses.replace(manifest, is_search=is_search, data=folder)
 
 
 def announce_ray(request: RunRequest) -> None:

@@ -1,5 +1,8 @@
 """Figures. For each, a pure function computes what is drawn, and a thin one draws it."""
 
+from trainable.errors import UserError
+from trainable.wording import nearest
+
 FIGURE_NAMES = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "learning_curves")
 """Values of `plot --figure`; each names the file and the module that draws it."""
 SEARCH_FIGURE_NAMES = (
@@ -10,3 +13,16 @@ SEARCH_FIGURE_NAMES = (
     "parameter_importance",
 )
 """Further values for sweeps that are a search."""
+ALL = "all"
+
+
+def chosen_names(figure: str) -> list[str]:
+    """Return the figures that a value of `--figure` means.
+
+    Raises:
+        UserError: no such figure.
+    """
+    names = [*FIGURE_NAMES, *SEARCH_FIGURE_NAMES]
+    if figure != ALL and figure not in names:
+        raise UserError(f"no figure {figure!r}: {nearest(figure, [*names, ALL])}")
+    return names if figure == ALL else [figure]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from results.figures import (
-    FIGURE_NAMES,
-    SEARCH_FIGURE_NAMES,
+    ALL,
     best_by_epochs,
+    chosen_names,
     error_by_epochs,
     error_by_lr,
     heat_map,
@@ -26,9 +26,7 @@ from results.parquet.search_results import SearchResults, free_fields
 from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
 from trainable.errors import UserError
-from trainable.wording import listed, nearest
-
-ALL = "all"
+from trainable.wording import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +68,6 @@ class Results:
             return rows
         cells = group_repeats(trial.trial for trial in self.search.trials)
         return [*rows, *sweep_points(cells, f"{self.sweep} (trials of the search)")]
-
-
-def chosen_names(figure: str) -> list[str]:
-    """Return the figures that a value of `--figure` means.
-
-    Raises:
-        UserError: no such figure.
-    """
-    names = [*FIGURE_NAMES, *SEARCH_FIGURE_NAMES]
-    if figure != ALL and figure not in names:
-        raise UserError(f"no figure {figure!r}: {nearest(figure, [*names, ALL])}")
-    return names if figure == ALL else [figure]
 
 
 def draw(figure: str, results: Results) -> dict[str, Figure]:

@@ -6,8 +6,8 @@ import re
 import matplotlib
 from matplotlib.figure import Figure
 
-from results.figures import SEARCH_FIGURE_NAMES
-from results.figures.gallery import ALL, Results, pages
+from results.figures import ALL, SEARCH_FIGURE_NAMES
+from results.figures.gallery import Results, pages
 from results.figures.style import DPI, literal_text
 from results.report.content import Report
 from trainable.errors import UserError

@@ -22,7 +22,7 @@ from trainable.ledger.files import (
     write_atomically,
 )
 from trainable.ledger.identity import GONE, make_identity, read_identity
-from trainable.ledger.locks import exclusive_lock, is_locked
+from trainable.ledger.locks import exclusive_lock, is_locked, try_file
 from trainable.ledger.superseded import supersede
 from trainable.records import TrialSummary
 from trainable.sweep_name import TRIALS, check_sweep_name
@@ -53,7 +53,13 @@ class LocalStore(Store):
         existing = self.path
         while not existing.exists():
             existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        is_writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+        try:
+            if is_writable:
+                try_file(existing)
+        except OSError:  # /sys, for example, where root seems to have the permission
+            is_writable = False
+        if not is_writable:
             raise UserError(f"cannot write to the store {self.path}: give another with --store")
         try:
             self._refuse_links(sweep)

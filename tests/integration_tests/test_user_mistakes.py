@@ -108,6 +108,10 @@ OPTION_MISTAKES = {
     "--cpus-per-trial 0": (["run", "SPACE", "--cpus-per-trial", "0"], "must be greater than 0"),
     "--cpus-per-trial nan": (["run", "SPACE", "--cpus-per-trial", "nan"], "must be a number"),
     "--gpus-per-trial 1.5": (["run", "SPACE", "--gpus-per-trial", "1.5"], "a fraction below 1 or a whole number"),
+    "--min-nodes without a cluster": (["run", "SPACE", "--min-nodes", "2"], "--min-nodes 2: needs the --address"),
+    "--to a URI": (["plot", "published", "--to", "s3://bucket"], "s3://bucket is a URI"),
+    "--to where root cannot write": (["report", "x", "--to", "/proc/x"], "cannot write to /proc/x"),
+    "no such figure": (["plot", "published", "--figure", "heatmap"], "did you mean 'heat_map'?"),
     "--max-concurrent -1": (["run", "SPACE", "--max-concurrent", "-1"], "whole number"),
     "no command": ([], "required"),
     "no such command": (["rnu"], "did you mean 'run'?"),
@@ -173,6 +177,25 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "batchscape: No space left on device: standard output\n"
+
+
+MISFITS = {
+    "run": (["run", "cifar10_smoke", "--set", "batch_size=60000"], "larger than the 10000 training images"),
+    "run --compile": (["run", "cifar10_smoke", "--compile"], "gains nothing on a CPU"),
+    "train --compile": (["train", "resnet_8", "--compile"], "gains nothing on a CPU"),
+    "a folder that only a kernel writes to": (["run", "cifar10_smoke", "--store", "/proc/x"], "cannot write to the"),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_what_cannot_be_is_refused_before_images_are_loaded(
+    misfit: str, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for module in ("sweep.preparation", "trainable.data.sources"):
+        monkeypatch.setattr(f"{module}.load_dataset", None)
+    arguments, hint = MISFITS[misfit]
+    assert hint in refused(arguments if "--store" in arguments else [*arguments, "--store", str(store)], capsys)
 
 
 def test_a_store_that_cannot_be_made_is_refused_by_train(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,18 @@ def test_what_cannot_be_meant_is_refused(uri: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_google_without_credentials_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(remote, "METADATA_SERVER", "127.0.0.1:1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    with pytest.raises(RemoteError, match="gs://bucket/x: no credentials: run `gcloud auth"):
+        open_filesystem("gs://bucket/x")
+    open_filesystem("gs://anonymous@bucket/x")
+    (tmp_path / remote.GOOGLE_CREDENTIALS).parent.mkdir(parents=True)
+    (tmp_path / remote.GOOGLE_CREDENTIALS).write_text("{}")
+    assert remote._has_google_credentials()
+
+
 def test_the_endpoint_may_be_given_in_the_uri_and_is_not_shown(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     bucket = s3.new_bucket()

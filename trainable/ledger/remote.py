@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -19,7 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, u
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from trainable.cache_folder import cache_folder
+from trainable.cache_folder import cache_folder, home_folder
 from trainable.errors import UserError
 from trainable.wording import first_line
 
@@ -51,6 +52,13 @@ DENIED = {
 }
 """AWS error codes after which repeating a request is of no use."""
 MAX_REASON_LENGTH = 200
+GOOGLE_CREDENTIALS = ".config/gcloud/application_default_credentials.json"
+METADATA_SERVER, METADATA_SECONDS = "169.254.169.254", 1.0
+"""Address at which machines in Google's cloud ask for credentials, and time in which it answers."""
+NO_GOOGLE_CREDENTIALS = (
+    "no credentials: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to the key "
+    "file of a service account"
+)
 
 _AWS_ERROR = re.compile(r"AWS Error (\w+)(?: \(HTTP status (\d+)\))?")
 Item = TypeVar("Item")
@@ -121,6 +129,9 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
         filesystem, path = pafs.FileSystem.from_uri(urlunsplit(parts))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise RemoteError(without_options(uri), f"cannot be opened: {_reason(error)[0]}") from None
+    is_public = parts.username is not None or "endpoint_override" in parts.query
+    if filesystem.type_name == "gcs" and not is_public and not _has_google_credentials():
+        raise RemoteError(without_options(uri), NO_GOOGLE_CREDENTIALS)
     return filesystem, path.rstrip("/")
 
 
@@ -146,6 +157,18 @@ def _open_s3(parts: SplitResult) -> tuple[Any, str]:
         allow_delayed_open=True,  # a small file then takes one request, not three
     )
     return filesystem, (parts.netloc + unquote(parts.path)).rstrip("/")
+
+
+def _has_google_credentials() -> bool:
+    """Return whether Google's client would find credentials: in a file, or from the metadata of its machines."""
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or home_folder() / GOOGLE_CREDENTIALS
+    if Path(file).is_file():
+        return True
+    server = HTTPConnection(METADATA_SERVER, timeout=METADATA_SECONDS)
+    with contextlib.closing(server), contextlib.suppress(OSError, HTTPException):
+        server.request("GET", "/")
+        return server.getresponse().getheader("Metadata-Flavor") == "Google"
+    return False
 
 
 def _endpoint_of_environment() -> str:
@@ -302,6 +325,8 @@ class Remote:
 def _reason(error: Exception) -> tuple[str, bool]:
     """Return what went wrong, without the endpoint, and whether repeating the request is of no use."""
     text = first_line(error)[:MAX_REASON_LENGTH]
+    if "OAuth2 access token" in text:
+        return NO_GOOGLE_CREDENTIALS, True
     found = _AWS_ERROR.search(text)
     if found is None:
         return text, isinstance(error, PermissionError)
