@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CLIENT_SCHEME = "ray://"
 PROBE_SECONDS = 5.0
 """Time in which a cluster has to answer."""
+NOT_FOR_SEARCH = "{}: a search grows by a larger num_trials, and starts anew under another --name"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ def read_space(request: SpaceRequest) -> ExpandedSpace:
             table_cells(table)
     overrides = parse_overrides(request.overrides)
     expansion = expand(loaded, overrides, request.scale)
+    if expansion.search is not None and request.extend:
+        raise UserError(NOT_FOR_SEARCH.format("--extend"))
     rule = ResourceRule(loaded, request.cpus_per_trial, request.gpus_per_trial)
     name = request.name or sweep_name(loaded.name, request.scale)
     with located("--name" if request.name else loaded.source.where(("name",))):
@@ -98,9 +101,8 @@ def prepare(request: RunRequest) -> PreparedRun:
         raise UserError(f"--log {request.tracker}: that package is not installed: pip install {request.tracker}")
     space = read_space(request)
     search = space.expansion.search
-    if search is not None and (request.retrain or request.extend):
-        option = "--again" if request.retrain else "--extend"
-        raise UserError(f"{option}: a search grows by a larger num_trials, and starts anew under another --name")
+    if search is not None and request.retrain:
+        raise UserError(NOT_FOR_SEARCH.format("--again"))
     _check_machine(request, space)
     store = open_store(request.store)
     if store.is_running(space.sweep):

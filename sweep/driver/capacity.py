@@ -107,6 +107,8 @@ class Capacity:
     """Number of trials that run at the same time; 0 if the machine cannot run them."""
     text: str
     """The shares in words."""
+    refusal: str | None
+    """Why `run` would refuse these trials on this machine; None if it would not."""
 
 
 def capacity(rule: ResourceRule, trials: Sequence[PlannedTrial], node: Node) -> Capacity:
@@ -119,4 +121,9 @@ def capacity(rule: ResourceRule, trials: Sequence[PlannedTrial], node: Node) -> 
     counts = Counter(shares)
     texts = [str(share) if len(counts) == 1 else f"{share} ({number})" for share, number in counts.items()]
     text = ", ".join(texts) + ", the share of a GPU being measured" * (rule.is_auto and node.gpus > 0)
-    return Capacity(counts.most_common(1)[0][0], num_slots([node], shares), text)
+    refusal = None
+    try:
+        check_possible(rule, list(zip(trials, shares, strict=True)), [node])
+    except UserError as error:
+        refusal = str(error)
+    return Capacity(counts.most_common(1)[0][0], num_slots([node], shares), text, refusal)

@@ -173,6 +173,8 @@ def _resources(request: PlanRequest, here: Capacity) -> Iterator[str]:
     """Yield the CPUs and GPUs of each trial, if the space or the command line declares any."""
     if request.rule.is_declared:
         yield f"  each   {here.text}"
+    if here.refusal is not None:
+        yield f"  here   not possible ({here.refusal}): `run` needs a cluster, --address"
 
 
 def _search_time(

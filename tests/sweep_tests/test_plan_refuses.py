@@ -38,6 +38,7 @@ def said(capsys: pytest.CaptureFixture[str], command: str, *arguments: str) -> t
     ("text", "options", "words"),
     [
         pytest.param(GRID.replace(", 0.2", ""), (), "1 of its 2 trials is not among these", id="a value was removed"),
+        pytest.param(SEARCH, ("--name", "new", "--extend"), "--extend: a search grows", id="a search is extended"),
         pytest.param(SEARCH, (), "is rows or a grid", id="a grid became a search"),
         pytest.param(
             f"name: trials\n{GRID}", (), "mine.yaml:1: name: 'trials' cannot name", id="a space named trials"
@@ -78,3 +79,14 @@ def test_a_trial_with_the_key_of_an_untidied_value_is_found_again(tmp_path: Path
     assert with_earlier_trials(store, dataclasses.replace(space, name="new"), extend=False) == dataclasses.replace(
         space, name="new"
     )
+
+
+def test_plan_says_that_this_machine_cannot_run_such_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(GRID)
+    arguments = (str(tmp_path / "mine.yaml"), "--store", str(tmp_path / "store"), "--cpus-per-trial", "9999")
+    assert tune_main.main(["plan", *arguments]) == 0
+    planned = capsys.readouterr().out
+    refusal = said(capsys, "run", *arguments)[1].removeprefix("batchscape: ").strip()
+    assert f"  here   not possible ({refusal}): `run` needs a cluster" in planned

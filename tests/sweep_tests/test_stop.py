@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+import sweep.run
+import tune_main
 from results.store.local_store import LocalStore
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.stop_request import StopRequest
@@ -55,3 +57,14 @@ def test_a_second_signal_raises_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_before_training_a_stop_says_that_the_same_command_resumes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(request: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep.run, "prepare", interrupted)
+    assert tune_main.main(["run", "quickstart"]) == 130
+    assert capsys.readouterr().err == "\nstopped while nothing was being trained; the same command resumes\n"
