@@ -2,13 +2,12 @@
 where sweeps find it."""
 
 import argparse
-import os
 import signal
 import sys
 from typing import NoReturn
 
 from cli.options import add_compile, add_data, add_set, add_store, positive_whole
-from trainable.wording import say
+from trainable.wording import counted, say
 
 SUMMARY = "train one configuration here, without Ray"
 EXAMPLES = ("train resnet_preact_8 --set epochs=2", "train resnet_preact_20 --set dataset=cifar10 --threads 2")
@@ -21,9 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=positive_whole,
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="threads to compute with (default: all processors)",
+        help="threads to compute with (default: as many as there are idle processors, or as the training began with)",
     )
     add_compile(parser)
     add_set(parser)
@@ -38,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from trainable.data.sources import load_dataset
     from trainable.errors import UserError
     from trainable.execution import COMPILE_NEEDS_GPU, Execution
+    from trainable.processors import idle_processors, usable_processors
     from trainable.provenance import gpu_names
     from trainable.records import Status
 
@@ -50,13 +49,19 @@ def run(arguments: argparse.Namespace) -> int:
     config = config.for_dataset(*data.identity)
     check_subsets(data, [config])
 
+    attempts = store.summaries([config.trial_key])[config.trial_key].attempts
+    begun_with = min(attempts[-1].num_threads, usable_processors()) if attempts else idle_processors()
+    threads = arguments.threads or begun_with
+    work = f"{counted(config.epochs, 'epoch')} with {counted(threads, 'thread')}"
+    say(f"{config.model} on {config.dataset}: {work}", flush=True)
+
     from trainable.standalone import train
 
     folder = store.ledgers / config.trial_key
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # they stop as cleanly as Ctrl-C
         signal.signal(number, _interrupt)
     try:
-        status = train(config, data, folder, arguments.threads, make_console(), Execution(compile=arguments.compile))
+        status = train(config, data, folder, threads, make_console(), Execution(compile=arguments.compile))
     except KeyboardInterrupt:
         say("\nstopped; the same command resumes from the last checkpoint", file=sys.stderr)
         return ExitCode.INTERRUPTED

@@ -1,5 +1,6 @@
 """One training in this process, without Ray, with a progress bar."""
 
+import time
 import uuid
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from trainable.records import Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 from trainable.wording import printable_line
+
+LINE_SECONDS = 20.0
+"""Time between two lines on the steps of an epoch."""
 
 
 def train(
@@ -53,9 +57,15 @@ def train(
     try:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("step", total=steps_per_epoch * config.epochs)
+            lines = _StepLines(console, config, steps_per_epoch)
+
+            def show(completed: int) -> None:
+                bar.update(task, completed=completed)
+                lines.show(completed)
+
             while True:
                 done = session.epochs_reported * steps_per_epoch
-                progress = session.next_epoch(lambda step, done=done: bar.update(task, completed=done + step))  # type: ignore[misc]
+                progress = session.next_epoch(lambda step, done=done: show(done + step))  # type: ignore[misc]
                 bar.update(task, completed=session.epochs_reported * steps_per_epoch)
                 if progress.note is not None:
                     console.print(printable_line(progress.note), highlight=False, markup=False)
@@ -64,6 +74,29 @@ def train(
                     return progress.status
     finally:
         session.close()
+
+
+class _StepLines:
+    """A line on the steps of a training from time to time, for an output that is no terminal and has no bar."""
+
+    def __init__(self, console: Console, config: TrainConfig, steps_per_epoch: int) -> None:
+        self._console = console
+        self._config = config
+        self._steps_per_epoch = steps_per_epoch
+        self._last = time.monotonic()
+
+    def show(self, completed: int) -> None:
+        """Print a line, unless the last one was printed a short time ago.
+
+        Args:
+            completed: number of steps of all epochs.
+        """
+        if self._console.is_terminal or time.monotonic() - self._last < LINE_SECONDS:
+            return
+        self._last = time.monotonic()
+        epoch, step = divmod(completed - 1, self._steps_per_epoch)
+        line = f"epoch {epoch + 1}/{self._config.epochs}  step {step + 1}/{self._steps_per_epoch}"
+        self._console.print(line, highlight=False)
 
 
 def _line(config: TrainConfig, progress: TrialProgress) -> str:
