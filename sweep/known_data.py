@@ -23,16 +23,12 @@ def as_known(store: Store, sweep: str, data: "ImageData") -> "ImageData":
     So a sweep resumes after its folder was renamed or moved. The name of a built-in data set stays only if the images
     are that data set's.
     """
-    for name, fingerprint in sorted(_images(store, sweep)):
-        if (
-            fingerprint != data.fingerprint
-            or name == data.name
-            or (name in NUM_IMAGES and not is_built_in(data, name))
-        ):
-            continue
-        say(f"note: {sweep} knows the images of {data.name} as {name}, and keeps that name", flush=True)
-        return dataclasses.replace(data, name=name)
-    return data
+    known = {name for name, fingerprint in _images(store, sweep) if fingerprint == data.fingerprint}
+    names = sorted(name for name in known if name not in NUM_IMAGES or is_built_in(data, name))
+    if data.name in known or not names:
+        return data
+    say(f"note: {sweep} knows the images of {data.name} as {names[0]}, and keeps that name", flush=True)
+    return dataclasses.replace(data, name=names[0])
 
 
 def check_folder_given(store: Store, sweep: str, name: str, folder: Path | None) -> None:
