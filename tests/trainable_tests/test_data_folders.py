@@ -135,3 +135,13 @@ def test_cifar10_is_known_by_its_content(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not is_built_in(data, "cifar10")
     monkeypatch.setattr("trainable.data.naming.CIFAR10_SUMS", tuple(5 * 1024 * value for value in (1, 2, 3)))
     assert is_built_in(data, "cifar10")
+
+
+def test_a_lossy_copy_called_cifar10_is_refused_without_being_decoded(
+    tmp_path: Path, cifar_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files have the sizes of CIFAR-10."""
+    monkeypatch.delattr("trainable.data.hf_parquet.decode_image")
+    (tmp_path / "cifar10").symlink_to(cifar_folder)
+    with pytest.raises(UserError, match="but they are not those of cifar10"):
+        load_dataset("", tmp_path / "cifar10")

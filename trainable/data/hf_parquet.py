@@ -23,8 +23,9 @@ from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.encoded_image import decode_image, open_image
 from trainable.data.labels import num_classes
 from trainable.data.memory import available_bytes
-from trainable.data.naming import name_of_folder
+from trainable.data.naming import name_of_folder, other_images
 from trainable.data.shards import check_shards, split_files
+from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
 from trainable.wording import counted, first_line, quoted
 
@@ -46,6 +47,7 @@ class _Part:
     num_rows: int
     width: int
     height: int
+    is_png: bool
     image_column: str
     num_class_names: int
     """Number of names of classes in the metadata; 0 if there are none."""
@@ -67,7 +69,7 @@ def load_hf_parquet(folder: Path) -> ImageData:
     digest = hashlib.sha256(DECODING)
     for path in [*files["train"], *files["test"]]:
         digest.update(path.name.encode(errors="surrogateescape") + _hash(path))
-    return cached(name, digest.hexdigest(), lambda: _decode(name, files))
+    return cached(name, digest.hexdigest(), lambda: _decode(folder, name, files))
 
 
 def _hash(path: Path) -> bytes:
@@ -78,18 +80,21 @@ def _hash(path: Path) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _decode(name: str, files: Mapping[str, list[Path]]) -> ImageData:
+def _decode(folder: Path, name: str, files: Mapping[str, list[Path]]) -> ImageData:
     from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked here
         parts = {split: [_describe(path) for path in paths] for split, paths in files.items()}
         every = [part for members in parts.values() for part in members]
+        counts = tuple(sum(part.num_rows for part in parts[split]) for split in ("train", "test"))
+        if name in NUM_IMAGES and not (NUM_IMAGES[name] == counts and every[0].is_png):
+            raise other_images(folder, name)  # without decoding them all
         _check_sizes(every)
         limit = _class_limit(every)
         train, test = (_decode_split(parts[split], limit) for split in ("train", "test"))
     names = max(part.num_class_names for part in every)
-    return make_image_data(name, num_classes(parts["train"][0].path.parent, train[1], test[1], names), train, test)
+    return make_image_data(name, num_classes(folder, train[1], test[1], names), train, test)
 
 
 def _class_limit(parts: list[_Part]) -> int:
@@ -144,8 +149,10 @@ def _describe(path: Path) -> _Part:
     first = next(_batches(path, image_column), None)
     if first is None:
         raise UserError(f"{path} holds no rows")
-    width, height = open_image(f"{path}, row 0", _bytes((path, image_column), 0, first[0][0])).size
-    return _Part(path, num_rows, width, height, image_column, _num_class_names(schema))
+    image = open_image(f"{path}, row 0", _bytes((path, image_column), 0, first[0][0]))
+    return _Part(
+        path, num_rows, image.width, image.height, image.format == "PNG", image_column, _num_class_names(schema)
+    )
 
 
 def _unreadable(path: Path, error: BaseException) -> UserError:

@@ -55,7 +55,12 @@ def check_name(data: ImageData, folder: Path) -> None:
         UserError: results would pass for those of the built-in data set.
     """
     if data.name in NUM_IMAGES and not is_built_in(data, data.name):
-        raise UserError(
-            f"--data {folder}: its images would be called {data.name!r}, but they are not those of {data.name}: "
-            f"rename the folder, or give a link to it with another name (for example {data.name}-copy)"
-        )
+        raise other_images(folder, data.name)
+
+
+def other_images(folder: Path, name: str) -> UserError:
+    """Return the refusal of a folder with the name of a built-in data set."""
+    return UserError(
+        f"--data {folder}: its images would be called {name!r}, but they are not those of {name}: rename the folder, "
+        f"or give a link to it with another name (for example {name}-copy)"
+    )
