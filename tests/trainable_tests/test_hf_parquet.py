@@ -87,6 +87,16 @@ def test_class_names_count_the_classes_that_do_not_occur(folder: Path) -> None:
     assert load_hf_parquet(folder).num_classes == 10
 
 
+def test_other_class_names_in_another_file_are_refused(folder: Path) -> None:
+    """The labels of one would be wrong."""
+    write_good(folder, names=3)
+    path = folder / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    named = table.schema.metadata[b"huggingface"].replace(b"class 0", b"other")
+    pq.write_table(table.replace_schema_metadata({"huggingface": named}), path)
+    assert f"the classes have other names in {path} than in" in refusal(folder)
+
+
 @pytest.mark.parametrize(
     "metadata", [b"{", b"[]", b"{}", b'{"info": {"features": {"label": {"names": null}}}}', b"\xff"]
 )

@@ -97,6 +97,7 @@ def test_labels_are_numbers_from_zero(
         ([0, 1, 10**9], [0, 1], f"label {10**9} is too large"),
         ([0, 1, 2**40], [0, 1], f"label {2**40} is too large"),
         ([0, 10, 20, 30] * 8, [0, 10], "labels go up to 30, but only 4 different ones occur (0, 10, 20, ...)"),
+        ([0, 1, 2], [3, 3, 4, 0], "3 of 4 test images have labels that no training image has"),
         ([7, 9] * 9, [9], "labels go up to 9, but only 2 different ones occur (7, 9): number the classes from 0"),
     ],
 )

@@ -49,8 +49,8 @@ class _Part:
     height: int
     is_png: bool
     image_column: str
-    num_class_names: int
-    """Number of names of classes in the metadata; 0 if there are none."""
+    class_names: tuple[str, ...]
+    """Names of the classes in the metadata; empty if there are none."""
 
 
 def load_hf_parquet(folder: Path) -> ImageData:
@@ -91,20 +91,31 @@ def _decode(folder: Path, name: str, files: Mapping[str, list[Path]]) -> ImageDa
         if name in NUM_IMAGES and not (NUM_IMAGES[name] == counts and every[0].is_png):
             raise other_images(folder, name)  # without decoding them all
         _check_sizes(every)
+        _check_class_names(every)
         limit = _class_limit(every)
         train, test = (_decode_split(parts[split], limit) for split in ("train", "test"))
-    names = max(part.num_class_names for part in every)
-    return make_image_data(name, num_classes(folder, train[1], test[1], names), train, test)
+    num_names = max(len(part.class_names) for part in every)
+    return make_image_data(name, num_classes(folder, train[1], test[1], num_names), train, test)
 
 
 def _class_limit(parts: list[_Part]) -> int:
     """Return the largest number of classes: that of the images, unless the metadata name more."""
     num_images = sum(part.num_rows for part in parts)
-    most = max(parts, key=lambda part: part.num_class_names)
-    if most.num_class_names > max(num_images, MAX_NAMED_CLASSES):
+    path, num_names = max(((part.path, len(part.class_names)) for part in parts), key=lambda named: named[1])
+    if num_names > max(num_images, MAX_NAMED_CLASSES):
         images = counted(num_images, "image")
-        raise UserError(f"{most.path} names {most.num_class_names} classes, but the data set has only {images}")
-    return max(num_images, most.num_class_names)
+        raise UserError(f"{path} names {num_names} classes, but the data set has only {images}")
+    return max(num_images, num_names)
+
+
+def _check_class_names(parts: list[_Part]) -> None:
+    """Refuse files whose metadata give the labels different meanings."""
+    named = {part.class_names: part.path for part in parts if part.class_names}
+    if len(named) > 1:
+        first, second, *_ = named.values()
+        raise UserError(
+            f"the classes have other names in {second} than in {first}: their labels mean different things"
+        )
 
 
 def _check_sizes(parts: list[_Part]) -> None:
@@ -150,9 +161,7 @@ def _describe(path: Path) -> _Part:
     if first is None:
         raise UserError(f"{path} holds no rows")
     image = open_image(f"{path}, row 0", _bytes((path, image_column), 0, first[0][0]))
-    return _Part(
-        path, num_rows, image.width, image.height, image.format == "PNG", image_column, _num_class_names(schema)
-    )
+    return _Part(path, num_rows, image.width, image.height, image.format == "PNG", image_column, _class_names(schema))
 
 
 def _unreadable(path: Path, error: BaseException) -> UserError:
@@ -235,10 +244,9 @@ def _path_in_row(path: Path, image_column: str, row: int) -> str | None:
         return None
 
 
-def _num_class_names(schema: Any) -> int:  # noqa: ANN401 (pyarrow is untyped)
+def _class_names(schema: Any) -> tuple[str, ...]:  # noqa: ANN401 (pyarrow is untyped)
     metadata = (schema.metadata or {}).get(b"huggingface", b"")
     try:
-        feature = json.loads(metadata)["info"]["features"][LABEL_COLUMN]
-        return len(feature["names"])
+        return tuple(map(str, json.loads(metadata)["info"]["features"][LABEL_COLUMN]["names"]))
     except (TypeError, ValueError, KeyError, RecursionError):
-        return 0
+        return ()

@@ -18,13 +18,20 @@ def num_classes(folder: Path, train: Labels, test: Labels, num_names: int) -> in
     """Return the number of classes: the largest label + 1, or the number of names if that is larger.
 
     Raises:
-        UserError: the labels leave out more classes than they use, and no names say that these exist.
+        UserError: the labels leave out more classes than they use, and no names say that these exist; or most test
+            images have classes that no training image has.
     """
     used, largest = np.unique(np.concatenate([train, test])), int(max(train.max(), test.max()))
     if largest >= max(2 * len(used), num_names):
         raise UserError(
             f"{folder}: labels go up to {largest}, but only {len(used)} different ones occur ({_first(used)}): "
             "number the classes from 0 without gaps"
+        )
+    unseen = int((~np.isin(test, train)).sum())
+    if 2 * unseen > len(test):
+        raise UserError(
+            f"{folder}: {unseen} of {counted(len(test), 'test image')} have labels that no training image has: train "
+            "and test need the same classes"
         )
     return max(largest + 1, num_names)
 
