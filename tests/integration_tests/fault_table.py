@@ -14,6 +14,7 @@ TABLE = ROOT / "tests" / "integration_tests" / "faults.md"
 WRITE = "BATCHSCAPE_WRITE_FAULTS"
 FAULTS = (
     "Ctrl-C",
+    "Slurm's warning before the end (SIGUSR1)",
     "the driver is killed",
     "the driver, Ray and all workers are killed, again and again",
     "a search is killed, its driver, Ray and all workers, again and again",

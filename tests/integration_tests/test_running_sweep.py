@@ -2,13 +2,16 @@
 
 import ipaddress
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.processes import family
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, wait_for_epochs
@@ -16,6 +19,7 @@ from trainable.ledger.checkpoints import newest_checkpoint
 from trainable.ledger.files import EPOCHS
 
 LISTEN = "0A"
+RESUMES = "the sweep goes on from its last checkpoints"
 
 
 def listening(pids: set[int]) -> Iterator[str]:
@@ -95,3 +99,41 @@ def ray_listens_on_this_machine_alone(processes: dict[int, str]) -> None:
     assert not [
         title for title in processes.values() if "dashboard.py" in title and "--disable-frontend" not in title
     ]
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+def test_slurms_warning_on_a_machine_that_gives_little(tmp_path: Path) -> None:
+    """One processor of several, a temporary folder with a long name, no UTF-8, no path of the program.
+
+    Slurm sends its warning to all processes of a step.
+    """
+    space, store, temporary = tmp_path / "small.yaml", tmp_path / "störe", tmp_path / ("long" * 20)
+    temporary.mkdir()
+    space.write_text(
+        "defaults: {model: resnet_preact_8, epochs: 20000, train_subset: 64, test_subset: 20}\n"
+        "grid: {batch_size: [16, 32]}\n"
+    )
+    little = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), "--store", str(store)]
+    with subprocess.Popen(
+        ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), *command],
+        env=os.environ | little | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as driver:
+        try:
+            wait_for_epochs(store, 3)
+            assert len(list((store / "trials").iterdir())) == 1
+            for group in {os.getpgid(pid) for pid in family(driver.pid)}:
+                os.killpg(group, signal.SIGUSR1)
+            output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            driver.kill()
+    assert output.endswith("stopping: waiting for 1 trial to write its checkpoint\n"), errors
+    last = json.loads((store / "small" / "runs.jsonl").read_text().splitlines()[-1])
+    assert (last["num_slots"], last["interrupted"]) == (1, True)
+    assert list(temporary.iterdir()) == []
+    record("Slurm's warning before the end (SIGUSR1)", user_sees(output + errors), driver.returncode, RESUMES)
