@@ -12,7 +12,9 @@ import pytest
 import tune_main
 from sweep.observers.live_view import make_console
 from tests.conftest import ROOT
+from tests.trainable_tests.encoded_images import ENCODED_SOURCES, EncodedSource, rows
 from trainable.cache_folder import NO_HOME, cache_folder
+from trainable.data.sources import load_dataset
 
 PROGRAM = ROOT / "tune_main.py"
 CLOSED = "batchscape: Bad file descriptor: standard output\n"
@@ -63,6 +65,14 @@ def test_what_the_output_cannot_encode_is_escaped(monkeypatch: pytest.MonkeyPatc
     assert tune_main.main(["spaces"]) == 0
     make_console().print("é …")
     assert output.getvalue().endswith(b"\\xe9 \\u2026\n")
+
+
+@pytest.mark.parametrize("source", ENCODED_SOURCES.values(), ids=ENCODED_SOURCES)
+def test_data_below_a_folder_whose_name_is_no_utf_8(tmp_path: Path, source: EncodedSource) -> None:
+    source.write(tmp_path / "images", rows([0, 1]), rows([1, 0]))
+    (tmp_path / "\udcff").mkdir()
+    folder = (tmp_path / "images").rename(tmp_path / "\udcff" / "images")
+    assert len(load_dataset("", folder).train_labels) == 2
 
 
 def test_a_uri_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,7 @@ def _describe(path: Path) -> _Part:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
@@ -174,7 +174,7 @@ def _batches(path: Path, image_column: str) -> Iterator[tuple[list[bytes | None]
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
             for batch in file.iter_batches(BATCH_ROWS, columns=[f"{image_column}.bytes", LABEL_COLUMN]):
                 if batch.num_rows:
                     yield batch[image_column].field("bytes").to_pylist(), batch[LABEL_COLUMN]
@@ -237,7 +237,7 @@ def _path_in_row(path: Path, image_column: str, row: int) -> str | None:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
             column = file.read([f"{image_column}.path"]).column(image_column)
         return pa.chunked_array(column.flatten()[0])[row].as_py() or None
     except (LookupError, OSError, TypeError, ValueError, pa.ArrowException):  # the struct has no paths
