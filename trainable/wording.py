@@ -117,13 +117,13 @@ def nearest(word: str, valid: Iterable[str], translations: Mapping[str, str] | N
     Args:
         word: what was written.
         valid: what could have been written.
-        translations: word of other tools -> a valid word, or a sentence that says what to write.
+        translations: word of other tools -> our word, or a sentence that says what to write.
     """
     words = list(valid)
     translation = (translations or {}).get(word.casefold(), "")
-    if " " in translation:
-        return translation
-    close = [translation] if translation in words else closest(word, words)
+    if translation and translation not in words:
+        return translation if " " in translation else f"our word is {translation!r}"
+    close = [translation] if translation else closest(word, words)
     return f"did you mean {close[0]!r}?" if close else f"valid: {listed(words, MAX_LISTED)}"
 
 

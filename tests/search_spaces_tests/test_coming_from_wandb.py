@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
+from search_spaces.schema import Space
+from search_spaces.translations import TRANSLATIONS
 from tests.conftest import ROOT
+from trainable.wording import nearest
 
 THEIRS, OURS = re.findall(
     r"^```yaml\n(.*?)^```",
@@ -30,3 +34,8 @@ def test_the_translated_sweep_asks_for_the_same(tmp_path: Path) -> None:
     assert space.scheduler is not None
     early = theirs["early_terminate"]
     assert (space.scheduler.grace_epochs, space.scheduler.reduction_factor) == (early["min_iter"], early["eta"])
+
+
+@pytest.mark.parametrize("word", sorted(yaml.safe_load(THEIRS).keys() - Space.model_fields.keys()))
+def test_their_words_are_translated(word: str) -> None:
+    assert not nearest(word, Space.model_fields, TRANSLATIONS).startswith("valid: ")

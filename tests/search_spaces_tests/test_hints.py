@@ -13,6 +13,7 @@ ROWS = "rows: [{seed: 1}]\n"
 WORDS = {
     "method: bayes\n" + ROWS: "FILE:1: method: unknown key 'method': write search: {algorithm: tpe, num_trials: 20}",
     "metric: {name: loss}\n" + ROWS: "FILE:1: metric: unknown key 'metric': write objective: {metric: ",
+    "run_cap: 4\n" + ROWS: "unknown key 'run_cap': our word is 'num_trials'",
     "program: train.py\n" + ROWS: "unknown key 'program': leave it out: the training is built in",
     "early_terminate: {type: hyperband}\n" + SEARCH: "unknown key 'early_terminate': did you mean 'scheduler'?",
     "search: {algorithm: bayes, num_trials: 4}\n": "search.algorithm: 'bayes' is unknown: did you mean 'tpe'?",
