@@ -157,7 +157,11 @@ def output_folder(text: str) -> str:
     """Accept a folder that can be written to or made."""
     if "://" in not_empty(text):
         raise argparse.ArgumentTypeError(f"{text} is a URI: give a folder of this machine")
-    existing = Path(text).expanduser().absolute()
+    try:
+        folder = Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text}: there is no such user") from None
+    existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
@@ -166,7 +170,7 @@ def output_folder(text: str) -> str:
         tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot write to {text}: {error.strerror}") from None
-    return text
+    return str(folder)
 
 
 def positive(text: str) -> float:

@@ -11,7 +11,7 @@
                    lock          held by the driver that runs the sweep (results.store.lease: lock.json)
                    search.jsonl.holder-<n>  in a bucket, after a takeover (see results.store.remote_journal)
 
-Nothing inside holds an absolute path: a store can be moved or copied.
+Nothing inside depends on an absolute path: a store can be moved or copied.
 """
 
 import contextlib

@@ -87,14 +87,13 @@ def _is_file(source: str) -> bool:
 def _trials(store: Store, source: str) -> pa.Table:
     if not _is_file(source):
         return read_trials(store, source)
-    path = Path(source).expanduser()
     try:
-        with path.open("rb") as file:  # the path may be no UTF-8
+        with Path(source).expanduser().open("rb") as file:  # the path may be no UTF-8
             table = pq.ParquetFile(file).read()
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    except (OSError, RuntimeError, pa.ArrowException) as error:  # RuntimeError: there is no such user
+        raise UserError(f"cannot read {source}: {' '.join(str(error).split())}") from None
     if not {*table.column_names} >= NEEDED:
-        raise UserError(f"{path} is not a {TRIALS_PARQUET} of a sweep: name one, or a sweep")
+        raise UserError(f"{source} is not a {TRIALS_PARQUET} of a sweep: name one, or a sweep")
     return table
 
 

@@ -111,6 +111,7 @@ OPTION_MISTAKES = {
     "--min-nodes without a cluster": (["run", "SPACE", "--min-nodes", "2"], "--min-nodes 2: needs the --address"),
     "--to a URI": (["plot", "published", "--to", "s3://bucket"], "s3://bucket is a URI"),
     "--to where root cannot write": (["report", "x", "--to", "/proc/x"], "cannot write to /proc/x"),
+    "--to a user's who is not there": (["report", "x", "--to", "~no-such-user/x"], "there is no such user"),
     "no such figure": (["plot", "published", "--figure", "heatmap"], "did you mean 'heat_map'?"),
     "--max-concurrent -1": (["run", "SPACE", "--max-concurrent", "-1"], "whole number"),
     "no command": ([], "required"),
