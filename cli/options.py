@@ -5,22 +5,25 @@ A type raises argparse.ArgumentTypeError for a text that it does not accept.
 
 import argparse
 import dataclasses
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from sweep.request import SpaceRequest
+    from sweep.request import SpaceRequest, TimeLimit
 
 Request = TypeVar("Request", bound="SpaceRequest")
 
 DEFAULT_STORE = "runs"
 PUBLISHED = "published"
 """Names the published results in the place of a sweep or a space."""
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Unit of a time -> its seconds."""
 EXIT_CODES = """\
 exit codes:
-  0    done
+  0    done, or stopped by --time-limit
   1    trials failed, or are left
   2    a mistake in the command, a file or the machine; one line says which
   130  interrupted; the same command resumes"""
@@ -208,6 +211,22 @@ def probability(text: str) -> float:
     if value >= 1:
         raise argparse.ArgumentTypeError(f"must be below 1, got {text}")
     return value
+
+
+def time_limit(text: str) -> "TimeLimit":
+    """Accept a duration: numbers with the units s, m, h, d, or HH:MM:SS. The time runs from here."""
+    from sweep.request import TimeLimit
+
+    clock = re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", text)
+    if clock is not None:
+        seconds = sum(int(part) * size for part, size in zip(clock.groups(), (3600, 60, 1), strict=True))
+    elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
+        seconds = sum(float(number) * UNIT_SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
+    else:
+        raise argparse.ArgumentTypeError(f"must be a time, for example 90m, 2h or 02:00:00, got {text!r}")
+    if seconds == 0:
+        raise argparse.ArgumentTypeError("must be longer than 0 s")
+    return TimeLimit(seconds)
 
 
 def positive_whole(text: str) -> int:

@@ -16,6 +16,7 @@ from cli.options import (
     add_trial_resources,
     positive_whole,
     request_from,
+    time_limit,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ EXAMPLES = (
     "run quickstart",
     "run my_sweep.yaml --set epochs=5 --name short",
     "run initial_lr --scale smoke",
+    "run initial_lr --time-limit 2h --fail-fast",
     "run my_sweep.yaml --store s3://bucket/prefix --address HEAD:6379",
 )
 RAY_ADDRESS = "RAY_ADDRESS"
@@ -65,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("mlflow", "wandb"),
         help="show the trials in this tracker, too (pip install it first)",
     )
+    parser.add_argument(
+        "--time-limit",
+        type=time_limit,
+        metavar="TIME",
+        help="have stopped, checkpoints written, after this time: 90m, 2h, 1d or HH:MM:SS; the same command resumes",
+    )
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first trial that fails")
     add_compile(parser)
     add_space_options(parser)
 

@@ -52,7 +52,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
                 say(f"note: {results} kept, marked superseded")
             held = holdings(store, manifest)
         record = _train(prepared, held, context, clock)
-    return ExitCode.INTERRUPTED if record.interrupted else report_end(store, manifest, record)
+    return report_end(store, manifest, record, context.stop.cause)
 
 
 def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock: RunClock) -> RunRecord:
@@ -84,5 +84,5 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     writer.write()
     if interrupted:
         again = " without --again" if prepared.request.retrain else ""
-        report_stop(store, manifest, f"the same command{again}")
+        report_stop(store, manifest, context.stop.cause, f"the same command{again}")
     return record

@@ -1,11 +1,37 @@
 """What a user asks for when a sweep is run."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 LOCAL = "local"
 """The address that means: start Ray on this machine."""
+STOPPING_SECONDS = 30.0
+"""Time kept for a stop: Tune gives trials ten seconds to write their checkpoints, then tables are written."""
+
+
+class StopCause(Enum):
+    """Why a run stops before its end. The value says so after the word `stopped`."""
+
+    SIGNAL = ""
+    TIME_LIMIT = " at the time limit"
+    FAILURE = " at the first failed trial"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """The time that a run may take, counted from the moment at which this object is made."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+    """Reading of `time.monotonic`."""
+
+    @property
+    def stop_at(self) -> float:
+        """Reading of `time.monotonic` at which trials are told to stop: at half of a short limit."""
+        return self.started + self.seconds - min(STOPPING_SECONDS, self.seconds / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +74,10 @@ class RunRequest(SpaceRequest):
     """Whether the model is compiled."""
     tracker: str | None = None
     """`mlflow` or `wandb`, to show the trials there, too."""
+    time_limit: TimeLimit | None = None
+    """Time after which the run has stopped; None lets it run to its end."""
+    fail_fast: bool = False
+    """Whether the first trial that fails ends the run."""
 
     @property
     def is_joined(self) -> bool:

@@ -15,6 +15,7 @@ from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
 from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun, announce_ray
+from sweep.request import StopCause
 from sweep.runs import RunRecord, append_run
 from sweep.search.opening import earlier_results_for, open_search, search_settings
 from sweep.search.search import Search
@@ -34,10 +35,9 @@ def run_search_sweep(prepared: PreparedRun, maker: ProposalMaker) -> ExitCode:
     with prepared.store.driving(prepared.manifest, clock.run_id):
         _print_heading(prepared, settings)
         search = open_search(prepared.store, settings, maker, prepared.data, earlier)
-        record = _SearchRun(prepared, maker, search, clock).run()
-    if record is not None and record.interrupted:
-        return ExitCode.INTERRUPTED
-    return report_end(prepared.store, prepared.manifest, record)
+        run = _SearchRun(prepared, maker, search, clock)
+        record = run.run()
+    return report_end(prepared.store, prepared.manifest, record, run.cause)
 
 
 def _prepare(prepared: PreparedRun, maker: ProposalMaker) -> tuple[SearchSettings, list[Earlier]]:
@@ -75,6 +75,8 @@ class _SearchRun:
         self._clock = clock
         self._store, self._sweep = prepared.store, prepared.manifest.name
         self._writer = ParquetWriter(prepared.store, prepared.manifest)
+        self.cause: StopCause | None = None
+        """Why the run was stopped, if it was."""
 
     def run(self) -> RunRecord | None:
         """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""
@@ -104,7 +106,7 @@ class _SearchRun:
                 if confirm := self._left_to_confirm():
                     self._confirm(context, confirm)
         except KeyboardInterrupt:
-            interrupted = True
+            interrupted, self.cause = True, context.stop.cause
         num_trials = self._clock.trials_ended
         record = self._clock.stop(num_trials=num_trials, num_slots=num_slots, interrupted=interrupted, expected=None)
         append_run(self._store, self._sweep, record)
@@ -114,7 +116,7 @@ class _SearchRun:
             self._store.drop_final_states(self._search.unneeded_states())
         self._writer.write()
         if interrupted:
-            report_stop(self._store, self._prepared.manifest)
+            report_stop(self._store, self._prepared.manifest, self.cause)
         return record
 
     def _propose(self, context: "SweepContext") -> None:

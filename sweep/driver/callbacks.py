@@ -121,6 +121,7 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
                 self._store.check_present()
             except UserError:
                 return
+            self._stop.note_failure()
         for observer in self._observers:
             observer.on_progress(key, progress)
 

@@ -1,29 +1,53 @@
-"""What makes a run stop: a signal, or the loss of its sweep."""
+"""What makes a run stop: a signal, its time limit, a failed trial, or the loss of its sweep."""
 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+
+from sweep.request import StopCause, TimeLimit
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """The last one is Slurm's warning before a job's end."""
 
 
 class StopRequest:
-    """Remembers the first of STOP_SIGNALS for those who ask.
+    """Remembers what first made the run stop, for those who ask: one of STOP_SIGNALS, its time limit, or a failure.
 
     While trials run it is asked after each step of Tune's loop, at least ten times a second. A KeyboardInterrupt that
     is raised wherever the signal happens to arrive can be swallowed by Ray or by a callback of a C library, and the
     sweep would run on. A second signal raises at once.
     """
 
-    def __init__(self, check_driver: Callable[..., None] = lambda **ask: None) -> None:
+    def __init__(
+        self,
+        check_driver: Callable[..., None] = lambda **ask: None,
+        *,
+        limit: TimeLimit | None = None,
+        fail_fast: bool = False,
+    ) -> None:
         """
         Args:
             check_driver: checks that the run still drives its sweep (`Store.check_driver`).
+            fail_fast: whether a failed trial stops the run.
         """
         self.check_driver = check_driver
-        self.is_requested = False
+        self.cause: StopCause | None = None
+        self._limit = limit
+        self._fail_fast = fail_fast
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether the run is to stop."""
+        if self.cause is None and self._limit is not None and time.monotonic() >= self._limit.stop_at:
+            self.cause = StopCause.TIME_LIMIT
+        return self.cause is not None
+
+    def note_failure(self) -> None:
+        """Note that a trial has failed."""
+        if self._fail_fast:
+            self.cause = self.cause or StopCause.FAILURE
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -48,14 +72,15 @@ class StopRequest:
     def raise_if_requested(self) -> None:
         """
         Raises:
-            KeyboardInterrupt: a signal has come.
+            KeyboardInterrupt: the run is to stop.
         """
         if self.is_requested:
             raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: object) -> None:
-        self.raise_if_requested()
-        self.is_requested = True
+        if self.cause is StopCause.SIGNAL:
+            raise KeyboardInterrupt
+        self.cause = StopCause.SIGNAL
 
 
 @contextlib.contextmanager

@@ -44,12 +44,12 @@ class SweepContext:
     prepared: PreparedRun
     run_id: str
     stop: StopRequest
-    """Asked at every step whether a signal has come."""
+    """Asked at every step whether the run is to stop."""
 
 
 @contextlib.contextmanager
 def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -> Iterator[SweepContext]:
-    """Start Ray or join a cluster; inside, a signal is a request to stop.
+    """Start Ray or join a cluster; inside, a signal is a request to stop, as is the end of the time limit.
 
     Args:
         trials: trials to be trained; for a search those at the ends of its parameters.
@@ -58,7 +58,8 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         UserError: no such cluster, or it can never run such a trial.
     """
     request = prepared.request
-    stop = StopRequest(functools.partial(prepared.store.check_driver, prepared.manifest.name))
+    check_driver = functools.partial(prepared.store.check_driver, prepared.manifest.name)
+    stop = StopRequest(check_driver, limit=request.time_limit, fail_fast=request.fail_fast)
     with contextlib.ExitStack() as stack:
         with warning_held_back():
             cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
@@ -83,7 +84,7 @@ def run_planned(
 
     Raises:
         UserError: the tracker cannot be reached, or a node does not see the store.
-        KeyboardInterrupt: a signal has come, or another run has taken the sweep over; the ledgers hold what was done.
+        KeyboardInterrupt: the run is to stop, or another has taken the sweep over; the ledgers hold what was done.
     """
     carried = {key: dataclasses.asdict(shares[key]) for key in configs}
     param_space = {

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.processes import family
-from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, wait_for_epochs
+from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, end_of, wait_for_epochs
 from trainable.ledger.checkpoints import newest_checkpoint
 from trainable.ledger.files import EPOCHS
 
@@ -85,6 +86,27 @@ def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
     assert checkpoint is not None
     assert checkpoint.epochs_done == num_epochs
     assert "the same command resumes" in errors
+
+
+@pytest.mark.faults
+def test_a_run_ends_within_its_time_limit(tmp_path: Path, start: Start, cli: Cli) -> None:
+    space, store = tmp_path / "small.yaml", tmp_path / "store"
+    space.write_text(
+        "defaults: {model: resnet_preact_8, epochs: 20000, train_subset: 64, test_subset: 20}\n"
+        "rows: [{batch_size: 32}, {batch_size: 64}]\n"
+    )
+    began = time.monotonic()
+    done = end_of(start(str(space), store, "--time-limit", "01:30", "--max-concurrent", "1"))
+    assert done.returncode == 2  # no HH:MM:SS
+    done = end_of(start(str(space), store, "--time-limit", "00:01:30", "--max-concurrent", "1"))
+    assert time.monotonic() - began < 90 + 10  # and the start of the program, twice
+    assert done.returncode == 0
+    assert "stopped at the time limit with 0 of 2 trials done, 2 left; the same command resumes" in done.stderr
+    [trial] = store.glob("trials/*")
+    num_epochs = len((trial / EPOCHS).read_text().splitlines())
+    checkpoint, _ = newest_checkpoint(trial, num_epochs)
+    assert checkpoint is not None
+    assert checkpoint.epochs_done == num_epochs > 0
 
 
 def ray_listens_on_this_machine_alone(processes: dict[int, str]) -> None:

@@ -11,14 +11,19 @@ from rich.console import Console
 
 import sweep.run
 import tune_main
+from cli.options import time_limit
 from results.store.local_store import LocalStore
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.stop_request import StopRequest
+from sweep.ending import report_end, report_stop
 from sweep.observers.live_view import SweepView
 from sweep.observers.progress import SweepOutline
-from tests.results_tests.result_samples import make_config
+from sweep.request import StopCause, TimeLimit
+from sweep.runs import RunRecord
+from tests.results_tests.result_samples import make_config, make_manifest
+from trainable.records import Progress, Status
 from trainable.session import RunInfo
-from trainable.tune_adapter import TrialSetup
+from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
 
 
 @pytest.mark.parametrize(("is_terminal", "number"), [(True, signal.SIGTERM), (False, signal.SIGUSR1)])
@@ -68,3 +73,88 @@ def test_before_training_a_stop_says_that_the_same_command_resumes(
     monkeypatch.setattr(sweep.run, "prepare", interrupted)
     assert tune_main.main(["run", "quickstart"]) == 130
     assert capsys.readouterr().err == "\nstopped while nothing was being trained; the same command resumes\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("1.5m", 90),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("1h30m", 5400),
+        ("01:02:03", 3723),
+        ("100:00:00", 360000),
+    ],
+)
+def test_a_time_limit_has_units_or_is_a_clock(text: str, seconds: float) -> None:
+    assert time_limit(text).seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["2", "h", "-1h", "1:30", "00:60:00", "0s", "2 h", "nan", "1e3s", "1w"])
+def test_other_texts_are_no_time_limit(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune_main.main(["run", "quickstart", f"--time-limit={text}"]) == 2
+    assert "--time-limit: must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds", "stops_after"), [(7200, 7170), (10, 5)])
+def test_a_run_stops_before_its_time_limit_to_write_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, stops_after: float
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    stop = StopRequest(limit=TimeLimit(seconds, now[0]))
+    callback = ObserverCallback(
+        [], TrialSetup({}, tmp_path, RunInfo("run", 1, ""), ""), LocalStore(tmp_path), stop, None
+    )
+    now[0] += stops_after - 1
+    callback.on_step_end(0, [SimpleNamespace(status="RUNNING")])
+    now[0] += 1
+    with pytest.raises(StoppedError):
+        callback.on_step_end(1, [SimpleNamespace(status="RUNNING")])
+    assert stop.cause is StopCause.TIME_LIMIT
+
+
+def test_a_signal_after_the_time_limit_counts_as_one() -> None:
+    stop = StopRequest(limit=TimeLimit(0.0))
+    assert stop.is_requested
+    with stop.on_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.cause is StopCause.SIGNAL
+
+
+@pytest.mark.parametrize("fail_fast", [True, False])
+def test_the_first_failure_ends_a_run_if_asked(tmp_path: Path, fail_fast: bool) -> None:
+    stop = StopRequest(fail_fast=fail_fast)
+    callback = ObserverCallback(
+        [], TrialSetup({}, tmp_path, RunInfo("run", 1, ""), ""), LocalStore(tmp_path), stop, None
+    )
+    trial = SimpleNamespace(config={TRIAL_KEY: "key"}, status="RUNNING", run_metadata=SimpleNamespace(num_failures=0))
+    callback.on_trial_result(0, [], trial, report(Progress(None, Status.DIVERGED, replayed=False)))
+    assert not stop.is_requested
+    callback.on_trial_result(1, [], trial, report(Progress(None, Status.FAILED, replayed=False, error="no")))
+    assert stop.cause is (StopCause.FAILURE if fail_fast else None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "line"),
+    [
+        (StopCause.SIGNAL, 130, "stopped with 0 of 1 trial done; the same command resumes"),
+        (
+            StopCause.TIME_LIMIT,
+            0,
+            "stopped at the time limit with 0 of 1 trial done, 1 left; the same command resumes",
+        ),
+        (StopCause.FAILURE, 1, "stopped at the first failed trial with 0 of 1 trial done, 1 left; "),
+        (None, 130, "stopped with 0 of 1 trial done; "),
+    ],
+)
+def test_what_is_said_and_returned_depends_on_the_cause_of_the_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cause: StopCause | None, code: int, line: str
+) -> None:
+    store, manifest = LocalStore(tmp_path), make_manifest([make_config()], "mine")
+    store.write_manifest(manifest)
+    record = RunRecord("run", "2026-11-01T00:00:00+00:00", 1, 1, 0, 0, 5.0, None, None, interrupted=True)
+    report_stop(store, manifest, cause)
+    assert report_end(store, manifest, record, cause) == code
+    assert line in capsys.readouterr().err
