@@ -219,7 +219,7 @@ def time_limit(text: str) -> "TimeLimit":
 
     clock = re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", text)
     if clock is not None:
-        seconds = sum(int(part) * size for part, size in zip(clock.groups(), (3600, 60, 1), strict=True))
+        seconds: float = sum(int(part) * size for part, size in zip(clock.groups(), (3600, 60, 1), strict=True))
     elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
         seconds = sum(float(number) * UNIT_SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
     else:
