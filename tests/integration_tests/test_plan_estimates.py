@@ -42,11 +42,13 @@ def test_an_empty_store_cannot_tell(space: str, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "none").exists()
 
 
-def test_a_data_set_of_unknown_size_cannot_be_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_data_set_that_is_neither_built_in_nor_given_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("rows: [{lr: 0.1, dataset: mine}]\n")
-    assert tune_main.main(["plan", str(path), "--store", str(tmp_path / "none")]) == 0
-    assert "give --data DIR" in capsys.readouterr().out
+    assert tune_main.main(["plan", str(path), "--store", str(tmp_path / "none")]) == 2
+    assert "no data set 'mine'" in capsys.readouterr().err
 
 
 def test_a_probe_tells_and_leaves_nothing(space: str, tmp_path: Path, cli: Cli) -> None:
