@@ -4,6 +4,7 @@ where sweeps find it."""
 import argparse
 import signal
 import sys
+import threading
 from typing import NoReturn
 
 from cli.options import add_compile, add_data, add_set, add_store, positive_whole
@@ -58,8 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     from trainable.standalone import train
 
     folder = store.ledgers / config.trial_key
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # they stop as cleanly as Ctrl-C
-        signal.signal(number, _interrupt)
+    if threading.current_thread() is threading.main_thread():  # no other may have handlers
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # they stop as cleanly as Ctrl-C
+            signal.signal(number, _interrupt)
     try:
         status = train(config, data, folder, threads, make_console(), Execution(compile=arguments.compile))
     except KeyboardInterrupt:
