@@ -7,6 +7,7 @@ from search_spaces.loader import load_space, shipped_spaces
 from search_spaces.parameters import SearchParameter
 from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import SCHEDULER_KEYS
+from search_spaces.trial_maker import assignment_words
 from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.sweep_name import sweep_name
 from trainable.wording import counted, format_value
@@ -63,6 +64,7 @@ def search_lines(search: ProposalMaker) -> list[str]:
     lines = [f"search: up to {counted(search.num_trials, 'trial')} of {each}, proposed one by one"]
     lines += [f"  {parameter.name:16} {_range(parameter)}" for parameter in search.parameters]
     lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
+    lines += [f"  {'first':16} {assignment_words(point)}" for point in search.first]
     if search.drawn_at_random:
         lines.append(
             f"  {'at random':16} {', '.join(search.drawn_at_random)}: {search.search.algorithm} ignores them"

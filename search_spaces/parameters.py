@@ -9,11 +9,11 @@ from typing import Literal
 from search_spaces.expressions import Expression
 from search_spaces.schema import Parameter, Scalar
 from search_spaces.trial_maker import PARAMETERS
-from search_spaces.yaml_source import YamlSource
+from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import field_kind
 from trainable.errors import UserError, located
 from trainable.rounding import tidied
-from trainable.wording import nearest
+from trainable.wording import format_value, nearest
 
 Assignment = Mapping[str, Scalar]
 """Name of a parameter -> its value."""
@@ -45,6 +45,24 @@ class SearchParameter:
             value = tidied(self.low + round((value - self.low) / self.step) * self.step)
         value = min(max(value, self.low), self.high)
         return round(value) if self.kind == "int" else value
+
+    def checked(self, value: Scalar) -> Scalar:
+        """A value that a user gives, in the parameter's own type.
+
+        Raises:
+            UserError: The parameter cannot have the value.
+        """
+        is_bool = isinstance(value, bool)
+        if self.choices is not None:
+            for choice in self.choices:
+                if choice == value and isinstance(choice, bool) is is_bool:
+                    return choice
+            raise UserError(f"is not one of {', '.join(map(format_value, self.choices))}: got {value!r}")
+        if is_bool or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            raise UserError(f"must be a number from {self.low:g} to {self.high:g}, got {value!r}")
+        if (nearest_value := self.snap(value)) != value:
+            raise UserError(f"{value!r} is between two steps: the nearest value is {nearest_value!r}")
+        return int(value) if self.kind == "int" else float(value)
 
     @property
     def ends(self) -> tuple[Scalar, ...]:
@@ -79,6 +97,43 @@ def inside(
         else:
             return None
     return found
+
+
+def first_points(
+    given: Sequence[Assignment],
+    declared: Iterable[str],
+    parameters: Sequence[SearchParameter],
+    active: Callable[[Assignment, str], bool],
+    source: YamlSource,
+) -> list[dict[str, Scalar]]:
+    """The values with which a search begins, a mapping for each proposal; it may lack parameters.
+
+    Args:
+        given: `first` of the space.
+        declared: names of all parameters; those that are not among `parameters` are left out.
+
+    Raises:
+        UserError: A key is no parameter, or the parameter cannot have its value.
+    """
+    points: list[dict[str, Scalar]] = []
+    names = {parameter.name for parameter in parameters}
+    for index, point in enumerate(given):
+        path: KeyPath = ("first", index)
+        for name in point:
+            if name not in declared:
+                raise UserError(f"{source.where((*path, name))}: is not a parameter: {nearest(name, declared)}")
+        chosen: dict[str, Scalar] = {}
+        for parameter in parameters:
+            name, when = parameter.name, parameter.when
+            if name not in point:
+                continue
+            with located(source.where((*path, name))):
+                if when is not None and when.names & names <= chosen.keys() and not active(chosen, name):
+                    raise UserError(f"is not proposed here, where {when.text} is false: leave it out")
+                chosen[name] = parameter.checked(point[name])
+        if chosen and chosen not in points:
+            points.append(chosen)
+    return points
 
 
 def parse_conditions(parameters: Mapping[str, Parameter], source: YamlSource) -> dict[str, Expression]:

@@ -15,6 +15,7 @@ from search_spaces.parameters import (
     Assignment,
     SearchParameter,
     check_condition_names,
+    first_points,
     make_parameter,
     parse_conditions,
 )
@@ -82,6 +83,8 @@ class ProposalMaker:
         self.parameters = self._searched(space.parameters, conditions, source)
         if not self.parameters:
             raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
+        self.first = first_points(space.first or (), space.parameters, self.parameters, self.active, source)
+        """Values of the first proposals; the sampler chooses the parameters that they lack."""
         check_algorithm(self.search.algorithm, len(self.parameters) - len(self.drawn_at_random), source)
         self._check_defaults(space, source)
         assignments = self._corner_assignments()
@@ -97,9 +100,12 @@ class ProposalMaker:
             self._recipe_version = self.fixed["recipe_version"] = SHARED_HOLDOUT
             self.corners = [self.trial(assignment) for assignment in assignments]
         self._check_whole_numbers()
+        for point in self.first:
+            with contextlib.suppress(KeyError):  # it lacks a parameter
+                self.trial(point)
         if self.scheduler.type == "pbt":
             configs = [corner.config for corner in self.corners]
-            check_population(self.search, self.scheduler, self.confirm, configs, source)
+            check_population(self.search, self.scheduler, self.confirm, configs, len(self.first), source)
         else:
             self._check_epochs(source, scale)
 

@@ -44,7 +44,7 @@ SEARCH_SPACE = {
     "parameters": "parameters: {lr: {min: 0.01, max: 1.0}}",
 }
 """Valid spaces, a line for each top-level key. A wrong line replaces the one with its key."""
-SPACES = {"defaults": FIELDS_SPACE, **dict.fromkeys(["parameters", *SEARCH_SECTIONS], SEARCH_SPACE)}
+SPACES = {"defaults": FIELDS_SPACE, **dict.fromkeys(["parameters", "first", *SEARCH_SECTIONS], SEARCH_SPACE)}
 """Key of a wrong line -> the space that it is put into; PLAIN_SPACE for other keys."""
 
 PLAIN_WORDS = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text"}

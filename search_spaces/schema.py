@@ -73,6 +73,7 @@ EXAMPLES = {
     "search": "{algorithm: tpe, num_trials: 20}",
     "parameters": "{lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}",
     "scheduler": "{type: asha, grace_epochs: 1}",
+    "first": "[{lr: 0.1, batch_size: 128}]",
     "objective": "{metric: holdout_error_percent, goal: minimize}",
     "confirm": "{top: 3, repeats: 3}",
     "when": "batch_size >= 64",
@@ -332,6 +333,8 @@ class Space(_Strict):
     """How trials are proposed; replaces `rows`, `grid` and `parts`."""
     parameters: Annotated[dict[str, Parameter], Field(min_length=1, max_length=MAX_KEYS)] | None = None
     """The parameters of a search: training fields, or names that `derive` uses."""
+    first: Annotated[list[dict[str, Scalar]], Field(min_length=1)] | None = None
+    """What a search proposes first: a mapping of parameters for each proposal. The sampler chooses what it lacks."""
     scheduler: SchedulerSpec | None = None
     """Which trials of a search are stopped early."""
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1, max_length=2), BeforeValidator(_as_list)] | None = (

@@ -19,7 +19,7 @@ from trainable.config import TrainConfig
 from trainable.errors import UserError
 
 Spec = TypeVar("Spec", bound=BaseModel)
-ONLY_FOR_SEARCH = ("parameters", "scheduler", "objective", "confirm")
+ONLY_FOR_SEARCH = ("parameters", "first", "scheduler", "objective", "confirm")
 """Sections that only a search has, besides `search` itself."""
 NO_PARAMETERS = {
     "holdout": "its images guide the search: give it in defaults",
@@ -79,6 +79,7 @@ def check_population(
     scheduler: SchedulerSpec,
     confirm: ConfirmSpec | None,
     corners: Sequence[TrainConfig],
+    num_first: int,
     source: YamlSource,
 ) -> None:
     """Refuse what population based training cannot search.
@@ -86,6 +87,7 @@ def check_population(
     Args:
         search, scheduler, confirm: the sections at the scale that is run.
         corners: configurations at the ends of the parameters.
+        num_first: number of proposals that the space gives.
     """
     size, num_trials = scheduler.population, search.num_trials or 0
     if search.algorithm not in WITHOUT_MEMORY:
@@ -101,6 +103,8 @@ def check_population(
             f"for example {fitting}, got {num_trials}"
         )
         _refuse(source, ("search",), message)
+    if num_first > size:
+        _refuse(source, ("first",), f"holds {num_first} points: the first generation of the population has {size}")
     for name in SAME_IN_POPULATION:
         if len({getattr(config, name) for config in corners}) > 1:
             _refuse(source, ("parameters",), f"{name} must be the same in all of a population")

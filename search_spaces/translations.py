@@ -25,6 +25,8 @@ TRANSLATIONS = {
     "direction": "goal",
     "mode": "goal",
     "params": "parameters",
+    "points_to_evaluate": "first",
+    "enqueue_trial": "first",
     "min_iter": "grace_epochs",
     "grace_period": "grace_epochs",
     "eta": "reduction_factor",

@@ -86,7 +86,7 @@ def empty_keys(section: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[KeyPa
             yield here
         elif isinstance(value, dict) and key not in SETTINGS:
             yield from empty_keys(value, here)
-        elif isinstance(value, list) and key in ("parts", "objective"):
+        elif isinstance(value, list) and key in ("parts", "objective", "first"):
             for index, item in enumerate(value):
                 if item == {}:
                     yield (*here, index)
@@ -166,7 +166,7 @@ def _kind(problem: ErrorDetails) -> str:
     kind, path = problem["type"], problem["loc"]
     if kind == "int_type" and path[-1] == "int":
         return "number_type"
-    if kind == "bool_type" and path[0] == PARAMETERS:
+    if kind == "bool_type" and path[0] in (PARAMETERS, "first"):
         return "scalar_type"
     return kind
 

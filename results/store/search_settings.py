@@ -10,6 +10,8 @@ NUM_TRIALS = "num_trials"
 SEED = "seed"
 WARM_START = "warm_start"
 PARAMETERS = "parameters"
+FIRST = "first"
+"""The values of the first proposals; only if the space gives some."""
 OBJECTIVE = "objective"
 """A list, each entry with a METRIC."""
 METRIC = "metric"
@@ -102,6 +104,7 @@ class LoggedSettings(TypedDict):
     seed: Count
     warm_start: str | None
     parameters: dict[str, LoggedParameter]
+    first: NotRequired[list[dict[str, bool | int | float | str | None]]]
     objective: list[LoggedObjective]
     scheduler: LoggedScheduler
     confirm: LoggedConfirm | None

@@ -65,6 +65,7 @@ def search_settings(name: str, maker: ProposalMaker, *, dataset: str, fingerprin
         scheduler=maker.scheduler,
         confirm=maker.confirm,
         trial=maker.fixed | {"dataset": dataset, FINGERPRINT: fingerprint},
+        first=maker.first,
     )
 
 

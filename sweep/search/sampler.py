@@ -43,6 +43,7 @@ class Sampler:
         self._parameters = list(settings.parameters)
         self._is_active = is_active
         self._algorithm = settings.search.algorithm
+        self._first = settings.first
         self._distributions = distributions_of(self._parameters)
         self._storage = optuna.storages.InMemoryStorage()
         num_objectives = len(settings.objectives)
@@ -83,8 +84,10 @@ class Sampler:
             explore: draw at random, and from what was not proposed yet where the space is finite. It helps where the
                 algorithm repeats itself.
         """
+        fixed = self._first[self._size] if self._size < len(self._first) else {}
+        explore = explore and not fixed
         if self._algorithm == "grid":
-            params = next(self._grid)
+            params = self._next_of_grid(fixed)
             self._add_trial(TrialState.RUNNING, params)
         elif explore and self._num_assignments is not None:
             everything = assignments(self._parameters, self._is_active)
@@ -92,7 +95,7 @@ class Sampler:
             params = left[int(np.random.default_rng((*self._entropy, self._size)).integers(len(left)))]
             self._add_trial(TrialState.RUNNING, params)
         else:
-            params = self._draw("random" if explore else self._algorithm)
+            params = self._draw("random" if explore else self._algorithm, fixed)
         self._count(params)
         return params
 
@@ -102,12 +105,9 @@ class Sampler:
         Args:
             explore: the value that `ask` was called with.
         """
-        if self._algorithm == "grid":
-            next(self._grid, None)
-        if self._algorithm == "cmaes" and not explore:  # asking leaves its state in the study
-            with quiet():
-                self.study.enqueue_trial(dict(params))
-            self._draw("cmaes")
+        is_first = self._size < len(self._first)
+        if self._algorithm == "cmaes" and (is_first or not explore):  # asking leaves its state in the study
+            self._draw("cmaes", params)
         else:
             self._add_trial(TrialState.RUNNING, params)
         self._count(params)
@@ -127,11 +127,22 @@ class Sampler:
         if self._num_assignments is not None:
             self._proposed.add(identity(params))
 
-    def _draw(self, algorithm: Algorithm) -> Params:
+    def _next_of_grid(self, fixed: Params) -> Params:
+        """Return the next assignment, with the fixed values if one is left that has them."""
+        for params in assignments(self._parameters, self._is_active) if fixed else ():
+            has_them = all(params.get(name, value) == value for name, value in fixed.items())
+            if has_them and identity(params) not in self._proposed:
+                return params
+        return next(params for params in self._grid if identity(params) not in self._proposed)
+
+    def _draw(self, algorithm: Algorithm, fixed: Params) -> Params:
+        """Draw a proposal, with the fixed values where these are given."""
         parameters = {parameter.name: parameter for parameter in self._parameters}
         draw = Draw(self._size, self._entropy, self.study, self.num_earlier, parameters, self._distributions)
         with quiet():
             self.study.sampler = make_sampler(algorithm, draw)
+            if fixed:
+                self.study.enqueue_trial(dict(fixed))
             trial = self.study.ask()
             chosen: dict[str, Any] = {}
             for name in parameters:

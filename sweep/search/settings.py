@@ -33,6 +33,8 @@ class SearchSettings:
     confirm: ConfirmSpec | None = None
     trial: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What else makes a trial out of parameters (defaults, derive, overrides, scale, data set), as plain JSON."""
+    first: Sequence[Params] = ()
+    """Values of the first proposals; the sampler chooses the parameters that they lack."""
 
     @property
     def metrics(self) -> list[str]:
@@ -49,6 +51,7 @@ class SearchSettings:
             keys.SCHEDULER: self.scheduler.model_dump(include={"type", *SCHEDULER_KEYS[self.scheduler.type]}),
             keys.CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
             keys.TRIAL: dict(self.trial),
+            **({keys.FIRST: [dict(point) for point in self.first]} if self.first else {}),
         }
         return dict(json.loads(json.dumps(values, allow_nan=False)))
 

@@ -89,17 +89,15 @@ def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
 
 
 @pytest.mark.faults
-def test_a_run_ends_within_its_time_limit(tmp_path: Path, start: Start, cli: Cli) -> None:
+def test_a_run_ends_within_its_time_limit(tmp_path: Path, start: Start) -> None:
     space, store = tmp_path / "small.yaml", tmp_path / "store"
     space.write_text(
         "defaults: {model: resnet_preact_8, epochs: 20000, train_subset: 64, test_subset: 20}\n"
         "rows: [{batch_size: 32}, {batch_size: 64}]\n"
     )
     began = time.monotonic()
-    done = end_of(start(str(space), store, "--time-limit", "01:30", "--max-concurrent", "1"))
-    assert done.returncode == 2  # no HH:MM:SS
     done = end_of(start(str(space), store, "--time-limit", "00:01:30", "--max-concurrent", "1"))
-    assert time.monotonic() - began < 90 + 10  # and the start of the program, twice
+    assert time.monotonic() - began < 90 + 10  # and the start of the program
     assert done.returncode == 0
     assert "stopped at the time limit with 0 of 2 trials done, 2 left; the same command resumes" in done.stderr
     [trial] = store.glob("trials/*")
