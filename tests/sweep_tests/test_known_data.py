@@ -7,9 +7,12 @@ import pytest
 from results.store.local_store import LocalStore
 from results.store.search_log import SearchEvent, SearchLog
 from sweep.known_data import as_known, check_folder_given
+from sweep.preparation import prepare
+from sweep.request import RunRequest
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_manifest
 from tests.sweep_tests.driven_searches import settings
+from tests.trainable_tests.encoded_images import ENCODED_SOURCES, rows
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
 
@@ -73,3 +76,16 @@ def test_a_folder_of_built_in_images_is_named_while_it_is_there(store: LocalStor
     check_folder_given(store, "sweep", "cifar10", None)
     store.write_manifest(make_manifest([config]))
     check_folder_given(store, "sweep", "digits", None)  # told otherwise: no folder holds cifar10
+
+
+def test_a_run_remembers_the_folder(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = next(iter(ENCODED_SOURCES.values()))
+    source.write(tmp_path / "mine", rows([0, 1] * 8), rows([0, 1]))
+    (tmp_path / "space.yaml").write_text("rows: [{batch_size: 8, lr: 0.1}]\n")
+    monkeypatch.chdir(tmp_path)
+    space, location = str(tmp_path / "space.yaml"), str(store.path)
+    store.write_manifest(prepare(RunRequest(space=space, store=location, data=Path("mine"))).manifest)
+    message = refused(["run", space, "--store", location], capsys)
+    assert f"is on the images of 'mine' in {tmp_path}/mine: give --data {tmp_path}/mine" in message
