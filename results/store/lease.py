@@ -131,7 +131,6 @@ class Lease:
             was_retired = self._over.is_set()
             self._over.set()
             keeper.join()
-            self.raise_problem()
             if not was_retired:
                 self._release()
 

@@ -378,8 +378,9 @@ def test_trials_and_sweeps_are_deleted(store: Store, reopened: Callable[[], Stor
     sizes = {path: size for path, (size, _) in store.files().items()}
     assert sizes[f"{SWEEP}/figures/a.svg"] == 3
     assert f"trials/{A.trial_key}.superseded-1/result.json" in sizes
-    store.delete_trials([A.trial_key])
-    assert reopened().trial_names() == [B.trial_key]
-    store.delete_sweep(SWEEP)
+    with store.driving(store.manifest(SWEEP)):
+        store.delete_trials([A.trial_key])
+        assert reopened().trial_names() == [B.trial_key]
+        store.delete_sweep(SWEEP)
     assert reopened().sweeps() == ["other"]
     assert not [path for path in store.files() if path.startswith((f"{SWEEP}/", f"trials/{A.trial_key}"))]

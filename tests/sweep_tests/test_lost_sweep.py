@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from results.store.lease import Lease, Timing
+from results.store.manifest import MANIFEST as MANIFEST_FILE
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG, read_log
 from results.store.store import Store
 from sweep.runs import RunStart, append_run, read_runs
 from sweep.search.search import Search
+from tests.refusals import loses_sweep
 from tests.results_tests.result_samples import make_config, make_manifest
 from tests.s3_server import S3Server
 from tests.sweep_tests.driven_searches import SPACE, active_among, drive, make_trial, settings
@@ -88,9 +90,7 @@ def take_over(uri: str, clock: Clock, num_trials: int = 12) -> bytes:
 
 def test_a_driver_that_wakes_up_writes_nothing(uri: str, clock: Clock) -> None:
     with (
-        pytest.raises(
-            SweepLostError, match=r"another run, on .*, has taken the sweep 'wide' over, at .* and ended at"
-        ),
+        loses_sweep(r"another run, on .*, has taken the sweep 'wide' over, at .* and ended at"),
         driven(uri, 8) as (store, search),
     ):
         drive(search, num_steps=10)
@@ -122,17 +122,17 @@ def test_a_driver_that_wakes_up_alone_goes_on(uri: str, clock: Clock) -> None:
     assert ended(uri) == 8
 
 
-def freeze_before_writing(patch: pytest.MonkeyPatch, action: Callable[[], object], file: str = SEARCH_LOG) -> None:
-    """Do something else right before the file is written: after all checks."""
-    write = Remote.write
+def freeze_before(patch: pytest.MonkeyPatch, method: str, file: str, action: Callable[[], object]) -> None:
+    """Do something else right before the file is written or deleted: after all checks."""
+    original = getattr(Remote, method)
 
-    def frozen(remote: Remote, name: str, content: bytes) -> None:
+    def frozen(remote: Remote, name: str, *content: bytes) -> None:
         if name == f"{NAME}/{file}":
             patch.undo()
             action()
-        write(remote, name, content)
+        original(remote, name, *content)
 
-    patch.setattr(Remote, "write", frozen)
+    patch.setattr(Remote, method, frozen)
 
 
 @pytest.mark.parametrize("num_later", [0, 1])
@@ -147,9 +147,9 @@ def test_a_driver_that_freezes_after_all_checks_destroys_no_log(uri: str, clock:
                 drive(search)
             known.append(log_in(uri))
 
-    with pytest.raises(SweepLostError), driven(uri, 8) as (_, search), pytest.MonkeyPatch.context() as patch:
+    with loses_sweep(), driven(uri, 8) as (_, search), pytest.MonkeyPatch.context() as patch:
         drive(search, num_steps=10)
-        freeze_before_writing(patch, others)
+        freeze_before(patch, "write", SEARCH_LOG, others)
         end_third(search)
         pytest.fail("it believes to have written the log")
     assert open_store(uri).read(NAME, SEARCH_LOG) != known[-1]  # overwritten once
@@ -163,7 +163,7 @@ def test_a_driver_that_freezes_after_all_checks_destroys_no_log(uri: str, clock:
 
 def test_what_a_driver_writes_before_its_successor_does_is_no_obstacle(uri: str, clock: Clock) -> None:
     """It was not told that its last event is in the log, so that the event need not be there."""
-    with pytest.raises(SweepLostError, match="another run, on"), driven(uri, 8) as (_, search):
+    with loses_sweep("another run, on"), driven(uri, 8) as (_, search):
         drive(search, num_steps=10)
         with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
 
@@ -172,16 +172,26 @@ def test_what_a_driver_writes_before_its_successor_does_is_no_obstacle(uri: str,
                 entered.append(stack.enter_context(driven(uri, 12))[1])
 
             entered: list[Search] = []
-            freeze_before_writing(patch, take_over_slowly)
+            freeze_before(patch, "write", SEARCH_LOG, take_over_slowly)
             with pytest.raises(SweepLostError):
                 end_third(search)
             drive(entered[0])
     assert ended(uri) == 12
 
 
+def test_a_driver_that_freezes_while_it_deletes_its_sweep_deletes_one_file(uri: str, clock: Clock) -> None:
+    known: list[bytes] = []
+    with loses_sweep(), driven(uri, 8) as (store, search), pytest.MonkeyPatch.context() as patch:
+        drive(search, num_steps=10)
+        freeze_before(patch, "delete", MANIFEST_FILE, lambda: known.append(take_over(uri, clock)))
+        store.delete_sweep(NAME)
+        pytest.fail("it believes that the sweep is still its own")
+    assert log_in(uri) == known[0]
+
+
 def test_a_log_that_another_has_changed_is_left_alone(uri: str, clock: Clock) -> None:
     message = r"another run has changed s3://.*/wide/search.jsonl"
-    with pytest.raises(SweepLostError, match=message), driven(uri, 8) as (_, search):
+    with loses_sweep(message), driven(uri, 8) as (_, search):
         drive(search, num_steps=10)
         Remote(uri).write(f"{NAME}/{SEARCH_LOG}", log_in(uri) + b"more")
         end_third(search)
