@@ -17,8 +17,10 @@ from trainable.ledger.files import (
     FINAL_STATE,
     LOCK,
     SUPERSEDED,
+    make_folder,
     refuse_special,
     remove_scratch,
+    sync_folder,
     write_atomically,
 )
 from trainable.ledger.identity import GONE, make_identity, read_identity
@@ -99,11 +101,12 @@ class LocalStore(Store):
             OSError: a folder between the file and the store is a symbolic link, or cannot be made.
         """
         self.check_present()
-        if self.store_id is None:
-            self.path.mkdir(parents=True, exist_ok=True)
+        if self.store_id is None and not self.path.is_dir():
+            make_folder(self.path, parents=True)
         for folder in reversed([folder for folder in path.parents if self.path in folder.parents]):
             refuse_special([folder])
-            folder.mkdir(exist_ok=True)
+            if not folder.is_dir():
+                make_folder(folder)
 
     def _refuse_links(self, sweep: str | None) -> None:
         """
@@ -162,6 +165,7 @@ class LocalStore(Store):
         for name in self.trial_names():
             if name.partition(SUPERSEDED)[0] in keys:
                 _delete_trial(self.trials_folder / name)
+        sync_folder(self.trials_folder)  # before the sweep is deleted, which is all that still names them
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         return [key for key in keys if is_locked(self.trial_folder(key) / LOCK)]
@@ -176,10 +180,10 @@ class LocalStore(Store):
     def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
         folder = self.sweep_folder(name)
         self._refuse_links(name)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path, parents=True)
         self.store_id = make_identity(self.path)
         for needed in (self.trials_folder, folder):
-            needed.mkdir(exist_ok=True)
+            make_folder(needed)
         with exclusive_lock(folder / LOCK):
             remove_scratch(folder)
             yield

@@ -1,5 +1,6 @@
 """The files of a trial that hold a state of training: a header line with a checksum, then the state."""
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -63,6 +64,13 @@ def newest_checkpoint(folder: Path, num_epochs: int) -> tuple[Checkpoint | None,
         damaged.append(name if checkpoint is None else EPOCHS)
         path.unlink()
     return max(usable, key=lambda checkpoint: checkpoint.epochs_done, default=None), damaged
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a trial that needs no more training; those that cannot be deleted do no harm."""
+    for name in CHECKPOINTS:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
 def older_checkpoint(folder: Path) -> str:

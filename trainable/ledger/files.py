@@ -15,6 +15,7 @@ This package uses the standard library only (pyarrow where the store is remote):
 `results` reads them.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -36,6 +37,8 @@ CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 FINAL_STATE = "final-state"
 _SCRATCH = re.compile(r"\..+\.(\d+|[0-9a-f]{16})")
 """Names of scratch files; earlier versions used the number of the process."""
+_CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+"""Errors of file systems that cannot sync a folder, and of folders that this user may write but not read."""
 
 
 def json_line(values: Mapping[str, Any]) -> bytes:
@@ -44,7 +47,10 @@ def json_line(values: Mapping[str, Any]) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write so that a reader, or a crash at any moment, sees either the old or the new content as a whole."""
+    """Write so that a reader, or a crash at any moment, sees either the old or the new content as a whole.
+
+    When this returns, the new content survives a power cut.
+    """
     file, scratch = create_scratch(path)
     try:
         with file:
@@ -52,9 +58,35 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
+        sync_folder(path.parent)
     except BaseException:  # above all a full disk
         scratch.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed and deleted in a folder survive a power cut, if the file system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise
+
+
+def make_folder(folder: Path, *, parents: bool = False) -> None:
+    """Make a folder, unless it exists; when this returns, it survives a power cut.
+
+    Args:
+        parents: make the missing folders above it, too.
+    """
+    if parents and not folder.parent.exists():
+        make_folder(folder.parent, parents=True)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def create_scratch(path: Path) -> tuple[IO[bytes], Path]:
@@ -98,4 +130,5 @@ def remove_scratch(folder: Path) -> None:
     """Delete half-written files that killed processes left. Only the holder of the folder's lock may do this."""
     for path in folder.iterdir():
         if _SCRATCH.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what cannot be deleted does no harm
+                path.unlink()

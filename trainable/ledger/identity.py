@@ -10,7 +10,7 @@ import os
 import uuid
 from pathlib import Path
 
-from trainable.ledger.files import create_scratch, json_line, refuse_special, write_atomically
+from trainable.ledger.files import create_scratch, json_line, refuse_special, sync_folder, write_atomically
 
 IDENTITY = "store.json"
 GONE = "the store has gone: it was moved, unmounted or deleted"
@@ -62,6 +62,7 @@ def _create(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(scratch, path)
+        sync_folder(path.parent)
     except FileExistsError:
         pass
     except OSError:  # a file system without links, where two first drivers must not start at the same moment

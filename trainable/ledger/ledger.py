@@ -13,6 +13,7 @@ from trainable.ledger.checkpoints import (
     newest_checkpoint,
     older_checkpoint,
     read_checkpoint,
+    remove_checkpoints,
 )
 from trainable.ledger.files import (
     ATTEMPTS,
@@ -24,14 +25,16 @@ from trainable.ledger.files import (
     RESULT,
     TENSORBOARD,
     json_line,
+    make_folder,
     open_regular,
     refuse_special,
     remove_scratch,
+    sync_folder,
     write_atomically,
 )
 from trainable.ledger.identity import check_identity
 from trainable.ledger.locks import exclusive_lock
-from trainable.ledger.reading import read_trial
+from trainable.ledger.reading import read_trial, trial_status
 from trainable.records import Attempt, EpochRecord, TrialEnd
 
 
@@ -56,7 +59,7 @@ class Ledger:
         if store_id is not None:
             refuse_special([folder.parent])
             check_identity(folder.parent.parent, store_id)
-        folder.mkdir(parents=store_id is None, exist_ok=True)
+        make_folder(folder, parents=store_id is None)
         refuse_special([folder, *folder.iterdir(), *(folder / TENSORBOARD).glob("*")])
         self.folder = folder
         self.damage: list[str] = []
@@ -71,6 +74,8 @@ class Ledger:
                 write_atomically(folder / CONFIG, json_line(config))
                 files = read_trial(folder)
             self.damage += files.damage
+            if trial_status(files).is_final:  # a process was killed before it could delete them
+                remove_checkpoints(folder)
             self._stack = stack.pop_all()
         self.attempts = files.attempts
         self.end = files.end
@@ -117,7 +122,9 @@ class Ledger:
         """Record that a process starts to work on the trial; an earlier failure no longer counts."""
         self.attempts.append(attempt)
         self._write_attempts()
-        (self.folder / RESULT).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / RESULT).unlink()
+            sync_folder(self.folder)
         self.end = None
 
     def amend(self, attempt: Attempt) -> None:
@@ -150,8 +157,7 @@ class Ledger:
         write_atomically(self.folder / RESULT, json_line(dataclasses.asdict(end)))
         self.end = end
         if end.status.is_final:
-            for name in CHECKPOINTS:
-                (self.folder / name).unlink(missing_ok=True)
+            remove_checkpoints(self.folder)
 
     def _write_attempts(self) -> None:
         lines = b"".join(json_line(dataclasses.asdict(attempt)) for attempt in self.attempts)
@@ -160,6 +166,7 @@ class Ledger:
     def _sync_epochs(self) -> None:
         if self._epochs_file is not None:
             os.fsync(self._epochs_file.fileno())
+            sync_folder(self.folder)  # the file may be new
 
 
 def _open_to_append(path: Path) -> IO[bytes]:

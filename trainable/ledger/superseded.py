@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainable.ledger.files import CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED
+from trainable.ledger.files import CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED, sync_folder
 from trainable.ledger.locks import exclusive_lock
 from trainable.ledger.reading import read_config, read_trial, trial_status
 
@@ -25,6 +25,7 @@ def supersede(folder: Path, number: int) -> bool:
         if not trial_status(read_trial(folder)).is_final:
             return False
         folder.rename(folder.with_name(f"{folder.name}{SUPERSEDED}{number}"))
+        sync_folder(folder.parent)  # or a power cut could undo it after the next training has begun
     return True
 
 
