@@ -25,7 +25,7 @@ from trainable.ledger.files import (
 )
 from trainable.ledger.identity import GONE, make_identity, read_identity
 from trainable.ledger.locks import exclusive_lock, is_locked
-from trainable.ledger.superseded import supersede
+from trainable.ledger.superseded import drop_checkpoints, supersede
 from trainable.records import TrialSummary
 from trainable.sweep_name import TRIALS, check_sweep_name
 
@@ -160,6 +160,10 @@ class LocalStore(Store):
         for key in keys:
             if not self.trial_folder(key).is_symlink():
                 (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
+
+    def drop_checkpoints(self, keys: Collection[str]) -> None:
+        for key in keys:
+            drop_checkpoints(self.trial_folder(key))
 
     def delete_trials(self, keys: Collection[str]) -> None:
         for name in self.trial_names():

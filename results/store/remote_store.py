@@ -19,8 +19,19 @@ from results.store.manifest import MANIFEST
 from results.store.remote_journal import RemoteJournal
 from results.store.store import Store
 from trainable.config import TrainConfig
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED, create_scratch
+from trainable.ledger.files import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    CONFIG,
+    EPOCHS,
+    FINAL_STATE,
+    LOCK,
+    RESULT,
+    SUPERSEDED,
+    create_scratch,
+)
 from trainable.ledger.locks import is_locked
+from trainable.ledger.reading import trial_status
 from trainable.ledger.remote import Remote, Stamp, in_parallel, mirror_folder
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.ledger.trial_log import logs_among, logs_in
@@ -127,6 +138,13 @@ class RemoteStore(Store):
     def drop_final_states(self, keys: Collection[str]) -> None:
         in_parallel(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
 
+    def drop_checkpoints(self, keys: Collection[str]) -> None:
+        left = self._stamps_of_trials(keys, CHECKPOINTS) if keys else {}
+        ended = [
+            key for key, trial in self.summaries(left.keys() & set(keys)).items() if trial_status(trial).is_final
+        ]
+        in_parallel(self._remote.delete, [f"{TRIALS}/{key}/{name}" for key in ended for name in left[key]])
+
     def files(self) -> dict[str, tuple[int, int]]:
         return {path: (stamp.size, stamp.mtime_ns) for path, stamp in self._remote.stamps("").items()}
 
@@ -201,7 +219,9 @@ class RemoteStore(Store):
             if all(in_parallel(lambda item: self._update_trial(*item), listed)):
                 return
 
-    def _stamps_of_trials(self, keys: Collection[str] | None) -> dict[str, dict[str, Stamp]]:
+    def _stamps_of_trials(
+        self, keys: Collection[str] | None, names: Collection[str] = READ_FILES
+    ) -> dict[str, dict[str, Stamp]]:
         """Return folder name -> file name -> stamp, of those of the wanted trials that the store holds."""
         if keys is not None and len(keys) <= FEW_TRIALS:
             listings = in_parallel(lambda name: self._remote.stamps(f"{TRIALS}/{name}"), keys)
@@ -214,7 +234,7 @@ class RemoteStore(Store):
         for listing in listings:
             for path, stamp in listing.items():
                 _, folder, name = path.split("/", 2) if path.count("/") > 1 else ("", "", "")
-                if name in READ_FILES and folder != ".." and (keys is None or _key(folder) in keys):
+                if name in names and folder != ".." and (keys is None or _key(folder) in keys):
                     found.setdefault(folder, {})[name] = stamp
         return found
 

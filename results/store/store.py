@@ -216,6 +216,10 @@ class Store(ABC):
         """Delete the states that these trials ended with; no trial will start from them. Their results stay."""
 
     @abstractmethod
+    def drop_checkpoints(self, keys: Collection[str]) -> None:
+        """Delete checkpoints of those of the trials that have ended for good, which killed processes left."""
+
+    @abstractmethod
     def delete_trials(self, keys: Collection[str]) -> None:
         """Delete the ledgers of these trials, superseded trainings included."""
 
@@ -351,6 +355,7 @@ class Store(ABC):
                 stack.enter_context(self._only_driver(manifest.name, run_id))
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
+                self.drop_checkpoints(manifest.keys)
             except LedgerBusyError:
                 raise UserError(busy_message(manifest.name)) from None
             except OSError as error:

@@ -24,6 +24,7 @@ from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
+from trainable.ledger.files import CHECKPOINTS
 from trainable.ledger.remote_ledger import open_ledger, read_final_state
 from trainable.ledger.trial_log import append, log_name, logs_in
 from trainable.records import Status
@@ -362,6 +363,19 @@ def test_final_states_are_dropped(store: Store) -> None:
     store.drop_final_states([A.trial_key, "never-trained"])
     kept = [read_final_state(store.ledgers / config.trial_key, 0) for config in (A, B)]
     assert kept == [None, b"state"]
+
+
+def test_a_driver_deletes_checkpoints_that_killed_processes_left(store: Store) -> None:
+    for config, status in ((A, Status.COMPLETE), (B, Status.FAILED), (C, None)):
+        with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+            ledger.begin(make_attempt())
+            if status is not None:
+                ledger.finish(make_end(status, 0))
+            ledger.save_checkpoint(b"state")
+    with store.driving(make_manifest([A, B, C])):
+        pass
+    kept = {path.split("/")[1] for path in store.files() if path.endswith(CHECKPOINTS)}
+    assert kept == {B.trial_key, C.trial_key}
 
 
 # What is deleted.

@@ -150,7 +150,7 @@ class RemoteLedger(Ledger):
         aside = f"{self._remote_folder}{SUPERSEDED}{number}"
         names = self._names(self._remote_folder)
         in_parallel(lambda name: self._remote.delete(f"{aside}/{name}"), self._names(aside) - names)
-        in_parallel(lambda name: self._copy(name, aside), names - {RESULT})
+        in_parallel(lambda name: self._copy(name, aside), names - {RESULT, *CHECKPOINTS})
         self._copy(RESULT, aside)
         self._remote.delete(f"{self._remote_folder}/{CONFIG}")
         self._delete_all(names)
