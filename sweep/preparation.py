@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from results.published.cells import PUBLISHED, table_cells
 from results.store.manifest import Manifest
 from results.store.opening import open_store
-from results.store.store import Store, busy_message
+from results.store.store import Store
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
@@ -98,8 +98,7 @@ def prepare(request: RunRequest) -> PreparedRun:
         raise UserError(f"--name {PUBLISHED}: that word means the published tables: give this sweep another --name")
     _check_machine(request, space)
     store = open_store(request.store)
-    if store.is_running(space.sweep):
-        raise UserError(busy_message(space.sweep))
+    store.check_no_driver(space.sweep)
     store.check_writable(space.sweep)
     data = load_dataset(dataset_name(space.trials), request.data)
     manifest = _manifest(request, space, data)

@@ -86,13 +86,12 @@ def read_runs(store: Store, sweep: str) -> list[RunRecord]:
     return _parse(store.journal(sweep, RUNS).read()).ends
 
 
-def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
-    """Say in one line how the last run went; None if there was none."""
+def last_run_text(store: Store, sweep: str, present: str | None = None) -> str | None:
+    """Say in one line how the last run went, before the present one, if its id is given; None if there was none."""
     history = _parse(store.journal(sweep, RUNS).read())
-    if history.starts and history.starts[-1].run_id not in {record.run_id for record in history.ends}:
-        if is_running:
-            return f"began {history.starts[-1].when}"
-        return f"was interrupted (killed, or ended by an error); it began {history.starts[-1].when}"
+    starts = [start for start in history.starts if start.run_id != present]
+    if starts and starts[-1].run_id not in {record.run_id for record in history.ends}:
+        return f"was interrupted (killed, or ended by an error); it began {starts[-1].when}"
     return run_text(history.ends[-1]) if history.ends else None
 
 

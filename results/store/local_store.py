@@ -4,12 +4,15 @@ import contextlib
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from results.store.driver_record import living_driver, recorded
+from results.store.holder import RECORD, Holder
 from results.store.journal import Journal, LocalJournal
 from results.store.manifest import MANIFEST
-from results.store.store import Store
+from results.store.store import Store, begun_by
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.files import (
@@ -24,12 +27,14 @@ from trainable.ledger.files import (
     write_atomically,
 )
 from trainable.ledger.identity import GONE, make_identity, read_identity
-from trainable.ledger.locks import exclusive_lock, is_locked
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked, known_holder
 from trainable.ledger.superseded import drop_checkpoints, supersede
 from trainable.records import TrialSummary
 from trainable.sweep_name import TRIALS, check_sweep_name
 
 DEFAULT_STORE = "runs"
+LOCK_SECONDS, LOCK_POLL_SECONDS = 1.0, 0.02
+"""Time for which a sweep's lock is tried again, unless a driver holds it, and time between two tries."""
 
 
 class LocalStore(Store):
@@ -154,7 +159,8 @@ class LocalStore(Store):
         """Do nothing: `trials_folder` is where the trials are."""
 
     def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
-        return set(self._busy(trials))
+        drivers = [living_driver(path.parent) for path in self.path.glob(f"*/{RECORD}")]
+        return begun_by({driver.run_id for driver in drivers if driver is not None}, trials)
 
     def drop_final_states(self, keys: Collection[str]) -> None:
         for key in keys:
@@ -177,8 +183,12 @@ class LocalStore(Store):
     def _supersede(self, trainings: Sequence[tuple[TrainConfig, int]]) -> int:
         return sum(supersede(self.trial_folder(config.trial_key), number) for config, number in trainings)
 
-    def is_running(self, name: str) -> bool:
-        return is_locked(self.sweep_folder(name) / LOCK)
+    def driver(self, name: str) -> Holder | None:
+        return living_driver(self.sweep_folder(name))
+
+    def check_no_driver(self, name: str) -> None:
+        if is_locked(self.sweep_folder(name) / LOCK):  # a driver in another container may just have died
+            super().check_no_driver(name)
 
     @contextlib.contextmanager
     def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
@@ -186,11 +196,37 @@ class LocalStore(Store):
         self._refuse_links(name)
         make_folder(self.path, parents=True)
         self.store_id = make_identity(self.path)
-        for needed in (self.trials_folder, folder):
-            make_folder(needed)
-        with exclusive_lock(folder / LOCK):
+        make_folder(self.trials_folder)
+        with self._locked(name), recorded(folder, run_id):
             remove_scratch(folder)
             yield
+
+    def _locked(self, name: str) -> contextlib.ExitStack:
+        """Take the lock of a sweep. Whoever holds it for a moment, or is about to let go of it, is waited for.
+
+        Raises:
+            LedgerBusyError: another driver holds it.
+            UserError: another process holds it that has no record of driving the sweep.
+        """
+        folder = self.sweep_folder(name)
+        deadline = time.monotonic() + LOCK_SECONDS
+        with contextlib.ExitStack() as stack:
+            while True:
+                make_folder(folder)
+                try:
+                    stack.enter_context(exclusive_lock(folder / LOCK))
+                    return stack.pop_all()
+                except LedgerBusyError:
+                    if living_driver(folder) is not None:
+                        raise
+                if time.monotonic() > deadline:
+                    pid = known_holder(folder / LOCK)
+                    who = "another process" if pid is None else f"another process ({pid})"
+                    raise UserError(
+                        f"{who} holds {folder / LOCK}, but no driver is known to run the sweep {name!r}: "
+                        "wait for it, end it, or give this run another --name"
+                    )
+                time.sleep(LOCK_POLL_SECONDS)
 
     def check_driver(self, name: str, *, ask: bool = False) -> None:
         """Do nothing: a lock of the kernel is not lost."""

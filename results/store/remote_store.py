@@ -13,11 +13,12 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from results.store.holder import Holder
 from results.store.journal import Journal
 from results.store.lease import LEASE, Lease
 from results.store.manifest import MANIFEST
 from results.store.remote_journal import RemoteJournal
-from results.store.store import Store
+from results.store.store import Store, begun_by
 from trainable.config import TrainConfig
 from trainable.ledger.files import (
     ATTEMPTS,
@@ -133,7 +134,7 @@ class RemoteStore(Store):
 
     def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
         """Return those that the living driver's run has begun and not ended."""
-        return _begun_by(self._living_runs([name]) if trials else set(), trials)
+        return begun_by(self._living_runs([name]) if trials else set(), trials)
 
     def drop_final_states(self, keys: Collection[str]) -> None:
         in_parallel(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
@@ -167,7 +168,7 @@ class RemoteStore(Store):
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Return those of living drivers, and those that a process of this machine holds."""
-        begun = _begun_by(self._living_runs(self.sweeps()), self.summaries(keys))
+        begun = begun_by(self._living_runs(self.sweeps()), self.summaries(keys))
         return [key for key in keys if key in begun or is_locked((self.ledgers / key).local / LOCK)]
 
     def _supersede(self, trainings: Sequence[tuple[TrainConfig, int]]) -> int:
@@ -178,9 +179,9 @@ class RemoteStore(Store):
 
         return sum(in_parallel(supersede, trainings))
 
-    def is_running(self, name: str) -> bool:
+    def driver(self, name: str) -> Holder | None:
         check_sweep_name(name)
-        return bool(self._living_runs([name]))
+        return self._lease(name).living_holder()
 
     @contextlib.contextmanager
     def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
@@ -205,10 +206,13 @@ class RemoteStore(Store):
         lease = self._driven.get(sweep)
         return contextlib.nullcontext() if lease is None else lease.fenced(self._remote)
 
+    def _lease(self, sweep: str) -> Lease:
+        """Return the lease of a sweep for looking at it."""
+        return self._leases.setdefault(sweep, Lease(self._uri, sweep))
+
     def _living_runs(self, sweeps: Collection[str]) -> set[str]:
         """Return the ids of the runs that drive these sweeps now."""
-        leases = [self._leases.setdefault(name, Lease(self._uri, name)) for name in sweeps]
-        holders = in_parallel(Lease.living_holder, leases)
+        holders = in_parallel(Lease.living_holder, [self._lease(name) for name in sweeps])
         return {holder.run_id for holder in holders if holder is not None}
 
     def _update_trials(self, keys: Collection[str] | None = None) -> None:
@@ -272,15 +276,6 @@ def _name(sweep: str, file: str) -> str:
 def _key(folder_name: str) -> str:
     """Return the key of the trial that has a training, superseded or not, in a folder of this name."""
     return folder_name.partition(SUPERSEDED)[0]
-
-
-def _begun_by(run_ids: Collection[str], trials: Mapping[str, TrialSummary]) -> set[str]:
-    """Return the keys of the trials that one of these runs has begun and not ended."""
-    return {
-        key
-        for key, summary in trials.items()
-        if summary.attempts and summary.attempts[-1].run_id in run_ids and summary.end is None
-    }
 
 
 def _keep_copy(path: Path, content: bytes, stamp: Stamp | None = None) -> None:

@@ -27,6 +27,7 @@ FAULTS = (
     "the store goes away during a run",
     "another user's folder, or a pipe, among the temporary files",
     "a second driver on one sweep",
+    "a process that is no driver holds a sweep's lock",
     "a driver stands still, and another takes its sweep in a bucket over",
     "a cluster's token is missing or wrong",
     "another sweep's name in a sweep.json",

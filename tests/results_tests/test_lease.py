@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from results.store.lease import LEASE, Holder, Lease, Timing
+from results.store.holder import Holder
+from results.store.lease import LEASE, Lease, Timing
 from tests.refusals import loses_sweep
 from tests.s3_server import S3Server
 from trainable.errors import SweepLostError, UserError

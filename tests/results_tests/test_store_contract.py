@@ -272,6 +272,11 @@ def test_a_second_driver_is_refused(store: Store, reopened: Callable[[], Store])
     with store.driving(manifest, "mine") as run_id:
         assert run_id == "mine"
         assert reopened().is_running(SWEEP)
+        driver = reopened().driver(SWEEP)
+        assert driver is not None
+        assert (driver.run_id, driver.since[:2], driver.since[-4:]) == ("mine", "20", " UTC")
+        with pytest.raises(UserError, match="another process is running the sweep 'sweep': wait for it"):
+            reopened().check_no_driver(SWEEP)
         assert not store.is_running("other")
         with (
             pytest.raises(UserError, match="another process is running the sweep 'sweep': wait for it"),

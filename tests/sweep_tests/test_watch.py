@@ -17,7 +17,7 @@ from sweep.exit_codes import ExitCode
 from sweep.status import watch as watching
 from sweep.status.status import StatusReader, SweepStatus, sweep_status
 from sweep.status.watch import Watcher, is_over, line_of, renderable, sweep_reader, watch
-from tests.other_process import locked
+from tests.other_process import driven
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.store_samples import train
@@ -159,7 +159,7 @@ def test_a_new_driver_may_plan_more_trials(store: LocalStore) -> None:
     more = make_manifest([make_config(seed=seed) for seed in range(3)])
     with store.driving(more):
         pass
-    with locked(store.sweep_folder("sweep") / "lock"):
+    with driven(store.sweep_folder("sweep")):
         assert read().planned == 3
 
 
