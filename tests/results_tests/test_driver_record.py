@@ -3,13 +3,15 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from results.store.driver_record import living_driver, recorded
-from results.store.holder import RECORD, STALE_SECONDS, Holder, holder_to_json, this_process
+from results.store.holder import RECORD, STALE_SECONDS, Holder, _process, holder_to_json, this_process
 from tests.other_process import driven
 
 MINE = this_process("mine", since="2026-01-02 03:04:05 UTC")
@@ -89,6 +91,24 @@ def test_another_container_of_this_machine_is_elsewhere(tmp_path: Path) -> None:
     boot, _ = MINE.machine.split()
     put(tmp_path, dataclasses.replace(MINE, machine=f"{boot} pid:[1]", process="999999999 1"))
     assert living_driver(tmp_path) is not None
+
+
+@pytest.mark.parametrize(("machine", "process"), [("", f"{os.getpid()} 1"), (MINE.machine, "")])
+def test_a_driver_that_does_not_know_itself_is_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str, process: str
+) -> None:
+    """Neither it nor we know the machine where there is no /proc."""
+    monkeypatch.setattr("results.store.holder._machine", lambda: machine)
+    put(tmp_path, dataclasses.replace(MINE, machine=machine, process=process))
+    assert living_driver(tmp_path) is not None
+
+
+def test_a_process_that_has_ended_and_is_not_reaped_is_dead() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        assert _process(process.pid).startswith(f"{process.pid} ")
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert _process(process.pid) == ""
 
 
 def test_a_clock_that_is_wrong_does_not_matter_unless_the_folder_is_read_only(

@@ -19,7 +19,7 @@ from tests.refusals import loses_sweep
 from tests.s3_server import S3Server
 from trainable.errors import SweepLostError, UserError
 from trainable.ledger.locks import LedgerBusyError
-from trainable.ledger.remote import Remote
+from trainable.ledger.remote import Remote, RemoteError
 
 QUICK = Timing(renew=0.1, stale=1.0, settle=0.1, lost=0.5)
 NAME = f"sweep/{LEASE}"
@@ -171,6 +171,22 @@ def test_a_dead_process_of_this_machine_is_no_obstacle(make_lease: MakeLease, ur
             pass
 
 
+def test_a_store_that_may_only_be_read_tells_who_holds_the_lease(
+    make_lease: MakeLease, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age of the lease is then told by this machine's clock."""
+
+    def refuse(remote: Remote, name: str, content: bytes) -> None:
+        raise RemoteError(uri, "access denied")
+
+    Remote(uri).write(NAME, json.dumps(dataclasses.asdict(Holder("theirs", "host", "another", "", ""))).encode())
+    monkeypatch.setattr(Remote, "write", refuse)
+    assert make_lease("").living_holder() is not None
+    later = time.time_ns() + int(1e9 * QUICK.stale)
+    monkeypatch.setattr("results.store.lease.time.time_ns", lambda: later)
+    assert make_lease("").living_holder() is None
+
+
 def test_a_damaged_lease_is_no_obstacle(make_lease: MakeLease, uri: str) -> None:
     for content in (b"", b"{", b"[]", b'{"run_id": 1}'):
         Remote(uri).write(NAME, content)
@@ -276,8 +292,9 @@ def test_a_run_that_wakes_up_alone_acquires_its_lease_again(make_lease: MakeLeas
         clock.now += SLEEPY.stale
         lease.check(Remote(uri))
         assert found_in(uri)["token"] == lease.token == 2
+        written = Remote(uri).stamp(NAME)
         lease.check(Remote(uri))
-        assert lease.token == 2
+        assert (lease.token, Remote(uri).stamp(NAME)) == (2, written)  # whoever is in time need not write
 
 
 def test_of_two_that_take_a_late_lease_one_wins(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from results.store.lease import Lease, Timing
+from results.store.lease import LEASE, Lease, Timing
 from results.store.manifest import MANIFEST as MANIFEST_FILE
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG, read_log
@@ -111,6 +111,14 @@ def test_a_driver_that_wakes_up_writes_nothing(uri: str, clock: Clock) -> None:
     assert open_store(uri).read(NAME, "trials.parquet") == b"theirs"
     assert read_runs(open_store(uri), NAME) == []
     assert not open_store(uri).is_running(NAME)
+
+
+def test_a_driver_that_asks_is_told(uri: str, clock: Clock) -> None:
+    with loses_sweep("is gone"), driven(uri, 8) as (store, _):
+        Remote(uri).delete(f"{NAME}/{LEASE}")
+        store.check_driver(NAME)  # it is not known yet
+        store.check_driver(NAME, ask=True)
+        pytest.fail("it has no lease")
 
 
 def test_a_driver_that_wakes_up_alone_goes_on(uri: str, clock: Clock) -> None:
