@@ -98,7 +98,7 @@ def test_the_best_are_complete_and_trained_themselves() -> None:
     """An equal proposal counts through the one that was trained, an impossible one not at all."""
     equal = ProposalEvent(2, {"base_lr": 0.1}, A, {}, same_as=0)
     impossible = ProposalEvent(3, {"base_lr": 0.3}, None, {}, error="too large")
-    events = [SEARCH, FIRST, SECOND, equal, impossible, END, EndEvent(1, Status.COMPLETE, (8.0,))]
+    events: list[Event] = [SEARCH, FIRST, SECOND, equal, impossible, END, EndEvent(1, Status.COMPLETE, (8.0,))]
     ends = [EndEvent(2, Status.COMPLETE, (9.0,)), EndEvent(3, Status.FAILED, None)]
     record = record_of(*events, *ends)
     assert [proposal.number for proposal in best(record)] == [1, 0]
@@ -107,6 +107,12 @@ def test_the_best_are_complete_and_trained_themselves() -> None:
         SEARCH, FIRST, SECOND, EndEvent(0, Status.COMPLETE, (None,)), EndEvent(1, Status.STOPPED, (1.0,))
     )
     assert best(diverged) == []
+
+
+def test_the_best_of_a_population_are_of_its_last_generation() -> None:
+    child = dataclasses.replace(SECOND, config=make_config(lr=0.2, epochs=A.epochs + 1, parent=A.trial_key))
+    record = record_of(SEARCH, FIRST, child, END, EndEvent(1, Status.COMPLETE, (10.0,)))
+    assert [proposal.number for proposal in best(record)] == [1]
 
 
 def test_of_two_objectives_the_front_is_the_best() -> None:
