@@ -1,7 +1,6 @@
 """The history of a sweep's runs: STORE/SWEEP/runs.jsonl, a line at the start and one at the end of each run."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +9,7 @@ from results.tables.layout import format_seconds
 from sweep.estimate.speeds import RunOverhead
 from sweep.estimate.wall_time import Interval
 from trainable.decoding import Count, Seconds, Timestamp, decode
+from trainable.ledger.checksums import sealed, unsealed
 from trainable.wording import counted
 
 RUNS = "runs.jsonl"
@@ -76,9 +76,8 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
         OSError: the store cannot be written.
     """
     journal = store.journal(sweep, RUNS)
-    line = json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n"
     is_torn = not (journal.read() or b"\n").endswith(b"\n")  # the line of a killed driver
-    journal.append(b"\n" * is_torn + line.encode())
+    journal.append(b"\n" * is_torn + sealed(dataclasses.asdict(record)))
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:
@@ -140,7 +139,7 @@ def _parse(content: bytes) -> _History:
     *lines, _torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
-            values = json.loads(line)
+            values = unsealed(line)
             if isinstance(values, dict) and values.keys() <= START_KEYS:
                 history.starts.append(decode(RunStart, values))
             else:

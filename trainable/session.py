@@ -142,7 +142,7 @@ class TrialSession:
         """
         while not self._has_ended():
             self.next_epoch()
-        if read_final_state(self._folder, self._config.epochs) is not None:
+        if read_final_state(self._folder, self._config.trial_key, self._config.epochs) is not None:
             return True
         training = self._new_training()
         self._begin_from_parent(training)

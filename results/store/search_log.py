@@ -12,7 +12,6 @@ Only the driver of the sweep appends to it. This module uses the standard librar
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
+from trainable.ledger.checksums import sealed, unsealed
 from trainable.records import Status
 
 SEARCH_LOG = "search.jsonl"
@@ -346,7 +346,7 @@ def _dump(event: Event) -> bytes:
             case tuple() if spec.name == "earlier":
                 value = [dataclasses.asdict(result) for result in value]
         values[spec.name] = value
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return sealed(values)
 
 
 def _parse(line: bytes) -> Event:
@@ -354,7 +354,7 @@ def _parse(line: bytes) -> Event:
     Raises:
         ValueError: the line is no event.
     """
-    values = json.loads(line)
+    values = unsealed(line)
     if not isinstance(values, dict) or values.get(EVENT) not in _EVENTS:
         raise ValueError("no event")
     event = decode(_EVENTS[values.pop(EVENT)], values)

@@ -361,7 +361,7 @@ def test_final_states_are_dropped(store: Store) -> None:
         with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
             ledger.save_final_state(b"state")
     store.drop_final_states([A.trial_key, "never-trained"])
-    kept = [read_final_state(store.ledgers / config.trial_key, 0) for config in (A, B)]
+    kept = [read_final_state(store.ledgers / config.trial_key, config.trial_key, 0) for config in (A, B)]
     assert kept == [None, b"state"]
 
 

@@ -17,14 +17,13 @@ This package uses the standard library only (pyarrow where the store is remote):
 
 import contextlib
 import errno
-import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 CONFIG = "config.json"
 ATTEMPTS = "attempts.jsonl"
@@ -39,11 +38,6 @@ _SCRATCH = re.compile(r"\..+\.(\d+|[0-9a-f]{16})")
 """Names of scratch files; earlier versions used the number of the process."""
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 """Errors of file systems that cannot sync a folder, and of folders that this user may write but not read."""
-
-
-def json_line(values: Mapping[str, Any]) -> bytes:
-    """Return the values as one line of JSON."""
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -5,12 +5,12 @@ stop, instead of making the folder again and training from the beginning in it.
 """
 
 import errno
-import json
 import os
 import uuid
 from pathlib import Path
 
-from trainable.ledger.files import create_scratch, json_line, refuse_special, sync_folder, write_atomically
+from trainable.ledger.checksums import sealed, unsealed
+from trainable.ledger.files import create_scratch, refuse_special, sync_folder, write_atomically
 
 IDENTITY = "store.json"
 GONE = "the store has gone: it was moved, unmounted or deleted"
@@ -20,10 +20,10 @@ _ID = "store_id"
 def read_identity(store: Path) -> str | None:
     """Return the id of the store in a folder; None if there is none, or it is damaged."""
     try:
-        store_id = json.loads((store / IDENTITY).read_bytes())[_ID]
-    except (OSError, ValueError, LookupError, TypeError):
+        (name, store_id), *others = unsealed((store / IDENTITY).read_bytes()).items()
+    except (OSError, ValueError, AttributeError):
         return None
-    return store_id if isinstance(store_id, str) else None
+    return store_id if name == _ID and isinstance(store_id, str) and not others else None
 
 
 def make_identity(store: Path) -> str:
@@ -37,7 +37,7 @@ def make_identity(store: Path) -> str:
     if (found := read_identity(store)) is not None:
         return found
     store_id = uuid.uuid4().hex
-    content = json_line({_ID: store_id})
+    content = sealed({_ID: store_id})
     _create(path, content)
     if read_identity(store) is None:  # it is damaged
         write_atomically(path, content)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
+from trainable.config import TrainConfig
 from trainable.ledger.checkpoints import (
     Checkpoint,
     checkpoint_content,
@@ -15,6 +16,7 @@ from trainable.ledger.checkpoints import (
     read_checkpoint,
     remove_checkpoints,
 )
+from trainable.ledger.checksums import sealed
 from trainable.ledger.files import (
     ATTEMPTS,
     CHECKPOINTS,
@@ -24,7 +26,6 @@ from trainable.ledger.files import (
     LOCK,
     RESULT,
     TENSORBOARD,
-    json_line,
     make_folder,
     open_regular,
     refuse_special,
@@ -71,12 +72,13 @@ class Ledger:
             files = read_trial(folder)
             if not files.config:
                 self.damage += files.damage
-                write_atomically(folder / CONFIG, json_line(config))
+                write_atomically(folder / CONFIG, sealed(config))
                 files = read_trial(folder)
             self.damage += files.damage
             if trial_status(files).is_final:  # a process was killed before it could delete them
                 remove_checkpoints(folder)
             self._stack = stack.pop_all()
+        self._key = TrainConfig.from_dict(files.config or config).trial_key
         self.attempts = files.attempts
         self.end = files.end
         self.epochs = files.epochs
@@ -98,11 +100,11 @@ class Ledger:
 
     def rewind(self) -> None:
         """Go back to the newest good checkpoint, or to the beginning, and cut off the later epochs."""
-        self.checkpoint, damage = newest_checkpoint(self.folder, len(self.epochs))
+        self.checkpoint, damage = newest_checkpoint(self.folder, len(self.epochs), self._key)
         known = {name.partition(":")[0] for name in self.damage}
         self.damage += [name for name in dict.fromkeys(damage) if name not in known]
         del self.epochs[self.checkpoint.epochs_done if self.checkpoint else 0 :]
-        kept = b"".join(json_line(dataclasses.asdict(record)) for record in self.epochs)
+        kept = b"".join(self._sealed(record) for record in self.epochs)
         path = self.folder / EPOCHS
         if path.exists() and path.read_bytes() != kept:
             write_atomically(path, kept)
@@ -113,7 +115,7 @@ class Ledger:
         No epoch may have been appended so far.
         """
         for name in CHECKPOINTS:
-            if self.checkpoint is not None and read_checkpoint(self.folder / name) == self.checkpoint:
+            if self.checkpoint is not None and read_checkpoint(self.folder / name, self._key) == self.checkpoint:
                 (self.folder / name).unlink()
                 self.damage.append(f"{name} (this code cannot load it)")
         self.rewind()
@@ -136,32 +138,37 @@ class Ledger:
         """Add the next epoch. Readers see it at once; it is synced to disk at the next checkpoint or at the end."""
         if self._epochs_file is None:
             self._epochs_file = self._stack.enter_context(_open_to_append(self.folder / EPOCHS))
-        self._epochs_file.write(json_line(dataclasses.asdict(record)))
+        self._epochs_file.write(self._sealed(record))
         self._epochs_file.flush()
         self.epochs.append(record)
 
     def save_checkpoint(self, state: bytes) -> str:
         """Write a checkpoint in place of the older of the two, and return the name of its file."""
         self._sync_epochs()
-        name = older_checkpoint(self.folder)
-        write_atomically(self.folder / name, checkpoint_content(Checkpoint(len(self.epochs), state)))
+        name = older_checkpoint(self.folder, self._key)
+        write_atomically(self.folder / name, self._checkpoint(state))
         return name
 
     def save_final_state(self, state: bytes) -> None:
         """Write the state after the last epoch, for trials that continue from this one."""
-        write_atomically(self.folder / FINAL_STATE, checkpoint_content(Checkpoint(len(self.epochs), state)))
+        write_atomically(self.folder / FINAL_STATE, self._checkpoint(state))
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended, and delete its checkpoints if it needs no more training."""
         self._sync_epochs()
-        write_atomically(self.folder / RESULT, json_line(dataclasses.asdict(end)))
+        write_atomically(self.folder / RESULT, self._sealed(end))
         self.end = end
         if end.status.is_final:
             remove_checkpoints(self.folder)
 
     def _write_attempts(self) -> None:
-        lines = b"".join(json_line(dataclasses.asdict(attempt)) for attempt in self.attempts)
-        write_atomically(self.folder / ATTEMPTS, lines)
+        write_atomically(self.folder / ATTEMPTS, b"".join(self._sealed(attempt) for attempt in self.attempts))
+
+    def _sealed(self, record: EpochRecord | Attempt | TrialEnd) -> bytes:
+        return sealed(dataclasses.asdict(record), self._key)
+
+    def _checkpoint(self, state: bytes) -> bytes:
+        return checkpoint_content(Checkpoint(len(self.epochs), state), self._key)
 
     def _sync_epochs(self) -> None:
         if self._epochs_file is not None:
