@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from results.store.holder import Holder
@@ -33,7 +33,7 @@ from trainable.ledger.files import (
 )
 from trainable.ledger.locks import is_locked
 from trainable.ledger.reading import trial_status
-from trainable.ledger.remote import Remote, Stamp, in_parallel, mirror_folder
+from trainable.ledger.remote import MAX_REQUESTS, Item, Remote, Result, Stamp, in_parallel, mirror_folder
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.ledger.trial_log import logs_among, logs_in
 from trainable.records import TrialSummary
@@ -137,21 +137,21 @@ class RemoteStore(Store):
         return begun_by(self._living_runs([name]) if trials else set(), trials)
 
     def drop_final_states(self, keys: Collection[str]) -> None:
-        in_parallel(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
+        self._each_fenced(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
 
     def drop_checkpoints(self, keys: Collection[str]) -> None:
         left = self._stamps_of_trials(keys, CHECKPOINTS) if keys else {}
         ended = [
             key for key, trial in self.summaries(left.keys() & set(keys)).items() if trial_status(trial).is_final
         ]
-        in_parallel(self._remote.delete, [f"{TRIALS}/{key}/{name}" for key in ended for name in left[key]])
+        self._each_fenced(self._remote.delete, [f"{TRIALS}/{key}/{name}" for key in ended for name in left[key]])
 
     def files(self) -> dict[str, tuple[int, int]]:
         return {path: (stamp.size, stamp.mtime_ns) for path, stamp in self._remote.stamps("").items()}
 
     def delete_trials(self, keys: Collection[str]) -> None:
         names = [name for name in self.trial_names() if _key(name) in keys]
-        in_parallel(lambda name: self._remote.delete_folder(f"{TRIALS}/{name}"), names)
+        self._each_fenced(lambda name: self._remote.delete_folder(f"{TRIALS}/{name}"), names)
         for name in names:
             shutil.rmtree(self.trial_folder(name), ignore_errors=True)
 
@@ -177,7 +177,7 @@ class RemoteStore(Store):
             with RemoteLedger(self.ledgers / config.trial_key, config.to_dict()) as ledger:
                 return ledger.supersede(number)
 
-        return sum(in_parallel(supersede, trainings))
+        return sum(self._each_fenced(supersede, trainings))
 
     def driver(self, name: str) -> Holder | None:
         check_sweep_name(name)
@@ -205,6 +205,16 @@ class RemoteStore(Store):
         """Return a context that writes a file of the sweep; a driver that has lost the sweep does not enter it."""
         lease = self._driven.get(sweep)
         return contextlib.nullcontext() if lease is None else lease.fenced(self._remote)
+
+    def _each_fenced(self, action: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Do the action on all items, some at a time, unless a sweep that is driven here has been lost."""
+        todo, results = list(items), []
+        for start in range(0, len(todo), MAX_REQUESTS):
+            with contextlib.ExitStack() as stack:
+                for sweep in self._driven:
+                    stack.enter_context(self._fenced(sweep))
+                results += in_parallel(action, todo[start : start + MAX_REQUESTS])
+        return results
 
     def _lease(self, sweep: str) -> Lease:
         """Return the lease of a sweep for looking at it."""

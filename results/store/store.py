@@ -223,7 +223,11 @@ class Store(ABC):
 
     @abstractmethod
     def delete_trials(self, keys: Collection[str]) -> None:
-        """Delete the ledgers of these trials, superseded trainings included."""
+        """Delete the ledgers of these trials, superseded trainings included.
+
+        Raises:
+            SweepLostError: as `write`, of any sweep; also raised by `drop_final_states` and `supersede`.
+        """
 
     @abstractmethod
     def _busy(self, keys: Collection[str]) -> list[str]:

@@ -14,16 +14,18 @@ from results.store.store import Store
 from sweep.runs import RunStart, append_run, read_runs
 from sweep.search.search import Search
 from tests.refusals import loses_sweep
-from tests.results_tests.result_samples import make_config, make_manifest
+from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_manifest
 from tests.s3_server import S3Server
 from tests.sweep_tests.driven_searches import SPACE, active_among, drive, make_trial, settings
 from trainable.errors import SweepLostError
 from trainable.ledger.remote import Remote, RemoteError
+from trainable.ledger.remote_ledger import open_ledger
 from trainable.records import Status
 
 STALE_SECONDS = 60.0
 NAME = "wide"
 MANIFEST = dataclasses.replace(make_manifest([], NAME), is_search=True)
+TRAINED = make_config(seed=99)
 
 
 class Clock:
@@ -73,6 +75,10 @@ def log_in(uri: str) -> bytes:
     return open_store(uri).search_log(NAME).read()
 
 
+def stored_trials(uri: str) -> dict[str, tuple[int, int]]:
+    return {name: stamp for name, stamp in open_store(uri).files().items() if name.startswith("trials/")}
+
+
 def ended(uri: str) -> int:
     record = read_log(open_store(uri).search_log(NAME))
     return sum(proposal.status is Status.COMPLETE for proposal in record.proposals)
@@ -94,19 +100,27 @@ def test_a_driver_that_wakes_up_writes_nothing(uri: str, clock: Clock) -> None:
         driven(uri, 8) as (store, search),
     ):
         drive(search, num_steps=10)
-        theirs = take_over(uri, clock)
+        with open_ledger(store.ledgers / TRAINED.trial_key, TRAINED.to_dict()) as ledger:
+            ledger.begin(make_attempt())
+            ledger.save_final_state(b"state")
+            ledger.finish(make_end(Status.COMPLETE, 0))
+        theirs, trained = take_over(uri, clock), stored_trials(uri)
         writes: list[Callable[[], object]] = [
             lambda: search.next(),
             lambda: append_run(store, NAME, RunStart("ours", "2026-11-29T20:00:00+00:00")),
             lambda: store.write(NAME, "trials.parquet", b"ours"),
             lambda: store.write_manifest(make_manifest([make_config()], NAME)),
             lambda: store.delete_sweep(NAME),
+            lambda: store.delete_trials([TRAINED.trial_key]),
+            lambda: store.drop_final_states([TRAINED.trial_key]),
+            lambda: store.supersede(make_manifest([TRAINED], NAME)),
             lambda: store.check_driver(NAME),
         ]
         for write in writes:
             with pytest.raises(SweepLostError):
                 write()
     assert log_in(uri) == theirs
+    assert stored_trials(uri) == trained
     assert open_store(uri).read(NAME, SEARCH_LOG) == theirs
     assert open_store(uri).read(NAME, "trials.parquet") == b"theirs"
     assert read_runs(open_store(uri), NAME) == []
@@ -135,7 +149,7 @@ def freeze_before(patch: pytest.MonkeyPatch, method: str, file: str, action: Cal
     original = getattr(Remote, method)
 
     def frozen(remote: Remote, name: str, *content: bytes) -> None:
-        if name == f"{NAME}/{file}":
+        if name in (file, f"{NAME}/{file}"):
             patch.undo()
             action()
         original(remote, name, *content)
@@ -185,6 +199,23 @@ def test_what_a_driver_writes_before_its_successor_does_is_no_obstacle(uri: str,
                 end_third(search)
             drive(entered[0])
     assert ended(uri) == 12
+
+
+def test_a_driver_that_freezes_while_it_deletes_trials_deletes_few(
+    uri: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.store.remote_store.MAX_REQUESTS", 2)
+    configs = [make_config(seed=seed) for seed in range(5)]
+    with loses_sweep(), driven(uri, 8) as (store, _):
+        for config in configs:
+            with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+                ledger.begin(make_attempt())
+        with pytest.MonkeyPatch.context() as patch:
+            first = f"trials/{min(config.trial_key for config in configs)}"
+            freeze_before(patch, "delete_folder", first, lambda: take_over(uri, clock))
+            store.delete_trials([config.trial_key for config in configs])
+            pytest.fail("it believes that the sweep is still its own")
+    assert len(open_store(uri).trial_names()) == 3
 
 
 def test_a_driver_that_freezes_while_it_deletes_its_sweep_deletes_one_file(uri: str, clock: Clock) -> None:
