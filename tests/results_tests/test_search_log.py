@@ -73,12 +73,18 @@ def test_what_cannot_follow_is_damage(case: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"search\.jsonl:{len(before) + 1} is damaged \(.*{problem}"):
         SearchLog(journal)
     assert read_log(journal, up_to_damage=True).proposals == record.proposals
+    (tmp_path / "torn.jsonl").write_bytes(b"".join(journal.read().splitlines(keepends=True)[:-1]))
+    assert SearchLog(LocalJournal(tmp_path / "torn.jsonl")).events == [*before]
 
 
-def test_a_log_begins_with_the_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "problem"),
+    [(OverEvent("too early"), "the settings are missing"), (SearchEvent({"seed": 0}), r"algorithm is missing.*")],
+)
+def test_a_log_begins_with_the_settings(tmp_path: Path, first: Event, problem: str) -> None:
     journal = LocalJournal(tmp_path / "search.jsonl")
-    SearchLog(journal).append([OverEvent("too early"), SEARCH, FIRST])
-    with pytest.raises(UserError, match=r"search\.jsonl:1 is damaged \(the settings are missing\)"):
+    SearchLog(journal).append([first, SEARCH, FIRST])
+    with pytest.raises(UserError, match=rf"search\.jsonl:1 is damaged \({problem}\)"):
         read_log(journal)
 
 
