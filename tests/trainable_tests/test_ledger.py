@@ -1,5 +1,6 @@
 """A trial's folder: what is appended is read back, and damage never goes unnoticed."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -140,6 +141,15 @@ def test_a_torn_attempt_does_not_swallow_the_next(
     assert [attempt.attempt for attempt in read_trial(folder).attempts] == [1, 2, 3]
 
 
+def test_an_attempt_is_amended_under_its_number(folder: Path, make_attempt: Callable[[int], Attempt]) -> None:
+    amended = dataclasses.replace(make_attempt(2), execution="graph")
+    with Ledger(folder, CONFIGURATION) as ledger:
+        for number in (1, 2):
+            ledger.begin(make_attempt(number))
+        ledger.amend(amended)
+        assert read_trial(folder).attempts == ledger.attempts == [make_attempt(1), amended]
+
+
 def test_newest_checkpoint_is_found_and_later_epochs_are_cut(folder: Path, make_record: MakeRecord) -> None:
     fill(folder, make_record, 7, checkpoints_at=(2, 4, 5))
     with Ledger(folder, CONFIGURATION) as ledger:
@@ -266,8 +276,6 @@ def test_a_finished_trial_is_left_as_it_is(folder: Path, make_record: MakeRecord
 
 
 def test_figures_that_are_not_finite_cannot_be_written(folder: Path, make_record: MakeRecord) -> None:
-    import dataclasses
-
     with Ledger(folder, CONFIGURATION) as ledger, pytest.raises(ValueError, match="JSON"):
         ledger.append(dataclasses.replace(make_record(1), train_loss=float("nan")))
 
