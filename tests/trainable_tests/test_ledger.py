@@ -222,6 +222,7 @@ def test_a_rejected_checkpoint_gives_way_to_the_older(folder: Path, make_record:
         assert len(ledger.epochs) == 3
         ledger.reject_checkpoint()
         assert ledger.checkpoint is None
+        assert sorted(ledger.damage) == [f"{name} (this code cannot load it)" for name in CHECKPOINTS]
     assert checkpoint_files(folder) == []
 
 
