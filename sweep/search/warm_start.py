@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from results.parquet.files import read_epochs, read_trials
+from results.parquet.files import parquet_table, read_epochs, read_trials
 from results.parquet.schema import EPOCHS_SCHEMA, SEARCH_METADATA
 from results.parquet.search_results import FULL_SCALE
 from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
@@ -88,10 +87,7 @@ def _trials(store: Store, source: str) -> pa.Table:
     if not _is_file(source):
         return read_trials(store, source)
     path = Path(source).expanduser()
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    table = _read(path)
     if not {*table.column_names} >= NEEDED:
         raise UserError(f"{path} is not a {TRIALS_PARQUET} of a sweep: name one, or a sweep")
     return table
@@ -102,10 +98,14 @@ def _epochs(store: Store, source: str) -> pa.Table:
     if not _is_file(source):
         return read_epochs(store, source)
     path = Path(source).expanduser().with_name(EPOCHS_PARQUET)
+    return _read(path) if path.exists() else EPOCHS_SCHEMA.empty_table()
+
+
+def _read(path: Path) -> pa.Table:
     try:
-        return pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException):
-        return EPOCHS_SCHEMA.empty_table()
+        return parquet_table(path.read_bytes())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
 
 
 def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], pa.Table]) -> list[Row]:
