@@ -4,9 +4,12 @@ import contextlib
 import dataclasses
 import io
 import random
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 import tune_main
 from results.parquet.collect import Collector
@@ -164,6 +167,32 @@ def complaint(small: SmallStore, path: Path, command: Sequence[str]) -> str | No
     if status == 0 or (status == 2 and err.count("\n") == 1 and names_file):
         return None
     return f"{' '.join(command)}: status {status}: {err}"
+
+
+def answers(small: SmallStore, path: Path) -> dict[tuple[str, ...], str]:
+    """Return what each command that reads the file answers; for an export also what it wrote."""
+    return {command: _answer(small, command) for command in small.commands(path)}
+
+
+def unnoticed(small: SmallStore, path: Path, before: Mapping[tuple[str, ...], str]) -> list[str]:
+    """Return the commands that answer something else than before without naming the file."""
+    found = []
+    for command, answer in before.items():
+        try:
+            now = _answer(small, command)
+        except Exception as error:  # a crash is no answer
+            now = f"{path.name} {error}"
+        if now != answer and path.name not in now:
+            found.append(" ".join(command))
+    return found
+
+
+def _answer(small: SmallStore, command: tuple[str, ...]) -> str:
+    status, out, err = small.answer(command)
+    out = re.sub(r"\d+ \w+ ago|  +", "", out)
+    tables = sorted((small.folder / "exported").glob("*.parquet")) if "--to" in command and status == 0 else []
+    written = [str(pq.ParquetFile(path).read().to_pylist()) for path in tables]
+    return "\n".join([str(status), out, err, *written])
 
 
 def _train(
