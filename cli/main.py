@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from cli.parser import build_parser
 from sweep.exit_codes import ExitCode
 from trainable.errors import SweepLostError, UserError
-from trainable.wording import printable_line, say
+from trainable.ledger.noticed import noticing
+from trainable.wording import command, counted, printable_line, say
+
+ANSWERS_FROM_MANY = ("plan", "list", "logs", "export")
+"""Commands that leave damaged records out and have no words of their own for them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,8 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = build_parser().parse_args(argv)
     try:
-        code: int = arguments.command(arguments)
+        with noticing() as damaged:
+            code: int = arguments.command(arguments)
         sys.stdout.flush()
+        if damaged and arguments.command_name in ANSWERS_FROM_MANY:
+            say(_damage_text(list(damaged)), file=sys.stderr)
     except UserError as error:
         say(f"batchscape: {printable_line(str(error))}", file=sys.stderr)
         return ExitCode.INCOMPLETE if isinstance(error, SweepLostError) else ExitCode.MISTAKE
@@ -36,3 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("\nstopped", file=sys.stderr)
         return ExitCode.INTERRUPTED
     return code
+
+
+def _damage_text(damaged: list[str]) -> str:
+    more = f" and {counted(len(damaged) - 1, 'other record')} are" if len(damaged) > 1 else " is"
+    return f"note: {printable_line(damaged[0])}{more} damaged and left out: `{command('verify')}` says what to do"

@@ -9,7 +9,8 @@ from results.tables.layout import format_seconds
 from sweep.estimate.speeds import RunOverhead
 from sweep.estimate.wall_time import Interval
 from trainable.decoding import Count, Seconds, Timestamp, decode
-from trainable.ledger.checksums import sealed, unsealed
+from trainable.ledger.checksums import is_torn, sealed, unsealed
+from trainable.ledger.noticed import notice
 from trainable.wording import counted
 
 RUNS = "runs.jsonl"
@@ -105,7 +106,11 @@ def damaged_runs_text(store: Store, sweep: str) -> str | None:
 
 def read_overheads(store: Store) -> list[RunOverhead]:
     """Return the overheads of the store's latest runs, of all sweeps, that were not interrupted."""
-    runs = [run for content in store.read_all(RUNS).values() for run in _parse(content).ends]
+    histories = {sweep: _parse(content) for sweep, content in store.read_all(RUNS).items()}
+    for sweep, history in histories.items():
+        for number in history.damaged_lines:
+            notice(f"{sweep}/{RUNS}:{number}")
+    runs = [run for history in histories.values() for run in history.ends]
     runs.sort(key=lambda run: run.start_time)
     return [
         RunOverhead(run.start_up_seconds, run.between_seconds)
@@ -136,7 +141,8 @@ class _History:
 
 def _parse(content: bytes) -> _History:
     history = _History()
-    *lines, _torn = content.split(b"\n")
+    *lines, end = content.split(b"\n")
+    lines += [] if is_torn(end) else [end]
     for number, line in enumerate(lines, start=1):
         try:
             values = unsealed(line)

@@ -23,7 +23,7 @@ from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
-from trainable.ledger.checksums import sealed, unsealed
+from trainable.ledger.checksums import is_torn, sealed, unsealed
 from trainable.records import Status
 
 SEARCH_LOG = "search.jsonl"
@@ -254,7 +254,7 @@ def read_log(journal: Journal, *, up_to_damage: bool = False) -> SearchRecord:
         up_to_damage: read a damaged log up to its first damaged line, as `run` does, which then repairs the log.
 
     Raises:
-        UserError: a line, not the last, is damaged.
+        UserError: a line is damaged.
     """
     _, record, _ = parse_log(journal)
     if record.damage is not None and not up_to_damage:
@@ -265,10 +265,11 @@ def read_log(journal: Journal, *, up_to_damage: bool = False) -> SearchRecord:
 def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
     """Return the events before the first damaged line, their record, and their number of bytes.
 
-    A damaged last line counts as torn: a writer was killed, and its event never happened.
+    A last line without a line end is torn: a writer was killed, and its event never happened.
     """
     lines = journal.read().split(b"\n")
-    lines.pop()  # empty, or torn
+    if is_torn(lines[-1]):
+        lines.pop()
     events: list[Event] = []
     record = SearchRecord()
     num_bytes = 0
@@ -278,8 +279,7 @@ def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
             _check(bool(index) or isinstance(event, SearchEvent), "the settings are missing")
             record.apply(event)
         except ValueError as error:
-            if index < len(lines) - 1:
-                record.damage = f"{journal.location}:{index + 1} is damaged ({error})"
+            record.damage = f"{journal.location}:{index + 1} is damaged ({error})"
             break
         events.append(event)
         num_bytes += len(line) + 1
@@ -293,7 +293,7 @@ class SearchLog:
         """Open the log, and cut off a torn last line.
 
         Raises:
-            UserError: a line, not the last, is damaged.
+            UserError: a line is damaged.
         """
         self.events, record, num_bytes = parse_log(journal)
         """What the log held when it was opened."""

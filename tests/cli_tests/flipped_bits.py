@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,11 +151,18 @@ def flipped(path: Path, position: int, bit: int) -> Iterator[None]:
     content = path.read_bytes()
     changed = bytearray(content)
     changed[position] ^= 1 << bit
-    path.write_bytes(bytes(changed))
+    _replace(path, bytes(changed))
     try:
         yield
     finally:
-        path.write_bytes(content)
+        _replace(path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write the content of a file, but keep its times."""
+    times = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def complaint(small: SmallStore, path: Path, command: Sequence[str]) -> str | None:

@@ -69,11 +69,12 @@ def test_what_cannot_follow_is_damage(case: str, tmp_path: Path) -> None:
         record.apply(event)
     assert record == record_of(*before)
     journal = LocalJournal(tmp_path / "search.jsonl")
-    SearchLog(journal).append([*before, event, OverEvent("the last line may be torn")])
+    SearchLog(journal).append([*before, event, OverEvent("only the last line may be torn")])
     with pytest.raises(UserError, match=rf"search\.jsonl:{len(before) + 1} is damaged \(.*{problem}"):
         SearchLog(journal)
     assert read_log(journal, up_to_damage=True).proposals == record.proposals
-    (tmp_path / "torn.jsonl").write_bytes(b"".join(journal.read().splitlines(keepends=True)[:-1]))
+    torn = b"".join(journal.read().splitlines(keepends=True)[:-1]).removesuffix(b"\n")
+    (tmp_path / "torn.jsonl").write_bytes(torn)
     assert SearchLog(LocalJournal(tmp_path / "torn.jsonl")).events == [*before]
 
 

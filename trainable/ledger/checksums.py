@@ -57,5 +57,14 @@ def has_checksum(content: bytes) -> bool:
     return content[-_LENGTH : -_LENGTH + len(FIELD)] == FIELD
 
 
+def is_torn(end: bytes) -> bool:
+    """Return whether what follows the last line of a file is the beginning of a record, as a killed writer leaves it.
+
+    If anything follows its checksum, the record was whole, and its line end was changed.
+    """
+    position = end.rfind(FIELD)
+    return position < 0 or position + _LENGTH >= len(end)
+
+
 def _checksum(text: bytes, owner: str) -> int:
     return zlib.crc32(text, zlib.crc32(owner.encode()))

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from trainable.config import TRIAL_KEY_PATTERN, TrainConfig
 from trainable.decoding import decode
-from trainable.ledger.checksums import unsealed, verified
+from trainable.ledger.checksums import is_torn, unsealed, verified
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, RESULT, SUPERSEDED
+from trainable.ledger.noticed import notice
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd, TrialFiles, TrialSummary
 
 TAIL_BYTES = 4096
@@ -21,6 +22,12 @@ Record = TypeVar("Record", EpochRecord, Attempt)
 
 def read_trial(folder: Path) -> TrialFiles:
     """Read all records of a trial; each list of records ends at the first torn or damaged line."""
+    files = _read_files(folder)
+    _notice(folder, files.damage)
+    return files
+
+
+def _read_files(folder: Path) -> TrialFiles:
     files = TrialFiles(config=read_config(folder / CONFIG))
     if not files.config:
         files.damage += _if_there(folder, CONFIG)
@@ -60,6 +67,7 @@ def read_summary(folder: Path) -> TrialSummary:
             if (last.epoch if last else 0) == end.epochs_done:
                 attempts = _read_attempts(folder, key)
                 error = last.test_error_percent if last else None
+                _notice(folder, attempts.damage)
                 return TrialSummary(config, end.epochs_done, end, attempts.records, error, attempts.damage)
     files = read_trial(folder)
     error = files.epochs[-1].test_error_percent if files.epochs else None
@@ -119,7 +127,7 @@ def _read_lines(
         *lines, torn = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return [], None
-    torn_line = len(lines) + 1 if torn and is_atomic else None
+    torn_line = len(lines) + 1 if torn and (is_atomic or not is_torn(torn)) else None
     with contextlib.suppress(ValueError):  # parsing all lines together is much faster
         values = json.loads(b"[%b]" % b",".join([verified(line, key) for line in lines]))
         if len(values) == len(lines):
@@ -131,6 +139,11 @@ def _read_lines(
         except ValueError:
             return records, number
     return records, torn_line
+
+
+def _notice(folder: Path, damage: list[str]) -> None:
+    for name in damage:
+        notice(f"{folder.parent.name}/{folder.name}/{name}")
 
 
 def _if_there(folder: Path, name: str) -> list[str]:
