@@ -15,6 +15,7 @@ WRITE = "BATCHSCAPE_WRITE_FAULTS"
 FAULTS = (
     "Ctrl-C",
     "the driver is killed",
+    "`status` after the driver was killed",
     "the driver, Ray and all workers are killed, again and again",
     "a search is killed, its driver, Ray and all workers, again and again",
     "one worker is killed",
