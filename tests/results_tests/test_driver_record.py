@@ -93,19 +93,26 @@ def test_another_container_of_this_machine_is_elsewhere(tmp_path: Path) -> None:
     assert living_driver(tmp_path) is not None
 
 
-@pytest.mark.parametrize(("machine", "process"), [("", f"{os.getpid()} 1"), (MINE.machine, "")])
-def test_a_driver_that_does_not_know_itself_is_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str, process: str
-) -> None:
-    """Neither it nor we know the machine where there is no /proc."""
-    monkeypatch.setattr("results.store.holder._machine", lambda: machine)
-    put(tmp_path, dataclasses.replace(MINE, machine=machine, process=process))
+def test_a_driver_that_does_not_know_itself_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, dataclasses.replace(MINE, process=""))
     assert living_driver(tmp_path) is not None
+
+    def refuse(path: Path) -> None:  # a system without /proc
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        nobody = this_process("mine", since="")
+        assert (nobody.machine, nobody.process) == ("", "")
+        put(tmp_path, dataclasses.replace(nobody, process=f"{os.getpid()} 1"))
+        assert living_driver(tmp_path) is not None
 
 
 def test_a_process_that_has_ended_and_is_not_reaped_is_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
-        assert _process(process.pid).startswith(f"{process.pid} ")
+        number, _, start = _process(process.pid).partition(" ")
+        assert int(number) == process.pid
+        assert int(start) >= int(MINE.process.partition(" ")[2]) > 0
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert _process(process.pid) == ""

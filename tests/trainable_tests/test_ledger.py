@@ -86,7 +86,7 @@ def test_end_is_read_back_and_checkpoints_go(folder: Path, make_record: MakeReco
         ledger.save_checkpoint(b"state")
         ledger.finish(end(Status.COMPLETE, 1))
     files = read_trial(folder)
-    assert files.end == end(Status.COMPLETE, 1)
+    assert files.end == ledger.end == end(Status.COMPLETE, 1)
     assert trial_status(files) is Status.COMPLETE
     assert checkpoint_files(folder) == []
 
