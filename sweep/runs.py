@@ -77,8 +77,8 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
         OSError: the store cannot be written.
     """
     journal = store.journal(sweep, RUNS)
-    is_torn = not (journal.read() or b"\n").endswith(b"\n")  # the line of a killed driver
-    journal.append(b"\n" * is_torn + sealed(dataclasses.asdict(record)))
+    journal.truncate(journal.read().rfind(b"\n") + 1)  # cut off the torn line of a killed driver
+    journal.append(sealed(dataclasses.asdict(record)))
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:

@@ -151,3 +151,4 @@ def test_a_torn_line_does_not_swallow_the_next(store: LocalStore) -> None:
     assert damaged_runs_text(store, "sweep") is None
     append_run(store, "sweep", RECORD)
     assert len(read_runs(store, "sweep")) == 2
+    assert damaged_runs_text(store, "sweep") is None

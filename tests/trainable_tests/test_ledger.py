@@ -1,6 +1,10 @@
 """A trial's folder: what is appended is read back, and damage never goes unnoticed."""
 
+import contextlib
 import dataclasses
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -316,6 +320,21 @@ def test_an_atomic_write_that_breaks_off_leaves_no_part(tmp_path: Path, monkeypa
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "file", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "is_fault"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_file_system_need_not_sync_folders(
+    folder: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch, number: int, is_fault: bool
+) -> None:
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    folder.mkdir(parents=True)
+    monkeypatch.setattr("os.fsync", sync)
+    with pytest.raises(OSError, match="error") if is_fault else contextlib.nullcontext():
+        fill(folder, make_record, 2, checkpoints_at=(2,))
+    assert len(checkpoint_files(folder)) == (not is_fault)
 
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(folder: Path, make_record: MakeRecord) -> None:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from trainable.decoding import Count, decode
 from trainable.ledger.checksums import sealed, unsealed
-from trainable.ledger.files import CHECKPOINTS, EPOCHS
+from trainable.ledger.files import CHECKPOINTS, EPOCHS, sync_folder
 
 MAGIC: Final = "batchscape-checkpoint-1"
 
@@ -73,6 +73,8 @@ def newest_checkpoint(folder: Path, num_epochs: int, key: str) -> tuple[Checkpoi
             continue
         damaged.append(name if checkpoint is None else EPOCHS)
         path.unlink()
+    if damaged:
+        sync_folder(folder)  # none may come back once epochs have been trained again
     return max(usable, key=lambda checkpoint: checkpoint.epochs_done, default=None), damaged
 
 

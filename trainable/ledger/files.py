@@ -40,10 +40,11 @@ _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 """Errors of file systems that cannot sync a folder, and of folders that this user may write but not read."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write so that a reader, or a crash at any moment, sees either the old or the new content as a whole.
 
-    When this returns, the new content survives a power cut.
+    Args:
+        durable: the new content survives a power cut when this returns; otherwise once the folder is synced.
     """
     file, scratch = create_scratch(path)
     try:
@@ -52,7 +53,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except BaseException:  # above all a full disk
         scratch.unlink(missing_ok=True)
         raise
@@ -72,7 +74,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path, *, parents: bool = False) -> None:
-    """Make a folder, unless it exists; when this returns, it survives a power cut.
+    """Make a folder, unless it exists. It survives a power cut when this returns.
 
     Args:
         parents: make the missing folders above it, too.

@@ -60,7 +60,9 @@ class Ledger:
         if store_id is not None:
             refuse_special([folder.parent])
             check_identity(folder.parent.parent, store_id)
-        make_folder(folder, parents=store_id is None)
+        if store_id is None and not folder.parent.exists():
+            make_folder(folder.parent, parents=True)
+        folder.mkdir(exist_ok=True)
         refuse_special([folder, *folder.iterdir(), *(folder / TENSORBOARD).glob("*")])
         self.folder = folder
         self.damage: list[str] = []
@@ -72,10 +74,11 @@ class Ledger:
             files = read_trial(folder)
             if not files.config:
                 self.damage += files.damage
-                write_atomically(folder / CONFIG, sealed(config))
+                write_atomically(folder / CONFIG, sealed(config), durable=False)
                 files = read_trial(folder)
             self.damage += files.damage
-            if trial_status(files).is_final:  # a process was killed before it could delete them
+            if trial_status(files).is_final:  # the process may have been killed before it could do this
+                sync_folder(folder)
                 remove_checkpoints(folder)
             self._stack = stack.pop_all()
         self._key = TrainConfig.from_dict(files.config or config).trial_key
@@ -84,6 +87,8 @@ class Ledger:
         self.epochs = files.epochs
         self.checkpoint: Checkpoint | None = None
         self._epochs_file: IO[bytes] | None = None
+        self._is_listed = False
+        """Whether the folder and the names of its files survive a power cut."""
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +149,7 @@ class Ledger:
 
     def save_checkpoint(self, state: bytes) -> str:
         """Write a checkpoint in place of the older of the two, and return the name of its file."""
-        self._sync_epochs()
+        self._sync_records()
         name = older_checkpoint(self.folder, self._key)
         write_atomically(self.folder / name, self._checkpoint(state))
         return name
@@ -155,14 +160,15 @@ class Ledger:
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended, and delete its checkpoints if it needs no more training."""
-        self._sync_epochs()
+        self._sync_records()
         write_atomically(self.folder / RESULT, self._sealed(end))
         self.end = end
         if end.status.is_final:
             remove_checkpoints(self.folder)
 
     def _write_attempts(self) -> None:
-        write_atomically(self.folder / ATTEMPTS, b"".join(self._sealed(attempt) for attempt in self.attempts))
+        lines = b"".join(self._sealed(attempt) for attempt in self.attempts)
+        write_atomically(self.folder / ATTEMPTS, lines, durable=False)
 
     def _sealed(self, record: EpochRecord | Attempt | TrialEnd) -> bytes:
         return sealed(dataclasses.asdict(record), self._key)
@@ -170,10 +176,14 @@ class Ledger:
     def _checkpoint(self, state: bytes) -> bytes:
         return checkpoint_content(Checkpoint(len(self.epochs), state), self._key)
 
-    def _sync_epochs(self) -> None:
+    def _sync_records(self) -> None:
+        """Make all that has been written survive a power cut; no checkpoint or result may survive it alone."""
         if self._epochs_file is not None:
             os.fsync(self._epochs_file.fileno())
-            sync_folder(self.folder)  # the file may be new
+        if not self._is_listed:
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+            self._is_listed = True
 
 
 def _open_to_append(path: Path) -> IO[bytes]:

@@ -29,6 +29,7 @@ def supersede(folder: Path, number: int) -> bool:
     with exclusive_lock(folder / LOCK):
         if not trial_status(read_trial(folder)).is_final:
             return False
+        sync_folder(folder)
         remove_checkpoints(folder)
         folder.rename(folder.with_name(f"{folder.name}{SUPERSEDED}{number}"))
         sync_folder(folder.parent)  # or a power cut could undo it after the next training has begun
@@ -45,6 +46,7 @@ def drop_checkpoints(folder: Path) -> None:
         if not folder.is_symlink() and are_left():
             with exclusive_lock(folder / LOCK):
                 if are_left():  # it may be retrained since
+                    sync_folder(folder)  # the result must survive the checkpoints
                     remove_checkpoints(folder)
 
 
