@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cli.parser import build_parser
 from sweep.exit_codes import ExitCode
-from trainable.errors import SweepLostError, UserError
+from trainable.errors import RunEndedError, UserError
 from trainable.ledger.noticed import noticing
 from trainable.wording import command, counted, printable_line, say
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(_damage_text(list(damaged)), file=sys.stderr)
     except UserError as error:
         say(f"batchscape: {printable_line(str(error))}", file=sys.stderr)
-        return ExitCode.INCOMPLETE if isinstance(error, SweepLostError) else ExitCode.MISTAKE
+        return ExitCode.INCOMPLETE if isinstance(error, RunEndedError) else ExitCode.MISTAKE
     except BrokenPipeError:  # the reader of our output has gone, `| head` for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE

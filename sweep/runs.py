@@ -11,6 +11,7 @@ from sweep.estimate.wall_time import Interval
 from trainable.decoding import Count, Seconds, Timestamp, decode
 from trainable.ledger.checksums import is_torn, sealed, unsealed
 from trainable.ledger.noticed import notice
+from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.wording import counted
 
 RUNS = "runs.jsonl"
@@ -74,11 +75,14 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
     """Add a line to the history of a sweep.
 
     Raises:
-        OSError: the store cannot be written.
+        RunEndedError: the store cannot be written.
     """
     journal = store.journal(sweep, RUNS)
-    journal.truncate(journal.read().rfind(b"\n") + 1)  # cut off the torn line of a killed driver
-    journal.append(sealed(dataclasses.asdict(record)))
+    try:
+        journal.truncate(journal.read().rfind(b"\n") + 1)  # cut off the torn line of a killed driver
+        journal.append(sealed(dataclasses.asdict(record)))
+    except OSError as error:
+        raise cannot_write(store.location(), trouble_text(error, store.trials_folder)) from None
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:

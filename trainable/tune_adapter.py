@@ -24,6 +24,7 @@ from trainable.data.contract import ImageData
 from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.execution import Share
+from trainable.ledger.filesystems import is_lasting, trouble_text
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import RemoteError
 from trainable.ledger.remote_ledger import RemoteFolder
@@ -44,6 +45,7 @@ STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
 NOTE = "note"
+STORE_TROUBLE = "store_trouble"
 BUSY_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.2
 
@@ -68,14 +70,16 @@ def report(progress: Progress) -> dict[str, Any]:
     """Return what `step` reports to Tune: the fields of the EpochRecord and the state of the trial."""
     fields = dataclasses.asdict(progress.record) if progress.record else {}
     state = {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error, NOTE: progress.note}
-    return fields | state | {DONE: progress.ended}
+    return fields | state | {STORE_TROUBLE: progress.store_trouble, DONE: progress.ended}
 
 
 def from_report(result: Mapping[str, Any]) -> Progress:
     """Return the progress in a result of Tune, the inverse of `report`; keys that Tune added are ignored."""
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     record = EpochRecord(**{name: result[name] for name in names}) if names[0] in result else None
-    return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE])
+    return Progress(
+        record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE], result[STORE_TROUBLE]
+    )
 
 
 def config_of(carried: Mapping[str, Any], known: Mapping[str, TrainConfig]) -> TrainConfig:
@@ -158,8 +162,15 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         try:
             session = self._session or self._open()
         except (OSError, RemoteError, LedgerBusyError) as error:
-            return report(Progress(None, Status.FAILED, replayed=False, error=one_line(error)))
-        progress = session.next_epoch()
+            return self._report_error(error)
+        try:
+            progress = session.next_epoch()
+        except OSError as error:
+            if not is_lasting(error):
+                raise
+            with contextlib.suppress(OSError):
+                self.cleanup()
+            return self._report_error(error)
         if progress.ended:
             self.cleanup()
         return report(progress)
@@ -170,6 +181,17 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         if session is not None:
             with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # an older one will do
                 session.save_checkpoint()
+
+    def _report_error(self, error: Exception) -> dict[str, Any]:
+        """Report an error that the trial's ledger does not hold."""
+        trouble = None
+        if isinstance(error, OSError) and is_lasting(error):
+            folder = self._sweep.trials_folder
+            trouble = trouble_text(error, folder if isinstance(folder, Path) else folder.local)
+            if isinstance(folder, RemoteFolder):
+                trouble += f" of the node {platform.node()}"
+        progress = Progress(None, Status.FAILED, replayed=False, error=one_line(error), store_trouble=trouble)
+        return report(progress)
 
     def _assign(self, config: dict[str, Any]) -> None:
         self._key = str(config[TRIAL_KEY])

@@ -15,6 +15,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from results.store.journal import Journal
@@ -24,6 +25,7 @@ from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
 from trainable.ledger.checksums import is_torn, sealed, unsealed
+from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.records import Status
 
 SEARCH_LOG = "search.jsonl"
@@ -306,16 +308,13 @@ class SearchLog:
         """Append all events or none. They are in the store when this returns, unless they are reports only.
 
         Raises:
-            UserError: the disk is full, or the store can no longer be written.
+            RunEndedError: the disk is full, or the store can no longer be written.
         """
         lines = b"".join(_dump(event) for event in events)
         try:
             self._journal.append(lines, durable=not all(isinstance(event, ReportEvent) for event in events))
         except OSError as error:
-            raise UserError(
-                f"cannot write to {self._journal.location}: {error.strerror}; "
-                "what was trained is kept: fix this and run the same command again"
-            ) from None
+            raise cannot_write(self._journal.location, trouble_text(error, Path(self._journal.location))) from None
 
     def flush(self) -> None:
         """Write reports that are not in the store yet.

@@ -10,17 +10,23 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
+from models.costs import multiply_accumulates
 from results.store.store import Store
 from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.observer import Observer
 from trainable.errors import SweepLostError, UserError
+from trainable.ledger.files import CHECKPOINTS
+from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.remote import RemoteError
+from trainable.ledger.trial_log import MAX_BYTES
 from trainable.records import Progress, Status
 from trainable.session import record_failure
 from trainable.tune_adapter import TRIAL_KEY, TrialSetup, config_of, from_report, share_of
 
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
+BYTES_PER_WEIGHT, CHECKPOINT_SPARE_BYTES, EPOCH_BYTES = 8, 2**17, 512
+"""Size of a weight with its momentum, and at most of what else is in a checkpoint and of a line of `epochs.jsonl`."""
 ANSI_STYLE = re.compile(r"\x1b\[[\d;]*m")
 FAILURE = "Failure # "
 """The words with which Tune begins its text on each failure of a trial."""
@@ -53,6 +59,8 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         self._store = store
         self._stop = stop
         self._steps = steps
+        self._store_trouble: str | None = None
+        """Why the store cannot be written any more."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         try:
@@ -64,6 +72,11 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
                 self._steps.raise_error()
         except SweepLostError:
             raise KeyboardInterrupt from None  # after which Tune drops the running trials at once
+        except OSError as error:
+            self._store_trouble = trouble_text(error, self._store.trials_folder)
+        if self._store_trouble is not None:
+            needed_bytes = sum(self._needed_bytes(trial) for trial in trials if trial.status == Trial.RUNNING)
+            raise cannot_write(self._store.location(), self._store_trouble, needed_bytes)
         if self._stop.is_requested:
             num_running = sum(trial.status == Trial.RUNNING for trial in trials)
             for observer in self._observers:
@@ -86,6 +99,9 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
     ) -> None:
         key = trial.config[TRIAL_KEY]
         progress = from_report(result)
+        if progress.store_trouble is not None:
+            self._store_trouble = self._store_trouble or progress.store_trouble
+            return  # the run ends with one line, after which the trial has not failed
         if progress.record is not None and not progress.replayed:
             trial.run_metadata.num_failures = 0  # a trial that makes progress is never given up
         if self._steps is not None and key in self._steps.stopped:
@@ -109,6 +125,13 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         if self._steps is not None:
             self._steps.fail(key, is_recorded=is_recorded)
         self._pass_on(key, Progress(None, Status.FAILED, replayed=False, error=error))
+
+    def _needed_bytes(self, trial: Any) -> int:  # noqa: ANN401
+        """Return the size of what a running trial may still write: above all its checkpoints."""
+        config = config_of(trial.config, self._setup.configs)
+        num_parameters = multiply_accumulates(config.model, image_size=1)  # which uses each weight once
+        state_bytes = (BYTES_PER_WEIGHT * num_parameters + CHECKPOINT_SPARE_BYTES) * len(CHECKPOINTS)
+        return state_bytes + MAX_BYTES + config.epochs * EPOCH_BYTES
 
     def _pass_on(self, key: str, progress: Progress) -> None:
         """Tell the observers, unless a trial fails because the store or the sweep is lost, which ends the run."""

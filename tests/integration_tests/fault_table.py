@@ -83,6 +83,8 @@ def user_sees(output: str, about: str = "") -> list[str]:
 def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
+    line = re.sub(r"file system /\S+", "file system FOLDER", line)
+    line = re.sub(r"\d+\.\d MB", "N MB", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\b\d+\.\d+\.\d+\.\d+:\d+\b", "HOST:PORT", line)
     line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)

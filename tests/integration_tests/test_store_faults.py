@@ -13,6 +13,7 @@ from tests.conftest import Cli
 from tests.integration_tests.damaged_sweep import Damaged, truncate
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
+from trainable.ledger.reading import read_trial
 
 pytestmark = pytest.mark.ray
 
@@ -121,13 +122,18 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
         while True:
             file.write(b"\0" * 2**16)
             file.flush()
-    _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+    output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
     assert errors.count("\n") == 1, errors
+    assert f"the file system {small_disk} has " in errors
+    assert "FAILED" not in output
+    assert "next:" not in output
+    assert all(len(read_trial(folder).attempts) == 1 for folder in store.glob("trials/*"))
     assert list(store.rglob(".*")) == []
     pq.read_table(store / "small" / "trials.parquet")
     filler.unlink()
     done = cli("run", str(space), "--store", str(store))
     assert done.returncode == 0, done.stderr
+    assert max(len(read_trial(folder).attempts) for folder in store.glob("trials/*")) == 2
     whole = cli("run", str(space), "--store", str(tmp_path / "whole"))
     assert whole.returncode == 0, whole.stderr
     assert tables(store) == tables(tmp_path / "whole")
