@@ -15,7 +15,7 @@ from results.store.store import Store
 from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
 from sweep.observers.observer import Observer
-from trainable.errors import SweepLostError, UserError
+from trainable.errors import RunEndedError, SweepLostError, UserError
 from trainable.ledger.files import CHECKPOINTS
 from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.remote import RemoteError
@@ -65,13 +65,16 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         try:
             self._stop.check_driver()
+        except RunEndedError:
+            raise KeyboardInterrupt from None  # after which Tune drops the running trials at once
+        try:
             self._store.check_present()
             for observer in self._observers:
                 observer.on_tick()
             if self._steps is not None:
                 self._steps.raise_error()
         except SweepLostError:
-            raise KeyboardInterrupt from None  # after which Tune drops the running trials at once
+            raise KeyboardInterrupt from None
         except OSError as error:
             self._store_trouble = trouble_text(error, self._store.trials_folder)
         if self._store_trouble is not None:
@@ -113,8 +116,8 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         try:
             with contextlib.suppress(RemoteError):
                 self._stop.check_driver(ask=True)
-        except SweepLostError:
-            return  # the trial is another run's now
+        except RunEndedError:
+            return  # the trial is another run's now, or Ray has died
         key = trial.config[TRIAL_KEY]
         error = failure_reason(trial)
         config = config_of(trial.config, self._setup.configs)

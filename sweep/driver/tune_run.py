@@ -6,7 +6,6 @@ off. A trial's state lies in its ledger (see `trainable.ledger.ledger`), and eve
 
 import contextlib
 import dataclasses
-import functools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ray import tune
 
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.cluster import Cluster, connected
+from sweep.driver.scratch import refuse_full
 from sweep.driver.search_plugins import ProposingSearcher, SearchSteps, StoppingScheduler
 from sweep.driver.stop_request import StopRequest
 from sweep.driver.store_marker import seen_by_all_nodes
@@ -28,6 +28,7 @@ from sweep.preparation import PreparedRun
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.errors import RunEndedError
 from trainable.execution import Execution, Share
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
@@ -58,9 +59,14 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         UserError: no such cluster, or it can never run such a trial.
     """
     request = prepared.request
-    stop = StopRequest(functools.partial(prepared.store.check_driver, prepared.manifest.name))
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
+
+        def check_driver(*, ask: bool = False) -> None:
+            cluster.guard.raise_problem()
+            prepared.store.check_driver(prepared.manifest.name, ask=ask)
+
+        stop = StopRequest(check_driver)
         stack.enter_context(stop.on_signals())  # after Ray has put its own handlers in place
         if any(0 < share.gpus < 1 for share in cluster.expected):
             speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
@@ -156,7 +162,7 @@ def _fit(
             tune_config=tune_config,
             run_config=tune.RunConfig(
                 name="sweep",
-                storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
+                storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.guard.scratch),
                 verbose=0,
                 progress_reporter=tune.CLIReporter(),  # the one for notebooks clears what we have printed
                 callbacks=[*trackers, ObserverCallback(observers, setup, prepared.store, context.stop, steps)],
@@ -169,3 +175,10 @@ def _fit(
             tuner.fit()
         except StoppedError:
             raise KeyboardInterrupt from None
+        except Exception:
+            cluster.guard.raise_problem()
+            refuse_full(RunEndedError, "what was trained is kept: ")
+            raise
+        except KeyboardInterrupt:
+            cluster.guard.raise_problem()
+            raise

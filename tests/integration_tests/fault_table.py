@@ -26,12 +26,16 @@ FAULTS = (
     "a trial diverges",
     "the disk is full",
     "a checkpoint of a finished trial cannot be deleted",
+    "the temporary folder is full",
     "the store is read-only",
     "the store goes away during a run",
     "another user's folder, or a pipe, among the temporary files",
     "a second driver on one sweep",
     "a process that is no driver holds a sweep's lock",
     "a driver stands still, and another takes its sweep in a bucket over",
+    "Ray's control service (GCS) is killed",
+    "Ray's raylet is killed",
+    "--address auto finds a dead cluster",
     "a cluster's token is missing or wrong",
     "another sweep's name in a sweep.json",
     "a corrupt sweep.json",
@@ -83,7 +87,7 @@ def user_sees(output: str, about: str = "") -> list[str]:
 def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
-    line = re.sub(r"file system /\S+", "file system FOLDER", line)
+    line = re.sub(r"(file system|temporary folder) /[^\s:)]+", r"\1 FOLDER", line)
     line = re.sub(r"\d+\.\d MB", "N MB", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\b\d+\.\d+\.\d+\.\d+:\d+\b", "HOST:PORT", line)

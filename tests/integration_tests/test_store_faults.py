@@ -106,6 +106,17 @@ def test_a_read_only_store_is_refused_and_can_be_read(small_disk: Path, damaged:
     )
 
 
+def test_a_full_temporary_folder_is_refused(
+    small_disk: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    refused = cli("run", "quickstart", "--store", str(tmp_path / "store"))
+    assert refused.stderr.count("\n") == 1
+    assert f"the temporary folder {small_disk} has " in refused.stderr
+    assert list(small_disk.iterdir()) == []
+    record("the temporary folder is full", user_sees(refused.stderr), refused.returncode, "nothing is trained")
+
+
 @pytest.mark.faults
 def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
     small_disk: Path, tmp_path: Path, start: Start, cli: Cli
