@@ -10,6 +10,7 @@
                    metrics.prom  counters for Prometheus, kept by the driver (sweep.observers.prometheus)
                    lock          held by the driver that runs the sweep, if the store is a folder
                    lock.json     the driver, for all who look; in a bucket also its lock (results.store.holder, lease)
+                   stalled.json  running trials that have not moved for long (sweep.stalled)
                    search.jsonl.holder-<n>  in a bucket, after a takeover (see results.store.remote_journal)
 
 Nothing inside holds an absolute path: a store can be moved or copied.

@@ -14,6 +14,7 @@ from models.costs import multiply_accumulates
 from results.store.store import Store
 from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
+from sweep.driver.supervision import Supervision
 from sweep.observers.observer import Observer
 from trainable.errors import RunEndedError, SweepLostError, UserError
 from trainable.ledger.files import CHECKPOINTS
@@ -53,12 +54,14 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         store: Store,
         stop: StopRequest,
         steps: SearchSteps | None,
+        supervision: Supervision | None = None,
     ) -> None:
         self._observers = observers
         self._setup = setup
         self._store = store
         self._stop = stop
         self._steps = steps
+        self._supervision = supervision
         self._store_trouble: str | None = None
         """Why the store cannot be written any more."""
 
@@ -71,6 +74,8 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
             self._store.check_present()
             for observer in self._observers:
                 observer.on_tick()
+            if self._supervision is not None:
+                self._supervision.look([trial.config[TRIAL_KEY] for trial in trials if trial.status == Trial.RUNNING])
             if self._steps is not None:
                 self._steps.raise_error()
         except SweepLostError:
@@ -89,8 +94,11 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
             self._stop.raise_if_requested()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        key = trial.config[TRIAL_KEY]
+        if self._supervision is not None:
+            self._supervision.on_trial_start(key)
         for observer in self._observers:
-            observer.on_trial_start(trial.config[TRIAL_KEY])
+            observer.on_trial_start(key)
 
     def on_trial_result(
         self,
@@ -107,6 +115,8 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
             return  # the run ends with one line, after which the trial has not failed
         if progress.record is not None and not progress.replayed:
             trial.run_metadata.num_failures = 0  # a trial that makes progress is never given up
+            if self._supervision is not None:
+                self._supervision.ended.pop(key, None)
         if self._steps is not None and key in self._steps.stopped:
             progress = dataclasses.replace(progress, status=Status.STOPPED)
         self._pass_on(key, progress)
@@ -120,6 +130,8 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
             return  # the trial is another run's now, or Ray has died
         key = trial.config[TRIAL_KEY]
         error = failure_reason(trial)
+        if error == PROCESS_DIED and self._supervision is not None:
+            error = self._supervision.ended.get(key, error)
         config = config_of(trial.config, self._setup.configs)
         folder, details = self._setup.trials_folder / key, failure_details(trial)
         share = share_of(trial.config)

@@ -13,6 +13,7 @@ from results.store.search_progress import num_to_come, planned_trials, status_in
 from results.store.store import Store
 from results.tables.layout import mean_text
 from sweep.runs import damaged_runs_text, last_run_text
+from sweep.stalled import read_stalled
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
@@ -49,6 +50,8 @@ class SweepStatus:
     """The best result so far in words; None if there is none, or if a search has several objectives."""
     front: list[str]
     """For a search with several objectives: the trials that no other trial beats in all, by the first objective."""
+    stalled: dict[str, str]
+    """Trial key -> what the driver tells of a running trial that has not moved for long."""
     notes: list[str]
     """What else the user should know."""
     interrupted: int = 0
@@ -131,6 +134,7 @@ def _count(
         errors=errors,
         best=best_words(record) if is_search else lowest_error_text([trial.config for trial in trials], summaries),
         front=front_words(record),
+        stalled=read_stalled(store, manifest.name) if driver_running else {},
         notes=end_notes(record) + _divergence(record, trials, by_status, planned) + _damage(store, summaries),
         interrupted=sum(
             summary.end is None and bool(summary.attempts) and summary.attempts[-1].sweep == manifest.name
@@ -210,6 +214,7 @@ def status_text(status: SweepStatus) -> str:
     if status.best is not None:
         lines.append(f"  best     {status.best}")
     lines += [f"  front    {line}" for line in front_lines(status.front)]
+    lines += [f"  stalled {key}: {printable_line(note)}" for key, note in status.stalled.items()]
     lines += [f"  note     {printable_line(note)}" for note in status.notes]
     lines += [f"  failed {key}: {printable_line(error)}" for key, error in status.errors.items()]
     if status.left and not status.driver_running:

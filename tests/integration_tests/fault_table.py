@@ -21,6 +21,7 @@ FAULTS = (
     "a search is killed, its driver, Ray and all workers, again and again",
     "one worker is killed",
     "a worker is killed again and again (out of memory)",
+    "a worker stands still",
     "torch cannot allocate memory",
     "a trial raises",
     "a trial diverges",
@@ -88,6 +89,8 @@ def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
     line = re.sub(r"(file system|temporary folder) /[^\s:)]+", r"\1 FOLDER", line)
+    line = re.sub(r"moved? for \w+", "move for TIME", line)
+    line = re.sub(r"\(\S+, process \d+\)", "(HOST, process N)", line)
     line = re.sub(r"\d+\.\d MB", "N MB", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\b\d+\.\d+\.\d+\.\d+:\d+\b", "HOST:PORT", line)

@@ -102,6 +102,7 @@ def test_json_has_every_figure(store: LocalStore, manifest: Manifest) -> None:
         "errors": {CONFIGS[Status.FAILED].trial_key: "out of memory"},
         "best": "model=resnet_preact_20 batch_size=128 lr=0.1: test error 9.00 % (lowest of 1 trial)",
         "front": [],
+        "stalled": {},
         "notes": [],
         "interrupted": 0,
         "run_id": None,

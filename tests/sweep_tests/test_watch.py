@@ -39,6 +39,7 @@ RUNNING = SweepStatus(
     epochs_done=10,
     epochs_planned=40,
     errors={},
+    stalled={},
     best=None,
     front=[],
     notes=[],
@@ -219,8 +220,8 @@ def test_in_a_bucket_a_look_is_few_requests(
         assert read().done == 20
         requests.clear()
         assert read().driver_running
-        # The log of a search, the trials that are left (10, and one for those superseded), the lease twice.
-        assert len(requests) == 1 + 11 + 2
+        # The log of a search, the trials that are left (10, and one for those superseded), the lease twice, a file.
+        assert len(requests) == 1 + 11 + 2 + 1
         train(store, configs[20], 2, Status.COMPLETE)
         requests.clear()
         assert read().done == 21
