@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray._private.services import psutil  # which Ray brings along
 
 from trainable.errors import RunEndedError
 from trainable.wording import say
@@ -63,7 +65,14 @@ class RayGuard:
     def abandon(self) -> None:
         """Kill what is left of a Ray of our own, and let this process end without Ray's own clean-up, which hangs."""
         if not self._joins_cluster:
-            ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+            node = ray._private.worker._global_node
+            below: list[Any] = []
+            with contextlib.suppress(psutil.Error, LookupError):
+                below = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+            for process in below:  # the trials' processes, and the raylet's agents
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
         atexit.register(_exit)
 
     def _watch(self, addresses: dict[str, tuple[str, int] | str]) -> None:
