@@ -56,6 +56,7 @@ def prepared(*, joins_cluster: bool) -> Iterator[None]:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = joins_cluster
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # the raylet's lines on dead workers
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report failed trials ourselves
+    logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # it lists what else runs on this machine
     with _authentication({} if joins_cluster else {AUTH_MODE: AUTH_ON, AUTH_TOKEN: secrets.token_hex(TOKEN_BYTES)}):
         yield
 

@@ -134,7 +134,7 @@ def _count(
         errors=errors,
         best=best_words(record) if is_search else lowest_error_text([trial.config for trial in trials], summaries),
         front=front_words(record),
-        stalled=read_stalled(store, manifest.name) if driver_running else {},
+        stalled=read_stalled(store, manifest.name) if driver is not None else {},
         notes=end_notes(record) + _divergence(record, trials, by_status, planned) + _damage(store, summaries),
         interrupted=sum(
             summary.end is None and bool(summary.attempts) and summary.attempts[-1].sweep == manifest.name
