@@ -62,8 +62,8 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         self._stop = stop
         self._steps = steps
         self._supervision = supervision
-        self._store_trouble: str | None = None
-        """Why the store cannot be written any more."""
+        self._store_error: RunEndedError | None = None
+        """What ends the run if the store cannot be written any more."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
         try:
@@ -81,10 +81,9 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         except SweepLostError:
             raise KeyboardInterrupt from None
         except OSError as error:
-            self._store_trouble = trouble_text(error, self._store.trials_folder)
-        if self._store_trouble is not None:
-            needed_bytes = sum(self._needed_bytes(trial) for trial in trials if trial.status == Trial.RUNNING)
-            raise cannot_write(self._store.location(), self._store_trouble, needed_bytes)
+            self._note_trouble(trouble_text(error, self._store.trials_folder), trials)
+        if self._store_error is not None:
+            raise self._store_error
         if self._stop.is_requested:
             num_running = sum(trial.status == Trial.RUNNING for trial in trials)
             for observer in self._observers:
@@ -111,7 +110,7 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         key = trial.config[TRIAL_KEY]
         progress = from_report(result)
         if progress.store_trouble is not None:
-            self._store_trouble = self._store_trouble or progress.store_trouble
+            self._note_trouble(progress.store_trouble, trials)
             return  # the run ends with one line, after which the trial has not failed
         if progress.record is not None and not progress.replayed:
             trial.run_metadata.num_failures = 0  # a trial that makes progress is never given up
@@ -140,6 +139,10 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         if self._steps is not None:
             self._steps.fail(key, is_recorded=is_recorded)
         self._pass_on(key, Progress(None, Status.FAILED, replayed=False, error=error))
+
+    def _note_trouble(self, trouble: str, trials: Sequence[Any]) -> None:
+        needed_bytes = sum(self._needed_bytes(trial) for trial in trials if trial.status == Trial.RUNNING)
+        self._store_error = self._store_error or cannot_write(self._store.location(), trouble, needed_bytes)
 
     def _needed_bytes(self, trial: Any) -> int:  # noqa: ANN401
         """Return the size of what a running trial may still write: above all its checkpoints."""

@@ -89,7 +89,7 @@ def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
     line = re.sub(r"(file system|temporary folder) /[^\s:)]+", r"\1 FOLDER", line)
-    line = re.sub(r"moved? for \w+", "move for TIME", line)
+    line = re.sub(r"(moved?) for \w+", r"\1 for TIME", line)
     line = re.sub(r"\(\S+, process \d+\)", "(HOST, process N)", line)
     line = re.sub(r"\d+\.\d MB", "N MB", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)

@@ -25,7 +25,7 @@ from trainable.ledger.reading import read_trial
 pytestmark = pytest.mark.ray
 SPACE = """
 name: small
-defaults: {model: resnet_preact_8, epochs: 12, train_subset: 256, test_subset: 20, batch_size: 32}
+defaults: {model: resnet_preact_8, epochs: 8, train_subset: 128, test_subset: 20, batch_size: 32}
 grid: {lr: [0.05, 0.1, 0.2]}
 """
 DRIVER = f"""

@@ -61,9 +61,9 @@ def test_a_store_that_cannot_be_written_ends_the_run_with_one_line(tmp_path: Pat
         trial = SimpleNamespace(status="RUNNING", config={TRIAL_KEY: "0"})
         trouble = "No space left on device (the file system / has 0.0 MB left)"
         failed = Progress(None, Status.FAILED, replayed=False, error="OSError", store_trouble=trouble)
-        callback.on_trial_result(0, [trial], trial, report(failed))
+        callback.on_trial_result(0, [trial, trial], trial, report(failed))
         with pytest.raises(RunEndedError) as ended:
-            callback.on_step_end(0, [trial, trial])
+            callback.on_step_end(0, [])
     needed_bytes = float(re.search(r"may need (\S+) MB", str(ended.value))[1]) * 1e6  # type: ignore[index]
     model = build_model(config.model, 10, torch.Generator())
     num_weights = sum(parameter.numel() for parameter in model.parameters())
