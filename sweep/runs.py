@@ -10,8 +10,8 @@ from sweep.estimate.speeds import RunOverhead
 from sweep.estimate.wall_time import Interval
 from trainable.decoding import Count, Seconds, Timestamp, decode
 from trainable.ledger.checksums import is_torn, sealed, unsealed
-from trainable.ledger.noticed import notice
 from trainable.ledger.filesystems import cannot_write, trouble_text
+from trainable.ledger.noticed import notice
 from trainable.wording import counted
 
 RUNS = "runs.jsonl"
