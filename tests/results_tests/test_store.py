@@ -41,6 +41,15 @@ def test_a_moved_store_is_the_same_store(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in content
 
 
+def test_what_a_killed_driver_left_half_written_is_removed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    saved(store, make_manifest([A]))
+    before = sorted((tmp_path / "sweep").iterdir())
+    (tmp_path / "sweep" / ".trials.parquet.0123456789abcdef").write_bytes(b"half")
+    saved(store, make_manifest([A]))
+    assert sorted((tmp_path / "sweep").iterdir()) == before
+
+
 def test_a_store_that_does_not_exist_yet_can_be_written(tmp_path: Path) -> None:
     LocalStore(tmp_path / "a" / "b").check_writable()
     assert not (tmp_path / "a").exists()
