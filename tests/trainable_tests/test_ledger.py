@@ -125,11 +125,15 @@ def test_a_torn_or_damaged_last_line_ends_the_list(folder: Path, make_record: Ma
     assert read_trial(folder).epochs == [make_record(1), make_record(2), make_record(3)]
 
 
-def test_a_missing_epoch_ends_the_list(folder: Path, make_record: MakeRecord) -> None:
+@pytest.mark.parametrize("epochs", [(1, 3, 4), (1, 4, 3), (1, 1, 3)])
+def test_an_epoch_in_the_wrong_place_ends_the_list(
+    folder: Path, make_record: MakeRecord, epochs: tuple[int, ...]
+) -> None:
     fill(folder, make_record, 4)
     lines = (folder / EPOCHS).read_bytes().splitlines(keepends=True)
-    (folder / EPOCHS).write_bytes(b"".join(lines[:1] + lines[2:]))
-    assert [record.epoch for record in read_trial(folder).epochs] == [1]
+    (folder / EPOCHS).write_bytes(b"".join(lines[epoch - 1] for epoch in epochs))
+    files = read_trial(folder)
+    assert ([record.epoch for record in files.epochs], files.damage) == ([1], [f"{EPOCHS}:2"])
 
 
 def test_a_torn_attempt_does_not_swallow_the_next(
