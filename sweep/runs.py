@@ -101,11 +101,26 @@ def last_run_text(store: Store, sweep: str, present: str | None = None) -> str |
 
 def damaged_runs_text(store: Store, sweep: str) -> str | None:
     """Name the damaged lines of the history; None if there are none."""
-    journal = store.journal(sweep, RUNS)
-    damaged = _parse(journal.read()).damaged_lines
+    damaged = damaged_runs(store, sweep)
     if not damaged:
         return None
-    return f"{journal.location}:{damaged[0]} is damaged: {counted(len(damaged), 'line')} left out of the runs"
+    line = f"{store.location(sweep, RUNS)}:{damaged[0]}"
+    return f"{line} is damaged: {counted(len(damaged), 'line')} left out of the runs"
+
+
+def damaged_runs(store: Store, sweep: str) -> list[int]:
+    """Return the numbers of the damaged lines of the history."""
+    return _parse(store.journal(sweep, RUNS).read()).damaged_lines
+
+
+def drop_damaged_runs(store: Store, sweep: str) -> int:
+    """Write the history without its damaged lines; return their number. Only the driver of the sweep may do this."""
+    damaged = damaged_runs(store, sweep)
+    if damaged:
+        *lines, _end = store.journal(sweep, RUNS).read().split(b"\n")
+        kept = [line + b"\n" for number, line in enumerate(lines, start=1) if number not in damaged]
+        store.write(sweep, RUNS, b"".join(kept))
+    return len(damaged)
 
 
 def read_overheads(store: Store) -> list[RunOverhead]:

@@ -135,6 +135,12 @@ class LocalStore(Store):
             path.relative_to(self.path).as_posix(): (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()
         }
 
+    def read_path(self, path: str) -> bytes | None:
+        try:
+            return (self.path / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
     def delete_sweep(self, name: str) -> None:
         folder = self.sweep_folder(name)
         for path in folder.iterdir():

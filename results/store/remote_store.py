@@ -149,6 +149,9 @@ class RemoteStore(Store):
     def files(self) -> dict[str, tuple[int, int]]:
         return {path: (stamp.size, stamp.mtime_ns) for path, stamp in self._remote.stamps("").items()}
 
+    def read_path(self, path: str) -> bytes | None:
+        return self._remote.read(path)
+
     def delete_trials(self, keys: Collection[str]) -> None:
         names = [name for name in self.trial_names() if _key(name) in keys]
         self._each_fenced(lambda name: self._remote.delete_folder(f"{TRIALS}/{name}"), names)

@@ -96,6 +96,10 @@ class Store(ABC):
     def files(self) -> dict[str, tuple[int, int]]:
         """Return the path of every file, relative to the store, with its size in bytes and its time in ns."""
 
+    @abstractmethod
+    def read_path(self, path: str) -> bytes | None:
+        """Return the content of the file with this path relative to the store; None if there is none."""
+
     # The files of a sweep.
 
     @abstractmethod

@@ -20,8 +20,16 @@ _ID = "store_id"
 def read_identity(store: Path) -> str | None:
     """Return the id of the store in a folder; None if there is none, or it is damaged."""
     try:
-        (name, store_id), *others = unsealed((store / IDENTITY).read_bytes()).items()
-    except (OSError, ValueError, AttributeError):
+        return parse_identity((store / IDENTITY).read_bytes())
+    except OSError:
+        return None
+
+
+def parse_identity(content: bytes) -> str | None:
+    """Return the id in the content of the file, None if it is damaged."""
+    try:
+        (name, store_id), *others = unsealed(content).items()
+    except (ValueError, AttributeError):
         return None
     return store_id if name == _ID and isinstance(store_id, str) and not others else None
 

@@ -125,6 +125,24 @@ class Ledger:
                 self.damage.append(f"{name} (this code cannot load it)")
         self.rewind()
 
+    def repair(self) -> list[str]:
+        """Drop what is damaged, as the next process would before it trains, and return the names of the files.
+
+        Epochs after the newest checkpoint are kept: they may be all that the trial needs.
+        """
+        self.checkpoint, damage = newest_checkpoint(self.folder, len(self.epochs), self._key)
+        files = {name.partition(":")[0]: None for name in [*self.damage, *damage]}
+        if EPOCHS in files:
+            write_atomically(self.folder / EPOCHS, b"".join(self._sealed(record) for record in self.epochs))
+        if ATTEMPTS in files:
+            self._write_attempts()
+        if self.end is None:
+            (self.folder / RESULT).unlink(missing_ok=True)
+        if (self.folder / FINAL_STATE).exists() and read_checkpoint(self.folder / FINAL_STATE, self._key) is None:
+            files[FINAL_STATE] = None
+            (self.folder / FINAL_STATE).unlink()
+        return list(files)
+
     def begin(self, attempt: Attempt) -> None:
         """Record that a process starts to work on the trial; an earlier failure no longer counts."""
         self.attempts.append(attempt)
