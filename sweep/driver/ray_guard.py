@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ LOCAL_PATIENCE_SECONDS, CLUSTER_PATIENCE_SECONDS = 1.5, 30.0
 END_SECONDS = 15.0
 """Time in which the run has to end by itself; Ray may hold the main thread until then."""
 CONNECT_SECONDS = 5.0
+OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of this process, which tell nothing about the other."""
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -108,8 +111,8 @@ def _answers(address: tuple[str, int] | str) -> bool:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(CONNECT_SECONDS)
                 client.connect(address)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in OWN_LIMITS
     return True
 
 

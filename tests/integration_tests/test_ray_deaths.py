@@ -39,7 +39,10 @@ IMPATIENT = (
     "from sweep.driver import supervision\n"
     "supervision.LOOK_SECONDS, supervision.GIVE_UP_SECONDS, supervision.TOLD_SHARE = 1.0, 30.0, 0.5"
 )
-ALONE = "import functools, ray; ray._private.services.find_gcs_addresses = functools.cache(set)"
+ALONE = (
+    "import functools, ray; ray._private.services.find_gcs_addresses = functools.cache(set)\n"
+    "from sweep.driver import ray_environment; ray_environment.ANSWER_SECONDS = 1.0"
+)
 """Keeps Ray from finding what else runs on this machine."""
 LONGEST_SECONDS = 60.0
 LINGER_SECONDS = 10.0
