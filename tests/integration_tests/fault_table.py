@@ -46,6 +46,8 @@ FAULTS = (
     "a corrupt attempts.jsonl",
     "a torn last line in epochs.jsonl",
     "a damaged line within epochs.jsonl",
+    "a changed digit in epochs.jsonl",
+    "two trials' folders are swapped",
     "the newest checkpoint is truncated",
     "the newest checkpoint is altered",
     "both checkpoints are damaged",
