@@ -20,7 +20,7 @@ from tests.cli_tests.flipped_bits import (
 SAMPLED = 601
 """One of so many bytes is changed in the short form; in the long form every byte of a text is."""
 SAMPLED_READ = 199
-"""Of one of so many bytes all bits are changed in the short form, and only the readers are asked."""
+"""All bits of one of so many bytes are changed in the short form for readers alone."""
 SAMPLED_TABLES = 20
 """One of so many bytes of a Parquet file is changed in the long form; about as many again in the short form."""
 
