@@ -25,21 +25,24 @@ from cosmic_ray.mutating import MutationVisitor, mutate_code
 from cosmic_ray.plugins import get_operator
 
 ROOT = Path(__file__).resolve().parent.parent
-LOST_SWEEP = "tests/sweep_tests/test_lost_sweep.py"
-CONTRACT = "tests/results_tests/test_store_contract.py"
-STORE = [f"tests/results_tests/test_{name}.py" for name in ("store_lock", "store_identity", "store_links")]
+RESULTS, TRAINABLE = "tests/results_tests/test_", "tests/trainable_tests/test_"
+LOST_SWEEP, CONTRACT = "tests/sweep_tests/test_lost_sweep.py", f"{RESULTS}store_contract.py"
+STORE = [f"{RESULTS}{name}.py" for name in ("store", "store_lock", "store_identity", "store_links", "driver_record")]
 LEDGER = [
-    f"tests/trainable_tests/test_{name}.py"
-    for name in ("ledger", "ledger_lock", "supersede", "special_files", "trial_summary")
+    *(f"{TRAINABLE}{name}.py" for name in ("ledger", "ledger_lock", "supersede", "special_files", "trial_summary")),
+    "tests/integration_tests/test_power_cuts.py",
 ]
+REMOTE_LEDGER = [f"{TRAINABLE}remote_ledger.py", f"{TRAINABLE}trial_log.py", f"{RESULTS}remote_superseded.py"]
 TESTS = {
-    "results/store/lease.py": ["tests/results_tests/test_lease.py", LOST_SWEEP, CONTRACT],
-    "results/store/remote_journal.py": [LOST_SWEEP, CONTRACT],
-    "results/store/search_log.py": ["tests/results_tests/test_search_log.py", CONTRACT],
+    "results/store/lease.py": [f"{RESULTS}lease.py", LOST_SWEEP, CONTRACT],
+    "results/store/remote_journal.py": [LOST_SWEEP, f"{RESULTS}remote_store_copies.py", CONTRACT],
+    "results/store/search_log.py": [f"{RESULTS}search_log.py", CONTRACT],
     "results/store/local_store.py": [CONTRACT, *STORE, "-k", "not bucket"],
     "trainable/ledger/ledger.py": LEDGER,
     "trainable/ledger/checkpoints.py": LEDGER,
     "trainable/ledger/reading.py": LEDGER,
+    "trainable/ledger/remote_ledger.py": [*REMOTE_LEDGER, CONTRACT],
+    "trainable/ledger/remote.py": [f"{TRAINABLE}remote.py"],
 }
 """Module -> pytest's arguments: the tests that stand for it."""
 COMPARISONS = "Eq_NotEq NotEq_Eq Lt_LtE Lt_GtE LtE_Lt LtE_Gt Gt_GtE Gt_LtE GtE_Gt GtE_Lt Is_IsNot IsNot_Is"
