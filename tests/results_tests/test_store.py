@@ -65,10 +65,14 @@ def test_a_sweep_whose_deletion_was_interrupted_still_has_its_manifest(
             raise KeyboardInterrupt
         unlink(path, missing_ok)
 
-    monkeypatch.setattr(Path, "unlink", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        store.delete_sweep("sweep")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.delete_sweep("sweep")
     assert {path.name for path in (tmp_path / "sweep").iterdir()} == {MANIFEST, LOCK}
+    (tmp_path / "sweep" / MANIFEST).unlink()  # interrupted once more
+    store.delete_sweep("sweep")
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_deleted_trials_do_not_come_back_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +87,11 @@ def test_deleted_trials_do_not_come_back_after_a_power_cut(tmp_path: Path, monke
 
 
 def test_a_store_that_does_not_exist_yet_can_be_written(tmp_path: Path) -> None:
-    LocalStore(tmp_path / "a" / "b").check_writable()
+    store = LocalStore(tmp_path / "a" / "b")
+    store.check_writable()
     assert not (tmp_path / "a").exists()
+    store.write("sweep", "file", b"content")
+    assert store.read("sweep", "file") == b"content"
 
 
 @pytest.mark.parametrize("below", [".", "deep/er"])
