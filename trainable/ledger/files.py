@@ -34,7 +34,7 @@ TENSORBOARD = "tensorboard"
 SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 FINAL_STATE = "final-state"
-_SCRATCH = re.compile(r"\..+\.(\d+|[0-9a-f]{16})")
+_SCRATCH = re.compile(r"\.(.+)\.(\d+|[0-9a-f]{16})")
 """Names of scratch files; earlier versions used the number of the process."""
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 """Errors of file systems that cannot sync a folder, and of folders that this user may write but not read."""
@@ -122,9 +122,14 @@ def refuse_special(paths: Iterable[Path]) -> None:
             raise OSError(errno.ELOOP, f"{path.name} is {kind}", str(path))
 
 
-def remove_scratch(folder: Path) -> None:
-    """Delete half-written files that killed processes left. Only the holder of the folder's lock may do this."""
+def remove_scratch(folder: Path, name: str | None = None) -> None:
+    """Delete half-written files that killed processes left, while no other process may write.
+
+    Args:
+        name: the file that was to be written; None for all files of the folder.
+    """
     for path in folder.iterdir():
-        if _SCRATCH.fullmatch(path.name):
+        match = _SCRATCH.fullmatch(path.name)
+        if match is not None and name in (None, match[1]):
             with contextlib.suppress(OSError):  # what cannot be deleted does no harm
                 path.unlink()

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from trainable.ledger.checksums import sealed, unsealed
-from trainable.ledger.files import create_scratch, refuse_special, sync_folder, write_atomically
+from trainable.ledger.files import create_scratch, refuse_special, remove_scratch, sync_folder, write_atomically
 
 IDENTITY = "store.json"
 GONE = "the store has gone: it was moved, unmounted or deleted"
@@ -43,6 +43,7 @@ def make_identity(store: Path) -> str:
     path = store / IDENTITY
     refuse_special([path])
     if (found := read_identity(store)) is not None:
+        remove_scratch(store, IDENTITY)
         return found
     store_id = uuid.uuid4().hex
     content = sealed({_ID: store_id})
@@ -71,7 +72,7 @@ def _create(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.link(scratch, path)
         sync_folder(path.parent)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # another process was faster, and may have deleted our scratch file
         pass
     except OSError:  # a file system without links, where two first drivers must not start at the same moment
         write_atomically(path, content)
