@@ -81,6 +81,8 @@ class Supervision:
         self._looked_at = 0.0
         self._seen: dict[str, tuple[bytes | None, float]] = {}
         """Trial key -> what was told last, and when that was first seen."""
+        self._outdated: dict[str, bytes | None] = {}
+        """Trial key -> what its earlier process told last."""
         self._told: dict[str, str] = {}
         """Trial key -> note on a trial that stands still."""
         self._written: dict[str, str] | None = None
@@ -89,7 +91,8 @@ class Supervision:
 
     def on_trial_start(self, trial_key: str) -> None:
         """Forget what an earlier process has told of the trial."""
-        self._seen.pop(trial_key, None)
+        content, _ = self._seen.pop(trial_key, (None, 0.0))
+        self._outdated[trial_key] = content
         self._told.pop(trial_key, None)
 
     def look(self, running: Collection[str]) -> None:
@@ -118,12 +121,11 @@ class Supervision:
         content = self._board.read(key)
         before, since = self._seen.get(key, (None, now))
         if content != before or key not in self._seen:
-            # What was told before the trial was started is an earlier process's.
             self._seen[key] = (content, now)
             if self._told.pop(key, None) is not None:
                 self._tell(key, "moves again", is_stalled=False)
             return
-        if content is None:
+        if content is None or content == self._outdated.get(key):
             return
         beat = decode(Beat, json.loads(content))
         patience = max(GIVE_UP_SECONDS, beat.allowed_seconds)
@@ -136,7 +138,7 @@ class Supervision:
             self._seen[key] = (content, now)
             self._told.pop(key, None)
             self._tell(key, self.ended[key], is_stalled=False)
-        elif key not in self._told:
+        elif key not in self._told and key not in self.ended:  # a process that is being ended is told of already
             self._told[key] = f"has not moved for {still} {where}"
             self._tell(key, self._told[key], is_stalled=True)
 

@@ -100,7 +100,7 @@ def test_a_trial_that_stands_still_is_told_and_in_the_end_ended(supervised: Supe
     assert supervised.supervision.ended[supervised.key] in line
     assert "stalled" not in supervised.table()
     supervised.start()  # what the dead process told does not count against the new one
-    assert supervised.told(TOLD_SECONDS - 10) == []
+    assert supervised.told(2 * GIVE_UP_SECONDS) == []
     assert supervised.told(2 * GIVE_UP_SECONDS, dataclasses.replace(BEAT, pid=456))
     assert supervised.board.ended == [123, 456]
 
