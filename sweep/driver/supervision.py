@@ -119,13 +119,15 @@ class Supervision:
 
     def _look_at(self, key: str, now: float) -> None:
         content = self._board.read(key)
+        if content is None:  # nothing is told so far, or Ray does not answer
+            return
         before, since = self._seen.get(key, (None, now))
         if content != before or key not in self._seen:
             self._seen[key] = (content, now)
             if self._told.pop(key, None) is not None:
                 self._tell(key, "moves again", is_stalled=False)
             return
-        if content is None or content == self._outdated.get(key):
+        if content == self._outdated.get(key):
             return
         beat = decode(Beat, json.loads(content))
         patience = max(GIVE_UP_SECONDS, beat.allowed_seconds)
