@@ -20,7 +20,7 @@ from trainable.errors import RunEndedError
 from trainable.wording import say
 
 LOOK_SECONDS = 1.0
-LOCAL_PATIENCE_SECONDS, CLUSTER_PATIENCE_SECONDS = 1.5, 30.0
+LOCAL_PATIENCE_SECONDS, CLUSTER_PATIENCE_SECONDS = 1.5, 20.0
 """Time without an answer after which a process counts as dead; the head of a cluster may be started again."""
 END_SECONDS = 15.0
 """Time in which the run has to end by itself; Ray may hold the main thread until then."""
