@@ -28,10 +28,12 @@ from tests.results_tests.result_samples import START, make_config, make_epoch, m
 from tests.sweep_tests.driven_searches import SPACE, drive, open_search, settings
 from trainable import session as session_module
 from trainable.config import TrainConfig
+from trainable.ledger.checkpoints import remove_checkpoints
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, LOCK, RESULT
+from trainable.ledger.ledger import Ledger
 from trainable.ledger.reading import read_summary, read_trial
 from trainable.ledger.trial_log import logs_in
-from trainable.records import EpochRecord, Status
+from trainable.records import EpochRecord, Status, TrialEnd
 from trainable.session import RunInfo, TrialSession, record_failure
 from trainable.training import EpochOutcome
 
@@ -41,6 +43,7 @@ SAVED_AFTER = (2, 4)
 A, B = make_config(epochs=NUM_EPOCHS), make_config(epochs=NUM_EPOCHS, lr=0.2)
 SWEEP = make_manifest([A, B])
 Promise = Callable[[object], None]
+SAVE, FINISH = Ledger.save_checkpoint, Ledger.finish
 
 
 class MadeUpTraining:
@@ -207,6 +210,37 @@ def test_a_disk_fails_at_any_operation(number: int, is_lasting: bool, folder: Pa
 
 
 # The long form.
+
+
+def _unsynced(_: Ledger) -> None:
+    """Sync nothing before a checkpoint or a result."""
+
+
+def _save_first(ledger: Ledger, state: bytes) -> str:
+    """Sync the epochs after the checkpoint that names them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "_sync_records", _unsynced)
+        name = SAVE(ledger, state)
+    ledger._sync_records()
+    return name
+
+
+def _delete_first(ledger: Ledger, end: TrialEnd) -> None:
+    """Delete the checkpoints before the result is written."""
+    remove_checkpoints(ledger.folder)
+    FINISH(ledger, end)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("_sync_records", _unsynced), ("save_checkpoint", _save_first), ("finish", _delete_first)]
+)
+def test_a_wrong_order_is_noticed(name: str, wrong: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr(Ledger, name, wrong)
+    with recording(folder / "trials") as recorder:
+        work(recorder.root / A.trial_key, "first", recorder.promise)
+    with pytest.raises(AssertionError, match=r"after \d+ operations"):
+        check_cuts(recorder, check_trial, 0)
 
 
 @pytest.mark.faults
