@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 CLUSTER = tests/integration_tests/test_cluster.py
 
-.PHONY: quickstart test check-code test-ray test-quick test-ray-benchmarks test-cluster test-faults faults-table benchmarks clean
+.PHONY: quickstart test check-code test-ray test-quick test-ray-benchmarks test-cluster test-faults faults-table mutants benchmarks clean
 
 quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
@@ -41,6 +41,11 @@ test-faults: $(VENV)/.ready-tests
 # What the user sees of each fault, as the tests see it, into tests/integration_tests/faults.md.
 faults-table: $(VENV)/.ready-tests
 	BATCHSCAPE_WRITE_FAULTS=1 $(RUN) -m pytest tests/integration_tests -m "ray or faults"
+
+# Changes in the code that must lose nothing, one place at a time, that no test notices. Takes hours.
+mutants: $(VENV)/.ready-tests
+	$(RUN) -m pip install --quiet "cosmic-ray>=8.7"
+	$(RUN) tests/mutants.py
 
 benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/overhead.py

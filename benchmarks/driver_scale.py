@@ -97,7 +97,7 @@ def drive(space: Path) -> int:
         cpu_before = time.process_time()
         fit(context, *rest, **named)
         figures["driver's processor seconds"] = time.process_time() - cpu_before
-        [experiment] = context.cluster.scratch.glob("tune-*")
+        [experiment] = context.cluster.guard.scratch.glob("tune-*")
         figures["scratch"] = footprint(experiment)
 
     with (

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from cli.parser import build_parser
 from sweep.exit_codes import ExitCode
 from trainable.cache_folder import home_folder
-from trainable.errors import SweepLostError, UserError
-from trainable.wording import printable_line, say
+from trainable.errors import RunEndedError, UserError
+from trainable.ledger.noticed import noticing
+from trainable.wording import command, counted, printable_line, say
+
+ANSWERS_FROM_MANY = ("plan", "list", "logs", "export")
+"""Commands that leave damaged records out and have no words of their own for them."""
 
 STDIN, STDOUT, STDERR = range(3)
 
@@ -27,13 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _settle_process()
         arguments = build_parser().parse_args(argv)
-        code: int = arguments.command(arguments)
+        with noticing() as damaged:
+            code: int = arguments.command(arguments)
         sys.stdout.flush()
+        if damaged and arguments.command_name in ANSWERS_FROM_MANY:
+            say(_damage_text(list(damaged)), file=sys.stderr)
     except SystemExit as end:  # argparse: after --help, or a mistake that it has printed
         return end.code if isinstance(end.code, int) else ExitCode.MISTAKE
     except UserError as error:
         say(f"batchscape: {printable_line(str(error))}", file=sys.stderr)
-        return ExitCode.INCOMPLETE if isinstance(error, SweepLostError) else ExitCode.MISTAKE
+        return ExitCode.INCOMPLETE if isinstance(error, RunEndedError) else ExitCode.MISTAKE
     except BrokenPipeError:  # the reader of our output has gone, `| head` for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
@@ -61,3 +68,8 @@ def _settle_process() -> None:
         if isinstance(stream, io.TextIOWrapper):  # not in a notebook
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("HOME", str(home_folder()))  # Ray's import asks for it
+
+
+def _damage_text(damaged: list[str]) -> str:
+    more = f" and {counted(len(damaged) - 1, 'other record')} are" if len(damaged) > 1 else " is"
+    return f"note: {printable_line(damaged[0])}{more} damaged and left out: `{command('verify')}` says what to do"

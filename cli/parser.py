@@ -23,6 +23,7 @@ from cli import (
     status,
     table,
     train,
+    verify,
 )
 from cli.options import EXIT_CODES, CommandParser
 
@@ -39,6 +40,7 @@ COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
     "logs": logs,
     "export": export,
+    "verify": verify,
     "delete": delete,
     "train": train,
     "lint": lint,

@@ -8,7 +8,8 @@ class ExitCode(IntEnum):
 
     DONE = 0
     INCOMPLETE = 1
-    """Trials failed or are left (not after --time-limit), or another run has taken the sweep over."""
+    """Trials failed or are left (not after --time-limit), or something ended the run: a full disk, another run that
+    took over, Ray's death."""
     MISTAKE = 2
     """The command, a file, or the machine does not allow it; one line says what."""
     INTERRUPTED = 130

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from results.published.cells import PUBLISHED, table_cells
 from results.store.manifest import Manifest
 from results.store.opening import open_store
-from results.store.store import Store, busy_message
+from results.store.store import Store
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.resources import ResourceRule
@@ -105,8 +105,7 @@ def prepare(request: RunRequest) -> PreparedRun:
         raise UserError(NOT_FOR_SEARCH.format("--again"))
     _check_machine(request, space)
     store = open_store(request.store)
-    if store.is_running(space.sweep):
-        raise UserError(busy_message(space.sweep))
+    store.check_no_driver(space.sweep)
     store.check_writable(space.sweep)
     name = dataset_name(space.trials)
     check_folder_given(store, space.sweep, name, request.data)

@@ -1,7 +1,6 @@
 """The history of a sweep's runs: STORE/SWEEP/runs.jsonl, a line at the start and one at the end of each run."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +9,9 @@ from results.tables.layout import format_seconds
 from sweep.estimate.speeds import RunOverhead
 from sweep.estimate.wall_time import Interval
 from trainable.decoding import Count, Seconds, Timestamp, decode
+from trainable.ledger.checksums import is_torn, sealed, unsealed
+from trainable.ledger.filesystems import cannot_write, trouble_text
+from trainable.ledger.noticed import notice
 from trainable.wording import counted
 
 RUNS = "runs.jsonl"
@@ -73,12 +75,14 @@ def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
     """Add a line to the history of a sweep.
 
     Raises:
-        OSError: the store cannot be written.
+        RunEndedError: the store cannot be written.
     """
     journal = store.journal(sweep, RUNS)
-    line = json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n"
-    is_torn = not (journal.read() or b"\n").endswith(b"\n")  # the line of a killed driver
-    journal.append(b"\n" * is_torn + line.encode())
+    try:
+        journal.truncate(journal.read().rfind(b"\n") + 1)  # cut off the torn line of a killed driver
+        journal.append(sealed(dataclasses.asdict(record)))
+    except OSError as error:
+        raise cannot_write(store.location(), trouble_text(error, store.trials_folder)) from None
 
 
 def read_runs(store: Store, sweep: str) -> list[RunRecord]:
@@ -86,28 +90,46 @@ def read_runs(store: Store, sweep: str) -> list[RunRecord]:
     return _parse(store.journal(sweep, RUNS).read()).ends
 
 
-def last_run_text(store: Store, sweep: str, *, is_running: bool) -> str | None:
-    """Say in one line how the last run went; None if there was none."""
+def last_run_text(store: Store, sweep: str, present: str | None = None) -> str | None:
+    """Say in one line how the last run went, before the present one, if its id is given; None if there was none."""
     history = _parse(store.journal(sweep, RUNS).read())
-    if history.starts and history.starts[-1].run_id not in {record.run_id for record in history.ends}:
-        if is_running:
-            return f"began {history.starts[-1].when}"
-        return f"was interrupted (killed, or ended by an error); it began {history.starts[-1].when}"
+    starts = [start for start in history.starts if start.run_id != present]
+    if starts and starts[-1].run_id not in {record.run_id for record in history.ends}:
+        return f"was interrupted (killed, or ended by an error); it began {starts[-1].when}"
     return run_text(history.ends[-1]) if history.ends else None
 
 
 def damaged_runs_text(store: Store, sweep: str) -> str | None:
     """Name the damaged lines of the history; None if there are none."""
-    journal = store.journal(sweep, RUNS)
-    damaged = _parse(journal.read()).damaged_lines
+    damaged = damaged_runs(store, sweep)
     if not damaged:
         return None
-    return f"{journal.location}:{damaged[0]} is damaged: {counted(len(damaged), 'line')} left out of the runs"
+    line = f"{store.location(sweep, RUNS)}:{damaged[0]}"
+    return f"{line} is damaged: {counted(len(damaged), 'line')} left out of the runs"
+
+
+def damaged_runs(store: Store, sweep: str) -> list[int]:
+    """Return the numbers of the damaged lines of the history."""
+    return _parse(store.journal(sweep, RUNS).read()).damaged_lines
+
+
+def drop_damaged_runs(store: Store, sweep: str) -> int:
+    """Write the history without its damaged lines; return their number. Only the driver of the sweep may do this."""
+    damaged = damaged_runs(store, sweep)
+    if damaged:
+        *lines, _end = store.journal(sweep, RUNS).read().split(b"\n")
+        kept = [line + b"\n" for number, line in enumerate(lines, start=1) if number not in damaged]
+        store.write(sweep, RUNS, b"".join(kept))
+    return len(damaged)
 
 
 def read_overheads(store: Store) -> list[RunOverhead]:
     """Return the overheads of the store's latest runs, of all sweeps, that were not interrupted."""
-    runs = [run for content in store.read_all(RUNS).values() for run in _parse(content).ends]
+    histories = {sweep: _parse(content) for sweep, content in store.read_all(RUNS).items()}
+    for sweep, history in histories.items():
+        for number in history.damaged_lines:
+            notice(f"{sweep}/{RUNS}:{number}")
+    runs = [run for history in histories.values() for run in history.ends]
     runs.sort(key=lambda run: run.start_time)
     return [
         RunOverhead(run.start_up_seconds, run.between_seconds)
@@ -138,10 +160,11 @@ class _History:
 
 def _parse(content: bytes) -> _History:
     history = _History()
-    *lines, _torn = content.split(b"\n")
+    *lines, end = content.split(b"\n")
+    lines += [] if is_torn(end) else [end]
     for number, line in enumerate(lines, start=1):
         try:
-            values = json.loads(line)
+            values = unsealed(line)
             if isinstance(values, dict) and values.keys() <= START_KEYS:
                 history.starts.append(decode(RunStart, values))
             else:

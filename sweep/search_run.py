@@ -81,6 +81,8 @@ class _SearchRun:
     def run(self) -> RunRecord | None:
         """Say what is to come, and do it; return what the run took, or None where nothing was left to do."""
         self._search.try_again()
+        proposed = [record.config for record in self._search.record.proposals if record.config is not None]
+        self._store.drop_checkpoints([config.trial_key for config in proposed])
         for note in self._search.notes:
             say(f"note: {note}")
         if self._search.is_over and not self._left_to_confirm():

@@ -1,4 +1,4 @@
-"""Locks that another process holds."""
+"""Locks that another process holds, and sweeps that it drives."""
 
 import subprocess
 import sys
@@ -6,6 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+DRIVE = """
+import sys, time
+from pathlib import Path
+from results.store.driver_record import recorded
+from trainable.ledger.locks import exclusive_lock
+folder = Path(sys.argv[1])
+with exclusive_lock(folder / "lock"), recorded(folder, "theirs"):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -19,7 +29,20 @@ with exclusive_lock(Path(sys.argv[1])):
 @contextmanager
 def locked(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Let another process, which is yielded, hold the lock."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    with _process(HOLD, path) as process:
+        yield process
+
+
+@contextmanager
+def driven(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Let another process, which is yielded, drive the sweep in the folder."""
+    with _process(DRIVE, folder) as process:
+        yield process
+
+
+@contextmanager
+def _process(code: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         yield process

@@ -65,7 +65,7 @@ def final_state(
     folder = neighbour.with_name(parent.trial_key)
     note = None
     while True:
-        state = read_final_state(folder, parent.epochs)
+        state = read_final_state(folder, parent.trial_key, parent.epochs)
         if state is not None:
             return state, note
         if note is not None:

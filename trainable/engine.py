@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.optim import SGD
 
 from trainable.augmentation import normalize
+from trainable.heartbeat import PULSE
 from trainable.splits import Split, TrialData
 from trainable.weights import MasterWeights
 
@@ -120,6 +121,7 @@ def train_epoch(
         loss, correct = learner.step(normalize(images, data.mean, data.std), labels)
         sums.add(loss, correct, len(labels))
         num_images += len(labels)
+        PULSE.beat()
         if on_step is not None:
             on_step(step + 1)
     if not num_images:
@@ -138,6 +140,7 @@ def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
         logits = learner.model(normalize(images, data.mean, data.std).to(learner.weights.dtype)).float()
         loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
         correct.append(logits.argmax(dim=1) == labels)
+        PULSE.beat()
     right = torch.cat(correct).cpu()
     return EvalMetrics(
         loss=loss_sum.item() / len(split),

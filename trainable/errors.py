@@ -16,8 +16,12 @@ class FieldError(UserError):
         self.field = field
 
 
-class SweepLostError(UserError):
-    """Another run has taken over the sweep that this run drove. It is printed as one line; the exit status is 1."""
+class RunEndedError(UserError):
+    """Something ended a run before its trials. It is printed as one line; the exit status is 1."""
+
+
+class SweepLostError(RunEndedError):
+    """Another run has taken over the sweep that this run drove."""
 
 
 @contextlib.contextmanager

@@ -157,6 +157,8 @@ class Progress:
     """One line about the error; None unless the trial failed."""
     note: str | None = None
     """A message for the user that is reported only once; None if there is none."""
+    store_trouble: str | None = None
+    """Why no trial can be recorded any more, which ends the run; None while that is possible."""
 
     @property
     def ended(self) -> bool:

@@ -19,6 +19,7 @@ from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
 from trainable.engine import OnStep
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.ledger.files import TENSORBOARD
+from trainable.ledger.filesystems import is_lasting
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import RemoteError
@@ -115,7 +116,8 @@ class TrialSession:
         """Replay the ledger's next epoch, or train an epoch and record it.
 
         Raises:
-            Exception: whatever the training raised; it has been recorded as the failure of the trial.
+            Exception: whatever the training raised; it has been recorded as the failure of the trial, unless the
+                file system is full or the like (`is_lasting`).
         """
         if self.epochs_reported < len(self._ledger.epochs) or self._has_ended():
             return self._replay()
@@ -126,6 +128,8 @@ class TrialSession:
             return self._record(training, outcome)
         except Exception as error:
             self._log.close()
+            if is_lasting(error):  # not the trial's failure: the next run resumes it
+                raise
             append(self._log.path, traceback.format_exc().replace(f"{provenance.ROOT}/", ""))
             with contextlib.suppress(OSError, RemoteError):  # a full disk cannot record that it is full
                 self._finish(Status.FAILED, error=one_line(error))
@@ -142,7 +146,7 @@ class TrialSession:
         """
         while not self._has_ended():
             self.next_epoch()
-        if read_final_state(self._folder, self._config.epochs) is not None:
+        if read_final_state(self._folder, self._config.trial_key, self._config.epochs) is not None:
             return True
         training = self._new_training()
         self._begin_from_parent(training)

@@ -14,6 +14,7 @@ from trainable.data.contract import ImageData
 from trainable.device import prepare_device
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
+from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote_ledger import RemoteFolder
 from trainable.records import Progress as TrialProgress
@@ -65,7 +66,11 @@ def train(
 
             while True:
                 done = session.epochs_reported * steps_per_epoch
-                progress = session.next_epoch(lambda step, done=done: show(done + step))  # type: ignore[misc]
+                try:
+                    progress = session.next_epoch(lambda step, done=done: show(done + step))  # type: ignore[misc]
+                except OSError as error:
+                    local = folder if isinstance(folder, Path) else folder.local
+                    raise cannot_write(folder, trouble_text(error, local)) from None
                 bar.update(task, completed=session.epochs_reported * steps_per_epoch)
                 if progress.note is not None:
                     console.print(printable_line(progress.note), highlight=False, markup=False)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trainable.augmentation import crop_and_flip, normalize
 from trainable.engine import Learner, OnStep, RunningSums, TrainMetrics
+from trainable.heartbeat import PULSE
 from trainable.randomness import EpochPlan, plan_epoch
 from trainable.splits import TrialData
 
@@ -77,6 +78,7 @@ class StaticEpoch:
             start.zero_()
         for step in range(self._num_steps):
             self._replay()
+            PULSE.beat()
             if on_step is not None:
                 on_step(step + 1)
         return self._sums.metrics(self._learner, self._num_steps * self._batch_size)

@@ -16,14 +16,18 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.experimental import internal_kv
 from ray.tune.result import DONE
 
+from models.costs import multiply_accumulates
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.descent import open_session
 from trainable.device import prepare_device
 from trainable.execution import Share
+from trainable.heartbeat import Beat, Heartbeat
+from trainable.ledger.filesystems import is_lasting, trouble_text
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import RemoteError
 from trainable.ledger.remote_ledger import RemoteFolder
@@ -44,6 +48,13 @@ STATUS = "status"
 REPLAYED = "replayed"
 ERROR = "error"
 NOTE = "note"
+STORE_TROUBLE = "store_trouble"
+HEARTBEATS = "batchscape-heartbeats"
+"""Namespace of Ray's key-value store in which processes tell that they move, under RUN_ID/TRIAL_KEY."""
+SLOWEST_CPU, SLOWEST_GPU = 1e9, 1e11
+"""Floating-point operations per second below which no device is taken to be at work."""
+OPERATIONS = 6
+"""Floating-point operations of a training step for each multiply-accumulate of a forward pass."""
 BUSY_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.2
 
@@ -68,14 +79,16 @@ def report(progress: Progress) -> dict[str, Any]:
     """Return what `step` reports to Tune: the fields of the EpochRecord and the state of the trial."""
     fields = dataclasses.asdict(progress.record) if progress.record else {}
     state = {STATUS: progress.status.value, REPLAYED: progress.replayed, ERROR: progress.error, NOTE: progress.note}
-    return fields | state | {DONE: progress.ended}
+    return fields | state | {STORE_TROUBLE: progress.store_trouble, DONE: progress.ended}
 
 
 def from_report(result: Mapping[str, Any]) -> Progress:
     """Return the progress in a result of Tune, the inverse of `report`; keys that Tune added are ignored."""
     names = [spec.name for spec in dataclasses.fields(EpochRecord)]
     record = EpochRecord(**{name: result[name] for name in names}) if names[0] in result else None
-    return Progress(record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE])
+    return Progress(
+        record, Status(result[STATUS]), result[REPLAYED], result[ERROR], result[NOTE], result[STORE_TROUBLE]
+    )
 
 
 def config_of(carried: Mapping[str, Any], known: Mapping[str, TrainConfig]) -> TrainConfig:
@@ -145,6 +158,8 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         self._device = prepare_device(share.num_threads, use_gpu=share.gpus > 0, gpus=share.gpus)
         self._prepared: tuple[Any, TrialData] | None = None
         self._session = None
+        node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._heartbeat = Heartbeat(node, self._tell)
         self._assign(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -155,11 +170,25 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
 
     def step(self) -> dict[str, Any]:
         """Replay or train one epoch; if the ledger cannot be opened, report the failure of the trial."""
+        self._heartbeat.begin(self._key, self._honest_seconds())
+        try:
+            return self._step()
+        finally:
+            self._heartbeat.rest()
+
+    def _step(self) -> dict[str, Any]:
         try:
             session = self._session or self._open()
         except (OSError, RemoteError, LedgerBusyError) as error:
-            return report(Progress(None, Status.FAILED, replayed=False, error=one_line(error)))
-        progress = session.next_epoch()
+            return self._report_error(error)
+        try:
+            progress = session.next_epoch()
+        except OSError as error:
+            if not is_lasting(error):
+                raise
+            with contextlib.suppress(OSError):
+                self.cleanup()
+            return self._report_error(error)
         if progress.ended:
             self.cleanup()
         return report(progress)
@@ -170,6 +199,31 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         if session is not None:
             with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # an older one will do
                 session.save_checkpoint()
+
+    def _honest_seconds(self) -> float:
+        """Return the time without a move that the slowest device may need: for a step, or on a GPU for an epoch.
+
+        The host sends a GPU the steps of an epoch ahead, and then waits for all of them.
+        """
+        images = self._data.train_images
+        operations = OPERATIONS * multiply_accumulates(self._config.model, images.shape[1])
+        if self._device.type == "cuda":
+            return operations * len(images) / SLOWEST_GPU
+        return operations * self._config.batch_size / SLOWEST_CPU
+
+    def _tell(self, trial_key: str, beat: Beat) -> None:
+        internal_kv._internal_kv_put(f"{self._run.run_id}/{trial_key}", beat.to_bytes(), namespace=HEARTBEATS)
+
+    def _report_error(self, error: Exception) -> dict[str, Any]:
+        """Report an error that the trial's ledger does not hold."""
+        trouble = None
+        if isinstance(error, OSError) and is_lasting(error):
+            folder = self._sweep.trials_folder
+            trouble = trouble_text(error, folder if isinstance(folder, Path) else folder.local)
+            if isinstance(folder, RemoteFolder):
+                trouble += f" of the node {platform.node()}"
+        progress = Progress(None, Status.FAILED, replayed=False, error=one_line(error), store_trouble=trouble)
+        return report(progress)
 
     def _assign(self, config: dict[str, Any]) -> None:
         self._key = str(config[TRIAL_KEY])

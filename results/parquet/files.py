@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.parquet.checks import check_table
+from results.parquet.checksum import check_content, with_checksum
 from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
@@ -82,8 +83,9 @@ def _parquet_files(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, by
     for name, table in ((EPOCHS_PARQUET, epochs), (TRIALS_PARQUET, trials)):
         stream = pa.BufferOutputStream()
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-        pq.write_table(table, stream, use_dictionary=texts)  # texts have few distinct values
-        yield name, stream.getvalue().to_pybytes()
+        # texts have few distinct values
+        pq.write_table(table, stream, use_dictionary=texts, write_page_checksum=True)
+        yield name, with_checksum(stream.getvalue().to_pybytes())
 
 
 def read_trials(store: Store, sweep: str) -> pa.Table:
@@ -100,6 +102,17 @@ def read_epochs(store: Store, sweep: str) -> pa.Table:
     return _read(store, sweep, EPOCHS_PARQUET)
 
 
+def parquet_table(content: bytes) -> pa.Table:
+    """Return the table in the content of a Parquet file.
+
+    Raises:
+        OSError, ValueError, pa.ArrowException: it is damaged.
+    """
+    check_content(content)
+    # `read_table` imports pandas
+    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
+
+
 def _read(store: Store, sweep: str, file: str) -> pa.Table:
     location = store.location(sweep, file)
     export = f"`{command('export', sweep)}{store.option}` writes it again"
@@ -108,7 +121,7 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
         if content is None:
             store.manifest(sweep)  # raises an error of its own if there is no such sweep
             raise UserError(f"{location} is missing: {export}")
-        table = pq.ParquetFile(pa.BufferReader(content)).read()  # `read_table` imports pandas
+        table = parquet_table(content)
         table.validate(full=True)
         missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
         if not all(field.nullable for field in missing):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from trainable.ledger.files import open_regular
+from trainable.ledger.files import make_folder, open_regular, sync_folder
 
 
 class Journal(ABC):
@@ -47,9 +47,9 @@ class Journal(ABC):
         """Cut off what follows the first `num_bytes` bytes, if anything does."""
 
 
-def make_folder(path: Path) -> None:
-    """Make the folder of a file, and those above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _make_folder_of(path: Path) -> None:
+    if not path.parent.is_dir():
+        make_folder(path.parent, parents=True)
 
 
 class LocalJournal(Journal):
@@ -62,9 +62,11 @@ class LocalJournal(Journal):
             prepare: called with the path before the file is written: it makes the folder, or refuses. By default it
                 makes the folder.
         """
-        self._prepare = prepare or make_folder
+        self._prepare = prepare or _make_folder_of
         self.location = str(path)
         self._path = path
+        self._is_listed = False
+        """Whether the file itself survives a power cut; it may be new."""
 
     def read(self) -> bytes:
         try:
@@ -81,6 +83,9 @@ class LocalJournal(Journal):
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
+                    if not self._is_listed:
+                        sync_folder(self._path.parent)
+                        self._is_listed = True
         except OSError:
             with contextlib.suppress(OSError):  # readers leave out a torn last line
                 self.truncate(num_bytes)

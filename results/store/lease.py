@@ -17,30 +17,36 @@ again by the next run.
 
 import contextlib
 import dataclasses
-import json
-import os
-import platform
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
+from results.store.holder import (
+    RECORD,
+    RENEW_SECONDS,
+    STALE_SECONDS,
+    Holder,
+    holder_from_json,
+    holder_to_json,
+    is_alive,
+    this_process,
+    utc,
+)
 from trainable.errors import SweepLostError, UserError
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote import Remote, RemoteError, Stamp
 
-LEASE = "lock.json"
+LEASE = RECORD
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
     """The intervals of a lease, in seconds."""
 
-    renew: float = 15.0
+    renew: float = RENEW_SECONDS
     """Time between two renewals."""
-    stale: float = 60.0
+    stale: float = STALE_SECONDS
     """Time without a renewal after which the lease is free."""
     settle: float = 1.0
     """Time between writing the lease and checking whether another run has written it, too."""
@@ -49,30 +55,6 @@ class Timing:
 
 
 TIMING = Timing()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Holder:
-    """The holder of a lease, as the lease names it."""
-
-    run_id: str
-    """Identifier of the holder's run."""
-    host: str
-    """Host name of the holder's machine, for messages."""
-    machine: str
-    """Identity of the running kernel and of its process name space; empty if unknown."""
-    process: str
-    """Process number and start time, which together are never used twice."""
-    heartbeat: str
-    """Time of the last renewal in UTC, by the holder's clock, for people."""
-    token: int = 0
-    """Fencing token; 0 in leases of earlier versions."""
-    since: str = ""
-    """Time at which the lease was acquired, in UTC, by the holder's clock."""
-    after_takeover: bool = False
-    """Whether this holder, or one before it, took the lease over from a run that may still wake up."""
-    released: str = ""
-    """Time at which the lease was released; empty while it is held."""
 
 
 class Lease:
@@ -112,7 +94,7 @@ class Lease:
             self._seen = stamp, holder, _now() - age_seconds
         _, holder, written_at = self._seen
         is_stale = _now() - written_at >= self._timing.stale
-        return None if holder.released or is_stale or _is_dead(holder) else holder
+        return None if holder.released or is_stale or is_alive(holder) is False else holder
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -131,7 +113,6 @@ class Lease:
             was_retired = self._over.is_set()
             self._over.set()
             keeper.join()
-            self.raise_problem()
             if not was_retired:
                 self._release()
 
@@ -182,10 +163,10 @@ class Lease:
         began_at = _now()
         found = self._read(self._remote)
         if found is not None:
-            is_abandoned = not found.released and not _is_dead(found)
+            is_abandoned = not found.released and is_alive(found) is not False
             self.token, self.after_takeover = found.token, found.after_takeover or is_abandoned
         self.token += 1
-        self._since = _utc()
+        self._since = utc()
         self._write(self._remote)
         time.sleep(self._timing.settle)
         if not self._is_ours(self._read(self._remote)) or _now() - began_at >= self._timing.stale:
@@ -253,30 +234,21 @@ class Lease:
         remote = Remote(self._uri, patience_seconds=0.0)
         with contextlib.suppress(RemoteError):
             self.check(remote)
-            self._write(remote, released=_utc())
+            self._write(remote, released=utc())
 
     def _read(self, remote: Remote) -> Holder | None:
         """Return the holder; None if there is no lease, or it is damaged."""
-        try:
-            holder = Holder(**json.loads(remote.read(self._name) or b""))
-        except (ValueError, TypeError):
-            return None
-        is_valid = all(type(getattr(holder, field.name)) is field.type for field in dataclasses.fields(holder))
-        return holder if is_valid else None
+        return holder_from_json(remote.read(self._name) or b"")
 
     def _write(self, remote: Remote, released: str = "") -> None:
-        holder = Holder(
+        holder = this_process(
             self._run_id,
-            platform.node(),
-            _machine(),
-            _process(os.getpid()),
-            heartbeat=datetime.now(UTC).isoformat(timespec="seconds"),
-            token=self.token,
             since=self._since,
+            token=self.token,
             after_takeover=self.after_takeover,
             released=released,
         )
-        remote.write(self._name, json.dumps(dataclasses.asdict(holder)).encode() + b"\n")
+        remote.write(self._name, holder_to_json(holder))
 
     def _server_time_ns(self) -> int:
         """Return the time of a file that is written now, or of this machine's clock if the store is read-only."""
@@ -293,34 +265,3 @@ class Lease:
 def _now() -> float:
     """Return the seconds of a clock that goes on while the machine sleeps, if the system has one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
-def _utc() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _machine() -> str:
-    """Return the identity of this machine; empty on systems without /proc."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _process(pid: int) -> str:
-    """Return the identity of a process; empty if it does not live."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    state, start_time = fields[0], fields[19]
-    return "" if state in "ZX" else f"{pid} {start_time}"
-
-
-def _is_dead(holder: Holder) -> bool:
-    """Return whether the holder is known to be dead: it was a process of this machine and no longer lives."""
-    pid = holder.process.partition(" ")[0]
-    if not holder.machine or holder.machine != _machine() or not pid.isdecimal():
-        return False
-    return _process(int(pid)) != holder.process

@@ -4,12 +4,15 @@ import contextlib
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from results.store.driver_record import living_driver, recorded
+from results.store.holder import RECORD, Holder
 from results.store.journal import Journal, LocalJournal
 from results.store.manifest import MANIFEST
-from results.store.store import Store
+from results.store.store import Store, begun_by
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.files import (
@@ -17,17 +20,21 @@ from trainable.ledger.files import (
     FINAL_STATE,
     LOCK,
     SUPERSEDED,
+    make_folder,
     refuse_special,
     remove_scratch,
+    sync_folder,
     write_atomically,
 )
 from trainable.ledger.identity import GONE, make_identity, read_identity
-from trainable.ledger.locks import exclusive_lock, is_locked, try_file
-from trainable.ledger.superseded import supersede
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked, known_holder, try_file
+from trainable.ledger.superseded import drop_checkpoints, supersede
 from trainable.records import TrialSummary
 from trainable.sweep_name import TRIALS, check_sweep_name
 
 DEFAULT_STORE = "runs"
+LOCK_SECONDS, LOCK_POLL_SECONDS = 1.0, 0.02
+"""Time for which a sweep's lock is tried again, unless a driver holds it, and time between two tries."""
 
 
 class LocalStore(Store):
@@ -105,11 +112,12 @@ class LocalStore(Store):
             OSError: a folder between the file and the store is a symbolic link, or cannot be made.
         """
         self.check_present()
-        if self.store_id is None:
-            self.path.mkdir(parents=True, exist_ok=True)
+        if self.store_id is None and not self.path.is_dir():
+            make_folder(self.path, parents=True)
         for folder in reversed([folder for folder in path.parents if self.path in folder.parents]):
             refuse_special([folder])
-            folder.mkdir(exist_ok=True)
+            if not folder.is_dir():
+                make_folder(folder)
 
     def _refuse_links(self, sweep: str | None) -> None:
         """
@@ -132,6 +140,12 @@ class LocalStore(Store):
         return {
             path.relative_to(self.path).as_posix(): (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()
         }
+
+    def read_path(self, path: str) -> bytes | None:
+        try:
+            return (self.path / path).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def delete_sweep(self, name: str) -> None:
         folder = self.sweep_folder(name)
@@ -157,17 +171,23 @@ class LocalStore(Store):
         """Do nothing: `trials_folder` is where the trials are."""
 
     def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
-        return set(self._busy(trials))
+        drivers = [living_driver(path.parent) for path in self.path.glob(f"*/{RECORD}")]
+        return begun_by({driver.run_id for driver in drivers if driver is not None}, trials)
 
     def drop_final_states(self, keys: Collection[str]) -> None:
         for key in keys:
             if not self.trial_folder(key).is_symlink():
                 (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
 
+    def drop_checkpoints(self, keys: Collection[str]) -> None:
+        for key in keys:
+            drop_checkpoints(self.trial_folder(key))
+
     def delete_trials(self, keys: Collection[str]) -> None:
         for name in self.trial_names():
             if name.partition(SUPERSEDED)[0] in keys:
                 _delete_trial(self.trials_folder / name)
+        sync_folder(self.trials_folder)  # before the sweep is deleted, which is all that still names them
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         return [key for key in keys if is_locked(self.trial_folder(key) / LOCK)]
@@ -175,20 +195,50 @@ class LocalStore(Store):
     def _supersede(self, trainings: Sequence[tuple[TrainConfig, int]]) -> int:
         return sum(supersede(self.trial_folder(config.trial_key), number) for config, number in trainings)
 
-    def is_running(self, name: str) -> bool:
-        return is_locked(self.sweep_folder(name) / LOCK)
+    def driver(self, name: str) -> Holder | None:
+        return living_driver(self.sweep_folder(name))
+
+    def check_no_driver(self, name: str) -> None:
+        if is_locked(self.sweep_folder(name) / LOCK):  # a driver in another container may just have died
+            super().check_no_driver(name)
 
     @contextlib.contextmanager
     def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
         folder = self.sweep_folder(name)
         self._refuse_links(name)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path, parents=True)
         self.store_id = make_identity(self.path)
-        for needed in (self.trials_folder, folder):
-            needed.mkdir(exist_ok=True)
-        with exclusive_lock(folder / LOCK):
+        make_folder(self.trials_folder)
+        with self._locked(name), recorded(folder, run_id):
             remove_scratch(folder)
             yield
+
+    def _locked(self, name: str) -> contextlib.ExitStack:
+        """Take the lock of a sweep. Whoever holds it for a moment, or is about to let go of it, is waited for.
+
+        Raises:
+            LedgerBusyError: another driver holds it.
+            UserError: another process holds it that has no record of driving the sweep.
+        """
+        folder = self.sweep_folder(name)
+        deadline = time.monotonic() + LOCK_SECONDS
+        with contextlib.ExitStack() as stack:
+            while True:
+                make_folder(folder)
+                try:
+                    stack.enter_context(exclusive_lock(folder / LOCK))
+                    return stack.pop_all()
+                except LedgerBusyError:
+                    if living_driver(folder) is not None:
+                        raise
+                if time.monotonic() > deadline:
+                    pid = known_holder(folder / LOCK)
+                    who = "another process" if pid is None else f"another process ({pid})"
+                    raise UserError(
+                        f"{who} holds {folder / LOCK}, but no driver is known to run the sweep {name!r}: "
+                        "wait for it, end it, or give this run another --name"
+                    )
+                time.sleep(LOCK_POLL_SECONDS)
 
     def check_driver(self, name: str, *, ask: bool = False) -> None:
         """Do nothing: a lock of the kernel is not lost."""

@@ -8,6 +8,7 @@ from typing import Any
 from trainable.config import PlannedTrial
 from trainable.decoding import Timestamp, decode
 from trainable.errors import UserError
+from trainable.ledger.checksums import sealed, unsealed
 from trainable.records import SCHEMA_VERSION
 
 MANIFEST = "sweep.json"
@@ -65,7 +66,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
             for trial in manifest.trials
         ],
     }
-    return json.dumps(values, indent=1).encode() + b"\n"
+    return sealed(values, indent=1)
 
 
 def manifest_from_json(content: bytes, name: str, location: str) -> Manifest:
@@ -75,7 +76,7 @@ def manifest_from_json(content: bytes, name: str, location: str) -> Manifest:
         UserError: the manifest is damaged, or belongs to another sweep.
     """
     try:
-        values = json.loads(content)
+        values = unsealed(content)
         if isinstance(values, dict):
             values.pop("schema_version", None)
         manifest = decode(Manifest, values)

@@ -10,18 +10,30 @@ import os
 import shlex
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from results.store.holder import Holder
 from results.store.journal import Journal
 from results.store.lease import LEASE, Lease
 from results.store.manifest import MANIFEST
 from results.store.remote_journal import RemoteJournal
-from results.store.store import Store
+from results.store.store import Store, begun_by
 from trainable.config import TrainConfig
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, LOCK, RESULT, SUPERSEDED, create_scratch
+from trainable.ledger.files import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    CONFIG,
+    EPOCHS,
+    FINAL_STATE,
+    LOCK,
+    RESULT,
+    SUPERSEDED,
+    create_scratch,
+)
 from trainable.ledger.locks import is_locked
-from trainable.ledger.remote import Remote, Stamp, in_parallel, mirror_folder
+from trainable.ledger.reading import trial_status
+from trainable.ledger.remote import MAX_REQUESTS, Item, Remote, Result, Stamp, in_parallel, mirror_folder
 from trainable.ledger.remote_ledger import RemoteFolder, RemoteLedger
 from trainable.ledger.trial_log import logs_among, logs_in
 from trainable.records import TrialSummary
@@ -122,17 +134,27 @@ class RemoteStore(Store):
 
     def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
         """Return those that the living driver's run has begun and not ended."""
-        return _begun_by(self._living_runs([name]) if trials else set(), trials)
+        return begun_by(self._living_runs([name]) if trials else set(), trials)
 
     def drop_final_states(self, keys: Collection[str]) -> None:
-        in_parallel(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
+        self._each_fenced(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
+
+    def drop_checkpoints(self, keys: Collection[str]) -> None:
+        left = self._stamps_of_trials(keys, CHECKPOINTS) if keys else {}
+        ended = [
+            key for key, trial in self.summaries(left.keys() & set(keys)).items() if trial_status(trial).is_final
+        ]
+        self._each_fenced(self._remote.delete, [f"{TRIALS}/{key}/{name}" for key in ended for name in left[key]])
 
     def files(self) -> dict[str, tuple[int, int]]:
         return {path: (stamp.size, stamp.mtime_ns) for path, stamp in self._remote.stamps("").items()}
 
+    def read_path(self, path: str) -> bytes | None:
+        return self._remote.read(path)
+
     def delete_trials(self, keys: Collection[str]) -> None:
         names = [name for name in self.trial_names() if _key(name) in keys]
-        in_parallel(lambda name: self._remote.delete_folder(f"{TRIALS}/{name}"), names)
+        self._each_fenced(lambda name: self._remote.delete_folder(f"{TRIALS}/{name}"), names)
         for name in names:
             shutil.rmtree(self.trial_folder(name), ignore_errors=True)
 
@@ -149,7 +171,7 @@ class RemoteStore(Store):
 
     def _busy(self, keys: Collection[str]) -> list[str]:
         """Return those of living drivers, and those that a process of this machine holds."""
-        begun = _begun_by(self._living_runs(self.sweeps()), self.summaries(keys))
+        begun = begun_by(self._living_runs(self.sweeps()), self.summaries(keys))
         return [key for key in keys if key in begun or is_locked((self.ledgers / key).local / LOCK)]
 
     def _supersede(self, trainings: Sequence[tuple[TrainConfig, int]]) -> int:
@@ -158,11 +180,11 @@ class RemoteStore(Store):
             with RemoteLedger(self.ledgers / config.trial_key, config.to_dict()) as ledger:
                 return ledger.supersede(number)
 
-        return sum(in_parallel(supersede, trainings))
+        return sum(self._each_fenced(supersede, trainings))
 
-    def is_running(self, name: str) -> bool:
+    def driver(self, name: str) -> Holder | None:
         check_sweep_name(name)
-        return bool(self._living_runs([name]))
+        return self._lease(name).living_holder()
 
     @contextlib.contextmanager
     def _only_driver(self, name: str, run_id: str) -> Iterator[None]:
@@ -187,10 +209,23 @@ class RemoteStore(Store):
         lease = self._driven.get(sweep)
         return contextlib.nullcontext() if lease is None else lease.fenced(self._remote)
 
+    def _each_fenced(self, action: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Do the action on all items, some at a time, unless a sweep that is driven here has been lost."""
+        todo, results = list(items), []
+        for start in range(0, len(todo), MAX_REQUESTS):
+            with contextlib.ExitStack() as stack:
+                for sweep in self._driven:
+                    stack.enter_context(self._fenced(sweep))
+                results += in_parallel(action, todo[start : start + MAX_REQUESTS])
+        return results
+
+    def _lease(self, sweep: str) -> Lease:
+        """Return the lease of a sweep for looking at it."""
+        return self._leases.setdefault(sweep, Lease(self._uri, sweep))
+
     def _living_runs(self, sweeps: Collection[str]) -> set[str]:
         """Return the ids of the runs that drive these sweeps now."""
-        leases = [self._leases.setdefault(name, Lease(self._uri, name)) for name in sweeps]
-        holders = in_parallel(Lease.living_holder, leases)
+        holders = in_parallel(Lease.living_holder, [self._lease(name) for name in sweeps])
         return {holder.run_id for holder in holders if holder is not None}
 
     def _update_trials(self, keys: Collection[str] | None = None) -> None:
@@ -201,7 +236,9 @@ class RemoteStore(Store):
             if all(in_parallel(lambda item: self._update_trial(*item), listed)):
                 return
 
-    def _stamps_of_trials(self, keys: Collection[str] | None) -> dict[str, dict[str, Stamp]]:
+    def _stamps_of_trials(
+        self, keys: Collection[str] | None, names: Collection[str] = READ_FILES
+    ) -> dict[str, dict[str, Stamp]]:
         """Return folder name -> file name -> stamp, of those of the wanted trials that the store holds."""
         if keys is not None and len(keys) <= FEW_TRIALS:
             listings = in_parallel(lambda name: self._remote.stamps(f"{TRIALS}/{name}"), keys)
@@ -214,7 +251,7 @@ class RemoteStore(Store):
         for listing in listings:
             for path, stamp in listing.items():
                 _, folder, name = path.split("/", 2) if path.count("/") > 1 else ("", "", "")
-                if name in READ_FILES and folder != ".." and (keys is None or _key(folder) in keys):
+                if name in names and folder != ".." and (keys is None or _key(folder) in keys):
                     found.setdefault(folder, {})[name] = stamp
         return found
 
@@ -252,15 +289,6 @@ def _name(sweep: str, file: str) -> str:
 def _key(folder_name: str) -> str:
     """Return the key of the trial that has a training, superseded or not, in a folder of this name."""
     return folder_name.partition(SUPERSEDED)[0]
-
-
-def _begun_by(run_ids: Collection[str], trials: Mapping[str, TrialSummary]) -> set[str]:
-    """Return the keys of the trials that one of these runs has begun and not ended."""
-    return {
-        key
-        for key, summary in trials.items()
-        if summary.attempts and summary.attempts[-1].run_id in run_ids and summary.end is None
-    }
 
 
 def _keep_copy(path: Path, content: bytes, stamp: Stamp | None = None) -> None:

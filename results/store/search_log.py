@@ -12,10 +12,10 @@ Only the driver of the sweep appends to it. This module uses the standard librar
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from results.store.journal import Journal
@@ -24,6 +24,8 @@ from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
+from trainable.ledger.checksums import is_torn, sealed, unsealed
+from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.records import Status
 
 SEARCH_LOG = "search.jsonl"
@@ -254,7 +256,7 @@ def read_log(journal: Journal, *, up_to_damage: bool = False) -> SearchRecord:
         up_to_damage: read a damaged log up to its first damaged line, as `run` does, which then repairs the log.
 
     Raises:
-        UserError: a line, not the last, is damaged.
+        UserError: a line is damaged.
     """
     _, record, _ = parse_log(journal)
     if record.damage is not None and not up_to_damage:
@@ -265,10 +267,11 @@ def read_log(journal: Journal, *, up_to_damage: bool = False) -> SearchRecord:
 def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
     """Return the events before the first damaged line, their record, and their number of bytes.
 
-    A damaged last line counts as torn: a writer was killed, and its event never happened.
+    A last line without a line end is torn: a writer was killed, and its event never happened.
     """
     lines = journal.read().split(b"\n")
-    lines.pop()  # empty, or torn
+    if is_torn(lines[-1]):
+        lines.pop()
     events: list[Event] = []
     record = SearchRecord()
     num_bytes = 0
@@ -278,8 +281,7 @@ def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
             _check(bool(index) or isinstance(event, SearchEvent), "the settings are missing")
             record.apply(event)
         except ValueError as error:
-            if index < len(lines) - 1:
-                record.damage = f"{journal.location}:{index + 1} is damaged ({error})"
+            record.damage = f"{journal.location}:{index + 1} is damaged ({error})"
             break
         events.append(event)
         num_bytes += len(line) + 1
@@ -293,7 +295,7 @@ class SearchLog:
         """Open the log, and cut off a torn last line.
 
         Raises:
-            UserError: a line, not the last, is damaged.
+            UserError: a line is damaged.
         """
         self.events, record, num_bytes = parse_log(journal)
         """What the log held when it was opened."""
@@ -306,16 +308,13 @@ class SearchLog:
         """Append all events or none. They are in the store when this returns, unless they are reports only.
 
         Raises:
-            UserError: the disk is full, or the store can no longer be written.
+            RunEndedError: the disk is full, or the store can no longer be written.
         """
         lines = b"".join(_dump(event) for event in events)
         try:
             self._journal.append(lines, durable=not all(isinstance(event, ReportEvent) for event in events))
         except OSError as error:
-            raise UserError(
-                f"cannot write to {self._journal.location}: {error.strerror}; "
-                "what was trained is kept: fix this and run the same command again"
-            ) from None
+            raise cannot_write(self._journal.location, trouble_text(error, Path(self._journal.location))) from None
 
     def flush(self) -> None:
         """Write reports that are not in the store yet.
@@ -346,7 +345,7 @@ def _dump(event: Event) -> bytes:
             case tuple() if spec.name == "earlier":
                 value = [dataclasses.asdict(result) for result in value]
         values[spec.name] = value
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return sealed(values)
 
 
 def _parse(line: bytes) -> Event:
@@ -354,7 +353,7 @@ def _parse(line: bytes) -> Event:
     Raises:
         ValueError: the line is no event.
     """
-    values = json.loads(line)
+    values = unsealed(line)
     if not isinstance(values, dict) or values.get(EVENT) not in _EVENTS:
         raise ValueError("no event")
     event = decode(_EVENTS[values.pop(EVENT)], values)

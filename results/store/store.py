@@ -8,7 +8,9 @@
                    search.jsonl  what a search proposed, stopped and chose (results.store.search_log)
                    runs.jsonl    how long each run of the driver was expected to take, and took (sweep.runs)
                    metrics.prom  counters for Prometheus, kept by the driver (sweep.observers.prometheus)
-                   lock          held by the driver that runs the sweep (results.store.lease: lock.json)
+                   lock          held by the driver that runs the sweep, if the store is a folder
+                   lock.json     the driver, for all who look; in a bucket also its lock (results.store.holder, lease)
+                   stalled.json  running trials that have not moved for long (sweep.stalled)
                    search.jsonl.holder-<n>  in a bucket, after a takeover (see results.store.remote_journal)
 
 Nothing inside depends on an absolute path: a store can be moved or copied.
@@ -22,6 +24,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.store.holder import Holder
 from results.store.journal import Journal
 from results.store.manifest import MANIFEST, Manifest, manifest_from_json, manifest_to_json
 from results.store.search_log import SEARCH_LOG
@@ -92,6 +95,10 @@ class Store(ABC):
     @abstractmethod
     def files(self) -> dict[str, tuple[int, int]]:
         """Return the path of every file, relative to the store, with its size in bytes and its time in ns."""
+
+    @abstractmethod
+    def read_path(self, path: str) -> bytes | None:
+        """Return the content of the file with this path relative to the store; None if there is none."""
 
     # The files of a sweep.
 
@@ -209,15 +216,23 @@ class Store(ABC):
 
     @abstractmethod
     def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
-        """Return the keys of those of the sweep's unfinished trials that a living process works on."""
+        """Return the keys of those of the sweep's unfinished trials that a living driver's run works on."""
 
     @abstractmethod
     def drop_final_states(self, keys: Collection[str]) -> None:
         """Delete the states that these trials ended with; no trial will start from them. Their results stay."""
 
     @abstractmethod
+    def drop_checkpoints(self, keys: Collection[str]) -> None:
+        """Delete checkpoints of those of the trials that have ended for good, which killed processes left."""
+
+    @abstractmethod
     def delete_trials(self, keys: Collection[str]) -> None:
-        """Delete the ledgers of these trials, superseded trainings included."""
+        """Delete the ledgers of these trials, superseded trainings included.
+
+        Raises:
+            SweepLostError: as `write`, of any sweep; also raised by `drop_final_states` and `supersede`.
+        """
 
     @abstractmethod
     def _busy(self, keys: Collection[str]) -> list[str]:
@@ -311,8 +326,20 @@ class Store(ABC):
     # The driver of a sweep.
 
     @abstractmethod
+    def driver(self, name: str) -> Holder | None:
+        """Return the living driver of the sweep; None if there is none. Looking is in no driver's way."""
+
     def is_running(self, name: str) -> bool:
         """Return whether a living driver runs the sweep."""
+        return self.driver(name) is not None
+
+    def check_no_driver(self, name: str) -> None:
+        """
+        Raises:
+            UserError: a living driver runs the sweep, so this process cannot.
+        """
+        if self.is_running(name):
+            raise UserError(busy_message(name))
 
     @abstractmethod
     def _only_driver(self, name: str, run_id: str) -> contextlib.AbstractContextManager[None]:
@@ -352,11 +379,21 @@ class Store(ABC):
                 stack.enter_context(self._only_driver(manifest.name, run_id))
                 self.check_extends(manifest)
                 self.write_manifest(manifest)
+                self.drop_checkpoints(manifest.keys)
             except LedgerBusyError:
                 raise UserError(busy_message(manifest.name)) from None
             except OSError as error:
                 raise UserError(f"cannot write to {self.location(manifest.name)}: {error.strerror}") from None
             yield run_id
+
+
+def begun_by(run_ids: Collection[str], trials: Mapping[str, TrialSummary]) -> set[str]:
+    """Return the keys of the trials that one of these runs has begun and not ended."""
+    return {
+        key
+        for key, summary in trials.items()
+        if summary.attempts and summary.attempts[-1].run_id in run_ids and summary.end is None
+    }
 
 
 def busy_message(name: str) -> str:

@@ -16,7 +16,8 @@ from search_spaces.resources import ResourceRule
 from sweep.driver import ray_environment
 from sweep.driver.capacity import Node, check_memory, check_possible, num_slots, this_machine
 from sweep.driver.gpu_shares import measured_shares
-from sweep.driver.scratch import copy_source, scratch_folder, short_path
+from sweep.driver.ray_guard import RayGuard
+from sweep.driver.scratch import copy_source, refuse_full, scratch_folder, short_path
 from sweep.request import RunRequest
 from trainable.config import PlannedTrial
 from trainable.data.contract import ImageData
@@ -36,7 +37,7 @@ POLL_SECONDS = 1.0
 class Cluster:
     """A connection to Ray whose nodes can run the trials."""
 
-    scratch: Path
+    guard: RayGuard
     request: RunRequest
     rule: ResourceRule
     """CPUs and GPUs of each trial."""
@@ -108,18 +109,22 @@ def connected(
         scratch = stack.enter_context(scratch_folder())
         ray_folder = stack.enter_context(short_path(scratch / "ray"))
         stack.enter_context(ray_environment.prepared(joins_cluster=request.is_joined))
+        guard = RayGuard(scratch, joins_cluster=request.is_joined)
         try:
             _start(request, scratch, ray_folder, data.train_images.nbytes + data.test_images.nbytes)
-            yield _checked_cluster(request, rule, trials, scratch, data.train_images.shape[1])
+            with guard.watching():
+                yield _checked_cluster(request, rule, trials, guard, data.train_images.shape[1])
         finally:
-            logging.disable(logging.ERROR)  # Ray complains while it shuts down
-            ray.shutdown()
-            logging.disable(logging.NOTSET)
+            if guard.problem is not None:
+                guard.abandon()
+            else:
+                logging.disable(logging.ERROR)  # Ray complains while it shuts down
+                ray.shutdown()
+                logging.disable(logging.NOTSET)
 
 
 def _start(request: RunRequest, scratch: Path, ray_folder: Path, data_bytes: int) -> None:
     code = scratch / "code"
-    copy_source(code)
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.CRITICAL,
@@ -137,16 +142,18 @@ def _start(request: RunRequest, scratch: Path, ray_folder: Path, data_bytes: int
             "object_store_memory": 2 * data_bytes + OBJECT_STORE_SPARE_BYTES,
         }
     try:
+        copy_source(code)
         if request.is_joined:
             ray_environment.adopt_mode(str(request.address))
         ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError, OSError, RpcError) as error:
+        refuse_full()
         where = f"a Ray cluster at --address {request.address}" if request.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {first_line(error)}") from None
 
 
 def _checked_cluster(
-    request: RunRequest, rule: ResourceRule, trials: Sequence[PlannedTrial], scratch: Path, image_size: int
+    request: RunRequest, rule: ResourceRule, trials: Sequence[PlannedTrial], guard: RayGuard, image_size: int
 ) -> Cluster:
     """Refuse trials that would wait for ever, and measure shares of a GPU if asked to."""
     wait_for_nodes(request.min_nodes)
@@ -161,7 +168,7 @@ def _checked_cluster(
         given = [(trial, rule.share(trial, default_gpus, measured)) for trial in trials]
     if request.compile and not any(share.gpus for _, share in given):
         raise UserError(COMPILE_NEEDS_GPU)
-    return Cluster(scratch, request, rule, default_gpus, measured, [share for _, share in given])
+    return Cluster(guard, request, rule, default_gpus, measured, [share for _, share in given])
 
 
 def living_nodes() -> list[Node]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +31,9 @@ AUTH_ON, AUTH_OFF = "token", "disabled"
 """The two modes of Ray."""
 TOKEN_BYTES = 32
 STDERR = 2
+ANSWER_SECONDS = 5.0
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client sends first (RFC 9113, section 3.4): the server then answers with its settings."""
 
 
 @contextlib.contextmanager
@@ -53,6 +57,7 @@ def prepared(*, joins_cluster: bool) -> Iterator[None]:
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # the raylet's lines on dead workers
     ray._private.utils.get_entrypoint_name = lambda: "batchscape"  # the command line may hold a path that is no UTF-8
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report failed trials ourselves
+    logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # it lists what else runs on this machine
     with _authentication({} if joins_cluster else {AUTH_MODE: AUTH_ON, AUTH_TOKEN: secrets.token_hex(TOKEN_BYTES)}):
         yield
 
@@ -69,6 +74,7 @@ def adopt_mode(address: str) -> None:
         ray.exceptions.RpcError: what is at that address does not answer.
     """
     found = canonicalize_bootstrap_address_or_die(address)
+    _check_answers(found)
     is_demanded = not _admits(found, AUTH_OFF)
     mode = os.environ.get(AUTH_MODE, "").lower() or (AUTH_ON if is_demanded else AUTH_OFF)
     if is_demanded and not (mode == AUTH_ON and _admits(found, AUTH_ON)):
@@ -83,6 +89,23 @@ def adopt_mode(address: str) -> None:
         )
     os.environ[AUTH_MODE] = mode
     _read_authentication_again()
+
+
+def _check_answers(address: str) -> None:
+    """Find out in seconds whether a server is at HOST:PORT, for example where `auto` has found a cluster of the past.
+
+    Ray itself would try for minutes. A process that stands still accepts connections, but does not greet.
+
+    Raises:
+        ConnectionError: there is none.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as client:
+            client.sendall(HTTP2_GREETING)
+            client.recv(1)
+    except OSError as error:
+        raise ConnectionError(f"nothing answers at {address} ({error.strerror or error})") from None
 
 
 def _admits(address: str, mode: str) -> bool:

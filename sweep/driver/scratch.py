@@ -11,12 +11,15 @@ from pathlib import Path
 from trainable import provenance
 from trainable.errors import UserError
 from trainable.ledger.files import LOCK
+from trainable.ledger.filesystems import MB
 from trainable.ledger.locks import LedgerBusyError, exclusive_lock, is_locked
 
 PREFIX = "batchscape-"
 SHORT_PARENT = Path("/tmp")  # noqa: S108 (a folder with an unforeseeable name is made in it)
 MAX_PATH_BYTES = 43
 """Longest path of Ray's folder: the kernel allows 107 bytes for that of a socket, and Ray adds 64 at most."""
+NEEDED_BYTES = 32 * 10**6
+"""Room for the logs of Ray, the copies of the source and Tune's state of a run."""
 SHIPPED_PACKAGES = ("models", "trainable")
 
 
@@ -26,12 +29,16 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
     Args:
         parent: the folder in which it is made; None takes TMPDIR.
+
+    Raises:
+        UserError: the folder of temporary files is full.
     """
-    where = Path(tempfile.gettempdir()) if parent is None else parent
-    _delete_abandoned(where)
+    with contextlib.suppress(OSError):  # no temporary folder can be written: refused next
+        _delete_abandoned(Path(tempfile.gettempdir()) if parent is None else parent)
+    refuse_full()
     with contextlib.ExitStack() as stack:
         while True:
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
             with contextlib.suppress(LedgerBusyError):  # a run that starts now is just looking whether it is in use
                 stack.enter_context(exclusive_lock(folder / LOCK))
                 break
@@ -66,12 +73,35 @@ def short_path(folder: Path) -> Iterator[Path]:
         yield link
 
 
+def refuse_full(error_type: type[UserError] = UserError, kept: str = "") -> None:
+    """Refuse a folder of temporary files without room for a run.
+
+    Args:
+        error_type: the error to raise.
+        kept: words about the run that it ends.
+
+    Raises:
+        UserError: there is too little room.
+    """
+    remedy = f"{kept}make room there, or set TMPDIR to another folder, and run the same command again"
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError:  # Python has tried to write to each
+        raise error_type(f"no temporary folder can be written (TMPDIR, /tmp, /var/tmp): {remedy}") from None
+    if free < NEEDED_BYTES:
+        room = f"has {free / MB:.1f} MB left, and a run needs {NEEDED_BYTES / MB:.1f} MB"
+        raise error_type(f"the temporary folder {folder} {room}: {remedy}")
+
+
 def copy_source(folder: Path) -> None:
     """Copy what workers import, so that it is frozen for the run and found before any other `models`."""
-    for package in SHIPPED_PACKAGES:
-        shutil.copytree(
-            provenance.ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-        )
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    try:
+        for package in SHIPPED_PACKAGES:
+            shutil.copytree(provenance.ROOT / package, folder / package, ignore=ignored)
+    except shutil.Error as error:  # a list of (source, target, reason)
+        raise OSError(f"cannot write to {folder}: {error.args[0][0][2]}") from None
 
 
 def _delete_abandoned(parent: Path) -> None:

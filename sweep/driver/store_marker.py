@@ -8,7 +8,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainable.errors import UserError
-from trainable.ledger.files import write_atomically
+from trainable.ledger.files import remove_scratch, write_atomically
 from trainable.tune_adapter import sees
 
 PREFIX = ".driver-"
@@ -26,6 +26,7 @@ def seen_by_all_nodes(trials_folder: Path, sweep: str, run_id: str) -> Iterator[
         UserError: a node does not see the file.
     """
     marker = trials_folder / f"{PREFIX}{sweep}"
+    remove_scratch(trials_folder, marker.name)
     write_atomically(marker, run_id.encode())
     try:
         _check_other_nodes(marker, run_id)

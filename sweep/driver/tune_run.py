@@ -6,7 +6,6 @@ off. A trial's state lies in its ledger (see `trainable.ledger.ledger`), and eve
 
 import contextlib
 import dataclasses
-import functools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from ray import tune
 
 from sweep.driver.callbacks import ObserverCallback, StoppedError
 from sweep.driver.cluster import Cluster, connected
+from sweep.driver.ray_guard import RayGuard
+from sweep.driver.scratch import refuse_full
 from sweep.driver.search_plugins import ProposingSearcher, SearchSteps, StoppingScheduler
 from sweep.driver.stop_request import StopRequest, warning_held_back
 from sweep.driver.store_marker import seen_by_all_nodes
+from sweep.driver.supervision import RayBoard, Supervision
 from sweep.driver.trackers import Tracker
 from sweep.estimate.history import peak_memory, read_speeds
 from sweep.estimate.work import DatasetSize
@@ -28,6 +30,7 @@ from sweep.preparation import PreparedRun
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.errors import RunEndedError, UserError
 from trainable.execution import Execution, Share
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
@@ -58,11 +61,15 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         UserError: no such cluster, or it can never run such a trial.
     """
     request = prepared.request
-    check_driver = functools.partial(prepared.store.check_driver, prepared.manifest.name)
-    stop = StopRequest(check_driver, limit=request.time_limit, fail_fast=request.fail_fast)
     with contextlib.ExitStack() as stack:
         with warning_held_back():
             cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
+
+            def check_driver(*, ask: bool = False) -> None:
+                cluster.guard.raise_problem()
+                prepared.store.check_driver(prepared.manifest.name, ask=ask)
+
+            stop = StopRequest(check_driver, limit=request.time_limit, fail_fast=request.fail_fast)
             stack.enter_context(stop.on_signals())  # after Ray has put its own handlers in place
         if any(0 < share.gpus < 1 for share in cluster.expected):
             speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
@@ -142,6 +149,9 @@ def _fit(
         marker = None
         if cluster.request.is_joined and isinstance(folder, Path):
             marker = stack.enter_context(seen_by_all_nodes(folder, sweep, context.run_id))
+        board = RayBoard(context.run_id, cluster.guard)
+        supervision = Supervision(board, prepared.store, sweep, observers)
+        stack.callback(supervision.close)
         setup = TrialSetup(
             configs=dict(configs),
             trials_folder=folder,
@@ -149,25 +159,33 @@ def _fit(
             source_hash=provenance.source_hash(),
             marker=marker,
         )
+        callback = ObserverCallback(observers, setup, prepared.store, context.stop, steps, supervision)
+        trainable = tune.with_parameters(TrainingTrainable, sweep=setup, data=prepared.data)
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(TrainingTrainable, sweep=setup, data=prepared.data),
-                placement,
-            ),
+            tune.with_resources(trainable, placement),
             param_space=param_space,
             tune_config=tune_config,
             run_config=tune.RunConfig(
                 name="sweep",
-                storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.scratch),
+                storage_path=tempfile.mkdtemp(prefix="tune-", dir=cluster.guard.scratch),
                 verbose=0,
                 progress_reporter=tune.CLIReporter(),  # the one for notebooks clears what we have printed
-                callbacks=[*trackers, ObserverCallback(observers, setup, prepared.store, context.stop, steps)],
+                callbacks=[*trackers, callback],
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         context.stop.raise_if_requested()
-        try:
-            tuner.fit()
-        except StoppedError:
-            raise KeyboardInterrupt from None
+        _run(tuner, cluster.guard)
+
+
+def _run(tuner: tune.Tuner, guard: RayGuard) -> None:
+    try:
+        tuner.fit()
+    except StoppedError:
+        raise KeyboardInterrupt from None
+    except (Exception, KeyboardInterrupt) as error:
+        guard.raise_problem()
+        if not isinstance(error, UserError | KeyboardInterrupt):
+            refuse_full(RunEndedError, "what was trained is kept: ")
+        raise

@@ -7,6 +7,7 @@ from results.store.store import TRIALS_PARQUET, Store
 from sweep.estimate.speeds import DeviceProfile, Speed
 from trainable.config import SHARED_HOLDOUT, TrainConfig
 from trainable.errors import UserError
+from trainable.ledger.noticed import notice
 from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, TrialFiles
 
@@ -87,6 +88,7 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
         try:
             trials = trials_from_table(read_trials(store, sweep))
         except UserError:  # damaged, or of another version
+            notice(f"{sweep}/{TRIALS_PARQUET}")
             continue
         for trial in trials:
             config, row = trial.config, trial.row

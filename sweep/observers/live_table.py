@@ -85,7 +85,7 @@ def _columns(progress: SweepProgress, dropped: Sequence[str]) -> list[_Column]:
         LOSS: _Column(LOSS, len(LOSS), lambda trial: "-" if trial.loss is None else f"{trial.loss:.4f}"),
         RATE: _Column(RATE, len(RATE), lambda trial: f"{rate:,.0f}" if (rate := trial.images_per_second) else "-"),
         TIME: _Column(TIME, 6, lambda trial: format_seconds(trial.seconds)),
-        STATUS: _Column("", 8, lambda trial: "" if trial.status == RUNNING else trial.status.lower(), "left"),
+        STATUS: _Column("", 8, _status, "left"),
     }
     left_out = {*dropped, *([] if progress.shows_loss else [LOSS])}
     return [column for name, column in columns.items() if name not in left_out]
@@ -98,9 +98,15 @@ def _error(trial: TrialProgress, unit: str, failures: dict[Status, str]) -> str:
     return "-" if trial.error_percent is None else f"{trial.error_percent:.2f}{unit}"
 
 
+def _status(trial: TrialProgress) -> str:
+    if trial.status == RUNNING:
+        return "stalled" if trial.is_stalled else ""
+    return trial.status.lower()
+
+
 def _style(trial: TrialProgress) -> str:
     if trial.status == RUNNING:
-        return "bold"
+        return "bold red" if trial.is_stalled else "bold"
     return "dim" if trial.status in (Status.COMPLETE, Status.STOPPED) else "red"
 
 

@@ -71,6 +71,10 @@ class SweepView(SweepProgress):
         if progress.ended and not self._console.is_terminal:
             self._say(self._ended_line(trial, progress.error))
 
+    def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
+        super().on_trial_note(trial_key, note, is_stalled=is_stalled)
+        self._say(f"{self.trials[trial_key].label}: {note}")
+
     def on_stop(self, num_running: int) -> None:
         checkpoints = "its checkpoint" if num_running == 1 else "their checkpoints"
         waiting = f": waiting for {counted(num_running, 'trial')} to write {checkpoints}" if num_running else ""

@@ -16,6 +16,9 @@ class Observer:
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         """An epoch was replayed or trained, or the trial has ended, or both."""
 
+    def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
+        """A running trial has not moved for long, moves again, or its process was ended."""
+
     def on_stop(self, num_running: int) -> None:
         """The user has asked the run to stop; `num_running` trials have yet to write their checkpoints."""
 

@@ -1,7 +1,6 @@
 """Keeps the Parquet files and counters of a running sweep current, and spends little of the driver's time on it."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ from results.store.manifest import Manifest
 from results.store.store import Store
 from sweep.observers.observer import Observer
 from sweep.observers.prometheus import MetricsWriter
-from trainable.errors import UserError
+from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.remote import RemoteError
 from trainable.records import Progress
 
@@ -49,13 +48,17 @@ class ParquetWriter(Observer):
         self._metrics.on_progress(trial_key, progress)
 
     def on_tick(self) -> None:
+        """
+        Raises:
+            OSError: the disk is full, or the store can no longer be written to.
+        """
         self._metrics.on_tick()
         started = time.monotonic()
         interval = max(MIN_INTERVAL_SECONDS, self._cost_seconds / MAX_SHARE)
         if self._dirty and started - self._written_at >= interval:
             try:
                 with self._store.hurried():
-                    self.write()
+                    self._write()
             except RemoteError:  # a remote store does not answer: try again later
                 self._dirty = True
                 self._note_cost(started)
@@ -64,19 +67,18 @@ class ParquetWriter(Observer):
         """Rewrite both files now.
 
         Raises:
-            UserError: the disk is full, or the store can no longer be written to.
+            RunEndedError: the disk is full, or the store can no longer be written to.
             RemoteError: a remote store does not answer, or refuses.
         """
+        try:
+            self._write()
+        except OSError as error:
+            raise cannot_write(self._store.location(), trouble_text(error, self._store.trials_folder)) from None
+
+    def _write(self) -> None:
         started = time.monotonic()
         self._dirty = False
-        try:
-            write_tables(*self._tables(), self._store, self._sweep)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise UserError(
-                f"cannot write to {self._store.location(self._sweep)}: {reason}; "
-                "what was trained is kept: fix this and run the same command again"
-            ) from None
+        write_tables(*self._tables(), self._store, self._sweep)
         self._metrics.on_tables_written()
         self._note_cost(started)
 

@@ -51,6 +51,8 @@ class TrialProgress:
     """Time of all epochs."""
     died_at: int | None = None
     """Number of epochs done when the process died; None once it is known how the trial continues."""
+    is_stalled: bool = False
+    """Whether the trial runs and has not moved for long."""
     status: str = ""
     """Empty while the trial waits, then 'running', or a Status once it has ended."""
 
@@ -116,6 +118,9 @@ class SweepProgress(Observer):
             trial.add(progress.record, replayed=progress.replayed)
         if progress.ended:
             trial.status = progress.status
+
+    def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
+        self.trials[trial_key].is_stalled = is_stalled
 
     @property
     def num_trials(self) -> int:

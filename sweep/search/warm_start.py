@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from results.parquet.files import read_epochs, read_trials
+from results.parquet.files import parquet_table, read_epochs, read_trials
 from results.parquet.schema import EPOCHS_SCHEMA, SEARCH_METADATA
 from results.parquet.search_results import FULL_SCALE
 from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
@@ -87,11 +86,7 @@ def _is_file(source: str) -> bool:
 def _trials(store: Store, source: str) -> pa.Table:
     if not _is_file(source):
         return read_trials(store, source)
-    try:
-        with Path(source).expanduser().open("rb") as file:  # the path may be no UTF-8
-            table = pq.ParquetFile(file).read()
-    except (OSError, RuntimeError, pa.ArrowException) as error:  # RuntimeError: there is no such user
-        raise UserError(f"cannot read {source}: {' '.join(str(error).split())}") from None
+    table = _read(Path(source))
     if not {*table.column_names} >= NEEDED:
         raise UserError(f"{source} is not a {TRIALS_PARQUET} of a sweep: name one, or a sweep")
     return table
@@ -101,12 +96,15 @@ def _epochs(store: Store, source: str) -> pa.Table:
     """Read the epochs; the table is empty where the file of the trials lies alone."""
     if not _is_file(source):
         return read_epochs(store, source)
-    path = Path(source).expanduser().with_name(EPOCHS_PARQUET)
+    path = Path(source).expanduser().with_name(EPOCHS_PARQUET)  # `_trials` has read its neighbour
+    return _read(path) if path.exists() else EPOCHS_SCHEMA.empty_table()
+
+
+def _read(path: Path) -> pa.Table:
     try:
-        with path.open("rb") as file:
-            return pq.ParquetFile(file).read()
-    except (OSError, pa.ArrowException):
-        return EPOCHS_SCHEMA.empty_table()
+        return parquet_table(path.expanduser().read_bytes())
+    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:  # RuntimeError: there is no such user
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
 
 
 def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], pa.Table]) -> list[Row]:

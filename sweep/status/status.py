@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from results.parquet.trials import varying_fields
+from results.store.holder import Holder
 from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord, read_log
 from results.store.search_progress import num_to_come, planned_trials, status_in_search
 from results.store.store import Store
 from results.tables.layout import mean_text
 from sweep.runs import damaged_runs_text, last_run_text
+from sweep.stalled import read_stalled
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
@@ -48,8 +50,16 @@ class SweepStatus:
     """The best result so far in words; None if there is none, or if a search has several objectives."""
     front: list[str]
     """For a search with several objectives: the trials that no other trial beats in all, by the first objective."""
+    stalled: dict[str, str]
+    """Trial key -> what the driver tells of a running trial that has not moved for long."""
     notes: list[str]
     """What else the user should know."""
+    interrupted: int = 0
+    """Number of trials that a run of this sweep began and left unfinished, and that nobody trains now."""
+    run_id: str | None = None
+    """Identifier of the driver's run; None if no driver is running."""
+    running_since: str | None = None
+    """Time at which that run began, in UTC; None if it is unknown."""
 
     @property
     def nothing_trained(self) -> bool:
@@ -76,10 +86,10 @@ class StatusReader:
         trials = planned_trials(self._manifest, record)
         keys = [trial.config.trial_key for trial in trials]
         found = store.summaries([key for key in keys if key not in self._ended])
-        driver_running = store.is_running(name)
+        driver = store.driver(name)
         summaries = {key: self._ended.get(key) or found[key] for key in keys}
         self._ended |= {key: summary for key, summary in found.items() if trial_status(summary).is_final}
-        return _count(store, self._manifest, record, trials, summaries, driver_running=driver_running)
+        return _count(store, self._manifest, record, trials, summaries, driver)
 
 
 def _count(
@@ -88,8 +98,7 @@ def _count(
     record: SearchRecord,
     trials: list[PlannedTrial],
     summaries: Mapping[str, TrialSummary],
-    *,
-    driver_running: bool,
+    driver: Holder | None,
 ) -> SweepStatus:
     by_status = dict.fromkeys(Status, 0)
     epochs_done = epochs_planned = 0
@@ -109,14 +118,15 @@ def _count(
     done = sum(count for status, count in by_status.items() if status.is_final)
     planned = len(trials) + num_to_come(record)
     is_search = manifest.is_search or bool(record.settings)
+    at_work = store.at_work(manifest.name, unfinished)
     return SweepStatus(
         sweep=manifest.name,
-        driver_running=driver_running,
+        driver_running=driver is not None,
         planned=planned,
         done=done,
         stopped=by_status[Status.STOPPED],
         diverged=by_status[Status.DIVERGED],
-        running=len(store.at_work(manifest.name, unfinished)),
+        running=len(at_work),
         failed=by_status[Status.FAILED],
         left=planned - done,
         epochs_done=epochs_done,
@@ -124,7 +134,15 @@ def _count(
         errors=errors,
         best=best_words(record) if is_search else lowest_error_text([trial.config for trial in trials], summaries),
         front=front_words(record),
+        stalled=read_stalled(store, manifest.name) if driver is not None else {},
         notes=end_notes(record) + _divergence(record, trials, by_status, planned) + _damage(store, summaries),
+        interrupted=sum(
+            summary.end is None and bool(summary.attempts) and summary.attempts[-1].sweep == manifest.name
+            for key, summary in unfinished.items()
+            if key not in at_work
+        ),
+        run_id=None if driver is None else driver.run_id,
+        running_since=None if driver is None else driver.since or None,
     )
 
 
@@ -181,7 +199,8 @@ def front_lines(front: list[str]) -> list[str]:
 
 def status_text(status: SweepStatus) -> str:
     """Return the status as text, a line for each figure."""
-    state = "running now" if status.driver_running else "not running"
+    since = f" (since {printable_line(status.running_since)})" if status.running_since else ""
+    state = f"running now{since}" if status.driver_running else "not running"
     counts = {"stopped early": status.stopped, "diverged": status.diverged}
     early = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     lines = [
@@ -189,12 +208,13 @@ def status_text(status: SweepStatus) -> str:
         f"  done     {status.done} of {counted(status.planned, 'trial')}" + (f" ({early})" if early else ""),
         f"  running  {status.running}",
         f"  failed   {status.failed}",
-        f"  left     {status.left}",
+        f"  left     {status.left}" + (f" ({status.interrupted} interrupted)" if status.interrupted else ""),
         f"  epochs   {status.epochs_done} of {status.epochs_planned}",
     ]
     if status.best is not None:
         lines.append(f"  best     {status.best}")
     lines += [f"  front    {line}" for line in front_lines(status.front)]
+    lines += [f"  stalled {key}: {printable_line(note)}" for key, note in status.stalled.items()]
     lines += [f"  note     {printable_line(note)}" for note in status.notes]
     lines += [f"  failed {key}: {printable_line(error)}" for key, error in status.errors.items()]
     if status.left and not status.driver_running:
@@ -208,7 +228,7 @@ def status_page(store: Store, status: SweepStatus) -> str:
     lines = [status_text(status)]
     if status.errors:
         lines.append(f"  {logs_hint(store, status.sweep, list(status.errors))}")
-    last_run = last_run_text(store, status.sweep, is_running=status.driver_running)
+    last_run = last_run_text(store, status.sweep, status.run_id)
     if last_run is not None:
         lines.append(f"  last run {last_run}")
     damaged_runs = damaged_runs_text(store, status.sweep)

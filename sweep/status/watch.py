@@ -153,6 +153,7 @@ def line_of(look: Look) -> str:
     parts = [
         f"{status.done} of {counted(status.planned, 'trial')} done",
         f"{status.running} running" if status.running else "",
+        f"{len(status.stalled)} stalled" if status.stalled else "",
         f"{status.failed} failed" if status.failed else "",
         f"{status.epochs_done} of {counted(status.epochs_planned, 'epoch')}",
         f"best {status.best}" if status.best is not None else "",

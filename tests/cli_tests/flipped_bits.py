@@ -3,15 +3,20 @@
 import contextlib
 import dataclasses
 import io
+import os
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 import tune_main
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.store.local_store import LocalStore
+from results.store.manifest import MANIFEST
 from results.store.search_log import (
     SEARCH_LOG,
     ConfirmEvent,
@@ -24,16 +29,29 @@ from results.store.search_log import (
     RetryEvent,
     SearchEvent,
     SearchLog,
+    parse_log,
 )
 from search_spaces.expansion import Expansion, expand
 from search_spaces.loader import load_space
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import capacity, this_machine
-from sweep.runs import ExpectedTime, RunRecord, RunStart, append_run
+from sweep.runs import (
+    RUNS,
+    ExpectedTime,
+    RunRecord,
+    RunStart,
+    append_run,
+    damaged_runs_text,
+    last_run_text,
+    read_runs,
+)
 from sweep.search.opening import search_settings
 from tests.results_tests.result_samples import START, make_attempt, make_end, make_epoch, make_manifest
 from trainable.config import TrainConfig
+from trainable.errors import UserError
+from trainable.ledger.identity import read_identity
 from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import read_trial
 from trainable.ledger.trial_log import log_name
 from trainable.provenance import processor_name
 from trainable.records import EpochRecord, Status, TrialEnd
@@ -62,8 +80,7 @@ confirm: {top: 1, repeats: 1}
 }
 DATA = ("digits", "0123456789abcdef", 1437, 360)
 """Name, fingerprint, and numbers of images."""
-OTHER_VALUES = ("was begun with other settings", "no trial has finished yet", "has run to its end yet")
-"""Refusals that do not name the file: its content is whole, but not what was written. Only a checksum can tell."""
+Answer = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +164,62 @@ def flipped(path: Path, position: int, bit: int) -> Iterator[None]:
     content = path.read_bytes()
     changed = bytearray(content)
     changed[position] ^= 1 << bit
-    path.write_bytes(bytes(changed))
+    _replace(path, bytes(changed))
     try:
         yield
     finally:
-        path.write_bytes(content)
+        _replace(path, content)
 
 
-def complaint(small: SmallStore, path: Path, command: Sequence[str]) -> str | None:
-    """Return what is wrong with the answer: a command either answers, or refuses in one line that names the file."""
+def _replace(path: Path, content: bytes) -> None:
+    """Write the content of a file, but keep its times."""
+    times = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def full_answer(small: SmallStore, command: Sequence[str]) -> Answer:
+    """Run a command; return its status, what it printed and exported, without times, and its errors."""
+    status, out, err = small.answer(command)
+    tables = sorted((small.folder / "exported").glob("*.parquet")) if "--to" in command and status == 0 else []
+    exported = [str(pq.ParquetFile(path).read().to_pylist()) for path in tables]
+    return status, "\n".join([re.sub(r"\d+ \w+ ago|  +", "", out), *exported]), err
+
+
+def complaint(small: SmallStore, path: Path, command: Sequence[str], before: Answer | None) -> str | None:
+    """Return what is wrong with the answer: it is the same as before, or it names the file.
+
+    Args:
+        before: the answer before the change; None if another answer need not name the file.
+    """
     try:
-        status, _, err = small.answer(command)
+        now = full_answer(small, command)
     except Exception as error:
         return f"{' '.join(command)}: {type(error).__name__}: {error}"
-    names_file = path.name in err or any(text in err for text in OTHER_VALUES)
-    if status == 0 or (status == 2 and err.count("\n") == 1 and names_file):
+    status, out, err = now
+    is_told = path.name in out + err or before is None
+    if now == before or (is_told and (status == 0 or (status == 2 and err.count("\n") == 1 and path.name in err))):
         return None
-    return f"{' '.join(command)}: status {status}: {err}"
+    return f"{' '.join(command)}: status {status}: {err or out}"
+
+
+def as_read(small: SmallStore, path: Path) -> tuple[object, bool]:
+    """Return what readers make of a file, and whether they say that it is damaged."""
+    store, sweep = small.store, path.parent.name
+    if path.parent.parent.name == TRIALS:
+        files = read_trial(path.parent)
+        return files, any(name.startswith(path.name) for name in files.damage)
+    if path.name == SEARCH_LOG:
+        events, record, _ = parse_log(store.search_log(sweep))
+        return events, record.damage is not None
+    if path.name == RUNS:
+        history = read_runs(store, sweep), last_run_text(store, sweep, None)
+        return history, damaged_runs_text(store, sweep) is not None
+    if path.name == MANIFEST:
+        with contextlib.suppress(UserError):
+            return store.manifest(sweep), False
+        return None, True
+    return (found := read_identity(store.path)), found is None
 
 
 def _train(

@@ -20,6 +20,7 @@ from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
 from tests.conftest import ROOT
 from tests.malicious import Malicious
+from tests.older_records import without_checksums
 from trainable.data.sources import load_dataset
 from trainable.device import prepare_device
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
@@ -79,7 +80,7 @@ def damage_the_second_line(folder: Path) -> None:
 
 
 def change_attempt(folder: Path, **values: object) -> None:
-    attempt = json.loads((folder / ATTEMPTS).read_bytes())
+    attempt = json.loads(without_checksums((folder / ATTEMPTS).read_bytes()))
     (folder / ATTEMPTS).write_text(json.dumps({**attempt, **values}) + "\n")
 
 

@@ -16,19 +16,28 @@ FAULTS = (
     "Ctrl-C",
     "Slurm's warning before the end (SIGUSR1)",
     "the driver is killed",
+    "`status` after the driver was killed",
+    "the power is cut",
     "the driver, Ray and all workers are killed, again and again",
     "a search is killed, its driver, Ray and all workers, again and again",
     "one worker is killed",
     "a worker is killed again and again (out of memory)",
+    "a worker stands still",
     "torch cannot allocate memory",
     "a trial raises",
     "a trial diverges",
     "the disk is full",
+    "a checkpoint of a finished trial cannot be deleted",
+    "the temporary folder is full",
     "the store is read-only",
     "the store goes away during a run",
     "another user's folder, or a pipe, among the temporary files",
     "a second driver on one sweep",
+    "a process that is no driver holds a sweep's lock",
     "a driver stands still, and another takes its sweep in a bucket over",
+    "Ray's control service (GCS) is killed",
+    "Ray's raylet is killed",
+    "--address auto finds a dead cluster",
     "a cluster's token is missing or wrong",
     "another sweep's name in a sweep.json",
     "a corrupt sweep.json",
@@ -38,6 +47,8 @@ FAULTS = (
     "a corrupt attempts.jsonl",
     "a torn last line in epochs.jsonl",
     "a damaged line within epochs.jsonl",
+    "a changed digit in epochs.jsonl",
+    "two trials' folders are swapped",
     "the newest checkpoint is truncated",
     "the newest checkpoint is altered",
     "both checkpoints are damaged",
@@ -86,6 +97,10 @@ def user_sees(output: str, about: str = "") -> list[str]:
 def _comparable(line: str) -> str:
     line = re.sub(r", \d+ epochs? in .*", "", line)  # and how long it took
     line = re.sub(r"(?<![\w/])/\S*store\b", "STORE", line)
+    line = re.sub(r"(file system|temporary folder) /[^\s:)]+", r"\1 FOLDER", line)
+    line = re.sub(r"(moved?) for \w+", r"\1 for TIME", line)
+    line = re.sub(r"\(\S+, process \d+\)", "(HOST, process N)", line)
+    line = re.sub(r"\d+\.\d MB", "N MB", line)
     line = re.sub(r"\b[0-9a-f]{16}\b", "KEY", line)
     line = re.sub(r"\b\d+\.\d+\.\d+\.\d+:\d+\b", "HOST:PORT", line)
     line = re.sub(r"\[\d+/\d+\]", "[N/N]", line)

@@ -10,9 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.finished_sweep import write_finished_sweep, write_finished_trials
+from results.store.local_store import LocalStore
 from tests.conftest import ROOT, Cli
+from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS
-from tests.other_process import locked
+from tests.other_process import driven, locked
+from tests.results_tests.result_samples import make_attempt, make_config, make_manifest
+from trainable.ledger.remote_ledger import open_ledger
 
 SPACE = """
 name: small
@@ -109,12 +113,33 @@ def test_again_is_refused_while_others_work(space: Path, tmp_path: Path, cli: Cl
     trials = sorted(path.name for path in (store / "trials").iterdir())
     assert cli(*arguments).returncode == 0
     for lock in (store / "finished" / "lock", store / "trials" / trials[0] / "lock"):
-        with locked(lock):
+        with locked(lock) as process:
             refused = cli(*arguments, "--again")
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1
-        assert ("another process" if lock.parent.name == "finished" else "are being trained now") in refused.stderr
+        if lock.parent.name == "finished":
+            seen = user_sees(refused.stderr.replace(f"({process.pid})", "(N)"))
+            record("a process that is no driver holds a sweep's lock", seen, refused.returncode, "nothing is written")
+        else:
+            assert "are being trained now" in refused.stderr
     assert sorted(path.name for path in (store / "trials").iterdir()) == trials
+
+
+def test_what_a_killed_driver_trained_is_interrupted(tmp_path: Path, cli: Cli) -> None:
+    store, config = LocalStore(tmp_path / "store"), make_config()
+    with store.driving(make_manifest([config], "small")):
+        pass
+    with driven(store.sweep_folder("small")) as driver:
+        with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+            ledger.begin(make_attempt(run_id="theirs", sweep="small"))
+        driver.kill()
+        driver.wait()
+    status = cli("status", "small", "--store", str(store.path))
+    seen = user_sees(status.stdout, "not running") + user_sees(status.stdout, " running  ")
+    seen += user_sees(status.stdout, " left  ")
+    record(
+        "`status` after the driver was killed", seen, status.returncode, "the next run resumes what is interrupted"
+    )
 
 
 def test_a_finished_sweep_of_100_trials_answers_at_once(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
     assert output.endswith("stopping: waiting for 1 trial to write its checkpoint\n")
     [trial] = store.glob("trials/*")
     num_epochs = len((trial / EPOCHS).read_text().splitlines())
-    checkpoint, _ = newest_checkpoint(trial, num_epochs)
+    checkpoint, _ = newest_checkpoint(trial, num_epochs, trial.name)
     assert checkpoint is not None
     assert checkpoint.epochs_done == num_epochs
     assert "the same command resumes" in errors

@@ -13,6 +13,9 @@ from tests.conftest import Cli
 from tests.integration_tests.damaged_sweep import Damaged, truncate
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
+from tests.older_records import without_checksums
+from trainable.ledger.files import EPOCHS
+from trainable.ledger.reading import read_trial
 
 pytestmark = pytest.mark.ray
 
@@ -37,7 +40,8 @@ def test_a_corrupt_sweep_file_is_named_and_its_trials_are_kept(sweep: LocalStore
 
 def test_a_sweep_file_cannot_lead_out_of_the_store(sweep: LocalStore, cli: Cli, tmp_path: Path) -> None:
     manifest = sweep.sweep_folder("faults") / "sweep.json"
-    manifest.write_text(manifest.read_text().replace('"name": "faults"', '"name": "../../outside"'))
+    content = without_checksums(manifest.read_bytes())  # whoever writes it can compute one
+    manifest.write_bytes(content.replace(b'"name": "faults"', b'"name": "../../outside"'))
     before = sorted(tmp_path.rglob("*"))
     for command in ("status", "export"):
         refused = cli(command, "faults", "--store", str(sweep.path))
@@ -73,6 +77,27 @@ def test_a_corrupt_parquet_file_is_written_again(sweep: LocalStore, cli: Cli) ->
     record("a corrupt Parquet file", user_sees(refused.stderr), refused.returncode, data)
 
 
+def test_a_changed_digit_is_told_by_verify(sweep: LocalStore, cli: Cli) -> None:
+    folder = next(folder for folder in sweep.all_trials() if len(read_trial(folder).epochs) > 1)
+    line = (folder / EPOCHS).read_bytes().splitlines()[1]
+    changed = line.replace(b'"step":', b'"step":1')
+    (folder / EPOCHS).write_bytes((folder / EPOCHS).read_bytes().replace(line, changed))
+    found = cli("verify", "faults", "--store", str(sweep.path))
+    data = "the line and those after it are not believed; `verify --repair` drops them, `run` trains them again"
+    record("a changed digit in epochs.jsonl", user_sees(found.stdout, " is damaged"), found.returncode, data)
+    assert cli("verify", "faults", "--repair", "--store", str(sweep.path)).returncode == 0
+
+
+def test_swapped_folders_are_told_by_verify(sweep: LocalStore, cli: Cli) -> None:
+    first, second, *_ = sweep.all_trials()
+    for source, target in ((first, sweep.path / "aside"), (second, first), (sweep.path / "aside", second)):
+        source.rename(target)
+    found = cli("verify", "faults", "--store", str(sweep.path))
+    assert found.stdout.count(" is of the trial ") == 2
+    data = "neither is believed; with their names given back nothing is lost"
+    record("two trials' folders are swapped", user_sees(found.stdout, f"{first}/"), found.returncode, data)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB; skips, and says so, where none can be mounted."""
@@ -105,6 +130,17 @@ def test_a_read_only_store_is_refused_and_can_be_read(small_disk: Path, damaged:
     )
 
 
+def test_a_full_temporary_folder_is_refused(
+    small_disk: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    refused = cli("run", "quickstart", "--store", str(tmp_path / "store"))
+    assert refused.stderr.count("\n") == 1
+    assert f"the temporary folder {small_disk} has " in refused.stderr
+    assert list(small_disk.iterdir()) == []
+    record("the temporary folder is full", user_sees(refused.stderr), refused.returncode, "nothing is trained")
+
+
 @pytest.mark.faults
 def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
     small_disk: Path, tmp_path: Path, start: Start, cli: Cli
@@ -121,13 +157,18 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
         while True:
             file.write(b"\0" * 2**16)
             file.flush()
-    _, errors = driver.communicate(timeout=PATIENCE_SECONDS)
+    output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
     assert errors.count("\n") == 1, errors
+    assert f"the file system {small_disk} has " in errors
+    assert "FAILED" not in output
+    assert "next:" not in output
+    assert all(len(read_trial(folder).attempts) == 1 for folder in store.glob("trials/*"))
     assert list(store.rglob(".*")) == []
     pq.read_table(store / "small" / "trials.parquet")
     filler.unlink()
     done = cli("run", str(space), "--store", str(store))
     assert done.returncode == 0, done.stderr
+    assert max(len(read_trial(folder).attempts) for folder in store.glob("trials/*")) == 2
     whole = cli("run", str(space), "--store", str(tmp_path / "whole"))
     assert whole.returncode == 0, whole.stderr
     assert tables(store) == tables(tmp_path / "whole")

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from results.store.lease import LEASE, Holder, Lease, Timing
+from results.store.holder import Holder
+from results.store.lease import LEASE, Lease, Timing
+from tests.refusals import loses_sweep
 from tests.s3_server import S3Server
 from trainable.errors import SweepLostError, UserError
 from trainable.ledger.locks import LedgerBusyError
-from trainable.ledger.remote import Remote
+from trainable.ledger.remote import Remote, RemoteError
 
 QUICK = Timing(renew=0.1, stale=1.0, settle=0.1, lost=0.5)
 NAME = f"sweep/{LEASE}"
@@ -125,7 +127,7 @@ def test_of_two_at_once_one_wins(make_lease: MakeLease) -> None:
 
 def test_a_lease_that_nobody_renews_is_taken_over(make_lease: MakeLease, uri: str) -> None:
     theirs = make_lease("theirs", dataclasses.replace(QUICK, renew=60.0))
-    with pytest.raises(SweepLostError), theirs.held():
+    with loses_sweep(), theirs.held():
         of_another_machine(uri)
         with pytest.raises(LedgerBusyError), make_lease("ours").held():
             pytest.fail("it is not stale yet")
@@ -167,6 +169,22 @@ def test_a_dead_process_of_this_machine_is_no_obstacle(make_lease: MakeLease, ur
         assert Remote(uri).read(NAME) is not None
         with make_lease("ours", Timing(settle=0.3)).held():
             pass
+
+
+def test_a_store_that_may_only_be_read_tells_who_holds_the_lease(
+    make_lease: MakeLease, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age of the lease is then told by this machine's clock."""
+
+    def refuse(remote: Remote, name: str, content: bytes) -> None:
+        raise RemoteError(uri, "access denied")
+
+    Remote(uri).write(NAME, json.dumps(dataclasses.asdict(Holder("theirs", "host", "another", "", ""))).encode())
+    monkeypatch.setattr(Remote, "write", refuse)
+    assert make_lease("").living_holder() is not None
+    later = time.time_ns() + int(1e9 * QUICK.stale)
+    monkeypatch.setattr("results.store.lease.time.time_ns", lambda: later)
+    assert make_lease("").living_holder() is None
 
 
 def test_a_damaged_lease_is_no_obstacle(make_lease: MakeLease, uri: str) -> None:
@@ -228,7 +246,7 @@ def test_a_run_that_has_lost_its_lease_stops(make_lease: MakeLease, uri: str, ca
     change, message = LOST[case]
     for renew in (QUICK.renew, 60.0):
         lease = make_lease("ours", dataclasses.replace(QUICK, renew=renew, stale=60.0))
-        with pytest.raises(SweepLostError, match=message), lease.held():
+        with loses_sweep(message), lease.held():
             changed = (
                 b"{" if change == {} else json.dumps(found_in(uri) | {"run_id": "theirs"} | (change or {})).encode()
             )
@@ -244,7 +262,7 @@ def test_a_run_that_has_lost_its_lease_stops(make_lease: MakeLease, uri: str, ca
 
 def test_a_run_that_lost_the_lease_as_it_ends_says_so(make_lease: MakeLease, uri: str) -> None:
     lease = make_lease("ours", dataclasses.replace(QUICK, renew=60.0))
-    with pytest.raises(SweepLostError, match="another run"), lease.held():
+    with loses_sweep("another run"), lease.held():
         of_another_machine(uri)
     assert found_in(uri)["run_id"] == "theirs"  # not ours to release
 
@@ -256,12 +274,13 @@ SLEEPY = dataclasses.replace(QUICK, renew=1e6, stale=60.0)
 def test_a_run_that_wakes_up_has_lost_what_another_took_over(make_lease: MakeLease, uri: str, clock: Clock) -> None:
     frozen, watcher = make_lease("one", SLEEPY), make_lease("two", SLEEPY)
     message = r"another run, on .*, has taken .* over, at .* UTC and ended at .* UTC"
-    with pytest.raises(SweepLostError, match=message), frozen.held():
+    with loses_sweep(message), frozen.held():
         assert watcher.living_holder() is not None
         clock.now += SLEEPY.stale
         with watcher.held():
             assert (watcher.token, watcher.after_takeover) == (2, True)
         frozen.check(Remote(uri))
+        pytest.fail("another run has had it")
     later = make_lease("three", SLEEPY)
     with later.held():
         assert (later.token, later.after_takeover) == (3, True)  # the first may still wake up
@@ -273,19 +292,21 @@ def test_a_run_that_wakes_up_alone_acquires_its_lease_again(make_lease: MakeLeas
         clock.now += SLEEPY.stale
         lease.check(Remote(uri))
         assert found_in(uri)["token"] == lease.token == 2
+        written = Remote(uri).stamp(NAME)
         lease.check(Remote(uri))
-        assert lease.token == 2
+        assert (lease.token, Remote(uri).stamp(NAME)) == (2, written)  # whoever is in time need not write
 
 
 def test_of_two_that_take_a_late_lease_one_wins(
     make_lease: MakeLease, uri: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = make_lease("one", SLEEPY)
-    with pytest.raises(SweepLostError, match="another run"), lease.held():
+    with loses_sweep("another run"), lease.held():
         clock.now += SLEEPY.stale
         with monkeypatch.context() as patch:
             patch.setattr("results.store.lease.time.sleep", lambda seconds: of_another_machine(uri))
             lease.check(Remote(uri))
+        pytest.fail("another run has it")
 
 
 def test_a_run_that_freezes_while_it_renews_does_not_cost_its_successor_the_lease(
@@ -302,7 +323,7 @@ def test_a_run_that_freezes_while_it_renews_does_not_cost_its_successor_the_leas
         return found
 
     with contextlib.ExitStack() as entered:
-        with pytest.raises(SweepLostError, match="another run may have taken the sweep"), frozen.held():
+        with loses_sweep("another run may have taken the sweep"), frozen.held():
             assert successor.living_holder() is not None
             monkeypatch.setattr(Lease, "_read", freeze_after_reading)
             frozen._confirm(Remote(uri), renew=True)
@@ -314,9 +335,11 @@ def test_a_run_that_freezes_while_it_renews_does_not_cost_its_successor_the_leas
 
 def test_a_write_that_takes_long_is_checked_afterwards(make_lease: MakeLease, uri: str, clock: Clock) -> None:
     lease = make_lease("one", SLEEPY)
-    with pytest.raises(SweepLostError, match="another run"), lease.held(), lease.fenced(Remote(uri)):
-        of_another_machine(uri)
-        clock.now += SLEEPY.stale
+    with loses_sweep("another run"), lease.held():
+        with lease.fenced(Remote(uri)):
+            of_another_machine(uri)
+            clock.now += SLEEPY.stale
+        pytest.fail("another run may have written, too")
 
 
 def test_a_run_whose_store_stays_away_stops(make_lease_in_bucket: MakeLease, s3: S3Server) -> None:

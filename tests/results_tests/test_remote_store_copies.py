@@ -164,3 +164,13 @@ def test_plan_counts_what_lies_there(store: Store) -> None:
     counts = plan_counts(store, [dataclasses.replace(config, dataset_fingerprint="")], (1442, 355))
     assert (counts.done, counts.store) == (1, store.location())
     assert isinstance(store, RemoteStore)
+
+
+def test_a_journal_writes_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path.as_uri())
+    journal = store.journal("sweep", "log.jsonl")
+    journal.append(b"1\n")
+    monkeypatch.setattr(Remote, "write", lambda *_: pytest.fail("nothing is new"))
+    journal.flush()
+    journal.truncate(2)
+    store.journal("sweep", "log.jsonl").flush()

@@ -24,6 +24,7 @@ from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
+from trainable.ledger.files import CHECKPOINTS
 from trainable.ledger.remote_ledger import open_ledger, read_final_state
 from trainable.ledger.trial_log import append, log_name, logs_in
 from trainable.records import Status
@@ -270,12 +271,12 @@ def test_a_second_driver_is_refused(store: Store, reopened: Callable[[], Store])
     assert not store.is_running(SWEEP)
     with store.driving(manifest, "mine") as run_id:
         assert run_id == "mine"
-        assert reopened().is_running(SWEEP)
-        assert not store.is_running("other")
-        with (
-            pytest.raises(UserError, match="another process is running the sweep 'sweep': wait for it"),
-            reopened().driving(manifest),
-        ):
+        found = reopened().driver(SWEEP), reopened().driver("other")
+        assert [driver and driver.run_id for driver in found] == ["mine", None]
+        refused = "another process is running the sweep 'sweep': wait for it"
+        with pytest.raises(UserError, match=refused):
+            reopened().check_no_driver(SWEEP)
+        with pytest.raises(UserError, match=refused), reopened().driving(manifest):
             pytest.fail("two drivers at a time")
         with store.driving(make_manifest([A], "other")):
             assert store.is_running("other")
@@ -360,8 +361,21 @@ def test_final_states_are_dropped(store: Store) -> None:
         with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
             ledger.save_final_state(b"state")
     store.drop_final_states([A.trial_key, "never-trained"])
-    kept = [read_final_state(store.ledgers / config.trial_key, 0) for config in (A, B)]
+    kept = [read_final_state(store.ledgers / config.trial_key, config.trial_key, 0) for config in (A, B)]
     assert kept == [None, b"state"]
+
+
+def test_a_driver_deletes_checkpoints_that_killed_processes_left(store: Store) -> None:
+    for config, status in ((A, Status.COMPLETE), (B, Status.FAILED), (C, None)):
+        with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+            ledger.begin(make_attempt())
+            if status is not None:
+                ledger.finish(make_end(status, 0))
+            ledger.save_checkpoint(b"state")
+    with store.driving(make_manifest([A, B, C])):
+        pass
+    kept = {path.split("/")[1] for path in store.files() if path.endswith(CHECKPOINTS)}
+    assert kept == {B.trial_key, C.trial_key}
 
 
 # What is deleted.
@@ -378,8 +392,9 @@ def test_trials_and_sweeps_are_deleted(store: Store, reopened: Callable[[], Stor
     sizes = {path: size for path, (size, _) in store.files().items()}
     assert sizes[f"{SWEEP}/figures/a.svg"] == 3
     assert f"trials/{A.trial_key}.superseded-1/result.json" in sizes
-    store.delete_trials([A.trial_key])
-    assert reopened().trial_names() == [B.trial_key]
-    store.delete_sweep(SWEEP)
+    with store.driving(store.manifest(SWEEP)):
+        store.delete_trials([A.trial_key])
+        assert reopened().trial_names() == [B.trial_key]
+        store.delete_sweep(SWEEP)
     assert reopened().sweeps() == ["other"]
     assert not [path for path in store.files() if path.startswith((f"{SWEEP}/", f"trials/{A.trial_key}"))]

@@ -37,8 +37,10 @@ def test_the_first_driver_makes_it_and_it_stays(store: LocalStore, tmp_path: Pat
         assert read_identity(store.path) == store_id
     shutil.move(store.path, tmp_path / "moved")
     moved = LocalStore(tmp_path / "moved")
+    (moved.path / f".{IDENTITY}.0123456789abcdef").touch()  # of a process that was killed
     with moved.driving(MANIFEST):
         assert moved.store_id == store_id
+    assert list(moved.path.glob(".*")) == []
 
 
 def test_no_two_stores_have_the_same(tmp_path: Path) -> None:

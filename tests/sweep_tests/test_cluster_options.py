@@ -16,6 +16,7 @@ from search_spaces.resources import ResourceRule
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
 from sweep.driver.cluster import Cluster, connected, wait_for_nodes
+from sweep.driver.ray_guard import RayGuard
 from sweep.driver.scratch import MAX_PATH_BYTES
 from sweep.driver.stop_request import StopRequest
 from sweep.estimate.history import peak_memory
@@ -29,6 +30,8 @@ from trainable.execution import Share
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo
 from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
+
+GUARD = RayGuard(Path(), joins_cluster=False)
 
 
 def joined(monkeypatch: pytest.MonkeyPatch, variable: str | None, *options: str) -> RunRequest:
@@ -105,13 +108,13 @@ def test_a_search_may_ask_for_more_than_there_is_where_the_user_says_so(
     monkeypatch: pytest.MonkeyPatch, most: int | None, slots: int, under_way: int
 ) -> None:
     monkeypatch.setattr("sweep.driver.cluster.living_nodes", lambda: [Node(4.0, 0.0)])
-    cluster = Cluster(Path(), RunRequest(space="s", max_concurrent=most), ResourceRule(), 0.0, {}, [Share()])
+    cluster = Cluster(GUARD, RunRequest(space="s", max_concurrent=most), ResourceRule(), 0.0, {}, [Share()])
     assert (cluster.num_slots(), cluster.num_under_way()) == (slots, under_way)
 
 
 def test_what_most_trials_are_given_is_shown_for_the_sweep() -> None:
     shares = [Share(1.0, 1.0), Share(2.0, 0.5), Share(2.0, 0.5)]
-    cluster = Cluster(Path(), RunRequest(space="s"), ResourceRule(None, 2.0, 0.5), 1.0, {}, shares)
+    cluster = Cluster(GUARD, RunRequest(space="s"), ResourceRule(None, 2.0, 0.5), 1.0, {}, shares)
     assert cluster.usual_share == Share(2.0, 0.5)
     assert cluster.share(PlannedTrial(TrainConfig(), 0, {})) == Share(2.0, 0.5)
 
@@ -137,7 +140,7 @@ def test_what_the_store_knows_of_memory_is_held_against_the_gpu_that_is_there(
     trials = [PlannedTrial(TrainConfig(batch_size=512), 0, {})]
     peaks = {"a GPU": {("resnet_preact_20", 512, "auto"): 12 * 10**9}}
     for gpus, is_refused in ((0.25, True), (0.5, False), (1.0, False)):
-        cluster = Cluster(Path(), RunRequest(space="s"), ResourceRule(None, None, gpus), 1.0, {}, [Share(1.0, gpus)])
+        cluster = Cluster(GUARD, RunRequest(space="s"), ResourceRule(None, None, gpus), 1.0, {}, [Share(1.0, gpus)])
         with pytest.raises(UserError, match=r"took 12\.0 GB") if is_refused else contextlib.nullcontext():
             cluster.check_memory(trials, peaks)
         cluster.check_memory(trials, {"another GPU": peaks["a GPU"]})

@@ -70,18 +70,20 @@ def test_they_come_back_in_order_without_what_is_damaged(store: LocalStore) -> N
 
 
 def test_the_last_run_is_the_one_that_began_last_whether_it_came_to_an_end_or_not(store: LocalStore) -> None:
-    def told(*, is_running: bool = False) -> str | None:
-        return last_run_text(store, "sweep", is_running=is_running)
+    def told(present: str | None = None) -> str | None:
+        return last_run_text(store, "sweep", present)
 
     assert told() is None
     append_run(store, "sweep", RECORD)  # as before runs had a line at their beginning
     assert told() == run_text(RECORD)
     append_run(store, "sweep", RunStart("second", "2026-01-02T05:06:07+00:00"))
-    assert told(is_running=True) == "began 2026-01-02 05:06 UTC"
+    assert told("second") == run_text(RECORD)
     assert told() == "was interrupted (killed, or ended by an error); it began 2026-01-02 05:06 UTC"
+    assert told("third") == told()  # it has not yet written that it began
     append_run(store, "sweep", RunClock("third").start())
+    assert told("third") == "was interrupted (killed, or ended by an error); it began 2026-01-02 05:06 UTC"
     append_run(store, "sweep", dataclasses.replace(STOPPED, run_id="third"))
-    assert told() == told(is_running=True) == run_text(STOPPED)
+    assert told() == told("fourth") == run_text(STOPPED)
     assert read_runs(store, "sweep") == [RECORD, dataclasses.replace(STOPPED, run_id="third")]
 
 
@@ -137,7 +139,7 @@ def test_a_damaged_line_is_named_and_the_others_count(store: LocalStore) -> None
     for damaged in (b"\0\n", b"[]\n", second.replace(b"T03", b"Tp3"), second.replace(b"92.0", b'"92"')):
         path.write_bytes(first + damaged + third)
         assert read_runs(store, "sweep") == [RECORD, RECORD]
-        assert last_run_text(store, "sweep", is_running=False) == run_text(RECORD)
+        assert last_run_text(store, "sweep") == run_text(RECORD)
         assert damaged_runs_text(store, "sweep") == f"{path}:2 is damaged: 1 line left out of the runs"
     assert len(read_overheads(store)) == 2
 
@@ -149,3 +151,4 @@ def test_a_torn_line_does_not_swallow_the_next(store: LocalStore) -> None:
     assert damaged_runs_text(store, "sweep") is None
     append_run(store, "sweep", RECORD)
     assert len(read_runs(store, "sweep")) == 2
+    assert damaged_runs_text(store, "sweep") is None

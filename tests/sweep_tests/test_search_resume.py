@@ -17,6 +17,7 @@ from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ConfirmSpec
 from sweep.search.opening import repair_log
 from sweep.search.search import Search
+from tests.older_records import without_checksums
 from tests.sweep_tests.driven_searches import (
     BATCH_SIZE,
     ERROR,
@@ -305,7 +306,7 @@ def test_a_damaged_log_is_rebuilt_up_to_the_damage(damaged_line: int, tmp_path: 
 def test_a_proposal_of_unknown_parameters_is_damaged(tmp_path: Path) -> None:
     drive(open_search(tmp_path, settings("random", num_trials=2)))
     log = tmp_path / LOG
-    log.write_bytes(log.read_bytes().replace(b'"params":{"lr":', b'"params":{"ls":', 1))
+    log.write_bytes(without_checksums(log.read_bytes()).replace(b'"params":{"lr":', b'"params":{"ls":', 1))
     with pytest.raises(UserError, match=r"search\.jsonl:2 is damaged \(unknown parameters ls\)"):
         read_log(LocalJournal(log))
 
@@ -327,7 +328,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_log_holds_plain_events_in_order(tmp_path: Path) -> None:
     drive(open_search(tmp_path, settings("random", num_trials=1)))
-    events = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    events = [json.loads(line) for line in without_checksums((tmp_path / LOG).read_bytes()).splitlines()]
     assert [event["event"] for event in events] == ["search", "proposal", *["report"] * 4, "end"]
     assert events[2].keys() == {"event", "number", "epoch", "values", "stop"}
     assert events[-1] == {"event": "end", "number": 0, "status": "COMPLETE", "values": events[-2]["values"]}
@@ -338,7 +339,7 @@ def test_two_hundred_proposals_are_rebuilt_in_two_seconds(algorithm: Algorithm, 
     quick = settings("random", NUMBERS, 200)
     drive(open_search(tmp_path, quick))
     lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
-    first = json.loads(lines[0])
+    first = json.loads(without_checksums(lines[0]))
     first["settings"]["algorithm"] = algorithm
     (tmp_path / LOG).write_bytes(json.dumps(first).encode() + b"\n" + b"".join(lines[1:]))
     start = time.process_time()

@@ -1,5 +1,6 @@
 """The progress of a sweep."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,8 +9,16 @@ import pytest
 from results.store.local_store import LocalStore
 from results.store.manifest import Manifest
 from sweep.status.status import status_json, status_text, sweep_status
-from tests.other_process import locked
-from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.other_process import driven
+from tests.results_tests.result_samples import (
+    make_attempt,
+    make_config,
+    make_end,
+    make_epoch,
+    make_manifest,
+    write_trial,
+)
+from trainable.ledger.remote_ledger import open_ledger
 from trainable.records import Status
 
 CONFIGS = {status: make_config(epochs=3, seed=seed) for seed, status in enumerate(Status)}
@@ -49,16 +58,29 @@ def test_nothing_begun(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trial_that_another_process_works_on_is_running(store: LocalStore, manifest: Manifest) -> None:
-    with locked(store.trial_folder(CONFIGS[Status.INCOMPLETE].trial_key) / "lock"):
-        assert sweep_status(store, manifest).running == 1
-    assert sweep_status(store, manifest).running == 0
+@pytest.mark.parametrize("sweep", ["sweep", "other"])
+def test_a_trial_of_a_driver_that_is_killed_is_interrupted(store: LocalStore, manifest: Manifest, sweep: str) -> None:
+    folder = store.sweep_folder(sweep)
+    folder.mkdir(exist_ok=True)
+    with driven(folder) as driver:
+        config = CONFIGS[Status.INCOMPLETE]
+        with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+            ledger.begin(dataclasses.replace(make_attempt(2, run_id="theirs"), sweep=sweep))
+        status = sweep_status(store, manifest)
+        assert (status.running, status.interrupted) == (1, 0)
+        driver.kill()
+        driver.wait()
+        status = sweep_status(store, manifest)
+        assert (status.running, status.interrupted) == (0, int(sweep == "sweep"))
+        assert ("  left     3 (1 interrupted)\n" in status_text(status)) == (sweep == "sweep")
 
 
-def test_a_driver_is_seen_through_its_lock(store: LocalStore, manifest: Manifest) -> None:
-    with locked(store.sweep_folder("sweep") / "lock"):
+def test_a_driver_is_seen_through_its_record(store: LocalStore, manifest: Manifest) -> None:
+    with driven(store.sweep_folder("sweep")):
         status = sweep_status(store, manifest)
     assert status.driver_running
+    assert status.run_id == "theirs"
+    assert f"sweep: running now (since {status.running_since})\n" in status_text(status)
     assert "sweep: running now" in status_text(status)
     assert "with the same space trains" not in status_text(status)
 
@@ -80,7 +102,11 @@ def test_json_has_every_figure(store: LocalStore, manifest: Manifest) -> None:
         "errors": {CONFIGS[Status.FAILED].trial_key: "out of memory"},
         "best": "model=resnet_preact_20 batch_size=128 lr=0.1: test error 9.00 % (lowest of 1 trial)",
         "front": [],
+        "stalled": {},
         "notes": [],
+        "interrupted": 0,
+        "run_id": None,
+        "running_since": None,
     }
 
 

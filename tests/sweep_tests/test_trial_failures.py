@@ -2,8 +2,16 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
-from sweep.driver.callbacks import PROCESS_DIED, failure_details, failure_reason
+from results.store.local_store import LocalStore
+from sweep.driver.callbacks import PROCESS_DIED, ObserverCallback, failure_details, failure_reason
+from sweep.driver.stop_request import StopRequest
+from tests.results_tests.result_samples import make_config
+from trainable.ledger.reading import read_trial
+from trainable.records import Status
+from trainable.session import RunInfo
+from trainable.tune_adapter import SHARE, TRIAL_KEY, TrialSetup
 
 DIED = "Failure # 1 (occurred at 2026-01-01)\nThe actor is dead because its worker process has died. Exit type: X\n"
 RAISED = (
@@ -23,6 +31,19 @@ def test_a_death_is_reported_in_our_words_and_an_exception_in_its_own(tmp_path: 
         failure_reason(trial_of(tmp_path / "error.txt", DIED + RAISED)) == "RuntimeError: this worker runs other code"
     )
     assert failure_reason(trial_of(tmp_path / "error.txt", RAISED + DIED)) == PROCESS_DIED
+
+
+def test_a_process_that_was_ended_because_it_did_not_move_says_so(tmp_path: Path) -> None:
+    config = make_config()
+    supervision = MagicMock(ended={"key": "it did not move"})
+    setup = TrialSetup({"key": config}, tmp_path, RunInfo("run", 1, ""), "")
+    callback = ObserverCallback([], setup, LocalStore(tmp_path), StopRequest(), None, supervision)
+    trial = trial_of(tmp_path / "error.txt", DIED)
+    trial.config = {TRIAL_KEY: "key", SHARE: {}}
+    callback.on_trial_error(0, [trial], trial)
+    end = read_trial(tmp_path / "key").end
+    assert end is not None
+    assert (end.status, end.error) == (Status.FAILED, "it did not move")
 
 
 def test_the_log_gets_all_of_it_without_colours(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sweep.exit_codes import ExitCode
 from sweep.status import watch as watching
 from sweep.status.status import StatusReader, SweepStatus, sweep_status
 from sweep.status.watch import Watcher, is_over, line_of, renderable, sweep_reader, watch
-from tests.other_process import locked
+from tests.other_process import driven
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.store_samples import train
@@ -39,6 +39,7 @@ RUNNING = SweepStatus(
     epochs_done=10,
     epochs_planned=40,
     errors={},
+    stalled={},
     best=None,
     front=[],
     notes=[],
@@ -159,7 +160,7 @@ def test_a_new_driver_may_plan_more_trials(store: LocalStore) -> None:
     more = make_manifest([make_config(seed=seed) for seed in range(3)])
     with store.driving(more):
         pass
-    with locked(store.sweep_folder("sweep") / "lock"):
+    with driven(store.sweep_folder("sweep")):
         assert read().planned == 3
 
 
@@ -219,8 +220,8 @@ def test_in_a_bucket_a_look_is_few_requests(
         assert read().done == 20
         requests.clear()
         assert read().driver_running
-        # The log of a search, the trials that are left (10, and one for those superseded), the lease twice.
-        assert len(requests) == 1 + 11 + 2
+        # The log of a search, the trials that are left (10, and one for those superseded), the lease twice, a file.
+        assert len(requests) == 1 + 11 + 2 + 1
         train(store, configs[20], 2, Status.COMPLETE)
         requests.clear()
         assert read().done == 21

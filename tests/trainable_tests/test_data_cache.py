@@ -1,6 +1,7 @@
 """Decoded data sets on disk."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from trainable.cache_folder import cache_folder
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
+from trainable.ledger.files import LOCK
+from trainable.ledger.locks import exclusive_lock
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -53,6 +56,26 @@ def test_arrays_are_mapped_and_cannot_be_written(source: Source) -> None:
     data = source.load()
     assert isinstance(data.train_images, np.memmap)
     assert not data.train_images.flags.writeable
+
+
+def test_what_a_killed_process_left_is_deleted_and_nothing_else(source: Source) -> None:
+    source.load("a" * 16)
+    decoded = cache_folder() / "decoded"
+    abandoned, recent, held = (decoded / f"tiny-{name}.{name * 2}" for name in ("a" * 8, "b" * 8, "c" * 8))
+    for folder in (abandoned, recent, held):
+        folder.mkdir()
+        (folder / "train_images.npy").write_bytes(b"half")
+    with exclusive_lock(held / LOCK):
+        for folder in (abandoned, held):
+            os.utime(folder, (0, 0))
+        source.load("b" * 16)
+    assert {path.name for path in decoded.iterdir()} == {
+        f"tiny-{'a' * 16}",
+        f"tiny-{'b' * 16}",
+        recent.name,
+        held.name,
+    }
+    assert LOCK not in {path.name for path in decoded.glob("tiny-*/*") if path.parent != held}
 
 
 def test_another_identity_is_decoded_again(source: Source) -> None:

@@ -1,5 +1,10 @@
 """A trial's folder: what is appended is read back, and damage never goes unnoticed."""
 
+import contextlib
+import dataclasses
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,7 +90,7 @@ def test_end_is_read_back_and_checkpoints_go(folder: Path, make_record: MakeReco
         ledger.save_checkpoint(b"state")
         ledger.finish(end(Status.COMPLETE, 1))
     files = read_trial(folder)
-    assert files.end == end(Status.COMPLETE, 1)
+    assert files.end == ledger.end == end(Status.COMPLETE, 1)
     assert trial_status(files) is Status.COMPLETE
     assert checkpoint_files(folder) == []
 
@@ -120,11 +125,15 @@ def test_a_torn_or_damaged_last_line_ends_the_list(folder: Path, make_record: Ma
     assert read_trial(folder).epochs == [make_record(1), make_record(2), make_record(3)]
 
 
-def test_a_missing_epoch_ends_the_list(folder: Path, make_record: MakeRecord) -> None:
+@pytest.mark.parametrize("epochs", [(1, 3, 4), (1, 4, 3), (1, 1, 3)])
+def test_an_epoch_in_the_wrong_place_ends_the_list(
+    folder: Path, make_record: MakeRecord, epochs: tuple[int, ...]
+) -> None:
     fill(folder, make_record, 4)
     lines = (folder / EPOCHS).read_bytes().splitlines(keepends=True)
-    (folder / EPOCHS).write_bytes(b"".join(lines[:1] + lines[2:]))
-    assert [record.epoch for record in read_trial(folder).epochs] == [1]
+    (folder / EPOCHS).write_bytes(b"".join(lines[epoch - 1] for epoch in epochs))
+    files = read_trial(folder)
+    assert ([record.epoch for record in files.epochs], files.damage) == ([1], [f"{EPOCHS}:2"])
 
 
 def test_a_torn_attempt_does_not_swallow_the_next(
@@ -138,6 +147,15 @@ def test_a_torn_attempt_does_not_swallow_the_next(
         ledger.begin(make_attempt(2))
         ledger.begin(make_attempt(3))
     assert [attempt.attempt for attempt in read_trial(folder).attempts] == [1, 2, 3]
+
+
+def test_an_attempt_is_amended_under_its_number(folder: Path, make_attempt: Callable[[int], Attempt]) -> None:
+    amended = dataclasses.replace(make_attempt(2), execution="graph")
+    with Ledger(folder, CONFIGURATION) as ledger:
+        for number in (1, 2):
+            ledger.begin(make_attempt(number))
+        ledger.amend(amended)
+        assert read_trial(folder).attempts == ledger.attempts == [make_attempt(1), amended]
 
 
 def test_newest_checkpoint_is_found_and_later_epochs_are_cut(folder: Path, make_record: MakeRecord) -> None:
@@ -212,6 +230,7 @@ def test_a_rejected_checkpoint_gives_way_to_the_older(folder: Path, make_record:
         assert len(ledger.epochs) == 3
         ledger.reject_checkpoint()
         assert ledger.checkpoint is None
+        assert sorted(ledger.damage) == [f"{name} (this code cannot load it)" for name in CHECKPOINTS]
     assert checkpoint_files(folder) == []
 
 
@@ -266,8 +285,6 @@ def test_a_finished_trial_is_left_as_it_is(folder: Path, make_record: MakeRecord
 
 
 def test_figures_that_are_not_finite_cannot_be_written(folder: Path, make_record: MakeRecord) -> None:
-    import dataclasses
-
     with Ledger(folder, CONFIGURATION) as ledger, pytest.raises(ValueError, match="JSON"):
         ledger.append(dataclasses.replace(make_record(1), train_loss=float("nan")))
 
@@ -307,6 +324,21 @@ def test_an_atomic_write_that_breaks_off_leaves_no_part(tmp_path: Path, monkeypa
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "file", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "is_fault"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_file_system_need_not_sync_folders(
+    folder: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch, number: int, is_fault: bool
+) -> None:
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    folder.mkdir(parents=True)
+    monkeypatch.setattr("os.fsync", sync)
+    with pytest.raises(OSError, match="error") if is_fault else contextlib.nullcontext():
+        fill(folder, make_record, 2, checkpoints_at=(2,))
+    assert len(checkpoint_files(folder)) == (not is_fault)
 
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(folder: Path, make_record: MakeRecord) -> None:

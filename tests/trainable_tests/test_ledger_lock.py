@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -94,3 +95,12 @@ def test_a_ledger_that_cannot_be_opened_holds_no_lock(tmp_path: Path) -> None:
         Ledger(tmp_path, {"lr": 0.1})
     assert caught.value.__traceback__ is not None  # whoever holds the traceback holds no lock by it
     assert not is_locked(tmp_path / LOCK)
+
+
+@pytest.mark.parametrize(("mode", "narrowed"), [(0o644, 0o600), (0o664, 0o660), (0o666, 0o666), (0o640, 0o600)])
+def test_who_may_only_read_cannot_lock(tmp_path: Path, mode: int, narrowed: int) -> None:
+    lock = tmp_path / LOCK
+    lock.touch()
+    lock.chmod(mode)  # of an earlier version, or by the umask
+    with exclusive_lock(lock):
+        assert stat.S_IMODE(lock.stat().st_mode) == narrowed

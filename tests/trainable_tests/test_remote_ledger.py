@@ -1,5 +1,6 @@
 """A trial's ledger in a remote store: what lies there at any moment is enough to go on on another machine."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +73,9 @@ def test_a_path_is_a_local_ledger(tmp_path: Path) -> None:
 
 
 def test_a_folder_says_where_it_lies_without_options() -> None:
-    assert str(RemoteFolder("s3://b/x?region=here", "trials") / "key") == "s3://b/x/trials/key"
+    folder = RemoteFolder("s3://b/x?region=here", "trials") / "key"
+    assert str(folder) == "s3://b/x/trials/key"
+    assert folder.with_name("parent") == RemoteFolder(folder.uri, "trials/parent")
 
 
 def test_another_machine_resumes_from_the_last_checkpoint(
@@ -80,6 +83,8 @@ def test_another_machine_resumes_from_the_last_checkpoint(
 ) -> None:
     first = RemoteLedger(folder, CONFIG)  # not closed before the end: its process is killed
     first.begin(make_attempt(1))
+    amended = dataclasses.replace(make_attempt(1), execution="graph")
+    first.amend(amended)
     train(first, make_record, range(1, 3), b"at 2")
     train(first, make_record, range(3, 5), b"at 4")
     train(first, make_record, range(5, 7))
@@ -89,7 +94,7 @@ def test_another_machine_resumes_from_the_last_checkpoint(
         assert [record.epoch for record in second.epochs] == [1, 2, 3, 4]
         assert second.checkpoint is not None
         assert second.checkpoint.state == b"at 4"
-        assert [attempt.attempt for attempt in second.attempts] == [1]
+        assert second.attempts == [amended]
     first.close()
 
 

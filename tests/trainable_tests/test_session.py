@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.older_records import without_checksums
 from trainable.config import TrainConfig
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS
 from trainable.ledger.ledger import Ledger
@@ -304,7 +305,7 @@ def test_a_checkpoint_of_another_epoch_than_it_says_is_not_used(
 ) -> None:
     run(make_session(short_config), 2)
     for name in CHECKPOINTS:
-        header, newline, state = (trial / name).read_bytes().partition(b"\n")
+        header, newline, state = without_checksums((trial / name).read_bytes()).partition(b"\n")
         changed = json.loads(header) | {"epochs_done": 1}
         (trial / name).write_bytes(json.dumps(changed).encode() + newline + state)
     run(make_session(short_config, "run-2"))
@@ -317,7 +318,7 @@ def test_damage_and_changes_are_reported_once(
     run(make_session(short_config), 3)
     newest = max((trial / name for name in CHECKPOINTS), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(b"")
-    attempt = json.loads((trial / ATTEMPTS).read_bytes())
+    attempt = json.loads(without_checksums((trial / ATTEMPTS).read_bytes()))
     (trial / ATTEMPTS).write_text(json.dumps(attempt | {"code": "older"}) + "\n")
     notes = [progress.note for progress in run(make_session(short_config, "run-2"))]
     damage = f"damaged: {newest.name}; resumed after epoch 2"
@@ -329,7 +330,7 @@ def test_an_end_is_never_before_its_beginning(
     make_session: MakeSession, short_config: TrainConfig, trial: Path
 ) -> None:
     run(make_session(short_config), 2)
-    attempt = json.loads((trial / ATTEMPTS).read_bytes())
+    attempt = json.loads(without_checksums((trial / ATTEMPTS).read_bytes()))
     later = "2999-01-01T00:00:00.000000+00:00"
     (trial / ATTEMPTS).write_text(json.dumps(attempt | {"start_time": later}) + "\n")
     run(make_session(short_config, "run-2"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from trainable.config import TrainConfig
 from trainable.ledger.files import LOCK
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.locks import LedgerBusyError, exclusive_lock
@@ -13,7 +14,7 @@ from trainable.ledger.superseded import supersede, superseded_trials
 from trainable.records import Status, TrialEnd
 
 CONFIGURATION = {"lr": 0.1}
-KEY = "0123456789abcdef"
+KEY = TrainConfig.from_dict(CONFIGURATION).trial_key
 
 
 def write(folder: Path, status: Status | None = Status.COMPLETE) -> None:

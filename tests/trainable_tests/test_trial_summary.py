@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.older_records import without_checksums
 from trainable.ledger import reading
 from trainable.ledger.files import CONFIG, EPOCHS, RESULT
 from trainable.ledger.ledger import Ledger
@@ -85,8 +86,8 @@ def test_no_trial_at_all(tmp_path: Path) -> None:
 
 def test_a_last_line_longer_than_what_is_read(tmp_path: Path, make_record: MakeRecord) -> None:
     folder = fill(tmp_path / "key", make_record, Status.COMPLETE)
-    *lines, last = (folder / EPOCHS).read_text().splitlines(keepends=True)
-    (folder / EPOCHS).write_text("".join([*lines, " " * TAIL_BYTES, last]))
+    *lines, last = without_checksums((folder / EPOCHS).read_bytes()).splitlines(keepends=True)
+    (folder / EPOCHS).write_bytes(b"".join([*lines, b" " * TAIL_BYTES, last]))
     assert read_summary(folder) == as_read(folder)
     assert read_summary(folder).epochs_done == NUM_EPOCHS
 
@@ -110,7 +111,7 @@ def test_lines_that_are_records_only_together_are_damage(
 ) -> None:
     """Parsing all lines at once must not accept more than parsing each line does."""
     folder = fill(tmp_path / "key", make_record, None, num_epochs=4)
-    lines = (folder / EPOCHS).read_text().splitlines()
+    lines = without_checksums((folder / EPOCHS).read_bytes()).decode().splitlines()
     broken = lines[2].replace(",", separator, 1)
     (folder / EPOCHS).write_text("\n".join([*lines[:2], broken, lines[3]]) + "\n")
     assert [record.epoch for record in read_trial(folder).epochs] == [1, 2]
@@ -118,7 +119,7 @@ def test_lines_that_are_records_only_together_are_damage(
 
 def test_a_field_too_many_or_too_few_is_damage(tmp_path: Path, make_record: MakeRecord) -> None:
     folder = fill(tmp_path / "key", make_record, None, num_epochs=3)
-    lines = (folder / EPOCHS).read_text().splitlines()
+    lines = without_checksums((folder / EPOCHS).read_bytes()).decode().splitlines()
     for changed in ({"later": 1, **json.loads(lines[1])}, {"epoch": 2}, [2], 2, None):
         (folder / EPOCHS).write_text("\n".join([lines[0], json.dumps(changed), lines[2]]) + "\n")
         assert [record.epoch for record in read_trial(folder).epochs] == [1]

@@ -1,6 +1,8 @@
 """The trainable's own logic, without starting Ray; whole sweeps are in integration_tests."""
 
 import dataclasses
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.execution import Share
 from trainable.ledger.files import EPOCHS
+from trainable.ledger.filesystems import LASTING
 from trainable.ledger.identity import make_identity
+from trainable.ledger.ledger import Ledger
 from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
@@ -43,6 +47,29 @@ def make_trainable(setup: TrialSetup, tiny_data: ImageData) -> Iterator[Make]:
     yield make
     for trainable in made:
         trainable.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("operation", "number"),
+    [*(("begin", number) for number in LASTING), ("append", errno.ENOSPC), ("save_checkpoint", errno.ENOSPC)],
+)
+def test_a_full_file_system_is_reported_and_fails_no_trial(
+    make_trainable: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, operation: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    trainable = make_trainable(share=Share(1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, operation, fail)
+        patch.setattr("trainable.session.FIRST_CHECKPOINT_SECONDS", 0.0)
+        progress = from_report(trainable.step())
+    assert progress.status is Status.FAILED
+    assert progress.store_trouble is not None
+    assert progress.store_trouble.startswith(f"{os.strerror(number)} (the file system /")
+    files = read_trial(tmp_path / "a")
+    assert files.end is None
+    assert len(files.attempts) <= 1
 
 
 def test_setup_has_no_side_effects(make_trainable: Make, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,13 @@ import numpy as np
 from trainable.cache_folder import cache_folder
 from trainable.data.contract import ImageData, make_image_data
 from trainable.errors import UserError
+from trainable.ledger.files import LOCK
+from trainable.ledger.locks import exclusive_lock, is_locked
 
 META = "meta.json"
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+ABANDONED_SECONDS = 60.0
+"""Age from which a folder that nobody holds counts as abandoned; a new one is locked at once."""
 
 
 def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> ImageData:
@@ -46,15 +51,26 @@ def _write(folder: Path, data: ImageData) -> None:
     scratch = folder.with_name(f"{folder.name}.{secrets.token_hex(8)}")
     scratch.mkdir(parents=True)
     try:
-        for array in ARRAYS:
-            np.save(scratch / f"{array}.npy", getattr(data, array))
-        meta = {"name": data.name, "num_classes": data.num_classes, "fingerprint": data.fingerprint}
-        (scratch / META).write_text(json.dumps(meta))
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another process was faster
-            scratch.rename(folder)
+        with exclusive_lock(scratch / LOCK):
+            _delete_abandoned(folder.parent)
+            for array in ARRAYS:
+                np.save(scratch / f"{array}.npy", getattr(data, array))
+            meta = {"name": data.name, "num_classes": data.num_classes, "fingerprint": data.fingerprint}
+            (scratch / META).write_text(json.dumps(meta))
+            (scratch / LOCK).unlink()
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process was faster
+                scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _delete_abandoned(folder: Path) -> None:
+    """Delete half-written data sets that killed processes left, except for those of the last minute."""
+    for path in folder.glob(f"*.{'[0-9a-f]' * 16}"):
+        with contextlib.suppress(OSError):  # it has just been renamed or deleted
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS and not is_locked(path / LOCK):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _read(folder: Path) -> ImageData | None:

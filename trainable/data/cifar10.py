@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import tarfile
 import warnings
 from http.client import HTTPException
@@ -17,7 +16,7 @@ from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.torchvision_import import import_torchvision
 from trainable.errors import UserError
-from trainable.ledger.files import open_regular
+from trainable.ledger.locks import open_lock
 from trainable.wording import first_line
 
 NAME = "cifar10"
@@ -52,7 +51,7 @@ def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
     try:
         root.mkdir(parents=True, exist_ok=True)
         with (
-            os.fdopen(open_regular(root / "lock", os.O_WRONLY | os.O_CREAT), "wb") as lock,
+            open_lock(root / "lock") as lock,
             warnings.catch_warnings(),
         ):
             warnings.filterwarnings("ignore", "Python 3.14 will", DeprecationWarning)  # torchvision and tarfile

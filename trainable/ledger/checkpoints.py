@@ -1,13 +1,16 @@
 """The files of a trial that hold a state of training: a header line with a checksum, then the state."""
 
+import contextlib
 import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final, Literal
 
-from trainable.ledger.files import CHECKPOINTS, EPOCHS, json_line
+from trainable.decoding import Count, decode
+from trainable.ledger.checksums import sealed, unsealed
+from trainable.ledger.files import CHECKPOINTS, EPOCHS, sync_folder
 
-MAGIC = "batchscape-checkpoint-1"
+MAGIC: Final = "batchscape-checkpoint-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,34 +21,42 @@ class Checkpoint:
     state: bytes
 
 
-def checkpoint_content(checkpoint: Checkpoint) -> bytes:
-    """Return the content of the file that holds this checkpoint or final state."""
-    sha256 = hashlib.sha256(checkpoint.state).hexdigest()
-    header = {"magic": MAGIC, "epochs_done": checkpoint.epochs_done, "sha256": sha256}
-    return json_line(header) + checkpoint.state
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The first line of the file."""
+
+    magic: Literal["batchscape-checkpoint-1"]
+    epochs_done: Count
+    sha256: str
+    """Checksum of the state."""
 
 
-def parse_checkpoint(content: bytes) -> Checkpoint | None:
-    """Return the checkpoint or final state in the content of a file, None if it is damaged."""
+def checkpoint_content(checkpoint: Checkpoint, key: str) -> bytes:
+    """Return the content of the file that holds this checkpoint or final state of the trial with this key."""
+    header = _Header(MAGIC, checkpoint.epochs_done, hashlib.sha256(checkpoint.state).hexdigest())
+    return sealed(asdict(header), key) + checkpoint.state
+
+
+def parse_checkpoint(content: bytes, key: str) -> Checkpoint | None:
+    """Return the checkpoint or final state in the content of a file, None if it is damaged or of another trial."""
+    line, _, state = content.partition(b"\n")
     try:
-        line, _, state = content.partition(b"\n")
-        header = json.loads(line)
-        if header["magic"] != MAGIC or header["sha256"] != hashlib.sha256(state).hexdigest():
-            return None
-        return Checkpoint(int(header["epochs_done"]), state)
-    except (ValueError, TypeError, KeyError):
+        header = decode(_Header, unsealed(line, key))
+    except ValueError:
         return None
+    is_whole = header.sha256 == hashlib.sha256(state).hexdigest()
+    return Checkpoint(header.epochs_done, state) if is_whole else None
 
 
-def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Return the checkpoint in a file, None if the file is missing or damaged."""
+def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
+    """Return the checkpoint in a file, None if the file is missing, damaged or of another trial."""
     try:
-        return parse_checkpoint(path.read_bytes())
+        return parse_checkpoint(path.read_bytes(), key)
     except OSError:
         return None
 
 
-def newest_checkpoint(folder: Path, num_epochs: int) -> tuple[Checkpoint | None, list[str]]:
+def newest_checkpoint(folder: Path, num_epochs: int, key: str) -> tuple[Checkpoint | None, list[str]]:
     """Find the newest checkpoint that is whole and whose epochs are on record; delete the unusable ones.
 
     Returns:
@@ -56,24 +67,33 @@ def newest_checkpoint(folder: Path, num_epochs: int) -> tuple[Checkpoint | None,
         path = folder / name
         if not path.exists():
             continue
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(path, key)
         if checkpoint is not None and checkpoint.epochs_done <= num_epochs:
             usable.append(checkpoint)
             continue
         damaged.append(name if checkpoint is None else EPOCHS)
         path.unlink()
+    if damaged:
+        sync_folder(folder)  # none may come back once epochs have been trained again
     return max(usable, key=lambda checkpoint: checkpoint.epochs_done, default=None), damaged
 
 
-def older_checkpoint(folder: Path) -> str:
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a trial that needs no more training; those that cannot be deleted do no harm."""
+    for name in CHECKPOINTS:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
+
+
+def older_checkpoint(folder: Path, key: str) -> str:
     """Return the name of the checkpoint file that the next checkpoint replaces."""
-    return min(CHECKPOINTS, key=lambda name: _epochs_in_header(folder / name))
+    return min(CHECKPOINTS, key=lambda name: _epochs_in_header(folder / name, key))
 
 
-def _epochs_in_header(path: Path) -> int:
-    """Return the number of epochs that the header claims, -1 if there is none."""
+def _epochs_in_header(path: Path, key: str) -> int:
+    """Return the number of epochs that the header claims, -1 if there is no whole one."""
     try:
         with path.open("rb") as file:
-            return int(json.loads(file.readline())["epochs_done"])
-    except (OSError, ValueError, TypeError, KeyError):
+            return decode(_Header, unsealed(file.readline(), key)).epochs_done
+    except (OSError, ValueError):
         return -1

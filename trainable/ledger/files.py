@@ -15,15 +15,15 @@ This package uses the standard library only (pyarrow where the store is remote):
 `results` reads them.
 """
 
+import contextlib
 import errno
-import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 CONFIG = "config.json"
 ATTEMPTS = "attempts.jsonl"
@@ -34,17 +34,18 @@ TENSORBOARD = "tensorboard"
 SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 FINAL_STATE = "final-state"
-_SCRATCH = re.compile(r"\..+\.(\d+|[0-9a-f]{16})")
+_SCRATCH = re.compile(r"\.(.+)\.(\d+|[0-9a-f]{16})")
 """Names of scratch files; earlier versions used the number of the process."""
+_CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+"""Errors of file systems that cannot sync a folder, and of folders that this user may write but not read."""
 
 
-def json_line(values: Mapping[str, Any]) -> bytes:
-    """Return the values as one line of JSON."""
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write so that a reader, or a crash at any moment, sees either the old or the new content as a whole.
 
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write so that a reader, or a crash at any moment, sees either the old or the new content as a whole."""
+    Args:
+        durable: the new content survives a power cut when this returns; otherwise once the folder is synced.
+    """
     file, scratch = create_scratch(path)
     try:
         with file:
@@ -52,9 +53,36 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
+        if durable:
+            sync_folder(path.parent)
     except BaseException:  # above all a full disk
         scratch.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed and deleted in a folder survive a power cut, if the file system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise
+
+
+def make_folder(folder: Path, *, parents: bool = False) -> None:
+    """Make a folder, unless it exists. It survives a power cut when this returns.
+
+    Args:
+        parents: make the missing folders above it, too.
+    """
+    if parents and not folder.parent.exists():
+        make_folder(folder.parent, parents=True)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def create_scratch(path: Path) -> tuple[IO[bytes], Path]:
@@ -94,8 +122,14 @@ def refuse_special(paths: Iterable[Path]) -> None:
             raise OSError(errno.ELOOP, f"{path.name} is {kind}", str(path))
 
 
-def remove_scratch(folder: Path) -> None:
-    """Delete half-written files that killed processes left. Only the holder of the folder's lock may do this."""
+def remove_scratch(folder: Path, name: str | None = None) -> None:
+    """Delete half-written files that killed processes left, while no other process may write.
+
+    Args:
+        name: the file that was to be written; None for all files of the folder.
+    """
     for path in folder.iterdir():
-        if _SCRATCH.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+        match = _SCRATCH.fullmatch(path.name)
+        if match is not None and name in (None, match[1]):
+            with contextlib.suppress(OSError):  # what cannot be deleted does no harm
+                path.unlink()

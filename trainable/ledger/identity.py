@@ -5,12 +5,12 @@ stop, instead of making the folder again and training from the beginning in it.
 """
 
 import errno
-import json
 import os
 import uuid
 from pathlib import Path
 
-from trainable.ledger.files import create_scratch, json_line, refuse_special, write_atomically
+from trainable.ledger.checksums import sealed, unsealed
+from trainable.ledger.files import create_scratch, refuse_special, remove_scratch, sync_folder, write_atomically
 
 IDENTITY = "store.json"
 GONE = "the store has gone: it was moved, unmounted or deleted"
@@ -20,10 +20,18 @@ _ID = "store_id"
 def read_identity(store: Path) -> str | None:
     """Return the id of the store in a folder; None if there is none, or it is damaged."""
     try:
-        store_id = json.loads((store / IDENTITY).read_bytes())[_ID]
-    except (OSError, ValueError, LookupError, TypeError):
+        return parse_identity((store / IDENTITY).read_bytes())
+    except OSError:
         return None
-    return store_id if isinstance(store_id, str) else None
+
+
+def parse_identity(content: bytes) -> str | None:
+    """Return the id in the content of the file, None if it is damaged."""
+    try:
+        (name, store_id), *others = unsealed(content).items()
+    except (ValueError, AttributeError):
+        return None
+    return store_id if name == _ID and isinstance(store_id, str) and not others else None
 
 
 def make_identity(store: Path) -> str:
@@ -35,9 +43,10 @@ def make_identity(store: Path) -> str:
     path = store / IDENTITY
     refuse_special([path])
     if (found := read_identity(store)) is not None:
+        remove_scratch(store, IDENTITY)
         return found
     store_id = uuid.uuid4().hex
-    content = json_line({_ID: store_id})
+    content = sealed({_ID: store_id})
     _create(path, content)
     if read_identity(store) is None:  # it is damaged
         write_atomically(path, content)
@@ -62,7 +71,8 @@ def _create(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(scratch, path)
-    except FileExistsError:
+        sync_folder(path.parent)
+    except (FileExistsError, FileNotFoundError):  # another process was faster, and may have deleted our scratch file
         pass
     except OSError:  # a file system without links, where two first drivers must not start at the same moment
         write_atomically(path, content)

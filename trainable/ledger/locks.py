@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         LedgerBusyError: another process holds the lock, or has just moved its folder away.
         CannotLockError: the file system cannot lock files.
     """
-    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
+    with open_lock(path) as file:
         try:
             try_lock(file, fcntl.LOCK_EX, path.parent)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -64,8 +65,37 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def open_lock(path: Path) -> IO[bytes]:
+    """Open a file to lock it. Whoever may read a file may lock it, so only those who may write to it may read it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    file = os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+    mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    for_writers = mode & 0o222 | (mode & 0o222) << 1
+    if mode & ~for_writers & 0o444:
+        with contextlib.suppress(OSError):  # another user's, or a file system without permissions
+            os.fchmod(file.fileno(), for_writers)
+    return file
+
+
+def known_holder(path: Path) -> int | None:
+    """Return the number of a process that holds a lock on the file, if the kernel tells; nothing is locked."""
+    with contextlib.suppress(OSError):
+        inode = path.stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()  # 1: FLOCK ADVISORY WRITE 4711 fe:00:3047907 0 EOF
+            if len(fields) > 5 and fields[4].isdecimal() and fields[5].endswith(f":{inode}"):
+                return int(fields[4])
+    return None
+
+
 def is_locked(path: Path) -> bool:
-    """Return whether a living process holds the lock, which no process can on a file system without locks."""
+    """Return whether a living process holds the lock, which no process can on a file system without locks.
+
+    The lock is taken for a moment, so only those who are about to write may ask.
+    """
     if not path.is_file() or path.is_symlink():
         return False
     try:
@@ -73,7 +103,7 @@ def is_locked(path: Path) -> bool:
             try_lock(file, fcntl.LOCK_SH, path.parent)
     except BlockingIOError:
         return True
-    except CannotLockError:
+    except (CannotLockError, PermissionError):  # permission: it belongs to a user whose files we cannot write
         return False
     return False
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trainable.config import TrainConfig
+from trainable.config import TRIAL_KEY_PATTERN, TrainConfig
 from trainable.decoding import decode
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, RESULT
+from trainable.ledger.checksums import is_torn, unsealed, verified
+from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, RESULT, SUPERSEDED
+from trainable.ledger.noticed import notice
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd, TrialFiles, TrialSummary
 
 TAIL_BYTES = 4096
@@ -20,12 +22,19 @@ Record = TypeVar("Record", EpochRecord, Attempt)
 
 def read_trial(folder: Path) -> TrialFiles:
     """Read all records of a trial; each list of records ends at the first torn or damaged line."""
+    files = _read_files(folder)
+    _notice(folder, files.damage)
+    return files
+
+
+def _read_files(folder: Path) -> TrialFiles:
     files = TrialFiles(config=read_config(folder / CONFIG))
     if not files.config:
         files.damage += _if_there(folder, CONFIG)
         return files
-    files.end = read_end(folder / RESULT)  # before the epochs: a living process may write both now
-    epochs, damaged_line = _read_lines(folder / EPOCHS, EpochRecord)
+    key = TrainConfig.from_dict(files.config).trial_key
+    files.end = read_end(folder / RESULT, key)  # before the epochs: a living process may write both now
+    epochs, damaged_line = _read_lines(folder / EPOCHS, EpochRecord, key)
     for number, record in enumerate(epochs, start=1):
         if record.epoch != number:
             damaged_line = number
@@ -33,11 +42,11 @@ def read_trial(folder: Path) -> TrialFiles:
         files.epochs.append(record)
     if damaged_line is not None:
         files.damage.append(f"{EPOCHS}:{damaged_line}")
-    attempts = _read_attempts(folder)
+    attempts = _read_attempts(folder, key)
     files.attempts = attempts.records
     files.damage += attempts.damage
     if files.end is None:
-        files.damage += _if_there(folder, RESULT) if read_end(folder / RESULT) is None else []
+        files.damage += _if_there(folder, RESULT) if read_end(folder / RESULT, key) is None else []
     elif files.end.status.is_final and files.end.epochs_done != len(files.epochs):
         files.end = None  # epochs are missing: the trial is trained again from what is left
         files.damage += [EPOCHS] * (damaged_line is None)
@@ -50,13 +59,15 @@ def read_summary(folder: Path) -> TrialSummary:
     If the trial has ended for good, only its last epoch is read, so damage to earlier epochs goes unnoticed here.
     """
     config = read_config(folder / CONFIG)
-    end = read_end(folder / RESULT) if config else None
+    key = TrainConfig.from_dict(config).trial_key if config else ""
+    end = read_end(folder / RESULT, key) if config else None
     if end is not None and end.status.is_final:
         with contextlib.suppress(ValueError):  # the last line is damaged
-            last = _last_epoch(folder / EPOCHS)
+            last = _last_epoch(folder / EPOCHS, key)
             if (last.epoch if last else 0) == end.epochs_done:
-                attempts = _read_attempts(folder)
+                attempts = _read_attempts(folder, key)
                 error = last.test_error_percent if last else None
+                _notice(folder, attempts.damage)
                 return TrialSummary(config, end.epochs_done, end, attempts.records, error, attempts.damage)
     files = read_trial(folder)
     error = files.epochs[-1].test_error_percent if files.epochs else None
@@ -69,19 +80,21 @@ def trial_status(trial: TrialFiles | TrialSummary) -> Status:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read config.json; the result is empty if the file is missing or damaged."""
+    """Read config.json; the result is empty if the file is missing, damaged or of another trial than its folder."""
     try:
-        config: dict[str, Any] = json.loads(path.read_bytes())
-        decode(TrainConfig, config)
+        config: dict[str, Any] = unsealed(path.read_bytes())
+        key = decode(TrainConfig, config).trial_key
     except (FileNotFoundError, ValueError):
         return {}
-    return config
+    name = path.parent.name.partition(SUPERSEDED)[0]
+    is_named = TRIAL_KEY_PATTERN.fullmatch(name) is not None  # `train` works in any folder
+    return {} if is_named and name != key else config
 
 
-def read_end(path: Path) -> TrialEnd | None:
-    """Read result.json; the result is None if the file is missing or damaged."""
+def read_end(path: Path, key: str) -> TrialEnd | None:
+    """Read result.json; the result is None if the file is missing, damaged or of another trial."""
     try:
-        return decode(TrialEnd, json.loads(path.read_bytes()))
+        return decode(TrialEnd, unsealed(path.read_bytes(), key))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -94,12 +107,14 @@ class _Attempts:
     damage: list[str]
 
 
-def _read_attempts(folder: Path) -> _Attempts:
-    records, damaged_line = _read_lines(folder / ATTEMPTS, Attempt, is_atomic=True)
+def _read_attempts(folder: Path, key: str) -> _Attempts:
+    records, damaged_line = _read_lines(folder / ATTEMPTS, Attempt, key, is_atomic=True)
     return _Attempts(records, [] if damaged_line is None else [f"{ATTEMPTS}:{damaged_line}"])
 
 
-def _read_lines(path: Path, kind: type[Record], *, is_atomic: bool = False) -> tuple[list[Record], int | None]:
+def _read_lines(
+    path: Path, kind: type[Record], key: str, *, is_atomic: bool = False
+) -> tuple[list[Record], int | None]:
     """Read the records up to the first line that is torn or damaged.
 
     Args:
@@ -112,18 +127,23 @@ def _read_lines(path: Path, kind: type[Record], *, is_atomic: bool = False) -> t
         *lines, torn = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return [], None
-    torn_line = len(lines) + 1 if torn and is_atomic else None
+    torn_line = len(lines) + 1 if torn and (is_atomic or not is_torn(torn)) else None
     with contextlib.suppress(ValueError):  # parsing all lines together is much faster
-        values = json.loads(b"[%b]" % b",".join(lines))
+        values = json.loads(b"[%b]" % b",".join([verified(line, key) for line in lines]))
         if len(values) == len(lines):
             return [decode(kind, value) for value in values], torn_line
     records: list[Record] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(decode(kind, json.loads(line)))
+            records.append(decode(kind, unsealed(line, key)))
         except ValueError:
             return records, number
     return records, torn_line
+
+
+def _notice(folder: Path, damage: list[str]) -> None:
+    for name in damage:
+        notice(f"{folder.parent.name}/{folder.name}/{name}")
 
 
 def _if_there(folder: Path, name: str) -> list[str]:
@@ -131,7 +151,7 @@ def _if_there(folder: Path, name: str) -> list[str]:
     return [name] if (folder / name).exists() else []
 
 
-def _last_epoch(path: Path) -> EpochRecord | None:
+def _last_epoch(path: Path, key: str) -> EpochRecord | None:
     """Return the record of the last epoch, None if the file is empty or missing.
 
     Raises:
@@ -148,4 +168,4 @@ def _last_epoch(path: Path) -> EpochRecord | None:
     *_, line, torn = tail.split(b"\n")
     if torn:
         raise ValueError("torn line")
-    return decode(EpochRecord, json.loads(line))
+    return decode(EpochRecord, unsealed(line, key))

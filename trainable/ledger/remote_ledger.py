@@ -150,7 +150,7 @@ class RemoteLedger(Ledger):
         aside = f"{self._remote_folder}{SUPERSEDED}{number}"
         names = self._names(self._remote_folder)
         in_parallel(lambda name: self._remote.delete(f"{aside}/{name}"), self._names(aside) - names)
-        in_parallel(lambda name: self._copy(name, aside), names - {RESULT})
+        in_parallel(lambda name: self._copy(name, aside), names - {RESULT, *CHECKPOINTS})
         self._copy(RESULT, aside)
         self._remote.delete(f"{self._remote_folder}/{CONFIG}")
         self._delete_all(names)
@@ -268,7 +268,7 @@ def open_ledger(folder: Path | RemoteFolder, config: Mapping[str, Any], store_id
     return RemoteLedger(folder, config) if isinstance(folder, RemoteFolder) else Ledger(folder, config, store_id)
 
 
-def read_final_state(folder: Path | RemoteFolder, num_epochs: int) -> bytes | None:
+def read_final_state(folder: Path | RemoteFolder, key: str, num_epochs: int) -> bytes | None:
     """Return the final state of a trial after this number of epochs, None if it is missing or damaged.
 
     Raises:
@@ -280,5 +280,5 @@ def read_final_state(folder: Path | RemoteFolder, num_epochs: int) -> bytes | No
     else:
         with contextlib.suppress(OSError):
             content = (folder / FINAL_STATE).read_bytes()
-    state = None if content is None else parse_checkpoint(content)
+    state = None if content is None else parse_checkpoint(content, key)
     return None if state is None or state.epochs_done != num_epochs else state.state

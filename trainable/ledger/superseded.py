@@ -1,9 +1,14 @@
-"""Trainings that `run --again` has replaced: the trial's folder is renamed, nothing is deleted."""
+"""Trials that have ended: what killed processes left of them, and trainings that `run --again` has replaced.
 
+The folder of a replaced training is renamed, nothing is deleted.
+"""
+
+import contextlib
 from pathlib import Path
 
-from trainable.ledger.files import CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED
-from trainable.ledger.locks import exclusive_lock
+from trainable.ledger.checkpoints import remove_checkpoints
+from trainable.ledger.files import CHECKPOINTS, CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED, sync_folder
+from trainable.ledger.locks import LedgerBusyError, exclusive_lock
 from trainable.ledger.reading import read_config, read_trial, trial_status
 
 
@@ -24,8 +29,25 @@ def supersede(folder: Path, number: int) -> bool:
     with exclusive_lock(folder / LOCK):
         if not trial_status(read_trial(folder)).is_final:
             return False
+        sync_folder(folder)
+        remove_checkpoints(folder)
         folder.rename(folder.with_name(f"{folder.name}{SUPERSEDED}{number}"))
+        sync_folder(folder.parent)  # or a power cut could undo it after the next training has begun
     return True
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Delete checkpoints that a killed process left in the folder of a trial that has ended for good."""
+
+    def are_left() -> bool:
+        return any((folder / name).exists() for name in CHECKPOINTS) and trial_status(read_trial(folder)).is_final
+
+    with contextlib.suppress(OSError, LedgerBusyError):
+        if not folder.is_symlink() and are_left():
+            with exclusive_lock(folder / LOCK):
+                if are_left():  # it may be retrained since
+                    sync_folder(folder)  # the result must survive the checkpoints
+                    remove_checkpoints(folder)
 
 
 def superseded_trials(trials_folder: Path) -> dict[str, dict[int, Path]]:

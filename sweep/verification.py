@@ -1,0 +1,211 @@
+"""Read every record of a sweep, or of a whole store, and name what is damaged. Nothing is written."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from results.parquet import checksum
+from results.parquet.files import read_epochs, read_trials
+from results.store.manifest import MANIFEST, manifest_from_json
+from results.store.search_log import REPAIR, SEARCH_LOG, parse_log
+from results.store.search_progress import planned_trials
+from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from sweep.runs import RUNS, damaged_runs
+from trainable.config import TrainConfig
+from trainable.decoding import decode
+from trainable.errors import UserError
+from trainable.ledger.checkpoints import parse_checkpoint
+from trainable.ledger.checksums import has_checksum, is_torn, unsealed
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, FINAL_STATE, RESULT, SUPERSEDED
+from trainable.ledger.identity import IDENTITY, parse_identity
+from trainable.ledger.reading import read_trial
+from trainable.records import TrialFiles
+from trainable.sweep_name import TRIALS
+from trainable.wording import counted
+
+RECORDS = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
+STATES = (*CHECKPOINTS, FINAL_STATE)
+TABLES = {TRIALS_PARQUET: read_trials, EPOCHS_PARQUET: read_epochs}
+DAMAGED = "is damaged"
+ADVICE = {
+    CONFIG: "`run` writes it again",
+    ATTEMPTS: "what these processes said of themselves is lost, no result; `run` drops the lines from there on",
+    RESULT: "the result is lost; `run` trains the trial again",
+    FINAL_STATE: "`run` trains the trial again if another one is to continue from it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A damaged file, or a damaged line of it."""
+
+    path: str
+    """Path relative to the store, with the line if one line is damaged."""
+    problem: str
+    advice: str
+    """What is lost, and what is to be done."""
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was read, and what of it is damaged."""
+
+    findings: list[Finding] = field(default_factory=list)
+    num_trainings: int = 0
+    num_files: int = 0
+    num_unsealed: int = 0
+    """Number of files that hold records without checksums, of earlier versions."""
+
+    @property
+    def damaged_trainings(self) -> set[str]:
+        """Names of the folders of trainings in which something is damaged."""
+        return {finding.path.split("/")[1] for finding in self.findings if finding.path.startswith(f"{TRIALS}/")}
+
+    def text(self, store: Store) -> str:
+        """Return a line for each finding, and one that sums up."""
+        lines = [f"{store.location()}/{each.path} {each.problem}: {each.advice}" for each in self.findings]
+        read = f"read {counted(self.num_files, 'file')} of {counted(self.num_trainings, 'training')}"
+        damage = f"{len(self.findings)} damaged" if self.findings else "no damage"
+        lines.append(f"{read} and their sweeps: {damage}")
+        if self.num_unsealed:
+            files = counted(self.num_unsealed, "file is", "files are")
+            lines.append(f"{files} without checksums, of an earlier version: a changed digit goes unnoticed there")
+        return "\n".join(lines)
+
+
+def verify(store: Store, sweep: str | None = None) -> Verification:
+    """Read all records of a sweep and its trials, or of the whole store.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    return _Verifier(store).verify(sweep)
+
+
+class _Verifier:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._files = store.files()
+        self._found = Verification()
+
+    def verify(self, sweep: str | None) -> Verification:
+        store = self._store
+        if sweep is not None and f"{sweep}/{MANIFEST}" not in self._files:
+            store.manifest(sweep)  # raises an error that names the nearest one
+        self._read(IDENTITY, ADVICE[CONFIG], lambda content: [] if parse_identity(content) else [DAMAGED])
+        sweeps = store.sweeps() if sweep is None else [sweep]
+        keys = {key for name in sweeps for key in self._verify_sweep(name)}
+        names = store.trial_names()
+        if sweep is not None:
+            names = [name for name in names if name.partition(SUPERSEDED)[0] in keys]
+        states = {name: self._damaged_states(name) for name in names}  # before the epochs that belong to them
+        store.trainings({name.partition(SUPERSEDED)[0] for name in names})
+        for name in names:
+            self._verify_training(name, states[name])
+        return self._found
+
+    def _verify_sweep(self, name: str) -> Iterator[str]:
+        """Verify the files of a sweep, and yield the keys of its trials."""
+        store, path = self._store, f"{name}/{MANIFEST}"
+        trials = []
+        record = None
+        if self._content(path) is not None:
+            self._count(path)
+        log = store.search_log(name)
+        if f"{name}/{SEARCH_LOG}" in self._files:
+            self._count(f"{name}/{SEARCH_LOG}")
+            _, record, _ = parse_log(log)
+            if record.damage is not None:
+                line = record.damage.removeprefix(f"{log.location}:").partition(" ")[0]
+                self._add(f"{name}/{SEARCH_LOG}:{line}", DAMAGED, REPAIR)
+        try:
+            manifest = manifest_from_json(self._content(path) or b"", name, path)
+            trials = planned_trials(manifest, record) if record is not None else manifest.trials
+        except UserError as error:
+            problem, _, advice = str(error).removeprefix(f"{path} ").partition(": ")
+            self._add(path, problem, advice)
+        self._count(f"{name}/{RUNS}")
+        for number in damaged_runs(store, name):
+            self._add(f"{name}/{RUNS}:{number}", DAMAGED, "`run` leaves it out of its estimates")
+        for file, read in TABLES.items():
+            if f"{name}/{file}" in self._files:
+                self._count(f"{name}/{file}")
+                try:
+                    read(store, name)
+                except UserError:
+                    self._add(f"{name}/{file}", DAMAGED, "`run` and `export` write it again")
+        yield from (trial.config.trial_key for trial in trials)
+
+    def _damaged_states(self, name: str) -> list[str]:
+        """Return the names of those checkpoints and final states of a training that are damaged."""
+        key = name.partition(SUPERSEDED)[0]
+        damaged = []
+        for state in STATES:
+            path = f"{TRIALS}/{name}/{state}"
+            if path in self._files and (content := self._content(path)) is not None:
+                self._count(path)
+                damaged += [state] if parse_checkpoint(content, key) is None else []
+        return damaged
+
+    def _verify_training(self, name: str, damaged_states: list[str]) -> None:
+        folder = f"{TRIALS}/{name}"
+        present = [file for file in RECORDS if f"{folder}/{file}" in self._files]
+        for file in present:
+            self._count(f"{folder}/{file}")
+        self._found.num_trainings += 1
+        try:
+            training = read_trial(self._store.trials_folder / name)
+        except OSError as error:
+            self._add(folder, f"cannot be read ({error.strerror})", "mend the disk or the permissions")
+            return
+        if not training.config and not training.damage and present:
+            self._add(f"{folder}/{CONFIG}", "is missing", ADVICE[CONFIG])
+        for place in [*training.damage, *damaged_states]:
+            problem, advice = self._judged(name, place, training)
+            if SUPERSEDED in name:
+                advice = "kept as it is: a newer training counts"
+            self._add(f"{folder}/{place}", problem, advice)
+
+    def _judged(self, name: str, place: str, training: TrialFiles) -> tuple[str, str]:
+        """Return what is wrong with a file of a training, and what is to be done."""
+        file, _, line = place.partition(":")
+        if file == EPOCHS:
+            kept = counted(len(training.epochs), "epoch is", "epochs are")
+            return DAMAGED if line else "ends too early", f"{kept} kept; `run` trains the others again"
+        if file in CHECKPOINTS:
+            return f"{DAMAGED} or of another trial", "`run` deletes it, and resumes from what is left"
+        if file == CONFIG:
+            try:
+                key = decode(TrainConfig, unsealed(self._content(f"{TRIALS}/{name}/{CONFIG}") or b"")).trial_key
+                return f"is of the trial {key}", "give the folder that name, or `run` trains its trial again"
+            except ValueError:
+                pass
+        return DAMAGED, ADVICE[file]
+
+    def _read(self, path: str, advice: str, check: Callable[[bytes], list[str]]) -> None:
+        if path in self._files and (content := self._content(path)) is not None:
+            self._count(path)
+            for problem in check(content):
+                self._add(path, problem, advice)
+
+    def _content(self, path: str) -> bytes | None:
+        try:
+            return self._store.read_path(path)
+        except OSError:
+            return b""
+
+    def _count(self, path: str) -> None:
+        """Count a file, if it is there, and whether it has checksums."""
+        if path not in self._files or not (content := self._content(path)):
+            return
+        self._found.num_files += 1
+        if path.endswith(".parquet"):
+            is_sealed = checksum.has_checksum(content)
+        elif path.endswith(".jsonl"):
+            *lines, end = content.split(b"\n")
+            is_sealed = all(has_checksum(line) for line in [*lines, *([] if is_torn(end) else [end])])
+        else:
+            is_sealed = has_checksum(content if path.endswith(".json") else content.partition(b"\n")[0])
+        self._found.num_unsealed += not is_sealed
+
+    def _add(self, path: str, problem: str, advice: str) -> None:
+        self._found.findings.append(Finding(path, problem, advice))

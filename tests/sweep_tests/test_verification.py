@@ -1,0 +1,142 @@
+"""`verify` names every damaged file of a store, and `--repair` leaves a store without damage."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from results.store.local_store import LocalStore
+from results.store.manifest import MANIFEST
+from results.store.search_log import SEARCH_LOG
+from sweep.runs import RUNS
+from tests.cli_tests.flipped_bits import PLANNED, SEARCHED, SmallStore, flips, small_store
+from tests.integration_tests.test_old_store import unpack
+from trainable.ledger.checkpoints import parse_checkpoint
+from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, RESULT
+from trainable.ledger.identity import IDENTITY
+from trainable.ledger.ledger import Ledger
+from trainable.ledger.reading import read_trial
+from trainable.ledger.remote_ledger import read_final_state
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
+    return small_store(tmp_path_factory.mktemp("verified"))
+
+
+@pytest.fixture
+def small(made: SmallStore, tmp_path: Path) -> SmallStore:
+    """A store of the test's own."""
+    shutil.copytree(made.folder, tmp_path, dirs_exist_ok=True)
+    return SmallStore(LocalStore(tmp_path / "store"), tmp_path)
+
+
+@pytest.fixture
+def folders(small: SmallStore) -> list[Path]:
+    """The folders of the planned sweep's trials: one has ended, one has failed, one is unfinished."""
+    return [small.store.trial_folder(key) for key in small.store.manifest(PLANNED).keys]
+
+
+def flip(path: Path) -> None:
+    """Change a bit somewhere; calling this again undoes it."""
+    (position, bit), *_ = flips(path, path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1 << bit
+    path.write_bytes(bytes(content))
+
+
+def test_nothing_is_damaged(small: SmallStore) -> None:
+    for sweep in ([], [PLANNED], [SEARCHED]):
+        status, out, _ = small.answer(("verify", *sweep))
+        assert (status, out.count("\n")) == (0, 1)
+        assert out.endswith("no damage\n")
+
+
+def test_each_damaged_file_is_named_and_repaired(small: SmallStore, folders: list[Path]) -> None:
+    planned, searched = (small.store.sweep_folder(name) for name in (PLANNED, SEARCHED))
+    damaged = [small.store.path / IDENTITY, planned / RUNS, searched / SEARCH_LOG, *small.tables]
+    damaged += [folders[0] / RESULT, folders[1] / EPOCHS, folders[1] / ATTEMPTS, folders[2] / CONFIG]
+    for path in damaged:
+        flip(path)
+    status, out, _ = small.answer(("verify",))
+    assert status == 1
+    assert [path for path in damaged if str(path) not in out] == []
+    assert out.endswith(f" {len(damaged)} damaged\n")
+    status, out, err = small.answer(("verify", "--repair"))
+    assert (status, err) == (0, ""), out
+    assert out.endswith("no damage\n")
+    flip(planned / MANIFEST)  # nothing else knows what the sweep consists of
+    status, out, _ = small.answer(("verify", PLANNED, "--repair"))
+    assert (status, out.count("delete it and run the sweep again")) == (1, 3)
+
+
+def test_what_is_left_is_said(small: SmallStore, folders: list[Path]) -> None:
+    path = folders[0] / EPOCHS
+    path.write_bytes(path.read_bytes().replace(b"18.0", b"11.0"))
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert status == 1
+    assert f"{path}:2 is damaged: 1 epoch is kept; `run` trains the others again" in out
+    status, out, _ = small.answer(("verify", PLANNED, "--repair"))
+    assert status == 0
+    assert f"{folders[0].name}: {EPOCHS} repaired, 1 epoch kept; `run` trains it from the beginning" in out
+
+
+def test_swapped_folders_are_told_and_not_believed(small: SmallStore, folders: list[Path]) -> None:
+    first, second, _ = folders
+    first.rename(first.with_name("aside"))
+    second.rename(first)
+    first.with_name("aside").rename(second)
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert status == 1
+    assert f"{first}/{CONFIG} is of the trial {second.name}: give the folder that name" in out
+    assert (read_trial(first).epochs, read_trial(second).end) == ([], None)
+    shutil.copy(second / CONFIG, first / "aside")
+    shutil.copy(first / CONFIG, second / CONFIG)
+    (first / "aside").rename(first / CONFIG)  # both have their own configuration beside another trial's records
+    assert read_trial(first).damage == [f"{EPOCHS}:1", f"{ATTEMPTS}:1", RESULT]
+    assert (read_trial(second).epochs, read_trial(second).end) == ([], None)
+
+
+def test_an_edited_configuration_is_not_believed(small: SmallStore, folders: list[Path]) -> None:
+    (folders[0] / CONFIG).write_bytes(b'{"model":"resnet_preact_8","lr":0.3}\n')  # without a checksum
+    assert (read_trial(folders[0]).damage, read_trial(folders[0]).epochs) == ([CONFIG], [])
+
+
+def test_a_state_of_another_trial_is_not_used(small: SmallStore, folders: list[Path]) -> None:
+    _, theirs, ours = folders
+    for folder in (theirs, ours):
+        with Ledger(folder, {}) as ledger:
+            name = ledger.save_checkpoint(folder.name.encode())
+            ledger.save_final_state(folder.name.encode())
+    assert read_final_state(ours, ours.name, 1) == ours.name.encode()
+    for file in (name, FINAL_STATE):
+        shutil.copy(theirs / file, ours / file)
+    assert read_final_state(ours, ours.name, 1) is None
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert (status, out.count(f"{ours}/")) == (1, 2)
+    with Ledger(ours, {}) as ledger:
+        ledger.rewind()
+        assert (ledger.checkpoint, ledger.damage) == (None, [name])
+
+
+def test_no_changed_bit_of_a_checkpoint_is_believed(folders: list[Path]) -> None:
+    with Ledger(folders[2], {}) as ledger:
+        content = (folders[2] / ledger.save_checkpoint(b"state" * 20)).read_bytes()
+    for position in range(len(content)):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[position] ^= 1 << bit
+            assert parse_checkpoint(bytes(changed), folders[2].name) is None
+
+
+def test_a_store_of_an_earlier_version_is_without_checksums(tmp_path: Path) -> None:
+    old = SmallStore(LocalStore(unpack(tmp_path) / "store"), tmp_path)
+    for sweep in ([], ["grid"], ["searched"]):
+        status, out, err = old.answer(("verify", *sweep))
+        assert (status, err) == (0, "")
+        assert "without checksums" in out
+
+
+def test_a_sweep_that_is_not_there(small: SmallStore) -> None:
+    status, _, err = small.answer(("verify", "plannned"))
+    assert (status, "planned" in err) == (2, True)
