@@ -102,7 +102,7 @@ def test_a_run_ends_within_its_time_limit(tmp_path: Path, start: Start) -> None:
     assert "stopped at the time limit with 0 of 2 trials done, 2 left; the same command resumes" in done.stderr
     [trial] = store.glob("trials/*")
     num_epochs = len((trial / EPOCHS).read_text().splitlines())
-    checkpoint, _ = newest_checkpoint(trial, num_epochs)
+    checkpoint, _ = newest_checkpoint(trial, num_epochs, trial.name)
     assert checkpoint is not None
     assert checkpoint.epochs_done == num_epochs > 0
 

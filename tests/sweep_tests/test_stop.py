@@ -24,7 +24,6 @@ from sweep.observers.progress import SweepOutline
 from sweep.request import StopCause, TimeLimit
 from sweep.runs import RunRecord
 from tests.results_tests.result_samples import make_config, make_manifest
-from tests.results_tests.result_samples import make_config
 from trainable.errors import RunEndedError
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
