@@ -147,7 +147,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
 ) -> None:
     space = tmp_path / "small.yaml"
     space.write_text(
-        "defaults: {model: resnet_preact_8, batch_size: 32, train_subset: 256, test_subset: 20, epochs: 40}\n"
+        "defaults: {model: resnet_preact_8, batch_size: 32, train_subset: 128, test_subset: 20, epochs: 24}\n"
         "grid: {lr: [0.1, 0.05]}\n"
     )
     store, filler = small_disk / "store", small_disk / "filler"
