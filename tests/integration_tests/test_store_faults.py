@@ -162,7 +162,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_but_time(
     assert f"the file system {small_disk} has " in errors
     assert "FAILED" not in output
     assert "next:" not in output
-    assert all(len(read_trial(folder).attempts) == 1 for folder in store.glob("trials/*"))
+    assert all(len(read_trial(folder).attempts) <= 1 for folder in store.glob("trials/*"))
     assert list(store.rglob(".*")) == []
     pq.read_table(store / "small" / "trials.parquet")
     filler.unlink()
