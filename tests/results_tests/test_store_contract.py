@@ -17,10 +17,7 @@ from results.store.opening import open_store
 from results.store.remote_store import RemoteStore
 from results.store.search_log import EndEvent, ProposalEvent, ReportEvent, SearchEvent, SearchLog, read_log
 from results.store.store import Store
-from sweep.repair import repair
-from sweep.runs import RUNS
 from sweep.search.opening import repair_log
-from sweep.verification import verify
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_manifest
 from tests.results_tests.searched_stores import SETTINGS
 from tests.results_tests.store_samples import train
@@ -159,21 +156,6 @@ def test_a_damaged_search_log_is_cut_and_kept(store: Store, reopened: Callable[[
     assert note.startswith(f"{store.location(SWEEP, 'search.jsonl')}:3 is damaged (")
     assert reopened().read(SWEEP, "search.jsonl") == content
     assert reopened().read(SWEEP, "search.jsonl.damaged-1") == damaged
-
-
-def test_verify_reads_all_of_it(store: Store, reopened: Callable[[], Store]) -> None:
-    saved(store, make_manifest([A, B], SWEEP))
-    train(store, A, 2)
-    assert (store.read_path(f"trials/{A.trial_key}/checkpoint-0") or b"").endswith(b"state")
-    assert store.read_path(f"trials/{B.trial_key}/result.json") is None
-    verified = verify(reopened(), SWEEP)
-    assert (verified.findings, verified.num_trainings, verified.num_unsealed) == ([], 1, 0)
-    store.write(SWEEP, RUNS, b"{}\n")
-    [finding] = verify(store).findings
-    assert finding.path == f"{SWEEP}/{RUNS}:1"
-    if isinstance(store, RemoteStore):
-        with pytest.raises(UserError, match=r"in a bucket `run` repairs"):
-            list(repair(store, SWEEP, verify(store)))
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
