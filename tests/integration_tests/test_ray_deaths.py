@@ -119,8 +119,13 @@ def test_a_worker_that_stands_still_is_told_and_ended(space: str, scratch: Path,
     assert f", process {pid}) was ended" in output
     assert sweep_status(store, manifest).done == 3
     assert len(read_trial(folder).attempts) == 2
-    seen = [line for line in user_sees(output) if "process" in line]
-    record("a worker stands still", seen, driver.returncode, "the trial is resumed as after its process's death")
+    told = [line for line in output.splitlines() if f"process {pid})" in line or "process died" in line]
+    record(
+        "a worker stands still",
+        user_sees("\n".join(told)),
+        driver.returncode,
+        "the trial is resumed as after its process's death",
+    )
 
 
 def test_a_cluster_of_the_past_is_one_line(space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

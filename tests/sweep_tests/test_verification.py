@@ -7,10 +7,17 @@ import pytest
 
 from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST
+from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG
+from sweep.repair import repair
 from sweep.runs import RUNS
+from sweep.verification import verify
 from tests.cli_tests.flipped_bits import PLANNED, SEARCHED, SmallStore, flips, small_store
 from tests.integration_tests.test_old_store import unpack
+from tests.results_tests.result_samples import make_config, make_manifest
+from tests.results_tests.store_samples import train
+from tests.s3_server import S3Server
+from trainable.errors import UserError
 from trainable.ledger.checkpoints import parse_checkpoint
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, RESULT
 from trainable.ledger.identity import IDENTITY
@@ -140,3 +147,18 @@ def test_a_store_of_an_earlier_version_is_without_checksums(tmp_path: Path) -> N
 def test_a_sweep_that_is_not_there(small: SmallStore) -> None:
     status, _, err = small.answer(("verify", "plannned"))
     assert (status, "planned" in err) == (2, True)
+
+
+def test_a_bucket_is_read_and_left_to_run(s3: S3Server) -> None:
+    store = open_store(f"s3://{s3.new_bucket()}/store")
+    config = make_config()
+    store.write_manifest(make_manifest([config], PLANNED))
+    train(store, config, 2)
+    assert (store.read_path(f"trials/{config.trial_key}/checkpoint-0") or b"").endswith(b"state")
+    verified = verify(store)
+    assert (verified.findings, verified.num_trainings, verified.num_unsealed) == ([], 1, 0)
+    store.write(PLANNED, RUNS, b"{}\n")
+    verified = verify(store, PLANNED)
+    assert [finding.path for finding in verified.findings] == [f"{PLANNED}/{RUNS}:1"]
+    with pytest.raises(UserError, match="in a bucket `run` repairs"):
+        list(repair(store, PLANNED, verified))

@@ -28,11 +28,11 @@ def read_trial(folder: Path) -> TrialFiles:
 
 
 def _read_files(folder: Path) -> TrialFiles:
-    files = TrialFiles(config=read_config(folder / CONFIG))
+    config, key = _read_config(folder / CONFIG)
+    files = TrialFiles(config=config)
     if not files.config:
         files.damage += _if_there(folder, CONFIG)
         return files
-    key = TrainConfig.from_dict(files.config).trial_key
     files.end = read_end(folder / RESULT, key)  # before the epochs: a living process may write both now
     epochs, damaged_line = _read_lines(folder / EPOCHS, EpochRecord, key)
     for number, record in enumerate(epochs, start=1):
@@ -58,8 +58,7 @@ def read_summary(folder: Path) -> TrialSummary:
 
     If the trial has ended for good, only its last epoch is read, so damage to earlier epochs goes unnoticed here.
     """
-    config = read_config(folder / CONFIG)
-    key = TrainConfig.from_dict(config).trial_key if config else ""
+    config, key = _read_config(folder / CONFIG)
     end = read_end(folder / RESULT, key) if config else None
     if end is not None and end.status.is_final:
         with contextlib.suppress(ValueError):  # the last line is damaged
@@ -81,14 +80,19 @@ def trial_status(trial: TrialFiles | TrialSummary) -> Status:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read config.json; the result is empty if the file is missing, damaged or of another trial than its folder."""
+    return _read_config(path)[0]
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], str]:
+    """Return what `read_config` returns, and the trial's key; it is empty if the configuration is."""
     try:
         config: dict[str, Any] = unsealed(path.read_bytes())
         key = decode(TrainConfig, config).trial_key
     except (FileNotFoundError, ValueError):
-        return {}
+        return {}, ""
     name = path.parent.name.partition(SUPERSEDED)[0]
     is_named = TRIAL_KEY_PATTERN.fullmatch(name) is not None  # `train` works in any folder
-    return {} if is_named and name != key else config
+    return ({}, "") if is_named and name != key else (config, key)
 
 
 def read_end(path: Path, key: str) -> TrialEnd | None:
