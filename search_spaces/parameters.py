@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from search_spaces.expressions import Expression
-from search_spaces.schema import Parameter, Scalar
+from search_spaces.schema import Parameter, Scalar, Value, row_text
 from search_spaces.trial_maker import PARAMETERS
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import field_kind
@@ -17,6 +17,8 @@ from trainable.wording import format_value, nearest
 
 Assignment = Mapping[str, Scalar]
 """Name of a parameter -> its value."""
+Given = Scalar | Mapping[str, Value]
+"""The value of a parameter as a user gives it: that of one with rows may be a row."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class SearchParameter:
     """Whether values are drawn uniformly on a logarithmic scale."""
     choices: tuple[Scalar, ...] | None = None
     """Values of a categorical parameter, all different; None for other kinds."""
+    rows: Mapping[str, Mapping[str, Value]] = dataclasses.field(default_factory=dict)
+    """The values that each choice stands for, if the choices are rows."""
     when: Expression | None = None
     """Condition over the parameters before this one; None if it is always proposed."""
 
@@ -46,13 +50,23 @@ class SearchParameter:
         value = min(max(value, self.low), self.high)
         return round(value) if self.kind == "int" else value
 
-    def checked(self, value: Scalar) -> Scalar:
+    @property
+    def keys(self) -> set[str]:
+        """Names that get a value: the parameter's, or those in its rows."""
+        return {key for row in self.rows.values() for key in row} or {self.name}
+
+    def checked(self, value: Given) -> Scalar:
         """A value that a user gives, in the parameter's own type.
 
         Raises:
             UserError: The parameter cannot have the value.
         """
         is_bool = isinstance(value, bool)
+        if self.rows:
+            for text, row in self.rows.items():
+                if value in (text, row):
+                    return text
+            raise UserError(f"must be one of the rows, for example {dict(row)}, got {value!r}")
         if self.choices is not None:
             for choice in self.choices:
                 if choice == value and isinstance(choice, bool) is is_bool:
@@ -100,7 +114,7 @@ def inside(
 
 
 def first_points(
-    given: Sequence[Assignment],
+    given: Sequence[Mapping[str, Given]],
     declared: Iterable[str],
     parameters: Sequence[SearchParameter],
     active: Callable[[Assignment, str], bool],
@@ -116,7 +130,6 @@ def first_points(
         UserError: A key is no parameter, or the parameter cannot have its value.
     """
     points: list[dict[str, Scalar]] = []
-    names = {parameter.name for parameter in parameters}
     for index, point in enumerate(given):
         path: KeyPath = ("first", index)
         for name in point:
@@ -128,7 +141,8 @@ def first_points(
             if name not in point:
                 continue
             with located(source.where((*path, name))):
-                if when is not None and when.names & names <= chosen.keys() and not active(chosen, name):
+                needed = {other.name for other in parameters if when is not None and other.keys & when.names}
+                if when is not None and needed <= chosen.keys() and not active(chosen, name):
                     raise UserError(f"is not proposed here, where {when.text} is false: leave it out")
                 chosen[name] = parameter.checked(point[name])
         if chosen and chosen not in points:
@@ -166,8 +180,9 @@ def check_condition_names(
     """
     names = list(parameters)
     for name, condition in conditions.items():
-        above = names[: names.index(name)]
-        words = {value for key in above for value in parameters[key].values or () if isinstance(value, str)}
+        before = names[: names.index(name)]
+        above = [key for other in before for key in parameters[other].fields or [other]]
+        words = {value for key in before for value in parameters[key].values or () if isinstance(value, str)}
         for used in sorted(condition.names - {*above, *ignored}):
             with located(source.where((*PARAMETERS, name, "when"))):
                 if used in parameters:
@@ -184,6 +199,9 @@ def make_parameter(name: str, spec: Parameter, when: Expression | None, source: 
     Raises:
         UserError: A parameter of whole numbers has a range that is not whole.
     """
+    if spec.rows is not None:
+        rows = {row_text(row): row for row in spec.rows}
+        return SearchParameter(name, "categorical", choices=tuple(rows), rows=rows)
     if spec.min is None or spec.max is None:
         return SearchParameter(name, "categorical", choices=tuple(spec.values or ()), when=when)
     low, high = spec.min, spec.max

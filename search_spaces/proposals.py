@@ -28,7 +28,7 @@ from search_spaces.search_checks import (
     check_population,
 )
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, assignment_words, field_defaults
-from search_spaces.yaml_source import YamlSource
+from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, RECIPE_VERSION, SHARED_HOLDOUT, PlannedTrial, field_kind
 from trainable.errors import FieldError, UserError, located
 from trainable.wording import counted
@@ -81,6 +81,7 @@ class ProposalMaker:
         }
         """Plain JSON: everything but the parameters that decides which trial a proposal is."""
         self.parameters = self._searched(space.parameters, conditions, source)
+        self._rows = {parameter.name: parameter.rows for parameter in self.parameters if parameter.rows}
         if not self.parameters:
             raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
         self.first = first_points(space.first or (), space.parameters, self.parameters, self.active, source)
@@ -147,7 +148,7 @@ class ProposalMaker:
         when = next(parameter.when for parameter in self.parameters if parameter.name == name)
         if when is None:
             return True
-        known = {**field_defaults(), **self._maker.defaults, **self._overrides, **assignment}
+        known = {**field_defaults(), **self._maker.defaults, **self._overrides, **self._written_out(assignment)}
         with located(self._maker.source.where((*PARAMETERS, name, "when"))):
             return bool(when.compute(operands_of(known)))
 
@@ -171,7 +172,8 @@ class ProposalMaker:
         """
         chosen = self.assignment(assignment)
         try:
-            config, variables = self._maker.make(PARAMETERS, chosen)
+            paths = self._paths_in_rows(chosen)
+            config, variables = self._maker.make(PARAMETERS, self._written_out(chosen), paths)
             if config.holdout == 0:
                 message = f"holdout must be above 0 to steer a search, for example {DEFAULT_HOLDOUT:g}, got 0"
                 raise FieldError("holdout", f"{self._maker.where(PARAMETERS, 'holdout')}: {message}")
@@ -181,7 +183,26 @@ class ProposalMaker:
         except UserError as error:
             raise UserError(f"{error} (proposed: {assignment_words(chosen)})") from None
         config = dataclasses.replace(config, recipe_version=self._recipe_version)
-        return PlannedTrial(config, 0, variables, location=functools.partial(self._maker.where, PARAMETERS))
+        variables |= {name: text for name, text in chosen.items() if name in self._rows and isinstance(text, str)}
+        return PlannedTrial(config, 0, variables, location=functools.partial(self._where, paths))
+
+    def _written_out(self, assignment: Assignment) -> dict[str, Any]:
+        """The values of an assignment, with those of a row in place of its name."""
+        values: dict[str, Any] = {}
+        for name, value in assignment.items():
+            values |= self._rows[name][str(value)] if name in self._rows else {name: value}
+        return values
+
+    def _paths_in_rows(self, chosen: Assignment) -> dict[str, KeyPath]:
+        """Field -> path of the chosen row that gives it its value."""
+        paths: dict[str, KeyPath] = {}
+        for name in chosen.keys() & self._rows.keys():
+            index = list(self._rows[name]).index(str(chosen[name]))
+            paths |= dict.fromkeys(self._rows[name][str(chosen[name])], (*PARAMETERS, name, "rows", index))
+        return paths
+
+    def _where(self, paths: Mapping[str, KeyPath], field: str | None) -> str:
+        return self._maker.where(paths.get(str(field), PARAMETERS), field)
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """Draw an assignment at random."""
@@ -196,7 +217,7 @@ class ProposalMaker:
         return [
             make_parameter(name, spec, conditions.get(name), source)
             for name, spec in declared.items()
-            if name not in self._overrides and name in used
+            if any(key not in self._overrides and key in used for key in spec.fields or [name])
         ]
 
     def _corner_assignments(self) -> list[dict[str, Scalar]]:

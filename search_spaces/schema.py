@@ -4,11 +4,13 @@ The docstring below a field describes its key in docs/space-reference.md.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from trainable.sweep_name import SWEEP_NAME_PATTERN
+from trainable.wording import format_value
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[int | float]
@@ -87,8 +89,13 @@ EXAMPLES = {
 """Example value of a key, for error messages."""
 
 
+def row_text(row: Mapping[str, Value]) -> str:
+    """The values of a row in one line, exactly; it names the row among the choices of a parameter."""
+    return " ".join(f"{key}={format_value(value, digits=None)}" for key, value in row.items())
+
+
 class Parameter(_Strict):
-    """The values that a search may propose for one key, as in a W&B sweep: `values`, or `min` and `max`."""
+    """The values that a search may propose for a key: `values`, or `min` and `max`, as in a W&B sweep, or `rows`."""
 
     values: Annotated[list[Scalar], Field(min_length=1)] | None = None
     """Values to choose from, all different."""
@@ -100,17 +107,29 @@ class Parameter(_Strict):
     """Distribution between `min` and `max`. Default: int_uniform if both are whole numbers, else uniform."""
     q: int | float | None = None
     """Step, counted from `min`; only for a distribution that begins with `q_`."""
+    rows: Annotated[list[Annotated[dict[str, Value], Field(min_length=1)]], Field(min_length=1)] | None = None
+    """Combinations of values to choose from, as in `rows` of a space; the key names the choice and is no field."""
     when: str | None = None
     """Expression over the parameters above this one. Where it is false, the key keeps its default."""
 
+    @property
+    def fields(self) -> list[str]:
+        """The keys of the rows."""
+        return list(dict.fromkeys(key for row in self.rows or () for key in row))
+
     @model_validator(mode="after")
     def _is_choice_or_range(self) -> "Parameter":
-        if self.values is not None:
+        if self.rows is not None:
+            if self.model_fields_set != {"rows"}:
+                raise ValueError("rows stand alone: give either rows, or values, or min and max")
+            if twice := [text for text, count in Counter(map(row_text, self.rows)).items() if count > 1]:
+                raise ValueError(f"rows holds {twice[0]!r} twice")
+        elif self.values is not None:
             if not {"min", "max", "distribution", "q"}.isdisjoint(self.model_fields_set):
                 raise ValueError("give either values, or min and max (distribution and q go with these)")
             kinds = Counter((isinstance(value, bool), value) for value in self.values)  # 32.0 is 32, true is not 1
-            if twice := [value for (_, value), count in kinds.items() if count > 1]:
-                raise ValueError(f"values holds {twice[0]!r} twice")
+            if repeated := [value for (_, value), count in kinds.items() if count > 1]:
+                raise ValueError(f"values holds {repeated[0]!r} twice")
         elif self.min is None or self.max is None:
             raise ValueError("give either values: [...] or min: ... and max: ...")
         else:
@@ -333,7 +352,7 @@ class Space(_Strict):
     """How trials are proposed; replaces `rows`, `grid` and `parts`."""
     parameters: Annotated[dict[str, Parameter], Field(min_length=1, max_length=MAX_KEYS)] | None = None
     """The parameters of a search: training fields, or names that `derive` uses."""
-    first: Annotated[list[dict[str, Scalar]], Field(min_length=1)] | None = None
+    first: Annotated[list[dict[str, Scalar | dict[str, Value]]], Field(min_length=1)] | None = None
     """What a search proposes first: a mapping of parameters for each proposal. The sampler chooses what it lacks."""
     scheduler: SchedulerSpec | None = None
     """Which trials of a search are stopped early."""

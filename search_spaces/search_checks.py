@@ -15,7 +15,7 @@ from search_spaces.schema import (
     Space,
 )
 from search_spaces.yaml_source import KeyPath, YamlSource
-from trainable.config import TrainConfig
+from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.errors import UserError
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -160,13 +160,30 @@ def _check_parameters(space: Space, search: SearchSpec, source: YamlSource) -> N
         path: KeyPath = ("parameters", name)
         if name in NO_PARAMETERS:
             _refuse(source, path, f"cannot be a parameter of a search: {NO_PARAMETERS[name]}")
-        if search.algorithm == "grid" and parameter.values is None:
+        if search.algorithm == "grid" and parameter.values is None and parameter.rows is None:
             _refuse(source, path, "algorithm grid needs values: [...] in place of min and max")
-        if parameter.values is not None and len(parameter.values) == 1 and parameter.when is None:
-            alone = f"values has only one entry, {parameter.values[0]!r}"
-            _refuse(source, path, f"{alone}: give a second one, or move it to defaults")
+        for key, values in (("values", parameter.values), ("rows", parameter.rows)):
+            if values is not None and len(values) == 1 and parameter.when is None:
+                alone = f"{key} has only one entry, {values[0]!r}"
+                _refuse(source, path, f"{alone}: give a second one, or move it to defaults")
+        _check_rows(space, name, source)
         if name in space.defaults and parameter.when is None:
             _refuse(source, ("defaults", name), "is a parameter too: leave it out here")
+
+
+def _check_rows(space: Space, name: str, source: YamlSource) -> None:
+    """Check that the rows of a parameter give values to other keys than the parameters."""
+    parameters = space.parameters or {}
+    others = {key for other, spec in parameters.items() if other != name for key in (other, *spec.fields)}
+    for index, row in enumerate(parameters[name].rows or ()):
+        if name in FIELD_NAMES:
+            _refuse(source, ("parameters", name), "is a training field: give its rows another name, such as recipe")
+        for key in row:
+            path: KeyPath = ("parameters", name, "rows", index, key)
+            if key in NO_PARAMETERS and key != "milestones":
+                _refuse(source, path, f"cannot be a parameter of a search: {NO_PARAMETERS[key]}")
+            if key in {*others, name}:
+                _refuse(source, path, "is a parameter too: leave one of them out")
 
 
 def _check_scales(space: Space, source: YamlSource) -> None:

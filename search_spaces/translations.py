@@ -74,6 +74,7 @@ def misplaced(path: KeyPath, *, is_unknown: bool) -> str | None:
     section = sections.get(str(path[0]))
     allowed = {"name", *(() if section is None else section.model_fields)}
     inner = [key for key in path[1:3] if key in Space.model_fields and key not in allowed]
+    inner = [] if path[0] == "parameters" and path[2:3] == ("rows",) else inner
     if inner:
         is_next = len(path) > 1 and path[1] == inner[0]
         return f"{inner[0]!r} belongs {'one level out' if is_next else 'at the left margin'}, beside {path[0]!r}"

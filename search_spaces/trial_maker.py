@@ -1,7 +1,6 @@
 """Make the configuration of a trial from one combination of values: defaults, derive, --set, scale."""
 
 import dataclasses
-import functools
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -58,23 +57,27 @@ class TrialMaker:
         self.defaults: dict[str, Any] = dict(space.defaults)
         self._overrides = overrides
         self._after = {key: overrides[key] for key in overrides if self.scaling is not None and key in FIELD_NAMES}
-        of_search = {*(space.parameters or ()), *space.derive} if space.search is not None else set()
+        of_search = {str(path[-1]) for path in _of_parameters(space)} | {*space.derive} if space.search else set()
         self._before = {key: overrides[key] for key in overrides if key not in self._after or key in of_search}
         for key in self._before:
             self.expressions.pop(key, None)
         with located(source.where(("derive",))):
             self.expressions = _in_order(self.expressions)
 
-    def make(self, path: KeyPath, combination: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Operand]]:
+    def make(
+        self, path: KeyPath, combination: Mapping[str, Any], path_of: Mapping[str, KeyPath] | None = None
+    ) -> tuple[TrainConfig, dict[str, Operand]]:
         """The trial's configuration, and its variables.
 
         Args:
             path: path of the combination in the file.
+            path_of: field -> another path, of the part of the combination that holds the field.
 
         Raises:
             UserError: A value is impossible, or an expression cannot be computed.
         """
-        with located(functools.partial(_location, self.source, path, self._before)):
+        paths = path_of or {}
+        with located(lambda field: _location(self.source, paths.get(str(field), path), self._before, field)):
             values = {**self.defaults, **combination, **self._before}
             try:
                 inputs = _derive(values, self.expressions)
@@ -133,9 +136,19 @@ def _variables(expressions: Iterable[Expression]) -> tuple[str, ...]:
     return tuple(sorted(used - {*FIELD_NAMES}))
 
 
+def _of_parameters(space: Space) -> list[KeyPath]:
+    """Paths of the keys to which the parameters of a search give values."""
+    paths: list[KeyPath] = []
+    for name, parameter in (space.parameters or {}).items():
+        rows = parameter.rows or ()
+        paths += [(*PARAMETERS, name, "rows", index, key) for index, row in enumerate(rows) for key in row]
+        paths += [] if rows else [(*PARAMETERS, name)]
+    return paths
+
+
 def _written(space: Space) -> list[KeyPath]:
     """Paths of all keys that have a value in the file."""
-    paths: list[KeyPath] = [(*PARAMETERS, key) for key in space.parameters or {}]
+    paths = _of_parameters(space)
     for path, part in parts_of(space):
         paths += [(*path, "defaults", key) for key in part.defaults]
         paths += [(*path, "rows", index, key) for index, row in enumerate(part.rows or ()) for key in row]

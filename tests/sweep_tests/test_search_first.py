@@ -7,7 +7,9 @@ import pytest
 
 from results.store.search_log import Params
 from search_spaces.schema import Algorithm
+from sweep.search.opening import search_settings
 from sweep.search.settings import SearchSettings
+from tests.search_spaces_tests.search_samples import maker_of
 from tests.sweep_tests.driven_searches import WARMUP, bowl, drive, open_search, params_of, settings
 from tests.sweep_tests.test_search_sequence import ALGORITHMS, space_for
 from trainable.errors import UserError
@@ -73,3 +75,22 @@ def test_a_grid_begins_with_the_first_points_and_still_tries_everything(tmp_path
     proposed = [tuple(params.values()) for params in params_of(search)]
     assert proposed[:3] == [(0.1, 256, 0.5), (0.1, 16), (0.01, 16)]
     assert len(set(proposed)) == len(proposed) == 10
+
+
+def test_rows_are_proposed_as_one_choice_and_the_trials_have_their_fields(tmp_path: Path) -> None:
+    text = (
+        "search: {algorithm: tpe, num_trials: 3}\ndefaults: {epochs: 2, dataset: digits}\n"
+        "parameters: {recipe: {rows: [{lr: 0.1, batch_size: 32}, {lr: 0.2, batch_size: 64}, {lr: 0.4, epochs: 4}]}}\n"
+        "first: [{recipe: {lr: 0.2, batch_size: 64}}]\n"
+    )
+    maker = maker_of(tmp_path, text)
+    wanted = search_settings("mine", maker, dataset="digits", fingerprint="")
+    search = open_search(tmp_path, wanted, maker.trial)
+    drive(search)
+    assert params_of(search)[0] == {"recipe": "lr=0.2 batch_size=64"}
+    configs = [proposal.config for proposal in search.record.proposals if proposal.config and proposal.is_trained]
+    assert sorted((config.lr, config.batch_size, config.epochs) for config in configs) == [
+        (0.1, 32, 2), (0.2, 64, 2), (0.4, 128, 4),
+    ]  # fmt: skip
+    assert all(proposal.variables == proposal.params for proposal in search.record.proposals)
+    assert open_search(tmp_path, wanted, maker.trial).is_over
