@@ -140,7 +140,7 @@ def test_ctrl_c_ends_it_with_one_line(searched: Searched) -> None:
     assert searched.status_while_running.planned == 5  # the confirmation, too
     assert searched.interrupted.returncode == 130
     assert searched.interrupted.stderr.startswith("\nstopped with ")
-    assert searched.interrupted.stderr.endswith(" trials; the same command resumes\n")
+    assert searched.interrupted.stderr.endswith(" of 5 trials done; the same command resumes\n")
     assert searched.interrupted.stdout.startswith(f"{NAME}: a search of 4 trials on digits, 0 done, 4 to propose\n")
 
 
