@@ -317,11 +317,9 @@ class Store(ABC):
         lost = set(existing.keys) - set(manifest.keys)
         if lost:
             keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
-            missing = f"{len(lost)} of its {counted(len(existing.keys), 'trial')} {'is' if len(lost) == 1 else 'are'}"
-            raise UserError(
-                f"{sweep} already stands for other trials ({missing} not among these): {keep}give this run another "
-                "--name"
-            )
+            are = counted(len(existing.keys), "trial") + (" is" if len(lost) == 1 else " are")
+            told = f"({len(lost)} of its {are} not among these): {keep}give this run another --name"
+            raise UserError(f"{sweep} already stands for other trials {told}")
 
     # The driver of a sweep.
 
