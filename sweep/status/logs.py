@@ -62,7 +62,7 @@ def trial_text(store: Store, name: str) -> str:
     """Return what the trial is, its status, and the output that is kept of each attempt."""
     folder = store.trial_with_logs(name)
     summary, logs = read_summary(folder), logs_in(folder)
-    lines = [_heading(name, summary)]
+    lines = [trial_heading(name, summary)]
     for number, path in logs.items():
         lines += [_attempt_line(number, summary.attempts), _printable(presentable(path.read_bytes()))]
     if not logs:
@@ -70,7 +70,8 @@ def trial_text(store: Store, name: str) -> str:
     return "\n".join(lines)
 
 
-def _heading(name: str, summary: TrialSummary) -> str:
+def trial_heading(name: str, summary: TrialSummary) -> str:
+    """Say which trial it is: its key, its main fields, its status, and why it failed."""
     config: Mapping[str, Any] = summary.config
     fields = " ".join(f"{field}={config[field]}" for field in TOLD_FIELDS if field in config)
     status = trial_status(summary)

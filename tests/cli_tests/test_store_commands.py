@@ -11,10 +11,12 @@ import tune_main
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.store.local_store import LocalStore
+from results.store.search_log import ConfirmEvent, ProposalEvent, SearchEvent, SearchLog
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.sweep_tests import driven_searches
 from trainable.config import TrainConfig
 from trainable.records import Status
 
@@ -139,3 +141,53 @@ def test_a_location_inside_a_store_is_no_store(
     store: LocalStore, capsys: pytest.CaptureFixture[str], command: list[str], location: str, words: str
 ) -> None:
     assert words.format(store=store.path) in refused([*command, "--store", str(store.path / location)], capsys)
+
+
+def test_retry_puts_one_result_aside_for_the_next_run(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    key, other = (trial_config(0.2, seed).trial_key for seed in (0, 1))
+    assert run(store, "retry", key[:9]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"{key}  model=")
+    assert "its results are kept as superseded; the next `run` of narrow and wide trains it again" in told
+    assert {f"{key}.superseded-1", other} < set(store.trial_names())
+    assert run(store, "status", "narrow", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["left"] == 1
+    message = refused(["retry", key, "--store", str(store.path)], capsys)
+    assert f"the results of {key} are put aside already: the next `run` trains it" in message
+    write_trial(store, trial_config(0.2, 0), [make_epoch(1, 5.0)], make_end(Status.COMPLETE, 1))
+    assert run(store, "retry", key, "--sweep", "wide") == 0
+    assert f"{key}.superseded-2" in store.trial_names()
+
+
+def test_retry_of_a_trial_without_a_sweep(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    write_trial(store, trial_config(0.8, 0), [make_epoch(1, 5.0)], make_end(Status.COMPLETE, 1))
+    assert run(store, "retry", trial_config(0.8, 0).trial_key) == 0
+    assert "the next `train` of the same configuration trains it again" in capsys.readouterr().out
+
+
+def test_retry_refuses_what_run_resumes_anyway(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    for lr, end in ((0.8, None), (0.9, make_end(Status.FAILED, 0))):
+        config = trial_config(lr, 0)
+        write_trial(store, config, [], end)
+        message = refused(["retry", config.trial_key, "--store", str(store.path)], capsys)
+        assert "the next `run` of its sweep resumes it anyway" in message
+
+
+def test_retry_refuses_while_a_driver_works(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    key = trial_config(0.2, 0).trial_key
+    with store.driving(store.manifest("narrow")):
+        message = refused(["retry", key, "--sweep", "wide", "--store", str(store.path)], capsys)
+    assert "a process is running the sweep 'narrow'" in message
+    assert key in store.trial_names()
+
+
+def test_retry_refuses_what_a_search_has_learned_from(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    proposed, confirmed = trial_config(0.2, 0), trial_config(0.4, 1)
+    store.write_manifest(make_manifest([], "found", is_search=True))
+    log = SearchLog(store.search_log("found"))
+    settings = driven_searches.settings().canonical()
+    log.append([SearchEvent(settings), ProposalEvent(0, {}, proposed, {}), ConfirmEvent(0, 0, confirmed, {})])
+    message = refused(["retry", proposed.trial_key, "--store", str(store.path)], capsys)
+    assert "is a proposal of the search 'found', whose later proposals rest on its result" in message
+    assert run(store, "retry", confirmed.trial_key) == 0
+    assert "the next `run` of found and wide" in capsys.readouterr().out
