@@ -263,10 +263,9 @@ class Store(ABC):
         """
         self.check_free(manifest.keys)
         earlier = superseded_trials(self.trials_folder)
-        configs = [trial.config for trial in manifest.trials]
-        numbers = [max(earlier.get(config.trial_key, ()), default=0) + 1 for config in configs]
+        numbers = [max(earlier.get(key, ()), default=0) + 1 for key in manifest.keys]
         try:
-            return self._supersede(list(zip(configs, numbers, strict=True)))
+            return self._supersede(list(zip((trial.config for trial in manifest.trials), numbers, strict=True)))
         except LedgerBusyError:  # it began after the check
             raise UserError("another process has just begun to train one of these trials: wait for it") from None
 
