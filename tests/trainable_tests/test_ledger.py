@@ -176,6 +176,16 @@ def test_only_two_checkpoints_are_kept(folder: Path, make_record: MakeRecord) ->
     assert names <= {CONFIG, EPOCHS, "lock", *CHECKPOINTS}
 
 
+@pytest.mark.parametrize("epoch", [3, 5])
+def test_one_checkpoint_is_enough(folder: Path, make_record: MakeRecord, epoch: int) -> None:
+    fill(folder, make_record, 6, checkpoints_at=(3, 5))
+    holding(folder, 8 - epoch).unlink()
+    with Ledger(folder, CONFIGURATION) as ledger:
+        ledger.rewind()
+        assert ledger.checkpoint is not None
+        assert (ledger.checkpoint.epochs_done, ledger.damage) == (epoch, [])
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_newest_checkpoint_falls_back_to_the_older(
     folder: Path, make_record: MakeRecord, damage: Damage

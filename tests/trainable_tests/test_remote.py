@@ -223,6 +223,13 @@ def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: 
         s3.up()
     assert place.read("file") is None
 
+    def answers_late() -> None:
+        if not pauses:
+            raise OSError("AWS Error NETWORK_CONNECTION")
+
+    place._patiently(answers_late)
+    assert pauses == [0.1]
+
 
 def test_no_patience_in_a_hurry_costs_none_of_it_later(place: Remote, s3: S3Server) -> None:
     s3.down()
