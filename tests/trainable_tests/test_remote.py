@@ -200,6 +200,10 @@ def test_a_server_that_is_restarted_is_waited_for(place: Remote, s3: S3Server) -
     back.join()
 
 
+def test_a_bucket_of_google_is_opened_without_a_request() -> None:
+    assert open_filesystem("gs://anonymous@bucket/some/where/")[1] == "bucket/some/where"
+
+
 def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Remote(f"s3://{s3.new_bucket()}", patience_seconds=1.5)
     pauses: list[float] = []
