@@ -146,16 +146,8 @@ def test_a_torn_attempt_does_not_swallow_the_next(
     with Ledger(folder, CONFIGURATION) as ledger:
         ledger.begin(make_attempt(2))
         ledger.begin(make_attempt(3))
-    assert [attempt.attempt for attempt in read_trial(folder).attempts] == [1, 2, 3]
-
-
-def test_an_attempt_is_amended_under_its_number(folder: Path, make_attempt: Callable[[int], Attempt]) -> None:
-    amended = dataclasses.replace(make_attempt(2), execution="graph")
-    with Ledger(folder, CONFIGURATION) as ledger:
-        for number in (1, 2):
-            ledger.begin(make_attempt(number))
-        ledger.amend(amended)
-        assert read_trial(folder).attempts == ledger.attempts == [make_attempt(1), amended]
+        ledger.amend(amended := dataclasses.replace(make_attempt(3), execution="graph"))
+    assert read_trial(folder).attempts == [make_attempt(1), make_attempt(2), amended]
 
 
 def test_newest_checkpoint_is_found_and_later_epochs_are_cut(folder: Path, make_record: MakeRecord) -> None:
@@ -174,6 +166,16 @@ def test_only_two_checkpoints_are_kept(folder: Path, make_record: MakeRecord) ->
     assert states == [b"state 4", b"state 5"]
     names = {path.name for path in folder.iterdir()}
     assert names <= {CONFIG, EPOCHS, "lock", *CHECKPOINTS}
+
+
+@pytest.mark.parametrize("epoch", [3, 5])
+def test_one_checkpoint_is_enough(folder: Path, make_record: MakeRecord, epoch: int) -> None:
+    fill(folder, make_record, 6, checkpoints_at=(3, 5))
+    holding(folder, 8 - epoch).unlink()
+    with Ledger(folder, CONFIGURATION) as ledger:
+        ledger.rewind()
+        assert ledger.checkpoint is not None
+        assert (ledger.checkpoint.epochs_done, ledger.damage) == (epoch, [])
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -226,6 +226,10 @@ def test_a_server_that_is_restarted_is_waited_for(place: Remote, s3: S3Server) -
     back.join()
 
 
+def test_a_bucket_of_google_is_opened_without_a_request() -> None:
+    assert open_filesystem("gs://anonymous@bucket/some/where/")[1] == "bucket/some/where"
+
+
 def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Remote(f"s3://{s3.new_bucket()}", patience_seconds=1.5)
     pauses: list[float] = []
@@ -248,6 +252,13 @@ def test_a_server_that_stays_away_is_waited_for_once(s3: S3Server, monkeypatch: 
     finally:
         s3.up()
     assert place.read("file") is None
+
+    def answers_late() -> None:
+        if not pauses:
+            raise OSError("AWS Error NETWORK_CONNECTION")
+
+    place._patiently(answers_late)
+    assert pauses == [0.1]
 
 
 def test_no_patience_in_a_hurry_costs_none_of_it_later(place: Remote, s3: S3Server) -> None:
