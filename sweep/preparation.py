@@ -110,7 +110,8 @@ def prepare(request: RunRequest) -> PreparedRun:
     name = dataset_name(space.trials)
     check_folder_given(store, space.sweep, name, request.data)
     size = DatasetSize.built_in(name) if request.data is None else None
-    if size is not None:
+    begins = search is None or not store.search_log(space.sweep).read()  # else it has told of what was impossible
+    if size is not None and begins:
         tie_to_data(space.trials, name, "", *size.num_images)  # refuses what does not fit before it is downloaded
     data = as_known(store, space.sweep, load_dataset(name, request.data))
     check_subsets(data, (trial.config for trial in space.trials))

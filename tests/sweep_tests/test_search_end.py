@@ -25,6 +25,7 @@ from tests.sweep_tests.driven_searches import (
 )
 from trainable.config import TrainConfig
 from trainable.errors import UserError
+from trainable.ledger.checksums import sealed
 from trainable.records import Status
 
 TWO = (SearchParameter("lr", "categorical", choices=(0.05, 0.1)),)
@@ -51,7 +52,7 @@ def test_the_end_is_written_once_and_reported_afterwards(tmp_path: Path) -> None
     assert search.is_over
     told = "the space holds 2 different configurations, all were proposed: 60 asked for"
     before = log.read_bytes()
-    assert before.splitlines()[-1] == f'{{"event":"over","note":"{told}"}}'.encode()
+    assert before.splitlines(keepends=True)[-1] == sealed({"event": "over", "note": told})
     again = open_search(tmp_path, settings("tpe", TWO, 60))
     assert (again.is_over, again.next(), again.record.over) == (True, None, told)
     assert read_log(LocalJournal(log)).over == told
