@@ -261,8 +261,9 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
     both = tmp_path / "both.yaml"
     both.write_text(space_of(LONG, SHORT))
     plan = machine.says("plan", str(both), "--verbose").splitlines()
-    assert plan[1].startswith(f"  done   2 in {machine.uri} (matched on everything but")
-    assert [line.split()[-1] for line in plan[3:]] == ["done", "done"]
+    assert plan[1].startswith(f"  done   3 in {machine.uri} (matched on everything but")  # the sweep was extended
+    assert [line.split()[-1] for line in plan[3:]] == ["done", "done", "done"]
+    both.write_text(space_of(LONG, SHORT).replace("small", "both"))
     again = machine.says("plan", str(both), "--set", "seed=1", "--slots", "1")
     assert "  left   2 trials, 12 epochs, " in again
     assert " of 3 runs in the store" in again
