@@ -25,7 +25,7 @@ NO_PARAMETERS = {
     "holdout": "its images guide the search: give it in defaults",
     "dataset": "a sweep has one data set: give it in defaults",
     "test_subset": "errors on different images cannot be compared: give it in defaults",
-    "milestones": "a parameter is a number or a word, not a list: give them in defaults",
+    "milestones": "a parameter is a number or a word, not a list: give them in defaults, or in rows of a parameter",
     "seed": "a search over seeds would select by luck: confirm: {top: 3, repeats: 3} trains the best with three",
 }
 """Training fields that a search cannot propose, and the reason."""
