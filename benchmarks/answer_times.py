@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.finished_sweep import write_finished_sweep
 from benchmarks.harness import ROOT, interleaved, option_parser, print_figures, summary, write_report
 
-EXAMPLES = str(ROOT / "results" / "examples")
+EXAMPLES = "results/examples"
 NUM_TRIALS = 100
 REFUSED = [
     ["run", "quickstart", "--cpus-per-trial", "4096"],
