@@ -7,6 +7,7 @@ from results.store.manifest import Manifest
 from results.store.search_log import read_log
 from results.store.search_progress import planned_trials
 from results.store.store import Store
+from sweep.observers.parquet_writer import ParquetWriter
 from sweep.status.logs import find_trial, trial_heading
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
@@ -66,7 +67,7 @@ def retry_text(retry: Retry) -> str:
 
 
 def put_aside(store: Store, retry: Retry) -> None:
-    """Supersede the trial's results.
+    """Supersede the trial's results, and rewrite the Parquet files of its sweeps.
 
     Raises:
         UserError: a driver has begun to work on one of its sweeps, or a process on the trial.
@@ -75,3 +76,7 @@ def put_aside(store: Store, retry: Retry) -> None:
         for manifest in retry.sweeps:
             stack.enter_context(store.driving(manifest))
         store.supersede(Manifest("", [PlannedTrial(retry.config, 0, {})], "", {}, ""))
+        for manifest in retry.sweeps:
+            writer = ParquetWriter(store, manifest)
+            with writer.driven():
+                writer.write()

@@ -9,7 +9,7 @@ import yaml
 
 import tune_main
 from results.parquet.collect import Collector
-from results.parquet.files import write_tables
+from results.parquet.files import read_epochs, read_trials, write_tables
 from results.store.local_store import LocalStore
 from results.store.search_log import ConfirmEvent, ProposalEvent, SearchEvent, SearchLog
 from search_spaces.expansion import expand
@@ -152,6 +152,9 @@ def test_retry_puts_one_result_aside_for_the_next_run(store: LocalStore, capsys:
     assert {f"{key}.superseded-1", other} < set(store.trial_names())
     assert run(store, "status", "narrow", "--json") == 0
     assert json.loads(capsys.readouterr().out)["left"] == 1
+    for name in ("narrow", "wide"):
+        for table in (read_trials(store, name), read_epochs(store, name)):
+            assert {row["trial_key"] for row in table.to_pylist() if row["superseded"]} == {key}
     message = refused(["retry", key, "--store", str(store.path)], capsys)
     assert f"the results of {key} are put aside already: the next `run` trains it" in message
     write_trial(store, trial_config(0.2, 0), [make_epoch(1, 5.0)], make_end(Status.COMPLETE, 1))
