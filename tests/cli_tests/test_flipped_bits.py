@@ -20,7 +20,7 @@ from tests.cli_tests.flipped_bits import (
 SAMPLED, SAMPLED_LONG = 601, 31
 """One of so many bytes of a text is changed in the short and in the long form of what commands answer."""
 SAMPLED_READ = 199
-"""All bits of one of so many bytes are changed in the short form for readers alone; in the long form of every byte."""
+"""All bits of one of so many bytes are changed in the short form for readers alone, in the long form of each."""
 SAMPLED_TABLES, SAMPLED_TABLES_LONG = 2000, 300
 """One of so many bytes of a Parquet file is changed in the short and in the long form."""
 
