@@ -47,6 +47,24 @@ def jpeg(mode: str) -> bytes:
     return buffer.getvalue()
 
 
+def turned(kind: str, orientation: int, size: tuple[int, int] = (SIDE, SIDE)) -> bytes:
+    """An image with an EXIF orientation: the upper half is black as stored."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.new("L", size, 255)
+    image.paste(0, (0, 0, size[0], size[1] // 2))
+    image.save(buffer, kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def half(rows: slice, columns: slice) -> np.ndarray:
+    """A white image with a black half."""
+    image = OPAQUE.copy()
+    image[rows, columns] = 0
+    return image
+
+
+WHOLE, FIRST, LAST = slice(None), slice(SIDE // 2), slice(SIDE // 2, None)
 PALETTE = bytes(value for level in range(256) for value in (level, level, level))
 BLACK_PALETTE = bytes(256 * 3)
 G, RGB, P, LA, RGBA = 0, 2, 3, 4, 6
@@ -65,6 +83,13 @@ KEPT: Mapping[str, tuple[bytes, np.ndarray]] = {
     "grey JPEG": (jpeg("L"), OPAQUE),
     "colour JPEG": (jpeg("RGB"), OPAQUE),
     "CMYK JPEG": (jpeg("CMYK"), OPAQUE),
+    "JPEG upside down": (turned("JPEG", 3), half(LAST, WHOLE)),
+    "JPEG to turn right": (turned("JPEG", 6), half(WHOLE, LAST)),
+    "JPEG to turn left": (turned("JPEG", 8), half(WHOLE, FIRST)),
+    "PNG to turn right": (turned("PNG", 6), half(WHOLE, LAST)),
+    "JPEG of no known orientation": (turned("JPEG", 9), half(FIRST, WHOLE)),
+    "JPEG with broken EXIF data": (turned("JPEG", 6).replace(b"MM\0*", b"MM??"), half(FIRST, WHOLE)),
+    "JPEG with cut EXIF data": (turned("JPEG", 6).replace(b"*\0\0\0\x08", b"*\0\0\0\x12"), half(FIRST, WHOLE)),
     # content in the alpha channel of a black image: black where it is opaque, on white
     "grey and alpha": (png(LA, 8, [BLACK, GREY]), 255 - GREY),
     "16-bit grey and alpha": (png(LA, 16, [BLACK, GREY]), 255 - GREY),
@@ -96,6 +121,7 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     "no image": (b"text", "not an image"),
     "empty": (b"", "not an image"),
     "cut off": (KEPT["8-bit colour"][0][:-40], "not an image"),
+    "other size when upright": (turned("JPEG", 6, (4, 8)), "the image is 8x4, the first one 8x8"),
     "other size": (Image.fromarray(GREY[:4])._repr_png_() or b"", "the image is 8x4, the first one 8x8"),
 }
 """Kind of image -> (encoded, part of the refusal)."""

@@ -3,9 +3,11 @@
 - 16 bits per channel are scaled to 8 by their range: the high byte is kept.
 - Transparent pixels are composited on white.
 - Grey values, palettes and CMYK are converted to RGB.
+- An image with an EXIF orientation is turned upright.
 """
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ _MAGIC = {
 
 
 def open_image(where: str, content: bytes) -> Any:  # noqa: ANN401 (Pillow is imported late)
-    """Read the header of an image, and refuse what must not be decoded.
+    """Read the header of an image, and refuse what must not be decoded; turn it upright if its EXIF data say so.
 
     Args:
         where: file and row, for the message.
@@ -49,7 +51,7 @@ def open_image(where: str, content: bytes) -> Any:  # noqa: ANN401 (Pillow is im
     Raises:
         UserError: the image has another format, too many pixels, several frames, or pixels of an unknown kind.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     for (offset, magic), kind in _MAGIC.items():
         if content.startswith(magic, offset):
@@ -67,7 +69,23 @@ def open_image(where: str, content: bytes) -> Any:  # noqa: ANN401 (Pillow is im
         raise UserError(f"{where}: pixels of the mode {image.mode} cannot be converted to RGB")
     if image.format == "PNG" and getattr(image, "is_animated", False):
         raise UserError(f"{where}: the image is animated: keep one of its frames")
+    if _is_turned(image):
+        try:
+            ImageOps.exif_transpose(image, in_place=True)
+        except (OSError, ValueError, SyntaxError, MemoryError) as error:
+            raise UserError(f"{where}: not an image ({first_line(error)})") from None
     return image
+
+
+def _is_turned(image: Any) -> bool:  # noqa: ANN401
+    """Return whether the header of an image has an EXIF orientation. Unreadable EXIF data count as none."""
+    from PIL import ExifTags
+
+    try:  # a PNG without EXIF data in its header would be decoded to look for some at its end
+        exif = image.getexif() if image.format == "JPEG" or "exif" in image.info else {}
+        return exif.get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error):
+        return False
 
 
 def decode_image(where: str, content: bytes, size: tuple[int, int]) -> Images:

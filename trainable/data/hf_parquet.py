@@ -31,7 +31,7 @@ from trainable.wording import counted, first_line, quoted
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
-DECODING = b"2"
+DECODING = b"3"
 """Version of the decoding: what an older one wrote into the cache is not read."""
 MAX_NAMED_CLASSES = 2**16
 """Largest number of classes of a data set with fewer images than classes."""
@@ -85,6 +85,7 @@ def _decode(folder: Path, name: str, files: Mapping[str, list[Path]]) -> ImageDa
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked here
+        warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")  # it reads EXIF data, which may be broken
         parts = {split: [_describe(path) for path in paths] for split, paths in files.items()}
         every = [part for members in parts.values() for part in members]
         counts = tuple(sum(part.num_rows for part in parts[split]) for split in ("train", "test"))
