@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from results.store.store import Store
+from trainable.ledger.checksums import parse_json
 
 STALLED = "stalled.json"
 
@@ -24,7 +25,7 @@ def write_stalled(store: Store, sweep: str, notes: Mapping[str, str]) -> None:
 def read_stalled(store: Store, sweep: str) -> dict[str, str]:
     """Return trial key -> what is told of the trial. A damaged file tells nothing."""
     try:
-        notes = json.loads(store.read(sweep, STALLED) or b"{}")
+        notes = parse_json(store.read(sweep, STALLED) or b"{}")
     except (OSError, ValueError):
         return {}
     return {key: note for key, note in notes.items() if isinstance(note, str)} if isinstance(notes, dict) else {}

@@ -15,7 +15,16 @@ from trainable.decoding import decode
 from trainable.errors import UserError
 from trainable.ledger.checkpoints import parse_checkpoint
 from trainable.ledger.checksums import has_checksum, is_torn, unsealed
-from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, FINAL_STATE, RESULT, SUPERSEDED
+from trainable.ledger.files import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    CONFIG,
+    EPOCHS,
+    FINAL_STATE,
+    RESULT,
+    SUPERSEDED,
+    NotRegularError,
+)
 from trainable.ledger.identity import IDENTITY, parse_identity
 from trainable.ledger.reading import read_trial
 from trainable.records import TrialFiles
@@ -26,6 +35,7 @@ RECORDS = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
 STATES = (*CHECKPOINTS, FINAL_STATE)
 TABLES = {TRIALS_PARQUET: read_trials, EPOCHS_PARQUET: read_epochs}
 DAMAGED = "is damaged"
+REMOVE = "remove it, or `run` refuses the folder"
 ADVICE = {
     CONFIG: "`run` writes it again",
     ATTEMPTS: "what these processes said of themselves is lost, no result; `run` drops the lines from there on",
@@ -124,8 +134,11 @@ class _Verifier:
             problem, _, advice = str(error).removeprefix(f"{path} ").partition(": ")
             self._add(path, problem, advice)
         self._count(f"{name}/{RUNS}")
-        for number in damaged_runs(store, name):
-            self._add(f"{name}/{RUNS}:{number}", DAMAGED, "`run` leaves it out of its estimates")
+        try:
+            for number in damaged_runs(store, name):
+                self._add(f"{name}/{RUNS}:{number}", DAMAGED, "`run` leaves it out of its estimates")
+        except NotRegularError as error:
+            self._add(f"{name}/{RUNS}", f"is {error.strerror}", REMOVE)
         for file, read in TABLES.items():
             if f"{name}/{file}" in self._files:
                 self._count(f"{name}/{file}")
@@ -168,6 +181,8 @@ class _Verifier:
     def _judged(self, name: str, place: str, training: TrialFiles) -> tuple[str, str]:
         """Return what is wrong with a file of a training, and what is to be done."""
         file, _, line = place.partition(":")
+        if not (self._store.trials_folder / name / file).is_file():
+            return "is not a regular file", REMOVE
         if file == EPOCHS:
             kept = counted(len(training.epochs), "epoch is", "epochs are")
             return DAMAGED if line else "ends too early", f"{kept} kept; `run` trains the others again"

@@ -1,6 +1,5 @@
 """Check that a table read from a Parquet file holds what the records promise."""
 
-import json
 import typing
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ from results.parquet.search_results import read_search
 from results.parquet.trials import trials_from_table
 from trainable.decoding import range_of
 from trainable.errors import UserError
+from trainable.ledger.checksums import parse_json
 from trainable.records import EpochRecord, Purpose, Status, TrialRow
 
 JSON_METADATA = ("overrides", "extends", "versions")
@@ -32,7 +32,7 @@ def check_table(table: pa.Table, schema: pa.Schema) -> None:
         _check_range(column, hints.get(field.name))
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     for name in JSON_METADATA:
-        json.loads(metadata.get(METADATA_PREFIX + name, "{}"))
+        parse_json(metadata.get(METADATA_PREFIX + name, "{}"))
     if schema is TRIALS_SCHEMA:
         _check_trials(table)
 
@@ -52,7 +52,7 @@ def _check_trials(table: pa.Table) -> None:
         for trial in trials_from_table(table, with_superseded=True):
             Status(trial.row.status), Purpose(trial.row.purpose)
             for name in JSON_COLUMNS:
-                if not isinstance(json.loads(getattr(trial.row, name) or "{}"), dict):
+                if not isinstance(parse_json(getattr(trial.row, name) or "{}"), dict):
                     raise ValueError(f"{name} is no object")
         read_search(table)
     except (UserError, OverflowError) as error:

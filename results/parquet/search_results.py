@@ -1,7 +1,6 @@
 """The results of a search, read from its Parquet files."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from results.store.pareto import pareto_front
 from results.store.search_settings import METRIC_NAMES, check_settings, value_text
 from trainable.config import FIELD_NAMES
 from trainable.grouping import grouped
+from trainable.ledger.checksums import parse_json
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
     PUBLISHED_EPOCHS,
@@ -228,7 +228,7 @@ def read_search(table: pa.Table) -> SearchResults | None:
     text = (table.schema.metadata or {}).get(SEARCH_METADATA.encode())
     if text is None:
         return None
-    settings = check_settings(json.loads(text))
+    settings = check_settings(parse_json(text))
     parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
     trials = trials_from_table(table)
     proposed = [
@@ -259,7 +259,7 @@ def _parameter(name: str, values: Mapping[str, Any]) -> Parameter:
 
 
 def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
-    variables = json.loads(trial.row.variables)
+    variables = parse_json(trial.row.variables)
     found: dict[str, Scalar] = {}
     for parameter in parameters:
         name = parameter.name

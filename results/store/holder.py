@@ -11,6 +11,8 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from trainable.ledger.checksums import parse_json
+
 RECORD = "lock.json"
 RENEW_SECONDS = 15.0
 """Time between two renewals of a record."""
@@ -59,7 +61,7 @@ def holder_to_json(holder: Holder) -> bytes:
 def holder_from_json(content: bytes) -> Holder | None:
     """Return the holder that a record names; None if the record is missing or damaged."""
     try:
-        holder = Holder(**json.loads(content))
+        holder = Holder(**parse_json(content))
     except (ValueError, TypeError):
         return None
     is_valid = all(type(getattr(holder, field.name)) is field.type for field in dataclasses.fields(holder))

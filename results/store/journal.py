@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from trainable.ledger.files import make_folder, open_regular, sync_folder
+from trainable.ledger.files import make_folder, open_regular, read_regular, sync_folder
 
 
 class Journal(ABC):
@@ -70,7 +70,7 @@ class LocalJournal(Journal):
 
     def read(self) -> bytes:
         try:
-            return self._path.read_bytes()
+            return read_regular(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return b""
 

@@ -21,6 +21,7 @@ from trainable.ledger.files import (
     LOCK,
     SUPERSEDED,
     make_folder,
+    read_regular,
     refuse_special,
     remove_scratch,
     sync_folder,
@@ -89,12 +90,12 @@ class LocalStore(Store):
 
     def read(self, sweep: str, file: str) -> bytes | None:
         try:
-            return (self.sweep_folder(sweep) / file).read_bytes()
+            return read_regular(self.sweep_folder(sweep) / file)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def read_all(self, file: str) -> dict[str, bytes]:
-        return {path.parent.name: path.read_bytes() for path in sorted(self.path.glob(f"*/{file}"))}
+        return {path.parent.name: read_regular(path) for path in sorted(self.path.glob(f"*/{file}"))}
 
     def write(self, sweep: str, file: str, content: bytes) -> None:
         path = self.sweep_folder(sweep) / file
@@ -136,14 +137,14 @@ class LocalStore(Store):
             raise UserError(f"{GONE} ({self.path}); what was trained is kept: {again}")
 
     def files(self) -> dict[str, tuple[int, int]]:
-        stats = {path: path.stat() for path in self.path.rglob("*") if path.is_file()}
+        stats = {path: path.stat() for path in self.path.rglob("*") if path.exists() and not path.is_dir()}
         return {
             path.relative_to(self.path).as_posix(): (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()
         }
 
     def read_path(self, path: str) -> bytes | None:
         try:
-            return (self.path / path).read_bytes()
+            return read_regular(self.path / path)
         except FileNotFoundError:
             return None
 

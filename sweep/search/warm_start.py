@@ -1,7 +1,6 @@
 """The earlier results that a search starts from: a sweep's `trials` table, or the published tables."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from results.store.search_log import Earlier
 from results.store.search_settings import METRIC, OBJECTIVE
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError, located
+from trainable.ledger.checksums import parse_json
+from trainable.ledger.files import read_regular
 from trainable.records import Status
 
 WARM_START = "search.warm_start"
@@ -60,7 +61,7 @@ def earlier_results(
             rows, notes = _with_metrics(table, metrics, lambda: _epochs(store, source)), []
     found = []
     for row in rows:
-        variables = json.loads(row.get("variables") or "{}")
+        variables = parse_json(row.get("variables") or "{}")
         known = {**variables, **row}
         if as_proposed:
             known |= {field: variables[name] for field, name in FULL_SCALE.items() if name in variables}
@@ -102,7 +103,7 @@ def _epochs(store: Store, source: str) -> pa.Table:
 
 def _read(path: Path) -> pa.Table:
     try:
-        return parquet_table(path.expanduser().read_bytes())
+        return parquet_table(read_regular(path.expanduser()))
     except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:  # RuntimeError: there is no such user
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
 
@@ -114,7 +115,7 @@ def _with_metrics(table: pa.Table, metrics: Sequence[str], epochs: Callable[[], 
     """
     rows = [row for row in table.to_pylist() if row["status"] == Status.COMPLETE and not row.get("superseded")]
     rows = [row for row in rows if not row.get("parent")]  # its error is not that of its own parameters alone
-    settings = json.loads((table.schema.metadata or {}).get(SEARCH_METADATA.encode(), "{}"))
+    settings = parse_json((table.schema.metadata or {}).get(SEARCH_METADATA.encode(), "{}"))
     objectives = [objective[METRIC] for objective in settings.get(OBJECTIVE, ())]
     for metric in metrics:
         if metric in table.column_names:

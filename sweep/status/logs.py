@@ -8,7 +8,7 @@ from results.store.store import Store
 from sweep.status.listing import trial_keys
 from sweep.status.status import sweep_status
 from trainable.errors import UserError
-from trainable.ledger.files import SUPERSEDED
+from trainable.ledger.files import SUPERSEDED, read_regular
 from trainable.ledger.reading import read_summary, trial_status
 from trainable.ledger.trial_log import logs_in, presentable
 from trainable.records import Attempt, Status, TrialSummary
@@ -64,7 +64,7 @@ def trial_text(store: Store, name: str) -> str:
     summary, logs = read_summary(folder), logs_in(folder)
     lines = [trial_heading(name, summary)]
     for number, path in logs.items():
-        lines += [_attempt_line(number, summary.attempts), _printable(presentable(path.read_bytes()))]
+        lines += [_attempt_line(number, summary.attempts), _printable(presentable(read_regular(path)))]
     if not logs:
         lines.append("nothing that its processes wrote is kept" if summary.attempts else "it has not begun")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """`verify` names every damaged file of a store, and `--repair` leaves a store without damage."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG
+from results.store.store import TRIALS_PARQUET
 from sweep.repair import repair
 from sweep.runs import RUNS
 from sweep.verification import verify
@@ -86,6 +88,32 @@ def test_what_is_left_is_said(small: SmallStore, folders: list[Path]) -> None:
     status, out, _ = small.answer(("verify", PLANNED, "--repair"))
     assert status == 0
     assert f"{folders[0].name}: {EPOCHS} repaired, 1 epoch kept; `run` trains it from the beginning" in out
+
+
+@pytest.mark.parametrize("file", [CONFIG, ATTEMPTS, EPOCHS, RESULT, MANIFEST, RUNS, TRIALS_PARQUET])
+def test_a_pipe_in_place_of_a_file_is_named(small: SmallStore, folders: list[Path], file: str) -> None:
+    path = next(
+        folder / file for folder in (folders[0], small.store.sweep_folder(PLANNED)) if (folder / file).exists()
+    )
+    path.unlink()
+    os.mkfifo(path)
+    status, out, err = small.answer(("verify",))
+    assert (status, err) == (1, "")
+    assert out.count(str(path)) == 1
+    for command in (("list",), ("status", PLANNED), ("table", PLANNED)):
+        small.answer(command)  # none of them waits for ever
+
+
+@pytest.mark.parametrize("content", [b"[" * 100000, b'{"a":' + b"[" * 50000])
+@pytest.mark.parametrize("file", [CONFIG, ATTEMPTS, EPOCHS, RESULT, MANIFEST, RUNS])
+def test_deeply_nested_records_are_damaged(small: SmallStore, folders: list[Path], file: str, content: bytes) -> None:
+    path = next(
+        folder / file for folder in (folders[0], small.store.sweep_folder(PLANNED)) if (folder / file).exists()
+    )
+    path.write_bytes(content + b"\n")
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert (status, str(path) in out) == (1, True)
+    small.answer(("status", PLANNED))
 
 
 def test_swapped_folders_are_told_and_not_believed(small: SmallStore, folders: list[Path]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from trainable.data.shards import check_shards
+from trainable.errors import UserError
 from trainable.ledger.files import EPOCHS, LOCK, RESULT, open_regular, remove_scratch, write_atomically
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.locks import exclusive_lock, is_locked
@@ -97,3 +99,10 @@ def test_a_linked_trial_is_not_put_aside(tmp_path: Path) -> None:
     (tmp_path / "trial").symlink_to(tmp_path / "outside")
     assert not supersede(tmp_path / "trial", 1)
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_pipe_among_the_data_files_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "test-00000-of-00001.parquet"
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="not a regular file"):
+        check_shards(tmp_path, {"test": [path]})

@@ -13,7 +13,8 @@ import numpy as np
 from trainable.cache_folder import cache_folder
 from trainable.data.contract import ImageData, make_image_data
 from trainable.errors import UserError
-from trainable.ledger.files import LOCK
+from trainable.ledger.checksums import parse_json
+from trainable.ledger.files import LOCK, read_regular
 from trainable.ledger.locks import exclusive_lock, is_locked
 
 META = "meta.json"
@@ -76,7 +77,7 @@ def _delete_abandoned(folder: Path) -> None:
 def _read(folder: Path) -> ImageData | None:
     """Return the cached data set, None if there is none or it is damaged."""
     try:
-        meta = json.loads((folder / META).read_text())
+        meta = parse_json(read_regular(folder / META))
         train_images, train_labels, test_images, test_labels = (
             np.load(folder / f"{array}.npy", mmap_mode="r") for array in ARRAYS
         )

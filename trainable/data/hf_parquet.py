@@ -9,7 +9,6 @@ allocated.
 """
 
 import hashlib
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ from trainable.data.naming import name_of_folder, other_images
 from trainable.data.shards import check_shards, split_files
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
+from trainable.ledger.checksums import parse_json
+from trainable.ledger.files import open_to_read
 from trainable.wording import counted, first_line, quoted
 
 IMAGE_COLUMNS = ("img", "image")
@@ -74,7 +75,7 @@ def load_hf_parquet(folder: Path) -> ImageData:
 
 def _hash(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
@@ -142,7 +143,7 @@ def _describe(path: Path) -> _Part:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
+        with open_to_read(path) as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
@@ -175,7 +176,7 @@ def _batches(path: Path, image_column: str) -> Iterator[tuple[list[bytes | None]
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
+        with open_to_read(path) as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
             for batch in file.iter_batches(BATCH_ROWS, columns=[f"{image_column}.bytes", LABEL_COLUMN]):
                 if batch.num_rows:
                     yield batch[image_column].field("bytes").to_pylist(), batch[LABEL_COLUMN]
@@ -238,7 +239,7 @@ def _path_in_row(path: Path, image_column: str, row: int) -> str | None:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
+        with open_to_read(path) as content, pq.ParquetFile(content) as file:  # the path may be no UTF-8
             column = file.read([f"{image_column}.path"]).column(image_column)
         return pa.chunked_array(column.flatten()[0])[row].as_py() or None
     except (LookupError, OSError, TypeError, ValueError, pa.ArrowException):  # the struct has no paths
@@ -248,6 +249,6 @@ def _path_in_row(path: Path, image_column: str, row: int) -> str | None:
 def _class_names(schema: Any) -> tuple[str, ...]:  # noqa: ANN401 (pyarrow is untyped)
     metadata = (schema.metadata or {}).get(b"huggingface", b"")
     try:
-        return tuple(map(str, json.loads(metadata)["info"]["features"][LABEL_COLUMN]["names"]))
+        return tuple(map(str, parse_json(metadata)["info"]["features"][LABEL_COLUMN]["names"]))
     except (TypeError, ValueError, KeyError, RecursionError):
         return ()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainable.errors import UserError
+from trainable.ledger.files import open_to_read
 from trainable.wording import listed
 
 MAX_NAMED = 3
@@ -26,7 +27,7 @@ def check_shards(folder: Path, files: Mapping[str, Sequence[Path]]) -> None:
     """
     for path in (path for paths in files.values() for path in paths):
         try:
-            path.open("rb").close()
+            open_to_read(path).close()
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
     for split, paths in files.items():

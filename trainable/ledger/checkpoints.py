@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from trainable.decoding import Count, decode
 from trainable.ledger.checksums import sealed, unsealed
-from trainable.ledger.files import CHECKPOINTS, EPOCHS, sync_folder
+from trainable.ledger.files import CHECKPOINTS, EPOCHS, open_to_read, read_regular, sync_folder
 
 MAGIC: Final = "batchscape-checkpoint-1"
 
@@ -51,7 +51,7 @@ def parse_checkpoint(content: bytes, key: str) -> Checkpoint | None:
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """Return the checkpoint in a file, None if the file is missing, damaged or of another trial."""
     try:
-        return parse_checkpoint(path.read_bytes(), key)
+        return parse_checkpoint(read_regular(path), key)
     except OSError:
         return None
 
@@ -93,7 +93,7 @@ def older_checkpoint(folder: Path, key: str) -> str:
 def _epochs_in_header(path: Path, key: str) -> int:
     """Return the number of epochs that the header claims, -1 if there is no whole one."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return decode(_Header, unsealed(file.readline(), key)).epochs_done
     except (OSError, ValueError):
         return -1

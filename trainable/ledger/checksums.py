@@ -48,7 +48,19 @@ def unsealed(content: bytes, owner: str = "") -> Any:  # noqa: ANN401 (whatever 
     Raises:
         ValueError: the checksum is wrong, or this is no JSON.
     """
-    return json.loads(verified(content, owner))
+    return parse_json(verified(content, owner))
+
+
+def parse_json(content: bytes | str) -> Any:  # noqa: ANN401 (whatever JSON holds)
+    """Return the values in JSON that may come from anywhere.
+
+    Raises:
+        ValueError: this is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def has_checksum(content: bytes) -> bool:

@@ -17,6 +17,7 @@ This package uses the standard library only (pyarrow where the store is remote):
 
 import contextlib
 import errno
+import io
 import os
 import re
 import secrets
@@ -103,6 +104,30 @@ def open_regular(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.ELOOP, f"{path.name} is no regular file", str(path))
     return descriptor
+
+
+class NotRegularError(OSError, ValueError):
+    """A folder, a pipe or the like lies in the place of a file. Readers of records count it as damage."""
+
+
+def open_to_read(path: Path) -> io.BufferedReader:
+    """Open a file, also through a symbolic link, but never a pipe, which could make us wait for ever.
+
+    Raises:
+        NotRegularError: this is no regular file.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegularError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file. Errors are those of `open_to_read`."""
+    with open_to_read(path) as file:
+        return file.read()
 
 
 def refuse_special(paths: Iterable[Path]) -> None:

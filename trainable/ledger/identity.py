@@ -10,7 +10,14 @@ import uuid
 from pathlib import Path
 
 from trainable.ledger.checksums import sealed, unsealed
-from trainable.ledger.files import create_scratch, refuse_special, remove_scratch, sync_folder, write_atomically
+from trainable.ledger.files import (
+    create_scratch,
+    read_regular,
+    refuse_special,
+    remove_scratch,
+    sync_folder,
+    write_atomically,
+)
 
 IDENTITY = "store.json"
 GONE = "the store has gone: it was moved, unmounted or deleted"
@@ -20,7 +27,7 @@ _ID = "store_id"
 def read_identity(store: Path) -> str | None:
     """Return the id of the store in a folder; None if there is none, or it is damaged."""
     try:
-        return parse_identity((store / IDENTITY).read_bytes())
+        return parse_identity(read_regular(store / IDENTITY))
     except OSError:
         return None
 

@@ -1,7 +1,6 @@
 """Reading the folder of a trial, also while a process writes to it."""
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,17 @@ from typing import Any, TypeVar
 
 from trainable.config import TRIAL_KEY_PATTERN, TrainConfig
 from trainable.decoding import decode
-from trainable.ledger.checksums import is_torn, unsealed, verified
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, RESULT, SUPERSEDED
+from trainable.ledger.checksums import is_torn, parse_json, unsealed, verified
+from trainable.ledger.files import (
+    ATTEMPTS,
+    CONFIG,
+    EPOCHS,
+    RESULT,
+    SUPERSEDED,
+    NotRegularError,
+    open_to_read,
+    read_regular,
+)
 from trainable.ledger.noticed import notice
 from trainable.records import Attempt, EpochRecord, Status, TrialEnd, TrialFiles, TrialSummary
 
@@ -86,7 +94,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def _read_config(path: Path) -> tuple[dict[str, Any], str]:
     """Return what `read_config` returns, and the trial's key; it is empty if the configuration is."""
     try:
-        config: dict[str, Any] = unsealed(path.read_bytes())
+        config: dict[str, Any] = unsealed(read_regular(path))
         key = decode(TrainConfig, config).trial_key
     except (FileNotFoundError, ValueError):
         return {}, ""
@@ -98,7 +106,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
 def read_end(path: Path, key: str) -> TrialEnd | None:
     """Read result.json; the result is None if the file is missing, damaged or of another trial."""
     try:
-        return decode(TrialEnd, unsealed(path.read_bytes(), key))
+        return decode(TrialEnd, unsealed(read_regular(path), key))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -128,12 +136,14 @@ def _read_lines(
         The records, and the number of the damaged line; None if there is none.
     """
     try:
-        *lines, torn = path.read_bytes().split(b"\n")
+        *lines, torn = read_regular(path).split(b"\n")
     except FileNotFoundError:
         return [], None
+    except NotRegularError:
+        return [], 1
     torn_line = len(lines) + 1 if torn and (is_atomic or not is_torn(torn)) else None
     with contextlib.suppress(ValueError):  # parsing all lines together is much faster
-        values = json.loads(b"[%b]" % b",".join([verified(line, key) for line in lines]))
+        values = parse_json(b"[%b]" % b",".join([verified(line, key) for line in lines]))
         if len(values) == len(lines):
             return [decode(kind, value) for value in values], torn_line
     records: list[Record] = []
@@ -162,7 +172,7 @@ def _last_epoch(path: Path, key: str) -> EpochRecord | None:
         ValueError: the last line is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             tail = file.read()
     except FileNotFoundError:

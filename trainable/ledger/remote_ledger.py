@@ -32,6 +32,7 @@ from trainable.ledger.files import (
     RESULT,
     SUPERSEDED,
     TENSORBOARD,
+    read_regular,
     write_atomically,
 )
 from trainable.ledger.ledger import Ledger
@@ -279,6 +280,6 @@ def read_final_state(folder: Path | RemoteFolder, key: str, num_epochs: int) -> 
         content = Remote(folder.uri).read(f"{folder.name}/{FINAL_STATE}")
     else:
         with contextlib.suppress(OSError):
-            content = (folder / FINAL_STATE).read_bytes()
+            content = read_regular(folder / FINAL_STATE)
     state = None if content is None else parse_checkpoint(content, key)
     return None if state is None or state.epochs_done != num_epochs else state.state

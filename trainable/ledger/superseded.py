@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 from trainable.ledger.checkpoints import remove_checkpoints
-from trainable.ledger.files import CHECKPOINTS, CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED, sync_folder
+from trainable.ledger.files import CHECKPOINTS, CONFIG, EPOCHS, LOCK, RESULT, SUPERSEDED, read_regular, sync_folder
 from trainable.ledger.locks import LedgerBusyError, exclusive_lock
 from trainable.ledger.reading import read_config, read_trial, trial_status
 
@@ -74,6 +74,6 @@ def _is_complete_copy(folder: Path, original: Path) -> bool:
 
 def _read_if_there(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         return None

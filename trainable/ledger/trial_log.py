@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from trainable.ledger.files import open_regular
+from trainable.ledger.files import open_regular, read_regular
 
 MAX_BYTES = 64 * 2**10
 """Largest size of a log; its beginning is cut off."""
@@ -65,7 +65,7 @@ def presentable(content: bytes) -> bytes:
 def append(path: Path, text: str) -> None:
     """Append text to a log. Errors are ignored, because the end of the attempt must not fail."""
     with contextlib.suppress(OSError):
-        _write(path, presentable((path.read_bytes() if path.exists() else b"") + text.encode(errors="replace")))
+        _write(path, presentable((read_regular(path) if path.exists() else b"") + text.encode(errors="replace")))
 
 
 class TrialLog:
@@ -119,7 +119,7 @@ class TrialLog:
 
 def _make_presentable(path: Path) -> int:
     """Cut the file and hide credentials in it; return its new size."""
-    content = path.read_bytes()
+    content = read_regular(path)
     shown = presentable(content)
     if shown != content:
         _write(path, shown)
