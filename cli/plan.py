@@ -60,9 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.plan.text import PlanRequest, plan_parts, planned_data
     from sweep.preparation import read_space
     from sweep.request import SpaceRequest
+    from trainable.ledger.remote import is_uri
 
     space = read_space(request_from(arguments, SpaceRequest))
     store = open_store(arguments.store)
+    if not is_uri(arguments.store):  # in a bucket the check would write an object
+        store.check_writable(space.sweep)
     request = PlanRequest(
         store=store,
         sweep=space.sweep,

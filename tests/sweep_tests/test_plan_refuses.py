@@ -45,6 +45,7 @@ def said(capsys: pytest.CaptureFixture[str], command: str, *arguments: str) -> t
         ),
         pytest.param(f"name: published\n{GRID}", (), "means the published tables", id="a space named published"),
         pytest.param(GRID, ("--name", "a/b"), "--name: 'a/b' cannot name a sweep", id="a name with a slash"),
+        pytest.param(GRID, ("--store", "/proc/x"), "cannot write to the store /proc/x", id="a store for nobody"),
         pytest.param(GRID, ("--set", "dataset=digit"), "no data set 'digit': did you mean", id="an unknown data set"),
     ],
 )
