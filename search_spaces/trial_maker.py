@@ -11,7 +11,7 @@ from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
 from search_spaces.schema import SEARCH_SECTIONS, Part, Space
 from search_spaces.translations import misplaced
 from search_spaces.yaml_source import KeyPath, YamlSource
-from trainable.config import FIELD_NAMES, TrainConfig, check_settable
+from trainable.config import FIELD_NAMES, TrainConfig, check_settable, check_types
 from trainable.errors import FieldError, UserError, located
 from trainable.rounding import tidied
 from trainable.wording import format_value, nearest
@@ -79,6 +79,7 @@ class TrialMaker:
         paths = path_of or {}
         with located(lambda field: _location(self.source, paths.get(str(field), path), self._before, field)):
             values = {**self.defaults, **combination, **self._before}
+            check_types(values)  # else an expression that uses the value would be blamed
             try:
                 inputs = _derive(values, self.expressions)
                 config = TrainConfig(**values)

@@ -292,6 +292,17 @@ def field_kind(name: str) -> str | None:
     return dict(_annotations()).get(name, "").removesuffix(" | None") or None
 
 
+def check_types(values: Mapping[str, Any]) -> None:
+    """Refuse values of training fields that have the wrong type; other names are passed over.
+
+    Raises:
+        FieldError: a value has the wrong type.
+    """
+    for name, annotation in _annotations():
+        if name in values:
+            _typed(name, values[name], annotation)
+
+
 @functools.cache
 def _annotations() -> list[tuple[str, str]]:
     """Return the name and the type (as `_typed` expects it) of each field."""

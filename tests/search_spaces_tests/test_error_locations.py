@@ -64,6 +64,9 @@ def test_a_wrong_default_that_a_row_overrides_does_no_harm(tmp_path: Path) -> No
 
 def test_set_is_named_as_the_location(tmp_path: Path) -> None:
     text = "defaults: {lr: 1}\nrows: [{seed: 1}]"
+    derived = "rows: [{batch_size: 64}]\nderive: {lr: batch_size / 640}\n"
+    wanted = "--set: batch_size must be a whole number, got [10, 64]"
+    assert refusal(tmp_path, derived, {"batch_size": [10, 64]}) == wanted
     assert refusal(tmp_path, text, {"lr": -1}) == f"--set: {NEGATIVE}"
     assert refusal(tmp_path, text, {"learnrate": 1}).startswith(f"--set: {UNKNOWN}")
 
