@@ -39,6 +39,9 @@ from trainable.ledger.remote import Remote, RemoteError, Stamp
 
 LEASE = RECORD
 
+SERVER_TICK = 1.0
+"""Servers tell the time of a file in whole seconds, so a lease may seem to be older by so much."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
@@ -140,12 +143,13 @@ class Lease:
     def fenced(self, remote: Remote) -> Iterator[None]:
         """Check the lease, then let the context write one file; the errors are those of `check`.
 
-        If so much time has passed in the context that the lease may be lost, the lease is checked again.
+        If so much time has passed since the last renewal that the lease may be lost, it is checked again afterwards:
+        nothing counts as written that a successor may not have seen.
         """
-        began_at = _now()
         self.check(remote)
+        renewed_at = self._renewed_at
         yield
-        if _now() - began_at >= self._timing.stale:
+        if _now() - renewed_at >= self._timing.stale - SERVER_TICK:
             self.check(remote)
 
     def retire(self) -> None:

@@ -1,6 +1,7 @@
 """Prepares this process for Ray. Nothing else here changes the environment, or Ray's own settings."""
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import ray
-from ray._private.services import canonicalize_bootstrap_address_or_die
+from ray._private import services
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]  # not in its stub
 from ray.exceptions import AuthenticationError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
@@ -32,6 +33,9 @@ AUTH_ON, AUTH_OFF = "token", "disabled"
 TOKEN_BYTES = 32
 STDERR = 2
 ANSWER_SECONDS = 5.0
+POPEN = functools.partial(services.ConsolePopen, process_group=0)
+"""Starts a process in a group of its own, which no signal to ours reaches: `timeout`, a terminal that is closed and
+systemd signal the whole group, and Ray would die before the trials have written their checkpoints."""
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What a client sends first (RFC 9113, section 3.4): the server then answers with its settings."""
 
@@ -56,6 +60,7 @@ def prepared(*, joins_cluster: bool) -> Iterator[None]:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = joins_cluster
     ray._private.worker.print_to_stdstream = lambda *lines, **options: None  # the raylet's lines on dead workers
     ray._private.utils.get_entrypoint_name = lambda: "batchscape"  # the command line may hold a path that is no UTF-8
+    services.ConsolePopen = POPEN
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report failed trials ourselves
     logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # it lists what else runs on this machine
     with _authentication({} if joins_cluster else {AUTH_MODE: AUTH_ON, AUTH_TOKEN: secrets.token_hex(TOKEN_BYTES)}):
@@ -73,7 +78,7 @@ def adopt_mode(address: str) -> None:
         ConnectionError: there is no cluster at that address.
         ray.exceptions.RpcError: what is at that address does not answer.
     """
-    found = canonicalize_bootstrap_address_or_die(address)
+    found = services.canonicalize_bootstrap_address_or_die(address)
     _check_answers(found)
     is_demanded = not _admits(found, AUTH_OFF)
     mode = os.environ.get(AUTH_MODE, "").lower() or (AUTH_ON if is_demanded else AUTH_OFF)

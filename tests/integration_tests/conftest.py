@@ -37,7 +37,8 @@ def starting() -> Iterator[Start]:
 
     def begin(space: str, store: Path, *options: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(ROOT / "tune_main.py"), "run", space, "--store", str(store), *options]
-        drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        pipe = subprocess.PIPE
+        drivers.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, process_group=0))
         return drivers[-1]
 
     try:

@@ -76,7 +76,7 @@ def test_a_running_sweep(tmp_path: Path, start: Start, cli: Cli) -> None:
     assert running["running"] == 1
     record("a second driver on one sweep", user_sees(second.stderr), second.returncode, "the first driver goes on")
 
-    driver.send_signal(signal.SIGTERM)
+    os.killpg(driver.pid, signal.SIGTERM)  # as `timeout` and systemd do
     output, errors = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 130
     assert output.endswith("stopping: waiting for 1 trial to write its checkpoint\n")

@@ -342,6 +342,16 @@ def test_a_write_that_takes_long_is_checked_afterwards(make_lease: MakeLease, ur
         pytest.fail("another run may have written, too")
 
 
+def test_a_write_is_checked_afterwards_by_the_age_of_the_lease(make_lease: MakeLease, uri: str, clock: Clock) -> None:
+    lease = make_lease("one", SLEEPY)
+    with loses_sweep("another run"), lease.held():
+        clock.now += 0.9 * SLEEPY.stale  # nothing was renewed
+        with lease.fenced(Remote(uri)):
+            of_another_machine(uri)
+            clock.now += 0.1 * SLEEPY.stale
+        pytest.fail("the successor may not have seen what was written")
+
+
 def test_a_run_whose_store_stays_away_stops(make_lease_in_bucket: MakeLease, s3: S3Server) -> None:
     lease = make_lease_in_bucket("ours")
     try:
