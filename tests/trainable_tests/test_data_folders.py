@@ -62,13 +62,14 @@ def test_files_that_belong_together_are_read(folder: Path, names: tuple[str, ...
         ((*SHARDS, "train-old"), "train-old.parquet lies beside train-00000-of-00002.parquet"),
         (("coarse/train-0", "fine/train-0", "fine/test-0"), "the train files lie in several folders (coarse, fine)"),
         (("coarse/train-0", "fine/test-0"), "train and test files lie in several folders (coarse, fine)"),
+        (("default/train/0000", "default/test/0000"), "rename default/train/0000.parquet to train-0000.parquet"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused(folder: Path, names: tuple[str, ...], message: str) -> None:
     for name in names:
         write_parquet(folder / f"{name}.parquet", rows([0, 1]))
     with pytest.raises(UserError) as caught:
-        load_hf_parquet(folder)
+        load_dataset("", folder)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -89,6 +90,14 @@ HUB = "datasets--somebody--flowers/snapshots"
 def test_a_data_set_is_named_after_a_folder_that_tells_something(tmp_path: Path, path: str, name: str) -> None:
     write_good(tmp_path / path)
     assert load_dataset("", tmp_path / path).name == name
+
+
+@pytest.mark.parametrize(("name", "message"), [("set\udcff", "must be UTF-8"), ("set\x07", "control characters")])
+def test_names_that_cannot_be_shown_are_refused(tmp_path: Path, name: str, message: str) -> None:
+    write_good(tmp_path / "good")
+    (tmp_path / name).symlink_to("good")
+    with pytest.raises(UserError, match=message):
+        load_dataset("", tmp_path / name)
 
 
 def test_a_link_gives_its_own_name(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,12 +65,19 @@ def load_hf_parquet(folder: Path) -> ImageData:
     files = {split: split_files(folder, split) for split in ("train", "test")}
     for split, paths in files.items():
         if not paths:
-            raise UserError(f"{folder} holds no {split}-*.parquet: the data set needs both train and test")
+            raise UserError(f"{folder} holds no {split}-*.parquet: {_missing_split(folder, split)}")
     check_shards(folder, files)
     digest = hashlib.sha256(DECODING)
     for path in [*files["train"], *files["test"]]:
         digest.update(path.name.encode(errors="surrogateescape") + _hash(path))
     return cached(name, digest.hexdigest(), lambda: _decode(folder, name, files))
+
+
+def _missing_split(folder: Path, split: str) -> str:
+    """Say what to do about a split without files."""
+    if (other := min(folder.rglob(f"{split}/*.parquet"), default=None)) is not None:
+        return f"rename {other.relative_to(folder)} to {split}-{other.name}"
+    return "the data set needs both train and test"
 
 
 def _hash(path: Path) -> bytes:
@@ -100,14 +107,14 @@ def _decode(folder: Path, name: str, files: Mapping[str, list[Path]]) -> ImageDa
     return make_image_data(name, num_classes(folder, train[1], test[1], num_names), train, test)
 
 
-def _class_limit(parts: list[_Part]) -> int:
-    """Return the largest number of classes: that of the images, unless the metadata name more."""
+def _class_limit(parts: list[_Part]) -> tuple[int, str]:
+    """Return the largest number of classes, and what it counts: images, or class names if the metadata have more."""
     num_images = sum(part.num_rows for part in parts)
     path, num_names = max(((part.path, len(part.class_names)) for part in parts), key=lambda named: named[1])
     if num_names > max(num_images, MAX_NAMED_CLASSES):
         images = counted(num_images, "image")
         raise UserError(f"{path} names {num_names} classes, but the data set has only {images}")
-    return max(num_images, num_names)
+    return (num_names, "class names") if num_names > num_images else (num_images, "images")
 
 
 def _check_class_names(parts: list[_Part]) -> None:
@@ -147,6 +154,8 @@ def _describe(path: Path) -> _Part:
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
+    if not num_rows:
+        raise UserError(f"{path} holds no rows")
     image_column = next((column for column in IMAGE_COLUMNS if column in schema.names), None)
     if image_column is None or LABEL_COLUMN not in schema.names:
         raise UserError(
@@ -157,11 +166,12 @@ def _describe(path: Path) -> _Part:
     bytes_type = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else None
     if bytes_type not in (pa.binary(), pa.large_binary()):
         raise UserError(f"{path}: column {image_column} is {kind}, needed is a struct with binary bytes")
-    if not pa.types.is_integer(schema.field(LABEL_COLUMN).type):
-        raise UserError(f"{path}: column {LABEL_COLUMN} must hold whole numbers without gaps")
+    label_type = schema.field(LABEL_COLUMN).type
+    if not pa.types.is_integer(label_type):
+        raise UserError(f"{path}: column {LABEL_COLUMN} is {label_type}, needed are whole numbers")
     first = next(_batches(path, image_column), None)
     if first is None:
-        raise UserError(f"{path} holds no rows")
+        raise _unreadable(path, ValueError(f"0 of {num_rows} rows"))
     image = open_image(f"{path}, row 0", _bytes((path, image_column), 0, first[0][0]))
     return _Part(path, num_rows, image.width, image.height, image.format == "PNG", image_column, _class_names(schema))
 
@@ -184,7 +194,7 @@ def _batches(path: Path, image_column: str) -> Iterator[tuple[list[bytes | None]
         raise _unreadable(path, error) from None
 
 
-def _decode_split(parts: list[_Part], class_limit: int) -> tuple[Images, Labels]:
+def _decode_split(parts: list[_Part], class_limit: tuple[int, str]) -> tuple[Images, Labels]:
     """Decode all files of a split into one array."""
     num_rows = sum(part.num_rows for part in parts)
     images = np.empty((num_rows, parts[0].height, parts[0].width, 3), dtype=np.uint8)
@@ -197,20 +207,23 @@ def _decode_split(parts: list[_Part], class_limit: int) -> tuple[Images, Labels]
     return images, labels
 
 
-def _decode_part(part: _Part, images: Images, labels: Labels, class_limit: int) -> None:
+def _decode_part(part: _Part, images: Images, labels: Labels, class_limit: tuple[int, str]) -> None:
     """Decode one file, in one thread: for images this small the interpreter lock costs more."""
     row = 0
     for encoded, numbers in _batches(part.path, part.image_column):
-        if numbers.null_count:
-            raise UserError(f"{part.path}: column {LABEL_COLUMN} must hold whole numbers without gaps")
         for content, label in zip(encoded, numbers.to_pylist(), strict=True):
             where = f"{part.path}, row {row}"
             if row >= len(labels):
                 raise _unreadable(part.path, ValueError(f"more than {len(labels)} rows"))
+            if label is None:
+                raise UserError(f"{where}: the row holds no label")
             if label < 0:
                 raise UserError(f"{where}: label {label} is negative (images without a label cannot be used)")
-            if label >= class_limit:
-                raise UserError(f"{where}: label {label} is too large: at most {class_limit - 1} in this data set")
+            if label >= class_limit[0]:
+                raise UserError(
+                    f"{where}: label {label} is too large: at most {class_limit[0] - 1}, since the data set has "
+                    f"{class_limit[0]} {class_limit[1]}; number the classes from 0 without gaps"
+                )
             image = _bytes((part.path, part.image_column), row, content)
             images[row], labels[row] = decode_image(where, image, (part.width, part.height)), label
             row += 1
@@ -225,12 +238,14 @@ def _bytes(part: tuple[Path, str], row: int, content: bytes | None) -> bytes:
         part: the file and the name of its image column.
     """
     path, image_column = part
-    if not content and (named := _path_in_row(path, image_column, row)):
+    if content:
+        return content
+    if named := _path_in_row(path, image_column, row):
         raise UserError(
             f"{path}, row {row}: the row holds no image, only the path {quoted(named)}: write the content of the "
             f"image files into {image_column}.bytes"
         )
-    return content or b""
+    raise UserError(f"{path}, row {row}: the row holds no image")
 
 
 def _path_in_row(path: Path, image_column: str, row: int) -> str | None:

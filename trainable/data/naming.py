@@ -26,12 +26,14 @@ def name_of_folder(folder: Path) -> str:
     The path counts as the user gave it, so that a link gives its own name.
 
     Raises:
-        UserError: the name has control characters.
+        UserError: the name is not UTF-8, or has control characters.
     """
     told = [part for part in folder.parts[1:] if not NAMELESS.fullmatch(part)]
     name = told[-1] if told else folder.name
     if name.startswith(HUB_PREFIX):
         name = name.rpartition("--")[2]
+    if name.encode(errors="replace").decode() != name:
+        raise UserError(f"{folder}: the name of a data set's folder must be UTF-8: rename it")
     if printable_line(name) != name:
         raise UserError(f"{folder}: the name of a data set's folder must not have control characters: rename it")
     return name

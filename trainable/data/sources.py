@@ -44,7 +44,7 @@ def _load_folder(folder: Path) -> ImageData:
     folder = target if ".." in folder.parts else folder.absolute()  # a link gives its own name
     if (folder / cifar10.FOLDER).is_dir():
         return load_cifar10(folder)
-    if split_files(folder, "train") or split_files(folder, "test"):
+    if any(split_files(folder, split) or [*folder.rglob(f"{split}/*.parquet")] for split in ("train", "test")):
         data = load_hf_parquet(folder)
         check_name(data, folder)
         return data
