@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from results.store.search_log import read_log
+from results.store.search_progress import planned_trials
 from results.store.store import Store
 from sweep.status.listing import Footprints, format_bytes, trial_keys
 from trainable.errors import UserError
@@ -30,7 +32,8 @@ def deletion_of(store: Store, sweep: str) -> Deletion:
         UserError: there is no such sweep, a driver works on it, or another sweep is damaged, so that nobody can tell
             which trials it uses.
     """
-    keys = trial_keys(store, store.manifest(sweep))
+    planned = planned_trials(store.manifest(sweep), read_log(store.search_log(sweep)))  # its log may be deleted
+    keys = [trial.config.trial_key for trial in planned]
     if store.is_running(sweep):
         raise UserError(f"a process is running the sweep {sweep!r}: stop it, or wait for it")
     used: Counter[str] = Counter()

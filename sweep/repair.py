@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.store.manifest import Manifest
-from results.store.search_log import read_log
-from results.store.search_progress import planned_trials
+from results.store.search_progress import BEGIN_ANEW, planned_trials, search_record
 from results.store.store import Store
 from sweep.runs import drop_damaged_runs
 from sweep.search.opening import repair_log
@@ -33,10 +32,13 @@ def repair(store: Store, sweep: str | None, verified: Verification) -> Iterator[
     for name in [sweep] if sweep is not None else store.sweeps():
         try:
             manifest = store.manifest(name)
+            record = search_record(store, manifest, up_to_damage=True)
+            if record.damage is not None and not record.settings:
+                raise UserError(f"{record.damage}: {BEGIN_ANEW}")
         except UserError as error:
             yield f"not repaired: {error}"
             continue
-        planned = planned_trials(manifest, read_log(store.search_log(name), up_to_damage=True))
+        planned = planned_trials(manifest, record)
         trials = [trial.config for trial in planned if trial.config.trial_key in damaged]
         damaged -= {config.trial_key for config in trials}
         folders = {finding.path.rpartition("/")[0] for finding in verified.findings}

@@ -4,8 +4,7 @@ import contextlib
 from dataclasses import dataclass
 
 from results.store.manifest import Manifest
-from results.store.search_log import read_log
-from results.store.search_progress import planned_trials
+from results.store.search_progress import planned_trials, search_record
 from results.store.store import Store
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.status.logs import find_trial, trial_heading
@@ -46,7 +45,7 @@ def retry_of(store: Store, word: str, sweep: str | None = None) -> Retry:
     sweeps = []
     for name in store.sweeps():
         manifest = store.manifest(name)
-        trials = planned_trials(manifest, read_log(store.search_log(name)))
+        trials = planned_trials(manifest, search_record(store, manifest))
         purposes = {trial.purpose for trial in trials if trial.config.trial_key == key}
         if Purpose.SEARCH in purposes:
             raise UserError(

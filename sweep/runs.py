@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from results.store.journal import RUNS
 from results.store.store import Store
 from results.tables.layout import format_seconds
 from sweep.estimate.speeds import RunOverhead
@@ -14,7 +15,6 @@ from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.noticed import notice
 from trainable.wording import counted
 
-RUNS = "runs.jsonl"
 MAX_RUNS = 50
 """Number of latest runs that tell of the overhead."""
 

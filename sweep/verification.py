@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 from results.parquet import checksum
 from results.parquet.files import read_epochs, read_trials
+from results.store.journal import RUNS
 from results.store.manifest import MANIFEST, manifest_from_json
-from results.store.search_log import REPAIR, SEARCH_LOG, parse_log
-from results.store.search_progress import planned_trials
+from results.store.search_log import REPAIR, SEARCH_LOG, SearchRecord, parse_log
+from results.store.search_progress import BEGIN_ANEW, LOST, has_lost_log, planned_trials
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
-from sweep.runs import RUNS, damaged_runs
+from sweep.runs import damaged_runs
 from trainable.config import TrainConfig
 from trainable.decoding import decode
 from trainable.errors import UserError
@@ -117,7 +118,7 @@ class _Verifier:
         """Verify the files of a sweep, and yield the keys of its trials."""
         store, path = self._store, f"{name}/{MANIFEST}"
         trials = []
-        record = None
+        record = SearchRecord()
         if self._content(path) is not None:
             self._count(path)
         log = store.search_log(name)
@@ -129,7 +130,9 @@ class _Verifier:
                 self._add(f"{name}/{SEARCH_LOG}:{line}", DAMAGED, REPAIR)
         try:
             manifest = manifest_from_json(self._content(path) or b"", name, path)
-            trials = planned_trials(manifest, record) if record is not None else manifest.trials
+            trials = planned_trials(manifest, record)
+            if has_lost_log(store, manifest, record):
+                self._add(f"{name}/{SEARCH_LOG}", LOST, BEGIN_ANEW)
         except UserError as error:
             problem, _, advice = str(error).removeprefix(f"{path} ").partition(": ")
             self._add(path, problem, advice)

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
 from results.store.manifest import Manifest
-from results.store.search_log import ProposalRecord, SearchRecord, read_log
-from results.store.search_progress import num_to_come, planned_trials
+from results.store.search_log import ProposalRecord, SearchRecord
+from results.store.search_progress import num_to_come, planned_trials, search_record
 from results.store.store import Store
 from trainable.config import PlannedTrial
 from trainable.ledger.reading import read_trial, trial_status
@@ -53,9 +53,9 @@ class Collector:
         Trials of a search are those that its log names.
 
         Raises:
-            UserError: the log of the search is damaged.
+            UserError: the log of the search is damaged or lost.
         """
-        record = read_log(self._store.search_log(self._manifest.name))
+        record = search_record(self._store, self._manifest)
         planned = planned_trials(self._manifest, record)
         self.num_planned = len(planned) + num_to_come(record)
         keys = [trial.config.trial_key for trial in planned]

@@ -9,6 +9,9 @@ from typing import IO
 
 from trainable.ledger.files import make_folder, open_regular, read_regular, sync_folder
 
+RUNS = "runs.jsonl"
+"""The history of a sweep's runs (see sweep.runs)."""
+
 
 class Journal(ABC):
     """A file to which lines are appended. It need not exist yet."""

@@ -3,13 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from results.store.journal import RUNS
 from results.store.manifest import Manifest
-from results.store.search_log import SearchRecord, best
+from results.store.search_log import SearchRecord, best, read_log
 from results.store.search_settings import CONFIRM, NUM_TRIALS, REPEATS, TOP
-from results.store.store import Store
+from results.store.store import TRIALS_PARQUET, Store
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.errors import UserError
 from trainable.ledger.reading import trial_status
 from trainable.records import Purpose, Status
+
+LOST = "is missing or empty, although the search has run"
+BEGIN_ANEW = "put it back, or `run` begins the search anew, and reuses what was trained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,26 @@ class SearchProgress:
     def to_come(self) -> int:
         """Largest number of trainings that may still be proposed."""
         return max(0, self.wanted - self.begun - self.ended)
+
+
+def search_record(store: Store, manifest: Manifest, *, up_to_damage: bool = False) -> SearchRecord:
+    """Return what the log of the sweep holds; an empty record if the sweep is no search or has not begun.
+
+    Raises:
+        UserError: the log is lost, or damaged as in `read_log`.
+    """
+    log = store.search_log(manifest.name)
+    record = read_log(log, up_to_damage=up_to_damage)
+    if has_lost_log(store, manifest, record):
+        raise UserError(f"{log.location} {LOST}: {BEGIN_ANEW}")
+    return record
+
+
+def has_lost_log(store: Store, manifest: Manifest, record: SearchRecord) -> bool:
+    """Return whether the sweep is a search that has run, while its log holds nothing."""
+    if not manifest.is_search or record.settings or record.damage is not None:
+        return False
+    return bool(store.journal(manifest.name, RUNS).read()) or store.read(manifest.name, TRIALS_PARQUET) is not None
 
 
 def planned_trials(manifest: Manifest, record: SearchRecord) -> list[PlannedTrial]:

@@ -20,6 +20,7 @@ from results.store.search_log import (
     parse_log,
     read_log,
 )
+from results.store.search_progress import BEGIN_ANEW, LOST, has_lost_log
 from results.store.search_settings import FINGERPRINT, TRIAL
 from results.store.store import Store
 from search_spaces.parameters import inside
@@ -140,7 +141,9 @@ def repair_log(store: Store, name: str) -> list[str]:
     log = store.search_log(name)
     _, record, num_bytes = parse_log(log)
     if record.damage is None:
-        return []
+        manifest = store.find_manifest(name)
+        is_lost = manifest is not None and has_lost_log(store, manifest, record)
+        return [f"{log.location} {LOST}: the search begins anew, and reuses what was trained"] if is_lost else []
     copies = (f"{SEARCH_LOG}.damaged-{number}" for number in itertools.count(1))
     copy = next(file for file in copies if store.read(name, file) is None)
     store.write(name, copy, log.read())
@@ -166,4 +169,7 @@ def search_so_far(store: Store, name: str, maker: ProposalMaker, *, dataset: str
     earlier = earlier_results_for(store, name, maker)
     if record.damage is not None:
         earlier.notes.append(f"{record.damage}: {REPAIR}")
+    manifest = store.find_manifest(name)
+    if manifest is not None and has_lost_log(store, manifest, record):
+        earlier.notes.append(f"{log.location} {LOST}: {BEGIN_ANEW}")
     return SearchSoFar(record, best(record) if record.settings else [], earlier)

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from results.store.manifest import Manifest
-from results.store.search_log import read_log
-from results.store.search_progress import planned_trials
+from results.store.search_progress import planned_trials, search_record
 from results.store.store import Store
 from sweep.status.status import StatusReader
 from trainable.errors import UserError
@@ -65,10 +64,9 @@ def trial_keys(store: Store, manifest: Manifest) -> list[str]:
     """Return the keys of all trials of a sweep, those that its search has proposed or chosen included.
 
     Raises:
-        UserError: the log of the search is damaged.
+        UserError: the log of the search is damaged or lost.
     """
-    record = read_log(store.search_log(manifest.name))
-    return [trial.config.trial_key for trial in planned_trials(manifest, record)]
+    return [trial.config.trial_key for trial in planned_trials(manifest, search_record(store, manifest))]
 
 
 def summaries(store: Store) -> list[SweepSummary]:

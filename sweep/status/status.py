@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from results.parquet.trials import varying_fields
 from results.store.holder import Holder
 from results.store.manifest import Manifest
-from results.store.search_log import SearchRecord, read_log
-from results.store.search_progress import num_to_come, planned_trials, status_in_search
+from results.store.search_log import SearchRecord
+from results.store.search_progress import num_to_come, planned_trials, search_record, status_in_search
 from results.store.store import Store
 from results.tables.layout import mean_text
 from sweep.runs import damaged_runs_text, last_run_text
@@ -82,7 +82,7 @@ class StatusReader:
 
     def read(self) -> SweepStatus:
         store, name = self._store, self._manifest.name
-        record = read_log(store.search_log(name))
+        record = search_record(store, self._manifest)
         trials = planned_trials(self._manifest, record)
         keys = [trial.config.trial_key for trial in trials]
         found = store.summaries([key for key in keys if key not in self._ended])

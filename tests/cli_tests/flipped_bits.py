@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import tune_main
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
+from results.store.journal import RUNS
 from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST
 from results.store.search_log import (
@@ -36,7 +37,6 @@ from search_spaces.loader import load_space
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import capacity, this_machine
 from sweep.runs import (
-    RUNS,
     ExpectedTime,
     RunRecord,
     RunStart,

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from results.store.journal import RUNS
 from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG
+from results.store.search_progress import LOST
 from results.store.store import TRIALS_PARQUET
 from sweep.repair import repair
-from sweep.runs import RUNS
+from sweep.search.opening import repair_log
 from sweep.verification import verify
 from tests.cli_tests.flipped_bits import PLANNED, SEARCHED, SmallStore, flips, small_store
 from tests.integration_tests.test_old_store import unpack
@@ -46,9 +48,10 @@ def folders(small: SmallStore) -> list[Path]:
     return [small.store.trial_folder(key) for key in small.store.manifest(PLANNED).keys]
 
 
-def flip(path: Path) -> None:
-    """Change a bit somewhere; calling this again undoes it."""
-    (position, bit), *_ = flips(path, path.stat().st_size)
+def flip(path: Path, skip: int = 0) -> None:
+    """Change a bit somewhere behind the first bytes; calling this again undoes it."""
+    (position, bit), *_ = flips(path, path.stat().st_size - skip)
+    position += skip
     content = bytearray(path.read_bytes())
     content[position] ^= 1 << bit
     path.write_bytes(bytes(content))
@@ -66,7 +69,7 @@ def test_each_damaged_file_is_named_and_repaired(small: SmallStore, folders: lis
     damaged = [small.store.path / IDENTITY, planned / RUNS, searched / SEARCH_LOG, *small.tables]
     damaged += [folders[0] / RESULT, folders[1] / EPOCHS, folders[1] / ATTEMPTS, folders[2] / CONFIG]
     for path in damaged:
-        flip(path)
+        flip(path, skip=(searched / SEARCH_LOG).read_bytes().index(b"\n") if path.name == SEARCH_LOG else 0)
     status, out, _ = small.answer(("verify",))
     assert status == 1
     assert [path for path in damaged if str(path) not in out] == []
@@ -74,6 +77,11 @@ def test_each_damaged_file_is_named_and_repaired(small: SmallStore, folders: lis
     status, out, err = small.answer(("verify", "--repair"))
     assert (status, err) == (0, ""), out
     assert out.endswith("no damage\n")
+    flip(searched / SEARCH_LOG)  # nothing else knows what the search consists of
+    tables = (searched / TRIALS_PARQUET).read_bytes()
+    status, out, _ = small.answer(("verify", SEARCHED, "--repair"))
+    assert (status, out.count(f"{SEARCH_LOG}:1 is damaged"), out.count("not repaired: ")) == (1, 3, 1)
+    assert (searched / TRIALS_PARQUET).read_bytes() == tables
     flip(planned / MANIFEST)  # nothing else knows what the sweep consists of
     status, out, _ = small.answer(("verify", PLANNED, "--repair"))
     assert (status, out.count("delete it and run the sweep again")) == (1, 3)
@@ -190,3 +198,19 @@ def test_a_bucket_is_read_and_left_to_run(s3: S3Server) -> None:
     assert [finding.path for finding in verified.findings] == [f"{PLANNED}/{RUNS}:1"]
     with pytest.raises(UserError, match="in a bucket `run` repairs"):
         list(repair(store, PLANNED, verified))
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_lost_log_of_a_search_is_named_and_its_results_are_kept(small: SmallStore, is_empty: bool) -> None:
+    log, tables = small.store.sweep_folder(SEARCHED) / SEARCH_LOG, small.store.sweep_folder(SEARCHED) / TRIALS_PARQUET
+    before = tables.read_bytes()
+    log.unlink()
+    if is_empty:
+        log.touch()
+    for command in (("status",), ("export",), ("verify",), ("verify", "--repair")):
+        status, out, err = small.answer((command[0], SEARCHED, *command[1:]))
+        assert (status, f"{log} {LOST}: put it back" in out + err) == (1 if command[0] == "verify" else 2, True)
+    assert "damaged" in small.answer(("list",))[1]
+    assert f"{log} {LOST}" in small.answer(("plan", str(small.folder / "searched.yaml"), "--slots", "1"))[1]
+    assert tables.read_bytes() == before
+    assert repair_log(small.store, SEARCHED) == [f"{log} {LOST}: the search begins anew, and reuses what was trained"]
