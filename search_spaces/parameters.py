@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
+import yaml
+
 from search_spaces.expressions import Expression
 from search_spaces.schema import Parameter, Scalar, Value, row_text
 from search_spaces.trial_maker import PARAMETERS
@@ -13,8 +15,9 @@ from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import field_kind
 from trainable.errors import UserError, located
 from trainable.rounding import tidied
-from trainable.wording import format_value, nearest
+from trainable.wording import format_value, listed, nearest
 
+MAX_LISTED_ROWS = 4
 Assignment = Mapping[str, Scalar]
 """Name of a parameter -> its value."""
 Given = Scalar | Mapping[str, Value]
@@ -66,7 +69,8 @@ class SearchParameter:
             for text, row in self.rows.items():
                 if value in (text, row):
                     return text
-            raise UserError(f"must be one of the rows, for example {dict(row)}, got {value!r}")
+            rows = listed([flow_text(row) for row in self.rows.values()], MAX_LISTED_ROWS)
+            raise UserError(f"must be one of the rows: {rows}; got {flow_text(value)}")
         if self.choices is not None:
             for choice in self.choices:
                 if choice == value and isinstance(choice, bool) is is_bool:
@@ -134,7 +138,8 @@ def first_points(
         path: KeyPath = ("first", index)
         for name in point:
             if name not in declared:
-                raise UserError(f"{source.where((*path, name))}: is not a parameter: {nearest(name, declared)}")
+                meant = _rows_hint(name, point, parameters) or f"is not a parameter: {nearest(name, declared)}"
+                raise UserError(f"{source.where((*path, name))}: {meant}")
         chosen: dict[str, Scalar] = {}
         for parameter in parameters:
             name, when = parameter.name, parameter.when
@@ -148,6 +153,21 @@ def first_points(
         if chosen and chosen not in points:
             points.append(chosen)
     return points
+
+
+def _rows_hint(name: str, point: Mapping[str, Given], parameters: Iterable[SearchParameter]) -> str | None:
+    """Say how `first` names the row that a point means; None if no parameter has rows with this field."""
+    for parameter in parameters:
+        if name in parameter.keys:
+            rows = parameter.rows.values()
+            row = max(rows, key=lambda row: sum(point.get(key) == value for key, value in row.items()))
+            return f"belongs to the rows of {parameter.name!r}: write {flow_text({parameter.name: row})}"
+    return None
+
+
+def flow_text(value: object) -> str:
+    """Return a value as YAML in one line, as a user would write it into a space."""
+    return yaml.safe_dump([value], default_flow_style=True, width=math.inf, sort_keys=False).strip()[1:-1]
 
 
 def parse_conditions(parameters: Mapping[str, Parameter], source: YamlSource) -> dict[str, Expression]:
