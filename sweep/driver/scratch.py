@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ PREFIX = "batchscape-"
 SHORT_PARENT = Path("/tmp")  # noqa: S108 (a folder with an unforeseeable name is made in it)
 MAX_PATH_BYTES = 43
 """Longest path of Ray's folder: the kernel allows 107 bytes for that of a socket, and Ray adds 64 at most."""
+STARTING_SECONDS = 60.0
+"""Age at which a folder without a lock is no longer that of a run that is just starting."""
 NEEDED_BYTES = 32 * 10**6
 """Room for the logs of Ray, the copies of the source and Tune's state of a run."""
 SHIPPED_PACKAGES = ("models", "trainable")
@@ -45,7 +48,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _delete(folder)
 
 
 @contextlib.contextmanager
@@ -111,5 +114,21 @@ def _delete_abandoned(parent: Path) -> None:
             status = folder.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
                 continue
-            if stat.S_ISREG((folder / LOCK).lstat().st_mode) and not is_locked(folder / LOCK):
-                shutil.rmtree(folder, ignore_errors=True)
+            lock = folder / LOCK
+            if not os.path.lexists(lock):
+                is_abandoned = time.time() - status.st_mtime > STARTING_SECONDS
+            else:
+                is_abandoned = stat.S_ISREG(lock.lstat().st_mode) and not is_locked(lock)
+            if is_abandoned:
+                _delete(folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder, its lock last: without one it looks like the folder of a run that is just starting."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)

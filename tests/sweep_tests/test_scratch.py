@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sweep.driver import scratch
-from sweep.driver.scratch import MAX_PATH_BYTES, short_path
+from sweep.driver.scratch import MAX_PATH_BYTES, STARTING_SECONDS, scratch_folder, short_path
 from tests.conftest import ROOT
 from tests.other_process import locked
 from trainable.errors import UserError
@@ -85,14 +86,34 @@ def test_links_are_not_followed(temporary: Path, tmp_path: Path) -> None:
 
 
 def test_only_those_of_killed_runs_are_deleted(temporary: Path) -> None:
-    for name in ("batchscape-killed", "batchscape-living", "batchscape-without-lock", "others"):
+    for name in (
+        "batchscape-killed",
+        "batchscape-living",
+        "batchscape-starting",
+        "batchscape-half-deleted",
+        "others",
+    ):
         (temporary / name).mkdir()
+    before = time.time() - STARTING_SECONDS - 1
+    os.utime(temporary / "batchscape-half-deleted", (before, before))
     for name in ("batchscape-killed", "batchscape-living", "others"):
         (temporary / name / "lock").touch()
     with locked(temporary / "batchscape-living" / "lock"):
         assert start(temporary).returncode == 0
     left = sorted(path.name for path in temporary.iterdir())
-    assert left == ["batchscape-living", "batchscape-without-lock", "others"]
+    assert left == ["batchscape-living", "batchscape-starting", "others"]
+
+
+def test_a_run_that_is_killed_while_it_deletes_leaves_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, **options: bool) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path) as folder:
+        (folder / "ray").mkdir()
+        monkeypatch.setattr("shutil.rmtree", killed)
+    assert (folder / "lock").exists()
 
 
 def test_a_long_path_gets_a_short_link_that_goes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
