@@ -90,12 +90,12 @@ def test_only_those_of_killed_runs_are_deleted(temporary: Path) -> None:
         "batchscape-killed",
         "batchscape-living",
         "batchscape-starting",
-        "batchscape-half-deleted",
+        "batchscape-cut",
         "others",
     ):
         (temporary / name).mkdir()
     before = time.time() - STARTING_SECONDS - 1
-    os.utime(temporary / "batchscape-half-deleted", (before, before))
+    os.utime(temporary / "batchscape-cut", (before, before))
     for name in ("batchscape-killed", "batchscape-living", "others"):
         (temporary / name / "lock").touch()
     with locked(temporary / "batchscape-living" / "lock"):
