@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def _settle_process() -> None:
         if isinstance(stream, io.TextIOWrapper):  # not in a notebook
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("HOME", str(home_folder()))  # Ray's import asks for it
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells of a home folder that cannot be written
 
 
 def _damage_text(damaged: list[str]) -> str:

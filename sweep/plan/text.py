@@ -38,6 +38,16 @@ class PlannedData:
     size: DatasetSize
     fingerprint: str = ""
     """Empty if the content is not loaded."""
+    num_classes: int = 0
+    """0 if the content is not loaded."""
+
+    @property
+    def title(self) -> str:
+        """Name of the data set, with its numbers of classes and images if it is loaded."""
+        if not self.num_classes:
+            return self.name
+        train, test = self.size.num_images
+        return f"{self.name} ({counted(self.num_classes, 'class', 'classes')}, {train:,} + {test:,} images)"
 
     def tie(self, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
         """Tie the trials to the data set; of trials that become equal only one stays.
@@ -64,7 +74,7 @@ def planned_data(trials: Sequence[PlannedTrial], folder: Path | None, store: Sto
         return PlannedData(name, size)
     data = as_known(store, sweep, load_dataset(name, folder))
     check_subsets(data, (trial.config for trial in trials))
-    return PlannedData(data.name, DatasetSize.of(data), data.fingerprint)
+    return PlannedData(data.name, DatasetSize.of(data), data.fingerprint, data.num_classes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Se
     trials = with_earlier_trials(request.store, planned, extend=request.extend).trials
     configs = [trial.config for trial in trials]
     counts = plan_counts(request.store, configs, data.size.num_images)
-    yield plan_text(request.sweep, data.name, counts, notes, is_loaded=bool(request.data.fingerprint))
+    yield plan_text(request.sweep, data.title, counts, notes, is_loaded=bool(request.data.fingerprint))
     here = capacity(request.rule, trials, this_machine())  # refuses what cannot be computed
     yield from _resources(request, here)
     if request.verbose:
@@ -124,7 +134,7 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     configs = [trial.config for trial in corners]
     so_far = search_so_far(request.store, request.sweep, maker, dataset=data.name, fingerprint=data.fingerprint)
     plan = search_plan(request.store, so_far, maker)
-    yield search_plan_text(request.sweep, data.name, plan, maker.search.warm_start, configs, num_images)
+    yield search_plan_text(request.sweep, data.title, plan, maker.search.warm_start, configs, num_images)
     here = capacity(request.rule, corners, this_machine())
     yield from _resources(request, here)
     yield from _search_time(request, maker, plan, data.size, here)

@@ -1,6 +1,7 @@
 """Processes that lack something: a standard stream, UTF-8, a home folder, their own packages."""
 
 import io
+import logging
 import os
 import pwd
 import subprocess
@@ -91,6 +92,7 @@ def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == NO_HOME / ".cache" / "batchscape"
     assert tune_main.main(["spaces"]) == 0
     assert os.environ["HOME"] == str(NO_HOME)
+    assert not logging.getLogger("matplotlib").isEnabledFor(logging.WARNING)
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,6 @@ def test_with_the_data_set_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture
     options = ["--store", str(tmp_path / "store"), "--data", str(tmp_path / "mine")]
     assert tune_main.main(["plan", str(path), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "space: 2 trials on mine"
+    assert lines[0] == "space: 2 trials on mine (10 classes, 96 + 32 images)"
     assert lines[1] == f"  done   0 in {tmp_path / 'store'}"
     assert lines[2] == "  left   2 trials, 4 epochs, 320 images"

@@ -138,6 +138,9 @@ def test_a_cache_that_cannot_be_written_is_a_users_mistake(
     ) as caught:
         source.load()
     assert "\n" not in str(caught.value)
+    monkeypatch.setattr("trainable.data.cache.NO_HOME", tmp_path / "file")
+    with pytest.raises(UserError, match="there is no home folder; set BATCHSCAPE_CACHE"):
+        source.load()
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainable.cache_folder import cache_folder
+from trainable.cache_folder import NO_HOME, cache_folder
 from trainable.data.contract import ImageData, make_image_data
 from trainable.errors import UserError
 from trainable.ledger.checksums import parse_json
@@ -40,8 +40,9 @@ def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> 
         try:
             _write(folder, data)
         except OSError as error:
+            why = "there is no home folder" if folder.is_relative_to(NO_HOME) else error.strerror
             raise UserError(
-                f"cannot write the cache {folder.parent}: {error.strerror}; "
+                f"cannot write the cache {folder.parent}: {why}; "
                 "set BATCHSCAPE_CACHE to a folder that can be written"
             ) from None
         found = _read(folder) or data
