@@ -42,8 +42,7 @@ def cached(name: str, source_identity: str, decode: Callable[[], ImageData]) -> 
         except OSError as error:
             why = "there is no home folder" if folder.is_relative_to(NO_HOME) else error.strerror
             raise UserError(
-                f"cannot write the cache {folder.parent}: {why}; "
-                "set BATCHSCAPE_CACHE to a folder that can be written"
+                f"cannot write the cache {folder.parent}: {why}; set BATCHSCAPE_CACHE to a folder that can be written"
             ) from None
         found = _read(folder) or data
     return found
