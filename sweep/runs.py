@@ -10,7 +10,7 @@ from results.tables.layout import format_seconds
 from sweep.estimate.speeds import RunOverhead
 from sweep.estimate.wall_time import Interval
 from trainable.decoding import Count, Seconds, Timestamp, decode
-from trainable.ledger.checksums import is_torn, sealed, unsealed
+from trainable.ledger.checksums import is_torn, sealed, stripped_lines, unsealed
 from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.noticed import notice
 from trainable.wording import counted
@@ -162,8 +162,11 @@ def _parse(content: bytes) -> _History:
     history = _History()
     *lines, end = content.split(b"\n")
     lines += [] if is_torn(end) else [end]
+    stripped = stripped_lines(lines)
     for number, line in enumerate(lines, start=1):
         try:
+            if number in stripped:
+                raise ValueError("no checksum")
             values = unsealed(line)
             if isinstance(values, dict) and values.keys() <= START_KEYS:
                 history.starts.append(decode(RunStart, values))

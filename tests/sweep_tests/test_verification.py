@@ -1,6 +1,7 @@
 """`verify` names every damaged file of a store, and `--repair` leaves a store without damage."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -122,6 +123,23 @@ def test_deeply_nested_records_are_damaged(small: SmallStore, folders: list[Path
     status, out, _ = small.answer(("verify", PLANNED))
     assert (status, str(path) in out) == (1, True)
     small.answer(("status", PLANNED))
+
+
+def strip(path: Path, number: int) -> None:
+    """Remove the checksum of a line."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number - 1] = re.sub(rb',"crc32":"[0-9a-f]{8}"', b"", lines[number - 1])
+    path.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_line_without_its_checksum_is_damaged(small: SmallStore, folders: list[Path], number: int) -> None:
+    for path in (folders[0] / EPOCHS, small.store.sweep_folder(PLANNED) / RUNS):
+        strip(path, number)
+        if path.name == EPOCHS:
+            assert read_trial(path.parent).damage == [f"{EPOCHS}:{number}"]
+    _, out, _ = small.answer(("verify", PLANNED))
+    assert (f"{RUNS}:{number} is damaged" in out) == (number > 1)
 
 
 def test_swapped_folders_are_told_and_not_believed(small: SmallStore, folders: list[Path]) -> None:

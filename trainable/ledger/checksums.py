@@ -1,12 +1,12 @@
 """The checksum of a record: the last field of its JSON object, the CRC-32 of all bytes before that field.
 
 The checksum of what lies in a trial's folder also covers the trial's key, so that a record of another trial counts as
-damaged. Records of earlier versions have no checksum, and are read without one.
+damaged. Records of earlier versions have no checksum, and are read without one, but not after a line that has one.
 """
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 FIELD = b',"crc32":"'
@@ -67,6 +67,21 @@ def has_checksum(content: bytes) -> bool:
     """Return whether a record has a checksum. A damaged one without its field holds an unknown key."""
     content = content.removesuffix(b"\n")
     return content[-_LENGTH : -_LENGTH + len(FIELD)] == FIELD
+
+
+def stripped_lines(lines: Sequence[bytes], *, is_sealed: bool = False) -> list[int]:
+    """Return the numbers of the lines that have lost their checksum: those without one after a line with one.
+
+    Args:
+        is_sealed: the first line must have a checksum, too.
+    """
+    numbers = []
+    for number, line in enumerate(lines, start=1):
+        if has_checksum(line):
+            is_sealed = True
+        elif is_sealed:
+            numbers.append(number)
+    return numbers
 
 
 def is_torn(end: bytes) -> bool:

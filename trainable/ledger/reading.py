@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from trainable.config import TRIAL_KEY_PATTERN, TrainConfig
 from trainable.decoding import decode
-from trainable.ledger.checksums import is_torn, parse_json, unsealed, verified
+from trainable.ledger.checksums import has_checksum, is_torn, parse_json, stripped_lines, unsealed, verified
 from trainable.ledger.files import (
     ATTEMPTS,
     CONFIG,
@@ -41,8 +41,8 @@ def _read_files(folder: Path) -> TrialFiles:
     if not files.config:
         files.damage += _if_there(folder, CONFIG)
         return files
-    files.end = read_end(folder / RESULT, key)  # before the epochs: a living process may write both now
-    epochs, damaged_line = _read_lines(folder / EPOCHS, EpochRecord, key)
+    files.end, is_sealed = _read_end(folder / RESULT, key)  # before the epochs: a living process may write both now
+    epochs, damaged_line = _read_lines(folder / EPOCHS, EpochRecord, key, is_sealed=is_sealed)
     for number, record in enumerate(epochs, start=1):
         if record.epoch != number:
             damaged_line = number
@@ -67,10 +67,10 @@ def read_summary(folder: Path) -> TrialSummary:
     If the trial has ended for good, only its last epoch is read, so damage to earlier epochs goes unnoticed here.
     """
     config, key = _read_config(folder / CONFIG)
-    end = read_end(folder / RESULT, key) if config else None
+    end, is_sealed = _read_end(folder / RESULT, key) if config else (None, False)
     if end is not None and end.status.is_final:
         with contextlib.suppress(ValueError):  # the last line is damaged
-            last = _last_epoch(folder / EPOCHS, key)
+            last = _last_epoch(folder / EPOCHS, key, is_sealed=is_sealed)
             if (last.epoch if last else 0) == end.epochs_done:
                 attempts = _read_attempts(folder, key)
                 error = last.test_error_percent if last else None
@@ -105,10 +105,17 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
 
 def read_end(path: Path, key: str) -> TrialEnd | None:
     """Read result.json; the result is None if the file is missing, damaged or of another trial."""
+    return _read_end(path, key)[0]
+
+
+def _read_end(path: Path, key: str) -> tuple[TrialEnd | None, bool]:
+    """Return what `read_end` returns, and whether the trial ended for good in a version that writes checksums."""
     try:
-        return decode(TrialEnd, unsealed(read_regular(path), key))
+        content = read_regular(path)
+        end = decode(TrialEnd, unsealed(content, key))
     except (FileNotFoundError, ValueError):
-        return None
+        return None, False
+    return end, end.status.is_final and has_checksum(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +132,13 @@ def _read_attempts(folder: Path, key: str) -> _Attempts:
 
 
 def _read_lines(
-    path: Path, kind: type[Record], key: str, *, is_atomic: bool = False
+    path: Path, kind: type[Record], key: str, *, is_atomic: bool = False, is_sealed: bool = False
 ) -> tuple[list[Record], int | None]:
     """Read the records up to the first line that is torn or damaged.
 
     Args:
         is_atomic: the file is written as a whole, so that a torn last line is damage, too.
+        is_sealed: a line without a checksum is damaged.
 
     Returns:
         The records, and the number of the damaged line; None if there is none.
@@ -142,6 +150,9 @@ def _read_lines(
     except NotRegularError:
         return [], 1
     torn_line = len(lines) + 1 if torn and (is_atomic or not is_torn(torn)) else None
+    if stripped := stripped_lines(lines, is_sealed=is_sealed):
+        torn_line = stripped[0]
+        del lines[torn_line - 1 :]
     with contextlib.suppress(ValueError):  # parsing all lines together is much faster
         values = parse_json(b"[%b]" % b",".join([verified(line, key) for line in lines]))
         if len(values) == len(lines):
@@ -165,7 +176,7 @@ def _if_there(folder: Path, name: str) -> list[str]:
     return [name] if (folder / name).exists() else []
 
 
-def _last_epoch(path: Path, key: str) -> EpochRecord | None:
+def _last_epoch(path: Path, key: str, *, is_sealed: bool) -> EpochRecord | None:
     """Return the record of the last epoch, None if the file is empty or missing.
 
     Raises:
@@ -180,6 +191,6 @@ def _last_epoch(path: Path, key: str) -> EpochRecord | None:
     if not tail:
         return None
     *_, line, torn = tail.split(b"\n")
-    if torn:
-        raise ValueError("torn line")
+    if torn or (is_sealed and not has_checksum(line)):
+        raise ValueError("torn line, or one that has lost its checksum")
     return decode(EpochRecord, unsealed(line, key))
