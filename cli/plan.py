@@ -1,6 +1,6 @@
 """Show which trials of a space `run` would still train, and estimate how long they take from the store's own
-trials; or, with the word `published` in the place of the space, count what the published tables took. Nothing
-is trained or written."""
+trials. With the word `published` in place of the space, show how many trainings, epochs and GPU-hours the published
+tables took. Nothing is trained or written."""
 
 import argparse
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_whole,
         nargs="+",
         metavar="N",
-        help="numbers of trials at the same time to answer for (default: up to what this machine can run)",
+        help="estimate the time for these numbers of parallel trials (default: up to what this machine can run)",
     )
     add_space_options(parser)
 

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit",
         type=time_limit,
         metavar="TIME",
-        help="have stopped, checkpoints written, after this time: 90m, 2h, 1d or HH:MM:SS; the same command resumes",
+        help="stop within this time, with checkpoints written: 90m, 2h, 1d or HH:MM:SS; the same command resumes",
     )
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first trial that fails")
     add_compile(parser)
