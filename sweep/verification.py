@@ -1,5 +1,6 @@
 """Read every record of a sweep, or of a whole store, and name what is damaged. Nothing is written."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ from results.parquet.files import read_epochs, read_trials
 from results.store.journal import RUNS
 from results.store.manifest import MANIFEST, manifest_from_json
 from results.store.search_log import REPAIR, SEARCH_LOG, SearchRecord, parse_log
-from results.store.search_progress import BEGIN_ANEW, LOST, has_lost_log, planned_trials
+from results.store.search_progress import BEGIN_ANEW, LOST, has_lost_log, planned_trials, unsettled_notes
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from sweep.runs import damaged_runs
 from trainable.config import TrainConfig
@@ -65,6 +66,8 @@ class Verification:
     num_files: int = 0
     num_unsealed: int = 0
     """Number of files that hold records without checksums, of earlier versions."""
+    notes: list[str] = field(default_factory=list)
+    """What is no damage, and left to do."""
 
     @property
     def damaged_trainings(self) -> set[str]:
@@ -80,7 +83,7 @@ class Verification:
         if self.num_unsealed:
             files = counted(self.num_unsealed, "file is", "files are")
             lines.append(f"{files} without checksums, of an earlier version: a changed digit goes unnoticed there")
-        return "\n".join(lines)
+        return "\n".join(lines + self.notes)
 
 
 def verify(store: Store, sweep: str | None = None) -> Verification:
@@ -133,6 +136,9 @@ class _Verifier:
             trials = planned_trials(manifest, record)
             if has_lost_log(store, manifest, record):
                 self._add(f"{name}/{SEARCH_LOG}", LOST, BEGIN_ANEW)
+            if not store.is_running(name):
+                with contextlib.suppress(OSError):  # a training that cannot be read is named below
+                    self._found.notes += [f"{name}: {note}" for note in unsettled_notes(store, record)]
         except UserError as error:
             problem, _, advice = str(error).removeprefix(f"{path} ").partition(": ")
             self._add(path, problem, advice)

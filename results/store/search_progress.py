@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from results.store.journal import RUNS
 from results.store.manifest import Manifest
-from results.store.search_log import SearchRecord, best, read_log
+from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from results.store.search_settings import CONFIRM, NUM_TRIALS, REPEATS, TOP
 from results.store.store import TRIALS_PARQUET, Store
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.reading import trial_status
 from trainable.records import Purpose, Status
+from trainable.wording import counted
 
 LOST = "is missing or empty, although the search has run"
 BEGIN_ANEW = "put it back, or `run` begins the search anew, and reuses what was trained"
@@ -96,13 +97,25 @@ def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, 
 def status_in_search(record: SearchRecord, trial: PlannedTrial, status: Status) -> Status:
     """Return the status of a trial in this sweep.
 
-    A trial that the search stopped or saw fail stays so, even if another sweep trains it later.
+    A trial that the search stopped or saw fail stays so, even if another sweep trains it later. A result that the log
+    does not tell of counts only once `run` has added it.
     """
     if trial.purpose is Purpose.SEARCH and trial.proposal is not None:
         ended = record.proposals[trial.proposal].status
         if ended in (Status.STOPPED, Status.FAILED):
             return ended
+        if ended is None and status.is_final:
+            return Status.INCOMPLETE
     return status
+
+
+def unsettled_notes(store: Store, record: SearchRecord) -> list[str]:
+    """Say how many trials have a result that the log does not tell of, where no driver runs; at most one line."""
+    open_proposals = [each.config for each in record.proposals if each.is_trained and each.status is None]
+    running = [config.trial_key for config in open_proposals if config is not None]
+    count = sum(trial_status(summary).is_final for summary in store.summaries(running).values())
+    have = counted(count, "trial has", "trials have")
+    return [f"{have} a result that {SEARCH_LOG} does not tell of: `run` settles it"] if count else []
 
 
 def num_to_come(record: SearchRecord) -> int:

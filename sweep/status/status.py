@@ -9,7 +9,13 @@ from results.parquet.trials import varying_fields
 from results.store.holder import Holder
 from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord
-from results.store.search_progress import num_to_come, planned_trials, search_record, status_in_search
+from results.store.search_progress import (
+    num_to_come,
+    planned_trials,
+    search_record,
+    status_in_search,
+    unsettled_notes,
+)
 from results.store.store import Store
 from results.tables.layout import mean_text
 from sweep.runs import damaged_runs_text, last_run_text
@@ -135,7 +141,12 @@ def _count(
         best=best_words(record) if is_search else lowest_error_text([trial.config for trial in trials], summaries),
         front=front_words(record),
         stalled=read_stalled(store, manifest.name) if driver is not None else {},
-        notes=end_notes(record) + _divergence(record, trials, by_status, planned) + _damage(store, summaries),
+        notes=[
+            *end_notes(record),
+            *_divergence(record, trials, by_status, planned),
+            *_damage(store, summaries),
+            *(unsettled_notes(store, record) if driver is None else ()),
+        ],
         interrupted=sum(
             summary.end is None and bool(summary.attempts) and summary.attempts[-1].sweep == manifest.name
             for key, summary in unfinished.items()

@@ -232,3 +232,15 @@ def test_a_lost_log_of_a_search_is_named_and_its_results_are_kept(small: SmallSt
     assert f"{log} {LOST}" in small.answer(("plan", str(small.folder / "searched.yaml"), "--slots", "1"))[1]
     assert tables.read_bytes() == before
     assert repair_log(small.store, SEARCHED) == [f"{log} {LOST}: the search begins anew, and reuses what was trained"]
+
+
+def test_a_result_that_the_log_does_not_tell_of_is_left_to_run(small: SmallStore) -> None:
+    log = small.store.sweep_folder(SEARCHED) / SEARCH_LOG
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:8]))  # without the last epoch of a trial that has ended
+    note = f"1 trial has a result that {SEARCH_LOG} does not tell of: `run` settles it"
+    status, out, _ = small.answer(("status", SEARCHED))
+    assert ("done     1 of 5 trials" in out, note in out) == (True, True)
+    assert "done   1, 1 to resume" in small.answer(("plan", str(small.folder / "searched.yaml"), "--slots", "1"))[1]
+    status, out, _ = small.answer(("verify", SEARCHED))
+    assert (status, out.endswith(f"no damage\n{SEARCHED}: {note}\n")) == (0, True)
