@@ -1,5 +1,6 @@
 """Have one trial trained again: its results are kept as superseded, and the next run of its sweep trains it from the
-beginning. It says which trial that is, and which sweeps have it."""
+beginning. It says which trial that is, and which sweeps have it. A proposal of a search cannot be retried, since the
+later proposals rest on its result; the confirmations of a search can."""
 
 import argparse
 
