@@ -57,7 +57,8 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     """
     space, source = loaded.space, loaded.source
     if space.search is not None:
-        return Expansion([], [], ProposalMaker(loaded, overrides, scale))
+        search = ProposalMaker(loaded, overrides, scale)
+        return Expansion([], search.notes, search)
     _check_count(space, source)
     maker = TrialMaker(loaded, overrides, scale)
     trials: list[PlannedTrial] = []

@@ -44,8 +44,9 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
         lines.append(f"scales: {', '.join(loaded.space.scales)}")
     lines.append("")
     lines += [f"  {name:16} {format_value(getattr(configs[0], name))}" for name in common]
+    notes = [f"note: {note}" for note in expansion.notes]
     if search is not None:
-        return "\n".join([*lines, "", *search_lines(search)])
+        return "\n".join([*lines, "", *search_lines(search), *notes])
     lines += ["", counted(len(configs), "trial") + ("" if varying else ", with the values above")]
     if varying:
         rows = [varying, *([format_value(getattr(config, name)) for name in varying] for config in configs)]
@@ -53,8 +54,7 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
         lines += [
             "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
         ]
-    lines += [f"note: {note}" for note in expansion.notes]
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes])
 
 
 def search_lines(search: ProposalMaker) -> list[str]:

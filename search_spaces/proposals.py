@@ -64,7 +64,7 @@ class ProposalMaker:
         self._maker = TrialMaker(loaded, overrides, scale, conditions)
         check_condition_names(space.parameters, conditions, source)
         self._maker.defaults.setdefault("holdout", DEFAULT_HOLDOUT)
-        self._overrides = overrides
+        self._overrides, self._given_first = overrides, space.first or []
         changes = Scale.model_construct() if scale is None else space.scales[scale]
         self.search = at_scale(space.search, changes.search)
         self.scheduler = at_scale(space.scheduler or SchedulerSpec(type="none"), changes.scheduler)
@@ -84,7 +84,7 @@ class ProposalMaker:
         self._rows = {parameter.name: parameter.rows for parameter in self.parameters if parameter.rows}
         if not self.parameters:
             raise UserError(f"--set: nothing is left of {loaded.name!r} to search for: give fewer of its parameters")
-        self.first = first_points(space.first or (), space.parameters, self.parameters, self.active, source)
+        self.first = first_points(self._given_first, space.parameters, self.parameters, self.active, source)
         """Values of the first proposals; the sampler chooses the parameters that they lack."""
         check_algorithm(self.search.algorithm, len(self.parameters) - len(self.drawn_at_random), source)
         self._check_defaults(space, source)
@@ -114,6 +114,18 @@ class ProposalMaker:
     def num_trials(self) -> int:
         """Largest number of different configurations that the search tries."""
         return self.search.num_trials or math.prod(len(parameter.ends) for parameter in self.parameters)
+
+    @property
+    def notes(self) -> list[str]:
+        """What `first` asks for and the search does not do."""
+        given = self._given_first
+        num_repeated = sum(point in given[:index] for index, point in enumerate(given))
+        points = counted(num_repeated, "point is", "points are")
+        notes = [f"first: {points} left out, equal to an earlier one"] if num_repeated else []
+        if len(self.first) > self.num_trials:
+            trials = counted(self.num_trials, "trial")
+            notes.append(f"first: of {len(self.first)} different points some are not tried: the search has {trials}")
+        return notes
 
     @property
     def drawn_at_random(self) -> list[str]:

@@ -138,7 +138,7 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     here = capacity(request.rule, corners, this_machine())
     yield from _resources(request, here)
     yield from _search_time(request, maker, plan, data.size, here)
-    yield from (f"note: {note}" for note in so_far.earlier.notes)
+    yield from (f"note: {note}" for note in (*maker.notes, *so_far.earlier.notes))
     if request.verbose:
         yield from ["", *search_lines(maker)]
 

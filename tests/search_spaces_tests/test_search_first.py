@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces.expansion import expand
-from search_spaces.listing import search_lines
+from search_spaces.listing import search_lines, show_space
 from tests.search_spaces_tests.search_samples import SEARCH, maker_of
 from tests.search_spaces_tests.space_samples import load_text, refusal
 
@@ -29,6 +29,14 @@ def test_points_have_the_types_of_their_parameters(tmp_path: Path) -> None:
 def test_what_set_fixes_is_no_part_of_a_point(tmp_path: Path) -> None:
     text = f"{SEARCH}{PARAMETERS}first: [{{lr: 0.1, batch_size: 32}}, {{lr: 0.2, batch_size: 32}}, {{lr: 0.3}}]\n"
     assert maker_of(tmp_path, text, {"lr": 0.5}).first == [{"batch_size": 32}]
+
+
+def test_points_that_are_not_tried_are_noted(tmp_path: Path) -> None:
+    points = [{"lr": lr} for lr in (0.1, 0.2, 0.1, 0.3, 0.4, 0.5)]
+    load_text(tmp_path, f"{SEARCH}{PARAMETERS}first: {points}\n")
+    *_, repeated, too_many = show_space(str(tmp_path / "space.yaml"), []).splitlines()
+    assert repeated == "note: first: 1 point is left out, equal to an earlier one"
+    assert too_many == "note: first: of 5 different points some are not tried: the search has 4 trials"
 
 
 @pytest.mark.parametrize(
