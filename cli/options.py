@@ -223,9 +223,10 @@ def time_limit(text: str) -> "TimeLimit":
     elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
         seconds = sum(float(number) * UNIT_SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
     else:
-        raise argparse.ArgumentTypeError(f"must be a time, for example 90m, 2h or 02:00:00, got {text!r}")
+        missing = f" (the unit is missing: {text}s, {text}m, {text}h or {text}d)" if text.isdecimal() else ""
+        raise argparse.ArgumentTypeError(f"must be a time, for example 90m, 2h or 02:00:00, got {text!r}{missing}")
     if seconds == 0:
-        raise argparse.ArgumentTypeError("must be longer than 0 s")
+        raise argparse.ArgumentTypeError(f"must be longer than 0 s, got {text!r}")
     return TimeLimit(seconds)
 
 

@@ -141,7 +141,7 @@ def read_overheads(store: Store) -> list[RunOverhead]:
 def run_text(record: RunRecord) -> str:
     """Say what a run took: `took 1m32s; the estimate was 1m20s (1m05s to 1m50s)`."""
     seconds = format_seconds(record.wall_seconds)
-    text = f"interrupted after {seconds}" if record.interrupted else f"took {seconds}"
+    text = f"stopped after {seconds}" if record.interrupted else f"took {seconds}"
     if record.estimate is None:
         return text
     whole = " for the whole run" if record.interrupted else ""

@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> LocalStore:
     [
         (RECORD, "took 1m32s; the estimate was 1m20s (1m05s to 1m50s)"),
         (dataclasses.replace(RECORD, estimate=None), "took 1m32s"),
-        (STOPPED, "interrupted after 12s; the estimate was 1m20s (1m05s to 1m50s) for the whole run"),
+        (STOPPED, "stopped after 12s; the estimate was 1m20s (1m05s to 1m50s) for the whole run"),
     ],
 )
 def test_in_a_line(record: RunRecord, text: str) -> None:

@@ -119,7 +119,9 @@ def test_a_time_limit_has_units_or_is_a_clock(text: str, seconds: float) -> None
 @pytest.mark.parametrize("text", ["2", "h", "-1h", "1:30", "00:60:00", "0s", "2 h", "nan", "1e3s", "1w"])
 def test_other_texts_are_no_time_limit(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune_main.main(["run", "quickstart", f"--time-limit={text}"]) == 2
-    assert "--time-limit: must be" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--time-limit: must be" in told
+    assert ("(the unit is missing: 2s, 2m, 2h or 2d)" in told) is (text == "2")
 
 
 @pytest.mark.parametrize(("seconds", "stops_after"), [(7200, 7170), (10, 5)])
