@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
     from cli.main import main as run
 
-    return run(argv)
+    return int(run(argv))
 
 
 if __name__ == "__main__":

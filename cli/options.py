@@ -55,7 +55,8 @@ class CommandParser(argparse.ArgumentParser):
         from trainable.wording import nearest
 
         if action.choices is not None and value not in action.choices:
-            hint = nearest(str(value), map(str, action.choices))
+            wandb = {"sweep": "run", "agent": "run"} if self._subparsers else {}
+            hint = nearest(str(value), map(str, action.choices), wandb)
             raise argparse.ArgumentError(action, f"{value!r} is unknown: {hint}")
 
 

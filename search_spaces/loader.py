@@ -48,9 +48,8 @@ def load_space(name_or_path: str) -> LoadedSpace:
             raise UserError(f"cannot read {path}: there is no such file: did you mean {close[0]!r}?")
     source = parse_yaml(path)
     if not isinstance(source.content, dict):
-        raise UserError(
-            f"{path}:1: a space is a mapping with rows or grid, or search and parameters: this file is not"
-        )
+        this = "this file is empty" if source.content is None else "this file is not"
+        raise UserError(f"{path}:1: a space is a mapping with rows or grid, or search and parameters: {this}")
     try:
         space = Space.model_validate(source.content)
     except ValidationError as error:

@@ -7,7 +7,7 @@ from search_spaces.yaml_source import KeyPath
 from trainable.config import SETTABLE_FIELDS, SYNONYMS
 
 _BUILT_IN = "leave it out: the training is built in"
-_NO_SUCH_DRAW = "not possible here: give min and max with uniform or log_uniform_values"
+_NO_SUCH_DRAW = "give min and max with uniform or log_uniform_values instead"
 TRANSLATIONS = {
     **SYNONYMS,
     "method": "write search: {algorithm: tpe, num_trials: 20}, or grid: for all combinations",
@@ -30,6 +30,7 @@ TRANSLATIONS = {
     "min_iter": "grace_epochs",
     "grace_period": "grace_epochs",
     "eta": "reduction_factor",
+    "max_t": "leave it out: no trial trains for more than its epochs",
     "max_iter": "write grace_epochs: max_iter / eta ** s",
     "s": "write grace_epochs: max_iter / eta ** s",
     "strict": "leave it out: there is one kind of each scheduler",
@@ -44,6 +45,7 @@ TRANSLATIONS = {
     "randint": "int_uniform",
     "categorical": "leave distribution out, and give values: [...]",
     "choice": "leave distribution out, and give values: [...]",
+    "value": "write values: [...], or put the value into defaults",
     "constant": "put the value into defaults",
     "normal": _NO_SUCH_DRAW,
     "q_normal": _NO_SUCH_DRAW,

@@ -113,7 +113,7 @@ def _read(path: Path) -> str:
         return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}: {path} is not a text file in UTF-8") from None
+        raise UserError(f"{path}:{line}: is not text in UTF-8") from None
 
 
 def parse_scalar(text: str) -> Any:  # noqa: ANN401 (whatever was written)

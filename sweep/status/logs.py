@@ -54,7 +54,8 @@ def find_trial(store: Store, word: str, sweep: str | None = None) -> str:
     if not names:
         raise UserError(f"no trial {word!r}: no trial of {where} has begun")
     close = closest(word, names, MAX_CANDIDATES)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`status SWEEP` names those that failed"
+    lists = "`status SWEEP` names those that failed, its trials.parquet all"
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else lists
     raise UserError(f"no trial {word!r} in {where}: {hint}")
 
 

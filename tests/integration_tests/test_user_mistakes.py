@@ -76,7 +76,7 @@ SPACE_MISTAKES = {
     "derive by zero": ("rows: [{base_lr: 0}]\nderive: {lr: '1 / base_lr'}\n", "cannot be computed"),
     "derive with code": ("rows: [{lr: 1}]\nderive: {epochs: '__import__(1)'}\n", "no function '__import__'"),
     "derived and given": ("rows: [{lr: 1}]\nderive: {lr: '2'}\n", "is derived too"),
-    "empty file": ("", "a space is a mapping"),
+    "empty file": ("", "this file is empty"),
 }
 
 
@@ -116,6 +116,7 @@ OPTION_MISTAKES = {
     "--max-concurrent -1": (["run", "SPACE", "--max-concurrent", "-1"], "whole number"),
     "no command": ([], "required"),
     "no such command": (["rnu"], "did you mean 'run'?"),
+    "a command of W&B": (["sweep", "x.yaml"], "did you mean 'run'?"),
     "no such option": (["status", "--stroe", "x"], "no option --stroe: did you mean '--store'?"),
     "an option before the command": (["--store", "x", "list"], "no option --store: options follow the command"),
     "no such choice": (["replay", "x", "--scheduler", "ahsa"], "'ahsa' is unknown: did you mean 'asha'?"),

@@ -24,7 +24,9 @@ WORDS = {
     SEARCH + "scheduler: {type: ahsa}\n": "scheduler.type: 'ahsa' is unknown: did you mean 'asha'?",
     SEARCH + "objective: {metric: val_loss}\n": "'val_loss' is unknown: did you mean 'holdout_loss'?",
     SEARCH.replace("1.0}", "1.0, distribution: log_unifrom_values}"): "did you mean 'log_uniform_values'?",
-    SEARCH.replace("1.0}", "1.0, distribution: normal}"): "'normal' is unknown: not possible here: give min and max",
+    SEARCH.replace("1.0}", "1.0, distribution: normal}"): "'normal' is unknown: give min and max with uniform",
+    SEARCH + "scheduler: {type: asha, max_t: 3}\n": "unknown key 'max_t': leave it out: no trial trains for more",
+    SEARCH.replace("{min: 0.01, max: 1.0}", "{value: 3}"): "unknown key 'value': write values: [...], or put",
 }
 SECTIONS = {
     "defaults:\n  grid: {lr: [1]}\n" + ROWS: "FILE:2: defaults.grid: 'grid' belongs one level out, beside 'defaults'",
