@@ -1,4 +1,4 @@
-"""Draw figures of a sweep as SVG and PNG; or, with the word `published` in the place of the sweep, of the
+"""Draw figures of a sweep as SVG and PNG. The word `published` in place of the sweep draws the
 published rows."""
 
 import argparse

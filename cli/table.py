@@ -1,5 +1,5 @@
-"""Print the table of a sweep in the form of the published tables; or, with the word `published` in the place of
-the sweep, one or all of the published tables as they were printed."""
+"""Print the table of a sweep in the form of the published tables. The word `published` in place of the sweep
+prints one or all of the published tables as they were printed."""
 
 import argparse
 
