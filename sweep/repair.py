@@ -28,7 +28,8 @@ def repair(store: Store, sweep: str | None, verified: Verification) -> Iterator[
     """
     if isinstance(store.ledgers, RemoteFolder):
         raise UserError("--repair works on stores in folders; in a bucket `run` repairs what it needs")
-    damaged = {name for name in verified.damaged_trainings if SUPERSEDED not in name}
+    damaged = verified.damaged_trainings.intersection(store.trial_names())
+    damaged = {name for name in damaged if SUPERSEDED not in name}
     for name in [sweep] if sweep is not None else store.sweeps():
         try:
             manifest = store.manifest(name)
@@ -76,4 +77,4 @@ def _repair_trial(store: Store, config: TrainConfig) -> str:
                 left = "`run` trains it from the beginning"
     except LedgerBusyError:
         raise UserError(f"a process trains {key}: wait for it") from None
-    return f"{key}: {', '.join(files)} repaired, {epochs} kept; {left}"
+    return f"{key}: {', '.join(files) or 'nothing'} repaired, {epochs} kept; {left}"

@@ -1,11 +1,14 @@
 """Read every record of a sweep, or of a whole store, and name what is damaged. Nothing is written."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+import pyarrow as pa
 
 from results.parquet import checksum
 from results.parquet.files import read_epochs, read_trials
+from results.parquet.trials import trials_from_table
 from results.store.journal import RUNS
 from results.store.manifest import MANIFEST, manifest_from_json
 from results.store.search_log import REPAIR, SEARCH_LOG, SearchRecord, parse_log
@@ -29,7 +32,7 @@ from trainable.ledger.files import (
 )
 from trainable.ledger.identity import IDENTITY, parse_identity
 from trainable.ledger.reading import read_trial
-from trainable.records import TrialFiles
+from trainable.records import Status, TrialFiles
 from trainable.sweep_name import TRIALS
 from trainable.wording import counted
 
@@ -37,6 +40,7 @@ RECORDS = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
 STATES = (*CHECKPOINTS, FINAL_STATE)
 TABLES = {TRIALS_PARQUET: read_trials, EPOCHS_PARQUET: read_epochs}
 DAMAGED = "is damaged"
+LOST_FOLDER = "put the folder back, or `run` trains the trial again"
 REMOVE = "remove it, or `run` refuses the folder"
 ADVICE = {
     CONFIG: "`run` writes it again",
@@ -99,6 +103,7 @@ class _Verifier:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._files = store.files()
+        self._names = store.trial_names()
         self._found = Verification()
 
     def verify(self, sweep: str | None) -> Verification:
@@ -108,8 +113,10 @@ class _Verifier:
         self._read(IDENTITY, ADVICE[CONFIG], lambda content: [] if parse_identity(content) else [DAMAGED])
         sweeps = store.sweeps() if sweep is None else [sweep]
         keys = {key for name in sweeps for key in self._verify_sweep(name)}
-        names = store.trial_names()
-        if sweep is not None:
+        names = self._names
+        if sweep is None:
+            self._verify_manifests(sweeps)
+        else:
             names = [name for name in names if name.partition(SUPERSEDED)[0] in keys]
         states = {name: self._damaged_states(name) for name in names}  # before the epochs that belong to them
         store.trainings({name.partition(SUPERSEDED)[0] for name in names})
@@ -117,10 +124,17 @@ class _Verifier:
             self._verify_training(name, states[name])
         return self._found
 
+    def _verify_manifests(self, sweeps: Sequence[str]) -> None:
+        """Name the folders that hold what only a sweep has, but no manifest."""
+        folders = {path.partition("/")[0] for path in self._files if path.partition("/")[2] in (RUNS, *TABLES)}
+        for name in sorted(folders.difference(sweeps)):
+            self._add(f"{name}/{MANIFEST}", "is missing", "run the sweep again (its trials are kept)")
+
     def _verify_sweep(self, name: str) -> Iterator[str]:
         """Verify the files of a sweep, and yield the keys of its trials."""
         store, path = self._store, f"{name}/{MANIFEST}"
         trials = []
+        tables = {}
         record = SearchRecord()
         if self._content(path) is not None:
             self._count(path)
@@ -152,10 +166,21 @@ class _Verifier:
             if f"{name}/{file}" in self._files:
                 self._count(f"{name}/{file}")
                 try:
-                    read(store, name)
-                except UserError:
-                    self._add(f"{name}/{file}", DAMAGED, "`run` and `export` write it again")
-        yield from (trial.config.trial_key for trial in trials)
+                    tables[file] = read(store, name)
+                except UserError as error:
+                    problem, _, _ = str(error).removeprefix(f"{store.location(name, file)} ").partition(": ")
+                    self._add(f"{name}/{file}", problem, "`run` and `export` write it again")
+        keys = [trial.config.trial_key for trial in trials]
+        if TRIALS_PARQUET in tables:
+            self._verify_folders(keys, tables[TRIALS_PARQUET])
+        yield from keys
+
+    def _verify_folders(self, keys: Sequence[str], table: pa.Table) -> None:
+        """Name the trials that have no folder, although the sweep's table holds their results."""
+        rows = {trial.row.trial_key: trial.row for trial in trials_from_table(table)}
+        for key in keys:
+            if key in rows and Status(rows[key].status).is_final and key not in self._names:
+                self._add(f"{TRIALS}/{key}", f"is missing or no folder, but was {rows[key].status}", LOST_FOLDER)
 
     def _damaged_states(self, name: str) -> list[str]:
         """Return the names of those checkpoints and final states of a training that are damaged."""
@@ -181,6 +206,8 @@ class _Verifier:
             return
         if not training.config and not training.damage and present:
             self._add(f"{folder}/{CONFIG}", "is missing", ADVICE[CONFIG])
+        if training.epochs and not training.attempts and not training.damage:
+            self._add(f"{folder}/{ATTEMPTS}", "is missing or empty", ADVICE[ATTEMPTS].partition(";")[0])
         for place in [*training.damage, *damaged_states]:
             problem, advice = self._judged(name, place, training)
             if SUPERSEDED in name:
@@ -190,7 +217,8 @@ class _Verifier:
     def _judged(self, name: str, place: str, training: TrialFiles) -> tuple[str, str]:
         """Return what is wrong with a file of a training, and what is to be done."""
         file, _, line = place.partition(":")
-        if not (self._store.trials_folder / name / file).is_file():
+        path = self._store.trials_folder / name / file
+        if path.exists() and not path.is_file():
             return "is not a regular file", REMOVE
         if file == EPOCHS:
             kept = counted(len(training.epochs), "epoch is", "epochs are")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from results.parquet.checks import check_table
 from results.parquet.checksum import check_content, with_checksum
 from results.parquet.data_card import data_card
-from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA
+from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
 from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
 from trainable.errors import UserError
 from trainable.ledger.files import write_atomically
@@ -122,6 +122,9 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
             store.manifest(sweep)  # raises an error of its own if there is no such sweep
             raise UserError(f"{location} is missing: {export}")
         table = parquet_table(content)
+        owner = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}sweep".encode(), sweep.encode()).decode()
+        if owner != sweep:
+            raise UserError(f"{location} is of the sweep {owner!r}: {export}")
         table.validate(full=True)
         missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
         if not all(field.nullable for field in missing):

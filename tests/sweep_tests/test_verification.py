@@ -142,6 +142,25 @@ def test_a_line_without_its_checksum_is_damaged(small: SmallStore, folders: list
     assert (f"{RUNS}:{number} is damaged" in out) == (number > 1)
 
 
+def test_what_is_missing_is_named(small: SmallStore, folders: list[Path]) -> None:
+    planned, searched = (small.store.sweep_folder(name) for name in (PLANNED, SEARCHED))
+    lost = folders[0]
+    shutil.move(lost, small.folder / "aside")
+    _, out, _ = small.answer(("verify", PLANNED))
+    assert f"{lost} is missing or no folder, but was COMPLETE: put the folder back" in out
+    lost.write_bytes(b"")
+    assert small.answer(("verify", PLANNED, "--repair"))[0] == 1
+    lost.unlink()
+    shutil.move(small.folder / "aside", lost)
+    (lost / ATTEMPTS).write_bytes(b"")
+    assert f"{lost / ATTEMPTS} is missing or empty" in small.answer(("verify", PLANNED))[1]
+    shutil.copy(searched / TRIALS_PARQUET, planned / TRIALS_PARQUET)
+    assert f"{TRIALS_PARQUET} is of the sweep '{SEARCHED}'" in small.answer(("verify", PLANNED))[1]
+    assert f"{TRIALS_PARQUET} is of the sweep '{SEARCHED}'" in small.answer(("table", PLANNED))[2]
+    (searched / MANIFEST).unlink()
+    assert f"{searched / MANIFEST} is missing: run the sweep again" in small.answer(("verify",))[1]
+
+
 def test_swapped_folders_are_told_and_not_believed(small: SmallStore, folders: list[Path]) -> None:
     first, second, _ = folders
     first.rename(first.with_name("aside"))
