@@ -24,7 +24,7 @@ from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
-from trainable.ledger.checksums import is_torn, sealed, unsealed
+from trainable.ledger.checksums import is_torn, sealed, stripped_lines, unsealed
 from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.records import Status
 
@@ -275,8 +275,10 @@ def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
     events: list[Event] = []
     record = SearchRecord()
     num_bytes = 0
+    stripped = stripped_lines(lines)
     for index, line in enumerate(lines):
         try:
+            _check(index + 1 not in stripped, "its checksum is missing")
             event = _parse(line)
             _check(bool(index) or isinstance(event, SearchEvent), "the settings are missing")
             record.apply(event)

@@ -134,12 +134,18 @@ def strip(path: Path, number: int) -> None:
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_line_without_its_checksum_is_damaged(small: SmallStore, folders: list[Path], number: int) -> None:
-    for path in (folders[0] / EPOCHS, small.store.sweep_folder(PLANNED) / RUNS):
+    for path in (
+        folders[0] / EPOCHS,
+        small.store.sweep_folder(PLANNED) / RUNS,
+        small.store.sweep_folder(SEARCHED) / SEARCH_LOG,
+    ):
         strip(path, number)
         if path.name == EPOCHS:
             assert read_trial(path.parent).damage == [f"{EPOCHS}:{number}"]
     _, out, _ = small.answer(("verify", PLANNED))
     assert (f"{RUNS}:{number} is damaged" in out) == (number > 1)
+    _, out, _ = small.answer(("verify", SEARCHED))
+    assert (f"{SEARCH_LOG}:{number} is damaged" in out) == (number > 1)
 
 
 def test_what_is_missing_is_named(small: SmallStore, folders: list[Path]) -> None:
