@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from search_spaces.expansion import expand, parse_overrides
 from search_spaces.loader import load_space, shipped_spaces
-from search_spaces.parameters import SearchParameter
+from search_spaces.parameters import SearchParameter, flow_text
 from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import SCHEDULER_KEYS
 from search_spaces.trial_maker import assignment_words
@@ -64,7 +64,10 @@ def search_lines(search: ProposalMaker) -> list[str]:
     lines = [f"search: up to {counted(search.num_trials, 'trial')} of {each}, proposed one by one"]
     lines += [f"  {parameter.name:16} {_range(parameter)}" for parameter in search.parameters]
     lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
-    lines += [f"  {'first':16} {assignment_words(point)}" for point in search.first]
+    rows = {parameter.name: parameter.rows for parameter in search.parameters if parameter.rows}
+    for point in search.first:
+        given = {name: flow_text(rows[name][str(key)]) if name in rows else key for name, key in point.items()}
+        lines.append(f"  {'first':16} {assignment_words(given)}")
     if search.drawn_at_random:
         lines.append(
             f"  {'at random':16} {', '.join(search.drawn_at_random)}: {search.search.algorithm} ignores them"

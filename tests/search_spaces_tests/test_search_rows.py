@@ -47,7 +47,9 @@ def test_set_fixes_a_field_of_all_rows_and_takes_out_a_parameter_without_others(
 
 def test_a_first_point_names_a_row_by_its_values(tmp_path: Path) -> None:
     text = f"{SEARCH}{RECIPE}first: [{{recipe: {{batch_size: 128, base_lr: 0.1}}, momentum: 0.85}}]\n"
-    assert maker_of(tmp_path, text).first == [{"recipe": CHOICES[0], "momentum": 0.85}]
+    maker = maker_of(tmp_path, text)
+    assert maker.first == [{"recipe": CHOICES[0], "momentum": 0.85}]
+    assert "  first            recipe={base_lr: 0.1, batch_size: 128} momentum=0.85" in search_lines(maker)
     rows = "{base_lr: 0.1, batch_size: 128}, {base_lr: 0.30000000000000004, batch_size: 32, epochs: 20,"
     for given in ("0", "{base_lr: 0.1}"):
         wrong = refusal(tmp_path, f"{SEARCH}{RECIPE}first: [{{recipe: {given}}}]\n")
