@@ -17,7 +17,9 @@ class Journal(ABC):
     """A file to which lines are appended. It need not exist yet."""
 
     location: str
-    """Where the file lies, for messages."""
+    """Where the file lies: in the folder of its sweep."""
+    owner = ""
+    """The sweep whose name the checksums of new lines cover; empty if they cover none."""
 
     @abstractmethod
     def read(self) -> bytes:

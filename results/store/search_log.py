@@ -8,7 +8,10 @@
     over       nothing more can be proposed, though fewer configurations were tried than asked for
     confirm    a chosen configuration is to be retrained on all training images
 
-Only the driver of the sweep appends to it. This module uses the standard library only.
+Only the driver of the sweep appends to it. The checksum of a line also covers the name of the sweep, so that the log
+of another sweep counts as damaged; earlier versions wrote lines without it.
+
+This module uses the standard library only.
 """
 
 import dataclasses
@@ -24,7 +27,7 @@ from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
 from trainable.errors import UserError
-from trainable.ledger.checksums import is_torn, sealed, stripped_lines, unsealed
+from trainable.ledger.checksums import is_torn, sealed, stripped_lines, unsealed, verified
 from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.records import Status
 
@@ -274,12 +277,13 @@ def parse_log(journal: Journal) -> tuple[list[Event], SearchRecord, int]:
         lines.pop()
     events: list[Event] = []
     record = SearchRecord()
-    num_bytes = 0
+    owner, num_bytes = "", 0
     stripped = stripped_lines(lines)
     for index, line in enumerate(lines):
         try:
             _check(index + 1 not in stripped, "its checksum is missing")
-            event = _parse(line)
+            owner = owner or _owner(journal, line)
+            event = _parse(line, owner)
             _check(bool(index) or isinstance(event, SearchEvent), "the settings are missing")
             record.apply(event)
         except ValueError as error:
@@ -312,7 +316,7 @@ class SearchLog:
         Raises:
             RunEndedError: the disk is full, or the store can no longer be written.
         """
-        lines = b"".join(_dump(event) for event in events)
+        lines = b"".join(_dump(event, self._journal.owner) for event in events)
         try:
             self._journal.append(lines, durable=not all(isinstance(event, ReportEvent) for event in events))
         except OSError as error:
@@ -337,7 +341,16 @@ def _check(holds: bool, problem: str) -> None:
         raise ValueError(problem)
 
 
-def _dump(event: Event) -> bytes:
+def _owner(journal: Journal, line: bytes) -> str:
+    """Return the name of the sweep if the checksum of the line covers it, as that of all lines after it; else ''."""
+    try:
+        verified(line)
+    except ValueError:
+        return Path(journal.location).parent.name
+    return ""
+
+
+def _dump(event: Event, owner: str) -> bytes:
     values: dict[str, Any] = {EVENT: event.name}
     for spec in dataclasses.fields(event):
         value = getattr(event, spec.name)
@@ -347,15 +360,15 @@ def _dump(event: Event) -> bytes:
             case tuple() if spec.name == "earlier":
                 value = [dataclasses.asdict(result) for result in value]
         values[spec.name] = value
-    return sealed(values)
+    return sealed(values, owner)
 
 
-def _parse(line: bytes) -> Event:
+def _parse(line: bytes, owner: str) -> Event:
     """
     Raises:
         ValueError: the line is no event.
     """
-    values = unsealed(line)
+    values = unsealed(line, owner)
     if not isinstance(values, dict) or values.get(EVENT) not in _EVENTS:
         raise ValueError("no event")
     event = decode(_EVENTS[values.pop(EVENT)], values)

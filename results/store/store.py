@@ -139,7 +139,9 @@ class Store(ABC):
 
     def search_log(self, sweep: str) -> Journal:
         """Return the log of a search; it is empty if the sweep is no search."""
-        return self.journal(sweep, SEARCH_LOG)
+        log = self.journal(sweep, SEARCH_LOG)
+        log.owner = sweep
+        return log
 
     @contextlib.contextmanager
     def writing(self, sweep: str) -> Iterator[Path]:

@@ -316,8 +316,10 @@ def test_a_search_resumes_on_another_machine(
 
     files = s3_server.files(log)
     assert files[SEARCH_LOG].startswith(known)
-    (tmp_path / SEARCH_LOG).write_bytes(files[SEARCH_LOG])
-    record = read_log(LocalJournal(tmp_path / SEARCH_LOG))
+    copy = tmp_path / Path(log).name / SEARCH_LOG
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(files[SEARCH_LOG])
+    record = read_log(LocalJournal(copy))
     assert [proposal.config.trial_key for proposal in record.proposals if proposal.config] == keys
     assert all(proposal.status in (Status.COMPLETE, Status.STOPPED) for proposal in record.proposals)
     rows = pq.read_table(pa.BufferReader(files["trials.parquet"])).to_pylist()

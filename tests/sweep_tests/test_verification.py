@@ -11,7 +11,7 @@ from results.store.journal import RUNS
 from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST
 from results.store.opening import open_store
-from results.store.search_log import SEARCH_LOG
+from results.store.search_log import SEARCH_LOG, SearchLog, parse_log
 from results.store.search_progress import LOST
 from results.store.store import TRIALS_PARQUET
 from sweep.repair import repair
@@ -24,6 +24,7 @@ from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from trainable.errors import UserError
 from trainable.ledger.checkpoints import parse_checkpoint
+from trainable.ledger.checksums import sealed, unsealed
 from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, RESULT
 from trainable.ledger.identity import IDENTITY
 from trainable.ledger.ledger import Ledger
@@ -269,3 +270,27 @@ def test_a_result_that_the_log_does_not_tell_of_is_left_to_run(small: SmallStore
     assert "done   1, 1 to resume" in small.answer(("plan", str(small.folder / "searched.yaml"), "--slots", "1"))[1]
     status, out, _ = small.answer(("verify", SEARCHED))
     assert (status, out.endswith(f"no damage\n{SEARCHED}: {note}\n")) == (0, True)
+
+
+def test_the_log_of_another_search_is_not_believed(small: SmallStore) -> None:
+    log, other = (small.store.sweep_folder(name) / SEARCH_LOG for name in (SEARCHED, "other"))
+    small.store.write("other", SEARCH_LOG, log.read_bytes())
+    assert f"{other}:1 is damaged" in (parse_log(small.store.search_log("other"))[1].damage or "")
+    event = parse_log(small.store.search_log(SEARCHED))[0][0]
+    other.unlink()
+    SearchLog(small.store.search_log("other")).append([event])
+    tables = log.with_name(TRIALS_PARQUET).read_bytes()
+    shutil.copy(other, log)
+    for command in (("status",), ("export",), ("verify",), ("verify", "--repair")):
+        status, out, err = small.answer((command[0], SEARCHED, *command[1:]))
+        assert (status, f"{log}:1 is damaged" in out + err) == (1 if command[0] == "verify" else 2, True)
+    assert log.with_name(TRIALS_PARQUET).read_bytes() == tables
+
+
+def test_lines_without_the_name_of_the_sweep_are_read_only_before_those_with_it(small: SmallStore) -> None:
+    log = small.store.sweep_folder(SEARCHED) / SEARCH_LOG
+    lines = log.read_bytes().splitlines(keepends=True)
+    without = [sealed(unsealed(line, SEARCHED)) for line in lines]  # as earlier versions wrote them
+    for mixed, num_events in ((without[:5] + lines[5:], len(lines)), (lines[:5] + without[5:], 5)):
+        log.write_bytes(b"".join(mixed))
+        assert len(parse_log(small.store.search_log(SEARCHED))[0]) == num_events
