@@ -29,7 +29,7 @@ def repair(store: Store, sweep: str | None, verified: Verification) -> Iterator[
     if isinstance(store.ledgers, RemoteFolder):
         raise UserError("--repair works on stores in folders; in a bucket `run` repairs what it needs")
     damaged = verified.damaged_trainings.intersection(store.trial_names())
-    damaged = {name for name in damaged if SUPERSEDED not in name}
+    damaged = {name for name in damaged if SUPERSEDED not in name and not store.trial_folder(name).is_symlink()}
     for name in [sweep] if sweep is not None else store.sweeps():
         try:
             manifest = store.manifest(name)

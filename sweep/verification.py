@@ -199,6 +199,9 @@ class _Verifier:
         for file in present:
             self._count(f"{folder}/{file}")
         self._found.num_trainings += 1
+        if (self._store.trials_folder / name).is_symlink():
+            self._add(folder, "is a symbolic link", "put the folder itself there: `run` refuses the link")
+            return
         try:
             training = read_trial(self._store.trials_folder / name)
         except OSError as error:

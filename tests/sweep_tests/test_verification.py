@@ -158,6 +158,11 @@ def test_what_is_missing_is_named(small: SmallStore, folders: list[Path]) -> Non
     lost.write_bytes(b"")
     assert small.answer(("verify", PLANNED, "--repair"))[0] == 1
     lost.unlink()
+    lost.symlink_to(small.folder / "aside")
+    for options in ((), ("--repair",)):
+        status, out, err = small.answer(("verify", PLANNED, *options))
+        assert (status, f"{lost} is a symbolic link" in out, err) == (1, True, "")
+    lost.unlink()
     shutil.move(small.folder / "aside", lost)
     (lost / ATTEMPTS).write_bytes(b"")
     assert f"{lost / ATTEMPTS} is missing or empty" in small.answer(("verify", PLANNED))[1]
