@@ -60,7 +60,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/checkpoint_cost.py
 	$(RUN) benchmarks/estimates.py
 	$(RUN) benchmarks/verdict_errors.py
-	$(RUN) benchmarks/kill_rounds.py
+	$(RUN) benchmarks/kill_rounds.py --rounds 40
 	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 1
 	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 2
 
