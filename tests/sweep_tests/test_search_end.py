@@ -159,7 +159,7 @@ def test_a_retry_of_what_has_not_failed_is_damage(tmp_path: Path) -> None:
     drive(open_search(tmp_path, settings("random", NUMBERS, 2)))
     log = tmp_path / SEARCH_LOG
     lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join([*lines[:-1], b'{"event":"retry","number":0}\n', lines[-1]]))
+    log.write_bytes(b"".join([*lines[:-1], sealed({"event": "retry", "number": 0}), lines[-1]]))
     with pytest.raises(UserError, match="a retry of a proposal that has not failed"):
         read_log(LocalJournal(log))
 
