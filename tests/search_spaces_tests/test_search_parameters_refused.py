@@ -16,7 +16,7 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
     [
         ("lr: [0.1, 0.2]", f"lr: must be {FORMS}, got [0.1, 0.2]"),
         ("lr: 0.1", f"lr: must be {FORMS}, got 0.1"),
-        ("lr: {value: 0.1}", "lr.value: unknown key 'value': did you mean 'values'?"),
+        ("lr: {value: 0.1}", "lr.value: unknown key 'value': write values: [...], or put the value into d"),
         ("lr: {}", "lr: give either values: [...] or min: ... and max: ..."),
         ("lr: {min: 1}", "lr: give either values: [...] or min: ... and max: ..."),
         ("lr: {min: 1, max: 2, values: [1]}", "lr: give either values, or min and max (distribution and q go with"),
