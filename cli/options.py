@@ -111,7 +111,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="the data set: CIFAR-10 as published, or train-*.parquet and test-*.parquet",
+        help="the data set: CIFAR-10 or CIFAR-100 as published, train-*.parquet and test-*.parquet, or images in "
+        "train/CLASS/ and test/CLASS/",
+    )
+    parser.add_argument(
+        "--label",
+        type=not_empty,
+        metavar="COLUMN",
+        help="which labels of --data are the classes, for example coarse_label (default: label, else fine_label)",
     )
 
 

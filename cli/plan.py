@@ -62,14 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.request import SpaceRequest
     from trainable.ledger.remote import is_uri
 
-    space = read_space(request_from(arguments, SpaceRequest))
+    asked = request_from(arguments, SpaceRequest)
+    space = read_space(asked)
     store = open_store(arguments.store)
     if not is_uri(arguments.store):  # in a bucket the check would write an object
         store.check_writable(space.sweep)
     request = PlanRequest(
         store=store,
         sweep=space.sweep,
-        data=planned_data(space.trials, arguments.data, store, space.sweep),
+        data=planned_data(asked, space.trials, store, space.sweep),
         rule=space.rule,
         probe=arguments.probe,
         slots=arguments.slots,

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(COMPILE_NEEDS_GPU)
     store = open_store(arguments.store)
     store.check_writable()
-    data = load_dataset(config.dataset, arguments.data)
+    data = load_dataset(config.dataset, arguments.data, arguments.label)
     config = config.for_dataset(*data.identity)
     check_subsets(data, [config])
 

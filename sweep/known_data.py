@@ -48,6 +48,7 @@ def check_folder_given(store: Store, sweep: str, name: str, folder: Path | None)
     if others or (manifest.data and Path(manifest.data).is_dir()):
         where = f" in {manifest.data}" if manifest.data else ""
         again = shlex.quote(manifest.data) if manifest.data else "and their folder"
+        again += f" --label {shlex.quote(manifest.label)}" if manifest.label else ""
         raise UserError(
             f"the sweep {sweep!r} in {store.location()} is on the images of {[*others, name][0]!r}{where}: "
             f"give --data {again}, or give this run another --name"

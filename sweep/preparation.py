@@ -113,7 +113,7 @@ def prepare(request: RunRequest) -> PreparedRun:
     begins = search is None or not store.search_log(space.sweep).read()  # else it has told of what was impossible
     if size is not None and begins:
         tie_to_data(space.trials, name, "", *size.num_images)  # refuses what does not fit before it is downloaded
-    data = as_known(store, space.sweep, load_dataset(name, request.data))
+    data = as_known(store, space.sweep, load_dataset(name, request.data, request.label))
     check_subsets(data, (trial.config for trial in space.trials))
     manifest = _manifest(request, space, data)
     for note in space.expansion.notes:
@@ -163,7 +163,7 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     text = space.loaded.source.text
     manifest = Manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
     folder = "" if request.data is None else str(request.data.absolute())
-    return dataclasses.replace(manifest, is_search=is_search, data=folder)
+    return dataclasses.replace(manifest, is_search=is_search, data=folder, label=request.label or "")
 
 
 def announce_ray(request: RunRequest) -> None:

@@ -48,6 +48,8 @@ class SpaceRequest:
     """Name of the sweep; None takes the space's name."""
     data: Path | None = None
     """Folder of the data set; None takes the built-in data set that the space names."""
+    label: str | None = None
+    """Which labels of that data set are the classes; None takes the usual ones."""
     cpus_per_trial: float | None = None
     """CPUs of each trial; None takes the space's `resources`."""
     gpus_per_trial: float | str | None = None

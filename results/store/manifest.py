@@ -36,6 +36,8 @@ class Manifest:
     """Time at which the sweep was planned, UTC, ISO 8601."""
     data: str = ""
     """The folder that --data named when the sweep was planned, for messages only; empty without --data."""
+    label: str = ""
+    """The labels that --label named then, for messages only; empty without --label."""
 
     @property
     def keys(self) -> list[str]:
@@ -61,6 +63,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
         "extends": manifest.extends,
         "is_search": manifest.is_search,
         **({"data": manifest.data} if manifest.data else {}),
+        **({"label": manifest.label} if manifest.label else {}),
         "trials": [
             {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
             for trial in manifest.trials

@@ -6,7 +6,6 @@ The text is made part by part: a probe takes seconds, and what is known before i
 import dataclasses
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from results.store.holdings import reused_text
 from results.store.manifest import Manifest
@@ -22,6 +21,7 @@ from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
 from sweep.plan.counts import PlanCounts, amount_text, plan_counts
 from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
+from sweep.request import SpaceRequest
 from sweep.search.opening import search_so_far
 from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
@@ -58,21 +58,22 @@ class PlannedData:
         return tie_to_data(trials, self.name, self.fingerprint, *self.size.num_images)
 
 
-def planned_data(trials: Sequence[PlannedTrial], folder: Path | None, store: Store, sweep: str) -> PlannedData:
+def planned_data(request: SpaceRequest, trials: Sequence[PlannedTrial], store: Store, sweep: str) -> PlannedData:
     """Return what is known of the trials' data set; it is loaded only if its folder is given.
 
     Args:
+        request: names the folder.
         store, sweep: the sweep whose name for the data set is kept.
 
     Raises:
         UserError: there is no data set in that folder or, without one, none of that name.
     """
     name = dataset_name(trials)
-    check_folder_given(store, sweep, name, folder)
+    check_folder_given(store, sweep, name, request.data)
     size = DatasetSize.built_in(name)
-    if folder is None and size is not None:
+    if request.data is None and request.label is None and size is not None:
         return PlannedData(name, size)
-    data = as_known(store, sweep, load_dataset(name, folder))
+    data = as_known(store, sweep, load_dataset(name, request.data, request.label))
     check_subsets(data, (trial.config for trial in trials))
     return PlannedData(data.name, DatasetSize.of(data), data.fingerprint, data.num_classes)
 

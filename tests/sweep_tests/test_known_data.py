@@ -57,13 +57,13 @@ def test_a_sweep_on_images_in_a_folder_says_where_they_were(
     store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_search: bool
 ) -> None:
     trials = [] if is_search else [make_config(dataset="mine", dataset_fingerprint="f" * 16)]
-    store.write_manifest(make_manifest(trials, "quickstart", is_search=is_search, data="/my images"))
+    store.write_manifest(make_manifest(trials, "quickstart", is_search=is_search, data="/my images", label="kind"))
     trial = {"dataset": "mine", "dataset_fingerprint": "f" * 16}
     if is_search:
         SearchLog(store.search_log("quickstart")).append([SearchEvent(settings(trial=trial).canonical())])
     for command in ("run", "plan"):
         message = refused([command, "quickstart", "--store", str(store.path)], capsys)
-        assert "is on the images of 'mine' in /my images: give --data '/my images', or" in message
+        assert "is on the images of 'mine' in /my images: give --data '/my images' --label kind, or" in message
 
 
 def test_a_folder_of_built_in_images_is_named_while_it_is_there(store: LocalStore, tmp_path: Path) -> None:

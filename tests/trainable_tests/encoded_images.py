@@ -1,6 +1,8 @@
 """Images in every mode of PNG and JPEG, and the sources that read encoded images: each must pass the same tests."""
 
+import hashlib
 import io
+import shutil
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -133,6 +135,14 @@ Rows = Sequence[tuple[bytes, int]]
 class EncodedSource(Protocol):
     """A form of data set that holds encoded images of the user's."""
 
+    has_names: bool
+    """Whether the labels are names."""
+    makes_sizes_equal: bool
+    """Whether images may differ in size."""
+
+    def order(self, rows: Rows) -> Rows:
+        """The order in which the images of a split come."""
+
     def write(self, folder: Path, train: Rows, test: Rows) -> None:
         """Write a data set."""
 
@@ -140,14 +150,21 @@ class EncodedSource(Protocol):
         """How an error names an image."""
 
 
-def write_parquet(path: Path, rows: Rows) -> None:
+def write_parquet(path: Path, rows: Rows, **labels: Sequence[object]) -> None:
+    """Write a file whose label columns are `labels`, by default the labels of the rows in `label`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     images = pa.array([{"bytes": content} for content, _ in rows], pa.struct({"bytes": pa.binary()}))
-    pq.write_table(pa.table({"image": images, "label": [label for _, label in rows]}), path)
+    columns = labels or {"label": [label for _, label in rows]}
+    pq.write_table(pa.table({"image": images, **columns}), path)
 
 
 class ParquetSource:
     """The layout of the Hugging Face Hub."""
+
+    has_names, makes_sizes_equal = False, False
+
+    def order(self, rows: Rows) -> Rows:
+        return rows
 
     def write(self, folder: Path, train: Rows, test: Rows) -> None:
         write_parquet(folder / "train-00000-of-00001.parquet", train)
@@ -162,7 +179,42 @@ class ParquetSource:
         return f"{folder / f'{split}-00000-of-00001.parquet'}, row {row}"
 
 
-ENCODED_SOURCES: Mapping[str, EncodedSource] = {"parquet": ParquetSource()}
+class NamedParquetSource(ParquetSource):
+    """The same with labels that are names."""
+
+    has_names = True
+
+    def write(self, folder: Path, train: Rows, test: Rows) -> None:
+        for split, rows in (("train", train), ("test", test)):
+            names = [f"class {label}" for _, label in rows]
+            write_parquet(folder / f"{split}-00000-of-00001.parquet", rows, label=names)
+
+
+class FolderSource:
+    """A folder for each class, whose images have no order."""
+
+    has_names, makes_sizes_equal = True, True
+
+    def order(self, rows: Rows) -> Rows:
+        return sorted(rows, key=lambda row: hashlib.sha256(row[0]).digest())
+
+    def write(self, folder: Path, train: Rows, test: Rows) -> None:
+        for split, rows in (("train", train), ("test", test)):
+            shutil.rmtree(folder / split, ignore_errors=True)
+            for number, (content, label) in enumerate(rows):
+                path = folder / split / f"class {label}" / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+
+    def where(self, folder: Path, split: str, row: int) -> str:
+        return str(next((folder / split).glob(f"*/{row}.png")))
+
+
+ENCODED_SOURCES: Mapping[str, EncodedSource] = {
+    "parquet": ParquetSource(),
+    "parquet with names": NamedParquetSource(),
+    "folder": FolderSource(),
+}
 
 
 def rows(labels: Sequence[int], seed: int = 0) -> list[tuple[bytes, int]]:

@@ -171,12 +171,14 @@ NUMBERS = pa.array([0, 1])
     ("columns", "message"),
     [
         ({"picture": STRUCT, "label": NUMBERS}, "has the columns picture, label: needed are img or image"),
-        ({"img": STRUCT, "fine_label": NUMBERS}, "has the columns img, fine_label: needed"),
+        ({"img": STRUCT, "kind": NUMBERS}, "has the columns img, kind: needed"),
+        ({"img": STRUCT, "fine_label": NUMBERS}, "the classes are numbers in the column fine_label of"),
         ({"img": NUMBERS, "label": NUMBERS}, "column img is int64, needed is a struct with binary bytes"),
         ({"img": pa.array([{"path": "a"}] * 2), "label": NUMBERS}, "needed is a struct with binary bytes"),
         ({"img": pa.array([{"bytes": "text"}] * 2), "label": NUMBERS}, "column img"),
         ({"img": STRUCT, "label": pa.array([0.0, 1.0])}, "column label is double, needed are whole numbers"),
-        ({"img": STRUCT, "label": pa.array(["a", "b"])}, "column label is string, needed are whole numbers"),
+        ({"img": STRUCT, "label": pa.array(["a", "b"])}, "the classes are names in the column label of"),
+        ({"img": STRUCT, "label": pa.array([b"a", b"b"])}, "column label is binary, needed are whole numbers or names"),
         ({"img": STRUCT, "label": pa.array([True, False])}, "column label is bool, needed are whole numbers"),
         ({"img": STRUCT, "label": pa.array([0, None])}, "row 1: the row holds no label"),
         ({"img": STRUCT, "label": pa.array([0, -1])}, "label -1 is negative"),
@@ -284,7 +286,7 @@ def never_for_large(load: Any) -> Any:  # noqa: ANN401
 def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_allocated(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainable.data.hf_parquet.available_bytes", lambda: 2**30)
+    monkeypatch.setattr("trainable.data.memory.available_bytes", lambda: 2**30)
     content = png_header(4000, 4000)
     path = folder / "train-0.parquet"
     write(path, [content] * 50, list(range(50)))

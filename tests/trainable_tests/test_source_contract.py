@@ -23,6 +23,16 @@ def source(request: pytest.FixtureRequest) -> EncodedSource:
     return ENCODED_SOURCES[request.param]
 
 
+@pytest.fixture(params=[name for name, source in ENCODED_SOURCES.items() if not source.has_names])
+def numbered(request: pytest.FixtureRequest) -> EncodedSource:
+    return ENCODED_SOURCES[request.param]
+
+
+@pytest.fixture(params=[name for name, source in ENCODED_SOURCES.items() if source.has_names])
+def named(request: pytest.FixtureRequest) -> EncodedSource:
+    return ENCODED_SOURCES[request.param]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "my-set"
@@ -39,9 +49,11 @@ def refusal(
 
 def test_images_of_every_mode_keep_their_content(source: EncodedSource, folder: Path) -> None:
     encoded = [(content, index % 2) for index, (content, _) in enumerate(KEPT.values())]
+    kinds = {content: (kind, expected) for kind, (content, expected) in KEPT.items()}
     data = loaded(source, folder, encoded, encoded[::-1])
-    for images in (data.train_images, data.test_images[::-1]):
-        for (kind, (_, expected)), image in zip(KEPT.items(), images, strict=True):
+    for images, given in ((data.train_images, encoded), (data.test_images, encoded[::-1])):
+        for (content, _), image in zip(source.order(given), images, strict=True):
+            kind, expected = kinds[content]
             np.testing.assert_array_equal(image, np.stack([expected] * 3, axis=-1), err_msg=kind)
 
 
@@ -52,7 +64,11 @@ def test_what_cannot_be_kept_is_refused_by_file_and_row(
 ) -> None:
     good = rows([0, 1])
     bad = [good[0], (REFUSED[kind][0], 1)]
-    refused = refusal(source, folder, *((bad, good) if split == "train" else (good, bad)))
+    splits = (bad, good) if split == "train" else (good, bad)
+    if kind == "other size" and source.makes_sizes_equal:
+        assert loaded(source, folder, *splits).test_images.shape == (2, 32, 32, 3)
+        return
+    refused = refusal(source, folder, *splits)
     assert f"{source.where(folder, split, 1)}: {REFUSED[kind][1]}" in refused
 
 
@@ -67,10 +83,13 @@ def test_an_unknown_mode_is_refused_by_file_and_row(
 
 def test_the_order_is_that_of_the_files(source: EncodedSource, folder: Path) -> None:
     labels = [2, 0, 1, 1, 2, 0]
-    data = loaded(source, folder, rows(labels), rows(labels[::-1], seed=1))
-    assert (data.train_labels.tolist(), data.test_labels.tolist()) == (labels, labels[::-1])
+    train, test = rows(labels), rows(labels[::-1], seed=1)
+    data = loaded(source, folder, train, test)
+    for found, given in ((data.train_labels, train), (data.test_labels, test)):
+        assert found.tolist() == [label for _, label in source.order(given)]
     values = np.random.RandomState(0).randint(0, 256, (6, *GREY.shape))
-    np.testing.assert_array_equal(data.train_images[..., 0], values)
+    order = [train.index(row) for row in source.order(train)]
+    np.testing.assert_array_equal(data.train_images[..., 0], values[order])
 
 
 def test_the_same_files_are_the_same_data_set(source: EncodedSource, folder: Path) -> None:
@@ -84,10 +103,36 @@ def test_the_same_files_are_the_same_data_set(source: EncodedSource, folder: Pat
     [([0, 1, 2], 3), ([0, 2, 0, 2], 3), ([1, 2, 3], 4), ([5, 4, 3, 2, 1, 0], 6)],
 )
 def test_labels_are_numbers_from_zero(
-    source: EncodedSource, folder: Path, labels: list[int], num_classes: int
+    numbered: EncodedSource, folder: Path, labels: list[int], num_classes: int
 ) -> None:
-    data = loaded(source, folder, rows(labels), rows(labels))
+    data = loaded(numbered, folder, rows(labels), rows(labels))
     assert (data.train_labels.tolist(), data.num_classes) == (labels, num_classes)
+
+
+def test_names_are_numbered_in_their_order(named: EncodedSource, folder: Path) -> None:
+    train = rows([3, 20, 1, 20])
+    data = loaded(named, folder, train, rows([20, 1, 3]))
+    assert data.class_names == ("class 1", "class 20", "class 3")
+    names = [data.class_names[label] for label in data.train_labels]
+    assert names == [f"class {label}" for _, label in named.order(train)]
+    assert load_dataset("", folder).class_names == data.class_names  # from the cache
+
+
+def test_a_class_that_only_test_images_have_is_refused_by_name(named: EncodedSource, folder: Path) -> None:
+    assert refusal(named, folder, rows([0, 1, 2]), rows([0, 1, 2, 2, 4, 5])) == (
+        f"{folder}: 2 of 6 test images have labels that no training image has ('class 4', 'class 5'): train and test "
+        "need the same classes"
+    )
+
+
+def test_classes_without_test_images_are_told(
+    source: EncodedSource, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded(source, folder, rows([0, 1, 2, 3]), rows([0, 3]))
+    names = "'class 1', 'class 2'" if source.has_names else "1, 2"
+    assert capsys.readouterr().out == (
+        f"note: no test image of my-set is of the classes {names}: the test error says nothing about them\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,9 +147,9 @@ def test_labels_are_numbers_from_zero(
     ],
 )
 def test_labels_that_would_make_other_classes_are_refused(
-    source: EncodedSource, folder: Path, train: list[int], test: list[int], message: str
+    numbered: EncodedSource, folder: Path, train: list[int], test: list[int], message: str
 ) -> None:
-    assert message in refusal(source, folder, rows(train), rows(test))
+    assert message in refusal(numbered, folder, rows(train), rows(test))
 
 
 def digits(_: Path) -> ImageData:

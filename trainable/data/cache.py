@@ -56,7 +56,8 @@ def _write(folder: Path, data: ImageData) -> None:
             _delete_abandoned(folder.parent)
             for array in ARRAYS:
                 np.save(scratch / f"{array}.npy", getattr(data, array))
-            meta = {"name": data.name, "num_classes": data.num_classes, "fingerprint": data.fingerprint}
+            fields = ("name", "num_classes", "fingerprint", "class_names")
+            meta = {field: getattr(data, field) for field in fields}
             (scratch / META).write_text(json.dumps(meta))
             (scratch / LOCK).unlink()
             shutil.rmtree(folder, ignore_errors=True)
@@ -81,9 +82,8 @@ def _read(folder: Path) -> ImageData | None:
         train_images, train_labels, test_images, test_labels = (
             np.load(folder / f"{array}.npy", mmap_mode="r") for array in ARRAYS
         )
-        data = make_image_data(
-            meta["name"], meta["num_classes"], (train_images, train_labels), (test_images, test_labels)
-        )
+        train, test = (train_images, train_labels), (test_images, test_labels)
+        data = make_image_data(meta["name"], meta["num_classes"], train, test, tuple(meta["class_names"]))
         return data if data.fingerprint == meta["fingerprint"] else None
     except (OSError, ValueError, LookupError, TypeError, EOFError):
         return None

@@ -41,7 +41,7 @@ def load_cifar10(root: Path | None) -> ImageData:
     if root is None:
         root = cache_folder() / "downloads"
         _download_once(dataset_class, root)
-    _check_files(dataset_class, root / FOLDER)
+    check_files(dataset_class, root / FOLDER)
     checksums = dataset_class.train_list + dataset_class.test_list
     identity = hashlib.sha256(repr(checksums).encode()).hexdigest()
     return cached(NAME, identity, lambda: _decode(dataset_class, root))
@@ -67,8 +67,12 @@ def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
         ) from None
 
 
-def _check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
-    """Check all files. They are pickles, so none is opened before its checksum is known to be the publisher's."""
+def check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
+    """Check all files. They are pickles, so none is opened before its checksum is known to be the publisher's.
+
+    Raises:
+        UserError: a file is missing, or has a wrong checksum.
+    """
     from torchvision.datasets.utils import check_integrity
 
     meta = [(dataset_class.meta["filename"], dataset_class.meta["md5"])]
@@ -82,9 +86,9 @@ def _check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
 
 def _decode(dataset_class: Any, root: Path) -> ImageData:  # noqa: ANN401
     splits: list[tuple[Images, Labels]] = []
-    num_classes = 0
+    classes: tuple[str, ...] = ()
     for is_train in (True, False):
         split = dataset_class(str(root), train=is_train, download=False)
         splits.append((np.asarray(split.data, dtype=np.uint8), np.asarray(split.targets, dtype=np.int64)))
-        num_classes = len(split.classes)
-    return make_image_data(NAME, num_classes, *splits)
+        classes = tuple(split.classes)
+    return make_image_data(NAME, len(classes), splits[0], splits[1], classes)

@@ -25,6 +25,8 @@ class ImageData:
     test_labels: Labels
     fingerprint: str
     """First 16 hex digits of the SHA-256 of the shapes, images and labels of both splits."""
+    class_names: tuple[str, ...] = ()
+    """Name of each class, in the order of the labels; empty if the source has none."""
 
     @property
     def identity(self) -> tuple[str, str, int, int]:
@@ -37,6 +39,7 @@ def make_image_data(
     num_classes: int,
     train: tuple[Images, Labels],
     test: tuple[Images, Labels],
+    class_names: tuple[str, ...] = (),
 ) -> ImageData:
     """Check the arrays and compute the fingerprint.
 
@@ -54,7 +57,8 @@ def make_image_data(
             raise ValueError(f"{split} labels must lie in [0, {num_classes}), got {labels.min()} to {labels.max()}")
     if train[0].shape[1:] != test[0].shape[1:]:
         raise ValueError(f"train images are {train[0].shape[1:]}, test images {test[0].shape[1:]}")
-    return ImageData(name, num_classes, *train, *test, fingerprint=_fingerprint(*train, *test))
+    fingerprint = _fingerprint(*train, *test)
+    return ImageData(name, num_classes, *train, *test, fingerprint=fingerprint, class_names=class_names)
 
 
 def _fingerprint(*arrays: Images | Labels) -> str:

@@ -26,7 +26,8 @@ def load_digits() -> ImageData:
         is_test[np.flatnonzero(labels == digit)[TEST_EVERY - 1 :: TEST_EVERY]] = True
     order = np.random.RandomState(SHUFFLE_SEED).permutation(len(labels))  # the legacy stream is frozen
     train, test = order[~is_test[order]], order[is_test[order]]
-    return make_image_data("digits", 10, (images[train], labels[train]), (images[test], labels[test]))
+    names = tuple("0123456789")
+    return make_image_data("digits", 10, (images[train], labels[train]), (images[test], labels[test]), names)
 
 
 def _load_small() -> tuple[Images, Labels]:

@@ -88,25 +88,35 @@ def _is_turned(image: Any) -> bool:  # noqa: ANN401
         return False
 
 
-def decode_image(where: str, content: bytes, size: tuple[int, int]) -> Images:
+def decode_image(where: str, content: bytes, size: tuple[int, int], *, fit: bool = False) -> Images:
     """Return an image as uint8 [H, W, 3].
 
     Args:
         size: the width and height that all images of the data set have.
+        fit: whether an image of another size is cropped at its centre to a square, and scaled to `size`.
 
     Raises:
-        UserError: the image is broken, has another size, or must not be decoded.
+        UserError: the image is broken, has another size without `fit`, or must not be decoded.
     """
     image = open_image(where, content)
-    if image.size != size:
+    if image.size != size and not fit:
         raise UserError(
             f"{where}: the image is {image.width}x{image.height}, "
             f"the first one {size[0]}x{size[1]}: all must have one size"
         )
     try:
-        return np.asarray(_rgb(image), dtype=np.uint8)
+        colours = _rgb(image)
+        return np.asarray(colours if image.size == size else _square(colours, size), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
         raise UserError(f"{where}: not an image ({first_line(error)})") from None
+
+
+def _square(image: Any, size: tuple[int, int]) -> Any:  # noqa: ANN401
+    from PIL import Image
+
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side)).resize(size, Image.Resampling.BICUBIC)
 
 
 def _rgb(image: Any) -> Any:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """Checks of the labels of a data set: classes are numbered from 0, and the first images must hold their share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,12 @@ import numpy as np
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData, Labels
 from trainable.errors import UserError
-from trainable.wording import counted
+from trainable.wording import counted, listed, quoted
 
 UNLIKELY = 1e-4
 """Smallest probability (at most the expected by the found number) at which classes may be missing by chance."""
+MAX_NAMED = 3
+"""Number of classes that a message names; the others are counted."""
 
 
 def num_classes(folder: Path, train: Labels, test: Labels, num_names: int) -> int:
@@ -34,6 +36,42 @@ def num_classes(folder: Path, train: Labels, test: Labels, num_names: int) -> in
             "and test need the same classes"
         )
     return max(largest + 1, num_names)
+
+
+def number_by_name(
+    folder: Path, names: Sequence[str], train: Labels, test: Labels
+) -> tuple[Labels, Labels, tuple[str, ...]]:
+    """Number classes that have only names: in the order of their names, as text.
+
+    Args:
+        names: the names that the labels point at.
+
+    Returns:
+        The labels of the training and test images, and the names of the classes.
+
+    Raises:
+        UserError: a test image is of a class that no training image has.
+    """
+    classes = sorted({names[label] for label in np.unique(train)})
+    positions = {name: position for position, name in enumerate(classes)}
+    if unseen := sorted({names[label] for label in np.unique(test)} - set(positions)):
+        count = int(np.isin(test, [names.index(name) for name in unseen]).sum())
+        raise UserError(
+            f"{folder}: {count} of {counted(len(test), 'test image')} have labels that no training image has "
+            f"({_quoted(unseen)}): train and test need the same classes"
+        )
+    numbers = np.array([positions.get(name, -1) for name in names], dtype=np.int64)
+    return numbers[train], numbers[test], tuple(classes)
+
+
+def missing_in_test(data: ImageData) -> str | None:
+    """Return a sentence about the classes that training images have and no test image has; None if there are none."""
+    missing = np.setdiff1d(data.train_labels, data.test_labels).tolist()
+    if not missing:
+        return None
+    names = _quoted([data.class_names[label] for label in missing]) if data.class_names else _first(np.array(missing))
+    classes, them = ("class", "it") if len(missing) == 1 else ("classes", "them")
+    return f"no test image of {data.name} is of the {classes} {names}: the test error says nothing about {them}"
 
 
 def check_subsets(data: ImageData, configs: Iterable[TrainConfig]) -> None:
@@ -59,6 +97,10 @@ def check_subsets(data: ImageData, configs: Iterable[TrainConfig]) -> None:
                 f"{counted(len(shares), 'class', 'classes')}, since it is sorted by class: shuffle the rows of its "
                 f"files, or leave {field} out"
             )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return listed([quoted(name) for name in names], MAX_NAMED)
 
 
 def _first(labels: Labels) -> str:

@@ -3,8 +3,30 @@
 import os
 from pathlib import Path
 
+from trainable.errors import UserError
+from trainable.wording import counted
+
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_fits(where: str, size: tuple[int, int], num_images: int, needed: int) -> None:
+    """Check that decoded images fit into memory, before it is allocated.
+
+    Args:
+        where: the file, and the row, of one of the largest images.
+        size: its width and height.
+        needed: the bytes that all images need.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    free = available_bytes()
+    if needed > free:
+        raise UserError(
+            f"{where}: images of {size[0]}x{size[1]} pixels; all {counted(num_images, 'image')} need "
+            f"{needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"
+        )
 
 
 def available_bytes() -> int:
