@@ -26,6 +26,7 @@ from results.statistics.noise import (
     Repeats,
     binomial_variance,
     dispersion_factor,
+    mean_and_variance,
     pooled_dispersion,
 )
 from results.statistics.verdicts import Judgement, judge
@@ -83,15 +84,20 @@ def simulate(scenario: Scenario, num_tables: int, factor: float, random: np.rand
         runs = errors[:, None] + spread[:, None] * random.standard_normal((num_tables, len(errors), num_runs))
         return np.asarray(np.round(runs / RESOLUTION) * RESOLUTION)
 
+    def draw_group(group: Repeats) -> Floats:
+        """Draw an array of (tables, 1, errors), each of a single run or the median of three."""
+        truth = np.full(1, np.mean(group.test_errors))
+        runs = [1 if factor_of_error == 1 else 3 for factor_of_error in group.variance_factors]
+        return np.stack([np.median(draw(truth, number), axis=-1) for number in runs], axis=-1)
+
     ours = draw(truth, scenario.num_runs, widths)
     published = np.median(draw(base, scenario.num_published_runs, widths), axis=-1)
-    known = [draw(np.full(1, np.mean(group.test_errors)), len(group.test_errors)) for group in repeats()]
-    groups = known + ([ours] if scenario.num_runs > 1 else [])
-    degrees = np.concatenate([np.full(group.shape[1], group.shape[2] - 1.0) for group in groups])
+    known = [(draw_group(group), np.array(group.variance_factors)) for group in repeats()]
+    groups = known + ([(ours, np.ones(scenario.num_runs))] if scenario.num_runs > 1 else [])
+    degrees = np.concatenate([np.full(errors.shape[1], errors.shape[2] - 1.0) for errors, _ in groups])
+    centres, spreads = zip(*(mean_and_variance(errors, factors) for errors, factors in groups), strict=True)
     factors = dispersion_factor(
-        np.concatenate([group.var(axis=-1, ddof=1) for group in groups], axis=1),
-        np.concatenate([binomial_variance(group.mean(axis=-1), num_images) for group in groups], axis=1),
-        degrees,
+        np.concatenate(spreads, axis=1), binomial_variance(np.concatenate(centres, axis=1), num_images), degrees
     )
     means = ours.mean(axis=-1)
     variances = factors[:, None] * (

@@ -1,5 +1,5 @@
 """Print the table of a sweep in the form of the published tables. The word `published` in place of the sweep
-prints one or all of the published tables as they were printed."""
+prints published tables as they were printed: the first 16, the `sequel` on large batches, or one of them."""
 
 import argparse
 
@@ -13,12 +13,18 @@ EXAMPLES = (
     "table quickstart --format csv --mean",
     "table published",
     "table published initial_lr_128",
+    "table published sequel",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published tables")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="with `published`: one table (default: all)")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="with `published`: one table, or `sequel` (default: the 16 first tables)",
+    )
     add_store(parser)
     add_format(parser)
     parser.add_argument("--mean", action="store_true", help="add mean +- std over the repeats")

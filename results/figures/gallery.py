@@ -19,7 +19,7 @@ from results.figures import (
     parameter_importance,
     pareto_front,
 )
-from results.figures.points import Point, published_points, sweep_points, title
+from results.figures.points import Point, lars_points, published_points, sweep_points, title
 from results.figures.ranks import ALL_RANKS, Ranks, shown_words
 from results.figures.style import literal_text, without_controls
 from results.parquet.search_results import SearchResults, free_fields
@@ -135,7 +135,11 @@ def _error_by_lr(results: Results) -> list[Figure]:
         words = shown_words(Ranks(1, error_by_lr.MOST_LINES), len(lines), "lines")
         lines = error_by_lr.best_lines(lines)
         heading += results.note("error_by_lr", words)
-    return [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
+    figures = [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
+    if results.published and results.sweep is None:
+        lars = lars_points()
+        figures.append(error_by_lr.draw_error_by_lr(error_by_lr.error_by_lr(lars), title(lars)))
+    return figures
 
 
 def _error_by_epochs(results: Results) -> list[Figure]:

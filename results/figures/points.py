@@ -2,12 +2,12 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from models.names import display_name
 from results.parquet.trials import Cell, varying_fields
-from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells
+from results.published.cells import SEQUEL_FILE, PublishedCell, all_cells, table_names
 from trainable.config import TrainConfig
 from trainable.wording import counted, format_value, printable_line
 
@@ -75,10 +75,21 @@ def published_point(cell: PublishedCell) -> Point:
     )
 
 
-def published_points(belongs: Callable[[str], bool] = lambda table: True) -> list[Point]:
-    """Return the points of the published tables that `belongs` accepts; a run printed in two tables is one point."""
-    cells = [cell for file in (SEED_FILE, LONGER_FILE) for cell in published_cells(file)]
-    return list(dict.fromkeys(published_point(cell) for cell in cells if belongs(cell.table)))
+def published_points(belongs: Callable[[str], bool] | None = None) -> list[Point]:
+    """Return the points of the published tables that `belongs` accepts; a run printed in two tables is one point.
+
+    By default these are all tables but those of the sequel.
+    """
+    sequel = table_names(SEQUEL_FILE)
+    cells = [cell for cell in all_cells() if (belongs(cell.table) if belongs else cell.table not in sequel)]
+    return list(dict.fromkeys(map(published_point, cells)))
+
+
+def lars_points() -> list[Point]:
+    """Return the points of the sequel's tables of SGD and LARS at 200 epochs."""
+    cells = [cell for cell in all_cells() if cell.table.startswith("lars_") and cell.epochs == 200]
+    points = [replace(published_point(cell), other=(("with", cell.optimizer.upper()),)) for cell in cells]
+    return list(dict.fromkeys(points))
 
 
 def sweep_points(cells: Sequence[Cell], sweep: str) -> list[Point]:

@@ -47,9 +47,12 @@ class Protocol(NamedTuple):
     schedule: str
     epochs: int
     other: str
+    variant: str = ""
+    """Words for what a published row departs from the first tables in, for example `LARS`; shown in messages."""
 
     def __str__(self) -> str:
-        return f"{display_name(self.model)}, {self.schedule}, {counted(self.epochs, 'epoch')}"
+        variant = f", {self.variant}" if self.variant else ""
+        return f"{display_name(self.model)}, {self.schedule}, {counted(self.epochs, 'epoch')}{variant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
     return [
         LintRow(
             group=cell.table,
-            protocol=Protocol(cell.model, cell.schedule, cell.epochs, ""),
+            protocol=Protocol(cell.model, cell.schedule, cell.epochs, "", cell.configuration.variant),
             batch_size=cell.batch_size,
             lr=cell.lr,
             test_error_percent=cell.test_error_percent,

@@ -138,12 +138,13 @@ def near_divergences(rows: Sequence[LintRow]) -> Iterator[Finding]:
 def inconsistent_times(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find groups with the same model, batch size and device, but clearly different times per epoch."""
     timed = [row for row in distinct(rows) if row.seconds >= MIN_TIMED_SECONDS]
-    alike = grouped(timed, lambda row: (row.protocol.model, row.batch_size, row.device, row.protocol.other))
-    for (model, batch_size, _, _), members in alike.items():
+    alike = grouped(timed, lambda row: (row.protocol._replace(schedule="", epochs=0), row.batch_size, row.device))
+    for (protocol, batch_size, _), members in alike.items():
         clusters = _clusters(members)
         if len(clusters) > 1:
             times = ", ".join(map(_cluster_text, clusters))
-            message = f"batch size {batch_size} ({display_name(model)}) takes {times}"
+            variant = f", {protocol.variant}" if protocol.variant else ""
+            message = f"batch size {batch_size} ({display_name(protocol.model)}{variant}) takes {times}"
             yield Finding(Rule.TIMES, Severity.WARNING, message, tuple(members))
 
 

@@ -16,6 +16,10 @@ SEED_FILE = "seed_tables.csv"
 """The 91 rows of the 16 published tables, in the order of printing."""
 LONGER_FILE = "linear_scaling_longer.csv"
 """20 further rows by the same author: the linear rule with 400 and 800 epochs."""
+SEQUEL_FILE = "large_batch_sequel.csv"
+"""133 further rows by the same author on large batches, and two that were printed without an error."""
+FILES = (SEED_FILE, LONGER_FILE, SEQUEL_FILE)
+BASE_WEIGHT_DECAY = 1e-4
 
 
 class Configuration(NamedTuple):
@@ -26,6 +30,23 @@ class Configuration(NamedTuple):
     lr: float
     schedule: str
     epochs: int
+    optimizer: str = "sgd"
+    ghost_batch_size: int | None = None
+    weight_decay: float = BASE_WEIGHT_DECAY
+    weight_decay_on_bn: bool = True
+    precision: str = "fp32"
+
+    @property
+    def variant(self) -> str:
+        """How the configuration departs from the recipe of the 16 first tables; empty if not at all."""
+        words = {
+            self.optimizer.upper(): self.optimizer != "sgd",
+            f"ghost batch size {self.ghost_batch_size}": self.ghost_batch_size is not None,
+            f"weight decay {self.weight_decay:g}": self.weight_decay != BASE_WEIGHT_DECAY,
+            "no weight decay on BN": not self.weight_decay_on_bn,
+            f"{self.precision} precision": self.precision != "fp32",
+        }
+        return ", ".join(text for text, departs in words.items() if departs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +72,63 @@ class PublishedCell:
     minutes: int
     """Wall time of one whole run, evaluation included."""
     hardware: str
+    optimizer: str = "sgd"
+    ghost_batch_size: int | None = None
+    """Number of images that are normalised together; None for the whole batch."""
+    weight_decay: float = BASE_WEIGHT_DECAY
+    weight_decay_on_bn: bool = True
+    precision: str = "fp32"
+    """fp32, mixed (Apex O1), or fp16: weights and optimiser in fp16, too (Apex O3)."""
 
     @property
     def configuration(self) -> Configuration:
-        return Configuration(self.model, self.batch_size, self.lr, self.schedule, self.epochs)
+        return Configuration(*(getattr(self, name) for name in Configuration._fields))
 
 
 @functools.cache
 def published_cells(file: str = SEED_FILE) -> tuple[PublishedCell, ...]:
-    """Return all rows of one of the two files, in the order of printing."""
+    """Return all rows of one of FILES that have an error, in the order of printing."""
+    return tuple(cell for cell in printed_cells(file) if cell.error_printed)
+
+
+@functools.cache
+def printed_cells(file: str) -> tuple[PublishedCell, ...]:
+    """Return all rows of one of FILES; the error of a row printed without one is NaN."""
     with (FOLDER / file).open(newline="") as lines:
-        return tuple(
-            PublishedCell(
-                table=row["table"],
-                model=row["model"],
-                batch_size=int(row["batch_size"]),
-                lr=float(row["lr"]),
-                schedule=row["schedule"],
-                epochs=int(row["epochs"]),
-                error_printed=row["test_error_percent"],
-                test_error_percent=float(row["test_error_percent"]),
-                num_runs=int(row["num_runs"]),
-                paper=row["paper"],
-                minutes=int(row["minutes"]),
-                hardware=row["hardware"],
-            )
-            for row in csv.DictReader(lines)
-        )
+        return tuple(map(_cell, csv.DictReader(lines)))
 
 
-def table_names(file: str = SEED_FILE) -> list[str]:
-    """Return the names of the tables in the order of printing."""
-    return list(dict.fromkeys(cell.table for cell in published_cells(file)))
+def _cell(row: dict[str, str]) -> PublishedCell:
+    ghost_batch_size = row.get("ghost_batch_size")
+    return PublishedCell(
+        table=row["table"],
+        model=row["model"],
+        batch_size=int(row["batch_size"]),
+        lr=float(row["lr"]),
+        schedule=row["schedule"],
+        epochs=int(row["epochs"]),
+        error_printed=row["test_error_percent"],
+        test_error_percent=float(row["test_error_percent"] or "nan"),
+        num_runs=int(row["num_runs"]),
+        paper=row.get("paper", ""),
+        minutes=int(row["minutes"] or 0),
+        hardware=row["hardware"],
+        optimizer=row.get("optimizer", "SGD").lower(),
+        ghost_batch_size=int(ghost_batch_size) if ghost_batch_size else None,
+        weight_decay=float(row.get("weight_decay", BASE_WEIGHT_DECAY)),
+        weight_decay_on_bn=row.get("weight_decay_on_bn", "yes") == "yes",
+        precision=row.get("precision", "fp32").lower(),
+    )
+
+
+def all_cells() -> list[PublishedCell]:
+    """Return the rows of all files."""
+    return [cell for file in FILES for cell in published_cells(file)]
+
+
+def table_names(*files: str) -> list[str]:
+    """Return the names of the tables of these files (by default the 16 first ones) in the order of printing."""
+    return list(dict.fromkeys(cell.table for file in files or (SEED_FILE,) for cell in published_cells(file)))
 
 
 def table_cells(name: str) -> list[PublishedCell]:
@@ -91,8 +137,7 @@ def table_cells(name: str) -> list[PublishedCell]:
     Raises:
         UserError: no such table.
     """
-    cells = [cell for file in (SEED_FILE, LONGER_FILE) for cell in published_cells(file) if cell.table == name]
+    cells = [cell for cell in all_cells() if cell.table == name]
     if not cells:
-        names = table_names() + table_names(LONGER_FILE)
-        raise UserError(f"no published table {name!r}: {nearest(name, names)}")
+        raise UserError(f"no published table {name!r}: {nearest(name, table_names(*FILES))}")
     return cells

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.names import display_name
-from results.published.cells import LONGER_FILE, SEED_FILE, PublishedCell, published_cells, table_names
+from results.published.cells import (
+    LONGER_FILE,
+    SEED_FILE,
+    SEQUEL_FILE,
+    PublishedCell,
+    published_cells,
+    table_names,
+)
 from trainable.grouping import grouped
 
 
@@ -68,17 +75,20 @@ def plan_text(title: str, counts: WorkCounts) -> str:
 
 
 def published_plan() -> str:
-    """Return the amount of work behind the 16 published tables, and behind the further ones."""
-    tables, longer = published_cells(SEED_FILE), published_cells(LONGER_FILE)
-    known = {cell.configuration for cell in tables}
-    new = [cell for cell in longer if cell.configuration not in known]
-    title = f"further tables ({', '.join(table_names(LONGER_FILE))})"
-    return "\n".join(
-        [
-            plan_text(f"the {len(table_names(SEED_FILE))} published tables", work_counts(tables)),
-            "",
-            plan_text(title, work_counts(longer)),
-            f"  of these        {len(new)} configurations that are not in the {len(table_names(SEED_FILE))} tables, "
-            f"{work_counts(new).hours:,.1f} GPU-hours",
-        ]
-    )
+    """Return the amount of work behind the 16 published tables, and behind each group of further ones."""
+    num_tables, known = len(table_names(SEED_FILE)), {cell.configuration for cell in published_cells(SEED_FILE)}
+    parts = [plan_text(f"the {num_tables} published tables", work_counts(published_cells(SEED_FILE)))]
+    further = {
+        LONGER_FILE: f"further tables ({', '.join(table_names(LONGER_FILE))})",
+        SEQUEL_FILE: f"the {len(table_names(SEQUEL_FILE))} tables of the sequel on large batches",
+    }
+    for file, title in further.items():
+        cells = published_cells(file)
+        new = [cell for cell in cells if cell.configuration not in known]
+        num_new = work_counts(new)
+        parts.append(
+            f"{plan_text(title, work_counts(cells))}\n"
+            f"  of these        {num_new.num_configurations} configurations that are not in the {num_tables} tables, "
+            f"{num_new.hours:,.1f} GPU-hours"
+        )
+    return "\n\n".join(parts)

@@ -30,6 +30,7 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
     cells = comparison.cells
     published = [cell.published for cell in cells]
     configurations = [item.configuration for item in published]
+    has_variants = any(item.variant for item in configurations)
     level = f"{100 * (1 - comparison.alpha):g} % interval"
     columns = [
         Column("Model", "center", [display_name(item.model) for item in configurations]),
@@ -37,6 +38,7 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
         Column("initial lr", "left", [repr(item.lr) for item in configurations], indent=2),
         Column("lr schedule", "center", [item.schedule for item in configurations]),
         Column("# of Epochs", "right", [str(item.epochs) for item in configurations], stop=7),
+        *([Column("variant", "left", [item.variant or "-" for item in configurations])] * has_variants),
         Column("ours", "right", [percent(cell.test_error_percent) for cell in cells], stop=5),
         Column("n", "right", [str(len(cell.errors)) if cell.cell else "-" for cell in cells], stop=2),
         Column("published", "right", [percent(item.test_error_percent) for item in published], stop=6),

@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from results.parquet.trials import Cell
-from results.published.cells import (
-    LONGER_FILE,
-    SEED_FILE,
-    Configuration,
-    PublishedCell,
-    published_cells,
-    table_cells,
-)
+from results.published.cells import Configuration, PublishedCell, all_cells, table_cells
 from results.published.recipe import Departure, Recipe, departures
 from results.statistics.noise import MEDIAN_VARIANCE, Repeats
 from trainable.grouping import grouped
@@ -33,7 +26,7 @@ class Published:
     configuration: Configuration
     tables: tuple[str, ...]
     cells: tuple[PublishedCell, ...]
-    """One cell per distinct error: an error printed in two tables is the same run."""
+    """One cell per run, or median of runs: an error printed in two tables for the same GPU is the same run."""
 
     @property
     def num_runs(self) -> int:
@@ -65,25 +58,30 @@ def published_configurations(table: str | None = None) -> list[Published]:
     Raises:
         UserError: no such table.
     """
-    cells = [cell for file in (SEED_FILE, LONGER_FILE) for cell in published_cells(file)]
-    groups = grouped(cells, lambda cell: cell.configuration)
+    groups = grouped(all_cells(), lambda cell: cell.configuration)
     wanted = list(groups) if table is None else list(dict.fromkeys(cell.configuration for cell in table_cells(table)))
     return [
         Published(
             configuration,
             tuple(dict.fromkeys(cell.table for cell in groups[configuration])),
-            tuple({cell.error_printed: cell for cell in groups[configuration]}.values()),
+            tuple(
+                {(cell.error_printed, cell.num_runs, cell.hardware): cell for cell in groups[configuration]}.values()
+            ),
         )
         for configuration in wanted
     ]
 
 
 def published_repeats(recipe: Recipe) -> list[Repeats]:
-    """Return the configurations that are printed with several errors, each of a single run."""
+    """Return the configurations that are printed with several errors, of single runs or medians of three."""
     return [
-        Repeats([cell.test_error_percent for cell in item.cells], recipe.num_test_images)
+        Repeats(
+            [cell.test_error_percent for cell in item.cells],
+            recipe.num_test_images,
+            [MEDIAN_VARIANCE[cell.num_runs] for cell in item.cells],
+        )
         for item in published_configurations()
-        if len(item.cells) > 1 and item.num_runs == len(item.cells)
+        if len(item.cells) > 1
     ]
 
 

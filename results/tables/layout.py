@@ -188,7 +188,12 @@ def markdown_table(columns: Sequence[Column]) -> str:
     shown = [
         replace(column, header=escaped(column.header), values=list(map(escaped, column.values))) for column in columns
     ]
-    lines = zip(*(column.lines() for column in shown), strict=True)
+    return plain_table(shown)
+
+
+def plain_table(columns: Sequence[Column]) -> str:
+    """Return the columns as Markdown whose headers and values may hold markup."""
+    lines = zip(*(column.lines() for column in columns), strict=True)
     return "".join(f"|{'|'.join(cells)}|\n" for cells in lines)
 
 

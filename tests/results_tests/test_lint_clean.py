@@ -7,7 +7,7 @@ import pytest
 
 from results.lint.rows import LintRow, Rule, errors_by_lr
 from results.lint.rules import lint
-from tests.results_tests.lint_samples import clean_table, with_error
+from tests.results_tests.lint_samples import clean_sequel, clean_table, with_error
 
 SPOILT_SEEDS = [seed for seed in range(60) if len({row.batch_size for row in clean_table(seed)}) >= 7][:15]
 """Seeds of tables with enough batch sizes to tell exponent 1 from 0.5."""
@@ -16,6 +16,11 @@ Spoil = Callable[[list[LintRow]], list[LintRow]]
 
 def test_200_clean_tables_have_no_findings() -> None:
     findings = {seed: found for seed in range(200) if (found := lint(clean_table(seed)))}
+    assert findings == {}
+
+
+def test_200_clean_tables_with_the_columns_of_the_sequel_have_no_findings() -> None:
+    findings = {seed: found for seed in range(200) if (found := lint(clean_sequel(seed)))}
     assert findings == {}
 
 

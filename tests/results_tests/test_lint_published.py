@@ -7,7 +7,7 @@ import pytest
 import tune_main
 from results.lint.rows import Finding, LintRow, Rule, Severity, rows_of_published
 from results.lint.rules import lint
-from results.published.cells import LONGER_FILE, published_cells
+from results.published.cells import LONGER_FILE, SEQUEL_FILE, all_cells, published_cells
 
 SEED_ROWS = rows_of_published(published_cells())
 ALL_ROWS = [*SEED_ROWS, *rows_of_published(published_cells(LONGER_FILE))]
@@ -93,12 +93,29 @@ def test_the_further_tables_add_repeats_and_times() -> None:
     assert len(found(Rule.OFF_RULE_LR, ALL_ROWS)[0].rows) == 4
 
 
+def test_what_the_sequel_has_of_its_own() -> None:
+    findings = lint(rows_of_published(published_cells(SEQUEL_FILE)))
+    texts = {rule: [finding.message for finding in findings if finding.rule is rule] for rule in Rule}
+    assert {rule: len(messages) for rule, messages in texts.items() if messages} == {
+        Rule.REPEAT: 7,
+        Rule.NEAR_DIVERGENCE: 3,
+        Rule.EDGE_OPTIMUM: 1,
+        Rule.SINGLE_LR: 1,
+        Rule.LR_SCALING: 2,
+    }
+    assert "9.88 and 10.20 and 10.32 %" in texts[Rule.REPEAT][0]
+    assert all("fp16 precision" in message for message in texts[Rule.NEAR_DIVERGENCE])
+    assert "batch size 128 (ResNet-preact-20, cosine, 200 epochs, LARS): the best of 3" in texts[Rule.EDGE_OPTIMUM][0]
+    assert "batch size 8192: 1.6" in texts[Rule.SINGLE_LR][0]
+    assert "^ 0.47 (95 % 0.28 to 0.66) over 6 batch sizes" in texts[Rule.LR_SCALING][1]
+
+
 def test_the_command_prints_a_line_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
     assert tune_main.main(["lint", "published"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    findings = lint(ALL_ROWS)
+    findings = lint(rows_of_published(all_cells()))
     assert [line.endswith(finding.message) for line, finding in zip(lines, findings, strict=True)] == [True] * len(
         findings
     )
     assert lines[0].startswith("error ")
-    assert last == f"{len(findings)} findings in 111 rows"
+    assert last == f"{len(findings)} findings in 244 rows"

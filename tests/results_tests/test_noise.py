@@ -1,5 +1,8 @@
 """The variance of a run: from repeats and the binomial, and of medians."""
 
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -27,20 +30,28 @@ def test_without_repeats_there_is_no_noise_to_estimate() -> None:
         pooled_dispersion([Repeats([8.0], 10_000)])
 
 
-def test_the_published_repeats_are_the_four_pairs_with_different_errors() -> None:
+def test_the_published_repeats() -> None:
+    """Pairs of single runs, and three configurations with a median of three between single runs, one on a V100."""
     groups = published_repeats(published_recipe())
-    assert [sorted(group.test_errors) for group in groups] == [
-        [8.73, 8.87],
-        [8.08, 8.40],
-        [7.53, 7.74],
-        [7.15, 7.42],
-    ]
+    medians = {tuple(group.test_errors): group for group in groups if len(group.test_errors) > 2}
+    assert [*medians] == [(8.87, 8.73, 8.83, 8.87), (10.32, 10.20, 9.88), (8.07, 8.26, 8.45)]
+    v = MEDIAN_VARIANCE[3]
+    assert [group.variance_factors for group in medians.values()] == [[1, 1, v, 1], [1, v, 1], [1, v, 1]]
+    pairs = [sorted(group.test_errors) for group in groups if len(group.test_errors) == 2]
+    seed, mixed = pairs[:3], pairs[3:]
+    assert seed == [[8.08, 8.40], [7.53, 7.74], [7.15, 7.42]]
+    assert mixed == [[11.78, 11.92], [10.16, 10.48], [8.98, 9.10], [7.84, 8.05]]
+
+    def share(errors: Sequence[float], weights: Sequence[float]) -> float:
+        mean = sum(map(operator.mul, errors, weights)) / sum(weights)
+        squares = [weight * (error - mean) ** 2 for error, weight in zip(errors, weights, strict=True)]
+        return float(sum(squares) / (mean * (100 - mean) / 10_000))
+
+    by_hand = [share(pair, (1, 1)) for pair in pairs]
+    by_hand += [share(errors, [1 / factor for factor in group.variance_factors]) for errors, group in medians.items()]
     dispersion = pooled_dispersion(groups)
-    assert dispersion.degrees_of_freedom == 4
-    squares = (0.14**2, 0.32**2, 0.21**2, 0.27**2)
-    means = (8.80, 8.24, 7.635, 7.285)
-    by_hand = [square / 2 / (mean * (100 - mean) / 10_000) for square, mean in zip(squares, means, strict=True)]
-    assert dispersion.factor == pytest.approx(sum(by_hand) / 4)
+    assert dispersion.degrees_of_freedom == 14
+    assert dispersion.factor == pytest.approx(sum(by_hand) / 14) == pytest.approx(0.347, abs=0.001)
 
 
 def test_the_variance_of_a_median() -> None:

@@ -61,9 +61,12 @@ def test_repeats_are_not_spoken_of_where_there_are_none() -> None:
 
 
 def test_the_further_rows_are_a_group_of_their_own() -> None:
-    seed, further = published_plan().split("\n\n")
+    seed, further, sequel = published_plan().split("\n\n")
     assert "rows            91" in seed
     assert "rows            20" in further
+    assert "the 18 tables of the sequel" in sequel
+    assert "rows            133" in sequel
+    assert "configurations  109 (109 ResNet-preact-20)" in sequel
     known = {cell.configuration for cell in published_cells()}
     new = len({cell.configuration for cell in published_cells(LONGER_FILE)} - known)
     assert f"{new} configurations that are not in the 16 tables" in further

@@ -1,10 +1,11 @@
 """Published tables come back byte for byte, and the data agrees with an independent reading of them.
 
 `seed_tables.md` holds the lines of the seed document that begin with a bar, copied by a script; a blank line
-stands between two tables.
+stands between two tables. `sequel_tables.md` holds the tables of the sequel in the same form.
 """
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import pytest
 
 import tune_main
 from models.names import display_name
-from results.published.cells import FOLDER, LONGER_FILE, SEED_FILE, published_cells, table_names
-from results.published.tables import ALL, published_rows, published_table
+from results.published.cells import FOLDER, LONGER_FILE, SEED_FILE, SEQUEL_FILE, published_cells, table_names
+from results.published.tables import ALL, SEQUEL, published_rows, published_table
 from tests.refusals import refused
 from trainable.errors import UserError
 
 SEED = (Path(__file__).parent / "seed_tables.md").read_text()
 BLOCKS = [block.strip("\n") + "\n" for block in SEED.split("\n\n")]
+SEQUEL_TABLES = (Path(__file__).parent / "sequel_tables.md").read_text()
+SEQUEL_BLOCKS = [block.strip("\n") + "\n" for block in SEQUEL_TABLES.split("\n\n")]
 TIME = re.compile(r"(?:(\d+)h)?(\d+)m")
 
 
@@ -42,6 +45,24 @@ def test_every_seed_table_comes_back(name: str, block: str) -> None:
 def test_all_tables_in_the_order_of_the_seed() -> None:
     assert len(BLOCKS) == 16
     assert published_table(ALL, "markdown") == SEED
+
+
+@pytest.mark.parametrize(("name", "block"), [*zip(table_names(SEQUEL_FILE), SEQUEL_BLOCKS, strict=True)])
+def test_every_table_of_the_sequel_comes_back(name: str, block: str) -> None:
+    assert published_table(name, "markdown") == block
+
+
+def test_the_sequel_has_133_rows_with_an_error_and_two_without(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = published_cells(SEQUEL_FILE)
+    assert len(SEQUEL_BLOCKS) == 18
+    assert len(cells) == 133
+    assert sum(cell.num_runs == 3 for cell in cells) == 59
+    assert len({cell.configuration for cell in cells}) == 109
+    rows = json.loads(published_table(SEQUEL, "json"))
+    assert [row["batch_size"] for row in rows if row["note"] == "not reported"] == [8192, 8192]
+    assert sum(row["optimizer"] == "lars" for row in rows) == 28
+    assert tune_main.main(["table", "published", SEQUEL]) == 0
+    assert capsys.readouterr().out == SEQUEL_TABLES
 
 
 def printed(file: str) -> list[dict[str, str]]:

@@ -40,6 +40,6 @@ def test_the_bound_is_used_up_where_the_tests_have_power() -> None:
 
 def test_repeats_give_power() -> None:
     random = np.random.default_rng(1)
-    one, three = (power(simulate(Scenario(10, n, 1, 0.5, (1.0,)), 500, FACTOR, random)) for n in (1, 3))
+    one, three = (power(simulate(Scenario(10, n, 1, 0.5, (0.75,)), 500, FACTOR, random)) for n in (1, 3))
     assert one["differs"] < 0.6
-    assert three["differs"] > 0.95
+    assert three["differs"] > 0.85

@@ -8,7 +8,14 @@ import pytest
 
 from results.parquet.files import read_trials
 from results.parquet.trials import group_repeats, trials_from_table
-from results.published.cells import LONGER_FILE, PublishedCell, published_cells, table_cells, table_names
+from results.published.cells import (
+    LONGER_FILE,
+    Configuration,
+    PublishedCell,
+    published_cells,
+    table_cells,
+    table_names,
+)
 from results.store.local_store import LocalStore
 from results.tables.layout import render, table_rows
 from search_spaces.expansion import expand
@@ -38,8 +45,8 @@ def cells_of(name: str) -> list[PublishedCell]:
     return [cell for cell in cells if name not in MAIN or cell.model == trials_of(name)[0].config.model]
 
 
-def configuration(config: TrainConfig) -> tuple[str, int, float, str, int]:
-    return (config.model, config.batch_size, config.lr, config.schedule, config.epochs)
+def configuration(config: TrainConfig) -> Configuration:
+    return Configuration(config.model, config.batch_size, config.lr, config.schedule, config.epochs)
 
 
 @pytest.mark.parametrize("name", ALL)

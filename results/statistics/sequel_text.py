@@ -1,0 +1,109 @@
+"""The answers that the published sequel gives, as Markdown, CSV and JSON, and in docs/published-tables.md."""
+
+import math
+
+from results.published.cells import Configuration
+from results.published.recipe import published_recipe
+from results.statistics.compare import Difference
+from results.statistics.matching import Published
+from results.statistics.sequel import Answer, Pair, SequelAnswers, effect, sequel_answers
+from results.tables.layout import Column, csv_text, markdown_table, percent
+from trainable.reference_pages import refreshed
+from trainable.wording import counted, json_text
+
+
+def render_answers(answers: SequelAnswers, form: str) -> str:
+    """Return the answers in one of `results.tables.layout.FORMATS`."""
+    if form == "markdown":
+        return "\n".join([*map(_section, answers.answers), "".join(f"- {note}\n" for note in _notes(answers))])
+    rows = [
+        _flat(answer, pair, test)
+        for answer in answers.answers
+        for pair, test in zip(answer.pairs, answer.tests, strict=True)
+    ]
+    return csv_text(rows) if form == "csv" else json_text(rows) + "\n"
+
+
+def refresh(page: str) -> str:
+    """Return docs/published-tables.md with the answers as the published rows give them."""
+    return refreshed(page, {"sequel": render_answers(sequel_answers(), "markdown")})
+
+
+def _section(answer: Answer) -> str:
+    text = f"**{answer.question.title}**\n\n{markdown_table(_columns(answer))}"
+    if answer.mean is None:
+        return text
+    return f"{text}\nOn average {answer.mean.points:+.2f} {_interval(answer.mean)}: {effect(answer.mean)}.\n"
+
+
+def _columns(answer: Answer) -> list[Column]:
+    pairs, tests = answer.pairs, answer.tests
+    configurations = [pair.changed.configuration for pair in pairs]
+    columns = [
+        Column("batch size", "right", [str(item.batch_size) for item in configurations], stop=7),
+        Column("epochs", "right", [str(item.epochs) for item in configurations], stop=6),
+    ]
+    if len({item.weight_decay for item in configurations}) > 1:
+        columns.append(Column("weight decay", "right", [f"{item.weight_decay:g}" for item in configurations], stop=9))
+    if answer.question.best_lr:
+        without = [_chosen(pair.without.configuration, pair.num_without) for pair in pairs]
+        changed = [_chosen(pair.changed.configuration, pair.num_changed) for pair in pairs]
+        columns += [Column("lr without", "left", without), Column("lr with", "left", changed)]
+    return [
+        *columns,
+        Column("without", "right", [_error(pair.without) for pair in pairs], stop=9),
+        Column("with", "right", [_error(pair.changed) for pair in pairs], stop=9),
+        Column("difference", "right", [f"{test.points:+.2f}" for test in tests], stop=8),
+        Column("interval", "center", [_interval(test) for test in tests]),
+        Column("verdict", "left", [effect(test) for test in tests]),
+    ]
+
+
+def _chosen(configuration: Configuration, number: int) -> str:
+    return f"{configuration.lr!r} of {number}"
+
+
+def _error(published: Published) -> str:
+    return f"{percent(published.test_error_percent)} ({published.num_runs})"
+
+
+def _interval(test: Difference) -> str:
+    return f"[{test.interval[0]:+.2f}, {test.interval[1]:+.2f}]"
+
+
+def _notes(answers: SequelAnswers) -> list[str]:
+    dispersion = answers.dispersion
+    deviation = math.sqrt(dispersion.run_variance(8, published_recipe().num_test_images))
+    level = f"{100 * (1 - answers.alpha):g} %"
+    return [
+        "test errors in %, in parentheses the number of published runs behind each; lr `1.6 of 3`: the best of three",
+        f"differences in points, with {level} intervals, which allow for the choice of the best lr but not for the "
+        "number of rows; the verdicts allow for both, so that a row may be undecided whose interval excludes 0",
+        f"*no difference*: a difference of {answers.margin_points:g} points or more is rejected; chance of any "
+        f"wrong verdict of a kind in a table at most {100 * answers.alpha:g} % (t tests, Holm)",
+        f"noise: a run's variance is {dispersion.factor:.2f} times the binomial variance ({deviation:.2f} points at "
+        f"an error of 8 %), estimated with {dispersion.degrees_of_freedom} degrees of freedom from "
+        f"{counted(answers.num_repeated, 'published configuration')} with repeats",
+    ]
+
+
+def _flat(answer: Answer, pair: Pair, test: Difference) -> dict[str, object]:
+    changed, without = pair.changed, pair.without
+    return {
+        "question": answer.question.title,
+        **changed.configuration._asdict(),
+        "lr_without": without.configuration.lr,
+        "num_lrs": pair.num_changed,
+        "num_lrs_without": pair.num_without,
+        "test_error_percent": changed.test_error_percent,
+        "num_runs": changed.num_runs,
+        "test_error_percent_without": without.test_error_percent,
+        "num_runs_without": without.num_runs,
+        "difference_points": test.points,
+        "standard_error_points": test.standard_error,
+        "interval_low": test.interval[0],
+        "interval_high": test.interval[1],
+        "p_differs": test.p_differs,
+        "p_no_difference": test.p_reproduced,
+        "verdict": effect(test),
+    }
