@@ -37,7 +37,7 @@ class Scaling:
             UserError: An expression cannot be computed.
         """
         values = full.to_dict()
-        operands = operands_of({**values, **variables})
+        operands = operands_of({**dataclasses.asdict(full), **variables})
         derived: dict[str, Number] = {}
         for key, expression in self.expressions.items():
             with located(self.where(key)):

@@ -21,11 +21,14 @@ from trainable.errors import UserError
 Spec = TypeVar("Spec", bound=BaseModel)
 ONLY_FOR_SEARCH = ("parameters", "first", "scheduler", "objective", "confirm")
 """Sections that only a search has, besides `search` itself."""
+LISTS = ("milestones", "betas")
 NO_PARAMETERS = {
     "holdout": "its images guide the search: give it in defaults",
     "dataset": "a sweep has one data set: give it in defaults",
     "test_subset": "errors on different images cannot be compared: give it in defaults",
-    "milestones": "a parameter is a number or a word, not a list: give them in defaults, or in rows of a parameter",
+    **dict.fromkeys(
+        LISTS, "a parameter is a number or a word, not a list: give them in defaults, or in rows of a parameter"
+    ),
     "seed": "a search over seeds would select by luck: confirm: {top: 3, repeats: 3} trains the best with three",
 }
 """Training fields that a search cannot propose, and the reason."""
@@ -180,7 +183,7 @@ def _check_rows(space: Space, name: str, source: YamlSource) -> None:
             _refuse(source, ("parameters", name), "is a training field: give its rows another name, such as recipe")
         for key in row:
             path: KeyPath = ("parameters", name, "rows", index, key)
-            if key in NO_PARAMETERS and key != "milestones":
+            if key in NO_PARAMETERS and key not in LISTS:
                 _refuse(source, path, f"cannot be a parameter of a search: {NO_PARAMETERS[key]}")
             if key in {*others, name}:
                 _refuse(source, path, "is a parameter too: leave one of them out")

@@ -5,9 +5,7 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from models.names import parse_model_name
 from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
+from trainable.field_checks import check_choice, check_range, typed_value
 from trainable.records import Purpose
 from trainable.wording import counted, nearest, quoted
 
@@ -29,10 +28,17 @@ MAX_COUNT = 10**9
 MAX_FLOAT32 = 3e38
 """Largest value that the optimiser can hold."""
 SCHEDULES = ("cosine", "multistep", "constant")
+OPTIMIZERS = ("sgd", "lars", "adamw", "muon")
+OWN_FIELDS = {"betas": ("adamw", "muon"), "eps": ("lars", "adamw", "muon")}
+"""Training field -> the only optimisers that it may be given with."""
+DECAYED = ("all", "no_bn", "matrices")
 PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32")
 AUGMENTATIONS = ("crop_flip", "crop", "none")
 DEFAULT_MILESTONES = (0.5, 0.75)
 DEFAULT_LR_MIN_FACTOR = 0.001
+DEFAULT_BETAS = (0.9, 0.999)
+DEFAULT_EPS = 1e-8
+DEFAULT_LARS_EPS = 1e-9
 TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
 
 SYNONYMS = {
@@ -47,6 +53,10 @@ SYNONYMS = {
     "arch": "model",
     "data": "dataset",
     "random_seed": "seed",
+    "optim": "optimizer",
+    "beta2": "betas",
+    "clip_norm": "clip_grad_norm",
+    "weight_decay_on_bn": "weight_decay_on",
 }
 """Names of fields in other tools, with our name for each, for error messages."""
 
@@ -92,12 +102,28 @@ class TrainConfig:
     lr_min_factor: float | None = None
     """Learning rate towards which the cosine schedule falls, as a fraction of `lr`, from 0 to 1. None means 0.001; it
     is always None for other schedules."""
+    optimizer: str | None = "sgd"
+    """Optimiser: sgd, lars (layer-wise rates as in the published sequel, where `lr` is about 100 times smaller than
+    SGD's), adamw, or muon (orthogonalised updates of matrices and convolutions, scaled so that AdamW's `lr` suits
+    them; AdamW for all other parameters). None means sgd."""
     momentum: float = 0.9
-    """Momentum of SGD, at least 0 and below 1."""
+    """Momentum of the optimiser, at least 0 and below 1. It is always 0 for adamw, which has `betas`."""
     nesterov: bool = True
-    """Whether the momentum is Nesterov's. It is always false if the momentum is 0."""
+    """Whether the momentum is Nesterov's. It is always false if the momentum is 0, and for lars and adamw."""
+    betas: tuple[float, ...] | None = None
+    """Decay rates of AdamW's two moments, each at least 0 and below 1; only for adamw and muon. None means 0.9 and
+    0.999; it is always None for other optimisers."""
+    eps: float | None = None
+    """Number that is added to the denominator of the update, above 0; only for adamw, muon and lars. None means 1e-8,
+    for lars 1e-9; it is always None for sgd."""
     weight_decay: float = 1e-4
-    """L2 penalty that SGD applies to all parameters, batch normalisation included, at least 0."""
+    """Weight decay, at least 0: an L2 penalty for sgd and lars, decoupled from the gradient for adamw and muon."""
+    weight_decay_on: str | None = "all"
+    """Parameters that the weight decay applies to: all, no_bn (all but those of batch normalisation) or matrices (no
+    biases either). It is always all if the weight decay is 0. None means all."""
+    clip_grad_norm: float | None = None
+    """Largest L2 norm of the gradient over all parameters, above 0: longer gradients are scaled down to it. None
+    means no limit."""
     augmentation: str = "crop_flip"
     """Augmentation of the training images: crop_flip (pad by 4 zero pixels, crop at random, mirror half of the
     images), crop (without mirroring) or none."""
@@ -115,15 +141,27 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, annotation in _annotations():
-            object.__setattr__(self, name, _typed(name, getattr(self, name), annotation))
+            object.__setattr__(self, name, typed_value(name, getattr(self, name), annotation))
+        for name in ("optimizer", "weight_decay_on"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, _DEFAULTS[name])
         self._check_domains()
+        self._check_optimizer()
         object.__setattr__(self, "milestones", self._canonical_milestones())
         if self.schedule == "cosine" and self.lr_min_factor is None:
             object.__setattr__(self, "lr_min_factor", DEFAULT_LR_MIN_FACTOR)
         elif self.schedule != "cosine":
             object.__setattr__(self, "lr_min_factor", None)
-        if self.momentum == 0.0:
+        if self.optimizer == "adamw":
+            object.__setattr__(self, "momentum", 0.0)
+        if self.momentum == 0.0 or self.optimizer == "lars":
             object.__setattr__(self, "nesterov", False)
+        if self.optimizer in OWN_FIELDS["betas"] and self.betas is None:
+            object.__setattr__(self, "betas", DEFAULT_BETAS)
+        if self.optimizer in OWN_FIELDS["eps"] and self.eps is None:
+            object.__setattr__(self, "eps", DEFAULT_LARS_EPS if self.optimizer == "lars" else DEFAULT_EPS)
+        if self.weight_decay == 0.0:
+            object.__setattr__(self, "weight_decay_on", "all")
 
     def _check_domains(self) -> None:
         try:
@@ -140,20 +178,35 @@ class TrainConfig:
             raise FieldError(
                 "batch_size", f"batch_size must be at least 2 (batch normalisation needs it), got {self.batch_size}"
             )
-        _check_range("lr", self.lr, above=0.0, most=MAX_FLOAT32)
-        _check_range("weight_decay", self.weight_decay, most=MAX_FLOAT32)
-        _check_range("holdout", self.holdout, least=0.0, most=0.5)
-        _check_range("momentum", self.momentum, least=0.0, below=1.0)
-        _check_range("weight_decay", self.weight_decay, least=0.0)
+        check_range("lr", self.lr, above=0.0, most=MAX_FLOAT32)
+        check_range("weight_decay", self.weight_decay, most=MAX_FLOAT32)
+        check_range("holdout", self.holdout, least=0.0, most=0.5)
+        check_range("momentum", self.momentum, least=0.0, below=1.0)
+        check_range("weight_decay", self.weight_decay, least=0.0)
         if self.lr_min_factor is not None:
-            _check_range("lr_min_factor", self.lr_min_factor, least=0.0, most=1.0)
+            check_range("lr_min_factor", self.lr_min_factor, least=0.0, most=1.0)
         if not 0 <= self.seed < 2**63:
             raise FieldError("seed", f"seed must be between 0 and 2**63 - 1, got {self.seed}")
         if self.parent is not None and not TRIAL_KEY_PATTERN.fullmatch(self.parent):
             raise FieldError("parent", f"parent must be a trial's key of 16 hex digits, got {quoted(self.parent)}")
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+
+    def _check_optimizer(self) -> None:
+        check_choice("optimizer", self.optimizer or "", OPTIMIZERS)
+        check_choice("weight_decay_on", self.weight_decay_on or "", DECAYED)
+        for name, optimizers in OWN_FIELDS.items():
+            if getattr(self, name) is not None and self.optimizer not in optimizers:
+                raise FieldError(name, f"{name} belongs to optimizer {' or '.join(optimizers)}, not {self.optimizer}")
+        if self.betas is not None:
+            if len(self.betas) != 2:
+                raise FieldError("betas", f"betas must be two numbers, got {list(self.betas)}")
+            for beta in self.betas:
+                check_range("betas", beta, least=0.0, below=1.0)
+        for name in ("eps", "clip_grad_norm"):
+            if getattr(self, name) is not None:
+                check_range(name, getattr(self, name), above=0.0, most=MAX_FLOAT32)
 
     def _canonical_milestones(self) -> tuple[float, ...] | None:
         if self.schedule != "multistep":
@@ -176,12 +229,10 @@ class TrainConfig:
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; `parent` is left out if it is None."""
+        """Return the fields as JSON values; a field that older keys lack is left out if it has its default."""
         values = {name: getattr(self, name) for name in FIELD_NAMES}
-        if self.parent is None:
-            del values["parent"]  # the keys of these trials are older than the field
-        values["milestones"] = None if self.milestones is None else list(self.milestones)
-        return values
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: value for name, value in values.items() if name not in LATER_FIELDS or value != _DEFAULTS[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -260,6 +311,9 @@ class PlannedTrial:
 
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
+_DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
+LATER_FIELDS = ("parent", "optimizer", "betas", "eps", "weight_decay_on", "clip_grad_norm")
+"""Fields that are newer than the first trial keys, which stay as they are: a default is not part of the key."""
 _COMPUTED_FIELDS = ("dataset_fingerprint", "recipe_version", "parent")
 SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _COMPUTED_FIELDS)
 """Names of the fields that a user can set, in YAML or with --set."""
@@ -305,55 +359,6 @@ def check_types(values: Mapping[str, Any]) -> None:
 
 @functools.cache
 def _annotations() -> list[tuple[str, str]]:
-    """Return the name and the type (as `_typed` expects it) of each field."""
+    """Return the name and the type (as `typed_value` expects it) of each field."""
     specs = dataclasses.fields(TrainConfig)
     return [(spec.name, str(spec.type).removeprefix("<class '").removesuffix("'>")) for spec in specs]
-
-
-def _typed(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)
-    if value is None and "None" in annotation:
-        return None
-    kind = annotation.removesuffix(" | None")
-    match kind, value:
-        case "bool", bool():
-            return value
-        case "int", int() if not isinstance(value, bool):
-            return value
-        case "int", float() if value.is_integer():
-            return int(value)
-        case "float", int() | float() if not isinstance(value, bool):
-            if not abs(value) <= sys.float_info.max:
-                raise FieldError(name, f"{name} must be a finite number, got {_brief(value)}")
-            return float(value) + 0.0  # no -0.0: equal configs have equal keys
-        case "str", str():
-            return value
-        case "tuple[float, ...]", list() | tuple():
-            return tuple(_typed(name, item, "float") for item in value)
-    wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
-    raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {quoted(value)}")
-
-
-def _brief(value: int | float) -> str:
-    return str(value) if isinstance(value, float) else f"a whole number of {value.bit_length()} bits"
-
-
-def _check_range(
-    name: str,
-    value: float,
-    *,
-    above: float = -math.inf,
-    least: float = -math.inf,
-    below: float = math.inf,
-    most: float = math.inf,
-) -> None:
-    if value <= above:
-        raise FieldError(name, f"{name} must be greater than {above:g}, got {value:g}")
-    if value < least or value > most or value >= below:
-        bound = f"{most:g}" if below == math.inf else f"below {below:g}"
-        bounds = f"at least {least:g}" if bound == "inf" else f"between {least:g} and {bound}"
-        raise FieldError(name, f"{name} must be {bounds}, got {value:g}")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise FieldError(name, f"{name} {quoted(value)} is unknown: {nearest(value, choices)}")

@@ -1,12 +1,12 @@
 """One epoch of training, and evaluation. Python waits for the device once per epoch and never loops over images."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from trainable.augmentation import normalize
 from trainable.heartbeat import PULSE
@@ -47,11 +47,15 @@ class Learner:
     forward: Callable[[Tensor], Tensor]
     """The model or its compiled form: maps images of `weights.dtype` [B, C, H, W] to logits [B, num_classes]."""
     weights: MasterWeights
-    optimizer: SGD
+    optimizer: Optimizer
     """Optimiser of `weights.master`; its learning rate is `lr`."""
+    buffers: Mapping[str, Tensor]
+    """What the optimiser remembers between steps: vectors fp32 [P] like `weights.master`, and counts of steps []."""
     scaler: torch.amp.GradScaler
     lr: Tensor
     """Learning rate, fp32 [] on the device, where a recorded step reads it."""
+    clip_grad_norm: float | None = None
+    """Largest norm of the gradient."""
 
     @property
     def device(self) -> torch.device:
@@ -67,6 +71,8 @@ class Learner:
         loss = functional.cross_entropy(logits, labels)
         self.weights.set_gradients(torch.autograd.grad(self.scaler.scale(loss), self.weights.parameters))
         self.scaler.unscale_(self.optimizer)
+        if self.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.weights.master, self.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.weights.round()

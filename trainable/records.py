@@ -8,7 +8,7 @@ from typing import Any
 
 from trainable.decoding import Count, HexDigits, NotNegative, Ordinal, Percent, Rate, Seconds, Timestamp
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"
@@ -79,8 +79,8 @@ class EpochRecord:
     images_per_second: Rate
     """Number of training images processed per second of `train_seconds`."""
     gradient_norm: NotNegative | None
-    """L2 norm of the gradient over all parameters at the last step of the epoch, without weight decay. None if it is
-    not finite."""
+    """L2 norm of the gradient over all parameters at the last step of the epoch, without weight decay, after
+    clipping. None if it is not finite."""
     attempt: Ordinal
     """Number of the attempt that trained this epoch. Each process that works on a trial is an attempt; the first is
     1."""

@@ -86,9 +86,8 @@ class StaticEpoch:
     def _changing(self) -> list[Tensor]:
         """Return the tensors that a step changes, except for the scaler and the rounded weights."""
         learner = self._learner
-        momenta = [state["momentum_buffer"] for state in learner.optimizer.state.values()]
-        master = learner.weights.master.detach()
-        return [master, *momenta, *learner.model.buffers(), self._position, self._sums.loss, self._sums.correct]
+        master, remembered = learner.weights.master.detach(), learner.buffers.values()
+        return [master, *remembered, *learner.model.buffers(), self._position, self._sums.loss, self._sums.correct]
 
     @torch.enable_grad()
     def _step(self) -> None:

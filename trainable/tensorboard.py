@@ -45,7 +45,7 @@ class TrialEvents:
         """Write the trial's configuration with its final figures, for TensorBoard's HPARAMS page."""
         from tensorboardX.summary import hparams
 
-        values = config.to_dict()
+        values = {**dataclasses.asdict(config), **config.to_dict()}
         chosen = {name: values[name] for name in SETTABLE_FIELDS if values[name] is not None}
         chosen = {
             name: printable_line(str(value)) if isinstance(value, list | str) else value

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD
 
 from models.registry import build_model
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
 from trainable.execution import DEFAULT_EXECUTION, Execution
+from trainable.optimizers import MOMENTUM, make_optimizer
 from trainable.precision import Precision, resolve_precision
 from trainable.randomness import generator, plan_epoch
 from trainable.records import EpochRecord
@@ -150,14 +150,15 @@ class Training:
     def begin_from(self, content: bytes) -> None:
         """Load the weights and the momentum from another training's `state`, but not its position.
 
-        If only one of the two trainings has a momentum, or scales its gradients, that part starts as new.
+        If only one of the two trainings has a momentum (of this optimiser), or scales its gradients, that part
+        starts as new.
 
         Raises:
             pickle.UnpicklingError, RuntimeError, KeyError: the content is not a state of this model.
         """
         state, momentum = self._read(content), self._momentum()
         _copy_into(self._model_state(), state["model"])
-        if momentum and state["momentum"]:
+        if momentum.keys() == state["momentum"].keys():
             _copy_into(momentum, state["momentum"])
         self.learner.weights.round()
         if state["scaler"]:
@@ -174,9 +175,13 @@ class Training:
         return weights.named(weights.master.detach()) | dict(self.learner.model.named_buffers())
 
     def _momentum(self) -> dict[str, torch.Tensor]:
-        """Return views of the momentum; empty if the configuration has none."""
-        weights, state = self.learner.weights, self.learner.optimizer.state
-        return weights.named(state[weights.master]["momentum_buffer"]) if weights.master in state else {}
+        """Return views of what the optimiser remembers; for SGD the momentum, which may be none."""
+        found: dict[str, torch.Tensor] = {}
+        for buffer, tensor in self.learner.buffers.items():
+            prefix = "" if buffer == MOMENTUM else f"{buffer}."
+            parts = self.learner.weights.named(tensor) if tensor.dim() else {"": tensor}
+            found |= {prefix + name: part for name, part in parts.items()}
+        return found
 
 
 def _make_learner(
@@ -191,25 +196,16 @@ def _make_learner(
     model.to(device)
     weights = MasterWeights(model, precision.dtype)
     lr = torch.full((), config.lr, device=device)
-    on_gpu = device.type == "cuda"
-    optimizer = SGD(
-        [weights.master],
-        lr=lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        foreach=False,
-        fused=on_gpu,  # one kernel that reads lr on the device
-    )
-    if config.momentum:
-        optimizer.state[weights.master]["momentum_buffer"] = torch.zeros_like(weights.master)
+    optimizer, buffers = make_optimizer(config, weights, lr)
     return Learner(
         model,
         torch.compile(model, dynamic=False) if execution.compile else model,
         weights,
         optimizer,
+        buffers,
         torch.amp.GradScaler(device.type, enabled=precision.needs_scaler),
         lr,
+        config.clip_grad_norm,
     )
 
 

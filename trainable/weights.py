@@ -39,19 +39,26 @@ class MasterWeights:
             for parameter in layer.parameters()
         }
         named = dict(model.named_parameters())
+
+        def kind(item: tuple[str, nn.Parameter]) -> tuple[bool, bool]:
+            return id(item[1]) in exact, item[1].dim() < 2
+
         self.dtype = dtype
         self.parameters: list[nn.Parameter] = list(named.values())
         self._layouts: dict[str, _Layout] = {}
-        size = num_rounded = 0
-        for name, parameter in sorted(named.items(), key=lambda item: id(item[1]) in exact):
+        size = num_rounded = num_matrices = 0
+        for name, parameter in sorted(named.items(), key=kind):
             self._layouts[name] = _Layout(size, tuple(parameter.shape), parameter.stride())
             size += math.ceil(parameter.numel() / ALIGNMENT) * ALIGNMENT
             num_rounded = num_rounded if id(parameter) in exact else size
+            num_matrices = num_matrices if parameter.dim() < 2 else size
         device = self.parameters[0].device
         self.master = nn.Parameter(torch.zeros(size, device=device))
         """The weights that the optimiser updates, fp32 [P]; their gradient is fp32 [P] as well."""
-        self.master.grad = torch.zeros(size, device=device)
-        self._gradients = [self._layouts[name].view(self.master.grad) for name in named]
+        self.gradient = self.master.grad = torch.zeros(size, device=device)
+        self.ends = {"all": size, "no_bn": num_rounded, "matrices": num_matrices}
+        """Which first elements of the vector hold the parameters that a `weight_decay_on` names."""
+        self._gradients = [self._layouts[name].view(self.gradient) for name in named]
         values = self.named(self.master.detach())
         for name, parameter in named.items():
             values[name].copy_(parameter.detach())

@@ -102,7 +102,7 @@ class Collector:
         if proposal is not None:
             is_ended = proposal.status is Status.STOPPED or (is_ended and proposal.status is not None)
             files = _up_to_stop(files, proposal)
-        row = trial.config.to_dict() | dataclasses.asdict(trial_row(identity, trial, files, proposal))
+        row = dataclasses.asdict(trial.config) | dataclasses.asdict(trial_row(identity, trial, files, proposal))
         row = {name: _encodable(value) for name, value in row.items()}
         epochs = epoch_rows(identity, files.epochs)
         if is_ended:

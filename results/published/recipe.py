@@ -50,8 +50,12 @@ def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:
     """Return the fields that differ from the recipe, without those that the schedule does not use."""
     found = []
     for name, published in recipe.fields.items():
-        ours = config.to_dict()[name]
+        ours = getattr(config, name)
+        ours = list(ours) if isinstance(ours, tuple) else ours
         if SCHEDULE_FIELDS.get(name, config.schedule) == config.schedule and ours != published:
-            words = [format_value(value, digits=None, none="all") for value in (ours, published)]
+            words = [
+                format_value(value, digits=None, none="all" if "subset" in name else "none")
+                for value in (ours, published)
+            ]
             found.append(Departure(name, *words))
     return found

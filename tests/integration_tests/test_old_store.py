@@ -20,6 +20,7 @@ import pytest
 from results.store.local_store import LocalStore
 from results.store.search_log import read_log
 from tests.conftest import ROOT, Cli
+from trainable.config import TrainConfig
 from trainable.ledger.reading import read_trial
 from trainable.records import Status
 
@@ -42,8 +43,9 @@ def old(tmp_path: Path) -> Path:
 
 
 def without_descriptions(schema: pa.Schema) -> pa.Schema:
-    """The schema without the metadata of its fields."""
-    return pa.schema([field.remove_metadata() for field in schema], schema.metadata)
+    """The schema without the metadata of its fields, and without its version."""
+    metadata = {key: value for key, value in schema.metadata.items() if key != b"batchscape.schema_version"}
+    return pa.schema([field.remove_metadata() for field in schema], metadata)
 
 
 def test_status_and_table_read_it(old: Path, cli: Cli) -> None:
@@ -64,6 +66,9 @@ def test_an_export_writes_what_the_old_code_wrote(old: Path, cli: Cli, sweep: st
     for name in ("trials.parquet", "epochs.parquet"):
         before = pq.read_table(old / "store" / sweep / name)
         now = pq.read_table(old / "exported" / name)
+        for added in {*now.column_names} - {*before.column_names}:
+            assert {*now[added].to_pylist()} == {TrainConfig.__dataclass_fields__[added].default}
+        now = now.select(before.column_names)
         assert without_descriptions(now.schema).equals(without_descriptions(before.schema), check_metadata=True)
         assert now.to_pylist() == before.to_pylist()
     assert len(pq.read_table(old / "exported" / "trials.parquet")) == ROWS_OF[sweep]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -75,9 +76,10 @@ def test_what_the_page_says_reads_the_files(reader: str, capsys: pytest.CaptureF
 
 def test_each_field_of_the_files_is_described(tmp_path: Path) -> None:
     trials, epochs = (
-        table.cast(SCHEMAS[name].with_metadata(table.schema.metadata))
+        table.cast(SCHEMAS[name].with_metadata(old.schema.metadata))
         for name in SCHEMAS
-        for table in [pq.read_table(EXAMPLES / "quickstart" / name)]
+        for old in [pq.read_table(EXAMPLES / "quickstart" / name)]
+        for table in [pa.concat_tables([SCHEMAS[name].empty_table(), old], promote_options="default")]
     )
     export_tables(trials, epochs, str(tmp_path / "exported"))
     write_tables(trials, epochs, LocalStore(tmp_path), "sweep")

@@ -25,9 +25,14 @@ TRIALS = [
     ("schedule", "string", False),
     ("milestones", "list<item: double>", True),
     ("lr_min_factor", "double", True),
+    ("optimizer", "string", True),
     ("momentum", "double", False),
     ("nesterov", "bool", False),
+    ("betas", "list<item: double>", True),
+    ("eps", "double", True),
     ("weight_decay", "double", False),
+    ("weight_decay_on", "string", True),
+    ("clip_grad_norm", "double", True),
     ("augmentation", "string", False),
     ("precision", "string", False),
     ("seed", "int64", False),
@@ -101,7 +106,7 @@ def test_columns_types_and_nulls(schema: pa.Schema, columns: list[tuple[str, str
 
 
 def test_the_version_that_these_columns_have() -> None:
-    assert SCHEMA_VERSION == 4
+    assert SCHEMA_VERSION == 5
 
 
 def test_every_field_of_the_configuration_is_a_column() -> None:

@@ -22,6 +22,11 @@ OUTSIDE: list[tuple[str, Any, str]] = [
     ("momentum", 1.0, "momentum must be between 0 and below 1, got 1"),
     ("momentum", -0.1, "momentum must be between 0 and below 1, got -0.1"),
     ("weight_decay", -1e-4, "weight_decay must be at least 0, got -0.0001"),
+    ("optimizer", "adam", "optimizer 'adam' is unknown: did you mean 'adamw'"),
+    ("betas", [0.9, 0.99], "betas belongs to optimizer adamw or muon, not sgd"),
+    ("eps", 1e-6, "eps belongs to optimizer lars or adamw or muon, not sgd"),
+    ("weight_decay_on", "bn", "weight_decay_on 'bn' is unknown: valid: all, no_bn, matrices"),
+    ("clip_grad_norm", 0.0, "clip_grad_norm must be greater than 0, got 0"),
     ("lr_min_factor", 1.5, "lr_min_factor must be between 0 and 1, got 1.5"),
     ("schedule", "cosin", "schedule 'cosin' is unknown: did you mean 'cosine'"),
     ("precision", "fp8", "precision 'fp8' is unknown: did you mean 'fp"),
@@ -72,6 +77,12 @@ def test_milestones_outside_the_training_are_refused(milestones: list[float]) ->
     with pytest.raises(FieldError, match="must rise and lie inside the training of 160 epochs") as caught:
         TrainConfig(schedule="multistep", epochs=160, milestones=tuple(milestones))
     assert caught.value.field == "milestones"
+
+
+@pytest.mark.parametrize("betas", [[], [0.9], [0.9, 0.99, 0.999], [0.9, 1.0], [-0.1, 0.9]])
+def test_betas_are_two_shares(betas: list[float]) -> None:
+    with pytest.raises(FieldError, match="betas must be"):
+        TrainConfig.from_dict({"optimizer": "adamw", "betas": betas})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainable.config import FIELD_NAMES, SETTABLE_FIELDS, TrainConfig
+from trainable.config import FIELD_NAMES, LATER_FIELDS, SETTABLE_FIELDS, TrainConfig
 from trainable.errors import FieldError
 
 CHANGES: dict[str, Any] = {
@@ -22,15 +22,22 @@ CHANGES: dict[str, Any] = {
     "schedule": "constant",
     "milestones": (0.25, 0.5),
     "lr_min_factor": 0.01,
+    "optimizer": "lars",
     "momentum": 0.8,
     "nesterov": False,
+    "betas": (0.9, 0.99),
+    "eps": 1e-6,
     "weight_decay": 0.0,
+    "weight_decay_on": "no_bn",
+    "clip_grad_norm": 1.0,
     "augmentation": "none",
     "precision": "fp32",
     "seed": 1,
     "recipe_version": 2,
     "parent": "0123456789abcdef",
 }
+
+ADAMW = TrainConfig(optimizer="adamw")
 
 
 def multistep(**changes: Any) -> TrainConfig:  # noqa: ANN401 (fields of several types)
@@ -48,7 +55,7 @@ def test_every_field_has_a_change() -> None:
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_every_field_changes_the_key(name: str) -> None:
-    base = multistep() if name == "milestones" else TrainConfig()
+    base = {"milestones": multistep(), "betas": ADAMW, "eps": ADAMW}.get(name, TrainConfig())
     assert dataclasses.replace(base, **{name: CHANGES[name]}).trial_key != base.trial_key
 
 
@@ -77,7 +84,11 @@ def test_milestones_in_epochs_and_in_fractions_are_the_same_trial(milestones: An
         ({"momentum": 0}, {"momentum": 0.0, "nesterov": False}),
         ({"lr": 1}, {"lr": 1.0}),
         ({"epochs": 200.0, "seed": 3.0}, {"epochs": 200, "seed": 3}),
-        ({"weight_decay": 0}, {"weight_decay": 0.0}),
+        ({"weight_decay": 0}, {"weight_decay": 0.0, "weight_decay_on": "matrices"}),
+        ({}, {"optimizer": "sgd", "weight_decay_on": "all"}),
+        ({}, {"optimizer": None, "weight_decay_on": None}),  # columns that older Parquet files lack
+        ({"optimizer": "adamw"}, {"optimizer": "adamw", "betas": [0.9, 0.999], "eps": 1e-8, "momentum": 0.5}),
+        ({"optimizer": "lars"}, {"optimizer": "lars", "eps": 1e-9, "nesterov": False}),
         ({"weight_decay": 0.0}, {"weight_decay": -0.0}),
     ],
 )
@@ -98,6 +109,7 @@ def test_lr_min_factor_belongs_to_cosine(schedule: str, factor: float | None) ->
         multistep(milestones=(50, 100, 150)),
         TrainConfig(train_subset=7, holdout=0.25),
         TrainConfig(parent="0123456789abcdef"),
+        TrainConfig(optimizer="muon", betas=(0.8, 0.9)),
     ],
 )
 def test_dict_round_trip_through_json(config: TrainConfig) -> None:
@@ -107,13 +119,14 @@ def test_dict_round_trip_through_json(config: TrainConfig) -> None:
 
 
 def test_dict_has_every_field_in_plain_values() -> None:
-    values = multistep(parent="0123456789abcdef").to_dict()
+    values = multistep(**{name: CHANGES[name] for name in LATER_FIELDS} | {"optimizer": "adamw"}).to_dict()
     assert tuple(values) == FIELD_NAMES
+    assert values["betas"] == [0.9, 0.99]
     assert values["milestones"] == [0.5, 0.75]
 
 
-def test_a_trial_without_a_parent_is_written_as_before_there_were_any() -> None:
-    assert set(FIELD_NAMES) - set(multistep().to_dict()) == {"parent"}
+def test_a_later_field_with_its_default_is_not_written() -> None:
+    assert set(FIELD_NAMES) - set(multistep().to_dict()) == {*LATER_FIELDS}
 
 
 @pytest.mark.parametrize("parent", ["", "..", "0123456789abcdeg", "0123456789ABCDEF", "0123456789abcdef0"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -53,6 +54,11 @@ def figures(training: Training) -> list[EpochRecord]:
         {"augmentation": "none", "momentum": 0.0, "nesterov": False},
         {"holdout": 0.25, "schedule": "multistep", "augmentation": "crop"},
         {"train_subset": 31},
+        {"optimizer": "lars", "lr": 0.001, "weight_decay_on": "no_bn", "clip_grad_norm": 0.5},
+        {"optimizer": "lars", "lr": 0.001, "precision": "fp16", "train_subset": 16, "test_subset": 4, "epochs": 2},
+        {"optimizer": "adamw", "lr": 0.001, "weight_decay_on": "matrices"},
+        {"optimizer": "muon", "lr": 0.001},
+        {"weight_decay_on": "no_bn"},
     ],
     ids=str,
 )
@@ -66,11 +72,13 @@ def test_figures_are_those_of_the_plain_loop(
         assert torch.equal(tensor, other)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    "changes", [{"precision": "fp32"}, {"precision": "fp16"}, {"optimizer": "adamw"}, {"optimizer": "muon"}], ids=str
+)
 def test_resumed_at_any_epoch_is_as_uninterrupted(
-    make_training: MakeTraining, short_config: TrainConfig, precision: str
+    make_training: MakeTraining, short_config: TrainConfig, changes: dict[str, Any]
 ) -> None:
-    config = dataclasses.replace(short_config, precision=precision, epochs=3)
+    config = dataclasses.replace(short_config, epochs=3, **changes)
     whole = with_static_epoch(make_training(config))
     states = [whole.state()]
     records = []
@@ -117,10 +125,23 @@ def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, s
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_graph_against_eager_on_a_gpu(tiny_data: ImageData, tiny_config: TrainConfig, precision: str) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "fp32"},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"optimizer": "lars", "lr": 0.001, "precision": "fp16"},
+        {"optimizer": "adamw", "lr": 0.001, "weight_decay_on": "no_bn", "clip_grad_norm": 1.0},
+        {"optimizer": "muon", "lr": 0.001},
+    ],
+    ids=str,
+)
+def test_graph_against_eager_on_a_gpu(
+    tiny_data: ImageData, tiny_config: TrainConfig, changes: dict[str, Any]
+) -> None:
     device = prepare_device(1, use_gpu=True)
-    config = dataclasses.replace(tiny_config, precision=precision)
+    config = dataclasses.replace(tiny_config, **changes)
     data = prepare(tiny_data, config, device)
     graph = Training(config, data, device, Execution(graph=True))
     eager = Training(config, data, device, Execution(graph=False))
