@@ -25,6 +25,8 @@ class Recipe:
     precision: str
     fields: Mapping[str, Any]
     """Training field -> value. Milestones (fractions) are those of the 160-epoch rows: no others are printed."""
+    sequel_fields: Mapping[str, Any]
+    """Training field -> value where the runs of the sequel had another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ class Departure:
 
 @functools.cache
 def published_recipe() -> Recipe:
-    """Return the recipe of all published rows, in both files."""
+    """Return the recipe of all published rows."""
     values = json.loads((FOLDER / RECIPE_FILE).read_text(encoding="utf-8"))
-    return Recipe(**{**values, "fields": MappingProxyType(values["fields"])})
+    return Recipe(**{**values, **{name: MappingProxyType(values[name]) for name in ("fields", "sequel_fields")}})
 
 
 def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:

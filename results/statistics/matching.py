@@ -1,13 +1,14 @@
 """Which configurations of a sweep correspond to which published configurations."""
 
+import functools
 import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from results.parquet.trials import Cell
-from results.published.cells import Configuration, PublishedCell, all_cells, table_cells
+from results.published.cells import SEQUEL_FILE, Configuration, PublishedCell, all_cells, table_cells, table_names
 from results.published.recipe import Departure, Recipe, departures
 from results.statistics.noise import MEDIAN_VARIANCE, Repeats
 from trainable.grouping import grouped
@@ -36,6 +37,13 @@ class Published:
     def test_error_percent(self) -> float:
         """The error as printed; the mean if different errors are printed."""
         return statistics.fmean(cell.test_error_percent for cell in self.cells)
+
+    def recipe(self, common: Recipe) -> Recipe:
+        """Return the settings of these runs, given those that all published runs have in common."""
+        fields = {**common.fields, "weight_decay": self.configuration.weight_decay}
+        if {*self.tables} <= {*table_names(SEQUEL_FILE)}:
+            fields |= common.sequel_fields
+        return replace(common, fields=fields)
 
     @property
     def variance_factor(self) -> float:
@@ -86,13 +94,23 @@ def published_repeats(recipe: Recipe) -> list[Repeats]:
 
 
 def stands_for(cell: Cell) -> Configuration:
-    """Return the published configuration that our cell has to be compared with."""
+    """Return the published configuration that our cell has to be compared with.
+
+    The weight decay distinguishes configurations only where it was published, and is otherwise a departure.
+    """
     variables = json.loads(cell.trials[0].row.variables)
     config = cell.config
     epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
     batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
     model = variables.get(PUBLISHED_MODEL, config.model)
-    return Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
+    base = Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
+    exact = base._replace(weight_decay=config.weight_decay)
+    return exact if exact in _known_configurations() else base
+
+
+@functools.cache
+def _known_configurations() -> frozenset[Configuration]:
+    return frozenset(cell.configuration for cell in all_cells())
 
 
 def match_cells(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe) -> list[Match]:
@@ -111,7 +129,7 @@ def _departures(cell: Cell, published: Published, recipe: Recipe) -> tuple[Depar
         for name in ("model", "epochs", "batch_size")
         if (ours := getattr(cell.config, name)) != (theirs := getattr(published.configuration, name))
     ]
-    found = departures(cell.config, recipe)
+    found = departures(cell.config, published.recipe(recipe))
     num_test, theirs = num_test_images(cell, recipe), recipe.num_test_images
     if num_test != theirs and not {"dataset", "test_subset"} & {departure.field for departure in found}:
         found.append(
