@@ -27,6 +27,8 @@ class Recipe:
     """Training field -> value. Milestones (fractions) are those of the 160-epoch rows: no others are printed."""
     sequel_fields: Mapping[str, Any]
     """Training field -> value where the runs of the sequel had another one."""
+    lars_fields: Mapping[str, Any]
+    """Training field -> value where the runs with LARS had another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Departure:
 def published_recipe() -> Recipe:
     """Return the recipe of all published rows."""
     values = json.loads((FOLDER / RECIPE_FILE).read_text(encoding="utf-8"))
-    return Recipe(**{**values, **{name: MappingProxyType(values[name]) for name in ("fields", "sequel_fields")}})
+    return Recipe(**{name: MappingProxyType(v) if isinstance(v, dict) else v for name, v in values.items()})
 
 
 def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:

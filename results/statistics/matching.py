@@ -40,7 +40,13 @@ class Published:
 
     def recipe(self, common: Recipe) -> Recipe:
         """Return the settings of these runs, given those that all published runs have in common."""
-        fields = {**common.fields, "weight_decay": self.configuration.weight_decay}
+        fields = {
+            **common.fields,
+            "weight_decay": self.configuration.weight_decay,
+            "weight_decay_on": "all" if self.configuration.weight_decay_on_bn else "no_bn",
+        }
+        if self.configuration.optimizer == "lars":
+            fields |= common.lars_fields
         if {*self.tables} <= {*table_names(SEQUEL_FILE)}:
             fields |= common.sequel_fields
         return replace(common, fields=fields)
@@ -96,7 +102,7 @@ def published_repeats(recipe: Recipe) -> list[Repeats]:
 def stands_for(cell: Cell) -> Configuration:
     """Return the published configuration that our cell has to be compared with.
 
-    The weight decay distinguishes configurations only where it was published, and is otherwise a departure.
+    Optimiser and weight decay distinguish configurations only where they were published; others are departures.
     """
     variables = json.loads(cell.trials[0].row.variables)
     config = cell.config
@@ -104,7 +110,11 @@ def stands_for(cell: Cell) -> Configuration:
     batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
     model = variables.get(PUBLISHED_MODEL, config.model)
     base = Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
-    exact = base._replace(weight_decay=config.weight_decay)
+    exact = base._replace(
+        optimizer=config.optimizer or base.optimizer,
+        weight_decay=config.weight_decay,
+        weight_decay_on_bn=config.weight_decay_on == "all",
+    )
     return exact if exact in _known_configurations() else base
 
 

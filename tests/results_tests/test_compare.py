@@ -107,6 +107,20 @@ def test_a_published_weight_decay_is_a_configuration_of_its_own_with_the_recipe_
     assert [str(departure) for departure in cell.departures] == ["weight_decay 0.0006 instead of 0.0001"]
 
 
+def test_lars_and_weight_decay_without_batch_norms_are_matched_by_their_own_settings() -> None:
+    trials = [
+        *run_of(4096, 0.02, 8.3, optimizer="lars", lr_min_factor=0.0),
+        *run_of(4096, 1.6, 8.9, weight_decay=5e-4, weight_decay_on="no_bn", lr_min_factor=0.0),
+    ]
+    cells = {cell.published.configuration.variant: cell for cell in compared(trials).cells}
+    assert {name: (cell.published.test_error_percent, cell.departures) for name, cell in cells.items()} == {
+        "LARS": (8.21, ()),
+        "weight decay 0.0005, no weight decay on BN": (8.78, ()),
+    }
+    (cell,) = compared(run_of(4096, 1.6, 8.3, optimizer="lars", lr_min_factor=0.001)).cells
+    assert [departure.field for departure in cell.departures] == ["optimizer", "nesterov"]
+
+
 def test_a_computed_learning_rate_is_the_printed_one() -> None:
     lr = 0.1 * 3 / 3 + 1e-16
     assert lr != 0.1
