@@ -43,6 +43,25 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return ((images.to(torch.float32) - mean) / std).permute(0, 3, 1, 2)
 
 
+def cut_out(images: Tensor, centers: Tensor | None, size: int | None) -> Tensor:
+    """Set a square of each normalised image to 0, the mean colour; its parts outside of the image are dropped.
+
+    Args:
+        images: fp32 [N, C, H, W].
+        centers: fp32 [N, 2], row and column of the square's centre as shares of height and width, in [0, 1).
+        size: the side of the square in pixels; None (or no centres) changes nothing.
+    """
+    if centers is None or size is None:
+        return images
+    inside = []
+    for axis in (0, 1):
+        length = images.shape[2 + axis]
+        first = (centers[:, axis] * length).long() - size // 2
+        pixels = torch.arange(length, device=images.device) - first[:, None]
+        inside.append((pixels >= 0) & (pixels < size))
+    return images.masked_fill(inside[0][:, None, :, None] & inside[1][:, None, None, :], 0.0)
+
+
 def training_batches(
     split: Split, plan: EpochPlan, batch_size: int, *, augmented: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:

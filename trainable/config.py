@@ -13,7 +13,7 @@ from typing import Any
 from models.names import parse_model_name
 from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
-from trainable.field_checks import check_choice, check_range, typed_value
+from trainable.field_checks import SYNONYMS, check_choice, check_range, typed_value
 from trainable.records import Purpose
 from trainable.wording import counted, nearest, quoted
 
@@ -27,38 +27,20 @@ MAX_COUNT = 10**9
 """Largest number of epochs, images and the like that is accepted; larger ones are typing errors."""
 MAX_FLOAT32 = 3e38
 """Largest value that the optimiser can hold."""
-SCHEDULES = ("cosine", "multistep", "constant")
+SCHEDULES = ("cosine", "linear", "multistep", "constant")
 OPTIMIZERS = ("sgd", "lars", "adamw", "muon")
 OWN_FIELDS = {"betas": ("adamw", "muon"), "eps": ("lars", "adamw", "muon")}
 """Training field -> the only optimisers that it may be given with."""
 DECAYED = ("all", "no_bn", "matrices")
-PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32")
+PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32", "pure_fp16")
 AUGMENTATIONS = ("crop_flip", "crop", "none")
 DEFAULT_MILESTONES = (0.5, 0.75)
 DEFAULT_LR_MIN_FACTOR = 0.001
+DEFAULT_WARMUP_START_FACTOR = 0.001
 DEFAULT_BETAS = (0.9, 0.999)
 DEFAULT_EPS = 1e-8
 DEFAULT_LARS_EPS = 1e-9
 TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
-
-SYNONYMS = {
-    "learning_rate": "lr",
-    "initial_lr": "lr",
-    "bs": "batch_size",
-    "batchsize": "batch_size",
-    "num_epochs": "epochs",
-    "lr_schedule": "schedule",
-    "scheduler_type": "schedule",
-    "wd": "weight_decay",
-    "arch": "model",
-    "data": "dataset",
-    "random_seed": "seed",
-    "optim": "optimizer",
-    "beta2": "betas",
-    "clip_norm": "clip_grad_norm",
-    "weight_decay_on_bn": "weight_decay_on",
-}
-"""Names of fields in other tools, with our name for each, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +76,20 @@ class TrainConfig:
     lr: float = 0.1
     """Initial learning rate, above 0."""
     schedule: str = "cosine"
-    """Learning rate schedule: cosine, multistep or constant. The rate is updated at every step, without warm-up."""
+    """Learning rate schedule: cosine, linear, multistep or constant. The rate is updated at every step."""
     milestones: tuple[float, ...] | None = None
     """Points at which the multistep schedule divides the learning rate by 10, in rising order: fractions of the
     training below 1, or epochs from 1 on (they are stored as fractions). None means 0.5 and 0.75; it is always None
     for other schedules."""
     lr_min_factor: float | None = None
-    """Learning rate towards which the cosine schedule falls, as a fraction of `lr`, from 0 to 1. None means 0.001; it
-    is always None for other schedules."""
+    """Learning rate towards which the cosine and linear schedules fall, as a fraction of `lr`, from 0 to 1. None
+    means 0.001; it is always None for other schedules."""
+    warmup_epochs: float | None = None
+    """Number of epochs, below `epochs`, in which the learning rate first rises linearly to `lr` (Goyal et al. 2017);
+    the schedule takes the rest of the epochs. None means no warm-up."""
+    warmup_start_factor: float | None = None
+    """Learning rate at the first step of the warm-up, as a fraction of `lr`, from 0 to 1. None means 0.001; it is
+    always None without `warmup_epochs`."""
     optimizer: str | None = "sgd"
     """Optimiser: sgd, lars (layer-wise rates as in the published sequel, where `lr` is about 100 times smaller than
     SGD's), adamw, or muon (orthogonalised updates of matrices and convolutions, scaled so that AdamW's `lr` suits
@@ -124,12 +112,25 @@ class TrainConfig:
     clip_grad_norm: float | None = None
     """Largest L2 norm of the gradient over all parameters, above 0: longer gradients are scaled down to it. None
     means no limit."""
+    label_smoothing: float | None = None
+    """Share of each training label that is spread over all classes, at least 0 and below 1, in the training loss but
+    not in the holdout and test losses. None means 0."""
+    ghost_batch_size: int | None = None
+    """Number of images that batch normalisation takes its statistics over, at least 2; `batch_size` must be a
+    multiple of it (ghost batch normalisation, Hoffer et al. 2017). None means the whole batch."""
     augmentation: str = "crop_flip"
     """Augmentation of the training images: crop_flip (pad by 4 zero pixels, crop at random, mirror half of the
     images), crop (without mirroring) or none."""
+    cutout_size: int | None = None
+    """Side of a square in pixels, at least 1, that is set to the mean colour at a random position of each training
+    image, partly outside of it or not (DeVries and Taylor 2017). None cuts out nothing."""
+    mixup_alpha: float | None = None
+    """Parameter of the beta distribution of the shares in which mixup blends each training image, and its label, with
+    another of the batch, above 0 (Zhang et al. 2018). None blends nothing."""
     precision: str = "auto"
-    """Number format of the training: auto, bf16, fp16, tf32 or fp32. `auto` is bf16 on devices that support it, else
-    fp16 on a GPU and fp32 on a CPU."""
+    """Number format of the training: auto, bf16, fp16, tf32, fp32 or pure_fp16. `auto` is bf16 on devices that
+    support it, else fp16 on a GPU and fp32 on a CPU. bf16 and fp16 are mixed precision with fp32 weights, where fp16
+    scales the loss; pure_fp16 keeps weights, optimiser and batch normalisation in fp16 and scales nothing."""
     seed: int = 0
     """Seed of the initial weights and, together with the epoch, of the order, the crops and the flips, from 0 to
     2**63 - 1."""
@@ -147,11 +148,28 @@ class TrainConfig:
                 object.__setattr__(self, name, _DEFAULTS[name])
         self._check_domains()
         self._check_optimizer()
+        self._check_step()
         object.__setattr__(self, "milestones", self._canonical_milestones())
-        if self.schedule == "cosine" and self.lr_min_factor is None:
-            object.__setattr__(self, "lr_min_factor", DEFAULT_LR_MIN_FACTOR)
-        elif self.schedule != "cosine":
+        self._fill_in_schedule()
+        self._fill_in_optimizer()
+
+    def _fill_in_schedule(self) -> None:
+        """Give the fields of the schedule and of the step their defaults, or None where nothing uses them."""
+        if self.schedule not in ("cosine", "linear"):
             object.__setattr__(self, "lr_min_factor", None)
+        elif self.lr_min_factor is None:
+            object.__setattr__(self, "lr_min_factor", DEFAULT_LR_MIN_FACTOR)
+        for name in ("warmup_epochs", "label_smoothing", "mixup_alpha"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, None)
+        if self.warmup_epochs is None:
+            object.__setattr__(self, "warmup_start_factor", None)
+        elif self.warmup_start_factor is None:
+            object.__setattr__(self, "warmup_start_factor", DEFAULT_WARMUP_START_FACTOR)
+        if self.ghost_batch_size is not None and self.ghost_batch_size >= self.batch_size:
+            object.__setattr__(self, "ghost_batch_size", None)
+
+    def _fill_in_optimizer(self) -> None:
         if self.optimizer == "adamw":
             object.__setattr__(self, "momentum", 0.0)
         if self.momentum == 0.0 or self.optimizer == "lars":
@@ -207,6 +225,23 @@ class TrainConfig:
         for name in ("eps", "clip_grad_norm"):
             if getattr(self, name) is not None:
                 check_range(name, getattr(self, name), above=0.0, most=MAX_FLOAT32)
+
+    def _check_step(self) -> None:
+        for name, bounds in (
+            ("warmup_epochs", {"least": 0.0, "below": self.epochs}),
+            ("warmup_start_factor", {"least": 0.0, "most": 1.0}),
+            ("label_smoothing", {"least": 0.0, "below": 1.0}),
+            ("cutout_size", {"least": 1, "most": MAX_COUNT}),
+            ("mixup_alpha", {"least": 0.0, "most": MAX_FLOAT32}),
+            ("ghost_batch_size", {"least": 2, "most": MAX_COUNT}),
+        ):
+            if getattr(self, name) is not None:
+                check_range(name, getattr(self, name), **bounds)
+        ghost = self.ghost_batch_size or self.batch_size
+        if self.batch_size > ghost and self.batch_size % ghost:
+            raise FieldError(
+                "ghost_batch_size", f"batch_size {self.batch_size} must be a multiple of ghost_batch_size {ghost}"
+            )
 
     def _canonical_milestones(self) -> tuple[float, ...] | None:
         if self.schedule != "multistep":
@@ -312,7 +347,10 @@ class PlannedTrial:
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
 _DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
-LATER_FIELDS = ("parent", "optimizer", "betas", "eps", "weight_decay_on", "clip_grad_norm")
+LATER_FIELDS = (
+    *("parent", "optimizer", "betas", "eps", "weight_decay_on", "clip_grad_norm", "warmup_epochs"),
+    *("warmup_start_factor", "label_smoothing", "ghost_batch_size", "cutout_size", "mixup_alpha"),
+)
 """Fields that are newer than the first trial keys, which stay as they are: a default is not part of the key."""
 _COMPUTED_FIELDS = ("dataset_fingerprint", "recipe_version", "parent")
 SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _COMPUTED_FIELDS)

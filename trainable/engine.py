@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from trainable.augmentation import normalize
+from trainable.augmentation import cut_out, normalize
+from trainable.config import TrainConfig
 from trainable.heartbeat import PULSE
+from trainable.randomness import EpochPlan
 from trainable.splits import Split, TrialData
 from trainable.weights import MasterWeights
 
@@ -54,29 +56,55 @@ class Learner:
     scaler: torch.amp.GradScaler
     lr: Tensor
     """Learning rate, fp32 [] on the device, where a recorded step reads it."""
-    clip_grad_norm: float | None = None
-    """Largest norm of the gradient."""
+    config: TrainConfig
+    """The settings of a step besides the optimiser's: clipping, label smoothing, ghost batches."""
 
     @property
     def device(self) -> torch.device:
         return self.lr.device
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, images: Tensor, labels: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Do one optimiser step on normalised images fp32 [B, C, H, W], without waiting for the device.
+
+        Batch normalisation is the only layer that sees more than one image, so that ghost batches are forward and
+        backward passes of their own, whose gradients are added up.
+
+        Args:
+            share: share of each image and label in its blend with the previous one of the batch, fp32 []; None blends
+                nothing.
 
         Returns:
             The mean loss of the batch and the number of correct answers, both still on the device.
         """
-        logits = self.forward(images.to(self.weights.dtype)).float()
-        loss = functional.cross_entropy(logits, labels)
-        self.weights.set_gradients(torch.autograd.grad(self.scaler.scale(loss), self.weights.parameters))
+        others = labels
+        if share is not None:
+            images, others = torch.lerp(images.roll(1, 0), images, share), labels.roll(1)
+        size = self.config.ghost_batch_size or len(labels)
+        losses: list[Tensor] = []
+        rights: list[Tensor] = []
+        for start in range(0, len(labels), size):
+            ghost = slice(start, start + size)
+            logits = self.forward(images[ghost].to(self.weights.dtype)).float()
+            loss = self._loss(logits, labels[ghost], others[ghost], share) * (size / len(labels))
+            gradients = torch.autograd.grad(self.scaler.scale(loss), self.weights.parameters)
+            (self.weights.add_gradients if losses else self.weights.set_gradients)(gradients)
+            losses.append(loss.detach())
+            rights.append((logits.detach().argmax(dim=1) == labels[ghost]).sum())
         self.scaler.unscale_(self.optimizer)
-        if self.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.weights.master, self.clip_grad_norm)
+        if self.config.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.weights.master, self.config.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.weights.round()
-        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+        return sum(losses[1:], losses[0]), sum(rights[1:], rights[0])
+
+    def _loss(self, logits: Tensor, labels: Tensor, others: Tensor, share: Tensor | None) -> Tensor:
+        smoothing = self.config.label_smoothing or 0.0
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if share is None:
+            return loss
+        other = functional.cross_entropy(logits, others, label_smoothing=smoothing)
+        return other + (loss - other) * share
 
 
 @dataclass(slots=True)
@@ -113,8 +141,12 @@ def train_epoch(
     batches: Iterable[tuple[Tensor, Tensor]],
     lrs: Iterable[float],
     on_step: OnStep | None = None,
+    plan: EpochPlan | None = None,
 ) -> TrainMetrics:
     """Train on batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
+
+    Args:
+        plan: the plan of the epoch, on the device, for cutout and mixup.
 
     Raises:
         ValueError: there are no batches, or not as many as learning rates.
@@ -124,7 +156,10 @@ def train_epoch(
     num_images = 0
     for step, ((images, labels), lr) in enumerate(zip(batches, lrs, strict=True)):
         learner.lr.fill_(lr)
-        loss, correct = learner.step(normalize(images, data.mean, data.std), labels)
+        centers = plan.centers[num_images : num_images + len(labels)] if plan and plan.centers is not None else None
+        inputs = cut_out(normalize(images, data.mean, data.std), centers, learner.config.cutout_size)
+        share = plan.shares[step] if plan and plan.shares is not None else None
+        loss, correct = learner.step(inputs, labels, share)
         sums.add(loss, correct, len(labels))
         num_images += len(labels)
         PULSE.beat()

@@ -1,4 +1,4 @@
-"""Checks of the values of single training fields; each refusal is a FieldError in one line."""
+"""Checks of the names and values of single training fields; each refusal is a FieldError in one line."""
 
 import math
 import sys
@@ -6,6 +6,29 @@ from typing import Any
 
 from trainable.errors import FieldError
 from trainable.wording import nearest, quoted
+
+SYNONYMS = {
+    "learning_rate": "lr",
+    "initial_lr": "lr",
+    "bs": "batch_size",
+    "batchsize": "batch_size",
+    "num_epochs": "epochs",
+    "lr_schedule": "schedule",
+    "scheduler_type": "schedule",
+    "wd": "weight_decay",
+    "arch": "model",
+    "data": "dataset",
+    "random_seed": "seed",
+    "optim": "optimizer",
+    "beta2": "betas",
+    "clip_norm": "clip_grad_norm",
+    "warmup": "warmup_epochs",
+    "smoothing": "label_smoothing",
+    "mixup": "mixup_alpha",
+    "cutout": "cutout_size",
+    "weight_decay_on_bn": "weight_decay_on",
+}
+"""Names of fields in other tools, with our name for each, for error messages."""
 
 
 def typed_value(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)

@@ -131,7 +131,9 @@ class Lars(_LayerwiseOptimizer):
         self._owner = torch.zeros_like(self.master, dtype=torch.int64)
         for number, places in enumerate(weights.named(self._owner).values()):
             places.fill_(number)
-        self._decay = torch.full((len(self._weights),), config.weight_decay, device=lr.device)
+        self._decay = torch.full(
+            (len(self._weights),), config.weight_decay, dtype=self.master.dtype, device=lr.device
+        )
         for number, weight in enumerate(self._weights):
             if weight.storage_offset() >= weights.ends[config.weight_decay_on or "all"]:
                 self._decay[number] = 0.0
@@ -140,7 +142,7 @@ class Lars(_LayerwiseOptimizer):
         norms = torch.stack(torch._foreach_norm(self._weights))
         gradient_norms = torch.stack(torch._foreach_norm(self._gradients))
         local = norms / ((self.config.eps or 0.0) + gradient_norms + self._decay * norms)
-        rates = self.lr * torch.where(norms < LARS_SMALL_NORM, 1.0, local)
+        rates = self.lr.to(norms.dtype) * torch.where(norms < LARS_SMALL_NORM, 1.0, local)
         decayed = self.gradient + self._decay[self._owner] * self.master
         self.velocity.mul_(self.config.momentum).addcmul_(rates[self._owner], decayed)
         self.master.sub_(self.velocity)

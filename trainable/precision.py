@@ -6,7 +6,14 @@ import torch
 
 from trainable.errors import UserError
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "tf32": torch.float32, "fp32": torch.float32}
+PURE_FP16 = "pure_fp16"
+DTYPES = {
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "tf32": torch.float32,
+    "fp32": torch.float32,
+    PURE_FP16: torch.float16,
+}
 AMPERE = (8, 0)
 """First compute capability of NVIDIA GPUs with bf16 and TF32."""
 
@@ -21,7 +28,12 @@ class Precision:
     @property
     def needs_scaler(self) -> bool:
         """Whether gradients have to be scaled, as in fp16 with its small range."""
-        return self.dtype == torch.float16
+        return self.name == "fp16"
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether weights, optimiser and batch normalisation are in this format as well, as in Apex's O3."""
+        return self.name == PURE_FP16
 
     def apply(self) -> None:
         """Set, for the whole process, whether fp32 products on a GPU may be rounded to TF32."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from trainable.augmentation import crop_and_flip, normalize
+from trainable.augmentation import crop_and_flip, cut_out, normalize
 from trainable.engine import Learner, OnStep, RunningSums, TrainMetrics
 from trainable.heartbeat import PULSE
 from trainable.randomness import EpochPlan, plan_epoch
@@ -43,7 +43,8 @@ class StaticEpoch:
         self._augmented = augmented
         device = learner.device
         self._num_steps = len(data.train) // batch_size
-        self._plan = plan_epoch(len(data.train), "none", 0, 0).to(device)
+        plan = plan_epoch(len(data.train), "none", 0, 0)
+        self._plan = plan.with_cutout_and_mixup(learner.config, self._num_steps, 0).to(device)
         self._lrs = torch.zeros(self._num_steps, device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._members = torch.arange(batch_size, device=device)
@@ -67,13 +68,9 @@ class StaticEpoch:
     def run(self, plan: EpochPlan, lrs: Sequence[float], on_step: OnStep | None = None) -> TrainMetrics:
         """Train an epoch, whose plan may be on any device; `on_step` is called when a step is launched."""
         self._learner.model.train()
-        for mine, theirs in (
-            (self._plan.order, plan.order),
-            (self._plan.offsets, plan.offsets),
-            (self._plan.flips, plan.flips),
-            (self._lrs, torch.tensor(lrs)),
-        ):
-            mine.copy_(theirs)
+        for mine, theirs in zip((*self._plan.parts(), self._lrs), (*plan.parts(), torch.tensor(lrs)), strict=True):
+            if mine is not None and theirs is not None:
+                mine.copy_(theirs)
         for start in (self._position, self._sums.loss, self._sums.correct):
             start.zero_()
         for step in range(self._num_steps):
@@ -91,13 +88,16 @@ class StaticEpoch:
 
     @torch.enable_grad()
     def _step(self) -> None:
-        learner, data = self._learner, self._data
+        learner, data, plan = self._learner, self._data, self._plan
         picked = self._position * self._batch_size + self._members
         images, labels = data.train.take(self._plan.order[picked])
         if self._augmented:
             images = crop_and_flip(images, self._plan.offsets[picked], self._plan.flips[picked])
         learner.lr.copy_(self._lrs.index_select(0, self._position).squeeze(0))
-        loss, correct = learner.step(normalize(images, data.mean, data.std), labels)
+        centers = None if plan.centers is None else plan.centers[picked]
+        inputs = cut_out(normalize(images, data.mean, data.std), centers, learner.config.cutout_size)
+        share = None if plan.shares is None else plan.shares.index_select(0, self._position).squeeze(0)
+        loss, correct = learner.step(inputs, labels, share)
         self._sums.add(loss, correct, self._batch_size)
         self._position += 1
 

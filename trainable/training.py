@@ -83,13 +83,14 @@ class Training:
         first_step = self.epochs_done * self.steps_per_epoch
         started = time.perf_counter()
         plan = plan_epoch(len(data.train), config.augmentation, config.seed, self.epochs_done)
+        plan = plan.with_cutout_and_mixup(config, self.steps_per_epoch, self.epochs_done)
         lrs = [lr_at_step(config, first_step + step, total_steps) for step in range(self.steps_per_epoch)]
         if self._static is not None:
             trained = self._static.run(plan, lrs, on_step)
         else:
             plan = plan.to(learner.device)
             batches = training_batches(data.train, plan, config.batch_size, augmented=self._augmented)
-            trained = train_epoch(learner, data, batches, lrs, on_step)
+            trained = train_epoch(learner, data, batches, lrs, on_step, plan)
         train_seconds = time.perf_counter() - started
         self.epochs_done += 1
         diverged = not math.isfinite(trained.loss)
@@ -194,7 +195,9 @@ def _make_learner(
             layer.num_batches_tracked = None  # only `momentum=None` reads it, and it costs a kernel per layer
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
     model.to(device)
-    weights = MasterWeights(model, precision.dtype)
+    if precision.is_pure:
+        model.to(precision.dtype)
+    weights = MasterWeights(model, precision.dtype, pure=precision.is_pure)
     lr = torch.full((), config.lr, device=device)
     optimizer, buffers = make_optimizer(config, weights, lr)
     return Learner(
@@ -205,7 +208,7 @@ def _make_learner(
         buffers,
         torch.amp.GradScaler(device.type, enabled=precision.needs_scaler),
         lr,
-        config.clip_grad_norm,
+        config,
     )
 
 

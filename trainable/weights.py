@@ -23,14 +23,14 @@ class _Layout:
 
 
 class MasterWeights:
-    """The fp32 weights of a model, and the rounded copy that it computes with.
+    """The fp32 weights of a model, and the rounded copy that it computes with (the weights themselves if `pure`).
 
     Convolutions and linear layers compute in `dtype`, batch normalisation in fp32. The optimiser works on fp32
     'master weights', which are rounded once per step (Micikevicius et al. 2018, 'Mixed Precision Training', section
     3.1). The results are those of `torch.autocast`, which casts every weight and every gradient by itself.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, model: nn.Module, dtype: torch.dtype, *, pure: bool = False) -> None:
         """Move the parameters of the model into the vectors. From then on they must only be changed in place."""
         exact = {
             id(parameter)
@@ -53,9 +53,10 @@ class MasterWeights:
             num_rounded = num_rounded if id(parameter) in exact else size
             num_matrices = num_matrices if parameter.dim() < 2 else size
         device = self.parameters[0].device
-        self.master = nn.Parameter(torch.zeros(size, device=device))
+        kept = dtype if pure else torch.float32
+        self.master = nn.Parameter(torch.zeros(size, dtype=kept, device=device))
         """The weights that the optimiser updates, fp32 [P]; their gradient is fp32 [P] as well."""
-        self.gradient = self.master.grad = torch.zeros(size, device=device)
+        self.gradient = self.master.grad = torch.zeros(size, dtype=kept, device=device)
         self.ends = {"all": size, "no_bn": num_rounded, "matrices": num_matrices}
         """Which first elements of the vector hold the parameters that a `weight_decay_on` names."""
         self._gradients = [self._layouts[name].view(self.gradient) for name in named]
@@ -75,6 +76,10 @@ class MasterWeights:
         """Copy the gradients of `parameters`, in that order, into the gradient of the master weights."""
         torch._foreach_copy_(self._gradients, gradients)
 
+    def add_gradients(self, gradients: tuple[Tensor, ...]) -> None:
+        """Add the gradients of `parameters`, in that order, to the gradient of the master weights."""
+        torch._foreach_add_(self._gradients, gradients)
+
     def gradient_norm(self) -> Tensor:
         """Return the L2 norm of the gradient over all parameters, on the device."""
         norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self._gradients)))
@@ -82,5 +87,5 @@ class MasterWeights:
 
     def round(self) -> None:
         """Round the master weights into the copy that the model computes with."""
-        if self._rounded.dtype != torch.float32:
+        if self._rounded.dtype != self.master.dtype:
             self._rounded.copy_(self._rounded_master)

@@ -22,6 +22,8 @@ CHANGES: dict[str, Any] = {
     "schedule": "constant",
     "milestones": (0.25, 0.5),
     "lr_min_factor": 0.01,
+    "warmup_epochs": 5.0,
+    "warmup_start_factor": 0.1,
     "optimizer": "lars",
     "momentum": 0.8,
     "nesterov": False,
@@ -30,7 +32,11 @@ CHANGES: dict[str, Any] = {
     "weight_decay": 0.0,
     "weight_decay_on": "no_bn",
     "clip_grad_norm": 1.0,
+    "label_smoothing": 0.1,
+    "ghost_batch_size": 32,
     "augmentation": "none",
+    "cutout_size": 8,
+    "mixup_alpha": 0.2,
     "precision": "fp32",
     "seed": 1,
     "recipe_version": 2,
@@ -38,6 +44,7 @@ CHANGES: dict[str, Any] = {
 }
 
 ADAMW = TrainConfig(optimizer="adamw")
+WARM = TrainConfig(warmup_epochs=5)
 
 
 def multistep(**changes: Any) -> TrainConfig:  # noqa: ANN401 (fields of several types)
@@ -55,7 +62,9 @@ def test_every_field_has_a_change() -> None:
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_every_field_changes_the_key(name: str) -> None:
-    base = {"milestones": multistep(), "betas": ADAMW, "eps": ADAMW}.get(name, TrainConfig())
+    base = {"milestones": multistep(), "betas": ADAMW, "eps": ADAMW, "warmup_start_factor": WARM}.get(
+        name, TrainConfig()
+    )
     assert dataclasses.replace(base, **{name: CHANGES[name]}).trial_key != base.trial_key
 
 
@@ -86,6 +95,10 @@ def test_milestones_in_epochs_and_in_fractions_are_the_same_trial(milestones: An
         ({"epochs": 200.0, "seed": 3.0}, {"epochs": 200, "seed": 3}),
         ({"weight_decay": 0}, {"weight_decay": 0.0, "weight_decay_on": "matrices"}),
         ({}, {"optimizer": "sgd", "weight_decay_on": "all"}),
+        ({}, {"warmup_epochs": 0, "warmup_start_factor": 0.1, "label_smoothing": 0, "mixup_alpha": 0.0}),
+        ({}, {"ghost_batch_size": 128}),
+        ({"batch_size": 64}, {"batch_size": 64, "ghost_batch_size": 256}),
+        ({"warmup_epochs": 5}, {"warmup_epochs": 5.0, "warmup_start_factor": 0.001}),
         ({}, {"optimizer": None, "weight_decay_on": None}),  # columns that older Parquet files lack
         ({"optimizer": "adamw"}, {"optimizer": "adamw", "betas": [0.9, 0.999], "eps": 1e-8, "momentum": 0.5}),
         ({"optimizer": "lars"}, {"optimizer": "lars", "eps": 1e-9, "nesterov": False}),

@@ -2,8 +2,11 @@
 
 import itertools
 import math
+from typing import Any
 
 import pytest
+import torch
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, MultiStepLR, SequentialLR
 
 from trainable.config import TrainConfig
 from trainable.schedule import lr_at_step
@@ -60,6 +63,36 @@ def test_default_milestones_are_half_and_three_quarters() -> None:
     values = rates(TrainConfig(schedule="multistep", lr=1.0, epochs=200), 200)
     drops = [epoch for epoch in range(1, 200) if values[epoch] < values[epoch - 1]]
     assert drops == [100, 150]
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1])
+@pytest.mark.parametrize("warmup", [0, 3, 2.5])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant", "multistep"])
+def test_rates_are_those_of_torch(schedule: str, warmup: float, factor: float) -> None:
+    config = TrainConfig(
+        schedule=schedule,
+        lr=0.4,
+        epochs=10,
+        warmup_epochs=warmup,
+        warmup_start_factor=0.2,
+        lr_min_factor=factor,
+        milestones=(5, 8),
+    )
+    rise, total = round(warmup * 4), 40
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.4)
+    after: Any = {
+        "linear": lambda: LinearLR(optimizer, 1.0, factor, total - rise),
+        "cosine": lambda: CosineAnnealingLR(optimizer, total - rise, 0.4 * factor),
+        "constant": lambda: ConstantLR(optimizer, 1.0),
+        "multistep": lambda: MultiStepLR(optimizer, [20 - rise, 32 - rise]),
+    }[schedule]
+    scheduler = after()
+    if rise:
+        scheduler = SequentialLR(optimizer, [LinearLR(optimizer, 0.2, 1.0, rise), after()], [rise])
+    for rate in rates(config, total):
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
+        optimizer.step()
+        scheduler.step()
 
 
 def test_constant_stays() -> None:

@@ -58,7 +58,9 @@ def figures(training: Training) -> list[EpochRecord]:
         {"optimizer": "lars", "lr": 0.001, "precision": "fp16", "train_subset": 16, "test_subset": 4, "epochs": 2},
         {"optimizer": "adamw", "lr": 0.001, "weight_decay_on": "matrices"},
         {"optimizer": "muon", "lr": 0.001},
-        {"weight_decay_on": "no_bn"},
+        {"weight_decay_on": "no_bn", "warmup_epochs": 1, "label_smoothing": 0.1, "ghost_batch_size": 4},
+        {"cutout_size": 2, "mixup_alpha": 0.4, "ghost_batch_size": 4},
+        {"precision": "pure_fp16", "train_subset": 16, "test_subset": 4, "epochs": 2},
     ],
     ids=str,
 )
@@ -73,7 +75,9 @@ def test_figures_are_those_of_the_plain_loop(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"precision": "fp32"}, {"precision": "fp16"}, {"optimizer": "adamw"}, {"optimizer": "muon"}], ids=str
+    "changes",
+    [{"precision": "fp32"}, {"precision": "fp16"}, {"optimizer": "adamw"}, {"cutout_size": 2, "mixup_alpha": 0.4}],
+    ids=str,
 )
 def test_resumed_at_any_epoch_is_as_uninterrupted(
     make_training: MakeTraining, short_config: TrainConfig, changes: dict[str, Any]
@@ -134,6 +138,8 @@ def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, s
         {"optimizer": "lars", "lr": 0.001, "precision": "fp16"},
         {"optimizer": "adamw", "lr": 0.001, "weight_decay_on": "no_bn", "clip_grad_norm": 1.0},
         {"optimizer": "muon", "lr": 0.001},
+        {"cutout_size": 2, "mixup_alpha": 0.4, "ghost_batch_size": 8, "label_smoothing": 0.1, "precision": "fp16"},
+        {"precision": "pure_fp16"},
     ],
     ids=str,
 )
