@@ -4,7 +4,8 @@ from pydantic import BaseModel
 
 from search_spaces.schema import SECTIONS, Part, Scale, Space
 from search_spaces.yaml_source import KeyPath
-from trainable.config import SETTABLE_FIELDS, SYNONYMS
+from trainable.config import SETTABLE_FIELDS
+from trainable.field_checks import SYNONYMS
 
 _BUILT_IN = "leave it out: the training is built in"
 _NO_SUCH_DRAW = "give min and max with uniform or log_uniform_values instead"

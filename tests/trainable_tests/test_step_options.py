@@ -113,9 +113,7 @@ def test_cutout_clears_a_square_around_its_centre(size: int) -> None:
 
 def test_squares_and_shares_are_functions_of_seed_and_epoch() -> None:
     def drawn(epoch: int, **changes: float) -> EpochPlan:
-        config = TrainConfig(cutout_size=4, mixup_alpha=0.4).from_dict(
-            {"cutout_size": 4, "mixup_alpha": 0.4, **changes}
-        )
+        config = TrainConfig.from_dict({"cutout_size": 4, "mixup_alpha": 0.4, **changes})
         return plan_epoch(6, "crop_flip", config.seed, epoch).with_cutout_and_mixup(config, 2000, epoch)
 
     def extras(plan: EpochPlan) -> list[list[float]]:
