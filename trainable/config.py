@@ -392,7 +392,7 @@ def check_types(values: Mapping[str, Any]) -> None:
     """
     for name, annotation in _annotations():
         if name in values:
-            _typed(name, values[name], annotation)
+            typed_value(name, values[name], annotation)
 
 
 @functools.cache

@@ -47,7 +47,8 @@ class Departure:
 def published_recipe() -> Recipe:
     """Return the recipe of all published rows."""
     values = json.loads((FOLDER / RECIPE_FILE).read_text(encoding="utf-8"))
-    return Recipe(**{name: MappingProxyType(v) if isinstance(v, dict) else v for name, v in values.items()})
+    read: dict[str, Any] = {name: MappingProxyType(v) if isinstance(v, dict) else v for name, v in values.items()}
+    return Recipe(**read)
 
 
 def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:

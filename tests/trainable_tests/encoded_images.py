@@ -121,7 +121,7 @@ def animated() -> bytes:
 REFUSED: Mapping[str, tuple[bytes, str]] = {
     "animated": (animated(), "the image is animated"),
     "no image": (b"text", "not an image"),
-    "empty": (b"", "the row holds no image"),
+    "empty": (b"", "holds no image"),
     "cut off": (KEPT["8-bit colour"][0][:-40], "not an image"),
     "other size when upright": (turned("JPEG", 6, (4, 8)), "the image is 8x4, the first one 8x8"),
     "other size": (Image.fromarray(GREY[:4])._repr_png_() or b"", "the image is 8x4, the first one 8x8"),

@@ -178,7 +178,10 @@ NUMBERS = pa.array([0, 1])
         ({"img": pa.array([{"bytes": "text"}] * 2), "label": NUMBERS}, "column img"),
         ({"img": STRUCT, "label": pa.array([0.0, 1.0])}, "column label is double, needed are whole numbers"),
         ({"img": STRUCT, "label": pa.array(["a", "b"])}, "the classes are names in the column label of"),
-        ({"img": STRUCT, "label": pa.array([b"a", b"b"])}, "column label is binary, needed are whole numbers or names"),
+        (
+            {"img": STRUCT, "label": pa.array([b"a", b"b"])},
+            "column label is binary, needed are whole numbers or names",
+        ),
         ({"img": STRUCT, "label": pa.array([True, False])}, "column label is bool, needed are whole numbers"),
         ({"img": STRUCT, "label": pa.array([0, None])}, "row 1: the row holds no label"),
         ({"img": STRUCT, "label": pa.array([0, -1])}, "label -1 is negative"),

@@ -65,11 +65,12 @@ def test_what_cannot_be_kept_is_refused_by_file_and_row(
     good = rows([0, 1])
     bad = [good[0], (REFUSED[kind][0], 1)]
     splits = (bad, good) if split == "train" else (good, bad)
-    if kind == "other size" and source.makes_sizes_equal:
+    if kind.startswith("other size") and source.makes_sizes_equal:
         assert loaded(source, folder, *splits).test_images.shape == (2, 32, 32, 3)
         return
     refused = refusal(source, folder, *splits)
-    assert f"{source.where(folder, split, 1)}: {REFUSED[kind][1]}" in refused
+    assert refused.startswith(f"{source.where(folder, split, 1)}: ")
+    assert REFUSED[kind][1] in refused
 
 
 def test_an_unknown_mode_is_refused_by_file_and_row(

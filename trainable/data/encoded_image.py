@@ -8,6 +8,9 @@
 
 import io
 import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,6 +56,8 @@ def open_image(where: str, content: bytes) -> Any:  # noqa: ANN401 (Pillow is im
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if not content:
+        raise UserError(f"{where}: the file holds no image")
     for (offset, magic), kind in _MAGIC.items():
         if content.startswith(magic, offset):
             raise UserError(f"{where}: {kind}; only {' and '.join(FORMATS)} are read")
@@ -75,6 +80,17 @@ def open_image(where: str, content: bytes) -> Any:  # noqa: ANN401 (Pillow is im
         except (OSError, ValueError, SyntaxError, MemoryError) as error:
             raise UserError(f"{where}: not an image ({first_line(error)})") from None
     return image
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Hide Pillow's warnings on images that are checked here: on their size, and on broken EXIF data."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")
+        yield
 
 
 def _is_turned(image: Any) -> bool:  # noqa: ANN401

@@ -9,7 +9,6 @@ allocated.
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
-from trainable.data.encoded_image import decode_image, open_image
+from trainable.data.encoded_image import decode_image, open_image, quiet_pillow
 from trainable.data.labels import num_classes, number_by_name
 from trainable.data.memory import check_fits
 from trainable.data.naming import name_of_folder, other_images
@@ -123,11 +122,7 @@ def _hash(path: Path) -> bytes:
 
 
 def _decode(folder: Path, name: str, files: Mapping[str, list[Path]], label: str | None) -> ImageData:
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked here
-        warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")  # it reads EXIF data, which may be broken
+    with quiet_pillow():
         parts = {split: [_describe(path, label) for path in paths] for split, paths in files.items()}
         every = [part for members in parts.values() for part in members]
         counts = tuple(sum(part.num_rows for part in parts[split]) for split in ("train", "test"))

@@ -5,7 +5,6 @@ shuffled, and the same after files were renamed.
 """
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
-from trainable.data.encoded_image import decode_image, open_image
+from trainable.data.encoded_image import decode_image, open_image, quiet_pillow
 from trainable.data.labels import number_by_name
 from trainable.data.memory import check_fits
 from trainable.data.naming import name_of_folder
@@ -110,11 +109,8 @@ def _file(path: Path) -> _File:
 
 
 def _decode(folder: Path, name: str, train: Sequence[_File], test: Sequence[_File]) -> ImageData:
-    from PIL import Image
-
     files = [*train, *test]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked by `open_image`
+    with quiet_pillow():
         sizes = {open_image(str(file.path), _content(file)).size for file in files}
         size = sizes.pop() if len(sizes) == 1 else (IMAGE_SIZE, IMAGE_SIZE)
         if sizes:
