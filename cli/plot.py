@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from results.parquet.search_results import read_search
     from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
     from results.store.opening import open_store
-    from results.store.store import FIGURES
+    from results.store.sweep_files import FIGURES
 
     store, sweep = open_store(arguments.store), arguments.sweep
     table = read_trials(store, sweep)
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plot_published(arguments: argparse.Namespace) -> int:
     from results.figures.gallery import Results
-    from results.store.store import FIGURES
+    from results.store.sweep_files import FIGURES
 
     if arguments.against:
         raise UserError(f"plot published --against {arguments.against[0]}: write `plot SWEEP --against published`")

@@ -13,7 +13,8 @@ from results.store.journal import RUNS
 from results.store.manifest import MANIFEST, manifest_from_json
 from results.store.search_log import REPAIR, SEARCH_LOG, SearchRecord, parse_log
 from results.store.search_progress import BEGIN_ANEW, LOST, has_lost_log, planned_trials, unsettled_notes
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.store import Store
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from sweep.runs import damaged_runs
 from trainable.config import TrainConfig
 from trainable.decoding import decode

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from results.parquet.markdown import code_block, escaped
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA, meaning
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from trainable.wording import counted, json_text
 
 FRONT_MATTER = f"""---

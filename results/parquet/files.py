@@ -10,7 +10,8 @@ from results.parquet.checks import check_table
 from results.parquet.checksum import check_content, with_checksum
 from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.store import Store
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from trainable.errors import UserError
 from trainable.ledger.files import write_atomically
 from trainable.ledger.remote import Remote, RemoteError, is_uri

@@ -7,7 +7,8 @@ from results.store.journal import RUNS
 from results.store.manifest import Manifest
 from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
 from results.store.search_settings import CONFIRM, NUM_TRIALS, REPEATS, TOP
-from results.store.store import TRIALS_PARQUET, Store
+from results.store.store import Store
+from results.store.sweep_files import TRIALS_PARQUET
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.reading import trial_status

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 
-from results.store.store import TRIALS_PARQUET, Store
+from results.store.store import Store
+from results.store.sweep_files import TRIALS_PARQUET
 from sweep.estimate.speeds import DeviceProfile, Speed
 from trainable.config import SHARED_HOLDOUT, TrainConfig
 from trainable.errors import UserError

@@ -14,7 +14,8 @@ from results.parquet.search_results import FULL_SCALE
 from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
 from results.store.search_log import Earlier
 from results.store.search_settings import METRIC, OBJECTIVE
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.store import Store
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from trainable.errors import UserError, located
 from trainable.ledger.checksums import parse_json
 from trainable.ledger.files import read_regular

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from results.store.local_store import LocalStore
 from results.store.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, best, read_log
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from sweep.search.opening import open_search, search_settings

@@ -13,7 +13,7 @@ from results.store.manifest import MANIFEST
 from results.store.opening import open_store
 from results.store.search_log import SEARCH_LOG, SearchLog, parse_log
 from results.store.search_progress import LOST
-from results.store.store import TRIALS_PARQUET
+from results.store.sweep_files import TRIALS_PARQUET
 from sweep.repair import repair
 from sweep.search.opening import repair_log
 from sweep.verification import verify

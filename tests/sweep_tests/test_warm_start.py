@@ -14,7 +14,7 @@ from results.parquet.schema import SEARCH_METADATA
 from results.published.cells import LONGER_FILE, published_cells
 from results.store.local_store import LocalStore
 from results.store.search_log import read_log
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from sweep.search.warm_start import PUBLISHED_NOTE, earlier_results
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
 from tests.results_tests.searched_stores import BRED, EPOCHS, SWEEP, error_after, write_population, write_search
