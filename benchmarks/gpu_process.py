@@ -14,7 +14,8 @@ from benchmarks.crew import Window
 from benchmarks.harness import summary
 from benchmarks.images import load_or_noise
 from benchmarks.trial_process import LR, run_epoch
-from trainable.config import MAX_COUNT, TrainConfig
+from trainable.canonical import MAX_COUNT
+from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
 from trainable.execution import Execution
 from trainable.precision import resolve_precision

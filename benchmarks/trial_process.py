@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from benchmarks.crew import Window
 from benchmarks.images import noise
-from trainable.config import MAX_COUNT, TrainConfig
+from trainable.canonical import MAX_COUNT
+from trainable.config import TrainConfig
 from trainable.device import prepare_device
 from trainable.records import EpochRecord
 from trainable.splits import prepare

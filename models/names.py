@@ -2,6 +2,8 @@
 
 import re
 
+from models.user_code import is_reference, split_reference
+
 FAMILIES: dict[str, str] = {
     "resnet": "ResNet",
     "resnet_preact": "ResNet-preact",
@@ -35,6 +37,11 @@ def parse_model_name(name: str) -> tuple[str, int]:
 
 
 def display_name(name: str) -> str:
-    """Return the name in the form of the published tables: `ResNet-preact-20` for `resnet_preact_20`."""
+    """Return the name in the form of the published tables: `ResNet-preact-20` for `resnet_preact_20`.
+
+    A user's own model is shown by the name of its class.
+    """
+    if is_reference(name):
+        return split_reference(name)[1]
     family, depth = parse_model_name(name)
     return f"{FAMILIES[family]}-{depth}"

@@ -3,44 +3,23 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.names import parse_model_name
+from trainable.canonical import canonical_values
 from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
-from trainable.field_checks import SYNONYMS, check_choice, check_range, typed_value
+from trainable.field_checks import SYNONYMS, typed_value
 from trainable.records import Purpose
-from trainable.wording import counted, nearest, quoted
+from trainable.wording import counted, nearest
 
 RECIPE_VERSION = 1
+"""Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
 SHARED_HOLDOUT = 2
 """Version of the recipe of a search over `train_subset`: its trials hold out the same images of the whole data set.
 Elsewhere the held-out images are some of the subset."""
-"""Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
-
-MAX_COUNT = 10**9
-"""Largest number of epochs, images and the like that is accepted; larger ones are typing errors."""
-MAX_FLOAT32 = 3e38
-"""Largest value that the optimiser can hold."""
-SCHEDULES = ("cosine", "linear", "multistep", "constant")
-OPTIMIZERS = ("sgd", "lars", "adamw", "muon")
-OWN_FIELDS = {"betas": ("adamw", "muon"), "eps": ("lars", "adamw", "muon")}
-"""Training field -> the only optimisers that it may be given with."""
-DECAYED = ("all", "no_bn", "matrices")
-PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32", "pure_fp16")
-AUGMENTATIONS = ("crop_flip", "crop", "none")
-DEFAULT_MILESTONES = (0.5, 0.75)
-DEFAULT_LR_MIN_FACTOR = 0.001
-DEFAULT_WARMUP_START_FACTOR = 0.001
-DEFAULT_BETAS = (0.9, 0.999)
-DEFAULT_EPS = 1e-8
-DEFAULT_LARS_EPS = 1e-9
-TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +35,13 @@ class TrainConfig:
 
     model: str = "resnet_preact_20"
     """Model family and depth: resnet_DEPTH or resnet_preact_DEPTH, where DEPTH is 6n+2, at least 8 and at most
-    2000."""
+    2000. Or a model of your own: FILE.py:NAME, with a path relative to the space's folder, or the importable
+    package.module:NAME."""
+    model_args: str | None = None
+    """Arguments of a model of your own besides num_classes and image_size: a mapping like {width: 64}, or single ones
+    as `model_args.width`. Values are numbers, words, true, false or lists of them. It is stored as JSON text."""
+    model_fingerprint: str | None = None
+    """First 16 hexadecimal digits of the SHA-256 of the file of a model of your own; None for built-in models."""
     dataset: str = "digits"
     """Name of the data set: digits, cifar10, or the name of the folder given by --data."""
     dataset_fingerprint: str = ""
@@ -115,6 +100,11 @@ class TrainConfig:
     label_smoothing: float | None = None
     """Share of each training label that is spread over all classes, at least 0 and below 1, in the training loss but
     not in the holdout and test losses. None means 0."""
+    loss: str | None = None
+    """Training loss of your own, FILE.py:NAME or package.module:NAME like `model`: a function of the logits [B, C]
+    and the labels [B] that returns a scalar. Holdout and test losses stay the cross entropy, as for None."""
+    loss_fingerprint: str | None = None
+    """First 16 hexadecimal digits of the SHA-256 of the file of the loss; None for cross entropy."""
     ghost_batch_size: int | None = None
     """Number of images that batch normalisation takes its statistics over, at least 2; `batch_size` must be a
     multiple of it (ghost batch normalisation, Hoffer et al. 2017). None means the whole batch."""
@@ -141,121 +131,9 @@ class TrainConfig:
     it begins with random weights."""
 
     def __post_init__(self) -> None:
-        for name, annotation in _annotations():
-            object.__setattr__(self, name, typed_value(name, getattr(self, name), annotation))
-        for name in ("optimizer", "weight_decay_on"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, _DEFAULTS[name])
-        self._check_domains()
-        self._check_optimizer()
-        self._check_step()
-        object.__setattr__(self, "milestones", self._canonical_milestones())
-        self._fill_in_schedule()
-        self._fill_in_optimizer()
-
-    def _fill_in_schedule(self) -> None:
-        """Give the fields of the schedule and of the step their defaults, or None where nothing uses them."""
-        if self.schedule not in ("cosine", "linear"):
-            object.__setattr__(self, "lr_min_factor", None)
-        elif self.lr_min_factor is None:
-            object.__setattr__(self, "lr_min_factor", DEFAULT_LR_MIN_FACTOR)
-        for name in ("warmup_epochs", "label_smoothing", "mixup_alpha"):
-            if not getattr(self, name):
-                object.__setattr__(self, name, None)
-        if self.warmup_epochs is None:
-            object.__setattr__(self, "warmup_start_factor", None)
-        elif self.warmup_start_factor is None:
-            object.__setattr__(self, "warmup_start_factor", DEFAULT_WARMUP_START_FACTOR)
-        if self.ghost_batch_size is not None and self.ghost_batch_size >= self.batch_size:
-            object.__setattr__(self, "ghost_batch_size", None)
-
-    def _fill_in_optimizer(self) -> None:
-        if self.optimizer == "adamw":
-            object.__setattr__(self, "momentum", 0.0)
-        if self.momentum == 0.0 or self.optimizer == "lars":
-            object.__setattr__(self, "nesterov", False)
-        if self.optimizer in OWN_FIELDS["betas"] and self.betas is None:
-            object.__setattr__(self, "betas", DEFAULT_BETAS)
-        if self.optimizer in OWN_FIELDS["eps"] and self.eps is None:
-            object.__setattr__(self, "eps", DEFAULT_LARS_EPS if self.optimizer == "lars" else DEFAULT_EPS)
-        if self.weight_decay == 0.0:
-            object.__setattr__(self, "weight_decay_on", "all")
-
-    def _check_domains(self) -> None:
-        try:
-            parse_model_name(self.model)
-        except ValueError as error:
-            raise FieldError("model", str(error)) from None
-        for name in ("epochs", "batch_size", "train_subset", "test_subset"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise FieldError(name, f"{name} must be at least 1, got {value}")
-            if value is not None and value > MAX_COUNT:
-                raise FieldError(name, f"{name} must be at most {MAX_COUNT}, got {value}")
-        if self.batch_size < 2:
-            raise FieldError(
-                "batch_size", f"batch_size must be at least 2 (batch normalisation needs it), got {self.batch_size}"
-            )
-        check_range("lr", self.lr, above=0.0, most=MAX_FLOAT32)
-        check_range("weight_decay", self.weight_decay, most=MAX_FLOAT32)
-        check_range("holdout", self.holdout, least=0.0, most=0.5)
-        check_range("momentum", self.momentum, least=0.0, below=1.0)
-        check_range("weight_decay", self.weight_decay, least=0.0)
-        if self.lr_min_factor is not None:
-            check_range("lr_min_factor", self.lr_min_factor, least=0.0, most=1.0)
-        if not 0 <= self.seed < 2**63:
-            raise FieldError("seed", f"seed must be between 0 and 2**63 - 1, got {self.seed}")
-        if self.parent is not None and not TRIAL_KEY_PATTERN.fullmatch(self.parent):
-            raise FieldError("parent", f"parent must be a trial's key of 16 hex digits, got {quoted(self.parent)}")
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
-
-    def _check_optimizer(self) -> None:
-        check_choice("optimizer", self.optimizer or "", OPTIMIZERS)
-        check_choice("weight_decay_on", self.weight_decay_on or "", DECAYED)
-        for name, optimizers in OWN_FIELDS.items():
-            if getattr(self, name) is not None and self.optimizer not in optimizers:
-                raise FieldError(name, f"{name} belongs to optimizer {' or '.join(optimizers)}, not {self.optimizer}")
-        if self.betas is not None:
-            if len(self.betas) != 2:
-                raise FieldError("betas", f"betas must be two numbers, got {list(self.betas)}")
-            for beta in self.betas:
-                check_range("betas", beta, least=0.0, below=1.0)
-        for name in ("eps", "clip_grad_norm"):
-            if getattr(self, name) is not None:
-                check_range(name, getattr(self, name), above=0.0, most=MAX_FLOAT32)
-
-    def _check_step(self) -> None:
-        for name, bounds in (
-            ("warmup_epochs", {"least": 0.0, "below": self.epochs}),
-            ("warmup_start_factor", {"least": 0.0, "most": 1.0}),
-            ("label_smoothing", {"least": 0.0, "below": 1.0}),
-            ("cutout_size", {"least": 1, "most": MAX_COUNT}),
-            ("mixup_alpha", {"least": 0.0, "most": MAX_FLOAT32}),
-            ("ghost_batch_size", {"least": 2, "most": MAX_COUNT}),
-        ):
-            if getattr(self, name) is not None:
-                check_range(name, getattr(self, name), **bounds)
-        ghost = self.ghost_batch_size or self.batch_size
-        if self.batch_size > ghost and self.batch_size % ghost:
-            raise FieldError(
-                "ghost_batch_size", f"batch_size {self.batch_size} must be a multiple of ghost_batch_size {ghost}"
-            )
-
-    def _canonical_milestones(self) -> tuple[float, ...] | None:
-        if self.schedule != "multistep":
-            return None
-        given = DEFAULT_MILESTONES if self.milestones is None else self.milestones
-        fractions = tuple(value / self.epochs if value >= 1 else value for value in given)
-        in_order = all(a < b for a, b in itertools.pairwise(fractions))
-        if not fractions or not in_order or fractions[0] <= 0 or fractions[-1] >= 1:
-            raise FieldError(
-                "milestones",
-                f"milestones must rise and lie inside the training of {counted(self.epochs, 'epoch')} "
-                f"(fractions below 1, or epochs), got {list(given)}",
-            )
-        return fractions
+        typed = {name: typed_value(name, getattr(self, name), annotation) for name, annotation in _annotations()}
+        for name, value in canonical_values(typed).items():
+            object.__setattr__(self, name, value)
 
     @property
     def trial_key(self) -> str:
@@ -267,6 +145,7 @@ class TrainConfig:
         """Return the fields as JSON values; a field that older keys lack is left out if it has its default."""
         values = {name: getattr(self, name) for name in FIELD_NAMES}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        values["model_args"] = self.model_arguments() or None
         return {name: value for name, value in values.items() if name not in LATER_FIELDS or value != _DEFAULTS[name]}
 
     @classmethod
@@ -279,6 +158,10 @@ class TrainConfig:
         for name in values:
             check_field_name(name)
         return cls(**values)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return `model_args` as keyword arguments."""
+        return {} if self.model_args is None else dict(json.loads(self.model_args))
 
     def count_images(self, num_train: int) -> tuple[int, int]:
         """Return how many of the data set's `num_train` images are trained on, and how many are held out."""
@@ -350,9 +233,10 @@ _DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fie
 LATER_FIELDS = (
     *("parent", "optimizer", "betas", "eps", "weight_decay_on", "clip_grad_norm", "warmup_epochs"),
     *("warmup_start_factor", "label_smoothing", "ghost_batch_size", "cutout_size", "mixup_alpha"),
+    *("model_args", "model_fingerprint", "loss", "loss_fingerprint"),
 )
 """Fields that are newer than the first trial keys, which stay as they are: a default is not part of the key."""
-_COMPUTED_FIELDS = ("dataset_fingerprint", "recipe_version", "parent")
+_COMPUTED_FIELDS = ("dataset_fingerprint", "model_fingerprint", "loss_fingerprint", "recipe_version", "parent")
 SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _COMPUTED_FIELDS)
 """Names of the fields that a user can set, in YAML or with --set."""
 

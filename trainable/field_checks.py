@@ -1,7 +1,10 @@
 """Checks of the names and values of single training fields; each refusal is a FieldError in one line."""
 
+import contextlib
+import json
 import math
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from trainable.errors import FieldError
@@ -29,10 +32,15 @@ SYNONYMS = {
     "weight_decay_on_bn": "weight_decay_on",
 }
 """Names of fields in other tools, with our name for each, for error messages."""
+GIVEN_ARGUMENTS = ("num_classes", "image_size")
+"""Arguments that the program gives to a model of the user's own."""
+MAX_ARGUMENTS_TEXT = 2000
 
 
 def typed_value(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)
     """Return the value of a field as its type, written like `int | None`, or refuse it."""
+    if name == "model_args":
+        return arguments_text(value)
     if value is None and "None" in annotation:
         return None
     kind = annotation.removesuffix(" | None")
@@ -53,6 +61,41 @@ def typed_value(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 
             return tuple(typed_value(name, item, "float") for item in value)
     wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
     raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {quoted(value)}")
+
+
+def arguments_text(value: Any) -> str | None:  # noqa: ANN401 (whatever a YAML file holds)
+    """Return `model_args` as canonical JSON text, None if there are no arguments.
+
+    Args:
+        value: a mapping, or such a text.
+    """
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, Mapping | None):
+        raise FieldError("model_args", f"model_args must be a mapping like {{width: 64}}, got {quoted(value)}")
+    for key, argument in (value or {}).items():
+        name = f"model_args.{key}"
+        if not isinstance(key, str) or not key.isidentifier():
+            raise FieldError("model_args", f"model_args: {quoted(key)} is no name of an argument")
+        if key in GIVEN_ARGUMENTS:
+            raise FieldError(name, f"{name} is given by the program: leave it out")
+        for part in argument if isinstance(argument, list) else [argument]:
+            if not isinstance(part, bool | int | float | str | None):
+                raise FieldError(name, f"{name} must be a number, a word or a list of them, got {quoted(argument)}")
+            if isinstance(part, float) and not math.isfinite(part):
+                raise FieldError(name, f"{name} must be finite, got {part}")
+    value = {key: _without_negative_zero(argument) for key, argument in (value or {}).items()}
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False) if value else None
+    if text is not None and len(text) > MAX_ARGUMENTS_TEXT:
+        raise FieldError("model_args", f"model_args has {len(text):,} characters: at most {MAX_ARGUMENTS_TEXT:,}")
+    return text
+
+
+def _without_negative_zero(argument: Any) -> Any:  # noqa: ANN401
+    if isinstance(argument, list):
+        return [_without_negative_zero(part) for part in argument]
+    return argument + 0.0 if isinstance(argument, float) else argument
 
 
 def _brief(value: int | float) -> str:

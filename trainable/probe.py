@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainable.config import MAX_COUNT, TrainConfig
+from trainable.canonical import MAX_COUNT
+from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
 from trainable.engine import EVAL_BATCH_SIZE, evaluate

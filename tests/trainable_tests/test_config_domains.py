@@ -108,7 +108,7 @@ def test_the_ends_of_a_domain_belong_to_it(name: str, value: float) -> None:
         ("bs", "did you mean 'batch_size'"),
         ("epoch", "did you mean 'epochs'"),
         ("weight_decy", "did you mean 'weight_decay'"),
-        ("qqqq", "valid: model, dataset"),
+        ("qqqq", "valid: model, model_args, dataset"),
     ],
 )
 def test_unknown_fields_are_refused_with_the_nearest(name: str, hint: str) -> None:

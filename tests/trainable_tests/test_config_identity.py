@@ -11,6 +11,8 @@ from trainable.errors import FieldError
 
 CHANGES: dict[str, Any] = {
     "model": "resnet_20",
+    "model_args": {"width": 64},
+    "model_fingerprint": "0123456789abcdef",
     "dataset": "cifar10",
     "dataset_fingerprint": "0123456789abcdef",
     "train_subset": 100,
@@ -33,6 +35,8 @@ CHANGES: dict[str, Any] = {
     "weight_decay_on": "no_bn",
     "clip_grad_norm": 1.0,
     "label_smoothing": 0.1,
+    "loss": "my_loss.py:focal",
+    "loss_fingerprint": "0123456789abcdef",
     "ghost_batch_size": 32,
     "augmentation": "none",
     "cutout_size": 8,
@@ -45,6 +49,10 @@ CHANGES: dict[str, Any] = {
 
 ADAMW = TrainConfig(optimizer="adamw")
 WARM = TrainConfig(warmup_epochs=5)
+OWN = TrainConfig(model="my_net.py:Net", loss="my_loss.py:loss")
+BASES = {"milestones": TrainConfig(schedule="multistep", epochs=160), "betas": ADAMW, "eps": ADAMW}
+BASES |= {"warmup_start_factor": WARM}
+BASES |= dict.fromkeys(("model_args", "model_fingerprint", "loss", "loss_fingerprint"), OWN)
 
 
 def multistep(**changes: Any) -> TrainConfig:  # noqa: ANN401 (fields of several types)
@@ -62,14 +70,13 @@ def test_every_field_has_a_change() -> None:
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_every_field_changes_the_key(name: str) -> None:
-    base = {"milestones": multistep(), "betas": ADAMW, "eps": ADAMW, "warmup_start_factor": WARM}.get(
-        name, TrainConfig()
-    )
+    base = BASES.get(name, TrainConfig())
     assert dataclasses.replace(base, **{name: CHANGES[name]}).trial_key != base.trial_key
 
 
 def test_identity_fields_are_not_set_by_users() -> None:
-    assert set(FIELD_NAMES) - set(SETTABLE_FIELDS) == {"dataset_fingerprint", "recipe_version", "parent"}
+    computed = {"dataset_fingerprint", "model_fingerprint", "loss_fingerprint", "recipe_version", "parent"}
+    assert set(FIELD_NAMES) - set(SETTABLE_FIELDS) == computed
 
 
 def test_key_is_16_hex_digits() -> None:
@@ -103,6 +110,12 @@ def test_milestones_in_epochs_and_in_fractions_are_the_same_trial(milestones: An
         ({"optimizer": "adamw"}, {"optimizer": "adamw", "betas": [0.9, 0.999], "eps": 1e-8, "momentum": 0.5}),
         ({"optimizer": "lars"}, {"optimizer": "lars", "eps": 1e-9, "nesterov": False}),
         ({"weight_decay": 0.0}, {"weight_decay": -0.0}),
+        ({}, {"model_args": {}, "model_fingerprint": "0123456789abcdef"}),
+        ({"model": "my_net.py:Net"}, {"model": "../nets/my_net.py:Net", "model_args": None}),
+        (
+            {"model": "n.py:N", "model_args": {"a": 1, "b": [2, -0.0]}},
+            {"model": "n.py:N", "model_args": '{"b":[2,0.0],"a":1}'},
+        ),
     ],
 )
 def test_equal_trainings_have_equal_keys(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -123,6 +136,7 @@ def test_lr_min_factor_belongs_to_cosine(schedule: str, factor: float | None) ->
         TrainConfig(train_subset=7, holdout=0.25),
         TrainConfig(parent="0123456789abcdef"),
         TrainConfig(optimizer="muon", betas=(0.8, 0.9)),
+        TrainConfig(model="my_net.py:Net", model_args={"widths": [8, 16], "p": 0.5}, model_fingerprint="0" * 16),  # type: ignore[arg-type]
     ],
 )
 def test_dict_round_trip_through_json(config: TrainConfig) -> None:
@@ -132,7 +146,8 @@ def test_dict_round_trip_through_json(config: TrainConfig) -> None:
 
 
 def test_dict_has_every_field_in_plain_values() -> None:
-    values = multistep(**{name: CHANGES[name] for name in LATER_FIELDS} | {"optimizer": "adamw"}).to_dict()
+    changes = {name: CHANGES[name] for name in LATER_FIELDS} | {"optimizer": "adamw", "model": "my_net.py:Net"}
+    values = multistep(**changes).to_dict()
     assert tuple(values) == FIELD_NAMES
     assert values["betas"] == [0.9, 0.99]
     assert values["milestones"] == [0.5, 0.75]

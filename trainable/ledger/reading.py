@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trainable.config import TRIAL_KEY_PATTERN, TrainConfig
+from trainable.canonical import TRIAL_KEY_PATTERN
+from trainable.config import TrainConfig
 from trainable.decoding import decode
 from trainable.ledger.checksums import has_checksum, is_torn, parse_json, stripped_lines, unsealed, verified
 from trainable.ledger.files import (

@@ -1,0 +1,182 @@
+"""The domains of the training fields, and the canonical form of their values. Standard library only."""
+
+import itertools
+import re
+from typing import Any
+
+from models.names import parse_model_name
+from models.user_code import is_reference, without_folder
+from trainable.errors import FieldError
+from trainable.field_checks import check_choice, check_range
+from trainable.wording import counted, quoted
+
+MAX_COUNT = 10**9
+"""Largest number of epochs, images and the like that is accepted; larger ones are typing errors."""
+MAX_FLOAT32 = 3e38
+"""Largest value that the optimiser can hold."""
+SCHEDULES = ("cosine", "linear", "multistep", "constant")
+OPTIMIZERS = ("sgd", "lars", "adamw", "muon")
+OWN_FIELDS = {"betas": ("adamw", "muon"), "eps": ("lars", "adamw", "muon")}
+"""Training field -> the only optimisers that it may be given with."""
+DECAYED = ("all", "no_bn", "matrices")
+PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32", "pure_fp16")
+AUGMENTATIONS = ("crop_flip", "crop", "none")
+DEFAULT_MILESTONES = (0.5, 0.75)
+DEFAULT_LR_MIN_FACTOR = 0.001
+DEFAULT_WARMUP_START_FACTOR = 0.001
+DEFAULT_BETAS = (0.9, 0.999)
+DEFAULT_EPS = 1e-8
+DEFAULT_LARS_EPS = 1e-9
+TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
+Values = dict[str, Any]
+"""The value of every training field, by its name, of the right types."""
+
+
+def canonical_values(typed: Values) -> Values:
+    """Check the values of all fields, and return them in the form that equal trainings share.
+
+    Fields that nothing uses become None; fields that are used and not given get their defaults.
+
+    Raises:
+        FieldError: a value is outside its domain.
+    """
+    values = typed | {
+        "optimizer": typed["optimizer"] or "sgd",
+        "weight_decay_on": typed["weight_decay_on"] or "all",
+    }
+    _fill_in_own_code(values)
+    _check_domains(values)
+    _check_optimizer(values)
+    _check_step(values)
+    values["milestones"] = _canonical_milestones(values)
+    _fill_in_schedule(values)
+    _fill_in_optimizer(values)
+    return values
+
+
+def _fill_in_own_code(values: Values) -> None:
+    """Check what belongs to a model or a loss of the user's own; their files have no folder in a configuration."""
+    for name in ("model", "loss"):
+        reference = values[name]
+        if reference is not None and is_reference(reference):
+            values[name] = without_folder(reference)
+        else:
+            values[f"{name}_fingerprint"] = None
+    if values["loss"] is not None and not is_reference(values["loss"]):
+        raise FieldError("loss", f"loss must be FILE.py:NAME or package.module:NAME, got {quoted(values['loss'])}")
+    if values["model_args"] is not None and not is_reference(values["model"]):
+        raise FieldError("model_args", f"model_args belong to a model of your own, not to {quoted(values['model'])}")
+
+
+def _fill_in_schedule(values: Values) -> None:
+    """Give the fields of the schedule and of the step their defaults, or None where nothing uses them."""
+    if values["schedule"] not in ("cosine", "linear"):
+        values["lr_min_factor"] = None
+    elif values["lr_min_factor"] is None:
+        values["lr_min_factor"] = DEFAULT_LR_MIN_FACTOR
+    for name in ("warmup_epochs", "label_smoothing", "mixup_alpha"):
+        values[name] = values[name] or None
+    if values["warmup_epochs"] is None:
+        values["warmup_start_factor"] = None
+    elif values["warmup_start_factor"] is None:
+        values["warmup_start_factor"] = DEFAULT_WARMUP_START_FACTOR
+    if values["ghost_batch_size"] is not None and values["ghost_batch_size"] >= values["batch_size"]:
+        values["ghost_batch_size"] = None
+
+
+def _fill_in_optimizer(values: Values) -> None:
+    optimizer = values["optimizer"]
+    if optimizer == "adamw":
+        values["momentum"] = 0.0
+    if values["momentum"] == 0.0 or optimizer == "lars":
+        values["nesterov"] = False
+    if optimizer in OWN_FIELDS["betas"] and values["betas"] is None:
+        values["betas"] = DEFAULT_BETAS
+    if optimizer in OWN_FIELDS["eps"] and values["eps"] is None:
+        values["eps"] = DEFAULT_LARS_EPS if optimizer == "lars" else DEFAULT_EPS
+    if values["weight_decay"] == 0.0:
+        values["weight_decay_on"] = "all"
+
+
+def _check_domains(values: Values) -> None:
+    if not is_reference(values["model"]):
+        try:
+            parse_model_name(values["model"])
+        except ValueError as error:
+            raise FieldError("model", str(error)) from None
+    for name in ("epochs", "batch_size", "train_subset", "test_subset"):
+        value = values[name]
+        if value is not None and value < 1:
+            raise FieldError(name, f"{name} must be at least 1, got {value}")
+        if value is not None and value > MAX_COUNT:
+            raise FieldError(name, f"{name} must be at most {MAX_COUNT}, got {value}")
+    if values["batch_size"] < 2:
+        raise FieldError(
+            "batch_size", f"batch_size must be at least 2 (batch normalisation needs it), got {values['batch_size']}"
+        )
+    check_range("lr", values["lr"], above=0.0, most=MAX_FLOAT32)
+    check_range("weight_decay", values["weight_decay"], most=MAX_FLOAT32)
+    check_range("holdout", values["holdout"], least=0.0, most=0.5)
+    check_range("momentum", values["momentum"], least=0.0, below=1.0)
+    check_range("weight_decay", values["weight_decay"], least=0.0)
+    if values["lr_min_factor"] is not None:
+        check_range("lr_min_factor", values["lr_min_factor"], least=0.0, most=1.0)
+    if not 0 <= values["seed"] < 2**63:
+        raise FieldError("seed", f"seed must be between 0 and 2**63 - 1, got {values['seed']}")
+    if values["parent"] is not None and not TRIAL_KEY_PATTERN.fullmatch(values["parent"]):
+        raise FieldError("parent", f"parent must be a trial's key of 16 hex digits, got {quoted(values['parent'])}")
+    check_choice("schedule", values["schedule"], SCHEDULES)
+    check_choice("precision", values["precision"], PRECISIONS)
+    check_choice("augmentation", values["augmentation"], AUGMENTATIONS)
+
+
+def _check_optimizer(values: Values) -> None:
+    optimizer = values["optimizer"]
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    check_choice("weight_decay_on", values["weight_decay_on"], DECAYED)
+    for name, optimizers in OWN_FIELDS.items():
+        if values[name] is not None and optimizer not in optimizers:
+            raise FieldError(name, f"{name} belongs to optimizer {' or '.join(optimizers)}, not {optimizer}")
+    if values["betas"] is not None:
+        if len(values["betas"]) != 2:
+            raise FieldError("betas", f"betas must be two numbers, got {list(values['betas'])}")
+        for beta in values["betas"]:
+            check_range("betas", beta, least=0.0, below=1.0)
+    for name in ("eps", "clip_grad_norm"):
+        if values[name] is not None:
+            check_range(name, values[name], above=0.0, most=MAX_FLOAT32)
+
+
+def _check_step(values: Values) -> None:
+    for name, bounds in (
+        ("warmup_epochs", {"least": 0.0, "below": values["epochs"]}),
+        ("warmup_start_factor", {"least": 0.0, "most": 1.0}),
+        ("label_smoothing", {"least": 0.0, "below": 1.0}),
+        ("cutout_size", {"least": 1, "most": MAX_COUNT}),
+        ("mixup_alpha", {"least": 0.0, "most": MAX_FLOAT32}),
+        ("ghost_batch_size", {"least": 2, "most": MAX_COUNT}),
+    ):
+        if values[name] is not None:
+            check_range(name, values[name], **bounds)
+    batch_size = values["batch_size"]
+    ghost = values["ghost_batch_size"] or batch_size
+    if batch_size > ghost and batch_size % ghost:
+        raise FieldError(
+            "ghost_batch_size", f"batch_size {batch_size} must be a multiple of ghost_batch_size {ghost}"
+        )
+
+
+def _canonical_milestones(values: Values) -> tuple[float, ...] | None:
+    if values["schedule"] != "multistep":
+        return None
+    epochs = values["epochs"]
+    given = DEFAULT_MILESTONES if values["milestones"] is None else values["milestones"]
+    fractions = tuple(value / epochs if value >= 1 else value for value in given)
+    in_order = all(a < b for a, b in itertools.pairwise(fractions))
+    if not fractions or not in_order or fractions[0] <= 0 or fractions[-1] >= 1:
+        raise FieldError(
+            "milestones",
+            f"milestones must rise and lie inside the training of {counted(epochs, 'epoch')} "
+            f"(fractions below 1, or epochs), got {list(given)}",
+        )
+    return fractions
