@@ -22,6 +22,7 @@ from sweep.search.search import Search
 from sweep.search.settings import SearchSettings, check_resumable
 from sweep.status.search_words import search_heading
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.ledger.files import FINAL_STATE
 from trainable.wording import counted, say
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class _SearchRun:
         for note in self._search.notes:
             say(f"note: {note}")
         if self._search.is_over and not self._left_to_confirm():
-            self._store.drop_final_states(self._search.unneeded_states())
+            self._store.drop_files(FINAL_STATE, self._search.unneeded_states())
             with self._writer.driven():
                 self._writer.write()
             return None
@@ -115,7 +116,7 @@ class _SearchRun:
         if interrupted:
             self._search.flush()
         else:
-            self._store.drop_final_states(self._search.unneeded_states())
+            self._store.drop_files(FINAL_STATE, self._search.unneeded_states())
         self._writer.write()
         if interrupted:
             report_stop(self._store, self._prepared.manifest, self.cause)

@@ -29,16 +29,18 @@ from trainable.ledger.files import (
     FINAL_STATE,
     RESULT,
     SUPERSEDED,
+    WEIGHTS,
     NotRegularError,
 )
 from trainable.ledger.identity import IDENTITY, parse_identity
 from trainable.ledger.reading import read_trial
+from trainable.ledger.safetensors import parse_weights
 from trainable.records import Status, TrialFiles
 from trainable.sweep_name import TRIALS
 from trainable.wording import counted
 
 RECORDS = (CONFIG, ATTEMPTS, EPOCHS, RESULT)
-STATES = (*CHECKPOINTS, FINAL_STATE)
+STATES = (*CHECKPOINTS, FINAL_STATE, WEIGHTS)
 TABLES = {TRIALS_PARQUET: read_trials, EPOCHS_PARQUET: read_epochs}
 DAMAGED = "is damaged"
 LOST_FOLDER = "put the folder back, or `run` trains the trial again"
@@ -48,6 +50,7 @@ ADVICE = {
     ATTEMPTS: "what these processes said of themselves is lost, no result; `run` drops the lines from there on",
     RESULT: "the result is lost; `run` trains the trial again",
     FINAL_STATE: "`run` trains the trial again if another one is to continue from it",
+    WEIGHTS: "no result is lost; `--repair` deletes it, and `retry` has the next `run` train the trial again",
 }
 
 
@@ -184,14 +187,14 @@ class _Verifier:
                 self._add(f"{TRIALS}/{key}", f"is missing or no folder, but was {rows[key].status}", LOST_FOLDER)
 
     def _damaged_states(self, name: str) -> list[str]:
-        """Return the names of those checkpoints and final states of a training that are damaged."""
+        """Return the names of those checkpoints, final states and weights of a training that are damaged."""
         key = name.partition(SUPERSEDED)[0]
         damaged = []
         for state in STATES:
             path = f"{TRIALS}/{name}/{state}"
             if path in self._files and (content := self._content(path)) is not None:
                 self._count(path)
-                damaged += [state] if parse_checkpoint(content, key) is None else []
+                damaged += [state] if _is_damaged(state, content, key) else []
         return damaged
 
     def _verify_training(self, name: str, damaged_states: list[str]) -> None:
@@ -260,8 +263,20 @@ class _Verifier:
             *lines, end = content.split(b"\n")
             is_sealed = all(has_checksum(line) for line in [*lines, *([] if is_torn(end) else [end])])
         else:
-            is_sealed = has_checksum(content if path.endswith(".json") else content.partition(b"\n")[0])
+            record = content if path.endswith(".json") else content.partition(b"\n")[0]
+            is_sealed = path.endswith(WEIGHTS) or has_checksum(record)
         self._found.num_unsealed += not is_sealed
 
     def _add(self, path: str, problem: str, advice: str) -> None:
         self._found.findings.append(Finding(path, problem, advice))
+
+
+def _is_damaged(file: str, content: bytes, key: str) -> bool:
+    """Return whether this is not the content of a checkpoint, a final state or the weights of the trial."""
+    if file != WEIGHTS:
+        return parse_checkpoint(content, key) is None
+    try:
+        parse_weights(content, key)
+    except ValueError:
+        return True
+    return False

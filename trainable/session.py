@@ -26,6 +26,7 @@ from trainable.ledger.remote import RemoteError
 from trainable.ledger.remote_ledger import RemoteFolder, open_ledger, read_final_state
 from trainable.ledger.trial_log import TrialLog, append, log_name
 from trainable.records import Attempt, Progress, Status, TrialEnd
+from trainable.saved_weights import saved_weights
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
@@ -58,6 +59,8 @@ class RunInfo:
     """Name of the sweep; None if a trial is trained alone."""
     keep_final_state: bool = False
     """Whether to keep the final state of each trial, because other trials may continue from it."""
+    keep_weights: bool = False
+    """Whether completed trials write their weights; the driver deletes those that no sweep keeps."""
     keep_output: bool = False
     """Whether the standard output and error of the processes go into the logs of the trials."""
     gpus: float = 0.0
@@ -252,6 +255,8 @@ class TrialSession:
             status = Status.COMPLETE
         if status is Status.COMPLETE and self._run.keep_final_state:
             self._ledger.save_final_state(training.state())
+        if status is Status.COMPLETE and self._run.keep_weights:
+            self._ledger.save_weights(saved_weights(training, outcome.record))
         if status is Status.INCOMPLETE:
             self._checkpoint_when_due(training)
         else:

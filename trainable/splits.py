@@ -67,6 +67,8 @@ class TrialData:
     mean: Tensor
     std: Tensor
     num_classes: int
+    class_names: tuple[str, ...] = ()
+    """Name of each class; empty if the data set has none."""
 
 
 def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> TrialData:
@@ -92,6 +94,7 @@ def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> Trial
         mean=mean.to(device),
         std=std.to(device),
         num_classes=data.num_classes,
+        class_names=data.class_names,
     )
 
 

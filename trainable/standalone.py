@@ -45,7 +45,7 @@ def train(
     if execution.compile and device.type != "cuda":
         raise UserError(COMPILE_NEEDS_GPU)
     gpus = 1.0 if device.type == "cuda" else 0.0
-    run = RunInfo(uuid.uuid4().hex, num_threads, provenance.code_identity(), execution, gpus=gpus)
+    run = RunInfo(uuid.uuid4().hex, num_threads, provenance.code_identity(), execution, gpus=gpus, keep_weights=True)
     trial_data = prepare(data, config, device)
     steps_per_epoch = len(trial_data.train) // config.batch_size
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

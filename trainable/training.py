@@ -135,6 +135,26 @@ class Training:
         torch.save(state, buffer)
         return buffer.getvalue()
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return views of the model's state dict, with the fp32 weights in place of those that it computes with."""
+        exact, model = self._model_state(), self.learner.model
+        names = {id(parameter): name for name, parameter in model.named_parameters()}  # a shared one has only one
+        state = model.state_dict(keep_vars=True)
+        return {
+            name: exact.get(names.get(id(value), name), value.detach())
+            for name, value in state.items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Load what `weights` returned, but neither momentum nor position.
+
+        Raises:
+            RuntimeError, KeyError: these are no weights of this model.
+        """
+        _copy_into(self.weights(), weights)
+        self.learner.weights.round()
+
     def load_state(self, content: bytes) -> None:
         """Load what `state` returned.
 

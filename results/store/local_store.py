@@ -17,7 +17,6 @@ from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.files import (
     EPOCHS,
-    FINAL_STATE,
     LOCK,
     SUPERSEDED,
     make_folder,
@@ -175,10 +174,13 @@ class LocalStore(Store):
         drivers = [living_driver(path.parent) for path in self.path.glob(f"*/{RECORD}")]
         return begun_by({driver.run_id for driver in drivers if driver is not None}, trials)
 
-    def drop_final_states(self, keys: Collection[str]) -> None:
+    def holding(self, file: str, keys: Collection[str]) -> set[str]:
+        return {key for key in keys if (self.trial_folder(key) / file).is_file()}
+
+    def drop_files(self, file: str, keys: Collection[str]) -> None:
         for key in keys:
             if not self.trial_folder(key).is_symlink():
-                (self.trial_folder(key) / FINAL_STATE).unlink(missing_ok=True)
+                (self.trial_folder(key) / file).unlink(missing_ok=True)
 
     def drop_checkpoints(self, keys: Collection[str]) -> None:
         for key in keys:

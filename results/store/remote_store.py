@@ -25,7 +25,6 @@ from trainable.ledger.files import (
     CHECKPOINTS,
     CONFIG,
     EPOCHS,
-    FINAL_STATE,
     LOCK,
     RESULT,
     SUPERSEDED,
@@ -136,8 +135,11 @@ class RemoteStore(Store):
         """Return those that the living driver's run has begun and not ended."""
         return begun_by(self._living_runs([name]) if trials else set(), trials)
 
-    def drop_final_states(self, keys: Collection[str]) -> None:
-        self._each_fenced(lambda key: self._remote.delete(f"{TRIALS}/{key}/{FINAL_STATE}"), keys)
+    def holding(self, file: str, keys: Collection[str]) -> set[str]:
+        return self._stamps_of_trials(keys, (file,)).keys() & set(keys) if keys else set()
+
+    def drop_files(self, file: str, keys: Collection[str]) -> None:
+        self._each_fenced(lambda key: self._remote.delete(f"{TRIALS}/{key}/{file}"), keys)
 
     def drop_checkpoints(self, keys: Collection[str]) -> None:
         left = self._stamps_of_trials(keys, CHECKPOINTS) if keys else {}

@@ -145,8 +145,12 @@ class Store(SweepFiles):
         """Return the keys of those of the sweep's unfinished trials that a living driver's run works on."""
 
     @abstractmethod
-    def drop_final_states(self, keys: Collection[str]) -> None:
-        """Delete the states that these trials ended with; no trial will start from them. Their results stay."""
+    def holding(self, file: str, keys: Collection[str]) -> set[str]:
+        """Return the keys of those of the trials whose folders hold this file."""
+
+    @abstractmethod
+    def drop_files(self, file: str, keys: Collection[str]) -> None:
+        """Delete this file of these trials: final states or weights that nobody needs. Their results stay."""
 
     @abstractmethod
     def drop_checkpoints(self, keys: Collection[str]) -> None:
@@ -157,7 +161,7 @@ class Store(SweepFiles):
         """Delete the ledgers of these trials, superseded trainings included.
 
         Raises:
-            SweepLostError: as `write`, of any sweep; also raised by `drop_final_states` and `supersede`.
+            SweepLostError: as `write`, of any sweep; also raised by `drop_files` and `supersede`.
         """
 
     @abstractmethod

@@ -24,7 +24,7 @@ from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
-from trainable.ledger.files import CHECKPOINTS
+from trainable.ledger.files import CHECKPOINTS, FINAL_STATE
 from trainable.ledger.remote_ledger import open_ledger, read_final_state
 from trainable.ledger.trial_log import append, log_name, logs_in
 from trainable.records import Status
@@ -352,15 +352,15 @@ def test_logs_come_with_a_trial_when_they_are_asked_for(store: Store, reopened: 
         ledger.begin(make_attempt())
         append(ledger.folder / log_name(1), "words\n")
         ledger.finish(make_end(Status.FAILED, 0, error="broke"))
-    folder = reopened().trial_with_logs(A.trial_key)
-    assert logs_in(folder)[1].read_text() == "words\n"
+    assert logs_in(reopened().trial_with_logs(A.trial_key))[1].read_text() == "words\n"
 
 
 def test_final_states_are_dropped(store: Store) -> None:
     for config in (A, B):
         with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
             ledger.save_final_state(b"state")
-    store.drop_final_states([A.trial_key, "never-trained"])
+    assert store.holding(FINAL_STATE, [A.trial_key, "never-trained"]) == {A.trial_key}
+    store.drop_files(FINAL_STATE, [A.trial_key, "never-trained"])
     kept = [read_final_state(store.ledgers / config.trial_key, config.trial_key, 0) for config in (A, B)]
     assert kept == [None, b"state"]
 

@@ -88,7 +88,7 @@ def test_of_linked_folders_only_the_links_are_deleted(store: LocalStore, tmp_pat
     trial = moved_outside(store.trial_folder(CONFIG.trial_key), tmp_path)
     (trial / FINAL_STATE).touch()
     before = content(tmp_path / "outside")
-    store.drop_final_states([CONFIG.trial_key])
+    store.drop_files(FINAL_STATE, [CONFIG.trial_key])
     store.delete_trials([CONFIG.trial_key])
     assert content(tmp_path / "outside") == before
     assert store.trial_names() == []

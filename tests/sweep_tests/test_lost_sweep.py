@@ -19,6 +19,7 @@ from tests.results_tests.result_samples import make_attempt, make_config, make_e
 from tests.s3_server import S3Server
 from tests.sweep_tests.driven_searches import SPACE, active_among, drive, make_trial, settings
 from trainable.errors import SweepLostError
+from trainable.ledger.files import FINAL_STATE
 from trainable.ledger.remote import Remote, RemoteError
 from trainable.ledger.remote_ledger import open_ledger
 from trainable.records import Status
@@ -113,7 +114,7 @@ def test_a_driver_that_wakes_up_writes_nothing(uri: str, clock: Clock) -> None:
             lambda: store.write_manifest(make_manifest([make_config()], NAME)),
             lambda: store.delete_sweep(NAME),
             lambda: store.delete_trials([TRAINED.trial_key]),
-            lambda: store.drop_final_states([TRAINED.trial_key]),
+            lambda: store.drop_files(FINAL_STATE, [TRAINED.trial_key]),
             lambda: store.supersede(make_manifest([TRAINED], NAME)),
             lambda: store.check_driver(NAME),
         ]

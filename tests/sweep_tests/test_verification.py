@@ -25,11 +25,12 @@ from tests.s3_server import S3Server
 from trainable.errors import UserError
 from trainable.ledger.checkpoints import parse_checkpoint
 from trainable.ledger.checksums import sealed, unsealed
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, RESULT
+from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, FINAL_STATE, RESULT, WEIGHTS
 from trainable.ledger.identity import IDENTITY
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.reading import read_trial
 from trainable.ledger.remote_ledger import read_final_state
+from trainable.ledger.safetensors import StoredTensor, StoredWeights
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,20 @@ def test_what_is_left_is_said(small: SmallStore, folders: list[Path]) -> None:
     status, out, _ = small.answer(("verify", PLANNED, "--repair"))
     assert status == 0
     assert f"{folders[0].name}: {EPOCHS} repaired, 1 epoch kept; `run` trains it from the beginning" in out
+
+
+def test_damaged_weights_are_named_and_deleted(small: SmallStore, folders: list[Path]) -> None:
+    config, path = read_trial(folders[0]).config, folders[0] / WEIGHTS
+    with Ledger(folders[0], config) as ledger:
+        ledger.save_weights(StoredWeights({"bias": StoredTensor("F32", (2,), bytes(8))}, {}))
+    status, out, _ = small.answer(("verify",))
+    assert (status, out.count("\n")) == (0, 1)
+    flip(path)
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert (status, f"{path} is damaged: no result is lost" in out) == (1, True)
+    status, out, _ = small.answer(("verify", "--repair"))
+    assert (status, f"{folders[0].name}: {WEIGHTS} repaired, 2 epochs kept; nothing is left" in out) == (0, True)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("file", [CONFIG, ATTEMPTS, EPOCHS, RESULT, MANIFEST, RUNS, TRIALS_PARQUET])

@@ -6,6 +6,8 @@
                  checkpoint-0, -1   the last two checkpoints, each with a checksum and its number of epochs
                  final-state        the state after the last epoch, in the format of a checkpoint; written only for
                                     trials that others may continue from
+                 weights.safetensors   the weights after the last epoch (see trainable.ledger.safetensors); written
+                                    before the result, and deleted unless a sweep keeps them
                  result.json        how the trial ended; written atomically, and only then
                  log-<n>.txt        the end of what attempt n wrote (see trainable.ledger.trial_log)
                  lock               held (flock) by the writing process; freed by the kernel when that process dies
@@ -35,6 +37,7 @@ TENSORBOARD = "tensorboard"
 SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 FINAL_STATE = "final-state"
+WEIGHTS = "weights.safetensors"
 _SCRATCH = re.compile(r"\.(.+)\.(\d+|[0-9a-f]{16})")
 """Names of scratch files; earlier versions used the number of the process."""
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)

@@ -26,8 +26,10 @@ from trainable.ledger.files import (
     LOCK,
     RESULT,
     TENSORBOARD,
+    WEIGHTS,
     make_folder,
     open_regular,
+    read_regular,
     refuse_special,
     remove_scratch,
     sync_folder,
@@ -36,6 +38,7 @@ from trainable.ledger.files import (
 from trainable.ledger.identity import check_identity
 from trainable.ledger.locks import exclusive_lock
 from trainable.ledger.reading import read_trial, trial_status
+from trainable.ledger.safetensors import StoredWeights, parse_weights, weights_content
 from trainable.records import Attempt, EpochRecord, TrialEnd
 
 
@@ -141,6 +144,12 @@ class Ledger:
         if (self.folder / FINAL_STATE).exists() and read_checkpoint(self.folder / FINAL_STATE, self._key) is None:
             files[FINAL_STATE] = None
             (self.folder / FINAL_STATE).unlink()
+        if (self.folder / WEIGHTS).exists():
+            try:
+                parse_weights(read_regular(self.folder / WEIGHTS), self._key)
+            except ValueError:
+                files[WEIGHTS] = None
+                (self.folder / WEIGHTS).unlink()
         return list(files)
 
     def begin(self, attempt: Attempt) -> None:
@@ -175,6 +184,10 @@ class Ledger:
     def save_final_state(self, state: bytes) -> None:
         """Write the state after the last epoch, for trials that continue from this one."""
         write_atomically(self.folder / FINAL_STATE, self._checkpoint(state))
+
+    def save_weights(self, weights: StoredWeights) -> None:
+        """Write the weights after the last epoch. The result follows, so that no completed trial lacks them."""
+        write_atomically(self.folder / WEIGHTS, weights_content(weights, self._key))
 
     def finish(self, end: TrialEnd) -> None:
         """Record how the trial ended, and delete its checkpoints if it needs no more training."""

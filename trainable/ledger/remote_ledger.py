@@ -8,6 +8,7 @@ process left on this machine. The files are pushed at these times:
     checkpoint-0, -1    as soon as they have been written; deleted from the store once the trial has ended
     final-state         before the result, if other trials may continue from this one
     log-<attempt>.txt   with the epochs, if it has grown, and before the result
+    weights.safetensors before the result; no copy stays on this machine
     result.json         last
     tensorboard/        when the process closes the trial
 
@@ -32,11 +33,13 @@ from trainable.ledger.files import (
     RESULT,
     SUPERSEDED,
     TENSORBOARD,
+    WEIGHTS,
     read_regular,
     write_atomically,
 )
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.remote import Remote, RemoteError, in_parallel, mirror_folder, without_options
+from trainable.ledger.safetensors import StoredWeights, weights_content
 from trainable.ledger.trial_log import KEPT_ATTEMPTS, logs_among, logs_in, presentable
 from trainable.records import Attempt, EpochRecord, TrialEnd
 
@@ -116,6 +119,10 @@ class RemoteLedger(Ledger):
     def save_final_state(self, state: bytes) -> None:
         super().save_final_state(state)
         self._push(FINAL_STATE)
+
+    def save_weights(self, weights: StoredWeights) -> None:
+        self._check_ours()
+        self._remote.write(f"{self._remote_folder}/{WEIGHTS}", weights_content(weights, self._key))
 
     def finish(self, end: TrialEnd) -> None:
         super().finish(end)
