@@ -32,7 +32,7 @@ NO_PARAMETERS = {
     "seed": "a search over seeds would select by luck: confirm: {top: 3, repeats: 3} trains the best with three",
 }
 """Training fields that a search cannot propose, and the reason."""
-SAME_IN_POPULATION = ("model", "precision", "train_subset", "epochs")
+SAME_IN_POPULATION = ("model", "optimizer", "precision", "train_subset", "epochs")
 """Training fields that must be equal in a population, because members inherit states and are compared."""
 WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms for a population, whose first members are proposed before any result is known."""
@@ -111,6 +111,8 @@ def check_population(
     for name in SAME_IN_POPULATION:
         if len({getattr(config, name) for config in corners}) > 1:
             _refuse(source, ("parameters",), f"{name} must be the same in all of a population")
+    if any(config.warmup_epochs is not None for config in corners):
+        _refuse(source, ("scheduler",), "pbt would warm up anew in each generation: leave warmup_epochs out")
     if any(config.schedule != "constant" for config in corners):
         path = ("defaults", "schedule") if ("defaults", "schedule") in source.lines else ("scheduler",)
         _refuse(source, path, "pbt finds the schedule itself, from constant pieces: schedule: constant in defaults")

@@ -14,6 +14,8 @@ MAX_COUNT = 10**9
 """Largest number of epochs, images and the like that is accepted; larger ones are typing errors."""
 MAX_FLOAT32 = 3e38
 """Largest value that the optimiser can hold."""
+SMALLEST_FP16 = 2.0**-24
+"""Smallest positive number that fp16 can hold."""
 SCHEDULES = ("cosine", "linear", "multistep", "constant")
 OPTIMIZERS = ("sgd", "lars", "adamw", "muon")
 OWN_FIELDS = {"betas": ("adamw", "muon"), "eps": ("lars", "adamw", "muon")}
@@ -74,7 +76,7 @@ def _fill_in_schedule(values: Values) -> None:
         values["lr_min_factor"] = None
     elif values["lr_min_factor"] is None:
         values["lr_min_factor"] = DEFAULT_LR_MIN_FACTOR
-    for name in ("warmup_epochs", "label_smoothing", "mixup_alpha"):
+    for name in ("warmup_epochs", "label_smoothing", "cutout_size", "mixup_alpha"):
         values[name] = values[name] or None
     if values["warmup_epochs"] is None:
         values["warmup_start_factor"] = None
@@ -115,10 +117,9 @@ def _check_domains(values: Values) -> None:
             "batch_size", f"batch_size must be at least 2 (batch normalisation needs it), got {values['batch_size']}"
         )
     check_range("lr", values["lr"], above=0.0, most=MAX_FLOAT32)
-    check_range("weight_decay", values["weight_decay"], most=MAX_FLOAT32)
     check_range("holdout", values["holdout"], least=0.0, most=0.5)
     check_range("momentum", values["momentum"], least=0.0, below=1.0)
-    check_range("weight_decay", values["weight_decay"], least=0.0)
+    check_range("weight_decay", values["weight_decay"], least=0.0, most=MAX_FLOAT32)
     if values["lr_min_factor"] is not None:
         check_range("lr_min_factor", values["lr_min_factor"], least=0.0, most=1.0)
     if not 0 <= values["seed"] < 2**63:
@@ -145,6 +146,9 @@ def _check_optimizer(values: Values) -> None:
     for name in ("eps", "clip_grad_norm"):
         if values[name] is not None:
             check_range(name, values[name], above=0.0, most=MAX_FLOAT32)
+    eps = values["eps"] or DEFAULT_EPS
+    if values["precision"] == "pure_fp16" and optimizer in OWN_FIELDS["betas"] and eps < SMALLEST_FP16:
+        raise FieldError("eps", f"eps {eps:g} of {optimizer} is 0 in pure_fp16: give eps 1e-4, for example")
 
 
 def _check_step(values: Values) -> None:
@@ -152,7 +156,7 @@ def _check_step(values: Values) -> None:
         ("warmup_epochs", {"least": 0.0, "below": values["epochs"]}),
         ("warmup_start_factor", {"least": 0.0, "most": 1.0}),
         ("label_smoothing", {"least": 0.0, "below": 1.0}),
-        ("cutout_size", {"least": 1, "most": MAX_COUNT}),
+        ("cutout_size", {"least": 0, "most": MAX_COUNT}),
         ("mixup_alpha", {"least": 0.0, "most": MAX_FLOAT32}),
         ("ghost_batch_size", {"least": 2, "most": MAX_COUNT}),
     ):
@@ -178,5 +182,10 @@ def _canonical_milestones(values: Values) -> tuple[float, ...] | None:
             "milestones",
             f"milestones must rise and lie inside the training of {counted(epochs, 'epoch')} "
             f"(fractions below 1, or epochs), got {list(given)}",
+        )
+    warmup, first = values["warmup_epochs"] or 0.0, fractions[0] * epochs
+    if warmup > first:
+        raise FieldError(
+            "warmup_epochs", f"warmup_epochs {warmup:g} must end before the first milestone, epoch {first:g}"
         )
     return fractions

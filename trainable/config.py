@@ -88,7 +88,7 @@ class TrainConfig:
     0.999; it is always None for other optimisers."""
     eps: float | None = None
     """Number that is added to the denominator of the update, above 0; only for adamw, muon and lars. None means 1e-8,
-    for lars 1e-9; it is always None for sgd."""
+    which adamw and muon cannot hold in pure_fp16, for lars 1e-9; it is always None for sgd."""
     weight_decay: float = 1e-4
     """Weight decay, at least 0: an L2 penalty for sgd and lars, decoupled from the gradient for adamw and muon."""
     weight_decay_on: str | None = "all"
@@ -112,11 +112,11 @@ class TrainConfig:
     """Augmentation of the training images: crop_flip (pad by 4 zero pixels, crop at random, mirror half of the
     images), crop (without mirroring) or none."""
     cutout_size: int | None = None
-    """Side of a square in pixels, at least 1, that is set to the mean colour at a random position of each training
-    image, partly outside of it or not (DeVries and Taylor 2017). None cuts out nothing."""
+    """Side of a square in pixels, at least 0, that is set to the mean colour at a random position of each training
+    image, partly outside of it or not (DeVries and Taylor 2017). None means 0, which cuts out nothing."""
     mixup_alpha: float | None = None
     """Parameter of the beta distribution of the shares in which mixup blends each training image, and its label, with
-    another of the batch, above 0 (Zhang et al. 2018). None blends nothing."""
+    another of the batch, at least 0 (Zhang et al. 2018). None means 0, which blends nothing."""
     precision: str = "auto"
     """Number format of the training: auto, bf16, fp16, tf32, fp32 or pure_fp16. `auto` is bf16 on devices that
     support it, else fp16 on a GPU and fp32 on a CPU. bf16 and fp16 are mixed precision with fp32 weights, where fp16

@@ -36,6 +36,9 @@ GIVEN_ARGUMENTS = ("num_classes", "image_size")
 """Arguments that the program gives to a model of the user's own."""
 MAX_ARGUMENTS_TEXT = 2000
 
+LARGEST_TOLD = 1e6
+"""Upper bounds beyond it only stop typing errors: they are not named where a value is too small."""
+
 
 def typed_value(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 (whatever a YAML file holds)
     """Return the value of a field as its type, written like `int | None`, or refuse it."""
@@ -116,7 +119,8 @@ def check_range(
         raise FieldError(name, f"{name} must be greater than {above:g}, got {value:g}")
     if value < least or value > most or value >= below:
         bound = f"{most:g}" if below == math.inf else f"below {below:g}"
-        bounds = f"at least {least:g}" if bound == "inf" else f"between {least:g} and {bound}"
+        is_open = below == math.inf and (most == math.inf or (value < least and most > LARGEST_TOLD))
+        bounds = f"at least {least:g}" if is_open else f"between {least:g} and {bound}"
         raise FieldError(name, f"{name} must be {bounds}, got {value:g}")
 
 

@@ -12,6 +12,8 @@ from trainable.weights import MasterWeights
 
 MOMENTUM = "momentum_buffer"
 """Name of SGD's buffer."""
+STEP_COUNTS = ("step0", "step1")
+"""Names of AdamW's counts of steps, one for each weight decay; they are equal."""
 LARS_SMALL_NORM = 0.01
 """Tensors whose norm is below this have the local rate 1."""
 MUON_STEPS = 5
@@ -81,10 +83,10 @@ def _adamw(
         capturable=lr.is_cuda,
     )
     steps: dict[str, Tensor] = {}
-    for number, (part, place, _) in enumerate(parts):
+    for name, (part, place, _) in zip(STEP_COUNTS, parts, strict=False):
         step = torch.zeros((), device=lr.device)
-        optimizer.state[part] = {"step": step, **{name: vector[place] for name, vector in moments.items()}}
-        steps[f"step{number}"] = step
+        optimizer.state[part] = {"step": step, **{key: vector[place] for key, vector in moments.items()}}
+        steps[name] = step
     return optimizer, moments | steps
 
 
@@ -139,10 +141,10 @@ class Lars(_LayerwiseOptimizer):
                 self._decay[number] = 0.0
 
     def _update(self) -> None:
-        norms = torch.stack(torch._foreach_norm(self._weights))
-        gradient_norms = torch.stack(torch._foreach_norm(self._gradients))
+        norms = torch.stack(torch._foreach_norm(self._weights, dtype=torch.float32))  # fp16 would make eps 0
+        gradient_norms = torch.stack(torch._foreach_norm(self._gradients, dtype=torch.float32))
         local = norms / ((self.config.eps or 0.0) + gradient_norms + self._decay * norms)
-        rates = self.lr.to(norms.dtype) * torch.where(norms < LARS_SMALL_NORM, 1.0, local)
+        rates = (self.lr * torch.where(norms < LARS_SMALL_NORM, 1.0, local)).to(self.master.dtype)
         decayed = self.gradient + self._decay[self._owner] * self.master
         self.velocity.mul_(self.config.momentum).addcmul_(rates[self._owner], decayed)
         self.master.sub_(self.velocity)

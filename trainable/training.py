@@ -15,7 +15,7 @@ from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
 from trainable.execution import DEFAULT_EXECUTION, Execution
-from trainable.optimizers import MOMENTUM, make_optimizer
+from trainable.optimizers import MOMENTUM, STEP_COUNTS, make_optimizer
 from trainable.precision import Precision, resolve_precision
 from trainable.randomness import generator, plan_epoch
 from trainable.records import EpochRecord
@@ -179,8 +179,9 @@ class Training:
         """
         state, momentum = self._read(content), self._momentum()
         _copy_into(self._model_state(), state["model"])
-        if momentum.keys() == state["momentum"].keys():
-            _copy_into(momentum, state["momentum"])
+        loaded = state["momentum"]
+        if momentum.keys() - STEP_COUNTS == loaded.keys() - STEP_COUNTS:
+            _copy_into(momentum, {name: loaded.get(name, loaded.get(STEP_COUNTS[0])) for name in momentum})
         self.learner.weights.round()
         if state["scaler"]:
             self.learner.scaler.load_state_dict(state["scaler"])
@@ -200,8 +201,8 @@ class Training:
         found: dict[str, torch.Tensor] = {}
         for buffer, tensor in self.learner.buffers.items():
             prefix = "" if buffer == MOMENTUM else f"{buffer}."
-            parts = self.learner.weights.named(tensor) if tensor.dim() else {"": tensor}
-            found |= {prefix + name: part for name, part in parts.items()}
+            parts = self.learner.weights.named(tensor) if tensor.dim() else {}
+            found |= {prefix + name: part for name, part in parts.items()} or {buffer: tensor}
         return found
 
 

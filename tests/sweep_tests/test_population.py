@@ -294,6 +294,14 @@ def test_a_population_is_declared(tmp_path: Path) -> None:
             "model must be the same in all of a population",
         ),
         (
+            SEARCH + SCHEDULE + RATE.replace("}}", "}, optimizer: {values: [sgd, lars]}}"),
+            "optimizer must be the same in all of a population",
+        ),
+        (
+            SEARCH + SCHEDULE.replace("}", ", warmup_epochs: 0.5}") + RATE,
+            "pbt would warm up anew in each generation: leave warmup_epochs out",
+        ),
+        (
             SEARCH + "defaults: {schedule: constant}\n" + RATE + "derive: {epochs: round(lr * 100)}\n",
             "epochs must be the same in all of a population",
         ),

@@ -26,10 +26,10 @@ OUTSIDE: list[tuple[str, Any, str]] = [
     ("warmup_epochs", 200, "warmup_epochs must be between 0 and below 200, got 200"),
     ("warmup_start_factor", 1.5, "warmup_start_factor must be between 0 and 1, got 1.5"),
     ("label_smoothing", 1.0, "label_smoothing must be between 0 and below 1, got 1"),
-    ("ghost_batch_size", 1, "ghost_batch_size must be between 2 and 1e[+]09, got 1"),
+    ("ghost_batch_size", 1, "ghost_batch_size must be at least 2, got 1"),
     ("ghost_batch_size", 48, "batch_size 128 must be a multiple of ghost_batch_size 48"),
-    ("cutout_size", 0, "cutout_size must be between 1 and 1e[+]09, got 0"),
-    ("mixup_alpha", -0.2, "mixup_alpha must be between 0 and 3e[+]38, got -0.2"),
+    ("cutout_size", -1, "cutout_size must be at least 0, got -1"),
+    ("mixup_alpha", -0.2, "mixup_alpha must be at least 0, got -0.2"),
     ("optimizer", "adam", "optimizer 'adam' is unknown: did you mean 'adamw'"),
     ("betas", [0.9, 0.99], "betas belongs to optimizer adamw or muon, not sgd"),
     ("eps", 1e-6, "eps belongs to optimizer lars or adamw or muon, not sgd"),
@@ -85,6 +85,15 @@ def test_milestones_outside_the_training_are_refused(milestones: list[float]) ->
     with pytest.raises(FieldError, match="must rise and lie inside the training of 160 epochs") as caught:
         TrainConfig(schedule="multistep", epochs=160, milestones=tuple(milestones))
     assert caught.value.field == "milestones"
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_eps_that_is_0_in_fp16_is_refused(optimizer: str) -> None:
+    pure = {"optimizer": optimizer, "precision": "pure_fp16"}
+    with pytest.raises(FieldError, match=f"eps 1e-08 of {optimizer} is 0 in pure_fp16: give eps 1e-4, for example"):
+        TrainConfig.from_dict(pure)
+    assert TrainConfig.from_dict({**pure, "eps": 1e-4}).eps == 1e-4
+    assert TrainConfig(optimizer="lars", precision="pure_fp16").eps == 1e-9  # LARS takes its norms in fp32
 
 
 @pytest.mark.parametrize("betas", [[], [0.9], [0.9, 0.99, 0.999], [0.9, 1.0], [-0.1, 0.9]])

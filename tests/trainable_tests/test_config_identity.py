@@ -102,7 +102,16 @@ def test_milestones_in_epochs_and_in_fractions_are_the_same_trial(milestones: An
         ({"epochs": 200.0, "seed": 3.0}, {"epochs": 200, "seed": 3}),
         ({"weight_decay": 0}, {"weight_decay": 0.0, "weight_decay_on": "matrices"}),
         ({}, {"optimizer": "sgd", "weight_decay_on": "all"}),
-        ({}, {"warmup_epochs": 0, "warmup_start_factor": 0.1, "label_smoothing": 0, "mixup_alpha": 0.0}),
+        (
+            {},
+            {
+                "warmup_epochs": 0,
+                "warmup_start_factor": 0.1,
+                "label_smoothing": 0,
+                "mixup_alpha": 0.0,
+                "cutout_size": 0,
+            },
+        ),
         ({}, {"ghost_batch_size": 128}),
         ({"batch_size": 64}, {"batch_size": 64, "ghost_batch_size": 256}),
         ({"warmup_epochs": 5}, {"warmup_epochs": 5.0, "warmup_start_factor": 0.001}),
