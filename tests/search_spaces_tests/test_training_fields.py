@@ -32,7 +32,8 @@ FIELDS: dict[str, tuple[dict[str, Any], list[Any], str]] = {
 
 
 def test_every_newer_field_is_here() -> None:
-    assert set(FIELDS) >= set(LATER_FIELDS) & set(SETTABLE_FIELDS)
+    own_code = {"model_args", "loss"}
+    assert set(FIELDS) >= set(LATER_FIELDS) & set(SETTABLE_FIELDS) - own_code
 
 
 @pytest.mark.parametrize("name", FIELDS)
