@@ -48,7 +48,7 @@ def test_search_spaces_and_results_load_neither_torch_nor_ray() -> None:
 
 
 def test_the_command_line_loads_almost_nothing() -> None:
-    assert not loaded_by("tune_main", "cli.main") & {
+    assert not loaded_by("batchscape", "tune_main", "cli.main") & {
         *HEAVY,
         "pandas",
         "numpy",

@@ -1,6 +1,7 @@
 """The common style of all figures: readable in print, in grey, and with colour blindness."""
 
 import contextlib
+import io
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -245,8 +246,15 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.svg and `stem`.png; equal figures give equal bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in FORMATS]
-    with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
-        for path in paths:
-            path.unlink(missing_ok=True)  # otherwise we would write through a link
-            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+    for path, suffix in zip(paths, FORMATS, strict=True):
+        path.unlink(missing_ok=True)  # otherwise we would write through a link
+        path.write_bytes(image(figure, suffix))
     return paths
+
+
+def image(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as one of FORMATS."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=suffix, dpi=DPI, metadata={"Date": None} if suffix == "svg" else None)
+    return buffer.getvalue()

@@ -119,20 +119,40 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
     export = f"`{command('export', sweep)}{store.option}` writes it again"
     try:
         content = store.read(sweep, file)
-        if content is None:
-            store.manifest(sweep)  # raises an error of its own if there is no such sweep
-            raise UserError(f"{location} is missing: {export}")
+    except OSError:
+        raise UserError(f"{location} is damaged: {export}") from None
+    if content is None:
+        store.manifest(sweep)  # raises an error of its own if there is no such sweep
+    return checked_table(content, file, location, export, sweep)
+
+
+def checked_table(content: bytes | None, file: str, location: str, remedy: str, sweep: str | None = None) -> pa.Table:
+    """Return the table in one of both files, with the columns of this version.
+
+    Args:
+        content: the file's content; None if there is no file.
+        file: which of the two it is.
+        location: where it lies, for messages.
+        remedy: words on how to get a better one.
+        sweep: the sweep whose table it must be, if any.
+
+    Raises:
+        UserError: it is missing, damaged or of another sweep.
+    """
+    if content is None:
+        raise UserError(f"{location} is missing: {remedy}")
+    try:
         table = parquet_table(content)
-        owner = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}sweep".encode(), sweep.encode()).decode()
-        if owner != sweep:
-            raise UserError(f"{location} is of the sweep {owner!r}: {export}")
+        owner = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}sweep".encode(), b"").decode()
+        if sweep and owner and owner != sweep:
+            raise UserError(f"{location} is of the sweep {owner!r}: {remedy}")
         table.validate(full=True)
         missing = [field for field in SCHEMAS[file] if field.name not in table.column_names]
         if not all(field.nullable for field in missing):
-            raise UserError(f"{location} lacks columns of this version: {export}")
+            raise UserError(f"{location} lacks columns of this version: {remedy}")
         for field in missing:  # written by an earlier version
             table = table.append_column(field, pa.nulls(len(table), field.type))
         check_table(table, SCHEMAS[file])
     except (OSError, pa.ArrowException, ValueError, KeyError):  # even the name of a column may be no UTF-8
-        raise UserError(f"{location} is damaged: {export}") from None
+        raise UserError(f"{location} is damaged: {remedy}") from None
     return table

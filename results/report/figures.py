@@ -1,14 +1,12 @@
 """The figures of a sweep as SVG elements for one HTML page."""
 
-import io
 import re
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from results.figures import ALL, SEARCH_FIGURE_NAMES
 from results.figures.gallery import Results, pages
-from results.figures.style import DPI, literal_text
+from results.figures.style import image, literal_text
 from results.report.content import Report
 from trainable.errors import UserError
 
@@ -40,10 +38,7 @@ def inline_figures(report: Report) -> dict[str, str]:
 @literal_text()
 def inline_svg(stem: str, figure: Figure) -> str:
     """Return an SVG element whose ids begin with `stem`, so that those of two figures do not clash."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None})
-    return isolated(stem, buffer.getvalue())
+    return isolated(stem, image(figure, "svg").decode())
 
 
 def isolated(stem: str, svg: str) -> str:
