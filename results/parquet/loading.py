@@ -11,7 +11,8 @@ from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST, Manifest
 from results.store.opening import open_store
 from results.store.search_progress import planned_trials, search_record
-from results.store.store import EPOCHS_PARQUET, TRIALS_PARQUET, Store
+from results.store.store import Store
+from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from trainable.errors import UserError
 from trainable.ledger.files import read_regular
 from trainable.ledger.reading import trial_status
