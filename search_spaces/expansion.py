@@ -6,15 +6,19 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from models.user_code import UserCode, provide
 from search_spaces.loader import LoadedSpace
+from search_spaces.own_code import OwnCode
 from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import Space, axis_values
 from search_spaces.trial_maker import TrialMaker, parts_of
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_scalar
 from trainable.config import PlannedTrial, TrainConfig, check_settable
 from trainable.errors import UserError, located
+from trainable.field_checks import ARGUMENT_PREFIX
 
 MAX_TRIALS = 100_000
 MAX_NAMED = 10**15
@@ -27,6 +31,8 @@ class Expansion:
 
     trials: list[PlannedTrial]
     notes: list[str]
+    sources: tuple[UserCode, ...] = ()
+    """Sources of the models and losses of the user's own that the trials need."""
     search: ProposalMaker | None = None
     """The search, if the space is one; `trials` is then empty, because its trials are not known in advance."""
 
@@ -42,7 +48,11 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise UserError(f"--set {setting}: write key=value, for example --set epochs=2")
-        overrides[key.strip()] = parse_scalar(text)
+        value = parse_scalar(text)
+        if key.strip() == "model_args" and isinstance(value, dict):
+            overrides |= {f"{ARGUMENT_PREFIX}{name}": argument for name, argument in value.items()}
+        else:
+            overrides[key.strip()] = value
     return overrides
 
 
@@ -58,7 +68,7 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     space, source = loaded.space, loaded.source
     if space.search is not None:
         search = ProposalMaker(loaded, overrides, scale)
-        return Expansion([], search.notes, search)
+        return Expansion([], search.notes, search.sources, search)
     _check_count(space, source)
     maker = TrialMaker(loaded, overrides, scale)
     trials: list[PlannedTrial] = []
@@ -73,11 +83,11 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         notes.append(
             "held-out errors are on different images where train_subset or holdout differ: compare test errors"
         )
-    return Expansion(distinct, notes)
+    return Expansion(distinct, notes, maker.sources)
 
 
 def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
-    """The configuration of `train`, from the command line alone.
+    """The configuration of `train`, from the command line alone. The sources that it names are provided.
 
     Raises:
         UserError: A key is unknown, or a value is impossible.
@@ -88,7 +98,10 @@ def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
             check_settable(key)
         if "model" in overrides:
             raise UserError(f"the model is {model!r} already: give it once")
-        return TrainConfig(**{"model": model, **overrides})
+        code = OwnCode(Path())
+        values = code.configured({"model": model, **overrides}, set())
+        provide(code.sources.values())
+        return TrainConfig(**values)
 
 
 def dataset_name(trials: Sequence[PlannedTrial]) -> str:

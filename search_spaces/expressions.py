@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainable.errors import UserError
+from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.wording import format_value, nearest
 
 Number = int | float
@@ -82,7 +83,8 @@ class Expression:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             compared = ": use == to compare" if _ASSIGNMENT.search(text) else ""
             raise UserError(f"cannot read the expression {text!r}{compared}") from None
-        called = {id(node.func) for node in ast.walk(self._root) if isinstance(node, ast.Call)}
+        inner = {id(node.func) for node in ast.walk(self._root) if isinstance(node, ast.Call)}
+        inner |= {id(node.value) for node in ast.walk(self._root) if isinstance(node, ast.Attribute)}
         words = {
             id(operand)
             for node in ast.walk(self._root)
@@ -91,9 +93,8 @@ class Expression:
         }
         for node in ast.walk(self._root):
             _check_node(node, text, may_be_word=id(node) in words)
-        self.names = frozenset(
-            node.id for node in ast.walk(self._root) if isinstance(node, ast.Name) and id(node) not in called
-        )
+        named = (_name(node) for node in ast.walk(self._root) if id(node) not in inner)
+        self.names = frozenset(name for name in named if name is not None)
 
     def compute(self, values: Mapping[str, Operand]) -> Number:
         """Compute the value.
@@ -121,6 +122,16 @@ def operands_of(values: Mapping[str, Any]) -> dict[str, Operand]:
     return {name: value for name, value in values.items() if isinstance(value, int | float | str)}
 
 
+def _name(node: ast.AST) -> str | None:
+    """The name that a node stands for, such as `lr` or `model_args.width`; None if it is no name."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=name), attr=argument) if f"{name}." == ARGUMENT_PREFIX:
+            return f"{name}.{argument}"
+    return None
+
+
 def _check_node(node: ast.AST, text: str, *, may_be_word: bool) -> None:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, int | float) or (may_be_word and isinstance(node.value, str)):
@@ -130,7 +141,7 @@ def _check_node(node: ast.AST, text: str, *, may_be_word: bool) -> None:
             return
         if isinstance(node.func, ast.Name):
             raise UserError(f"no function {node.func.id!r} in {text!r}: {nearest(node.func.id, FUNCTIONS)}")
-    elif isinstance(node, _ALLOWED):
+    elif isinstance(node, _ALLOWED) or _name(node) is not None:
         return
     raise UserError(f"{text!r} may only hold arithmetic over names and numbers")
 
@@ -146,7 +157,8 @@ def _compute(node: ast.AST, values: Mapping[str, Operand]) -> Number:
     match node:
         case ast.Constant(value=int() | float() as value):
             return _bounded(value)
-        case ast.Name(id=name):
+        case ast.Name() | ast.Attribute():
+            name = str(_name(node))
             operand = values.get(name)
             if isinstance(operand, str):
                 raise UserError(f"{name!r} is the word {operand!r}, not a number: only == and != work with words")
@@ -195,6 +207,6 @@ def _operand(node: ast.AST, values: Mapping[str, Operand]) -> Operand:
     match node:
         case ast.Constant(value=str() as word):
             return word
-        case ast.Name(id=name) if isinstance(values.get(name), str):
-            return values[name]
+        case ast.Name() | ast.Attribute() if isinstance(values.get(str(_name(node))), str):
+            return values[str(_name(node))]
     return _compute(node, values)

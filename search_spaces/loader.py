@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from search_spaces.own_code import dotted
 from search_spaces.schema import Space
 from search_spaces.search_checks import check_search
 from search_spaces.validation_messages import empty_key_message, empty_keys, validation_message
@@ -50,6 +51,7 @@ def load_space(name_or_path: str) -> LoadedSpace:
     if not isinstance(source.content, dict):
         this = "this file is empty" if source.content is None else "this file is not"
         raise UserError(f"{path}:1: a space is a mapping with rows or grid, or search and parameters: {this}")
+    source = dataclasses.replace(source, content=dotted(source.content, (), source))
     try:
         space = Space.model_validate(source.content)
     except ValidationError as error:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from models.user_code import UserCode
 from search_spaces.expressions import Expression, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.parameters import (
@@ -29,7 +30,7 @@ from search_spaces.search_checks import (
 )
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, assignment_words, field_defaults
 from search_spaces.yaml_source import KeyPath, YamlSource
-from trainable.config import FIELD_NAMES, RECIPE_VERSION, SHARED_HOLDOUT, PlannedTrial, field_kind
+from trainable.config import FIELD_NAMES, RECIPE_VERSION, SHARED_HOLDOUT, PlannedTrial, field_kind, is_field
 from trainable.errors import FieldError, UserError, located
 from trainable.wording import counted
 
@@ -100,6 +101,8 @@ class ProposalMaker:
         if self._varies("train_subset"):
             self._recipe_version = self.fixed["recipe_version"] = SHARED_HOLDOUT
             self.corners = [self.trial(assignment) for assignment in assignments]
+        if self.sources:
+            self.fixed["sources"] = {code.reference: code.fingerprint for code in self.sources}
         self._check_whole_numbers()
         for point in self.first:
             with contextlib.suppress(KeyError):  # it lacks a parameter
@@ -114,6 +117,11 @@ class ProposalMaker:
     def num_trials(self) -> int:
         """Largest number of different configurations that the search tries."""
         return self.search.num_trials or math.prod(len(parameter.ends) for parameter in self.parameters)
+
+    @property
+    def sources(self) -> tuple[UserCode, ...]:
+        """Sources of the models and losses of the user's own that the trials need."""
+        return self._maker.sources
 
     @property
     def notes(self) -> list[str]:
@@ -229,7 +237,7 @@ class ProposalMaker:
         return [
             make_parameter(name, spec, conditions.get(name), source)
             for name, spec in declared.items()
-            if any(key not in self._overrides and key in used for key in spec.fields or [name])
+            if any(key not in self._overrides and (key in used or is_field(key)) for key in spec.fields or [name])
         ]
 
     def _corner_assignments(self) -> list[dict[str, Scalar]]:
@@ -250,7 +258,7 @@ class ProposalMaker:
     def _check_defaults(self, space: Space, source: YamlSource) -> None:
         """Refuse a conditional parameter that has no value where its condition is false."""
         for parameter in self.parameters:
-            if parameter.when is not None and parameter.name not in {*FIELD_NAMES, *space.defaults}:
+            if parameter.when is not None and not (is_field(parameter.name) or parameter.name in space.defaults):
                 raise UserError(
                     f"{source.where((*PARAMETERS, parameter.name, 'when'))}: {parameter.name!r} has no value where "
                     "this is false: give one in defaults"

@@ -11,7 +11,7 @@ from typing import Any
 from search_spaces.expressions import Expression, Number, Operand, operands_of
 from search_spaces.loader import LoadedSpace
 from search_spaces.yaml_source import YamlSource
-from trainable.config import FIELD_NAMES, TrainConfig, check_settable
+from trainable.config import FIELD_NAMES, TrainConfig, check_settable, is_field
 from trainable.errors import UserError, located
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
 from trainable.rounding import tidied
@@ -95,6 +95,6 @@ def find_scale(loaded: LoadedSpace, scales: Mapping[str, Scaling], name: str) ->
 
 def _parse(text: str, known: set[str]) -> Expression:
     expression = Expression(text)
-    for name in sorted(expression.names - known):
+    for name in sorted(name for name in expression.names - known if not is_field(name)):
         raise UserError(f"unknown name {name!r} in {text!r}: {nearest(name, sorted(known))}")
     return expression

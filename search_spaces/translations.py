@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from search_spaces.schema import SECTIONS, Part, Scale, Space
 from search_spaces.yaml_source import KeyPath
-from trainable.config import SETTABLE_FIELDS
+from trainable.config import SETTABLE_FIELDS, is_field
 from trainable.field_checks import SYNONYMS
 
 _BUILT_IN = "leave it out: the training is built in"
@@ -84,7 +84,7 @@ def misplaced(path: KeyPath, *, is_unknown: bool) -> str | None:
     is_section_key = len(path) == 1 or path[0] == "parts" or path[0] in SECTIONS
     if not is_unknown or not is_section_key or path[-1] == "metric":
         return None
-    if path[-1] in SETTABLE_FIELDS:
+    if path[-1] in SETTABLE_FIELDS or is_field(str(path[-1])):
         return f"{path[-1]!r} is a training field: write it into defaults, rows or grid"
     homes = [name for name, model in SECTIONS.items() if path[-1] in model.model_fields]
     return f"{path[-1]!r} belongs into {' or '.join(homes)}" if homes else None

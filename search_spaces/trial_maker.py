@@ -5,14 +5,17 @@ import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from models.user_code import UserCode
 from search_spaces.expressions import Expression, Operand, operands_of
 from search_spaces.loader import LoadedSpace
+from search_spaces.own_code import OwnCode
 from search_spaces.scaling import Scaling, find_scale, parse_scales, stands_for
 from search_spaces.schema import SEARCH_SECTIONS, Part, Space
 from search_spaces.translations import misplaced
 from search_spaces.yaml_source import KeyPath, YamlSource
-from trainable.config import FIELD_NAMES, TrainConfig, check_settable, check_types
+from trainable.config import FIELD_NAMES, TrainConfig, check_settable, check_types, is_field
 from trainable.errors import FieldError, UserError, located
+from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.rounding import tidied
 from trainable.wording import format_value, nearest
 
@@ -45,6 +48,7 @@ class TrialMaker:
         """
         space, source = loaded.space, loaded.source
         self.source = source
+        self._own_code = OwnCode(source.path.parent)
         self.expressions: dict[str, Expression] = {}
         for key, text in space.derive.items():
             with located(source.where(("derive", key))):
@@ -56,7 +60,7 @@ class TrialMaker:
         self.scaling = None if scale is None else find_scale(loaded, scales, scale)
         self.defaults: dict[str, Any] = dict(space.defaults)
         self._overrides = overrides
-        self._after = {key: overrides[key] for key in overrides if self.scaling is not None and key in FIELD_NAMES}
+        self._after = {key: overrides[key] for key in overrides if self.scaling is not None and is_field(key)}
         of_search = {str(path[-1]) for path in _of_parameters(space)} | {*space.derive} if space.search else set()
         self._before = {key: overrides[key] for key in overrides if key not in self._after or key in of_search}
         for key in self._before:
@@ -82,16 +86,32 @@ class TrialMaker:
             check_types(values)  # else an expression that uses the value would be blamed
             try:
                 inputs = _derive(values, self.expressions)
-                config = TrainConfig(**values)
+                config = TrainConfig(**self._own_code.configured(values, self._before.keys()))
             except FieldError as error:
                 is_computed = error.field in self.expressions and path != PARAMETERS
                 told = f" (with {assignment_words(combination)})" if is_computed else ""
                 raise FieldError(error.field, f"{error}{told}") from None
+        inputs |= argument_variables(config)
         variables = dict(inputs)
         if self.scaling is not None:
             variables |= stands_for(config)
-            config = _scaled(self.scaling, config, inputs, self._after)
+            config = self._scaled(self.scaling, config, inputs)
+            variables |= argument_variables(config)
         return config, variables
+
+    def _scaled(self, scaling: Scaling, full: TrainConfig, inputs: Mapping[str, Operand]) -> TrainConfig:
+        overrides = self._after
+        values = {**scaling.values(full, inputs), **overrides}
+        for name in ("model", "loss"):
+            if name in scaling.settings or name in overrides:
+                values.pop(f"{name}_fingerprint", None)
+        with located(lambda field: "--set" if field in overrides else scaling.where(field)):
+            return TrainConfig(**self._own_code.configured(values, overrides.keys()))
+
+    @property
+    def sources(self) -> tuple[UserCode, ...]:
+        """Sources of the models and losses of the user's own that were named so far."""
+        return tuple(self._own_code.sources.values())
 
     @property
     def operand_names(self) -> set[str]:
@@ -134,7 +154,7 @@ def _location(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], f
 def _variables(expressions: Iterable[Expression]) -> tuple[str, ...]:
     """Names that expressions use besides the training fields."""
     used = {name for expression in expressions for name in expression.names}
-    return tuple(sorted(used - {*FIELD_NAMES}))
+    return tuple(sorted(name for name in used if not is_field(name)))
 
 
 def _of_parameters(space: Space) -> list[KeyPath]:
@@ -166,7 +186,7 @@ def _check_names(
     """Check that every name in `derive` is a training field or has a value somewhere."""
     source, paths = loaded.source, {str(path[-1]): path for path in _written(loaded.space)}
     given = [key for key in (*paths, *overrides) if key not in FIELD_NAMES]
-    unused = [key for key in paths if key not in (*FIELD_NAMES, *variables)]
+    unused = [key for key in paths if not is_field(key) and key not in variables]
     told = f" (nothing uses {unused[0]!r} of line {source.lines[paths[unused[0]]]})" if unused else ""
     for key, expression in expressions.items():
         for name in sorted(expression.names - {*FIELD_NAMES, *given}):
@@ -194,7 +214,7 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
     for key in overrides:
         with located("--set"):
             section = _section_of(key)
-            if space.search is not None and section is not None and key not in (*FIELD_NAMES, *variables):
+            if space.search is not None and section is not None and not is_field(key) and key not in variables:
                 raise UserError(f"{key} is not a training field: change it in {source.where((section,))}")
             check_settable(key, variables)
 
@@ -207,14 +227,6 @@ def _section_of(key: str) -> str | None:
     return next((name for name, model in SEARCH_SECTIONS.items() if key in model.model_fields), None)
 
 
-def _scaled(
-    scaling: Scaling, full: TrainConfig, inputs: Mapping[str, Operand], overrides: Mapping[str, Any]
-) -> TrainConfig:
-    values = {**scaling.values(full, inputs), **overrides}
-    with located(lambda field: "--set" if field in overrides else scaling.where(field)):
-        return TrainConfig(**values)
-
-
 def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> dict[str, Operand]:
     """Add derived values to `values`; remove and return the values that are not training fields."""
     for key, expression in expressions.items():
@@ -223,7 +235,7 @@ def _derive(values: dict[str, Any], expressions: Mapping[str, Expression]) -> di
             values[key] = tidied(expression.compute(operands))
         except UserError as error:
             raise FieldError(key, str(error)) from None
-    variables = operands_of({key: values.pop(key) for key in list(values) if key not in FIELD_NAMES})
+    variables = operands_of({key: values.pop(key) for key in list(values) if not is_field(key)})
     return {key: int(value) if isinstance(value, bool) else value for key, value in variables.items()}
 
 
@@ -234,6 +246,15 @@ def _in_order(expressions: Mapping[str, Expression]) -> dict[str, Expression]:
         return {key: expressions[key] for key in graphlib.TopologicalSorter(needs).static_order()}
     except graphlib.CycleError as error:
         raise UserError(f"is circular: {' -> '.join(error.args[1])}") from None
+
+
+def argument_variables(config: TrainConfig) -> dict[str, Operand]:
+    """The arguments of a model of the user's own as variables, for tables and figures."""
+    arguments = config.model_arguments()
+    return {
+        f"{ARGUMENT_PREFIX}{key}": int(value) if isinstance(value, bool) else value
+        for key, value in operands_of(arguments).items()
+    }
 
 
 def assignment_words(values: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from trainable.canonical import canonical_values
 from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
-from trainable.field_checks import SYNONYMS, typed_value
+from trainable.field_checks import ARGUMENT_PREFIX, SYNONYMS, typed_value
 from trainable.records import Purpose
 from trainable.wording import counted, nearest
 
@@ -241,13 +241,18 @@ SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _COMPUTED_FI
 """Names of the fields that a user can set, in YAML or with --set."""
 
 
+def is_field(name: str) -> bool:
+    """Return whether this is the name of a training field, or of an argument of a model as `model_args.width`."""
+    return name in FIELD_NAMES or (name.startswith(ARGUMENT_PREFIX) and len(name) > len(ARGUMENT_PREFIX))
+
+
 def check_field_name(name: str, also: tuple[str, ...] = ()) -> None:
     """Refuse a name that is neither a training field nor one of `also`.
 
     Raises:
         FieldError: the name is unknown; the message names the nearest valid one.
     """
-    if name in FIELD_NAMES or name in also:
+    if is_field(name) or name in also:
         return
     raise FieldError(name, f"unknown key {name!r}: {nearest(name, (*SETTABLE_FIELDS, *also), SYNONYMS)}")
 

@@ -32,6 +32,8 @@ SYNONYMS = {
     "weight_decay_on_bn": "weight_decay_on",
 }
 """Names of fields in other tools, with our name for each, for error messages."""
+ARGUMENT_PREFIX = "model_args."
+"""Beginning of the name of a single argument of a model of the user's own, as in `model_args.width`."""
 GIVEN_ARGUMENTS = ("num_classes", "image_size")
 """Arguments that the program gives to a model of the user's own."""
 MAX_ARGUMENTS_TEXT = 2000
@@ -78,7 +80,7 @@ def arguments_text(value: Any) -> str | None:  # noqa: ANN401 (whatever a YAML f
     if not isinstance(value, Mapping | None):
         raise FieldError("model_args", f"model_args must be a mapping like {{width: 64}}, got {quoted(value)}")
     for key, argument in (value or {}).items():
-        name = f"model_args.{key}"
+        name = f"{ARGUMENT_PREFIX}{key}"
         if not isinstance(key, str) or not key.isidentifier():
             raise FieldError("model_args", f"model_args: {quoted(key)} is no name of an argument")
         if key in GIVEN_ARGUMENTS:

@@ -75,7 +75,7 @@ FORMS = "{values: [...]} or {min: ..., max: ...}"
         ),
         ("lr: {min: 0.1, max: 0.2, when: ''}", "lr.when: is empty: for example when: batch_size >= 64, or leave it"),
         ("lr: {min: 0.1, max: 0.2, distribution: }", "lr.distribution: is empty: for example distribution: log_unif"),
-        ("base_lr: {min: 0.1, max: 0.2}", "base_lr: unknown key 'base_lr': valid: model, dataset, "),
+        ("base_lr: {min: 0.1, max: 0.2}", "base_lr: unknown key 'base_lr': valid: model, model_args, dataset, "),
         ("lr: {min: 0.1, max: 1.0, q: 0.1}", "lr: q goes with distribution: q_uniform or q_log_uniform_values"),
         ("lr: {min: 0.1, max: 1.1, distribution: q_uniform}", "lr: q_uniform needs q, its step: q: 0.1"),
         (
