@@ -101,8 +101,6 @@ class ProposalMaker:
         if self._varies("train_subset"):
             self._recipe_version = self.fixed["recipe_version"] = SHARED_HOLDOUT
             self.corners = [self.trial(assignment) for assignment in assignments]
-        if self.sources:
-            self.fixed["sources"] = {code.reference: code.fingerprint for code in self.sources}
         self._check_whole_numbers()
         for point in self.first:
             with contextlib.suppress(KeyError):  # it lacks a parameter

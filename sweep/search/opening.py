@@ -57,6 +57,7 @@ class SearchSoFar:
 
 def search_settings(name: str, maker: ProposalMaker, *, dataset: str, fingerprint: str) -> SearchSettings:
     """Return everything that decides how the search of this name proceeds. The data set need not be loaded."""
+    sources = {code.reference: code.fingerprint for code in maker.sources}
     return SearchSettings(
         name=name,
         num_trials=maker.num_trials,
@@ -65,7 +66,9 @@ def search_settings(name: str, maker: ProposalMaker, *, dataset: str, fingerprin
         objectives=maker.objectives,
         scheduler=maker.scheduler,
         confirm=maker.confirm,
-        trial=maker.fixed | {"dataset": dataset, FINGERPRINT: fingerprint},
+        trial=maker.fixed
+        | {"dataset": dataset, FINGERPRINT: fingerprint}
+        | ({"sources": sources} if sources else {}),
         first=maker.first,
     )
 
