@@ -1,5 +1,7 @@
 """One epoch of training, and evaluation. Python waits for the device once per epoch and never loops over images."""
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from models.own_model import guarded
 from trainable.augmentation import cut_out, normalize
 from trainable.config import TrainConfig
 from trainable.heartbeat import PULSE
@@ -18,6 +21,8 @@ from trainable.weights import MasterWeights
 EVAL_BATCH_SIZE = 1000
 """Number of images per evaluation batch; it is fixed so that results do not depend on the training batch size."""
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Maps logits fp32 [B, num_classes] and labels int64 [B] to the mean loss []."""
 OnStep = Callable[[int], None]
 """Called after each step with the number of steps done in the epoch."""
 
@@ -58,16 +63,37 @@ class Learner:
     """Learning rate, fp32 [] on the device, where a recorded step reads it."""
     config: TrainConfig
     """The settings of a step besides the optimiser's: clipping, label smoothing, ghost batches."""
+    own_loss: Loss | None = None
+    """The user's training loss; None is the cross entropy."""
+    autocast: torch.dtype | None = None
+    """Number format of torch.autocast; None if the model computes in that of its weights."""
+    nchw: bool = False
+    """Whether the images are in the usual memory order, not in channels_last, because the user's model needs that."""
+    references: tuple[str, ...] = ()
+    """References of the user's model and loss, which may raise anything."""
 
     @property
     def device(self) -> torch.device:
         return self.lr.device
 
+    def watched(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which to call the user's code, if there is any."""
+        return guarded(*self.references) if self.references else contextlib.nullcontext()
+
+    def logits(self, forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Return the logits fp32 [B, num_classes] of normalised images fp32 [B, C, H, W]."""
+        images = images.contiguous() if self.nchw else images
+        if self.autocast is None:
+            return forward(images.to(self.weights.dtype)).float()
+        with torch.autocast(self.device.type, self.autocast):
+            return forward(images).float()
+
     def step(self, images: Tensor, labels: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Do one optimiser step on normalised images fp32 [B, C, H, W], without waiting for the device.
 
-        Batch normalisation is the only layer that sees more than one image, so that ghost batches are forward and
-        backward passes of their own, whose gradients are added up.
+        Batch normalisation is the only layer of our models that sees more than one image, so that ghost batches are
+        forward and backward passes of their own, whose gradients are added up. Parameters without a gradient are
+        treated as if it were zero.
 
         Args:
             share: share of each image and label in its blend with the previous one of the batch, fp32 []; None blends
@@ -75,7 +101,14 @@ class Learner:
 
         Returns:
             The mean loss of the batch and the number of correct answers, both still on the device.
+
+        Raises:
+            UserCodeError: the user's model or loss raised something.
         """
+        with self.watched():
+            return self._step(images, labels, share)
+
+    def _step(self, images: Tensor, labels: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         others = labels
         if share is not None:
             images, others = torch.lerp(images.roll(1, 0), images, share), labels.roll(1)
@@ -84,9 +117,10 @@ class Learner:
         rights: list[Tensor] = []
         for start in range(0, len(labels), size):
             ghost = slice(start, start + size)
-            logits = self.forward(images[ghost].to(self.weights.dtype)).float()
+            logits = self.logits(self.forward, images[ghost])
             loss = self._loss(logits, labels[ghost], others[ghost], share) * (size / len(labels))
-            gradients = torch.autograd.grad(self.scaler.scale(loss), self.weights.parameters)
+            scaled, parameters = self.scaler.scale(loss), self.weights.parameters
+            gradients = torch.autograd.grad(scaled, parameters, materialize_grads=bool(self.references))
             (self.weights.add_gradients if losses else self.weights.set_gradients)(gradients)
             losses.append(loss.detach())
             rights.append((logits.detach().argmax(dim=1) == labels[ghost]).sum())
@@ -100,10 +134,11 @@ class Learner:
 
     def _loss(self, logits: Tensor, labels: Tensor, others: Tensor, share: Tensor | None) -> Tensor:
         smoothing = self.config.label_smoothing or 0.0
-        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        criterion = self.own_loss or functools.partial(functional.cross_entropy, label_smoothing=smoothing)
+        loss = criterion(logits, labels)
         if share is None:
             return loss
-        other = functional.cross_entropy(logits, others, label_smoothing=smoothing)
+        other = criterion(logits, others)
         return other + (loss - other) * share
 
 
@@ -170,15 +205,20 @@ def train_epoch(
     return sums.metrics(learner, num_images)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode, what a user's model keeps from an evaluation could not be trained with
 def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
-    """Measure loss and error on a split without augmentation, in batches of EVAL_BATCH_SIZE."""
+    """Measure the cross entropy and the error on a split without augmentation, in batches of EVAL_BATCH_SIZE.
+
+    Raises:
+        UserCodeError: the user's model raised something.
+    """
     learner.model.eval()
     loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
     correct: list[Tensor] = []
     for start in range(0, len(split), EVAL_BATCH_SIZE):
         images, labels = split.take(slice(start, start + EVAL_BATCH_SIZE))
-        logits = learner.model(normalize(images, data.mean, data.std).to(learner.weights.dtype)).float()
+        with learner.watched():
+            logits = learner.logits(learner.model, normalize(images, data.mean, data.std))
         loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
         correct.append(logits.argmax(dim=1) == labels)
         PULSE.beat()

@@ -15,6 +15,9 @@ class Execution:
     """Record the training step as a CUDA graph and replay it (GPU only)."""
     compile: bool = False
     """Compile the model with `torch.compile` (GPU only; it gains nothing on a CPU)."""
+    autocast: str | None = None
+    """Layer or operation of an own model for which it computes under torch.autocast with fp32 weights; None if the
+    weights are rounded once per step."""
 
     def on(self, device_type: str) -> "Execution":
         """Return what a device of this type ('cuda' or 'cpu') can do of it."""
@@ -22,7 +25,7 @@ class Execution:
 
     def __str__(self) -> str:
         parts = ["compiled"] * self.compile + ["graph" if self.graph else "eager"]
-        return " ".join(parts)
+        return " ".join([*parts, *([] if self.autocast is None else [f"autocast ({self.autocast})"])])
 
 
 DEFAULT_EXECUTION = Execution()

@@ -109,7 +109,8 @@ class Attempt:
     code: str
     """Identity of the source code (see `provenance.code_identity`)."""
     execution: str = "eager"
-    """How the training steps ran: eager, graph, compiled eager or compiled graph."""
+    """How the training steps ran: eager, graph, compiled eager or compiled graph, for own models perhaps with
+    `autocast (LAYER)`."""
     sweep: str | None = None
     """Name of the sweep whose driver started the attempt; None if the trial was trained alone, by `train`."""
     damage: str | None = None
@@ -263,7 +264,8 @@ class TrialRow:
     """Number format in which the last attempt trained: bf16, fp16, tf32 or fp32."""
     execution: str
     """How the training steps of the last attempt ran: eager, graph (a CUDA graph), compiled eager or compiled
-    graph."""
+    graph. `autocast (LAYER)` follows if an own model was trained by torch.autocast in mixed precision because of that
+    layer or operation, instead of with weights that are rounded once per step."""
     versions: str
     """Versions of Python and of the packages that matter in the last attempt, as a JSON object."""
     code: str

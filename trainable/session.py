@@ -13,6 +13,7 @@ from pickle import UnpicklingError
 
 import torch
 
+from models.user_code import UserCodeError
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
@@ -135,7 +136,7 @@ class TrialSession:
                 raise
             append(self._log.path, traceback.format_exc().replace(f"{provenance.ROOT}/", ""))
             with contextlib.suppress(OSError, RemoteError):  # a full disk cannot record that it is full
-                self._finish(Status.FAILED, error=one_line(error))
+                self._finish(Status.FAILED, error=str(error) if isinstance(error, UserCodeError) else one_line(error))
             raise
 
     def recover_final_state(self) -> bool:

@@ -8,11 +8,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.user_code import UserCodeError
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import prepare_device
-from trainable.errors import UserError
+from trainable.errors import RunEndedError, UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
 from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.locks import LedgerBusyError
@@ -40,6 +41,7 @@ def train(
     Raises:
         UserError: the device does not support the precision or the execution, another process is training this trial,
             or the folder cannot be written.
+        RunEndedError: the user's model or loss failed, which has been recorded.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
     if execution.compile and device.type != "cuda":
@@ -68,6 +70,8 @@ def train(
                 done = session.epochs_reported * steps_per_epoch
                 try:
                     progress = session.next_epoch(lambda step, done=done: show(done + step))  # type: ignore[misc]
+                except UserCodeError as error:
+                    raise RunEndedError(str(error)) from error
                 except OSError as error:
                     local = folder if isinstance(folder, Path) else folder.local
                     raise cannot_write(folder, trouble_text(error, local)) from None

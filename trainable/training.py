@@ -1,5 +1,6 @@
 """The training of one configuration, epoch by epoch; it is reproducible bit for bit on one kind of device."""
 
+import contextlib
 import dataclasses
 import io
 import math
@@ -10,7 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.own_model import Traits, as_loss, guarded, seeded, traits
 from models.registry import build_model
+from models.user_code import is_reference
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
@@ -40,7 +43,8 @@ class Training:
     """The model, the optimiser and the position of one training.
 
     All randomness is a function of the seed and the epoch. So `state` needs no generators, and a training that is
-    restored at any epoch continues bit for bit.
+    restored at any epoch continues bit for bit. That holds for a user's model as well if all that its forward pass
+    changes are parameters and buffers, and all its randomness is from the global generators of torch, numpy or Python.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Training:
 
         Raises:
             UserError: the device does not support the precision.
+            UserCodeError: the user's model or loss cannot be used.
         """
         self.config = config
         self.data = data
@@ -58,7 +63,16 @@ class Training:
         self.epochs_done = 0
         self.steps_per_epoch = len(data.train) // config.batch_size
         self.precision = resolve_precision(config.precision, device)
-        self.learner = _make_learner(config, data.num_classes, device, self.precision, self.execution)
+        self._references = tuple(name for name in (config.model, config.loss or "") if is_reference(name))
+        with guarded(*self._references) if self._references else contextlib.nullcontext():
+            model, how = _make_model(config, data)
+            is_mixed = self.precision.dtype != torch.float32 and not self.precision.is_pure
+            self.execution = dataclasses.replace(
+                self.execution,
+                graph=self.execution.graph and not self._references,  # what their code does may not be recordable
+                autocast=how.autocast if is_mixed else None,
+            )
+            self.learner = _make_learner(config, model, how.memory_format, (device, self.precision, self.execution))
         self._static: StaticEpoch | None = None
         if self.execution.graph:
             self._static = static_epoch_or_none(self.learner, data, config.batch_size, augmented=self._augmented)
@@ -74,9 +88,16 @@ class Training:
 
         Raises:
             ValueError: all epochs are done.
+            UserCodeError: the user's model or loss raised something.
         """
         if self.finished:
             raise ValueError(f"all {self.config.epochs} epochs are done")
+        if not self._references:
+            return self._run_epoch(attempt, on_step)
+        with seeded(generator(self.config.seed, f"model {self.epochs_done}").initial_seed(), self.learner.device):
+            return self._run_epoch(attempt, on_step)
+
+    def _run_epoch(self, attempt: int, on_step: OnStep | None) -> EpochOutcome:
         config, data, learner = self.config, self.data, self.learner
         self.precision.apply()
         total_steps = config.epochs * self.steps_per_epoch
@@ -192,9 +213,10 @@ class Training:
         return state
 
     def _model_state(self) -> dict[str, torch.Tensor]:
-        """Return views of the fp32 weights and of the running statistics."""
-        weights = self.learner.weights
-        return weights.named(weights.master.detach()) | dict(self.learner.model.named_buffers())
+        """Return views of the fp32 weights, of frozen parameters and of all buffers."""
+        weights, model = self.learner.weights, self.learner.model
+        frozen = {name: part.detach() for name, part in model.named_parameters() if not part.requires_grad}
+        return weights.named(weights.master.detach()) | frozen | dict(model.named_buffers())
 
     def _momentum(self) -> dict[str, torch.Tensor]:
         """Return views of what the optimiser remembers; for SGD the momentum, which may be none."""
@@ -206,19 +228,40 @@ class Training:
         return found
 
 
-def _make_learner(
-    config: TrainConfig, num_classes: int, device: torch.device, precision: Precision, execution: Execution
-) -> Learner:
-    precision.apply()
-    model = build_model(config.model, num_classes, generator(config.seed, "initial weights"))
+def _make_model(config: TrainConfig, data: TrialData) -> tuple[nn.Module, Traits]:
+    """Return the model with its initial weights, on the CPU, and how it can be trained."""
+    height, width = data.train.images.shape[1:3]
+    size = height if height == width else (height, width)
+    model = build_model(
+        config.model,
+        data.num_classes,
+        generator(config.seed, "initial weights"),
+        image_size=size,
+        arguments=config.model_arguments(),
+        fingerprint=config.model_fingerprint,
+    )
+    if is_reference(config.model):
+        return model, traits(model, config.model, data.num_classes, size)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.num_batches_tracked = None  # only `momentum=None` reads it, and it costs a kernel per layer
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
+    return model, Traits()
+
+
+def _make_learner(
+    config: TrainConfig,
+    model: nn.Module,
+    memory_format: torch.memory_format,
+    how: tuple[torch.device, Precision, Execution],
+) -> Learner:
+    device, precision, execution = how
+    precision.apply()
+    model.to(memory_format=memory_format)  # type: ignore[call-overload] # torch's stub lacks it
     model.to(device)
     if precision.is_pure:
         model.to(precision.dtype)
-    weights = MasterWeights(model, precision.dtype, pure=precision.is_pure)
+    dtype = precision.dtype if execution.autocast is None else torch.float32
+    weights = MasterWeights(model, dtype, pure=precision.is_pure)
     lr = torch.full((), config.lr, device=device)
     optimizer, buffers = make_optimizer(config, weights, lr)
     return Learner(
@@ -230,6 +273,10 @@ def _make_learner(
         torch.amp.GradScaler(device.type, enabled=precision.needs_scaler),
         lr,
         config,
+        None if config.loss is None else as_loss(config.loss, config.loss_fingerprint, device),
+        None if execution.autocast is None else precision.dtype,
+        nchw=memory_format == torch.contiguous_format,
+        references=tuple(name for name in (config.model, config.loss or "") if is_reference(name)),
     )
 
 

@@ -31,14 +31,17 @@ class MasterWeights:
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, pure: bool = False) -> None:
-        """Move the parameters of the model into the vectors. From then on they must only be changed in place."""
+        """Move the parameters of the model into the vectors, except for frozen ones (without `requires_grad`).
+
+        From then on they must only be changed in place.
+        """
         exact = {
             id(parameter)
             for layer in model.modules()
-            if isinstance(layer, nn.BatchNorm2d)
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm)
             for parameter in layer.parameters()
         }
-        named = dict(model.named_parameters())
+        named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
         def kind(item: tuple[str, nn.Parameter]) -> tuple[bool, bool]:
             return id(item[1]) in exact, item[1].dim() < 2
@@ -48,7 +51,8 @@ class MasterWeights:
         self._layouts: dict[str, _Layout] = {}
         size = num_rounded = num_matrices = 0
         for name, parameter in sorted(named.items(), key=kind):
-            self._layouts[name] = _Layout(size, tuple(parameter.shape), parameter.stride())
+            dense = torch.empty_like(parameter, device="meta")  # has no gaps, which the parameter may have
+            self._layouts[name] = _Layout(size, tuple(parameter.shape), dense.stride())
             size += math.ceil(parameter.numel() / ALIGNMENT) * ALIGNMENT
             num_rounded = num_rounded if id(parameter) in exact else size
             num_matrices = num_matrices if parameter.dim() < 2 else size

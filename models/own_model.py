@@ -1,0 +1,261 @@
+"""Models and losses of the user's own: built from their seed, tried once, and watched for what they raise."""
+
+import contextlib
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from models.user_code import UserCodeError, load, one_line_of
+
+PROBE_IMAGES = 2
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
+"""Parts of the messages of torch's allocators."""
+KNOWN_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+"""Layers with weights that compute the same from rounded weights as under torch.autocast."""
+KNOWN_OPERATIONS = frozenset(
+    f"aten::{name}"
+    for name in (
+        *("convolution", "native_batch_norm", "relu", "relu_", "leaky_relu", "hardtanh", "add", "add_", "mul", "mean"),
+        *("addmm", "mm", "t", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "cat"),
+        *("bernoulli_", "div_", "empty_like", "_local_scalar_dense"),  # dropout; a batch norm's average of all steps
+        *("view", "_unsafe_view", "clone", "permute", "transpose", "as_strided_", "detach", "alias", "slice"),
+    )
+)
+"""Operations whose result has the number format of their activations, both with rounded weights and in autocast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How a model can be trained."""
+
+    memory_format: torch.memory_format = torch.channels_last
+    autocast: str | None = None
+    """Layer or operation for which mixed precision keeps fp32 weights and uses torch.autocast; None if none needs
+    it."""
+
+
+class _Watch(TorchDispatchMode):
+    """Notes the first operation inside that is not known."""
+
+    unknown: str | None = None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name
+        is_known = name in KNOWN_OPERATIONS or (name == "aten::empty" and not result.numel())  # batch norms use it
+        if self.unknown is None and not is_known:
+            self.unknown = name.removeprefix("aten::")
+        return result
+
+
+@contextlib.contextmanager
+def guarded(*references: str) -> Iterator[None]:
+    """Turn whatever a user's code raises, SystemExit too, into one line with the line number in the user's file.
+
+    Raises:
+        UserCodeError: something was raised inside.
+    """
+    try:
+        yield
+    except UserCodeError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [one_line_of(error, reference) for reference in references]
+        line = max(lines, key=len)  # the longer one has a line number
+        if isinstance(error, MemoryError) or any(part in str(error) for part in OUT_OF_MEMORY):
+            line += " (out of memory: use a smaller batch_size or a smaller model)"
+        raise UserCodeError(line) from error
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python inside, and put all global settings back afterwards."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    on_gpu = device is not None and device.type == "cuda"
+    try:
+        with torch.random.fork_rng(devices=[device] if on_gpu else []), torch.set_grad_enabled(torch.is_grad_enabled()):
+            torch.default_generator.manual_seed(seed)
+            if on_gpu:
+                torch.cuda.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def build(
+    reference: str,
+    fingerprint: str | None,
+    arguments: Mapping[str, Any],
+    num_classes: int,
+    image_size: int | tuple[int, int],
+    generator: torch.Generator,
+) -> nn.Module:
+    """Build a model on the CPU, whose weights are those that its own code draws.
+
+    Raises:
+        UserCodeError: the code raises, or what it makes cannot be trained.
+    """
+    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    with guarded(reference):
+        with seeded(0):  # whatever the module draws is the same in all processes
+            make = load(reference, fingerprint)
+        with seeded(seed):
+            given = {"num_classes": num_classes, "image_size": image_size}
+            model = make(**_accepted(make, given, arguments))
+            where = _where(model, make)
+            if not isinstance(model, nn.Module):
+                raise UserCodeError(f"{where}gives {_kind(model)}, not a torch.nn.Module")
+            with torch.no_grad():
+                _try(model.eval(), image_size, num_classes, where)  # also gives lazy layers their shapes
+        _check_parameters(model, where)
+    return model.train()
+
+
+def traits(model: nn.Module, reference: str, num_classes: int, image_size: int | tuple[int, int]) -> Traits:
+    """Try a model of `build` as it will be trained, and return how that can be done.
+
+    Raises:
+        UserCodeError: it raises in training mode, or its logits do not depend on its parameters.
+    """
+    where = _where(model, model)
+    watch = _Watch()
+    with guarded(reference), seeded(0):
+        with watch:
+            logits = _try(model.train(), image_size, num_classes, where)
+        if not logits.requires_grad:
+            raise UserCodeError(f"{where}the logits do not depend on a parameter that can be trained")
+        memory_format = torch.channels_last
+        try:
+            _try(model, image_size, num_classes, where, memory_format)
+        except Exception:  # mostly `view`, which needs the usual order of elements
+            memory_format = torch.contiguous_format
+        if any(parameter.dim() == 5 for parameter in model.parameters()):
+            memory_format = torch.contiguous_format
+    return Traits(memory_format, _unknown_layer(model) or watch.unknown)
+
+
+def as_loss(reference: str, fingerprint: str | None, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function (logits, labels) -> loss that a reference names, or the one that its class makes.
+
+    Raises:
+        UserCodeError: the code raises; the loss has parameters of its own, which nothing would train. When it is
+            called: the loss is no scalar on the device of the logits, or does not depend on them.
+    """
+    with guarded(reference), seeded(0):
+        named = load(reference, fingerprint)
+        loss = named() if inspect.isclass(named) else named
+        if isinstance(loss, nn.Module):
+            loss.to(device)
+            if any(parameter.requires_grad for parameter in loss.parameters()):
+                raise UserCodeError(f"{_where(loss, named)}the loss has parameters, which would not be trained")
+    where = _where(loss, loss)
+
+    def checked(logits: Tensor, labels: Tensor) -> Tensor:
+        value = loss(logits, labels)
+        if not isinstance(value, Tensor) or value.dim() or not value.is_floating_point():
+            raise UserCodeError(f"{where}the loss must be a scalar (a tensor of shape []), got {_kind(value)}")
+        if value.device != logits.device:
+            raise UserCodeError(f"{where}the loss is on {value.device}, the logits are on {logits.device}")
+        if not value.requires_grad:
+            raise UserCodeError(f"{where}the loss does not depend on the logits")
+        return value
+
+    return checked
+
+
+def _accepted(make: Callable[..., Any], given: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments for a constructor: of `given` those that it takes, and all of `arguments`."""
+    where = _where(make, make)
+    if isinstance(make, nn.Module):
+        raise UserCodeError(f"{where}this is a model already: name its class, or a function that builds it")
+    parameters = inspect.signature(make).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")]
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    for name in arguments:
+        if name not in names and not takes_all:
+            raise UserCodeError(f"{where}there is no argument {name!r}: valid: {', '.join(names) or 'none'}")
+    return {name: value for name, value in given.items() if takes_all or name in names} | dict(arguments)
+
+
+def _try(
+    model: nn.Module,
+    image_size: int | tuple[int, int],
+    num_classes: int,
+    where: str,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """Return the logits of two images; the parameters and buffers stay as they were."""
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    images = torch.randn(PROBE_IMAGES, 3, *size).to(memory_format=memory_format)
+    tensors = [tensor for tensor in (*model.parameters(), *model.buffers()) if not nn.parameter.is_lazy(tensor)]
+    kept = [tensor.detach().clone() for tensor in tensors]
+    named = [(layer, name, layer._buffers[name]) for layer in model.modules() for name in layer._buffers]
+    logits: Tensor = model(images)
+    for layer, name, buffer in named:
+        if not nn.parameter.is_lazy(buffer):
+            layer._buffers[name] = buffer
+    with torch.no_grad():
+        for tensor, value in zip(tensors, kept, strict=True):
+            if not torch.equal(tensor, value):
+                tensor.copy_(value)
+    expected = (PROBE_IMAGES, num_classes)
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected or not logits.is_floating_point():
+        raise UserCodeError(
+            f"{where}{_kind(logits)} for {PROBE_IMAGES} images of {size[0]}x{size[1]} and {num_classes} classes: the "
+            f"logits must be a tensor of floats of shape {list(expected)}"
+        )
+    return logits
+
+
+def _check_parameters(model: nn.Module, where: str) -> None:
+    places: dict[int, str] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise UserCodeError(f"{where}parameter {name} is {parameter.dtype}: only torch.float32 can be trained")
+        other = places.setdefault(parameter.data_ptr(), name) if parameter.numel() else name
+        if other != name:
+            raise UserCodeError(f"{where}parameters {other} and {name} share memory: make them one nn.Parameter")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserCodeError(f"{where}the model has no parameter that can be trained")
+
+
+def _unknown_layer(model: nn.Module) -> str | None:
+    """Return the layer with weights or buffers that may compute something else from rounded weights."""
+    for layer in model.modules():
+        tensors = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
+        if tensors and type(layer) not in KNOWN_LAYERS:
+            return type(layer).__name__
+        if not all(parameter.requires_grad for parameter in layer.parameters(recurse=False)):
+            return f"frozen {type(layer).__name__}"
+    return None
+
+
+def _where(made: object, make: object) -> str:
+    """Return `my_net.py:12: ` for the line at which what the user wrote begins; empty if it is unknown."""
+    kind = type(made)
+    for written in (getattr(kind, "forward", kind.__call__), getattr(made, "forward", None), made, make):
+        code = getattr(written, "__code__", None) or getattr(getattr(written, "__init__", None), "__code__", None)
+        if code is not None and not code.co_filename.startswith(str(Path(torch.__file__).parent)):
+            return f"{Path(code.co_filename).name}:{code.co_firstlineno}: "
+    return ""
+
+
+def _kind(value: object) -> str:
+    return f"a tensor {list(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
