@@ -23,7 +23,18 @@ KNOWN_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 KNOWN_OPERATIONS = frozenset(
     f"aten::{name}"
     for name in (
-        *("convolution", "native_batch_norm", "relu", "relu_", "leaky_relu", "hardtanh", "add", "add_", "mul", "mean"),
+        *(
+            "convolution",
+            "native_batch_norm",
+            "relu",
+            "relu_",
+            "leaky_relu",
+            "hardtanh",
+            "add",
+            "add_",
+            "mul",
+            "mean",
+        ),
         *("addmm", "mm", "t", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "cat"),
         *("bernoulli_", "div_", "empty_like", "_local_scalar_dense"),  # dropout; a batch norm's average of all steps
         *("view", "_unsafe_view", "clone", "permute", "transpose", "as_strided_", "detach", "alias", "slice"),
@@ -42,14 +53,18 @@ class Traits:
     it."""
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in torch
     """Notes the first operation inside that is not known."""
 
     unknown: str | None = None
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: torch._ops.OpOverload[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
         result = func(*args, **(kwargs or {}))
         name = func._schema.name
         is_known = name in KNOWN_OPERATIONS or (name == "aten::empty" and not result.numel())  # batch norms use it
@@ -84,7 +99,10 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     on_gpu = device is not None and device.type == "cuda"
     try:
-        with torch.random.fork_rng(devices=[device] if on_gpu else []), torch.set_grad_enabled(torch.is_grad_enabled()):
+        with (
+            torch.random.fork_rng(devices=[device] if on_gpu else []),
+            torch.set_grad_enabled(torch.is_grad_enabled()),
+        ):
             torch.default_generator.manual_seed(seed)
             if on_gpu:
                 torch.cuda.manual_seed(seed)
@@ -135,15 +153,14 @@ def traits(model: nn.Module, reference: str, num_classes: int, image_size: int |
         UserCodeError: it raises in training mode, or its logits do not depend on its parameters.
     """
     where = _where(model, model)
-    watch = _Watch()
+    watch = _Watch()  # type: ignore[no-untyped-call]
     with guarded(reference), seeded(0):
-        with watch:
-            logits = _try(model.train(), image_size, num_classes, where)
+        logits = _try(model.train(), image_size, num_classes, where, watch=watch)
         if not logits.requires_grad:
             raise UserCodeError(f"{where}the logits do not depend on a parameter that can be trained")
         memory_format = torch.channels_last
         try:
-            _try(model, image_size, num_classes, where, memory_format)
+            _try(model, image_size, num_classes, where, memory_format=memory_format)
         except Exception:  # mostly `view`, which needs the usual order of elements
             memory_format = torch.contiguous_format
         if any(parameter.dim() == 5 for parameter in model.parameters()):
@@ -160,7 +177,7 @@ def as_loss(reference: str, fingerprint: str | None, device: torch.device) -> Ca
     """
     with guarded(reference), seeded(0):
         named = load(reference, fingerprint)
-        loss = named() if inspect.isclass(named) else named
+        loss: Callable[..., Any] = named() if inspect.isclass(named) else named
         if isinstance(loss, nn.Module):
             loss.to(device)
             if any(parameter.requires_grad for parameter in loss.parameters()):
@@ -186,7 +203,9 @@ def _accepted(make: Callable[..., Any], given: Mapping[str, Any], arguments: Map
     if isinstance(make, nn.Module):
         raise UserCodeError(f"{where}this is a model already: name its class, or a function that builds it")
     parameters = inspect.signature(make).parameters.values()
-    names = [parameter.name for parameter in parameters if parameter.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")]
+    names = [
+        parameter.name for parameter in parameters if parameter.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")
+    ]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     for name in arguments:
         if name not in names and not takes_all:
@@ -199,7 +218,9 @@ def _try(
     image_size: int | tuple[int, int],
     num_classes: int,
     where: str,
+    *,
     memory_format: torch.memory_format = torch.contiguous_format,
+    watch: contextlib.AbstractContextManager[Any] | None = None,
 ) -> Tensor:
     """Return the logits of two images; the parameters and buffers stay as they were."""
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -207,9 +228,10 @@ def _try(
     tensors = [tensor for tensor in (*model.parameters(), *model.buffers()) if not nn.parameter.is_lazy(tensor)]
     kept = [tensor.detach().clone() for tensor in tensors]
     named = [(layer, name, layer._buffers[name]) for layer in model.modules() for name in layer._buffers]
-    logits: Tensor = model(images)
+    with watch or contextlib.nullcontext():
+        logits: Tensor = model(images)
     for layer, name, buffer in named:
-        if not nn.parameter.is_lazy(buffer):
+        if buffer is None or not nn.parameter.is_lazy(buffer):
             layer._buffers[name] = buffer
     with torch.no_grad():
         for tensor, value in zip(tensors, kept, strict=True):

@@ -194,8 +194,12 @@ class TrialSession:
         if self._run.keep_output:
             self._log.start()
         reset_peak_memory(self._device)
-        training = self._new_training()
         number = len(self._ledger.attempts) + 1
+        try:
+            training = self._new_training()
+        except Exception:
+            self._ledger.begin(_attempt(number, self._run, device_name(self._device), precision="", execution=""))
+            raise
         attempt = _attempt(
             number,
             self._run,

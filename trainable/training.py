@@ -43,8 +43,8 @@ class Training:
     """The model, the optimiser and the position of one training.
 
     All randomness is a function of the seed and the epoch. So `state` needs no generators, and a training that is
-    restored at any epoch continues bit for bit. That holds for a user's model as well if all that its forward pass
-    changes are parameters and buffers, and all its randomness is from the global generators of torch, numpy or Python.
+    restored at any epoch continues bit for bit. That holds for a user's model as well if its forward pass changes
+    nothing but parameters and buffers, and draws from the global generators of torch, numpy and Python only.
     """
 
     def __init__(
