@@ -177,7 +177,7 @@ def as_loss(reference: str, fingerprint: str | None, device: torch.device) -> Ca
     """
     with guarded(reference), seeded(0):
         named = load(reference, fingerprint)
-        loss: Callable[..., Any] = named() if inspect.isclass(named) else named
+        loss: Any = named() if inspect.isclass(named) else named
         if isinstance(loss, nn.Module):
             loss.to(device)
             if any(parameter.requires_grad for parameter in loss.parameters()):
@@ -202,7 +202,8 @@ def _accepted(make: Callable[..., Any], given: Mapping[str, Any], arguments: Map
     where = _where(make, make)
     if isinstance(make, nn.Module):
         raise UserCodeError(f"{where}this is a model already: name its class, or a function that builds it")
-    parameters = inspect.signature(make).parameters.values()
+    inherits = getattr(make, "__init__", None) is nn.Module.__init__  # its **kwargs are for subclasses
+    parameters = [] if inherits else list(inspect.signature(make).parameters.values())
     names = [
         parameter.name for parameter in parameters if parameter.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")
     ]

@@ -67,7 +67,9 @@ def _fill_in_own_code(values: Values) -> None:
     if values["loss"] is not None and not is_reference(values["loss"]):
         raise FieldError("loss", f"loss must be FILE.py:NAME or package.module:NAME, got {quoted(values['loss'])}")
     if values["loss"] is not None and values["label_smoothing"]:
-        raise FieldError("label_smoothing", "label_smoothing belongs to the cross entropy: leave it out with a `loss`")
+        raise FieldError(
+            "label_smoothing", "label_smoothing belongs to the cross entropy: leave it out with a `loss`"
+        )
     if values["model_args"] is not None and not is_reference(values["model"]):
         raise FieldError("model_args", f"model_args belong to a model of your own, not to {quoted(values['model'])}")
 

@@ -120,7 +120,7 @@ def own(tmp_path: Path, short_config: TrainConfig) -> Own:
         (tmp_path / file).write_text(text)
         code = UserCode(f"{file}:{name}", (tmp_path / file).read_text())
         provide([code])
-        fields: dict[str, Any] = {"model": code.reference, "model_fingerprint": code.fingerprint} if "loss" not in changes else {}
+        fields: dict[str, Any] = {"model": code.reference, "model_fingerprint": code.fingerprint}
         if "loss" in changes:
             fields = {"loss_fingerprint": code.fingerprint}
         return dataclasses.replace(short_config, **fields, **changes)
