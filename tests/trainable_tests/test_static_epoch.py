@@ -128,6 +128,16 @@ def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, s
     assert str(Execution(graph=False).on("cuda")) == "eager"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine that cannot record a graph")
+def test_the_execution_says_that_nothing_was_recorded(
+    make_training: MakeTraining, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Execution, "on", lambda execution, device_type: execution)
+    with pytest.warns(RuntimeWarning, match="training without a CUDA graph"):
+        training = make_training(tiny_config)
+    assert str(training.execution) == "eager"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(
     "changes",
@@ -139,7 +149,8 @@ def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, s
         {"optimizer": "adamw", "lr": 0.001, "weight_decay_on": "no_bn", "clip_grad_norm": 1.0},
         {"optimizer": "muon", "lr": 0.001},
         {"cutout_size": 2, "mixup_alpha": 0.4, "ghost_batch_size": 8, "label_smoothing": 0.1, "precision": "fp16"},
-        {"precision": "pure_fp16"},
+        {"optimizer": "muon", "lr": 0.001, "precision": "fp16", "clip_grad_norm": 1.0, "warmup_epochs": 0.5},
+        {"optimizer": "lars", "lr": 0.001, "precision": "pure_fp16", "schedule": "linear"},
     ],
     ids=str,
 )

@@ -184,6 +184,7 @@ def test_pure_fp16_is_a_model_and_an_optimiser_in_fp16(make_training: MakeTraini
         optimizer.step()
         assert learner.step(images, labels)[0].item() == loss.item()
         for name, weight in model.named_parameters():
+            assert weight.grad is not None
             assert torch.equal(gradients[name], weight.grad), name
             torch.testing.assert_close(weight.data, ours[name], rtol=2**-9, atol=2**-14)
             weight.data.copy_(ours[name])
@@ -208,7 +209,7 @@ def test_everything_at_once_resumes_bit_for_bit(
     make_training: MakeTraining, short_config: TrainConfig, changes: dict[str, Any]
 ) -> None:
     """Two generations of a population, killed after the first epoch of the second one."""
-    values = {"lr": 0.001, "optimizer": "sgd", "epochs": 2} | EVERYTHING | changes
+    values: dict[str, Any] = {"lr": 0.001, "optimizer": "sgd", "epochs": 2} | EVERYTHING | changes
     config = dataclasses.replace(short_config, **values)
     parent = make_training(config)
     parent.run_epoch(1)
