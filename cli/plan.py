@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         slots=arguments.slots,
         verbose=arguments.verbose,
         extend=arguments.extend,
+        keep_weights=space.loaded.space.keep_weights,
     )
     for part in plan_parts(request, space.expansion):
         say(part, flush=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from trainable.records import KeepWeights
 from trainable.sweep_name import SWEEP_NAME_PATTERN
 from trainable.wording import format_value
 
@@ -364,6 +365,9 @@ class Space(_Strict):
     """Which configurations of a search are trained again at its end."""
     resources: ResourceSpec | None = None
     """The CPUs and GPUs of each trial."""
+    keep_weights: KeepWeights = "best"
+    """Which completed trials keep their weights in the store. best: the three with the lowest error on held-out
+    images, or on test images if none are held out; of a search, its confirmations. It changes no trial."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Space":

@@ -9,6 +9,7 @@ from sweep.estimate.forecast import estimate_left
 from sweep.estimate.speeds import device_profile_here
 from sweep.estimate.work import DatasetSize
 from sweep.exit_codes import ExitCode
+from sweep.kept_weights import WeightsKeeper
 from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
@@ -37,6 +38,7 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
         writer = ParquetWriter(store, manifest)
         with store.driving(manifest), writer.driven():
             writer.write()
+            WeightsKeeper(store, manifest).drop()
         return report_end(store, manifest)
 
     announce_ray(prepared.request)
@@ -60,7 +62,7 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
     from sweep.driver.tune_run import run_planned
 
     store, manifest, cluster = prepared.store, prepared.manifest, context.cluster
-    writer = ParquetWriter(store, manifest)
+    writer, keeper = ParquetWriter(store, manifest), WeightsKeeper(store, manifest)
     num_slots, usual = cluster.num_slots(), cluster.usual_share
     shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
     left = {trial.config.trial_key: trial.config for trial in held.left}
@@ -76,12 +78,13 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
         outline = SweepOutline(name=manifest.name, num_before=held.done, fields=fields)
         view = SweepView(make_console(), outline, left)
         with writer.driven(num_slots), view:
-            run_planned(context, left, shares, (view, writer, clock))
+            run_planned(context, left, shares, (view, writer, keeper, clock))
     except KeyboardInterrupt:
         interrupted = True
     record = clock.stop(num_trials=num_trials, num_slots=num_slots, interrupted=interrupted, expected=expected)
     append_run(store, manifest.name, record)
     writer.write()
+    keeper.drop()
     if interrupted:
         again = " without --again" if prepared.request.retrain else ""
         report_stop(store, manifest, context.stop.cause, f"the same command{again}")

@@ -163,7 +163,10 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     text = space.loaded.source.text
     manifest = Manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
     folder = "" if request.data is None else str(request.data.absolute())
-    return dataclasses.replace(manifest, is_search=is_search, data=folder, label=request.label or "")
+    keep = space.loaded.space.keep_weights
+    return dataclasses.replace(
+        manifest, is_search=is_search, data=folder, label=request.label or "", keep_weights=keep
+    )
 
 
 def announce_ray(request: RunRequest) -> None:

@@ -10,6 +10,7 @@ from search_spaces.expansion import tie_to_data
 from search_spaces.proposals import ProposalMaker
 from sweep.ending import report_end, report_stop
 from sweep.exit_codes import ExitCode
+from sweep.kept_weights import WeightsKeeper
 from sweep.observers.live_view import SweepView, make_console
 from sweep.observers.parquet_writer import ParquetWriter
 from sweep.observers.progress import SweepOutline
@@ -76,6 +77,7 @@ class _SearchRun:
         self._clock = clock
         self._store, self._sweep = prepared.store, prepared.manifest.name
         self._writer = ParquetWriter(prepared.store, prepared.manifest)
+        self._keeper = WeightsKeeper(prepared.store, prepared.manifest, lambda: search.record)
         self.cause: StopCause | None = None
         """Why the run was stopped, if it was."""
 
@@ -90,6 +92,7 @@ class _SearchRun:
             self._store.drop_files(FINAL_STATE, self._search.unneeded_states())
             with self._writer.driven():
                 self._writer.write()
+                self._keeper.drop()
             return None
 
         announce_ray(self._prepared.request)
@@ -118,6 +121,7 @@ class _SearchRun:
         else:
             self._store.drop_files(FINAL_STATE, self._search.unneeded_states())
         self._writer.write()
+        self._keeper.drop()
         if interrupted:
             report_stop(self._store, self._prepared.manifest, self.cause)
         return record
@@ -135,7 +139,7 @@ class _SearchRun:
             metrics=[objective.metric for objective in self._maker.objectives],
         )
         with SweepView(make_console(), outline, {}) as view:
-            run_search(context, self._search, (view, self._writer, self._clock))
+            run_search(context, self._search, (view, self._writer, self._keeper, self._clock))
 
     def _left_to_confirm(self) -> dict[str, TrainConfig]:
         """Choose the best, once the search is over; return those that are not trained on all images yet."""
@@ -150,4 +154,4 @@ class _SearchRun:
         shares = {key: context.cluster.share(PlannedTrial(config, 0, chosen[key])) for key, config in configs.items()}
         outline = SweepOutline(name=self._sweep, fields=[parameter.name for parameter in self._maker.parameters])
         with SweepView(make_console(), outline, configs, chosen) as view:
-            run_planned(context, configs, shares, (view, self._writer, self._clock))
+            run_planned(context, configs, shares, (view, self._writer, self._keeper, self._clock))

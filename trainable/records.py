@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from trainable.decoding import Count, HexDigits, NotNegative, Ordinal, Percent, Rate, Seconds, Timestamp
 
@@ -84,6 +84,10 @@ class EpochRecord:
     attempt: Ordinal
     """Number of the attempt that trained this epoch. Each process that works on a trial is an attempt; the first is
     1."""
+
+
+KeepWeights = Literal["none", "best", "all"]
+"""Of which of its completed trials a sweep keeps the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,3 +328,10 @@ class TrialSummary:
     """Test error after the last epoch; None if there is no epoch or it diverged."""
     damage: Sequence[str] = ()
     """Files that do not hold what was written, as in `TrialFiles`."""
+    holdout_error_percent: float | None = None
+    """Error on the held-out images after the last epoch; None if none are held out, too."""
+
+    @property
+    def ranking_error(self) -> float | None:
+        """The error by which trials are ranked: on held-out images or, if none are held out, on test images."""
+        return self.test_error_percent if self.holdout_error_percent is None else self.holdout_error_percent

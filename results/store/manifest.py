@@ -9,7 +9,7 @@ from trainable.config import PlannedTrial
 from trainable.decoding import Timestamp, decode
 from trainable.errors import UserError
 from trainable.ledger.checksums import sealed, unsealed
-from trainable.records import SCHEMA_VERSION
+from trainable.records import SCHEMA_VERSION, KeepWeights
 
 MANIFEST = "sweep.json"
 
@@ -38,6 +38,8 @@ class Manifest:
     """The folder that --data named when the sweep was planned, for messages only; empty without --data."""
     label: str = ""
     """The labels that --label named then, for messages only; empty without --label."""
+    keep_weights: KeepWeights = "best"
+    """Of which completed trials the weights are kept, as the space said last."""
 
     @property
     def keys(self) -> list[str]:
@@ -64,6 +66,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
         "is_search": manifest.is_search,
         **({"data": manifest.data} if manifest.data else {}),
         **({"label": manifest.label} if manifest.label else {}),
+        **({"keep_weights": manifest.keep_weights} if manifest.keep_weights != "best" else {}),
         "trials": [
             {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
             for trial in manifest.trials

@@ -39,7 +39,7 @@ class SearchSteps(NotPickled):
         share: Callable[[PlannedTrial], Share],
         observers: Sequence[Observer],
     ) -> None:
-        self._search = search
+        self.search = search
         self._share = share
         self._observers = observers
         self._error: Exception | None = None
@@ -51,7 +51,7 @@ class SearchSteps(NotPickled):
         if self._error is not None:
             return None
         with self._errors_kept():
-            proposal = self._search.next()
+            proposal = self.search.next()
             if proposal is not None:
                 config = proposal.trial.config
                 for observer in self._observers:
@@ -64,18 +64,18 @@ class SearchSteps(NotPickled):
     @property
     def is_over(self) -> bool:
         """Whether nothing more will be proposed."""
-        return self._error is not None or self._search.is_over
+        return self._error is not None or self.search.is_over
 
     def report(self, trial_key: str, progress: Progress) -> bool:
         """Tell the search how a trial has got on; return whether the trial is to be stopped."""
         if self._error is not None:
             return True
         with self._errors_kept():
-            stop = progress.record is not None and self._search.report(trial_key, progress.record)
+            stop = progress.record is not None and self.search.report(trial_key, progress.record)
             if progress.is_on_record:
-                self._search.end(trial_key, progress.status)
+                self.search.end(trial_key, progress.status)
             elif progress.ended:
-                self._search.abandon(trial_key)
+                self.search.abandon(trial_key)
             if stop:
                 self.stopped.add(trial_key)
             return stop
@@ -89,9 +89,9 @@ class SearchSteps(NotPickled):
         if self._error is None:
             with self._errors_kept():
                 if is_recorded:
-                    self._search.end(trial_key, Status.FAILED)
+                    self.search.end(trial_key, Status.FAILED)
                 else:
-                    self._search.abandon(trial_key)
+                    self.search.abandon(trial_key)
 
     def raise_error(self) -> None:
         """Raise the exception that was kept, if there is one."""

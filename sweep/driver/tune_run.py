@@ -25,6 +25,7 @@ from sweep.driver.supervision import RayBoard, Supervision
 from sweep.driver.trackers import Tracker
 from sweep.estimate.history import peak_memory, read_speeds
 from sweep.estimate.work import DatasetSize
+from sweep.kept_weights import writes_weights
 from sweep.observers.observer import Observer
 from sweep.preparation import PreparedRun
 from sweep.search.search import Search
@@ -116,7 +117,7 @@ def run_search(context: SweepContext, search: Search, observers: Sequence[Observ
         scheduler=StoppingScheduler(steps),
         num_samples=-1,
     )
-    _fit(context, {}, observers, steps, {}, tune_config, keep_final_state=search.settings.scheduler.type == "pbt")
+    _fit(context, {}, observers, steps, {}, tune_config)
 
 
 def _fit(
@@ -126,10 +127,9 @@ def _fit(
     steps: SearchSteps | None,
     param_space: dict[str, Any],
     tune_config: tune.TuneConfig,
-    *,
-    keep_final_state: bool = False,
 ) -> None:
     cluster, prepared = context.cluster, context.prepared
+    settings = None if steps is None else steps.search.settings
     sweep, folder = prepared.manifest.name, prepared.store.ledgers
     run = RunInfo(
         context.run_id,
@@ -137,7 +137,8 @@ def _fit(
         provenance.code_identity(),
         Execution(compile=prepared.request.compile),
         sweep,
-        keep_final_state=keep_final_state,
+        keep_final_state=settings is not None and settings.scheduler.type == "pbt",
+        keep_weights=writes_weights(prepared.manifest.keep_weights, settings),
         keep_output=True,
         store_id=prepared.store.store_id,
     )

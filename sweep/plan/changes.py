@@ -27,7 +27,7 @@ def with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Ma
     if existing is not None and not manifest.is_search:
         manifest = _with_earlier_keys(existing, manifest)
         if stands_for(existing, manifest):
-            manifest = existing
+            manifest = dataclasses.replace(existing, keep_weights=manifest.keep_weights)
         elif extend:
             manifest = extended(existing, manifest)
         elif changes := changes_text(existing, manifest):

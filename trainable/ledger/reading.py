@@ -74,12 +74,17 @@ def read_summary(folder: Path) -> TrialSummary:
             last = _last_epoch(folder / EPOCHS, key, is_sealed=is_sealed)
             if (last.epoch if last else 0) == end.epochs_done:
                 attempts = _read_attempts(folder, key)
-                error = last.test_error_percent if last else None
                 _notice(folder, attempts.damage)
-                return TrialSummary(config, end.epochs_done, end, attempts.records, error, attempts.damage)
+                test, held_out = _errors(last)
+                return TrialSummary(config, end.epochs_done, end, attempts.records, test, attempts.damage, held_out)
     files = read_trial(folder)
-    error = files.epochs[-1].test_error_percent if files.epochs else None
-    return TrialSummary(files.config, files.epochs_done, files.end, files.attempts, error, files.damage)
+    test, held_out = _errors(files.epochs[-1] if files.epochs else None)
+    return TrialSummary(files.config, files.epochs_done, files.end, files.attempts, test, files.damage, held_out)
+
+
+def _errors(last: EpochRecord | None) -> tuple[float | None, float | None]:
+    """Return the test error and the held-out error of the last epoch."""
+    return (None, None) if last is None else (last.test_error_percent, last.holdout_error_percent)
 
 
 def trial_status(trial: TrialFiles | TrialSummary) -> Status:
