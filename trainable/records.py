@@ -87,7 +87,7 @@ class EpochRecord:
 
 
 KeepWeights = Literal["none", "best", "all"]
-"""Of which of its completed trials a sweep keeps the weights."""
+"""Names the completed trials whose weights a sweep keeps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Manifest:
     label: str = ""
     """The labels that --label named then, for messages only; empty without --label."""
     keep_weights: KeepWeights = "best"
-    """Of which completed trials the weights are kept, as the space said last."""
+    """Names the completed trials whose weights are kept, as the space said last."""
 
     @property
     def keys(self) -> list[str]:

@@ -99,7 +99,7 @@ class PlanRequest:
     extend: bool = False
     """Whether the sweep keeps its old trials beside those of the space."""
     keep_weights: KeepWeights = "best"
-    """Of which trials the weights are kept; the size of all of them is told."""
+    """Names the trials whose weights are kept; if all are, their size is told."""
 
 
 def plan_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
