@@ -13,7 +13,7 @@ from search_spaces.loader import LoadedSpace
 from search_spaces.yaml_source import YamlSource
 from trainable.config import FIELD_NAMES, TrainConfig, check_settable, is_field
 from trainable.errors import UserError, located
-from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
 from trainable.rounding import tidied
 from trainable.wording import nearest
 
@@ -53,7 +53,13 @@ class Scaling:
 
 def stands_for(full: TrainConfig) -> dict[str, Operand]:
     """The variables of a scaled trial that record its full-scale trial."""
-    return {PUBLISHED_MODEL: full.model, PUBLISHED_EPOCHS: full.epochs, PUBLISHED_BATCH_SIZE: full.batch_size}
+    ghosts = {} if full.ghost_batch_size is None else {PUBLISHED_GHOST_BATCH_SIZE: full.ghost_batch_size}
+    return {
+        PUBLISHED_MODEL: full.model,
+        PUBLISHED_EPOCHS: full.epochs,
+        PUBLISHED_BATCH_SIZE: full.batch_size,
+        **ghosts,
+    }
 
 
 def parse_scales(loaded: LoadedSpace, variables: Iterable[str]) -> dict[str, Scaling]:

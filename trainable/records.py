@@ -12,6 +12,7 @@ SCHEMA_VERSION = 5
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"
+PUBLISHED_GHOST_BATCH_SIZE = "published_ghost_batch_size"
 """Names of the variables of a scaled-down trial that hold the full-scale values it stands for."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from models.names import display_name
-from results.parquet.trials import Cell, varying_fields
+from results.parquet.trials import Cell, determines, varying_fields
 from results.published.cells import SEQUEL_FILE, PublishedCell, all_cells, table_names
 from trainable.config import TrainConfig
 from trainable.wording import counted, format_value, printable_line
@@ -117,19 +117,17 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
 
 
 def _distinguishing_fields(configs: Sequence[TrainConfig]) -> list[str]:
-    """Return the fields outside STRUCTURE that differ and are not determined by model, data set or schedule."""
+    """Return the fields outside STRUCTURE that differ, without what model, data set, schedule or optimiser decide."""
     varying = [name for name in varying_fields(configs) if name not in STRUCTURE]
     return [
         name
         for name in varying
-        if not any(_determines(given, name, configs) for given in ("model", "dataset", "schedule"))
+        if not any(
+            determines(given, name, configs)
+            for given in ("model", "dataset", "schedule", "optimizer")
+            if given != name
+        )
     ]
-
-
-def _determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
-    """Return whether each value of the field `given` occurs with a single value of the field `name`."""
-    pairs = {(getattr(config, given), getattr(config, name)) for config in configs}
-    return len(pairs) == len({first for first, _ in pairs})
 
 
 def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:

@@ -18,6 +18,7 @@ from trainable.ledger.checksums import parse_json
 from trainable.records import (
     PUBLISHED_BATCH_SIZE,
     PUBLISHED_EPOCHS,
+    PUBLISHED_GHOST_BATCH_SIZE,
     PUBLISHED_MODEL,
     EpochRecord,
     Purpose,
@@ -29,7 +30,12 @@ from trainable.wording import counted, printable_line
 Scalar = bool | int | float | str | None
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
-FULL_SCALE = {"model": PUBLISHED_MODEL, "epochs": PUBLISHED_EPOCHS, "batch_size": PUBLISHED_BATCH_SIZE}
+FULL_SCALE = {
+    "model": PUBLISHED_MODEL,
+    "epochs": PUBLISHED_EPOCHS,
+    "batch_size": PUBLISHED_BATCH_SIZE,
+    "ghost_batch_size": PUBLISHED_GHOST_BATCH_SIZE,
+}
 """Field -> the variable that holds the proposed value, if a scale has replaced the value of the field."""
 
 

@@ -106,3 +106,9 @@ def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:
     """Return the names of the training fields in which these configurations differ, without seed and parent."""
     fields = [name for name in FIELD_NAMES if name not in ("seed", "parent")]
     return [name for name in fields if len({getattr(config, name) for config in configs}) > 1]
+
+
+def determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
+    """Return whether each value of the field `given` occurs with a single value of the field `name`."""
+    pairs = {(getattr(config, given), getattr(config, name)) for config in configs}
+    return len(pairs) == len({first for first, _ in pairs})

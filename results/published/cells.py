@@ -20,6 +20,8 @@ SEQUEL_FILE = "large_batch_sequel.csv"
 """133 further rows by the same author on large batches, and two that were printed without an error."""
 FILES = (SEED_FILE, LONGER_FILE, SEQUEL_FILE)
 BASE_WEIGHT_DECAY = 1e-4
+OUR_PRECISIONS = {"fp32": "fp32", "mixed": "fp16", "fp16": "pure_fp16"}
+"""Published name of an arithmetic -> value of the training field `precision`."""
 
 
 class Configuration(NamedTuple):

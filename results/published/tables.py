@@ -1,7 +1,17 @@
 """Published tables as they were printed."""
 
+from dataclasses import replace
+
 from models.names import display_name
-from results.published.cells import FILES, SEQUEL_FILE, PublishedCell, printed_cells, published_cells, table_names
+from results.published.cells import (
+    FILES,
+    OUR_PRECISIONS,
+    SEQUEL_FILE,
+    PublishedCell,
+    printed_cells,
+    published_cells,
+    table_names,
+)
 from results.tables.layout import (
     Column,
     TableRow,
@@ -113,7 +123,8 @@ def _large_model_markdown(rows: list[TableRow], papers: list[str]) -> str:
 
 def _sequel_markdown(rows: list[TableRow], cells: list[PublishedCell]) -> str:
     """Return a table of the sequel: an error of one run among medians says so, a time on another GPU has a star."""
-    model, batch_size, lr, schedule, epochs, *_ = table_columns(rows, with_mean=False)
+    shown = [replace(row, other=_shown_values(cell), num_planned=1) for row, cell in zip(rows, cells, strict=True)]
+    *settings, _, _ = table_columns(shown, with_mean=False)
     of_medians = any(cell.num_runs > 1 for cell in cells)
     several_gpus = len({cell.hardware for cell in cells if cell.error_printed}) > 1
     header = f"Test Error ({'median of 3 runs' if of_medians else '1 run'})"
@@ -124,37 +135,24 @@ def _sequel_markdown(rows: list[TableRow], cells: list[PublishedCell]) -> str:
         errors.append(cell.error_printed.rjust(stops[0] if stops else 12) + mark)
         time = format_seconds(60.0 * cell.minutes) if cell.error_printed else ""
         times.append(time.rjust(9) + "*" * (several_gpus and "V100" in cell.hardware))
-    columns = [
-        model,
-        *_leading_columns(cells),
-        batch_size,
-        *_ghost_column(cells),
-        *(lr, schedule, epochs),
-        Column(header, "center", errors, indent=0),
-        Column("Training Time", "right", times),
-    ]
-    return plain_table(columns)
-
-
-def _leading_columns(cells: list[PublishedCell]) -> list[Column]:
-    """Return the columns that a table of the sequel has before the batch size."""
-    section = cells[0].table
-    if section.startswith("lars"):
-        return [Column("optimizer", "center", [cell.optimizer.upper() for cell in cells], indent=3)]
-    if section.startswith("precision"):
-        names = [cell.precision if cell.precision == "mixed" else cell.precision.upper() for cell in cells]
-        return [Column("precision", "center", names, indent=2)]
-    if section.startswith("no_weight_decay"):
-        decays = [f"{cell.weight_decay:.0e}".replace("e-0", "e-") for cell in cells]
-        on_bn = ["yes" if cell.weight_decay_on_bn else "no" for cell in cells]
-        return [
-            Column("weight decay on BN", "center", on_bn, indent=7),
-            Column("weight decay", "right", decays, stop=8),
+    return plain_table(
+        [
+            *settings,
+            Column(header, "center", errors, indent=0),
+            Column("Training Time", "right", times),
         ]
-    return []
+    )
 
 
-def _ghost_column(cells: list[PublishedCell]) -> list[Column]:
-    if not cells[0].table.startswith("ghost_bn"):
-        return []
-    return [Column("ghost batch size", "center", [str(cell.ghost_batch_size or "N/A") for cell in cells])]
+def _shown_values(cell: PublishedCell) -> dict[str, object]:
+    """Return the training fields that the table of the sequel has columns for."""
+    values: dict[str, dict[str, object]] = {
+        "lars": {"optimizer": cell.optimizer},
+        "ghost_bn": {"ghost_batch_size": cell.ghost_batch_size},
+        "no_weight_decay_on_bn": {
+            "weight_decay_on": "all" if cell.weight_decay_on_bn else "no_bn",
+            "weight_decay": cell.weight_decay,
+        },
+        "precision": {"precision": OUR_PRECISIONS[cell.precision]},
+    }
+    return next(shown for beginning, shown in values.items() if cell.table.startswith(beginning))

@@ -186,8 +186,7 @@ def compare(
     tests, overall = _Tests(dispersion, recipe, margin, alpha).of_matches([matches[i] for i in judged])
     for index, test in zip(judged, tests, strict=True):
         compared[index] = replace(compared[index], verdict=test.verdict, test=test)
-    ours = [match.cell for match in matches if match.cell is not None]
-    notes = [_noise_note(our_repeats, dispersion, recipe), *_notes(ours, len(cells) - len(ours), recipe)]
+    notes = [_noise_note(our_repeats, dispersion, recipe), *_notes(matches, len(cells), recipe)]
     return Comparison(
         sweep=sweep,
         table=table,
@@ -238,13 +237,19 @@ def _noise_note(our_repeats: Sequence[Repeats], dispersion: Dispersion, recipe: 
     )
 
 
-def _notes(ours: Sequence[Cell], num_unmatched: int, recipe: Recipe) -> list[str]:
-    notes = []
-    precisions = sorted({trial.row.precision_resolved for cell in ours for trial in cell.trials} - {recipe.precision})
-    if precisions:
+def _notes(matches: Sequence[Match], num_cells: int, recipe: Recipe) -> list[str]:
+    notes, found = [], [match for match in matches if match.cell is not None]
+    precisions = {
+        trial.row.precision_resolved
+        for match in found
+        if match.cell is not None and match.published.configuration.precision == recipe.precision
+        for trial in match.cell.trials
+    }
+    if others := sorted(precisions - {recipe.precision}):
         notes.append(
-            f"precision: {', '.join(precisions)} instead of {recipe.precision}; its effect is part of the difference"
+            f"precision: {', '.join(others)} instead of {recipe.precision}; its effect is part of the difference"
         )
+    num_unmatched = num_cells - len(found)
     if num_unmatched > 0:
         verb = counted(num_unmatched, "configuration of the sweep is", "configurations of the sweep are")
         notes.append(f"{verb} not among these published ones")

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from results.parquet.trials import Cell
-from results.published.cells import SEQUEL_FILE, Configuration, PublishedCell, all_cells, table_cells, table_names
+from results.published.cells import (
+    OUR_PRECISIONS,
+    SEQUEL_FILE,
+    Configuration,
+    PublishedCell,
+    all_cells,
+    table_cells,
+    table_names,
+)
 from results.published.recipe import Departure, Recipe, departures
 from results.statistics.noise import MEDIAN_VARIANCE, Repeats
 from trainable.grouping import grouped
-from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_MODEL
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
 from trainable.rounding import printed_lr
 from trainable.wording import counted
 
@@ -38,18 +46,25 @@ class Published:
         """The error as printed; the mean if different errors are printed."""
         return statistics.fmean(cell.test_error_percent for cell in self.cells)
 
-    def recipe(self, common: Recipe) -> Recipe:
-        """Return the settings of these runs, given those that all published runs have in common."""
+    def recipes(self, common: Recipe) -> list[Recipe]:
+        """Return the settings of these runs, given those that all published runs have in common.
+
+        There are two for runs that are printed in the sequel and in the first tables: which final rate they had is
+        not known.
+        """
         fields = {
             **common.fields,
             "weight_decay": self.configuration.weight_decay,
             "weight_decay_on": "all" if self.configuration.weight_decay_on_bn else "no_bn",
+            "ghost_batch_size": self.configuration.ghost_batch_size,
         }
         if self.configuration.optimizer == "lars":
             fields |= common.lars_fields
-        if {*self.tables} <= {*table_names(SEQUEL_FILE)}:
-            fields |= common.sequel_fields
-        return replace(common, fields=fields)
+        are_of_sequel = {table in table_names(SEQUEL_FILE) for table in self.tables}
+        return [
+            replace(common, fields={**fields, **(common.sequel_fields if is_of_sequel else {})})
+            for is_of_sequel in sorted(are_of_sequel)
+        ]
 
     @property
     def variance_factor(self) -> float:
@@ -102,7 +117,8 @@ def published_repeats(recipe: Recipe) -> list[Repeats]:
 def stands_for(cell: Cell) -> Configuration:
     """Return the published configuration that our cell has to be compared with.
 
-    Optimiser and weight decay distinguish configurations only where they were published; others are departures.
+    Of those with its model, batch size, lr, schedule and epochs, this is the one with the fewest other settings; the
+    optimiser is its own or SGD. What differs is a departure. If none was published, the result is not either.
     """
     variables = json.loads(cell.trials[0].row.variables)
     config = cell.config
@@ -112,15 +128,33 @@ def stands_for(cell: Cell) -> Configuration:
     base = Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
     exact = base._replace(
         optimizer=config.optimizer or base.optimizer,
+        ghost_batch_size=_ghost_batch_size(cell),
         weight_decay=config.weight_decay,
         weight_decay_on_bn=config.weight_decay_on == "all",
+        precision=next((name for name, ours in OUR_PRECISIONS.items() if ours == config.precision), base.precision),
     )
-    return exact if exact in _known_configurations() else base
+    candidates = [
+        known for known in _known_configurations().get(base, ()) if known.optimizer in ("sgd", exact.optimizer)
+    ]
+    return min(candidates, key=lambda known: (_distance(known, exact), _distance(known, base)), default=exact)
+
+
+def _ghost_batch_size(cell: Cell) -> int | None:
+    """Return the number of images that batch norm takes together, at full size."""
+    ghost = json.loads(cell.trials[0].row.variables).get(PUBLISHED_GHOST_BATCH_SIZE, cell.config.ghost_batch_size)
+    return None if ghost is None else round(ghost)
+
+
+def _distance(ours: Configuration, theirs: Configuration) -> int:
+    """Return the number of settings in which two configurations differ."""
+    return sum(own != other for own, other in zip(ours, theirs, strict=True))
 
 
 @functools.cache
-def _known_configurations() -> frozenset[Configuration]:
-    return frozenset(cell.configuration for cell in all_cells())
+def _known_configurations() -> dict[Configuration, list[Configuration]]:
+    """Return the published configurations by what is left of them without the settings that only the sequel has."""
+    known = dict.fromkeys(cell.configuration for cell in all_cells())
+    return grouped(known, lambda configuration: configuration._replace(**Configuration._field_defaults))
 
 
 def match_cells(published: Sequence[Published], cells: Sequence[Cell], recipe: Recipe) -> list[Match]:
@@ -139,7 +173,7 @@ def _departures(cell: Cell, published: Published, recipe: Recipe) -> tuple[Depar
         for name in ("model", "epochs", "batch_size")
         if (ours := getattr(cell.config, name)) != (theirs := getattr(published.configuration, name))
     ]
-    found = departures(cell.config, published.recipe(recipe))
+    found = min((departures(cell.config, known) for known in published.recipes(recipe)), key=len)
     num_test, theirs = num_test_images(cell, recipe), recipe.num_test_images
     if num_test != theirs and not {"dataset", "test_subset"} & {departure.field for departure in found}:
         found.append(

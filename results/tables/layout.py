@@ -5,17 +5,26 @@ import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from models.names import display_name
 from results.parquet.markdown import escaped
-from results.parquet.trials import Cell, varying_fields
+from results.parquet.trials import Cell, determines, varying_fields
 from trainable.config import TrainConfig
 from trainable.records import Status
 from trainable.wording import format_value, json_text, printable_line
 
 FORMATS = ("markdown", "csv", "json")
+PRECISION_NAMES = {"fp32": "FP32", "pure_fp16": "FP16", "fp16": "mixed"}
+ON_BN = {"all": "yes", "no_bn": "no"}
 FORMULA_STARTS = ("=", "+", "-", "@")
 PUBLISHED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
+SET_BY_OPTIMIZER = ("momentum", "nesterov", "betas", "eps")
+"""Fields that have no column of their own if they follow from the optimiser."""
+BEFORE_BATCH_SIZE = ("optimizer", "precision", "weight_decay_on")
+AFTER_BATCH_SIZE = ("ghost_batch_size",)
+"""Fields whose columns stand where the published sequel has them, as does `weight_decay` beside `weight_decay_on`;
+those of other fields come after the epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,12 @@ class TableRow:
 
 def table_rows(cells: Sequence[Cell]) -> list[TableRow]:
     """Return the rows in the order of the published tables: batch size and lr descending."""
-    others = [name for name in varying_fields([cell.config for cell in cells]) if name not in PUBLISHED_COLUMNS]
+    configs = [cell.config for cell in cells]
+    others = [
+        name
+        for name in varying_fields(configs)
+        if name not in PUBLISHED_COLUMNS and not (name in SET_BY_OPTIMIZER and determines("optimizer", name, configs))
+    ]
     return [_row(cell, others) for cell in in_table_order(cells)]
 
 
@@ -155,15 +169,20 @@ def error_header(rows: Sequence[TableRow]) -> str:
 def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
     """Return the columns of the published tables and the additional ones that the rows need."""
     header = error_header(rows)
+    others = {name: [row.other[name] for row in rows] for name in (rows[0].other if rows else ())}
+    leading = [name for name in BEFORE_BATCH_SIZE if name in others]
+    if "weight_decay_on" in others and "weight_decay" in others:
+        leading.append("weight_decay")
     columns = [
         Column("Model", "center", [row.model for row in rows]),
+        *(_setting_column(name, others.pop(name), is_leading=True) for name in leading),
         Column("batch size", "right", [str(row.batch_size) for row in rows], stop=7),
+        *(_setting_column(name, others.pop(name)) for name in AFTER_BATCH_SIZE if name in others),
         Column("initial lr", "left", [repr(row.lr) for row in rows], indent=2),
         Column("lr schedule", "center", [row.schedule for row in rows]),
         Column("# of Epochs", "right", [str(row.epochs) for row in rows], stop=7),
+        *(_setting_column(name, values) for name, values in others.items()),
     ]
-    for name in rows[0].other if rows else ():
-        columns.append(number_column(name, [format_value(row.other[name], digits=None, none="-") for row in rows]))
     columns.append(Column(header, "center", [_error_text(row) for row in rows], stop=len(header) * 2 // 3))
     if any(row.num_planned > 1 for row in rows):
         columns.append(Column("n", "right", [str(row.num_runs) for row in rows], stop=1))
@@ -171,6 +190,27 @@ def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
         columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
     columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
     return columns
+
+
+def _setting_column(name: str, values: Sequence[Any], *, is_leading: bool = False) -> Column:
+    """Return the column of a training field, in the form of the published sequel if it has the field's values."""
+    if name == "optimizer":
+        return Column(name, "center", [value.upper() for value in values], indent=3)
+    if name == "precision" and {*values} <= {*PRECISION_NAMES}:
+        return Column(name, "center", [PRECISION_NAMES[value] for value in values], indent=2)
+    if name == "weight_decay_on" and {*values} <= {*ON_BN}:
+        return Column("weight decay on BN", "center", [ON_BN[value] for value in values], indent=7)
+    if name == "weight_decay" and is_leading:
+        return Column("weight decay", "right", [_scientific(value) for value in values], stop=8)
+    if name == "ghost_batch_size":
+        return Column("ghost batch size", "center", [str(value or "N/A") for value in values])
+    return number_column(name, [format_value(value, digits=None, none="-") for value in values])
+
+
+def _scientific(value: float) -> str:
+    """Return `5e-4` for 0.0005, with all digits that the value has."""
+    shortest = next(text for digits in range(17) if float(text := f"{value:.{digits}e}") == value)
+    return shortest.replace("e-0", "e-").replace("e+0", "e+")
 
 
 def number_column(header: str, values: list[str]) -> Column:

@@ -86,8 +86,8 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
 
     parameters = [parameter.name for parameter in maker.parameters]
     metrics = [objective.metric for objective in maker.objectives]
-    models = {corner.config.model for corner in maker.corners}
-    given, notes = earlier_results(store, source, parameters, metrics, models, as_proposed=maker.is_scaled)
+    configs = [corner.config for corner in maker.corners]
+    given, notes = earlier_results(store, source, parameters, metrics, configs, as_proposed=maker.is_scaled)
     used = [
         dataclasses.replace(result, params=params)
         for result in given

@@ -11,11 +11,13 @@ import pyarrow as pa
 from results.parquet.files import parquet_table, read_epochs, read_trials
 from results.parquet.schema import EPOCHS_SCHEMA, SEARCH_METADATA
 from results.parquet.search_results import FULL_SCALE
-from results.published.cells import LONGER_FILE, PUBLISHED, published_cells
+from results.published.cells import OUR_PRECISIONS, PUBLISHED
+from results.statistics.matching import published_configurations
 from results.store.search_log import Earlier
 from results.store.search_settings import METRIC, OBJECTIVE
 from results.store.store import Store
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
+from trainable.config import TrainConfig
 from trainable.errors import UserError, located
 from trainable.ledger.checksums import parse_json
 from trainable.ledger.files import read_regular
@@ -25,6 +27,10 @@ WARM_START = "search.warm_start"
 HOLDOUT_ERROR = "holdout_error_percent"
 NEEDED = {"trial_key", "model", "status", "variables"}
 """Columns that every `trials` table has, in all versions."""
+SGD = "sgd"
+"""Optimiser of all results that were written before there was a choice."""
+SEQUEL_SETTINGS = ("ghost_batch_size", "weight_decay", "weight_decay_on", "precision")
+"""Fields that have other values than the usual ones only in the published sequel."""
 PUBLISHED_NOTE = (
     "warm_start: the published errors are test errors, so the test images influence what this search proposes"
 )
@@ -37,7 +43,7 @@ def earlier_results(
     source: str,
     parameters: Sequence[str],
     metrics: Sequence[str],
-    models: Collection[str],
+    configs: Collection[TrainConfig],
     *,
     as_proposed: bool = False,
 ) -> tuple[list[Earlier], list[str]]:
@@ -47,31 +53,34 @@ def earlier_results(
         source: `published`, a sweep of the store, or the path of a trials.parquet.
         parameters: names of training fields or variables.
         metrics: objectives of the search.
-        models: models that are searched; rows of others are left out.
+        configs: what the search may train; rows of another model or optimiser are left out.
         as_proposed: take the full-size parameters of trials that were trained at a smaller scale.
 
     Raises:
         UserError: there is no such source, or it has nothing that the search can use.
     """
     if source == PUBLISHED:
-        rows: list[Row] = _published_rows() if list(metrics) == [HOLDOUT_ERROR] else []
+        rows: list[Row] = _published_rows(configs, parameters) if list(metrics) == [HOLDOUT_ERROR] else []
         notes = [PUBLISHED_NOTE]
     else:
         with located(WARM_START):
             table = _trials(store, source)
             rows, notes = _with_metrics(table, metrics, lambda: _epochs(store, source)), []
     found = []
+    models, optimizers = ({getattr(config, name) for config in configs} for name in ("model", "optimizer"))
     for row in rows:
         variables = parse_json(row.get("variables") or "{}")
         known = {**variables, **row}
         if as_proposed:
             known |= {field: variables[name] for field, name in FULL_SCALE.items() if name in variables}
         values = [row[metric] for metric in metrics if _is_number(row.get(metric))]
-        if row["model"] in models and all(name in known for name in parameters) and len(values) == len(metrics):
+        is_like = row["model"] in models and (row.get("optimizer") or SGD) in optimizers
+        if is_like and all(name in known for name in parameters) and len(values) == len(metrics):
             found.append(Earlier({name: known[name] for name in parameters}, tuple(map(float, values))))
     if not found:
+        with_optimizer = "" if optimizers == {SGD} else f" with {' or '.join(sorted(optimizers))}"
         raise UserError(
-            f"{WARM_START} {source}: no finished row of {' or '.join(sorted(models))} there has "
+            f"{WARM_START} {source}: no finished row of {' or '.join(sorted(models))}{with_optimizer} there has "
             f"{', '.join([*parameters, *metrics])}: leave warm_start out, or name other results"
         )
     return found, notes
@@ -140,13 +149,23 @@ def _last_values(epochs: pa.Table, metric: str) -> dict[str, Any]:
     return {key: value for key, superseded, value in zip(*columns, strict=True) if not superseded}
 
 
-def _published_rows() -> list[Row]:
-    """Return the published rows, with `base_lr` as the lr at batch size 128 that the linear rule scales."""
-    return [
+def _published_rows(configs: Collection[TrainConfig], parameters: Sequence[str]) -> list[Row]:
+    """Return the published runs, with `base_lr` as the lr at batch size 128 that the linear rule scales.
+
+    A run that is printed in several tables counts once. One with a setting that only the sequel has counts where the
+    search has the setting, too, or searches for it.
+    """
+    rows: list[Row] = [
         {
             **dataclasses.asdict(cell),
+            "weight_decay_on": "all" if cell.weight_decay_on_bn else "no_bn",
+            "precision": OUR_PRECISIONS[cell.precision],
             "base_lr": cell.lr * 128 / cell.batch_size,
             HOLDOUT_ERROR: cell.test_error_percent,
         }
-        for cell in [*published_cells(), *published_cells(LONGER_FILE)]
+        for configuration in published_configurations()
+        for cell in configuration.cells
     ]
+    usual = {name: rows[0][name] for name in SEQUEL_SETTINGS if name not in parameters}
+    known = {name: {value, *(getattr(config, name) for config in configs)} for name, value in usual.items()}
+    return [row for row in rows if all(row[name] in values for name, values in known.items())]

@@ -121,6 +121,62 @@ def test_lars_and_weight_decay_without_batch_norms_are_matched_by_their_own_sett
     assert [departure.field for departure in cell.departures] == ["optimizer", "nesterov"]
 
 
+def test_ghosts_and_arithmetic_are_matched_by_their_own_settings() -> None:
+    sequel: dict[str, object] = {"lr_min_factor": 0.0}
+    trials = [
+        *run_of(2048, 1.6, 8.8, ghost_batch_size=128, precision="fp32", **sequel),
+        *run_of(2048, 1.6, 9.0, precision="fp16", **sequel),
+        *run_of(2048, 1.6, 75.0, precision="pure_fp16", **sequel),
+        *run_of(2048, 1.6, 8.8, precision="fp32", **sequel),
+        *run_of(2048, 1.6, 8.9, precision="fp32", ghost_batch_size=64, **sequel),
+    ]
+    trials = [
+        make_trial(trial.config, trial.row.test_error_percent, precision_resolved=trial.config.precision)
+        for trial in trials
+    ]
+    comparison = compared(trials)
+    found = {
+        (cell.cell.config.ghost_batch_size, cell.cell.config.precision): (
+            cell.published.configuration.variant,
+            [str(departure) for departure in cell.departures],
+        )
+        for cell in comparison.cells
+        if cell.cell
+    }
+    assert found == {
+        (128, "fp32"): ("ghost batch size 128", []),
+        (None, "fp16"): ("mixed precision", []),
+        (None, "pure_fp16"): ("fp16 precision", []),
+        (None, "fp32"): ("", []),
+        (64, "fp32"): ("", ["ghost_batch_size 64 instead of none"]),
+    }
+    assert not [note for note in comparison.notes if note.startswith("precision")]
+
+
+def test_a_scaled_down_ghost_stands_for_the_published_one() -> None:
+    sizes: dict[str, float] = {"batch_size": 2048, "ghost_batch_size": 128, "epochs": 200}
+    variables = {f"published_{name}": value for name, value in sizes.items()}
+    trial = smoke(64, 1.6, 50.0, variables, ghost_batch_size=4, lr_min_factor=0.0)
+    (cell,) = compared([trial]).cells
+    assert cell.published.test_error_percent == 8.77
+    assert [departure.field for departure in cell.departures] == ["ghost_batch_size", "epochs", "batch_size"]
+
+
+def test_what_was_printed_in_the_sequel_and_before_may_end_at_either_rate() -> None:
+    for factor in (0.0, 0.001):
+        assert compared(run_of(4096, 1.6, 10.2, lr_min_factor=factor)).cells[0].departures == ()
+    assert compared(run_of(128, 0.05, 8.4, lr_min_factor=0.0)).cells[0].departures[0].field == "lr_min_factor"
+    assert compared(run_of(8192, 1.6, 12.3, lr_min_factor=0.001)).cells[0].departures[0].field == "lr_min_factor"
+
+
+def test_other_settings_that_nobody_published_are_departures_from_the_nearest() -> None:
+    (cell,) = compared(run_of(1024, 1.6, 8.0, optimizer="adamw", weight_decay=3e-4, lr_min_factor=0.0)).cells
+    assert cell.published.configuration.weight_decay == 3e-4
+    assert {departure.field for departure in cell.departures} == {"optimizer", "momentum", "nesterov"}
+    with pytest.raises(UserError, match="no configuration of 'sweep' is in the published tables"):
+        compared(run_of(4096, 0.02, 40.0))  # a learning rate of LARS
+
+
 def test_a_computed_learning_rate_is_the_printed_one() -> None:
     lr = 0.1 * 3 / 3 + 1e-16
     assert lr != 0.1

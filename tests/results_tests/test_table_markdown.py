@@ -148,3 +148,33 @@ def test_all_lines_are_equally_wide_whatever_they_hold() -> None:
     lines = markdown([*trials, *repeated(8.0, 9.0)], with_mean=True).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_a_sweep_of_the_sequel_has_the_columns_of_the_sequel() -> None:
+    """As `optimizer` and the others stand in the published tables; what follows from the optimiser is not shown."""
+    lars = markdown([run_of(4096, 3.2, 10.6, 22), run_of(4096, 0.02, 8.2, 22, optimizer="lars")])
+    assert [cells_of(lars, line)[:4] for line in (0, 2, 3)] == [
+        ["Model", "optimizer", "batch size", "initial lr"],
+        ["ResNet-preact-20", "SGD", "4096", "3.2"],
+        ["ResNet-preact-20", "LARS", "4096", "0.02"],
+    ]
+    assert cells_of(lars, 0)[6] == "Test Error (1 run)"
+    ghosts = markdown([run_of(4096, 1.6, 10.3, 22), run_of(4096, 1.6, 9.7, 25, ghost_batch_size=128)])
+    assert [cells_of(ghosts, line)[1:3] for line in (0, 2, 3)] == [
+        ["batch size", "ghost batch size"],
+        ["4096", "N/A"],
+        ["4096", "128"],
+    ]
+    decays = [
+        run_of(4096, 1.6, 10.8, 22, weight_decay=decay, weight_decay_on=on)
+        for decay in (5e-4, 0.00012)
+        for on in ("all", "no_bn")
+    ]
+    text = markdown(decays)
+    assert cells_of(text, 0)[1:4] == ["weight decay on BN", "weight decay", "batch size"]
+    assert [cells_of(text, line)[1:3] for line in (2, 5)] == [["yes", "5e-4"], ["no", "1.2e-4"]]
+    precisions = [run_of(1024, 1.6, 8.0, 22, precision=name) for name in ("fp32", "fp16", "pure_fp16")]
+    text = markdown(precisions)
+    assert [cells_of(text, line)[1] for line in (0, 2, 3, 4)] == ["precision", "FP32", "mixed", "FP16"]
+    text = markdown([*precisions, run_of(1024, 1.6, 8.0, 22, precision="bf16")])
+    assert [cells_of(text, line)[1] for line in (3, 4, 5)] == ["fp16", "pure_fp16", "bf16"]

@@ -7,28 +7,34 @@ import json
 import pytest
 
 from results.parquet.files import read_trials
-from results.parquet.trials import group_repeats, trials_from_table
+from results.parquet.trials import Cell, group_repeats, trials_from_table
 from results.published.cells import (
     LONGER_FILE,
+    SEQUEL_FILE,
     Configuration,
     PublishedCell,
     published_cells,
     table_cells,
     table_names,
 )
+from results.statistics.compare import compare
+from results.statistics.matching import stands_for
 from results.store.local_store import LocalStore
 from results.tables.layout import render, table_rows
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from search_spaces.yaml_source import parse_yaml
 from tests.conftest import ROOT
+from tests.results_tests.result_samples import make_trial
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.sizes import NUM_IMAGES
+from trainable.grouping import grouped
 from trainable.records import Status
 
 MAIN = ["resnet110", "resnet_preact110"]
 SEED = [*MAIN, "linear_scaling_cosine", "linear_scaling_multistep", "initial_lr", "longer_training"]
 ALL = [*SEED, "linear_scaling_longer"]
+SEQUEL = ["lars", "ghost_bn", "no_weight_decay_on_bn", "mixed_precision"]
 MAX_SMOKE_IMAGES = 600_000
 """Training images of all epochs; with the 8-layer networks, about four minutes on two cores."""
 MAX_SMOKE_STEPS = 40_000
@@ -95,6 +101,58 @@ def test_73_configurations_and_77_trainings() -> None:
     assert sum(config.model == "resnet_preact_20" for config in configs) == 71
 
 
+def as_cells(trials: list[PlannedTrial]) -> list[Cell]:
+    """The trials as if they had been run."""
+    rows = [
+        make_trial(
+            trial.config,
+            8.0,
+            repeat=trial.repeat,
+            precision_resolved=trial.config.precision,
+            variables=json.dumps(dict(trial.variables)),
+        )
+        for trial in trials
+    ]
+    return group_repeats(rows)
+
+
+@pytest.mark.parametrize("name", SEQUEL)
+def test_each_row_of_the_sequel_is_one_configuration_with_as_many_seeds_as_runs(name: str) -> None:
+    published = grouped(cells_of(name), lambda cell: cell.configuration)
+    runs = {configuration: max(cell.num_runs for cell in cells) for configuration, cells in published.items()}
+    ours = grouped(as_cells(trials_of(name)), stands_for)
+    assert {key: [len(cell.trials) for cell in cells] for key, cells in ours.items()} == {
+        key: [num_runs] for key, num_runs in runs.items()
+    }
+    for (cell,) in ours.values():
+        assert [trial.config.seed for trial in cell.trials] == list(range(len(cell.trials)))
+
+
+@pytest.mark.parametrize("name", SEQUEL)
+def test_nothing_of_the_sequels_recipe_is_missing(name: str) -> None:
+    comparison = compare(name, as_cells(trials_of(name)))
+    assert comparison.warnings == ()
+    assert not [note for note in comparison.notes if note.startswith("precision")]
+    assert len(comparison.cells) == len({cell.configuration for cell in cells_of(name)})
+    assert {trial.config.lr_min_factor for trial in trials_of(name)} == {0.0}
+
+
+@pytest.mark.parametrize("name", SEQUEL)
+def test_the_smoke_form_of_the_sequel_is_compared_with_the_same_rows(name: str) -> None:
+    full, smoke = (compare(name, as_cells(trials_of(name, scale))) for scale in (None, "smoke"))
+    assert [cell.published for cell in smoke.cells] == [cell.published for cell in full.cells]
+    changed = {"model", "epochs", "batch_size", "dataset", "train_subset", "test_subset", "augmentation"}
+    for cell in smoke.cells:
+        ghosts = {"ghost_batch_size"} if cell.published.configuration.ghost_batch_size else set()
+        assert {departure.field for departure in cell.departures} == changed | ghosts
+
+
+def test_the_sequel_is_133_rows() -> None:
+    referred = [table for name in SEQUEL for table in load_space(name).space.reference]
+    assert referred == table_names(SEQUEL_FILE)
+    assert sum(len(cells_of(name)) for name in SEQUEL) == 133
+
+
 @pytest.mark.parametrize("name", ["linear_scaling_cosine", "linear_scaling_multistep", "linear_scaling_longer"])
 def test_batch_8_has_the_lr_as_printed_and_the_file_says_so(name: str) -> None:
     assert {trial.config.lr for trial in trials_of(name) if trial.config.batch_size == 8} == {0.006125}
@@ -102,24 +160,26 @@ def test_batch_8_has_the_lr_as_printed_and_the_file_says_so(name: str) -> None:
     assert any(line.strip().startswith("#") and "0.006125" in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *SEQUEL])
 def test_smoke_has_a_trial_for_every_full_one(name: str) -> None:
     full, smoke = trials_of(name), trials_of(name, "smoke")
     assert len(smoke) == len(full)
     for large, small in zip(full, smoke, strict=True):
+        ghost = large.config.ghost_batch_size
         assert small.variables == {
             **large.variables,
+            **({} if ghost is None else {"published_ghost_batch_size": ghost}),
             "published_model": large.config.model,
             "published_epochs": large.config.epochs,
             "published_batch_size": large.config.batch_size,
         }
-        same = ("lr", "schedule", "milestones", "lr_min_factor", "seed", "precision")
+        same = ("lr", "schedule", "milestones", "lr_min_factor", "seed", "precision", "optimizer", "weight_decay_on")
         assert [getattr(small.config, key) for key in same] == [getattr(large.config, key) for key in same]
         assert small.config.epochs < large.config.epochs
         assert small.config.batch_size < large.config.batch_size
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *SEQUEL])
 def test_smoke_keeps_the_order_of_batch_sizes_and_of_epochs(name: str) -> None:
     for key in ("epochs", "batch_size"):
         pairs = {
@@ -130,7 +190,7 @@ def test_smoke_keeps_the_order_of_batch_sizes_and_of_epochs(name: str) -> None:
         assert len({large for large, _ in pairs}) == len({small for _, small in pairs}), "two sizes became one"
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *SEQUEL])
 def test_smoke_fits_the_embedded_digits_and_stays_small(name: str) -> None:
     num_train, num_test = NUM_IMAGES["digits"]
     configs = [trial.config.for_dataset("digits", "", num_train, num_test) for trial in trials_of(name, "smoke")]
@@ -165,7 +225,7 @@ def test_the_header_names_the_committed_example(name: str) -> None:
     assert f"results/examples/{name}-smoke" in parse_yaml(load_space(name).source.path).text
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *SEQUEL])
 def test_the_header_tells_the_measured_cost_of_smoke(name: str) -> None:
     header = "\n".join(line for line in load_space(name).source.text.splitlines() if line.startswith("#"))
     assert "smoke: measured" in header
