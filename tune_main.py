@@ -1,7 +1,8 @@
 """Batchscape: map how learning rate, batch size, schedule and training length decide the error of a classifier.
 
-`python tune_main.py COMMAND` is the same as `batchscape COMMAND` after `pip install .`; in a notebook or a job,
-`tune_main.main(["run", "quickstart"])` runs a command in this process and returns its exit code.
+`python tune_main.py COMMAND` is the same as `batchscape COMMAND` after `pip install .`;
+`tune_main.main(["run", "quickstart"])` runs a command in this process and returns its exit code. From a notebook or a
+program of yours, `from batchscape import load, run` is better.
 """
 
 import sys
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if origin != FOLDER / name / "__init__.py":
             print(
                 f"batchscape: {origin} stands before Batchscape's own package {name!r} in {FOLDER}: run the command "
-                "from another folder, or in a process of its own",
+                "from another folder, or use `from batchscape import load, run`",
                 file=sys.stderr,
             )
             return 2

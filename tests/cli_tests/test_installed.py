@@ -41,3 +41,8 @@ def test_the_installed_command_runs_elsewhere(tmp_path: Path) -> None:
         "1",
     )
     assert "COMPLETE" in trained
+    (elsewhere / "models.py").touch()
+    from_python = "from batchscape import load; print(load('published').table('main'))"
+    command = [sys.executable, "-c", from_python]
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=True)
+    assert "ResNet-110" in done.stdout

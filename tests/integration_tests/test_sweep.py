@@ -16,6 +16,13 @@ from tests.integration_tests.running_sweeps import SPACE, InterruptedSweep, tabl
 
 pytestmark = pytest.mark.ray
 
+FROM_PYTHON = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from batchscape import run
+sweep = run("small.yaml", store="store")
+print(sweep)
+"""
 GOES_ON = "the sweep goes on from its last checkpoints to the rows of an uninterrupted run"
 
 
@@ -30,18 +37,18 @@ def space(tmp_path: Path) -> str:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the finished sweep, for all tests that only look.
 
-    It was run in a folder with stray packages of the names of ours.
+    It was run from Python, in a folder with stray packages of the names of ours.
     """
     folder = tmp_path_factory.mktemp("finished")
     for name in ("models", "trainable"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
     (folder / "small.yaml").write_text(SPACE)
-    command = [sys.executable, str(ROOT / "tune_main.py"), "run", "small.yaml", "--store", "store"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", FROM_PYTHON], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # not a word of Ray's
     assert done.stdout.splitlines()[1] == "starting Ray ..."
+    assert done.stdout.splitlines()[-1] == "<Sweep small: 4 of 4 trials complete>"
     assert [line.split("]")[0] for line in done.stdout.splitlines()[2:6]] == ["[1/4", "[2/4", "[3/4", "[4/4"]
     return folder / "store"
 
