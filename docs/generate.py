@@ -7,6 +7,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 PAGES = {
     "cli.md": "cli.reference",
+    "from-python.ipynb": "docs.notebook",
     "published-tables.md": "results.statistics.sequel_text",
     "results-schema.md": "results.parquet.reference",
     "space-reference.md": "search_spaces.reference",

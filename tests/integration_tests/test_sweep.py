@@ -44,7 +44,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
     (folder / "small.yaml").write_text(SPACE)
-    done = subprocess.run([sys.executable, "-c", FROM_PYTHON], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_PYTHON], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # not a word of Ray's
     assert done.stdout.splitlines()[1] == "starting Ray ..."

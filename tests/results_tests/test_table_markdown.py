@@ -151,7 +151,7 @@ def test_all_lines_are_equally_wide_whatever_they_hold() -> None:
 
 
 def test_a_sweep_of_the_sequel_has_the_columns_of_the_sequel() -> None:
-    """As `optimizer` and the others stand in the published tables; what follows from the optimiser is not shown."""
+    """Columns such as `optimizer` stand as in the published tables; what follows from the optimiser is not shown."""
     lars = markdown([run_of(4096, 3.2, 10.6, 22), run_of(4096, 0.02, 8.2, 22, optimizer="lars")])
     assert [cells_of(lars, line)[:4] for line in (0, 2, 3)] == [
         ["Model", "optimizer", "batch size", "initial lr"],
