@@ -69,9 +69,12 @@ class Plot:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         with _our_packages():
             from results.figures.style import image
+            from results.report.figures import inline_svg
 
-            pages = [image(page, "svg").decode() for page in self.figures]
-        shown = {"image/svg+xml": pages[0]} if len(pages) == 1 else {"text/html": "\n".join(pages)}
+            if len(self.figures) == 1:
+                shown = {"image/svg+xml": image(self.figures[0], "svg").decode()}
+            else:
+                shown = {"text/html": "\n".join(inline_svg(stem, page) for stem, page in self._pages.items())}
         return {"text/plain": repr(self), **shown}
 
 

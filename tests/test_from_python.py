@@ -18,8 +18,11 @@ from batchscape import InputError, Plot, RunError, load, run
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.store.local_store import LocalStore
+from results.store.opening import open_store
 from tests.conftest import ROOT
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.results_tests.store_samples import train
+from tests.s3_server import S3Server
 from trainable.records import Status
 
 EXAMPLES = ROOT / "results" / "examples"
@@ -142,6 +145,17 @@ def test_a_sweep_is_loaded_as_its_ledgers_are_now(tmp_path: Path) -> None:
         load(folder)
 
 
+def test_a_sweep_in_a_bucket(s3: S3Server) -> None:
+    uri = f"s3://{s3.new_bucket()}/some/where"
+    store, config = open_store(uri), make_config(epochs=2)
+    store.write_manifest(make_manifest([config]))
+    train(store, config, 2, Status.COMPLETE)
+    assert list(load(f"{uri}/sweep").trials["status"]) == ["COMPLETE"]
+    assert len(load("sweep", uri).epochs) == 2
+    with pytest.raises(InputError, match=r"no sweep 'swep' in s3://.*: did you mean 'sweep'?"):
+        load(f"{uri}/swep/")
+
+
 @pytest.fixture
 def child() -> ModuleType:
     """Our module that starts the command, as `run` sees it."""
@@ -215,6 +229,37 @@ def test_an_interrupt_reaches_the_run_once_and_is_raised(does: Does, capfd: pyte
     with pytest.raises(KeyboardInterrupt):
         run("quickstart")
     assert capfd.readouterr().out == "stopped 1\n"
+
+
+STANDS_IN = """
+import signal
+from pathlib import Path
+def main():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    print("begun", flush=True)
+    signal.sigwait([signal.SIGTERM])
+    Path("stopped").touch()
+"""
+KILLED = f"""
+import os, signal, sys
+sys.path.append({str(ROOT)!r})
+import batchscape
+with batchscape._our_packages():
+    from cli import child
+child.COMMAND[-1] = os.getcwd()  # the folder of another tune_main
+batchscape.run("quickstart")
+"""
+
+
+def test_a_run_stops_when_the_program_that_called_it_is_killed(tmp_path: Path) -> None:
+    """A notebook's kernel is killed when it is restarted."""
+    (tmp_path / "tune_main.py").write_text(STANDS_IN)
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, stdout=subprocess.PIPE) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == b"begun\n"
+        caller.kill()
+        assert caller.stdout.read() == b""  # until its child has ended
+    assert (tmp_path / "stopped").exists()
 
 
 def test_a_space_as_a_dict(does: Does, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
