@@ -1,7 +1,7 @@
 """What the options of a training step cost: `python benchmarks/option_cost.py [--rounds 5]`.
 
 Processor time of ten steps of ResNet-preact-20 at batch 16 and 128 on noise of CIFAR-10's shape, one thread, bf16
-where the processor computes in it, as a ratio to the same steps of SGD without options. All cases are measured in turn.
+where the processor computes in it, as a ratio to the same steps of SGD without options, all measured in turn.
 """
 
 import functools

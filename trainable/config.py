@@ -169,6 +169,11 @@ class TrainConfig:
         unused = round(used * self.holdout)
         return used - unused, round(num_train * self.holdout) if self.recipe_version == SHARED_HOLDOUT else unused
 
+    @property
+    def images_per_pass(self) -> int:
+        """Number of images that go through the model at once: a ghost batch, or the whole batch."""
+        return self.ghost_batch_size or self.batch_size
+
     def without_holdout(self) -> "TrainConfig":
         """Return this configuration with no images held out."""
         return dataclasses.replace(self, holdout=0.0, recipe_version=RECIPE_VERSION)

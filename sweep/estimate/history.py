@@ -58,7 +58,7 @@ def _speeds_of(config: TrainConfig, files: TrialFiles) -> Iterator[Speed]:
         yield Speed(
             profile=DeviceProfile(attempt.device, attempt.num_threads, "compiled" in attempt.execution),
             model=config.model,
-            batch_size=config.batch_size,
+            batch_size=config.images_per_pass,
             precision=config.precision,
             precision_resolved=attempt.precision_resolved,
             run=attempt.run_id,
@@ -103,7 +103,7 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
             yield Speed(
                 profile=DeviceProfile(row.device, row.num_threads, "compiled" in row.execution),
                 model=config.model,
-                batch_size=config.batch_size,
+                batch_size=config.images_per_pass,
                 precision=config.precision,
                 precision_resolved=row.precision_resolved,
                 run=row.sweep,

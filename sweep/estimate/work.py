@@ -46,6 +46,7 @@ class TrialWork:
 
     model: str
     batch_size: int
+    """Number of images that go through the model at once, which decides the speed."""
     precision: str
     """Precision that was asked for, for example auto."""
     epochs: int
@@ -63,7 +64,7 @@ def trial_work(config: TrainConfig, epochs: int, num_images: tuple[int, int]) ->
     num_train, num_test = num_images
     return TrialWork(
         model=config.model,
-        batch_size=config.batch_size,
+        batch_size=config.images_per_pass,
         precision=config.precision,
         epochs=epochs,
         train_images_per_epoch=train_images_per_epoch(config, num_train),

@@ -13,6 +13,7 @@ from sweep.estimate import history
 from sweep.estimate.forecast import unmeasured
 from sweep.estimate.history import read_speeds
 from sweep.estimate.speeds import DeviceProfile, Speed
+from sweep.estimate.work import trial_work
 from tests.results_tests.result_samples import (
     make_attempt,
     make_config,
@@ -56,6 +57,13 @@ def test_a_trial_is_a_speed(store: LocalStore) -> None:
     hold(store, make_config())
     assert read_speeds(store, {"cifar10"}) == [SPEED]
     assert read_speeds(store, {"digits"}) == []
+
+
+def test_ghost_batches_are_as_fast_as_batches_of_their_size(store: LocalStore) -> None:
+    config = make_config(batch_size=512, ghost_batch_size=128)
+    hold(store, config)
+    assert read_speeds(store, {"cifar10"}) == [SPEED]
+    assert trial_work(config, 1, (50_000, 10_000)).batch_size == 128
 
 
 def test_no_store_no_speeds(store: LocalStore) -> None:
