@@ -273,7 +273,7 @@ def run(
     with _our_packages():
         from cli import child
 
-        given = options | {"store": store, "data": data, "name": name, "scale": scale}
+        given = options | {"store": _location(store), "data": data and _location(data), "name": name, "scale": scale}
         arguments = ["run", os.fspath(space), *child.arguments_of(given, set or {})]
         sweep = name or child.default_name(os.fspath(space), scale)
     end = child.run_child(arguments)
@@ -357,14 +357,20 @@ def _frame(table: "pyarrow.Table") -> "pandas.DataFrame":
 
 def _split(sweep: str | os.PathLike[str], store: str | os.PathLike[str] | None) -> tuple[str, str]:
     """Return the store and the name of the sweep in it."""
-    text = os.fspath(sweep)
+    text = _location(sweep)
     if store is not None:
-        return os.fspath(store), text
+        return _location(store), text
     if "://" in text:
         location, _, name = text.rstrip("/").rpartition("/")
         return location, name
-    path = Path(text).expanduser()
-    if path.name == text and not path.is_dir():
+    path = Path(text)
+    if path.name == text and (not path.is_dir() or Path(DEFAULT_STORE, text).is_dir()):
         return DEFAULT_STORE, text
     path = path if path.name not in ("", "..") else path.resolve()
     return str(path.parent), path.name
+
+
+def _location(path: str | os.PathLike[str]) -> str:
+    """Return a path, in which ~ is the home folder as in a shell, or a URI."""
+    text = os.fspath(path)
+    return text if "://" in text else str(Path(text).expanduser())

@@ -145,6 +145,18 @@ def test_a_sweep_is_loaded_as_its_ledgers_are_now(tmp_path: Path) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize("given", ["quickstart", "runs/quickstart", "~/runs/quickstart", "runs/quickstart/", "."])
+def test_where_a_sweep_is(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of data may have the name of the sweep."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "quickstart").mkdir()
+    shutil.copytree(QUICKSTART, tmp_path / "runs" / "quickstart")
+    if given == ".":
+        monkeypatch.chdir(tmp_path / "runs" / "quickstart")
+    assert len(load(given).trials) == 9
+
+
 def test_a_sweep_in_a_bucket(s3: S3Server) -> None:
     uri = f"s3://{s3.new_bucket()}/some/where"
     store, config = open_store(uri), make_config(epochs=2)
@@ -213,7 +225,10 @@ def test_what_a_run_prints_is_printed_here(does: Does, capfd: pytest.CaptureFixt
             again=False,
         )
     settings = ["--set=lr=0.5", "--set=betas=[0.9, 0.99]"]
-    assert capfd.readouterr().out == f"{['run', 'quickstart', '--fail-fast', f'--store={tmp_path}', *settings]}\n"
+    assert (
+        capfd.readouterr().out
+        == f"{['run', 'quickstart', '--fail-fast', f'--store={Path.home()}/runs', *settings]}\n"
+    )
 
 
 def test_an_interrupt_reaches_the_run_once_and_is_raised(does: Does, capfd: pytest.CaptureFixture[str]) -> None:
