@@ -212,23 +212,15 @@ def test_exit_codes_are_exceptions(does: Does, code: str, error: type[Exception]
         run("quickstart")
 
 
-def test_what_a_run_prints_is_printed_here(does: Does, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    does(
-        "print(sys.argv[1:]); print('a note', file=sys.stderr); print('batchscape: no', file=sys.stderr); sys.exit(2)"
-    )
-    with pytest.raises(InputError):
-        run(
-            "quickstart",
-            store=tmp_path,
-            set={"lr": np.float64(0.5), "betas": (0.9, 0.99)},
-            fail_fast=True,
-            again=False,
-        )
-    settings = ["--set=lr=0.5", "--set=betas=[0.9, 0.99]"]
-    assert (
-        capfd.readouterr().out
-        == f"{['run', 'quickstart', '--fail-fast', f'--store={Path.home()}/runs', *settings]}\n"
-    )
+def test_what_a_run_prints_is_printed_here(does: Does, capfd: pytest.CaptureFixture[str]) -> None:
+    does("print(sys.argv[1:]); print('a note', file=sys.stderr); sys.exit('batchscape: no')")
+    changed = {"lr": np.float64(0.5), "betas": (0.9, 0.99)}
+    with pytest.raises(RunError):
+        run("quickstart", store="~/runs", set=changed, fail_fast=True, again=False)
+    store, settings = f"--store={Path.home()}/runs", ["--set=lr=0.5", "--set=betas=[0.9, 0.99]"]
+    printed = capfd.readouterr()
+    assert printed.out == f"{['run', 'quickstart', '--fail-fast', store, *settings]}\n"
+    assert printed.err == "a note\n"
 
 
 def test_an_interrupt_reaches_the_run_once_and_is_raised(does: Does, capfd: pytest.CaptureFixture[str]) -> None:
