@@ -222,11 +222,11 @@ def load(sweep: str | os.PathLike[str], store: str | os.PathLike[str] | None = N
     if str(sweep) == PUBLISHED and store is None:
         return Published()
     with _our_packages():
-        from results.parquet.loading import load_tables
+        from results.parquet.loading import load_tables, split
         from results.parquet.schema import METADATA_PREFIX
         from trainable.ledger.noticed import noticing
 
-        location, name = _split(sweep, store)
+        location, name = split(sweep, store)
         with noticing() as damaged:
             trials, epochs = load_tables(location, name)
         metadata = trials.schema.metadata or {}
@@ -272,8 +272,9 @@ def run(
         return _run_dict(space, store=store, data=data, name=name, set=set, scale=scale, **options)
     with _our_packages():
         from cli import child
+        from results.parquet.loading import expanded
 
-        given = options | {"store": _location(store), "data": data and _location(data), "name": name, "scale": scale}
+        given = options | {"store": expanded(store), "data": data and expanded(data), "name": name, "scale": scale}
         arguments = ["run", os.fspath(space), *child.arguments_of(given, set or {})]
         sweep = name or child.default_name(os.fspath(space), scale)
     end = child.run_child(arguments)
@@ -353,24 +354,3 @@ def _taken_out() -> dict[str, ModuleType]:
 def _frame(table: "pyarrow.Table") -> "pandas.DataFrame":
     frame = table.to_pandas()
     return frame[~frame["superseded"]].reset_index(drop=True)
-
-
-def _split(sweep: str | os.PathLike[str], store: str | os.PathLike[str] | None) -> tuple[str, str]:
-    """Return the store and the name of the sweep in it."""
-    text = _location(sweep)
-    if store is not None:
-        return _location(store), text
-    if "://" in text:
-        location, _, name = text.rstrip("/").rpartition("/")
-        return location, name
-    path = Path(text)
-    if path.name == text and (not path.is_dir() or Path(DEFAULT_STORE, text).is_dir()):
-        return DEFAULT_STORE, text
-    path = path if path.name not in ("", "..") else path.resolve()
-    return str(path.parent), path.name
-
-
-def _location(path: str | os.PathLike[str]) -> str:
-    """Return a path, in which ~ is the home folder as in a shell, or a URI."""
-    text = os.fspath(path)
-    return text if "://" in text else str(Path(text).expanduser())

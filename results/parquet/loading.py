@@ -1,5 +1,6 @@
 """The two tables of a sweep as its store is now, or those that were exported into a folder."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pyarrow as pa
 
 from results.parquet.collect import Collector
 from results.parquet.files import checked_table, read_epochs, read_trials
-from results.store.local_store import LocalStore
+from results.store.local_store import DEFAULT_STORE, LocalStore
 from results.store.manifest import MANIFEST, Manifest
 from results.store.opening import open_store
 from results.store.search_progress import planned_trials, search_record
@@ -19,6 +20,27 @@ from trainable.ledger.reading import trial_status
 from trainable.wording import MAX_LISTED, command, listed, nearest
 
 Tables = tuple[pa.Table, pa.Table]
+
+
+def split(sweep: str | os.PathLike[str], store: str | os.PathLike[str] | None) -> tuple[str, str]:
+    """Return a store and the name of a sweep in it, from a sweep's folder, or from its name and perhaps the store."""
+    text = expanded(sweep)
+    if store is not None:
+        return expanded(store), text
+    if "://" in text:
+        location, _, name = text.rstrip("/").rpartition("/")
+        return location, name
+    path = Path(text)
+    if path.name == text and (not path.is_dir() or Path(DEFAULT_STORE, text).is_dir()):
+        return DEFAULT_STORE, text
+    path = path if path.name not in ("", "..") else path.resolve()
+    return str(path.parent), path.name
+
+
+def expanded(path: str | os.PathLike[str]) -> str:
+    """Return a path, in which ~ is the home folder as in a shell, or a URI."""
+    text = os.fspath(path)
+    return text if "://" in text else str(Path(text).expanduser())
 
 
 def load_tables(location: str, name: str) -> Tables:
