@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.plain_resnet_preact import PlainResNetPreact
 from models.own_model import seeded
 from models.user_code import UserCode, UserCodeError, provide
-from tests.trainable_tests.test_training import content, run
+from tests.conftest import ROOT
+from tests.trainable_tests.test_training import content, figures, run
+from trainable.augmentation import normalize
 from trainable.config import TrainConfig
 from trainable.ledger.reading import read_trial
 from trainable.records import Status
@@ -140,7 +143,7 @@ def test_resumed_at_any_epoch_is_as_uninterrupted(
     while not whole.finished:
         torch.rand(1)  # what others draw in the same process does not matter
         random.random()  # noqa: S311
-        records += run_epoch(whole)
+        records.append(figures(whole.run_epoch(1).record))
         states.append(whole.state())
     assert records[0].train_loss != records[1].train_loss
     for epoch in range(2):
@@ -148,12 +151,6 @@ def test_resumed_at_any_epoch_is_as_uninterrupted(
         resumed.load_state(states[epoch])
         assert run(resumed) == records[epoch:]
         assert content(resumed) == content(whole)
-
-
-def run_epoch(training: Training) -> list[Any]:
-    from tests.trainable_tests.test_training import figures
-
-    return [figures(training.run_epoch(1).record)]
 
 
 @pytest.mark.parametrize(
@@ -398,3 +395,26 @@ def test_a_wrong_loss_is_one_line(own: Own, make_training: MakeTraining, name: s
 def test_a_loss_that_is_no_number_is_divergence(own: Own, make_training: MakeTraining) -> None:
     config = own("infinite", LOSSES, "my_loss.py", loss="my_loss.py:infinite")
     assert make_training(config).run_epoch(1).diverged
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_plain_network_takes_our_weights_and_trains_as_ours(
+    own: Own, make_training: MakeTraining, short_config: TrainConfig, precision: str
+) -> None:
+    text = (ROOT / "benchmarks" / "plain_resnet_preact.py").read_text()
+    theirs = make_training(
+        own("PlainResNetPreact", text, model_args={"depth": 8}, precision=precision, weight_decay_on="no_bn")
+    )
+    ours = make_training(dataclasses.replace(short_config, precision=precision, weight_decay_on="no_bn"))
+    plain = PlainResNetPreact(3, depth=8)
+    plain.load_state_dict(ours.weights())
+    theirs.load_weights({name: plain.state_dict()[name] for name in theirs.weights()})
+    assert str(theirs.execution) == str(ours.execution) == "eager"
+    assert run(theirs) == run(ours)
+    plain.load_state_dict(ours.weights())
+    images = normalize(ours.data.test.images, ours.data.mean, ours.data.std)
+    ours.learner.model.eval()
+    with torch.no_grad():
+        expected = ours.learner.logits(ours.learner.model, images)
+        close = 0.05 * float(expected.abs().max()) if precision == "bf16" else 0.0
+        torch.testing.assert_close(plain.eval()(images), expected, rtol=0.0, atol=close)
