@@ -20,9 +20,11 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         activated = functional.relu(self.bn1(x))
-        residual = self.conv2(functional.relu(self.bn2(self.conv1(activated))))
-        x = activated if self.is_first else x
-        return residual + (x if self.shortcut is None else self.shortcut(x))
+        residual: torch.Tensor = self.conv2(functional.relu(self.bn2(self.conv1(activated))))
+        shortcut: torch.Tensor = activated if self.is_first else x
+        if self.shortcut is not None:
+            shortcut = self.shortcut(shortcut)
+        return residual + shortcut
 
 
 class PlainResNetPreact(nn.Module):

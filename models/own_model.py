@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from models.user_code import UserCodeError, load, one_line_of
 
@@ -20,9 +21,10 @@ OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
 """Parts of the messages of torch's allocators."""
 KNOWN_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 """Layers with weights that compute the same from rounded weights as under torch.autocast."""
+WEIGHT_OPERATIONS = ("convolution", "native_batch_norm", "addmm", "mm", "t", "detach")
+"""Known operations that take weights."""
 KNOWN_OPERATIONS = frozenset(
-    f"aten::{name}"
-    for name in (
+    (
         *(
             "convolution",
             "native_batch_norm",
@@ -54,9 +56,13 @@ class Traits:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in torch
-    """Notes the first operation inside that is not known."""
+    """Notes the first operation inside that is not known, or takes a tensor that is no weight and no activation."""
 
-    unknown: str | None = None
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.unknown: str | None = None
+        self._weights = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        self._activations = {id(images): images}
 
     def __torch_dispatch__(
         self,
@@ -66,10 +72,14 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
         result = func(*args, **(kwargs or {}))
-        name = func._schema.name
-        is_known = name in KNOWN_OPERATIONS or (name == "aten::empty" and not result.numel())  # batch norms use it
+        name = func._schema.name.removeprefix("aten::")
+        is_known = name in KNOWN_OPERATIONS or (name == "empty" and not result.numel())  # batch norms use it
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, Tensor) and value.is_floating_point() and id(value) not in self._activations:
+                is_known = is_known and id(value) in self._weights and name in WEIGHT_OPERATIONS
         if self.unknown is None and not is_known:
-            self.unknown = name.removeprefix("aten::")
+            self.unknown = name
+        self._activations |= {id(value): value for value in tree_leaves(result) if isinstance(value, Tensor)}
         return result
 
 
@@ -98,6 +108,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     on_gpu = device is not None and device.type == "cuda"
+    deterministic = torch.get_deterministic_debug_mode()
     try:
         with (
             torch.random.fork_rng(devices=[device] if on_gpu else []),
@@ -106,6 +117,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
             torch.default_generator.manual_seed(seed)
             if on_gpu:
                 torch.cuda.manual_seed(seed)
+                torch.set_deterministic_debug_mode("warn")  # on a CPU all is deterministic anyway
             np.random.seed(seed % 2**32)
             random.seed(seed)
             yield
@@ -113,6 +125,8 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
         torch.set_default_dtype(dtype)
+        if torch.get_deterministic_debug_mode() != deterministic:
+            torch.set_deterministic_debug_mode(deterministic)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
 
@@ -140,10 +154,13 @@ def build(
             where = _where(model, make)
             if not isinstance(model, nn.Module):
                 raise UserCodeError(f"{where}gives {_kind(model)}, not a torch.nn.Module")
+            _make_storable(model, where)
+            model.eval()
             with torch.no_grad():
-                _try(model.eval(), image_size, num_classes, where)  # also gives lazy layers their shapes
+                _try(model, _images(image_size), num_classes, where)  # also gives lazy layers their shapes
+            model.train()
         _check_parameters(model, where)
-    return model.train()
+    return model
 
 
 def traits(model: nn.Module, reference: str, num_classes: int, image_size: int | tuple[int, int]) -> Traits:
@@ -153,14 +170,16 @@ def traits(model: nn.Module, reference: str, num_classes: int, image_size: int |
         UserCodeError: it raises in training mode, or its logits do not depend on its parameters.
     """
     where = _where(model, model)
-    watch = _Watch()  # type: ignore[no-untyped-call]
     with guarded(reference), seeded(0):
-        logits = _try(model.train(), image_size, num_classes, where, watch=watch)
+        model.train()
+        images = _images(image_size)
+        watch = _Watch(model, images)
+        logits = _try(model, images, num_classes, where, watch)
         if not logits.requires_grad:
             raise UserCodeError(f"{where}the logits do not depend on a parameter that can be trained")
         memory_format = torch.channels_last
         try:
-            _try(model, image_size, num_classes, where, memory_format=memory_format)
+            _try(model, images.to(memory_format=memory_format), num_classes, where)
         except Exception:  # mostly `view`, which needs the usual order of elements
             memory_format = torch.contiguous_format
         if any(parameter.dim() == 5 for parameter in model.parameters()):
@@ -214,42 +233,76 @@ def _accepted(make: Callable[..., Any], given: Mapping[str, Any], arguments: Map
     return {name: value for name, value in given.items() if takes_all or name in names} | dict(arguments)
 
 
+def attributes(model: nn.Module) -> dict[str, bool | int | float | str]:
+    """Return the numbers and texts that the modules keep as attributes, for example counters, by name."""
+    return {
+        f"{path}.{name}": value
+        for path, layer in model.named_modules()
+        for name, value in vars(layer).items()
+        if name != "training" and type(value) in (bool, int, float, str)
+    }
+
+
+def set_attributes(model: nn.Module, values: Mapping[str, bool | int | float | str]) -> None:
+    """Set what `attributes` returned."""
+    modules = dict(model.named_modules())
+    for name, value in values.items():
+        path, _, attribute = name.rpartition(".")
+        setattr(modules[path], attribute, value)
+
+
+def _images(image_size: int | tuple[int, int]) -> Tensor:
+    return torch.randn(PROBE_IMAGES, 3, *((image_size, image_size) if isinstance(image_size, int) else image_size))
+
+
 def _try(
     model: nn.Module,
-    image_size: int | tuple[int, int],
+    images: Tensor,
     num_classes: int,
     where: str,
-    *,
-    memory_format: torch.memory_format = torch.contiguous_format,
     watch: contextlib.AbstractContextManager[Any] | None = None,
 ) -> Tensor:
-    """Return the logits of two images; the parameters and buffers stay as they were."""
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    images = torch.randn(PROBE_IMAGES, 3, *size).to(memory_format=memory_format)
-    tensors = [tensor for tensor in (*model.parameters(), *model.buffers()) if not nn.parameter.is_lazy(tensor)]
+    """Return the logits of images; the parameters, the buffers and the attributes stay as they were."""
+    everything = [*model.parameters(), *model.buffers()]
+    tensors = [tensor for tensor in everything if not nn.parameter.is_lazy(tensor)]
     kept = [tensor.detach().clone() for tensor in tensors]
-    named = [(layer, name, layer._buffers[name]) for layer in model.modules() for name in layer._buffers]
+    buffers = [(layer, *named) for layer in model.modules() for named in layer.named_buffers(recurse=False)]
+    values = attributes(model) if len(tensors) == len(everything) else {}  # lazy layers set their attributes now
     with watch or contextlib.nullcontext():
-        logits: Tensor = model(images)
-    for layer, name, buffer in named:
-        if buffer is None or not nn.parameter.is_lazy(buffer):
-            layer._buffers[name] = buffer
+        logits: Tensor = model(images.clone() if watch is None else images)
+    set_attributes(model, values)
+    for layer, name, buffer in buffers:
+        if getattr(layer, name) is not buffer:
+            setattr(layer, name, buffer)
     with torch.no_grad():
         for tensor, value in zip(tensors, kept, strict=True):
             if not torch.equal(tensor, value):
                 tensor.copy_(value)
-    expected = (PROBE_IMAGES, num_classes)
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected or not logits.is_floating_point():
+    expected = [PROBE_IMAGES, num_classes]
+    if not isinstance(logits, Tensor) or list(logits.shape) != expected or not logits.is_floating_point():
         raise UserCodeError(
-            f"{where}{_kind(logits)} for {PROBE_IMAGES} images of {size[0]}x{size[1]} and {num_classes} classes: the "
-            f"logits must be a tensor of floats of shape {list(expected)}"
+            f"{where}{_kind(logits)} for images {list(images.shape)} and {num_classes} classes: the logits must be a "
+            f"tensor of floats of shape {expected}"
         )
     return logits
+
+
+def _make_storable(model: nn.Module, where: str) -> None:
+    """Give each buffer memory of its own for each element, so that a checkpoint can be copied into it."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.device.type != "cpu":
+            raise UserCodeError(f"{where}{name} is on {tensor.device}: build the model on the CPU")
+    for layer in model.modules():
+        for name, buffer in layer.named_buffers(recurse=False):
+            if not nn.parameter.is_lazy(buffer) and 0 in buffer.stride():
+                setattr(layer, name, buffer.clone(memory_format=torch.contiguous_format))
 
 
 def _check_parameters(model: nn.Module, where: str) -> None:
     places: dict[int, str] = {}
     for name, parameter in model.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise UserCodeError(f"{where}parameter {name} has no shape: the forward pass does not use its layer")
         if parameter.dtype != torch.float32:
             raise UserCodeError(f"{where}parameter {name} is {parameter.dtype}: only torch.float32 can be trained")
         other = places.setdefault(parameter.data_ptr(), name) if parameter.numel() else name

@@ -20,6 +20,8 @@ from trainable.weights import MasterWeights
 
 EVAL_BATCH_SIZE = 1000
 """Number of images per evaluation batch; it is fixed so that results do not depend on the training batch size."""
+OWN_EVAL_FACTOR = 8
+"""Largest evaluation batch with a user's model, as a multiple of the training batch."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits fp32 [B, num_classes] and labels int64 [B] to the mean loss []."""
@@ -207,7 +209,7 @@ def train_epoch(
 
 @torch.no_grad()  # in inference mode, what a user's model keeps from an evaluation could not be trained with
 def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
-    """Measure the cross entropy and the error on a split without augmentation, in batches of EVAL_BATCH_SIZE.
+    """Measure the cross entropy and the error on a split without augmentation, in batches of EVAL_BATCH_SIZE at most.
 
     Raises:
         UserCodeError: the user's model raised something.
@@ -215,8 +217,11 @@ def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
     learner.model.eval()
     loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
     correct: list[Tensor] = []
-    for start in range(0, len(split), EVAL_BATCH_SIZE):
-        images, labels = split.take(slice(start, start + EVAL_BATCH_SIZE))
+    size = EVAL_BATCH_SIZE
+    if learner.references:  # their models may be so large that it matters
+        size = min(size, OWN_EVAL_FACTOR * learner.config.batch_size)
+    for start in range(0, len(split), size):
+        images, labels = split.take(slice(start, start + size))
         with learner.watched():
             logits = learner.logits(learner.model, normalize(images, data.mean, data.std))
         loss_sum += functional.cross_entropy(logits, labels, reduction="sum")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.own_model import Traits, as_loss, guarded, seeded, traits
+from models.own_model import Traits, as_loss, attributes, guarded, seeded, set_attributes, traits
 from models.registry import build_model
 from models.user_code import is_reference
 from trainable.augmentation import training_batches
@@ -44,7 +44,8 @@ class Training:
 
     All randomness is a function of the seed and the epoch. So `state` needs no generators, and a training that is
     restored at any epoch continues bit for bit. That holds for a user's model as well if its forward pass changes
-    nothing but parameters and buffers, and draws from the global generators of torch, numpy and Python only.
+    nothing but parameters, buffers, and numbers and texts that are attributes of its modules, and if all that it
+    draws is from the global generators of torch, numpy and Python.
     """
 
     def __init__(
@@ -153,6 +154,8 @@ class Training:
             "momentum": self._momentum(),
             "scaler": self.learner.scaler.state_dict(),
         }
+        if self._references:
+            state["attributes"] = attributes(self.learner.model)
         torch.save(state, buffer)
         return buffer.getvalue()
 
@@ -187,6 +190,7 @@ class Training:
         _copy_into(self._momentum(), state["momentum"])
         self.learner.weights.round()
         self.learner.scaler.load_state_dict(state["scaler"])
+        set_attributes(self.learner.model, state.get("attributes", {}))
         self.epochs_done = state["epochs_done"]
 
     def begin_from(self, content: bytes) -> None:
@@ -204,6 +208,7 @@ class Training:
         if momentum.keys() - STEP_COUNTS == loaded.keys() - STEP_COUNTS:
             _copy_into(momentum, {name: loaded.get(name, loaded.get(STEP_COUNTS[0])) for name in momentum})
         self.learner.weights.round()
+        set_attributes(self.learner.model, state.get("attributes", {}))
         if state["scaler"]:
             self.learner.scaler.load_state_dict(state["scaler"])
 

@@ -58,6 +58,15 @@ class Viewed(SmallCNN):
         return self.fc(F.avg_pool2d(F.relu(self.bn2(self.conv2(x))), 4).view(x.size(0), -1, 4).mean(2))
 
 
+class Hidden(SmallCNN):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.scales = [torch.ones(1)]
+
+    def forward(self, x):
+        return super().forward(x * self.scales[0])
+
+
 class Normed(nn.Module):
     """Layers that the fast path does not know, and randomness of every kind."""
 
@@ -95,13 +104,17 @@ class Odd(nn.Module):
         self.head = nn.Linear(3, num_classes)
         self.register_buffer("mean", torch.zeros(3))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("repeated", torch.ones(1).expand(3))
         self.cache = None
+        self.calls = 0
 
     def forward(self, x):
         x = F.avg_pool2d(self.tied(F.relu(self.same(self.conv(x)))), 8)
         if self.training:
             self.mean = 0.9 * self.mean + 0.1 * x.detach().mean((0, 2, 3))
             self.steps += 1
+            self.calls += 1
+            x = x * (1 + 0.1 * self.calls)
             self.frozen.bias += 0.1
         elif self.cache is None:
             self.cache = torch.ones(3)  # made in an evaluation
@@ -160,6 +173,7 @@ def test_resumed_at_any_epoch_is_as_uninterrupted(
         ("built", "eager"),
         ("Normed", "eager autocast (Normed)"),
         ("Odd", "eager autocast (Odd)"),
+        ("Hidden", "eager autocast (mul)"),
     ],
 )
 def test_execution_tells_which_layer_needs_autocast(
@@ -280,7 +294,7 @@ WRONG = [
     (f"{FORWARD}        return self.fc(x)\n", r"^my_net.py:12: RuntimeError: mat1 and mat2"),
     (f"{FORWARD}        return x.mean((2, 3))[:, :2]\n", r"^my_net.py:11: a tensor \[2, 2\] .*3 classes: the logits"),
     (f"{FORWARD}        return self.fc(x.mean((2, 3))).long()\n", "must be a tensor of floats"),
-    (f"{FORWARD}        return (self.fc(x.mean((2, 3))),)\n", r"^my_net.py:11: tuple for 2 images of 32x32"),
+    (f"{FORWARD}        return (self.fc(x.mean((2, 3))),)\n", r"^my_net.py:11: tuple for images"),
     (f"{FORWARD}        return self.fc(x.mean((2, 3))).detach()\n", "do not depend on a parameter"),
     (f"{FORWARD}        return self.fc.double()(x.mean((2, 3)).double())\n", "fc.weight is torch.float64"),
     (
