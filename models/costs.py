@@ -1,12 +1,15 @@
 """The computing cost of a model from its name alone, without torch, so that a sweep can be planned without it."""
 
 from models.names import STAGE_CHANNELS, parse_model_name
+from models.user_code import is_reference
 
 KERNEL = 3 * 3
 
 
-def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10) -> int:
+def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10) -> int | None:
     """Return the multiply-accumulates of convolutions and linear layers for one image in one forward pass.
+
+    None for a model of the user's own, whose name tells nothing.
 
     Both families cost the same, since they differ only in the order of their layers. Source: He et al. 2015,
     section 4.2.
@@ -14,6 +17,8 @@ def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10)
     Raises:
         ValueError: the family is unknown or the depth impossible.
     """
+    if is_reference(name):
+        return None
     _, depth = parse_model_name(name)
     channels, side = STAGE_CHANNELS[0], image_size
     total = KERNEL * 3 * channels * side**2

@@ -66,6 +66,11 @@ def provide(codes: Iterable[UserCode]) -> None:
     _provided.update({code.fingerprint: code for code in codes})
 
 
+def provided() -> list[UserCode]:
+    """Return the sources that this process knows, for others to be given them."""
+    return list(_provided.values())
+
+
 def load(reference: str, fingerprint: str | None) -> Callable[..., Any]:
     """Return the object that a reference names. A file's source is executed once per process.
 

@@ -127,7 +127,7 @@ class OwnCode:
 
     def _source(self, field: str, origin: str, name: str, folder: Path) -> _Source:
         what, example = EXAMPLES[field]
-        if not origin or (name and not name.isidentifier()):
+        if not origin or not origin.isprintable() or (name and not name.isidentifier()):
             raise UserError(f"{field} {quoted(f'{origin}:{name}')}: write FILE.py:{what}, for example {example}")
         if (folder, origin) not in self._parsed:
             path = folder / origin if is_file(origin) else _module_file(origin, folder, name)

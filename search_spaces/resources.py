@@ -95,7 +95,7 @@ class ResourceRule:
 
 def case_of(config: TrainConfig) -> Case:
     """The settings that decide how much of a GPU a training needs."""
-    return config.model, config.batch_size, config.precision
+    return config.architecture, config.batch_size, config.precision
 
 
 def for_trial(trial: PlannedTrial) -> str:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from models.user_code import provide
 from results.published.cells import PUBLISHED, table_cells
 from results.store.manifest import Manifest
 from results.store.opening import open_store
@@ -80,6 +81,7 @@ def read_space(request: SpaceRequest) -> ExpandedSpace:
             table_cells(table)
     overrides = parse_overrides(request.overrides)
     expansion = expand(loaded, overrides, request.scale)
+    provide(expansion.sources)
     if expansion.search is not None and request.extend:
         raise UserError(NOT_FOR_SEARCH.format("--extend"))
     rule = ResourceRule(loaded, request.cpus_per_trial, request.gpus_per_trial)
@@ -163,9 +165,10 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     text = space.loaded.source.text
     manifest = Manifest(space.sweep, trials, text, dict(space.overrides), code_identity(), request.scale)
     folder = "" if request.data is None else str(request.data.absolute())
-    keep = space.loaded.space.keep_weights
+    keep, sources = space.loaded.space.keep_weights, list(space.expansion.sources)
+    label = request.label or ""
     return dataclasses.replace(
-        manifest, is_search=is_search, data=folder, label=request.label or "", keep_weights=keep
+        manifest, is_search=is_search, data=folder, label=label, keep_weights=keep, sources=sources
     )
 
 

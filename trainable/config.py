@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.user_code import is_reference
 from trainable.canonical import canonical_values
 from trainable.decoding import Count
 from trainable.errors import FieldError, UserError
@@ -15,6 +16,7 @@ from trainable.field_checks import ARGUMENT_PREFIX, SYNONYMS, typed_value
 from trainable.records import Purpose
 from trainable.wording import counted, nearest
 
+ARCHITECTURE_SEPARATOR = "\t"
 RECIPE_VERSION = 1
 """Version of the training recipe. Raise it when the meaning of training changes, so that old results are not used."""
 SHARED_HOLDOUT = 2
@@ -159,6 +161,12 @@ class TrainConfig:
             check_field_name(name)
         return cls(**values)
 
+    @property
+    def architecture(self) -> str:
+        """The model's name; one of the user's own is followed by its fingerprint and its arguments."""
+        parts = (self.model_fingerprint or "", self.model_args or "") if is_reference(self.model) else ()
+        return ARCHITECTURE_SEPARATOR.join([self.model, *parts])
+
     def model_arguments(self) -> dict[str, Any]:
         """Return `model_args` as keyword arguments."""
         return {} if self.model_args is None else dict(json.loads(self.model_args))
@@ -244,6 +252,13 @@ LATER_FIELDS = (
 _COMPUTED_FIELDS = ("dataset_fingerprint", "model_fingerprint", "loss_fingerprint", "recipe_version", "parent")
 SETTABLE_FIELDS = tuple(name for name in FIELD_NAMES if name not in _COMPUTED_FIELDS)
 """Names of the fields that a user can set, in YAML or with --set."""
+
+
+def architecture_fields(architecture: str) -> dict[str, Any]:
+    """Return the fields of a configuration with this architecture."""
+    names = ("model", "model_fingerprint", "model_args")
+    parts = zip(names, architecture.split(ARCHITECTURE_SEPARATOR), strict=False)
+    return {name: part for name, part in parts if part}
 
 
 def is_field(name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Case = tuple[str, int, str]
-"""Model, batch size and requested precision."""
+"""Model (as `TrainConfig.architecture`), batch size and requested precision."""
 COUNTS = (1, 2, 4, 8)
 """Numbers of trainings per GPU that are tried."""
 HEADROOM = 1.25

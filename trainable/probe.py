@@ -3,14 +3,15 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Collection, Set
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from models.user_code import UserCode, provide
 from trainable.canonical import MAX_COUNT
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, architecture_fields
 from trainable.data.contract import ImageData
 from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
 from trainable.engine import EVAL_BATCH_SIZE, evaluate
@@ -97,7 +98,8 @@ def _noise(num_images: int, image_size: int) -> ImageData:
 class GpuProbe:
     """One of several processes on a GPU: `prepare` a configuration in each, then `measure` in all at once."""
 
-    def __init__(self, num_threads: int, image_size: int) -> None:
+    def __init__(self, num_threads: int, image_size: int, sources: Iterable[UserCode] = ()) -> None:
+        provide(sources)
         self._device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
         self._image_size = image_size
         self._training: Training | None = None
@@ -161,9 +163,9 @@ def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) 
 
 
 def _training(case: Case, images: ImageData, device: torch.device) -> Training:
-    model, batch_size, precision = case
+    architecture, batch_size, precision = case
     config = TrainConfig(
-        model=model,
+        **architecture_fields(architecture),
         train_subset=len(images.train_labels),
         test_subset=1,
         epochs=MAX_COUNT,

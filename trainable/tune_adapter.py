@@ -20,6 +20,7 @@ from ray.experimental import internal_kv
 from ray.tune.result import DONE
 
 from models.costs import multiply_accumulates
+from models.user_code import UserCode, provide
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
@@ -55,6 +56,8 @@ SLOWEST_CPU, SLOWEST_GPU = 1e9, 1e11
 """Floating-point operations per second below which no device is taken to be at work."""
 OPERATIONS = 6
 """Floating-point operations of a training step for each multiply-accumulate of a forward pass."""
+ASSUMED_COST = 4e9
+"""Multiply-accumulates of a forward pass of a model of the user's own: about those of ResNet-50 on 224x224 pixels."""
 BUSY_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.2
 
@@ -70,6 +73,8 @@ class TrialSetup:
     run: RunInfo
     source_hash: str
     """Hash of the driver's training source; a worker that has another source refuses to work."""
+    sources: tuple[UserCode, ...] = ()
+    """Sources of the models and losses of the user's own."""
     marker: Path | None = None
     """File beside the ledgers that holds the run's id: a node that cannot read it cannot see the store. None if that
     need not be checked."""
@@ -144,6 +149,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
             )
         if sweep.marker is not None and not sees(sweep.marker, sweep.run.run_id):
             raise RuntimeError(f"the node {platform.node()} does not see the store's {sweep.marker.parent}")
+        provide(sweep.sources)
         self._sweep = sweep
         self._data = data
         share = share_of(config)  # Tune reuses an actor only for trials with the same share
@@ -206,7 +212,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         The host sends a GPU the steps of an epoch ahead, and then waits for all of them.
         """
         images = self._data.train_images
-        operations = OPERATIONS * multiply_accumulates(self._config.model, images.shape[1])
+        operations = OPERATIONS * (multiply_accumulates(self._config.model, images.shape[1]) or ASSUMED_COST)
         if self._device.type == "cuda":
             return operations * len(images) / SLOWEST_GPU
         return operations * self._config.batch_size / SLOWEST_CPU

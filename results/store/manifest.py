@@ -1,10 +1,12 @@
 """What a sweep consists of, and its file in the store."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from models.user_code import UserCode
 from trainable.config import PlannedTrial
 from trainable.decoding import Timestamp, decode
 from trainable.errors import UserError
@@ -36,6 +38,8 @@ class Manifest:
     """Time at which the sweep was planned, UTC, ISO 8601."""
     data: str = ""
     """The folder that --data named when the sweep was planned, for messages only; empty without --data."""
+    sources: list[UserCode] = field(default_factory=list)
+    """Sources of the models and losses of the user's own, of this space and of earlier ones."""
     label: str = ""
     """The labels that --label named then, for messages only; empty without --label."""
     keep_weights: KeepWeights = "best"
@@ -65,6 +69,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
         "extends": manifest.extends,
         "is_search": manifest.is_search,
         **({"data": manifest.data} if manifest.data else {}),
+        **({"sources": [dataclasses.asdict(code) for code in manifest.sources]} if manifest.sources else {}),
         **({"label": manifest.label} if manifest.label else {}),
         **({"keep_weights": manifest.keep_weights} if manifest.keep_weights != "best" else {}),
         "trials": [

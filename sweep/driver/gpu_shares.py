@@ -8,8 +8,10 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from models.user_code import UserCode, provided
 from search_spaces.resources import case_of
 from sweep.driver.capacity import Given, Node
+from trainable.config import architecture_fields
 from trainable.errors import UserError
 from trainable.gpu_share import Case, Needs, choose_shares
 from trainable.probe import GpuProbe
@@ -19,7 +21,9 @@ MEASURE_SECONDS = 1.0
 """Time for which each number of trainings on a GPU is measured."""
 
 
-def measured_shares(given: Given, nodes: Sequence[Node], image_size: int) -> dict[Case, float]:
+def measured_shares(
+    given: Given, nodes: Sequence[Node], image_size: int, sources: Sequence[UserCode] = ()
+) -> dict[Case, float]:
     """Return the share of a GPU for each case of these trials.
 
     Raises:
@@ -29,11 +33,10 @@ def measured_shares(given: Given, nodes: Sequence[Node], image_size: int) -> dic
     num_threads = max(share.num_threads for _, share in given)
     cases = sorted({case_of(trial.config) for trial, _ in given})
     say(f"measuring how many trials share a GPU: {counted(len(cases), 'configuration')} ...", flush=True)
-    found = choose_shares(cases, lambda count: _gpu_crew(count, nodes, cpus, num_threads, image_size))
+    found = choose_shares(cases, lambda count: _gpu_crew(count, nodes, cpus, (num_threads, image_size, provided())))
     for (model, batch_size, precision), (share, rate) in found.items():
-        say(
-            f"  {model}, batch size {batch_size}, {precision}: gpus {share:g}, {rate:,.0f} images/s a GPU", flush=True
-        )
+        name = architecture_fields(model)["model"]
+        say(f"  {name}, batch size {batch_size}, {precision}: gpus {share:g}, {rate:,.0f} images/s a GPU", flush=True)
     return {case: share for case, (share, _) in found.items()}
 
 
@@ -56,9 +59,13 @@ class _GpuCrew:
 
 @contextlib.contextmanager
 def _gpu_crew(
-    count: int, nodes: Sequence[Node], cpus: float, num_threads: int, image_size: int
+    count: int, nodes: Sequence[Node], cpus: float, arguments: tuple[int, int, Sequence[UserCode]]
 ) -> Iterator[_GpuCrew | None]:
-    """Start `count` processes on one GPU; None if no node with a GPU has enough CPUs for them."""
+    """Start `count` processes on one GPU; None if no node with a GPU has enough CPUs for them.
+
+    Args:
+        arguments: those of GpuProbe.
+    """
     if not any(node.gpus and node.cpus >= count * cpus for node in nodes):
         yield None
         return
@@ -69,7 +76,7 @@ def _gpu_crew(
         for _ in range(count):
             strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
             options = actor.options(num_cpus=cpus, num_gpus=1 / count, scheduling_strategy=strategy)
-            probes.append(options.remote(num_threads, image_size))
+            probes.append(options.remote(*arguments))
         yield _GpuCrew(probes)
     except ray.exceptions.RayTaskError as error:
         raise UserError(f"gpus: auto: {one_line(error.cause or error)}") from None

@@ -158,6 +158,7 @@ def _fit(
             trials_folder=folder,
             run=run,
             source_hash=provenance.source_hash(),
+            sources=tuple(prepared.manifest.sources),
             marker=marker,
         )
         callback = ObserverCallback(observers, setup, prepared.store, context.stop, steps, supervision)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.user_code import is_reference
 from sweep.estimate.speed_model import draw_overhead, draw_trial_seconds
 from sweep.estimate.speeds import DeviceProfile, NoHistoryError, RunOverhead, Speed
 from sweep.estimate.wall_time import Interval, longest_first, makespans
 from sweep.estimate.work import TrialWork
+from trainable.config import architecture_fields
 from trainable.wording import counted
 
 MAX_DRAWS, MIN_DRAWS = 2000, 100
@@ -81,11 +83,10 @@ def estimate(
     medians = np.empty(len(works))
     used: list[Speed] = []
     for precision in dict.fromkeys(resolved.values()):
-        like = [speed for speed in here if speed.precision_resolved == precision]
         chosen = [index for index, work in enumerate(works) if resolved[work.precision] == precision]
-        seconds[:, chosen], medians[chosen] = draw_trial_seconds(
-            [works[index] for index in chosen], like, run_deviation, rng, image_size
-        )
+        part = [works[index] for index in chosen]
+        like = _usable(part, [speed for speed in here if speed.precision_resolved == precision], profile)
+        seconds[:, chosen], medians[chosen] = draw_trial_seconds(part, like, run_deviation, rng, image_size)
         used += like
     start_up = draw_overhead(
         [overhead.start_up_seconds for overhead in overheads], START_UP_SECONDS, START_UP_SCALE, num_draws, rng
@@ -101,6 +102,23 @@ def estimate(
         memory=_most_memory(works, used),
         basis=_basis(works, used, profile),
     )
+
+
+def _usable(works: Sequence[TrialWork], speeds: Sequence[Speed], profile: DeviceProfile) -> list[Speed]:
+    """Return the speeds that tell of this work. Of the user's own models nothing is known but what was measured.
+
+    Raises:
+        NoHistoryError: a model of the work is told of by none.
+    """
+    models = {work.model for work in works}
+    usable = [speed for speed in speeds if speed.model in models or not is_reference(speed.model)]
+    has_built_in = any(not is_reference(speed.model) for speed in usable)
+    unknown = models - {speed.model for speed in usable}
+    unknown = {model for model in unknown if is_reference(model) or not has_built_in}
+    if unknown:
+        names = sorted({architecture_fields(model)["model"] for model in unknown})
+        raise NoHistoryError(f"{', '.join(names)} was not measured on {profile} as it is")
+    return usable
 
 
 def _resolved_precision(precision: str, speeds: Sequence[Speed]) -> str:
@@ -139,6 +157,7 @@ def _basis(works: Sequence[TrialWork], speeds: Sequence[Speed], profile: DeviceP
     parts = [f"{counted(num_trials, 'trial')} of {counted(len(runs), 'run')} in the store"] * bool(num_trials)
     parts += ["a probe"] * any(speed.is_probe for speed in speeds)
     known = {speed.model for speed in speeds}
+    built_in = sorted(model for model in known if not is_reference(model))
     unknown = sorted({work.model for work in works} - known)
     measured = {(speed.model, speed.batch_size) for speed in speeds}
     others = {(work.model, work.batch_size) for work in works if work.model in known} - measured
@@ -147,5 +166,5 @@ def _basis(works: Sequence[TrialWork], speeds: Sequence[Speed], profile: DeviceP
         was = counted(len(others), "batch size was", "batch sizes were")
         text += f"; {was} not measured, estimated from other batch sizes"
     if unknown:
-        text += f"; {', '.join(unknown)} not measured, estimated from the cost of {', '.join(sorted(known))}"
+        text += f"; {', '.join(unknown)} not measured, estimated from the cost of {', '.join(built_in)}"
     return text

@@ -12,7 +12,7 @@ from sweep.estimate.speeds import DeviceProfile, NoHistoryError, Speed, device_p
 from sweep.estimate.wall_time import LEVEL, longest_first
 from sweep.estimate.work import DatasetSize, TrialWork, trial_work
 from sweep.runs import ExpectedTime, read_overheads
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, architecture_fields
 from trainable.wording import counted, say
 
 USUAL_SLOTS = (1, 2, 4, 8)
@@ -125,6 +125,6 @@ def estimate_text(found: Estimate, num_slots_here: int) -> str:
         lines.append("  memory unknown")
     else:
         memory = found.memory
-        whose = f"{memory.model}, batch size {memory.batch_size}"
+        whose = f"{architecture_fields(memory.model)['model']}, batch size {memory.batch_size}"
         lines.append(f"  memory at most {memory.num_bytes / 1e9:.1f} GB per trial ({whose})")
     return "\n".join(lines)

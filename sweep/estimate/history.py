@@ -57,7 +57,7 @@ def _speeds_of(config: TrainConfig, files: TrialFiles) -> Iterator[Speed]:
             continue
         yield Speed(
             profile=DeviceProfile(attempt.device, attempt.num_threads, "compiled" in attempt.execution),
-            model=config.model,
+            model=config.architecture,
             batch_size=config.images_per_pass,
             precision=config.precision,
             precision_resolved=attempt.precision_resolved,
@@ -102,7 +102,7 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
             num_eval = num_test + round(num_train * config.holdout / (1 - config.holdout))
             yield Speed(
                 profile=DeviceProfile(row.device, row.num_threads, "compiled" in row.execution),
-                model=config.model,
+                model=config.architecture,
                 batch_size=config.images_per_pass,
                 precision=config.precision,
                 precision_resolved=row.precision_resolved,

@@ -10,7 +10,7 @@ known only by their cost. The deviation of a run to come does not average out ov
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ def draw_trial_seconds(
         Draws [num_draws, num_works] of the seconds, and their medians [num_works].
     """
     models = {work.model for work in works} | {speed.model for speed in speeds}
-    macs = {model: multiply_accumulates(model, image_size) for model in models}
+    macs = _costs(models, speeds, image_size)
     cost = np.array([macs[work.model] for work in works], dtype=float)
     train_images = np.array([work.epochs * work.train_images_per_epoch for work in works])
     eval_images = np.array([work.epochs * work.eval_images_per_epoch for work in works])
@@ -78,6 +78,21 @@ def draw_trial_seconds(
         total += np.exp(logs[:, own] + noise) * cost * images
         medians += np.exp(np.median(logs, axis=0)[own]) * cost * images
     return total, medians
+
+
+def _costs(models: Collection[str], speeds: Sequence[Speed], image_size: int) -> dict[str, float]:
+    """Return the multiply-accumulates of each model.
+
+    A model of the user's own gets those that make it as fast as the others are on average: it must be measured.
+    """
+    known = {model: cost for model in models if (cost := multiply_accumulates(model, image_size)) is not None}
+    rates = [math.log(known[speed.model] / speed.train_seconds_per_image) for speed in speeds if speed.model in known]
+    level = float(np.mean(rates)) if rates else 0.0
+    costs: dict[str, float] = {**known}
+    for model in {*models} - known.keys():
+        seconds = [speed.train_seconds_per_image for speed in speeds if speed.model == model]
+        costs[model] = math.exp(level + float(np.mean(np.log(seconds))))
+    return costs
 
 
 def _doublings(batch_size: int) -> float:
@@ -99,7 +114,7 @@ class _Measured:
     """[N], 1 for a probe."""
 
     @classmethod
-    def of(cls, speeds: Sequence[Speed], macs: dict[str, int], *, is_training: bool) -> "_Measured":
+    def of(cls, speeds: Sequence[Speed], macs: dict[str, float], *, is_training: bool) -> "_Measured":
         seconds = [speed.train_seconds_per_image if is_training else speed.eval_seconds_per_image for speed in speeds]
         runs = np.array([speed.run for speed in speeds])
         return cls(

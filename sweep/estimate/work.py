@@ -45,6 +45,7 @@ class TrialWork:
     """What is left to train of one trial."""
 
     model: str
+    """The model as `TrainConfig.architecture` names it."""
     batch_size: int
     """Number of images that go through the model at once, which decides the speed."""
     precision: str
@@ -63,7 +64,7 @@ def trial_work(config: TrainConfig, epochs: int, num_images: tuple[int, int]) ->
     """
     num_train, num_test = num_images
     return TrialWork(
-        model=config.model,
+        model=config.architecture,
         batch_size=config.images_per_pass,
         precision=config.precision,
         epochs=epochs,

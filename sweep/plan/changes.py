@@ -1,13 +1,15 @@
 """Compare a sweep in the store with a new space of the same name, and extend the sweep by that space."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
+from models.user_code import is_reference, split_reference
 from results.store.manifest import Manifest
 from results.store.store import Store
 from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
+from trainable.ledger.reading import trial_status
 from trainable.rounding import tidied
 from trainable.wording import counted, say
 
@@ -28,12 +30,48 @@ def with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Ma
         manifest = _with_earlier_keys(existing, manifest)
         if stands_for(existing, manifest):
             manifest = dataclasses.replace(existing, keep_weights=manifest.keep_weights)
-        elif extend:
-            manifest = extended(existing, manifest)
-        elif changes := changes_text(existing, manifest):
-            say(changes, flush=True)
+        else:
+            if changed := changed_code_text(store, existing, manifest):
+                say(changed, flush=True)
+            if extend:
+                manifest = extended(existing, manifest)
+            elif changes := changes_text(existing, manifest):
+                say(changes, flush=True)
     store.check_extends(manifest)
+    if existing is not None:
+        sources = {code.fingerprint: code for code in (*existing.sources, *manifest.sources)}
+        manifest = dataclasses.replace(manifest, sources=list(sources.values()))
     return manifest
+
+
+def changed_code_text(store: Store, old: Manifest, new: Manifest) -> str:
+    """Name the files of models and losses whose content has changed, and count the trials that are finished of it."""
+    now = {code for trial in new.trials for code in _code(trial.config)}
+    files = {split_reference(reference)[0] for reference, _ in now}
+    lines = []
+    for file in sorted(files):
+        earlier = [trial.config.trial_key for trial in old.trials if _is_of_earlier(trial.config, file, now)]
+        finished = sum(trial_status(summary).is_final for summary in store.summaries(earlier).values())
+        if earlier:
+            trials = counted(finished, "finished trial is", "finished trials are")
+            lines.append(f"note: {file} has changed since: {trials} of its earlier content, and kept in the store")
+    return "\n".join(lines)
+
+
+def _code(config: TrainConfig) -> list[tuple[str, str | None]]:
+    """Return reference and fingerprint of the model and the loss, where they are the user's own."""
+    pairs = ((config.model, config.model_fingerprint), (config.loss, config.loss_fingerprint))
+    return [(name, fingerprint) for name, fingerprint in pairs if name is not None and is_reference(name)]
+
+
+def _is_of_earlier(config: TrainConfig, file: str, now: Set[tuple[str, str | None]]) -> bool:
+    """Return whether a trial uses this file with a content that it has in none of the new trials."""
+    used = {fingerprint for reference, fingerprint in _code(config) if split_reference(reference)[0] == file}
+    return not used <= {fingerprint for reference, fingerprint in now if split_reference(reference)[0] == file}
+
+
+def _without_code(config: TrainConfig) -> TrainConfig:
+    return dataclasses.replace(config, model_fingerprint=None, loss_fingerprint=None)
 
 
 def _with_earlier_keys(old: Manifest, new: Manifest) -> Manifest:
@@ -52,7 +90,8 @@ def changes_text(old: Manifest, new: Manifest) -> str:
     """Return the removed trials, marked `-`, and the added ones, marked `+`; empty if none would be removed."""
     removed = _missing(old, new)
     added = _missing(new, old)
-    if not removed:
+    of_both = [{_without_code(trial.config) for trial in trials} for trials in (removed, added)]
+    if not removed or of_both[0] == of_both[1]:  # nothing, or only the content of a file has changed
         return ""
     configs = [trial.config for trial in (*old.trials, *new.trials)]
     shown = telling_fields(configs) or ["dataset_fingerprint"]

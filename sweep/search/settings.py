@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.user_code import split_reference
 from results.store import search_settings as keys
 from results.store.journal import Journal
 from results.store.search_log import Params, read_log
@@ -99,6 +100,7 @@ def check_same_search(name: str, was: Mapping[str, Any], now: Mapping[str, Any])
     free = {keys.NUM_TRIALS: None, keys.CONFIRM: None}
     if {**was, **free} != {**now, **free}:
         told = _option_difference(was[keys.TRIAL].get(keys.OVERRIDES, {}), now[keys.TRIAL].get(keys.OVERRIDES, {}))
+        told = told or _changed_source(was[keys.TRIAL].get("sources", {}), now[keys.TRIAL].get("sources", {}))
         told = told or _difference("", {**was, **free}, {**now, **free}).removeprefix(f"{keys.TRIAL}.")
         raise UserError(
             f"search {name} was begun with other settings: {told}; put that back, or give another --name (with "
@@ -114,6 +116,12 @@ def _logged(parameter: SearchParameter) -> dict[str, Any]:
     else:
         values |= {key: getattr(parameter, key) for key in (keys.LOW, keys.HIGH, keys.STEP, keys.LOG)}
     return values | ({} if parameter.when is None else {keys.WHEN: parameter.when.text})
+
+
+def _changed_source(was: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Name the first model or loss of the user's own whose file has another content now; None if none has."""
+    changed = [reference for reference in was if reference in now and was[reference] != now[reference]]
+    return f"the content of {split_reference(changed[0])[0]} has changed" if changed else None
 
 
 def _option_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

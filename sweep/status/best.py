@@ -15,7 +15,7 @@ from trainable.errors import UserError
 from trainable.limited_yaml import dump_yaml
 from trainable.wording import command, counted
 
-NOT_WRITTEN = ("dataset_fingerprint", "parent", "recipe_version")
+NOT_WRITTEN = ("dataset_fingerprint", "model_fingerprint", "loss_fingerprint", "parent", "recipe_version")
 """Fields that the program computes, so that a space does not state them."""
 
 

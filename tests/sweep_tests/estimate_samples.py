@@ -13,9 +13,13 @@ OVERHEADS = [RunOverhead(5.0, 0.1)] * 20
 """Known so well that they add nothing to the interval."""
 
 
+def cost(model: str) -> int:
+    return multiply_accumulates(model) or 0
+
+
 def law(model: str, batch_size: int) -> float:
     """Seconds a training image: large batches are up to twice as fast as small ones."""
-    return SECONDS_A_MAC * multiply_accumulates(model) * (1 + 8 / (batch_size + 8))
+    return SECONDS_A_MAC * cost(model) * (1 + 8 / (batch_size + 8))
 
 
 def make_speed(batch_size: int, factor: float = 1.0, run: str = "run", **changes: object) -> Speed:
@@ -34,7 +38,7 @@ def make_speed(batch_size: int, factor: float = 1.0, run: str = "run", **changes
     return dataclasses.replace(
         speed,
         train_seconds_per_image=factor * law(speed.model, batch_size),
-        eval_seconds_per_image=factor * SECONDS_A_MAC / 3 * multiply_accumulates(speed.model),
+        eval_seconds_per_image=factor * SECONDS_A_MAC / 3 * cost(speed.model),
     )
 
 
@@ -46,5 +50,5 @@ def make_work(batch_size: int, model: str = MODEL, epochs: int = 10) -> TrialWor
 
 def true_seconds(work: TrialWork) -> float:
     """Seconds that all epochs of the work take by `law`."""
-    evaluation = SECONDS_A_MAC / 3 * multiply_accumulates(work.model) * work.eval_images_per_epoch
+    evaluation = SECONDS_A_MAC / 3 * cost(work.model) * work.eval_images_per_epoch
     return work.epochs * (law(work.model, work.batch_size) * work.train_images_per_epoch + evaluation)
