@@ -4,6 +4,8 @@ from models.names import STAGE_CHANNELS, parse_model_name
 from models.user_code import is_reference
 
 KERNEL = 3 * 3
+ASSUMED_WEIGHTS = 25_000_000
+"""Number of weights of a model of the user's own, of which nothing is known: about those of ResNet-50."""
 
 
 def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10) -> int | None:
@@ -31,3 +33,8 @@ def multiply_accumulates(name: str, image_size: int = 32, num_classes: int = 10)
         total += ((depth - 2) // 3 - 1) * KERNEL * out_channels**2 * side**2
         channels = out_channels
     return total + channels * num_classes
+
+
+def num_weights(name: str) -> int:
+    """Return about how many weights a model has."""
+    return multiply_accumulates(name, image_size=1) or ASSUMED_WEIGHTS  # one pixel uses each weight once

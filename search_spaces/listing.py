@@ -8,7 +8,7 @@ from search_spaces.parameters import SearchParameter, flow_text
 from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import SCHEDULER_KEYS
 from search_spaces.trial_maker import assignment_words
-from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.config import FIELD_NAMES, TrainConfig, fields_that_differ, value_of
 from trainable.sweep_name import sweep_name
 from trainable.wording import counted, format_value
 
@@ -35,7 +35,7 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
     expansion = expand(loaded, parse_overrides(settings), scale)
     search = expansion.search
     configs = [trial.config for trial in (expansion.trials if search is None else search.corners)]
-    varying = [name for name in FIELD_NAMES if len({getattr(config, name) for config in configs}) > 1]
+    varying = fields_that_differ(configs)
     common = [name for name in FIELD_NAMES if name not in varying and _is_shown(name, configs[0])]
     lines = [f"{sweep_name(loaded.name, scale)}: {loaded.space.description}"]
     if loaded.space.reference:
@@ -49,7 +49,7 @@ def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = N
         return "\n".join([*lines, "", *search_lines(search), *notes])
     lines += ["", counted(len(configs), "trial") + ("" if varying else ", with the values above")]
     if varying:
-        rows = [varying, *([format_value(getattr(config, name)) for name in varying] for config in configs)]
+        rows = [varying, *([format_value(value_of(config, name)) for name in varying] for config in configs)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(varying))]
         lines += [
             "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows

@@ -121,7 +121,7 @@ class OwnCode:
             return
         names: list[str] = []
         if (folder / word).is_file():
-            names = _callables(self._source(field, word, "", folder), field)
+            names = _callables(self._source(field, word, "", folder))
         found = f", where it defines {listed(names, MAX_NAMES)}" if names else f", for example {example}"
         raise FieldError(field, f"{field} {quoted(word)} names a file: write {word}:{what}{found}")
 
@@ -244,22 +244,20 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
             yield name
 
 
-def _callables(source: _Source, field: str) -> list[str]:
-    """Return the names of the classes and functions of a file that could be meant; for a loss the functions."""
-    kinds = (ast.FunctionDef,) if field == "loss" else (ast.ClassDef, ast.FunctionDef)
-    return [name for name, statement in source.names.items() if isinstance(statement, kinds)]
+def _callables(source: _Source) -> list[str]:
+    """Return the names of the classes and functions of a file."""
+    return [name for name, statement in source.names.items() if isinstance(statement, ast.ClassDef | ast.FunctionDef)]
 
 
 def _check_definition(field: str, source: _Source, name: str, arguments: Mapping[str, Any]) -> None:
     """Check as far as can be told without executing the file that the name can be called as the program will."""
     statement = source.names.get(name)
-    known = _callables(source, field)
+    known = _callables(source)
     if statement is None:
         if source.is_open:
             return
         meant = nearest(name, known) if known else "it defines none"
-        kind = "class or function" if field == "model" else "function"
-        raise UserError(f"{source.title} has no {kind} {name!r}: {meant}")
+        raise UserError(f"{source.title} has no class or function {name!r}: {meant}")
     where = f"{source.title}:{statement.lineno}"
     constants = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.JoinedStr)
     if isinstance(statement, ast.AsyncFunctionDef) or (
@@ -269,8 +267,6 @@ def _check_definition(field: str, source: _Source, name: str, arguments: Mapping
         raise UserError(f"{where}: {name} is no class or function{meant}")
     if field == "model":
         _check_arguments(statement, where, name, arguments)
-    elif isinstance(statement, ast.ClassDef):
-        raise UserError(f"{where}: {name} is a class, not a function of logits and labels: name an instance of it")
     elif isinstance(statement, ast.FunctionDef) and not statement.decorator_list:
         taken = statement.args
         most = len(taken.posonlyargs) + len(taken.args)

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from models.costs import multiply_accumulates
+from models.costs import num_weights
 from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord, best
 from results.store.search_progress import planned_trials, search_record
@@ -70,8 +70,7 @@ def writes_weights(keep: KeepWeights, search: SearchSettings | None) -> bool:
 
 def weights_bytes(config: TrainConfig) -> int:
     """Return about how much disk space the weights of a trial take."""
-    num_weights = multiply_accumulates(config.model, image_size=1)  # which uses each weight once
-    return 4 * num_weights
+    return 4 * num_weights(config.model)
 
 
 def drop_unkept(store: Store, manifest: Manifest, record: SearchRecord) -> None:

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.names import display_name
 from models.user_code import is_reference
 from trainable.canonical import canonical_values
 from trainable.decoding import Count
@@ -259,6 +260,34 @@ def architecture_fields(architecture: str) -> dict[str, Any]:
     names = ("model", "model_fingerprint", "model_args")
     parts = zip(names, architecture.split(ARCHITECTURE_SEPARATOR), strict=False)
     return {name: part for name, part in parts if part}
+
+
+def value_of(config: TrainConfig, name: str) -> Any:  # noqa: ANN401 (whatever the field holds)
+    """Return the value of a training field, or of an argument of a model as `model_args.width`: None if not given."""
+    if not name.startswith(ARGUMENT_PREFIX):
+        return getattr(config, name)
+    value = config.model_arguments().get(name.removeprefix(ARGUMENT_PREFIX))
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def fields_that_differ(configs: Sequence[TrainConfig]) -> list[str]:
+    """Return the names of the training fields in which these differ, with each argument of a model on its own.
+
+    Fingerprints of models and losses are left out where the names that people see tell them apart.
+    """
+
+    def differ(name: str) -> bool:
+        return len({value_of(config, name) for config in configs}) > 1
+
+    keys = sorted({key for config in configs if config.model_args for key in config.model_arguments()})
+    arguments = {"model_args": [f"{ARGUMENT_PREFIX}{key}" for key in keys]}
+    names = [name for field_name in FIELD_NAMES for name in arguments.get(field_name, [field_name]) if differ(name)]
+    for field_name in ("model", "loss"):
+        pairs = {(getattr(config, field_name), getattr(config, f"{field_name}_fingerprint")) for config in configs}
+        shown = [display_name(reference) for reference, fingerprint in pairs if fingerprint]
+        if len(shown) == len(set(shown)):
+            names = [name for name in names if name != f"{field_name}_fingerprint"]
+    return names
 
 
 def is_field(name: str) -> bool:

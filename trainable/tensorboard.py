@@ -48,7 +48,7 @@ class TrialEvents:
         values = {**dataclasses.asdict(config), **config.to_dict()}
         chosen = {name: values[name] for name in SETTABLE_FIELDS if values[name] is not None}
         chosen = {
-            name: printable_line(str(value)) if isinstance(value, list | str) else value
+            name: printable_line(str(value)) if isinstance(value, list | str | dict) else value
             for name, value in chosen.items()
         }
         metrics = {FINAL_PREFIX + name: value for name, value in _figures(last).items()}

@@ -8,7 +8,7 @@ from enum import StrEnum
 from models.names import display_name
 from results.parquet.trials import Cell, determines, varying_fields
 from results.published.cells import SEQUEL_FILE, PublishedCell, all_cells, table_names
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, value_of
 from trainable.wording import counted, format_value, printable_line
 
 PUBLISHED_DATASET = "cifar10"
@@ -112,7 +112,7 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
         errors=tuple(cell.test_errors),
         hours=statistics.median(seconds) / 3600 if seconds else None,
         hardware=printable_line(", ".join(sorted({trial.row.device for trial in cell.trials}))),
-        other=tuple((name, format_value(getattr(config, name))) for name in others),
+        other=tuple((name, format_value(value_of(config, name))) for name in others),
     )
 
 

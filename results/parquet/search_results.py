@@ -12,7 +12,7 @@ from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table
 from results.store import search_settings as keys
 from results.store.pareto import pareto_front
 from results.store.search_settings import METRIC_NAMES, check_settings, value_text
-from trainable.config import FIELD_NAMES
+from trainable.config import FIELD_NAMES, value_of
 from trainable.grouping import grouped
 from trainable.ledger.checksums import parse_json
 from trainable.records import (
@@ -318,13 +318,14 @@ def free_fields(search: SearchResults) -> list[str]:
     choices = [parameter.name for parameter in search.parameters if parameter.choices is not None]
     groups = grouped(search.trials, lambda proposed: tuple(proposed.params[name] for name in choices)).values()
     found = {name for group in groups for name in varying_fields([proposed.trial.config for proposed in group])}
-    return [name for name in FIELD_NAMES if name in found]
+    in_order = {name: index for index, name in enumerate(FIELD_NAMES)}
+    return sorted(found, key=lambda name: (in_order[name.partition(".")[0]], name))
 
 
 def attributes(search: SearchResults, proposed: SearchTrial) -> dict[str, Any]:
     """Return derived fields and test errors of a proposal as JSON values, for Optuna's dashboard."""
     fields = varying_fields([other.trial.config for other in search.trials])
-    derived = {name: getattr(proposed.trial.config, name) for name in fields if name not in proposed.params}
+    derived = {name: value_of(proposed.trial.config, name) for name in fields if name not in proposed.params}
     confirmed = search.confirmed.get(proposed.number)
     return {
         **derived,
@@ -346,4 +347,6 @@ def params_text(proposed: SearchTrial) -> str:
 def with_rounded(cell: Cell) -> Cell:
     """Return the cell with rounded values, for tables; drawn values have 17 digits."""
     fields: dict[str, Any] = {name: rounded(getattr(cell.config, name)) for name in FIELD_NAMES}
+    arguments = cell.config.model_arguments()
+    fields["model_args"] = {key: rounded(value) for key, value in arguments.items()}
     return dataclasses.replace(cell, config=dataclasses.replace(cell.config, **fields))

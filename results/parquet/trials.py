@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.config import FIELD_NAMES, TrainConfig, fields_that_differ, value_of
 from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
 
@@ -104,11 +104,10 @@ def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
 
 def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:
     """Return the names of the training fields in which these configurations differ, without seed and parent."""
-    fields = [name for name in FIELD_NAMES if name not in ("seed", "parent")]
-    return [name for name in fields if len({getattr(config, name) for config in configs}) > 1]
+    return [name for name in fields_that_differ(configs) if name not in ("seed", "parent")]
 
 
 def determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
     """Return whether each value of the field `given` occurs with a single value of the field `name`."""
-    pairs = {(getattr(config, given), getattr(config, name)) for config in configs}
+    pairs = {(value_of(config, given), value_of(config, name)) for config in configs}
     return len(pairs) == len({first for first, _ in pairs})

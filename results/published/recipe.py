@@ -63,4 +63,6 @@ def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:
                 for value in (ours, published)
             ]
             found.append(Departure(name, *words))
+    if config.loss is not None:
+        found.append(Departure("loss", config.loss, "cross entropy"))
     return found

@@ -13,6 +13,7 @@ from results.report.formatting import trial_anchor
 from results.report.linked_table import LinkedTable
 from results.statistics.importance import Importance
 from results.tables.layout import Column, number_column, percent
+from trainable.config import value_of
 from trainable.records import Status
 from trainable.wording import counted, listed
 
@@ -88,7 +89,7 @@ def _setting_columns(names: Iterable[str], trials: Sequence[SearchTrial]) -> lis
         number_column(
             name,
             [
-                str(rounded(trial.params[name] if name in trial.params else getattr(trial.trial.config, name)))
+                str(rounded(trial.params[name] if name in trial.params else value_of(trial.trial.config, name)))
                 for trial in trials
             ],
         )

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from models.user_code import is_reference
 from results.parquet.trials import Cell
 from results.published.cells import (
     OUR_PRECISIONS,
@@ -124,7 +125,7 @@ def stands_for(cell: Cell) -> Configuration:
     config = cell.config
     epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
     batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
-    model = variables.get(PUBLISHED_MODEL, config.model)
+    model = config.model if is_reference(config.model) else variables.get(PUBLISHED_MODEL, config.model)
     base = Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
     exact = base._replace(
         optimizer=config.optimizer or base.optimizer,

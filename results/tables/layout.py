@@ -10,7 +10,7 @@ from typing import Any
 from models.names import display_name
 from results.parquet.markdown import escaped
 from results.parquet.trials import Cell, determines, varying_fields
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, value_of
 from trainable.records import Status
 from trainable.wording import format_value, json_text, printable_line
 
@@ -117,7 +117,7 @@ def _row(cell: Cell, others: Sequence[str]) -> TableRow:
         lr=cell.config.lr,
         schedule=cell.config.schedule,
         epochs=cell.config.epochs,
-        other={name: getattr(cell.config, name) for name in others},
+        other={name: value_of(cell.config, name) for name in others},
         num_runs=len(errors),
         num_planned=len(cell.trials),
         test_error_percent=statistics.median(errors) if errors else None,

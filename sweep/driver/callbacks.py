@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
-from models.costs import multiply_accumulates
+from models.costs import num_weights
 from results.store.store import Store
 from sweep.driver.search_plugins import NotPickled, SearchSteps
 from sweep.driver.stop_request import StopRequest
@@ -28,8 +28,6 @@ from trainable.tune_adapter import TRIAL_KEY, TrialSetup, config_of, from_report
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 BYTES_PER_WEIGHT, CHECKPOINT_SPARE_BYTES, EPOCH_BYTES = 8, 2**17, 512
 """Size of a weight with its momentum, and at most of what else is in a checkpoint and of a line of `epochs.jsonl`."""
-ASSUMED_PARAMETERS = 25_000_000
-"""Number of weights of a model of the user's own, of which nothing is known: about those of ResNet-50."""
 ANSI_STYLE = re.compile(r"\x1b\[[\d;]*m")
 FAILURE = "Failure # "
 """The words with which Tune begins its text on each failure of a trial."""
@@ -152,9 +150,7 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
     def _needed_bytes(self, trial: Any) -> int:  # noqa: ANN401
         """Return the size of what a running trial may still write: above all its checkpoints."""
         config = config_of(trial.config, self._setup.configs)
-        # an image of one pixel uses each weight once
-        num_parameters = multiply_accumulates(config.model, image_size=1) or ASSUMED_PARAMETERS
-        state_bytes = (BYTES_PER_WEIGHT * num_parameters + CHECKPOINT_SPARE_BYTES) * len(CHECKPOINTS)
+        state_bytes = (BYTES_PER_WEIGHT * num_weights(config.model) + CHECKPOINT_SPARE_BYTES) * len(CHECKPOINTS)
         return state_bytes + MAX_BYTES + config.epochs * EPOCH_BYTES
 
     def _pass_on(self, key: str, progress: Progress) -> None:

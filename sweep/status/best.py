@@ -5,6 +5,7 @@ import statistics
 
 import pyarrow as pa
 
+from models.user_code import is_file, is_reference, split_reference
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
 from results.tables.layout import mean_text
@@ -12,6 +13,7 @@ from sweep.trial_label import describe
 from trainable.config import SHARED_HOLDOUT
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
+from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.limited_yaml import dump_yaml
 from trainable.wording import command, counted
 
@@ -105,6 +107,7 @@ def best_yaml(best: BestConfiguration) -> str:
     run = command("run", f"{name}.yaml")
     data = "" if config.dataset in NUM_IMAGES else " --data DIR"
     fields = {field: value for field, value in config.to_dict().items() if field not in NOT_WRITTEN}
+    fields |= {f"{ARGUMENT_PREFIX}{key}": value for key, value in fields.pop("model_args", {}).items()}
     defaults = {field: value for field, value in fields.items() if value is not None and field not in best.varied}
     row = {field: value for field, value in fields.items() if value is not None and field in best.varied}
     space = {
@@ -115,4 +118,7 @@ def best_yaml(best: BestConfiguration) -> str:
         "repeats": repeats,
     }
     head = f"# Run: {run}{data}\n# Outcome: test error {_error_text(best.cell.test_errors)}\n"
+    own = [name for name in (config.model, config.loss) if name is not None and is_reference(name)]
+    files = sorted({file for file, _ in map(split_reference, own) if is_file(file)})
+    head += f"# Put {' and '.join(files)} beside this file, with the content of then.\n" if files else ""
     return head + dump_yaml(space).rstrip()

