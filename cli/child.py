@@ -29,6 +29,8 @@ sys.exit(tune_main.main())
 """
 COMMAND = [sys.executable, "-P", "-c", CODE, str(Path(__file__).resolve().parent.parent)]
 """Our command line, whatever packages lie in the current folder."""
+TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Variables that make output look as in a terminal. Jupyter sets one, and would show each state of a live table."""
 CHUNK_BYTES = 65536
 ERROR = "batchscape: "
 """Beginning of the line with which a command refuses or ends."""
@@ -71,13 +73,14 @@ class End:
 def run_child(arguments: list[str]) -> End:
     """Run a command, print what it prints except its error, and pass interrupts on to it."""
     is_ours = sys.stdout is not None and sys.stdout is sys.__stdout__  # not that of a notebook or of a test
+    shown_as = {} if is_ours else dict.fromkeys(TERMINAL, "")
     errors = [""]
     with subprocess.Popen(  # noqa: S603 (our own program)
         [*COMMAND, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=None if is_ours else subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | shown_as,
         process_group=0,  # a terminal's Ctrl-C reaches it once, through us
     ) as child:
         try:

@@ -212,14 +212,20 @@ def test_exit_codes_are_exceptions(does: Does, code: str, error: type[Exception]
         run("quickstart")
 
 
-def test_what_a_run_prints_is_printed_here(does: Does, capfd: pytest.CaptureFixture[str]) -> None:
-    does("print(sys.argv[1:]); print('a note', file=sys.stderr); sys.exit('batchscape: no')")
+def test_what_a_run_prints_is_printed_here(
+    does: Does, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jupyter sets FORCE_COLOR, and would show each state of a live table."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    does(
+        "print(sys.argv[1:], os.environ['FORCE_COLOR']); print('a note', file=sys.stderr); sys.exit('batchscape: no')"
+    )
     changed = {"lr": np.float64(0.5), "betas": (0.9, 0.99)}
     with pytest.raises(RunError):
         run("quickstart", store="~/runs", set=changed, fail_fast=True, again=False)
     store, settings = f"--store={Path.home()}/runs", ["--set=lr=0.5", "--set=betas=[0.9, 0.99]"]
     printed = capfd.readouterr()
-    assert printed.out == f"{['run', 'quickstart', '--fail-fast', store, *settings]}\n"
+    assert printed.out == f"{['run', 'quickstart', '--fail-fast', store, *settings]} \n"
     assert printed.err == "a note\n"
 
 
