@@ -152,8 +152,11 @@ def _error_by_epochs(results: Results) -> list[Figure]:
 def _heat_map(results: Results) -> list[Figure]:
     points = results.points(error_by_lr.published)
     maps, left_out = heat_map.heat_maps(points), heat_map.left_out(points)
-    limits = f"at most {heat_map.MOST_MAPS}, of {heat_map.MOST_COLUMNS} learning rates each"
-    note = results.note("heat_map", f"{left_out} of {len(maps) + left_out} maps left out: {limits}" * bool(left_out))
+    of_all = f"{left_out} of the {len(maps) + left_out} maps" if maps or left_out > 1 else "the only map"
+    limits = f"at most {heat_map.MOST_MAPS} are drawn, each of at most {heat_map.MOST_COLUMNS} learning rates"
+    note = results.note(
+        "heat_map", f"{of_all} {'is' if left_out == 1 else 'are'} not drawn: {limits}" * bool(left_out)
+    )
     return [heat_map.draw_heat_maps(maps, title(points) + note)] if maps else []
 
 

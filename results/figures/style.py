@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -253,8 +254,15 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def image(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as one of FORMATS."""
+    """Return a figure as one of FORMATS; equal figures give equal bytes.
+
+    matplotlib names a clip path after its unrounded corners, whose last bits vary, so we number the clip paths.
+    """
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "batchscape", "svg.fonttype": "path"}):
         figure.savefig(buffer, format=suffix, dpi=DPI, metadata={"Date": None} if suffix == "svg" else None)
-    return buffer.getvalue()
+    content = buffer.getvalue()
+    if suffix != "svg":
+        return content
+    ids = {name: b"clip%d" % number for number, name in enumerate(re.findall(rb'<clipPath id="(\w+)"', content))}
+    return re.sub(rb'(?<=url\(#)\w+|(?<=<clipPath id=")\w+', lambda match: ids.get(match[0], match[0]), content)

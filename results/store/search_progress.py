@@ -58,7 +58,17 @@ def has_lost_log(store: Store, manifest: Manifest, record: SearchRecord) -> bool
     """Return whether the sweep is a search that has run, while its log holds nothing."""
     if not manifest.is_search or record.settings or record.damage is not None:
         return False
-    return bool(store.journal(manifest.name, RUNS).read()) or store.read(manifest.name, TRIALS_PARQUET) is not None
+    return bool(store.journal(manifest.name, RUNS).read()) or _has_rows(store.read(manifest.name, TRIALS_PARQUET))
+
+
+def _has_rows(table: bytes | None) -> bool:
+    """Return whether this Parquet file tells of a run; an export before the first run has no rows."""
+    from pyarrow import ArrowException, BufferReader, parquet  # here: `status` of most sweeps does without
+
+    try:
+        return table is not None and parquet.read_metadata(BufferReader(table)).num_rows > 0
+    except (ArrowException, OSError):
+        return True
 
 
 def planned_trials(manifest: Manifest, record: SearchRecord) -> list[PlannedTrial]:

@@ -1,15 +1,17 @@
 """Test error against learning rate: what is drawn, and that it is drawn."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 
 from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, published
 from results.figures.points import Point, Source, error_bars, sweep_points
-from results.figures.style import save
+from results.figures.style import image, save
 from results.parquet.trials import group_repeats
 from tests.results_tests.figure_samples import make_point, overlaps
 from tests.results_tests.result_samples import make_config, make_trial
@@ -188,6 +190,18 @@ def test_a_vector_and_a_pixel_image_are_written(tmp_path: Path) -> None:
     assert [svg.name, png.name] == ["error.by_lr.svg", "error.by_lr.png"]
     assert b"<svg" in svg.read_bytes()[:1000]
     assert png.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_the_last_bit_of_a_position_does_not_show() -> None:
+    """The layout may differ in it between processes."""
+    images = []
+    for left in (0.1, math.nextafter(0.1, 1)):
+        figure = Figure()
+        for bottom in (0.1, 0.6):
+            figure.add_axes((left, bottom, 0.8, 0.3)).plot([1, 2])
+        images.append(image(figure, "svg"))
+    assert images[0] == images[1]
+    assert images[0].count(b"url(#clip1)") == 1
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from results.figures import (
     parallel_coordinates,
     pareto_front,
 )
-from results.figures.gallery import Results, draw, pages
+from results.figures.gallery import DRAWERS, Results, draw, pages
 from results.figures.learning_curves import MOST_PANELS, ROWS_PER_PAGE
 from results.figures.ranks import ALL_RANKS, Ranks, parse_ranks, shown_words
 from results.figures.style import MOST_VECTOR, save
@@ -135,6 +135,13 @@ def test_maps_are_bounded_and_those_left_out_are_counted() -> None:
     assert (len(heat_map.heat_maps(points)), heat_map.left_out(points)) == (heat_map.MOST_MAPS, 12)
     wide = [make_point(batch_size=n + 1) for n in range(heat_map.MOST_CELLS + 1)]
     assert (heat_map.heat_maps(wide), heat_map.left_out(wide)) == ([], 1)
+
+
+def test_a_map_that_is_not_drawn_is_told() -> None:
+    results = many()
+    assert list(DRAWERS["heat_map"](results)) == []
+    told = "the only map is not drawn: at most 8 are drawn, each of at most 24 learning rates"
+    assert results.notes == [f"heat_map: {told}"]
 
 
 def test_lines_of_parallel_coordinates_are_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -280,6 +280,13 @@ def test_a_lost_log_of_a_search_is_named_and_its_results_are_kept(small: SmallSt
     assert repair_log(small.store, SEARCHED) == [f"{log} {LOST}: the search begins anew, and reuses what was trained"]
 
 
+def test_a_search_that_was_never_begun_can_be_exported_again(small: SmallStore) -> None:
+    small.store.write_manifest(make_manifest([], "unbegun", is_search=True))
+    for command in ("export", "export", "status", "verify"):
+        status, out, err = small.answer((command, "unbegun"))
+        assert (status, LOST in out + err) == (0, False), out + err
+
+
 def test_a_result_that_the_log_does_not_tell_of_is_left_to_run(small: SmallStore) -> None:
     log = small.store.sweep_folder(SEARCHED) / SEARCH_LOG
     lines = log.read_bytes().splitlines(keepends=True)
