@@ -125,10 +125,15 @@ def test_infinite_gradients_change_nothing(
     assert all(torch.equal(after[name], tensor) for name, tensor in before[0].items())
 
 
-def test_the_gradient_is_clipped_to_its_norm(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_gradient_is_clipped_to_its_norm(
+    make_training: MakeTraining, tiny_config: TrainConfig, precision: str
+) -> None:
+    """The norm is that of the gradient itself, not of the one that fp16 scales."""
     found = {}
     for limit in (None, 1e-3, 1e6):
-        training = make_training(dataclasses.replace(tiny_config, clip_grad_norm=limit))
+        training = make_training(dataclasses.replace(tiny_config, clip_grad_norm=limit, precision=precision))
+        training.learner.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=precision == "fp16")
         learner, data = training.learner, training.data
         images = torch.randn(8, 3, *data.train.images.shape[1:3], generator=torch.Generator().manual_seed(0))
         learner.step(images, data.train.labels[:8])
