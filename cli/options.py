@@ -69,6 +69,16 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", help="name of a sweep in the store")
 
 
+def add_trial(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "trial",
+        nargs="?",
+        type=not_empty,
+        metavar="KEY",
+        help="the trial's key, or the beginning of it (default: the best trial)",
+    )
+
+
 def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
@@ -182,6 +192,19 @@ def output_folder(text: str) -> str:
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot write to {text}: {error.strerror}") from None
     return str(folder)
+
+
+def output_file(text: str) -> str:
+    """Accept a file that can be written, in a folder that exists."""
+    if "://" in not_empty(text):
+        raise argparse.ArgumentTypeError(f"{text} is a URI: give a file of this machine")
+    file = Path(text)
+    if file.is_dir() or not file.name:
+        raise argparse.ArgumentTypeError(f"{text} is a folder: give a file in it")
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {file.parent}")
+    output_folder(str(file.parent))
+    return text
 
 
 def positive(text: str) -> float:

@@ -10,6 +10,7 @@ from cli import (
     compare,
     completion,
     delete,
+    evaluate,
     export,
     lint,
     list_sweeps,
@@ -25,6 +26,7 @@ from cli import (
     table,
     train,
     verify,
+    weights,
 )
 from cli.options import EXIT_CODES, CommandParser
 
@@ -41,6 +43,8 @@ COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
     "logs": logs,
     "export": export,
+    "weights": weights,
+    "evaluate": evaluate,
     "verify": verify,
     "retry": retry,
     "delete": delete,

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -208,15 +208,13 @@ def train_epoch(
 
 
 @torch.no_grad()  # in inference mode, what a user's model keeps from an evaluation could not be trained with
-def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
-    """Measure the cross entropy and the error on a split without augmentation, in batches of EVAL_BATCH_SIZE at most.
+def predict(learner: Learner, data: TrialData, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield logits fp32 [B, num_classes] and labels int64 [B] of a split, in batches of EVAL_BATCH_SIZE at most.
 
     Raises:
         UserCodeError: the user's model raised something.
     """
     learner.model.eval()
-    loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
-    correct: list[Tensor] = []
     size = EVAL_BATCH_SIZE
     if learner.references:  # their models may be so large that it matters
         size = min(size, OWN_EVAL_FACTOR * learner.config.batch_size)
@@ -224,6 +222,18 @@ def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
         images, labels = split.take(slice(start, start + size))
         with learner.watched():
             logits = learner.logits(learner.model, normalize(images, data.mean, data.std))
+        yield logits, labels
+
+
+def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
+    """Measure the cross entropy and the error on a split without augmentation.
+
+    Raises:
+        UserCodeError: the user's model raised something.
+    """
+    loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
+    correct: list[Tensor] = []
+    for logits, labels in predict(learner, data, split):
         loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
         correct.append(logits.argmax(dim=1) == labels)
         PULSE.beat()

@@ -75,7 +75,7 @@ def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> Trial
     """Split the data set as the configuration says. No image is copied on a CPU."""
     subset = None if config.recipe_version == SHARED_HOLDOUT else config.train_subset
     labels = data.train_labels[:subset]
-    train = Split(_tensor(data.train_images[:subset]).to(device), _tensor(labels).to(device))
+    train = Split(as_tensor(data.train_images[:subset]).to(device), as_tensor(labels).to(device))
     holdout: Split | None = None
     num_trained, held_out = config.count_images(len(data.train_labels))
     if held_out:
@@ -88,8 +88,8 @@ def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> Trial
         train=train,
         holdout=holdout,
         test=Split(
-            _tensor(data.test_images[: config.test_subset]).to(device),
-            _tensor(data.test_labels[: config.test_subset]).to(device),
+            as_tensor(data.test_images[: config.test_subset]).to(device),
+            as_tensor(data.test_labels[: config.test_subset]).to(device),
         ),
         mean=mean.to(device),
         std=std.to(device),
@@ -106,7 +106,7 @@ def holdout_positions(labels: Labels, count: int) -> NDArray[np.int64]:
     return np.sort(by_class[picked])
 
 
-def _tensor(array: NDArray[np.uint8] | NDArray[np.int64]) -> Tensor:
+def as_tensor(array: NDArray[np.uint8] | NDArray[np.int64]) -> Tensor:
     """Return a tensor on the array's memory, which is read-only (mapped, or in Ray's object store)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -26,13 +26,15 @@ from sweep import kept_weights
 from sweep.kept_weights import WeightsKeeper, drop_unkept, writes_weights
 from sweep.plan.changes import with_earlier_trials
 from sweep.search.opening import search_settings
+from sweep.trial_weights import copy_weights, find_weights
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_attempt, make_config, make_end, make_epoch, make_manifest
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
+from trainable.errors import UserError
 from trainable.ledger.files import WEIGHTS
 from trainable.ledger.remote_ledger import open_ledger
-from trainable.ledger.safetensors import StoredTensor, StoredWeights
+from trainable.ledger.safetensors import StoredTensor, StoredWeights, parse_weights
 from trainable.records import Progress, Status
 
 STORED = StoredWeights({"bias": StoredTensor("F32", (2,), bytes(8))}, {})
@@ -73,7 +75,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(f"s3://{s3.new_bucket()}/store")
 
 
-def test_the_three_best_are_kept_and_unfinished_trials_keep_what_they_have(store: Store) -> None:
+def test_the_three_best_are_kept_and_unfinished_trials_keep_what_they_have(store: Store, tmp_path: Path) -> None:
     manifest = fill(store)
     tied = min(KEYS[0], KEYS[4])
     for _ in range(2):  # the second time there is nothing to do
@@ -82,6 +84,10 @@ def test_the_three_best_are_kept_and_unfinished_trials_keep_what_they_have(store
     drop_unkept(store, dataclasses.replace(manifest, keep_weights="all"), SearchRecord())
     assert len(kept(store)) == 4
     assert kept_weights.ranked_keys(store, manifest, SearchRecord())[:2] == [KEYS[1], tied]
+    assert copy_weights(store, find_weights(store, "mine"), tmp_path / "copy").startswith(f"weights of {KEYS[1]} (")
+    assert parse_weights((tmp_path / "copy").read_bytes(), KEYS[1]).tensors == STORED.tensors
+    with pytest.raises(UserError, match="is INCOMPLETE, and only completed trials have weights"):
+        find_weights(store, "mine", KEYS[5])
     drop_unkept(store, dataclasses.replace(manifest, keep_weights="none"), SearchRecord())
     assert kept(store) == [5]
 
