@@ -113,9 +113,6 @@ def evaluate_weights(found: TrialWeights, data: ImageData, *, is_own: bool) -> E
     Raises:
         UserError: the trial's own model cannot be used here.
     """
-    import torch
-
-    from trainable.device import prepare_device
     from trainable.evaluation import predictions
     from trainable.saved_weights import Metadata
 
@@ -123,9 +120,8 @@ def evaluate_weights(found: TrialWeights, data: ImageData, *, is_own: bool) -> E
     provide(getattr(found.manifest, "sources", ()))
     trained_with = [attempt.num_threads for attempt in summary.attempts[-1:] if is_own]
     threads = min(*trained_with, usable_processors()) if trained_with else idle_processors()
-    device = prepare_device(threads, use_gpu=torch.cuda.is_available())
     try:
-        result = predictions(found.weights, data.test_images, data.test_labels, device)
+        result = predictions(found.weights, data.test_images, data.test_labels, threads)
     except (UserCodeError, RuntimeError, LookupError) as error:
         why = str(error) if isinstance(error, UserCodeError) else one_line(error)
         raise UserError(f"the network of {found.name} cannot be evaluated: {why}") from None

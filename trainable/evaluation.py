@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from trainable.data.contract import Images, Labels
+from trainable.device import prepare_device
 from trainable.engine import predict
 from trainable.errors import UserError
 from trainable.execution import Execution
@@ -32,16 +33,16 @@ class Predictions:
     """Number format of the computation."""
 
 
-def predictions(weights: StoredWeights, images: Images, labels: Labels, device: torch.device) -> Predictions:
+def predictions(weights: StoredWeights, images: Images, labels: Labels, num_threads: int) -> Predictions:
     """Compute the predictions as the training did at its end: the same normalisation, number format and batches.
 
-    A number format that this device lacks is replaced by fp32.
+    The device is the GPU, if there is one. A number format that it lacks is replaced by fp32.
 
     Raises:
         UserCodeError: the user's own model cannot be built, or raised something.
         RuntimeError, KeyError: these are no weights of the model.
     """
-    metadata = Metadata.of(weights)
+    device, metadata = prepare_device(num_threads, use_gpu=torch.cuda.is_available()), Metadata.of(weights)
     split = Split(as_tensor(images).to(device), as_tensor(labels).to(device))
     mean, std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (metadata.mean, metadata.std))
     data = TrialData(split, None, split, mean, std, metadata.num_classes)
