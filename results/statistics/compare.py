@@ -130,19 +130,26 @@ class _Tests:
 
     def _family(self, points: Sequence[float], standard_errors: Sequence[float]) -> list[Difference]:
         degrees = self.dispersion.degrees_of_freedom
-        judgement = judge(np.array(points), np.array(standard_errors), degrees, margin=self.margin, alpha=self.alpha)
-        reach = t_quantile(1 - self.alpha / 2, degrees)
-        return [
-            Difference(point, error, (point - reach * error, point + reach * error), p_differs, p_reproduced, verdict)
-            for point, error, p_differs, p_reproduced, verdict in zip(
-                points,
-                standard_errors,
-                judgement.p_differs.tolist(),
-                judgement.p_reproduced.tolist(),
-                judgement.verdicts(),
-                strict=True,
-            )
-        ]
+        return judged_family(points, standard_errors, degrees, margin=self.margin, alpha=self.alpha)
+
+
+def judged_family(
+    points: Sequence[float], standard_errors: Sequence[float], degrees_of_freedom: int, *, margin: float, alpha: float
+) -> list[Difference]:
+    """Test a family of differences; the arguments are those of `judge`."""
+    judgement = judge(np.array(points), np.array(standard_errors), degrees_of_freedom, margin=margin, alpha=alpha)
+    reach = t_quantile(1 - alpha / 2, degrees_of_freedom)
+    return [
+        Difference(point, error, (point - reach * error, point + reach * error), p_differs, p_reproduced, verdict)
+        for point, error, p_differs, p_reproduced, verdict in zip(
+            points,
+            standard_errors,
+            judgement.p_differs.tolist(),
+            judgement.p_reproduced.tolist(),
+            judgement.verdicts(),
+            strict=True,
+        )
+    ]
 
 
 def compare(

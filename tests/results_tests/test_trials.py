@@ -13,6 +13,7 @@ from tests.results_tests.result_samples import (
     make_trial,
     write_trial,
 )
+from trainable.config import TrainConfig
 from trainable.records import Status
 
 
@@ -56,3 +57,10 @@ def test_varying_fields_leave_the_seed_and_the_parent_out() -> None:
     second = make_config(seed=2, lr=0.2, epochs=3, parent=first.trial_key)
     assert varying_fields([first, second]) == ["epochs", "lr"]
     assert varying_fields([]) == []
+
+
+def test_varying_fields_leave_out_what_the_optimizer_tells() -> None:
+    sgd, lars = TrainConfig(), TrainConfig(optimizer="lars")
+    assert (sgd.nesterov, sgd.eps) != (lars.nesterov, lars.eps)
+    assert varying_fields([sgd, lars, TrainConfig(warmup_epochs=5)]) == ["warmup_epochs", "optimizer"]
+    assert varying_fields([sgd, lars, TrainConfig(nesterov=False)]) == ["optimizer", "nesterov"]
