@@ -15,7 +15,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EpochsByKey = Mapping[str, Sequence[EpochRecord]]
 """Trial key -> the epochs of the trial."""
 ROWS_AT_ONCE = 10_000
-DEPENDENT_FIELDS = {"optimizer": ("nesterov", "betas", "eps"), "warmup_epochs": ("warmup_start_factor",)}
+DEPENDENT_FIELDS = {"optimizer": ("momentum", "nesterov", "betas", "eps"), "warmup_epochs": ("warmup_start_factor",)}
 """Training field -> fields of its own, most of which the program sets by itself."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.names import display_name
 from results.parquet.markdown import escaped
-from results.parquet.trials import Cell, determines, varying_fields
+from results.parquet.trials import Cell, varying_fields
 from trainable.config import TrainConfig, value_of
 from trainable.records import Status
 from trainable.wording import format_value, json_text, printable_line
@@ -19,8 +19,6 @@ PRECISION_NAMES = {"fp32": "FP32", "pure_fp16": "FP16", "fp16": "mixed"}
 ON_BN = {"all": "yes", "no_bn": "no"}
 FORMULA_STARTS = ("=", "+", "-", "@")
 PUBLISHED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
-SET_BY_OPTIMIZER = ("momentum", "nesterov", "betas", "eps")
-"""Fields that have no column of their own if they follow from the optimiser."""
 BEFORE_BATCH_SIZE = ("optimizer", "precision", "weight_decay_on")
 AFTER_BATCH_SIZE = ("ghost_batch_size",)
 """Fields whose columns stand where the published sequel has them, as does `weight_decay` beside `weight_decay_on`;
@@ -89,12 +87,7 @@ class TableRow:
 
 def table_rows(cells: Sequence[Cell]) -> list[TableRow]:
     """Return the rows in the order of the published tables: batch size and lr descending."""
-    configs = [cell.config for cell in cells]
-    others = [
-        name
-        for name in varying_fields(configs)
-        if name not in PUBLISHED_COLUMNS and not (name in SET_BY_OPTIMIZER and determines("optimizer", name, configs))
-    ]
+    others = [name for name in varying_fields([cell.config for cell in cells]) if name not in PUBLISHED_COLUMNS]
     return [_row(cell, others) for cell in in_table_order(cells)]
 
 
