@@ -110,7 +110,7 @@ class OwnCode:
                 raise FieldError(wrong, str(error)) from None
             code = UserCode(without_folder(reference), source.text)
             self._check_distinct(field, code, origin)
-            self.sources[code.fingerprint] = code
+            self.sources.setdefault(code.fingerprint, code)
             given |= {field: code.reference, f"{field}_fingerprint": code.fingerprint}
         return given
 

@@ -1,5 +1,6 @@
 """From speeds to an interval for the wall time."""
 
+import dataclasses
 import heapq
 import itertools
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from sweep.estimate.speeds import DeviceProfile, NoHistoryError, RunOverhead, Sp
 from sweep.estimate.wall_time import LEVEL, Interval, longest_first, makespans
 from sweep.estimate.work import TrialWork
 from tests.sweep_tests.estimate_samples import HERE, MODEL, OVERHEADS, make_speed, make_work, true_seconds
+from trainable.config import TrainConfig
 
 HISTORY = [
     make_speed(size, factor, run)
@@ -52,6 +54,17 @@ def test_another_model_is_judged_by_its_cost() -> None:
     assert found.wall[1].median_seconds == pytest.approx(true_seconds(work), rel=0.1)
     assert width(found.wall[1]) > 2 * width(alone([make_work(64)], HISTORY).wall[1])
     assert "resnet_110 not measured, estimated from the cost of resnet_preact_20" in found.basis
+
+
+def test_own_models_are_judged_by_nothing_but_their_own_speed() -> None:
+    own = TrainConfig(model="my_net.py:Net", model_fingerprint="0" * 16).architecture
+    measured = [dataclasses.replace(speed, model=own) for speed in HISTORY]
+    work = dataclasses.replace(make_work(64), model=own)
+    found = alone([work, make_work(16)], [*measured, make_speed(16)])
+    assert found.trial_seconds == pytest.approx([true_seconds(make_work(64)), true_seconds(make_work(16))], rel=0.05)
+    for unknown, speeds in ((work, HISTORY), (make_work(16), measured)):
+        with pytest.raises(NoHistoryError, match=r"was not measured on a processor, 1 thread as it is"):
+            alone([unknown], speeds)
 
 
 def test_more_is_known_from_more() -> None:
