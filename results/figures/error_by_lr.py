@@ -2,14 +2,24 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from results.figures.points import Point, Source, distinguishing_words, error_bars, published_points, with_error
+from results.figures.points import (
+    SGD,
+    Point,
+    Source,
+    distinguishing_words,
+    error_bars,
+    lars_points,
+    published_points,
+    with_error,
+)
 from results.figures.style import (
     LINE_STYLES,
     MOST_ENTRIES,
@@ -32,6 +42,8 @@ MOST_LINES = MOST_ENTRIES
 """More lines would have no place in the legend."""
 AXES_WIDTH = 5.2
 """Width in inches of the axes and their labels beside a wide legend."""
+PANEL_WIDTH = 3.6
+"""Width in inches of each further panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +53,21 @@ class Line:
     label: str
     points: list[Point]
 
+    @property
+    def panel(self) -> str:
+        """Title of the panel that shows the line: an optimiser has learning rates of its own scale."""
+        return self.points[0].optimizer
 
-def published() -> list[Point]:
-    """Return the rows of the published tables on the initial learning rate (cosine, 200 epochs)."""
-    return published_points(lambda table: table.startswith("initial_lr_"))
+
+def published(optimizers: Collection[str] = (SGD,)) -> list[Point]:
+    """Return the published rows on the initial learning rate (cosine, 200 epochs) of these optimisers.
+
+    For several optimisers these are the rows of the sequel, and their points name the optimiser.
+    """
+    if not {*optimizers} - {SGD}:
+        return published_points(lambda table: table.startswith("initial_lr_"))
+    points = [point for point in lars_points() if point.optimizer.lower() in optimizers]
+    return points if len(optimizers) > 1 else [dataclasses.replace(point, other=()) for point in points]
 
 
 def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Line]:
@@ -63,6 +86,7 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
     lines = []
     for members in sorted(groups.values(), key=_rank):
         words = distinguishing_words(members[0], points, epochs="epochs" not in free)
+        words = [word for word in words if word != members[0].optimizer]
         if "batch_size" not in free:
             words = [str(members[0].batch_size), *words]
         lines.append(Line(", ".join(words), sorted(members, key=lambda point: point.lr)))
@@ -93,14 +117,40 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
     """Draw errors against lr on a log axis, with bars from the smallest to the largest repeat.
 
     A batch size has the same colour and marker in both sources; published lines are dashed and hollow. Points that
-    differ in more than lr (`free`) are not joined.
+    differ in more than lr (`free`) are not joined. Each optimiser has a panel, because its learning rates have a
+    scale of their own.
     """
     figure = Figure(layout="constrained")
-    axes = figure.subplots()
-    is_joined = not set(free) - {"lr"}
+    titles = list(dict.fromkeys(line.panel for line in lines))
+    panels = dict(zip(titles, figure.subplots(1, len(titles), sharey=True, squeeze=False)[0], strict=True))
+    handles = _draw_lines(panels, lines, is_joined=not set(free) - {"lr"})
+    set_scale(panels[titles[0]].yaxis, [point.error for line in lines for point in line.points])
+    panels[titles[0]].set_ylabel("test error at the last epoch (%)")
+    width = AXES_WIDTH + (len(titles) - 1) * PANEL_WIDTH
+    if any(line.label for line in lines):
+        legend_beside(panels[titles[-1]], "" if "batch_size" in free else "batch size", list(handles.items()))
+        width += legend_beside_width([handle for members in handles.values() for handle in members])
+    figure.set_size_inches(max(7.2, width), 4.2)
+    figure.suptitle(wrapped(title, int(11 * figure.get_figwidth())), fontsize="medium")
+    for name, axes in panels.items():
+        axes.set_title(name, fontsize="medium")
+        axes.set_xlabel("initial learning rate")
+        axes.grid(visible=True, which="major", alpha=0.3)
+        counts = Counter(point.lr for line in lines if line.panel == name for point in line.points)
+        if len(counts) > MOST_LABELLED_LRS or ("lr" in free and len(counts) > 1):
+            set_log(axes.xaxis, list(counts))
+        else:
+            label_ticks(figure, axes, counts)
+    return figure
+
+
+def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], *, is_joined: bool) -> dict[str, list[Line2D]]:
+    """Draw each line in its panel, and return the entries of the legend by origin: published ones first."""
     numbers = {label: index for index, label in enumerate(dict.fromkeys(line.label for line in lines))}
     firsts = sorted((line.points[0] for line in lines), key=lambda point: list(Source).index(point.source))
-    groups: dict[str, list[Line2D]] = {point.origin: [] for point in firsts}
+    entries: dict[str, dict[str, Line2D]] = {point.origin: {} for point in firsts}
+    for axes in panels.values():
+        axes.set_xscale("log")
     for line in lines:
         kind, source = look(numbers[line.label]), line.points[0].source
         style: dict[str, Any] = {
@@ -112,23 +162,6 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
             "rasterized": len(line.points) > MOST_VECTOR,
         }
         lrs, errors = unzipped([(point.lr, point.error) for point in line.points])
-        axes.errorbar(lrs, errors, yerr=error_bars(line.points), capsize=3, **style)
-        groups[line.points[0].origin].append(Line2D([], [], label=line.label, **style))
-    axes.set_xscale("log")
-    set_scale(axes.yaxis, [point.error for line in lines for point in line.points])
-    axes.set_xlabel("initial learning rate")
-    axes.set_ylabel("test error at the last epoch (%)")
-    axes.grid(visible=True, which="major", alpha=0.3)
-    if any(line.label for line in lines):
-        legend_beside(axes, "" if "batch_size" in free else "batch size", list(groups.items()))
-        handles = [handle for members in groups.values() for handle in members]
-        figure.set_size_inches(max(7.2, AXES_WIDTH + legend_beside_width(handles)), 4.2)
-    else:
-        figure.set_size_inches(7.2, 4.2)
-    figure.suptitle(wrapped(title, int(11 * figure.get_figwidth())), fontsize="medium")
-    counts = Counter(point.lr for line in lines for point in line.points)
-    if len(counts) > MOST_LABELLED_LRS or ("lr" in free and len(counts) > 1):
-        set_log(axes.xaxis, list(counts))
-    else:
-        label_ticks(figure, axes, counts)
-    return figure
+        panels[line.panel].errorbar(lrs, errors, yerr=error_bars(line.points), capsize=3, **style)
+        entries[line.points[0].origin].setdefault(line.label, Line2D([], [], label=line.label, **style))
+    return {origin: list(handles.values()) for origin, handles in entries.items()}

@@ -19,7 +19,7 @@ from results.figures import (
     parameter_importance,
     pareto_front,
 )
-from results.figures.points import Point, lars_points, published_points, sweep_points, title
+from results.figures.points import SGD, Point, published_points, sweep_points, title
 from results.figures.ranks import ALL_RANKS, Ranks, shown_words
 from results.figures.style import literal_text, without_controls
 from results.parquet.search_results import SearchResults, free_fields
@@ -53,6 +53,10 @@ class Results:
         if words:
             self.notes.append(f"{figure}: {words}{remedy}")
         return f"\n{words}{remedy}" if words else ""
+
+    def published_grids(self) -> list[Point]:
+        """Return the published rows on the learning rate, of the optimisers of the sweep."""
+        return error_by_lr.published({cell.config.optimizer or SGD for cell in self.cells} or {SGD})
 
     def points(self, published: Callable[[], list[Point]], *, scattered: bool = False) -> list[Point]:
         """Return the points of the figures of configurations.
@@ -120,7 +124,7 @@ def _why_empty(figure: str, search: SearchResults | None) -> str:
 
 
 def _error_by_lr(results: Results) -> list[Figure]:
-    points = results.points(error_by_lr.published, scattered=True)
+    points = results.points(results.published_grids, scattered=True)
     free = free_fields(results.search) if results.search is not None else []
     lines = error_by_lr.error_by_lr(points, free)
     if results.search is not None and len(lines) > MOST_SERIES:  # the batch size is the most useful distinction
@@ -137,7 +141,7 @@ def _error_by_lr(results: Results) -> list[Figure]:
         heading += results.note("error_by_lr", words)
     figures = [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
     if results.published and results.sweep is None:
-        lars = lars_points()
+        lars = error_by_lr.published((SGD, "lars"))
         figures.append(error_by_lr.draw_error_by_lr(error_by_lr.error_by_lr(lars), title(lars)))
     return figures
 
@@ -150,7 +154,7 @@ def _error_by_epochs(results: Results) -> list[Figure]:
 
 
 def _heat_map(results: Results) -> list[Figure]:
-    points = results.points(error_by_lr.published)
+    points = results.points(results.published_grids)
     maps, left_out = heat_map.heat_maps(points), heat_map.left_out(points)
     of_all = f"{left_out} of the {len(maps) + left_out} maps" if maps or left_out > 1 else "the only map"
     limits = f"at most {heat_map.MOST_MAPS} are drawn, each of at most {heat_map.MOST_COLUMNS} learning rates"

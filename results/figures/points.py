@@ -16,6 +16,16 @@ STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
 """Fields that are attributes of a point; other fields that differ within a sweep are in `Point.other`."""
 
 
+OPTIMIZER, SGD = "optimizer", "sgd"
+SETTING_WORDS = {
+    ("ghost_batch_size", "None"): "no ghost batches",
+    ("weight_decay_on", "all"): "decay on all",
+    ("weight_decay_on", "no_bn"): "no decay on BN",
+    ("weight_decay_on", "matrices"): "decay on matrices",
+}
+"""(field, value) -> words where name and value would be none, or too long for a legend."""
+
+
 class Source(StrEnum):
     """Origin of a point; published points are hollow in every figure, ours solid."""
 
@@ -55,7 +65,17 @@ class Point:
     @property
     def variant(self) -> tuple[str, ...]:
         """What distinguishes the point from others with the same batch size, lr and number of epochs."""
-        return (self.model, self.dataset, self.schedule, *(f"{name} {value}" for name, value in self.other))
+        return (self.model, self.dataset, self.schedule, *(setting_words(name, value) for name, value in self.other))
+
+    @property
+    def optimizer(self) -> str:
+        """Name of the optimiser, where the points of the figure have several; otherwise empty."""
+        return dict(self.other).get(OPTIMIZER, "").upper()
+
+
+def setting_words(name: str, value: str) -> str:
+    """Return a setting as a legend shows it: `weight_decay 0.0001`, `LARS`, `no decay on BN`."""
+    return value.upper() if name == OPTIMIZER else SETTING_WORDS.get((name, value), f"{name} {value}")
 
 
 def published_point(cell: PublishedCell) -> Point:
@@ -88,7 +108,7 @@ def published_points(belongs: Callable[[str], bool] | None = None) -> list[Point
 def lars_points() -> list[Point]:
     """Return the points of the sequel's tables of SGD and LARS at 200 epochs."""
     cells = [cell for cell in all_cells() if cell.table.startswith("lars_") and cell.epochs == 200]
-    points = [replace(published_point(cell), other=(("with", cell.optimizer.upper()),)) for cell in cells]
+    points = [replace(published_point(cell), other=((OPTIMIZER, cell.optimizer),)) for cell in cells]
     return list(dict.fromkeys(points))
 
 
@@ -117,16 +137,12 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
 
 
 def _distinguishing_fields(configs: Sequence[TrainConfig]) -> list[str]:
-    """Return the fields outside STRUCTURE that differ, without what model, data set, schedule or optimiser decide."""
+    """Return the fields outside STRUCTURE that differ and are not determined by model, data set or schedule."""
     varying = [name for name in varying_fields(configs) if name not in STRUCTURE]
     return [
         name
         for name in varying
-        if not any(
-            determines(given, name, configs)
-            for given in ("model", "dataset", "schedule", "optimizer")
-            if given != name
-        )
+        if not any(determines(given, name, configs) for given in ("model", "dataset", "schedule"))
     ]
 
 

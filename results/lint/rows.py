@@ -11,6 +11,7 @@ from typing import NamedTuple
 from models.names import display_name
 from results.parquet.trials import Cell
 from results.published.cells import PublishedCell
+from results.published.recipe import configuration_of
 from trainable.config import FIELD_NAMES
 from trainable.grouping import grouped
 from trainable.wording import counted
@@ -48,7 +49,7 @@ class Protocol(NamedTuple):
     epochs: int
     other: str
     variant: str = ""
-    """Words for what a published row departs from the first tables in, for example `LARS`; shown in messages."""
+    """Words for what a row departs from the first published tables in, for example `LARS`; shown in messages."""
 
     def __str__(self) -> str:
         variant = f", {self.variant}" if self.variant else ""
@@ -115,7 +116,7 @@ def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
     return [
         LintRow(
             group=trial.row.sweep,
-            protocol=Protocol(trial.config.model, trial.config.schedule, trial.config.epochs, other),
+            protocol=Protocol(trial.config.model, trial.config.schedule, trial.config.epochs, other, variant),
             batch_size=trial.config.batch_size,
             lr=trial.config.lr,
             test_error_percent=error,
@@ -125,6 +126,7 @@ def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
         )
         for cell in cells
         for other in [str([getattr(cell.config, name) for name in FIELD_NAMES if name not in NAMED_FIELDS])]
+        for variant in [configuration_of(cell.config).variant]
         for trial in cell.finished
         if (error := trial.row.test_error_percent) is not None and math.isfinite(error)
     ]

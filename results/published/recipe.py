@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from results.published.cells import FOLDER
+from results.published.cells import FOLDER, OUR_PRECISIONS, Configuration
 from trainable.config import TrainConfig
+from trainable.rounding import printed_lr
 from trainable.wording import format_value
 
 RECIPE_FILE = "recipe.json"
@@ -49,6 +50,22 @@ def published_recipe() -> Recipe:
     values = json.loads((FOLDER / RECIPE_FILE).read_text(encoding="utf-8"))
     read: dict[str, Any] = {name: MappingProxyType(v) if isinstance(v, dict) else v for name, v in values.items()}
     return Recipe(**read)
+
+
+def configuration_of(config: TrainConfig) -> Configuration:
+    """Return what our training would be called in the published tables; arithmetic that they lack counts as fp32."""
+    return Configuration(
+        config.model,
+        config.batch_size,
+        printed_lr(config.lr),
+        config.schedule,
+        config.epochs,
+        config.optimizer or "sgd",
+        config.ghost_batch_size,
+        config.weight_decay,
+        config.weight_decay_on == "all",
+        next((name for name, ours in OUR_PRECISIONS.items() if ours == config.precision), "fp32"),
+    )
 
 
 def departures(config: TrainConfig, recipe: Recipe) -> list[Departure]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from models.user_code import is_reference
 from results.parquet.trials import Cell
 from results.published.cells import (
-    OUR_PRECISIONS,
     SEQUEL_FILE,
     Configuration,
     PublishedCell,
@@ -18,11 +17,10 @@ from results.published.cells import (
     table_cells,
     table_names,
 )
-from results.published.recipe import Departure, Recipe, departures
+from results.published.recipe import Departure, Recipe, configuration_of, departures
 from results.statistics.noise import MEDIAN_VARIANCE, Repeats
 from trainable.grouping import grouped
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
-from trainable.rounding import printed_lr
 from trainable.wording import counted
 
 STANDS_FOR = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE)
@@ -122,28 +120,18 @@ def stands_for(cell: Cell) -> Configuration:
     optimiser is its own or SGD. What differs is a departure. If none was published, the result is not either.
     """
     variables = json.loads(cell.trials[0].row.variables)
-    config = cell.config
-    epochs = round(variables.get(PUBLISHED_EPOCHS, config.epochs))
-    batch_size = round(variables.get(PUBLISHED_BATCH_SIZE, config.batch_size))
-    model = config.model if is_reference(config.model) else variables.get(PUBLISHED_MODEL, config.model)
-    base = Configuration(model, batch_size, printed_lr(config.lr), config.schedule, epochs)
-    exact = base._replace(
-        optimizer=config.optimizer or base.optimizer,
-        ghost_batch_size=_ghost_batch_size(cell),
-        weight_decay=config.weight_decay,
-        weight_decay_on_bn=config.weight_decay_on == "all",
-        precision=next((name for name, ours in OUR_PRECISIONS.items() if ours == config.precision), base.precision),
+    own = configuration_of(cell.config)
+    exact = own._replace(
+        model=own.model if is_reference(own.model) else variables.get(PUBLISHED_MODEL, own.model),
+        epochs=round(variables.get(PUBLISHED_EPOCHS, own.epochs)),
+        batch_size=round(variables.get(PUBLISHED_BATCH_SIZE, own.batch_size)),
+        ghost_batch_size=variables.get(PUBLISHED_GHOST_BATCH_SIZE, own.ghost_batch_size),
     )
+    base = exact._replace(**Configuration._field_defaults)
     candidates = [
         known for known in _known_configurations().get(base, ()) if known.optimizer in ("sgd", exact.optimizer)
     ]
     return min(candidates, key=lambda known: (_distance(known, exact), _distance(known, base)), default=exact)
-
-
-def _ghost_batch_size(cell: Cell) -> int | None:
-    """Return the number of images that batch norm takes together, at full size."""
-    ghost = json.loads(cell.trials[0].row.variables).get(PUBLISHED_GHOST_BATCH_SIZE, cell.config.ghost_batch_size)
-    return None if ghost is None else round(ghost)
 
 
 def _distance(ours: Configuration, theirs: Configuration) -> int:

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, published
 from results.figures.points import Point, Source, error_bars, sweep_points
@@ -209,3 +210,39 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
         save(draw_error_by_lr(NARROW, "title"), tmp_path / name)
     for suffix in ("svg", "png"):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
+
+
+def test_each_optimizer_has_a_panel_with_learning_rates_of_its_own() -> None:
+    """LARS has rates 100 times smaller; a batch size has one look in both panels, and one legend entry."""
+    own = points_of(
+        *(({"batch_size": size, "lr": lr}, 9.0) for size in (64, 128) for lr in (0.8, 1.6)),
+        *(({"batch_size": size, "lr": lr, "optimizer": "lars"}, 8.0) for size in (64, 128) for lr in (0.01, 0.02)),
+    )
+    lines = error_by_lr(own)
+    assert [(line.panel, line.label) for line in lines] == [
+        *(("SGD", "64"), ("LARS", "64")),
+        *(("SGD", "128"), ("LARS", "128")),
+    ]
+    figure = draw_error_by_lr(lines, "title")
+    sgd, lars = figure.axes
+    assert (sgd.get_title(), lars.get_title()) == ("SGD", "LARS")
+    assert sgd.get_xlim()[0] > 0.1 > lars.get_xlim()[1]
+    assert sgd.get_ylim() == lars.get_ylim()
+    assert [text.get_text() for text in legend_of(lars)] == ["64", "128"]
+    assert overlaps(figure) == []
+
+
+def legend_of(axes: Axes) -> list[Text]:
+    legend = axes.get_legend()
+    assert legend is not None
+    return legend.get_texts()
+
+
+def test_published_rows_are_those_of_the_sweeps_optimizers() -> None:
+    assert {point.optimizer for point in published()} == {""}
+    assert {point.optimizer for point in published({"sgd", "lars"})} == {"SGD", "LARS"}
+    (own,) = points_of(({"lr": 0.01, "optimizer": "lars"}, 9.0))
+    lars = published({"lars"})
+    assert {point.optimizer for point in (own, *lars)} == {""}
+    assert max(point.lr for point in lars) == 0.04
+    assert published({"adamw"}) == []

@@ -101,3 +101,65 @@ def square_root(rows: list[LintRow]) -> list[LintRow]:
 def test_one_oddity_is_one_finding(spoil: Spoil, rule: Rule) -> None:
     rules = [[finding.rule for finding in lint(spoil(clean_table(seed)))] for seed in SPOILT_SEEDS]
     assert rules == [[rule]] * len(SPOILT_SEEDS)
+
+
+GHOST, MIXED = "ghost batch size 128", "mixed precision"
+
+
+def spoilt(rows: list[LintRow], variant: str, index: int, **changes: float) -> list[LintRow]:
+    row = [row for row in rows if row.protocol.variant == variant][index]
+    return [dataclasses.replace(each, **changes) if each is row else each for each in rows]  # type: ignore[arg-type]
+
+
+def of_lars(rows: list[LintRow]) -> list[LintRow]:
+    return [row for row in rows if row.protocol.variant == "LARS"]
+
+
+def lars_again(rows: list[LintRow]) -> list[LintRow]:
+    row = of_lars(rows)[2]
+    return [*rows, with_error(row, row.test_error_percent + 0.05)]
+
+
+def lars_cut(rows: list[LintRow]) -> list[LintRow]:
+    """The grid of LARS at one batch size ends at its best learning rate; the longer side stays."""
+    grid = errors_by_lr(of_lars(rows))[0]
+    lrs, best = list(grid.errors), grid.best_lrs[0]
+    above = lrs.index(best) < len(lrs) / 2
+    return [row for row in rows if row not in grid.rows or not (row.lr < best if above else row.lr > best)]
+
+
+def lars_alone(rows: list[LintRow]) -> list[LintRow]:
+    grid = errors_by_lr(of_lars(rows))[0]
+    return [row for row in rows if row not in grid.rows or row.lr == grid.best_lrs[0]]
+
+
+def lars_by_root(rows: list[LintRow]) -> list[LintRow]:
+    lars = of_lars(rows)
+    return [dataclasses.replace(row, lr=row.lr / row.batch_size**0.5) if row in lars else row for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (lars_again, Rule.REPEAT),
+        (
+            lambda rows: spoilt(rows, GHOST, 0, lr=0.98 * next(row for row in rows if row.group == GHOST).lr),
+            Rule.OFF_RULE_LR,
+        ),
+        (lambda rows: spoilt(rows, MIXED, 0, test_error_percent=48.52), Rule.NEAR_DIVERGENCE),
+        (lars_cut, Rule.EDGE_OPTIMUM),
+        (lars_alone, Rule.SINGLE_LR),
+        (lambda rows: spoilt(rows, "LARS", 1, seconds=1.5 * of_lars(rows)[1].seconds), Rule.TIMES),
+        (lars_by_root, Rule.LR_SCALING),
+    ],
+    ids=[*("repeat", "ghosts off the rule", "mixed diverged", "edge", "single", "times", "scaling")],
+)
+def test_one_oddity_among_the_rows_of_the_sequel_is_one_finding_that_names_the_variant(
+    spoil: Spoil, rule: Rule
+) -> None:
+    seeds = [seed for seed in SPOILT_SEEDS if len({row.batch_size for row in of_lars(clean_sequel(seed))}) >= 7]
+    assert len(seeds) >= 5
+    for seed in seeds:
+        (finding,) = lint(spoil(clean_sequel(seed)))
+        assert finding.rule is rule, seed
+        assert rule is Rule.OFF_RULE_LR or {row.protocol.variant for row in finding.rows} <= {"LARS", MIXED}

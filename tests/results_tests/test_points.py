@@ -2,7 +2,15 @@
 
 import statistics
 
-from results.figures.points import PUBLISHED_DATASET, Source, published_point, published_points, sweep_points, title
+from results.figures.points import (
+    PUBLISHED_DATASET,
+    Source,
+    distinguishing_words,
+    published_point,
+    published_points,
+    sweep_points,
+    title,
+)
 from results.parquet.trials import group_repeats
 from results.published.cells import table_cells
 from tests.results_tests.figure_samples import make_point
@@ -73,3 +81,20 @@ def test_the_mean_of_equal_errors_lies_among_them() -> None:
     error = 100 * 3 / 355
     assert statistics.fmean([error] * 3) != error
     assert make_point(errors=(error,) * 3).error == error
+
+
+def test_settings_of_the_sequel_are_words() -> None:
+    changes: list[dict[str, object]] = [
+        {"optimizer": "lars"},
+        {"ghost_batch_size": 32},
+        {"weight_decay_on": "no_bn"},
+        {"weight_decay": 5e-4},
+    ]
+    cells = group_repeats(make_trial(make_config(**change), 8.0) for change in changes)
+    points = sweep_points(cells, "mine")
+    assert [distinguishing_words(point, points) for point in points] == [
+        ["LARS", "weight_decay 0.0001", "decay on all", "no ghost batches"],
+        ["SGD", "weight_decay 0.0001", "decay on all", "ghost_batch_size 32"],
+        ["SGD", "weight_decay 0.0001", "no decay on BN", "no ghost batches"],
+        ["SGD", "weight_decay 0.0005", "decay on all", "no ghost batches"],
+    ]
