@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
     from matplotlib.figure import Figure
@@ -35,6 +36,12 @@ FOLDER = Path(__file__).resolve().parent
 PACKAGES = ("cli", "sweep", "results", "search_spaces", "trainable", "models")
 DEFAULT_STORE = "runs"
 PUBLISHED = "published"
+NUMPY_TYPES = {
+    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "FIU" for size in (1, 2, 4, 8)},
+    "C64": "<c8",
+    "BOOL": "?",
+}
+"""Type of a stored tensor -> its name in NumPy."""
 MAX_SHOWN_LINES = 20
 """Largest number of lines of a table that a notebook shows of itself."""
 
@@ -81,10 +88,11 @@ class Plot:
 class Sweep:
     """The results of a sweep as they were when it was loaded."""
 
-    def __init__(self, name: str, trials: "pyarrow.Table", epochs: "pyarrow.Table") -> None:
+    def __init__(self, name: str, trials: "pyarrow.Table", epochs: "pyarrow.Table", store: str = "") -> None:
         self.name = name
         self._trials = trials
         self._epochs = epochs
+        self._store = store
 
     @cached_property
     def trials(self) -> "pandas.DataFrame":
@@ -143,6 +151,30 @@ class Sweep:
             from results.figures.gallery import draw
 
             return Plot(figure, draw(figure, self._results(published=published)))
+
+    def weights(self, key: str | None = None) -> "dict[str, numpy.ndarray]":
+        """Return the kept weights of a trial, as the names and arrays of its model's state dict.
+
+        Args:
+            key: the trial's key or its beginning; None for the best trial.
+
+        Raises:
+            InputError: there is no such trial, or its weights are not kept or damaged.
+        """
+        import numpy
+
+        with _our_packages():
+            from results.store.opening import open_store
+            from sweep.trial_weights import find_weights
+
+            store = open_store(self._store) if self._store else None
+            if store is None or store.find_manifest(self.name) is None:
+                raise InputError(f"{self.name}: only the store in which a sweep was trained holds weights")
+            tensors = find_weights(store, self.name, key).weights.tensors
+        return {
+            name: numpy.frombuffer(tensor.content, NUMPY_TYPES[tensor.dtype]).reshape(tensor.shape).copy()
+            for name, tensor in tensors.items()
+        }
 
     def _results(self, *, published: bool) -> "Results":
         from results.figures.gallery import Results
@@ -233,7 +265,7 @@ def load(sweep: str | os.PathLike[str], store: str | os.PathLike[str] | None = N
         name = metadata.get(f"{METADATA_PREFIX}sweep".encode(), name.encode()).decode()
     for record in damaged:
         warnings.warn(f"{record} is damaged and left out: the command `verify` says what to do", stacklevel=2)
-    return Sweep(name, trials, epochs)
+    return Sweep(name, trials, epochs, location)
 
 
 def run(

@@ -20,9 +20,18 @@ from results.parquet.files import write_tables
 from results.store.local_store import LocalStore
 from results.store.opening import open_store
 from tests.conftest import ROOT
-from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.results_tests.result_samples import (
+    make_attempt,
+    make_config,
+    make_end,
+    make_epoch,
+    make_manifest,
+    write_trial,
+)
 from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
+from trainable.ledger.remote_ledger import open_ledger
+from trainable.ledger.safetensors import StoredTensor, StoredWeights
 from trainable.records import Status
 
 EXAMPLES = ROOT / "results" / "examples"
@@ -143,6 +152,32 @@ def test_a_sweep_is_loaded_as_its_ledgers_are_now(tmp_path: Path) -> None:
     ledger.write_bytes(ledger.read_bytes().replace(b"7.0", b"6.0"))
     with pytest.warns(UserWarning, match="is damaged and left out"):
         load(folder)
+
+
+def test_the_weights_of_a_trial(tmp_path: Path) -> None:
+    store, config = LocalStore(tmp_path), make_config(epochs=1)
+    manifest = make_manifest([config])
+    store.write_manifest(manifest)
+    tensors = {
+        "bias": StoredTensor("F32", (1, 2), np.array([0.5, 2], "<f4").tobytes()),
+        "count": StoredTensor("I64", (), np.array(3, "<i8").tobytes()),
+        "none": StoredTensor("BOOL", (0,), b""),
+    }
+    with open_ledger(store.ledgers / config.trial_key, config.to_dict()) as ledger:
+        ledger.begin(make_attempt())
+        ledger.append(make_epoch(1, 5.0))
+        ledger.save_weights(StoredWeights(tensors, {}))
+        ledger.finish(make_end(Status.COMPLETE, 1))
+    sweep = load(tmp_path / manifest.name)
+    for key in (None, config.trial_key, config.trial_key[:6]):
+        weights = sweep.weights(key)
+        assert (weights["bias"].tolist(), weights["count"], weights["none"].shape) == ([[0.5, 2.0]], 3, (0,))
+        weights["bias"] += 1  # a copy
+    with pytest.raises(InputError, match="no trial"):
+        sweep.weights("0" * 16)
+    for other in (load(QUICKSTART), load("published")):
+        with pytest.raises(InputError, match="only the store in which a sweep was trained holds weights"):
+            other.weights()
 
 
 @pytest.mark.parametrize("given", ["quickstart", "runs/quickstart", "~/runs/quickstart", "runs/quickstart/", "."])
