@@ -171,7 +171,7 @@ def test_the_weights_of_a_trial(tmp_path: Path) -> None:
     sweep = load(tmp_path / manifest.name)
     for key in (None, config.trial_key, config.trial_key[:6]):
         weights = sweep.weights(key)
-        assert (weights["bias"].tolist(), weights["count"], weights["none"].shape) == ([[0.5, 2.0]], 3, (0,))
+        assert (weights["bias"].tolist(), int(weights["count"]), weights["none"].shape) == ([[0.5, 2.0]], 3, (0,))
         weights["bias"] += 1  # a copy
     with pytest.raises(InputError, match="no trial"):
         sweep.weights("0" * 16)
