@@ -59,6 +59,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/driver_scale.py
 	$(RUN) benchmarks/checkpoint_cost.py
 	$(RUN) benchmarks/option_cost.py
+	$(RUN) benchmarks/own_model.py
 	$(RUN) benchmarks/estimates.py
 	$(RUN) benchmarks/verdict_errors.py
 	$(RUN) benchmarks/kill_rounds.py --rounds 40
