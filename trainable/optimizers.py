@@ -167,22 +167,27 @@ class Muon(_LayerwiseOptimizer):
         config, end = self.config, self._weights.ends["matrices"]
         self.velocity[:end].lerp_(self.gradient[:end], 1 - config.momentum)
         updates = self.gradient.lerp(self.velocity, config.momentum) if config.nesterov else self.velocity.clone()
+        alike: dict[torch.Size, list[Tensor]] = {}
         for update in self._weights.named(updates).values():
             if update.dim() > 1:
-                rows = update.flatten(1)
-                update.copy_(_orthogonalized(rows).view(update.shape) * (0.2 * math.sqrt(max(rows.shape))))
+                alike.setdefault(update.shape, []).append(update)
+        for same in alike.values():  # one sequence of kernels for all of a shape
+            rows = torch.stack([update.flatten(1) for update in same])
+            found = _orthogonalized(rows) * (0.2 * math.sqrt(max(rows.shape[1:])))
+            for update, result in zip(same, found, strict=True):
+                update.copy_(result.view(update.shape))
         self.master[:end].mul_(1 - self.lr * config.weight_decay).sub_(self.lr * updates[:end])
         self._others.step()
 
 
-def _orthogonalized(matrix: Tensor) -> Tensor:
-    """Return U V^T, roughly, for a matrix U S V^T: torch.optim.Muon's Newton-Schulz iteration, in bf16."""
+def _orthogonalized(matrices: Tensor) -> Tensor:
+    """Return U V^T, roughly, for matrices U S V^T [N, R, C]: torch.optim.Muon's Newton-Schulz iteration, in bf16."""
     a, b, c = MUON_COEFFICIENTS
-    x = matrix.bfloat16()
-    is_tall = x.shape[0] > x.shape[1]
-    x = x.T if is_tall else x
-    x = x / x.norm().clamp(min=MUON_EPS)
+    x = matrices.bfloat16()
+    is_tall = x.shape[1] > x.shape[2]
+    x = x.mT if is_tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=MUON_EPS)
     for _ in range(MUON_STEPS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if is_tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if is_tall else x
