@@ -15,7 +15,7 @@ EXAMPLES = ("train resnet_preact_8 --set epochs=2", "train resnet_preact_20 --se
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="name of the model, for example resnet_preact_20")
+    parser.add_argument("model", help="name of the model, for example resnet_preact_20, or FILE.py:NAME")
     add_store(parser)
     add_data(parser)
     parser.add_argument(

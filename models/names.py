@@ -26,7 +26,7 @@ def parse_model_name(name: str) -> tuple[str, int]:
     match = _NAME.fullmatch(name)
     if match is None or match["family"] not in FAMILIES:
         known = " or ".join(f"{family}_DEPTH" for family in FAMILIES)
-        raise ValueError(f"unknown model {name[:60]!r}: write {known}, for example resnet_preact_20")
+        raise ValueError(f"unknown model {name[:60]!r}: write {known}, for example resnet_preact_20, or FILE.py:NAME")
     depth = int(match["depth"])
     if depth > MAX_DEPTH:
         raise ValueError(f"model {name[:60]!r}: the depth must be at most {MAX_DEPTH}")

@@ -5,13 +5,15 @@ import re
 from typing import Any
 
 from models.names import parse_model_name
-from models.user_code import is_reference, without_folder
+from models.user_code import is_reference, split_reference, without_folder
 from trainable.errors import FieldError
 from trainable.field_checks import check_choice, check_range
 from trainable.wording import counted, quoted
 
 MAX_COUNT = 10**9
 """Largest number of epochs, images and the like that is accepted; larger ones are typing errors."""
+MAX_REFERENCE = 500
+"""Largest number of characters of the name of a model or loss of the user's own."""
 MAX_FLOAT32 = 3e38
 """Largest value that the optimiser can hold."""
 SMALLEST_FP16 = 2.0**-24
@@ -61,6 +63,10 @@ def _fill_in_own_code(values: Values) -> None:
     for name in ("model", "loss"):
         reference = values[name]
         if reference is not None and is_reference(reference):
+            origin, called = split_reference(reference)
+            if not origin or not origin.isprintable() or not called.isidentifier() or len(reference) > MAX_REFERENCE:
+                message = f"{name} must be FILE.py:NAME or package.module:NAME, got {quoted(reference)}"
+                raise FieldError(name, message)
             values[name] = without_folder(reference)
         else:
             values[f"{name}_fingerprint"] = None
