@@ -17,6 +17,7 @@ from results.published.cells import (
     table_cells,
     table_names,
 )
+from results.published.counts import work_counts
 from results.statistics.compare import compare
 from results.statistics.matching import stands_for
 from results.store.local_store import LocalStore
@@ -151,6 +152,9 @@ def test_the_sequel_is_133_rows() -> None:
     referred = [table for name in SEQUEL for table in load_space(name).space.reference]
     assert referred == table_names(SEQUEL_FILE)
     assert sum(len(cells_of(name)) for name in SEQUEL) == 133
+    configs = {trial.config for name in SEQUEL for trial in trials_of(name)}
+    counts = work_counts(published_cells(SEQUEL_FILE))
+    assert (len(configs), sum(config.epochs for config in configs)) == (counts.num_runs, counts.epochs_of_runs)
 
 
 @pytest.mark.parametrize("name", ["linear_scaling_cosine", "linear_scaling_multistep", "linear_scaling_longer"])
