@@ -58,7 +58,7 @@ class Effort:
     num_noise: tuple[int, int] = (50_000, 10_000)
 
 
-QUICK = Effort((32, 8), (8,), Work(8, 2, epochs=3), 2, 2, (8,), (1, 2), 0.3, (1000, 200))
+QUICK = Effort((32, 8), (8,), Work(8, 2, "resnet_preact_8", epochs=3), 2, 2, (8,), (1, 2), 0.1, (128, 20))
 
 
 class Report:

@@ -80,7 +80,7 @@ class ConventionalProcess:
         multiprocessing.set_start_method("fork", force=True)  # for loaders: this process was spawned, a user's is not
         torch.set_num_threads(conventional.NUM_THREADS)
         self._load = load
-        self._images = noise()
+        self._images = noise(*load.noise)
         self._learner = conventional.Conventional.build(load.model, self._images.num_classes, LR, SCHEDULE_STEPS)
 
     def training(self, batch_size: int) -> float:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from benchmarks.crew import Window
-from benchmarks.images import noise
+from benchmarks.images import CIFAR_TEST, CIFAR_TRAIN, noise
 from trainable.canonical import MAX_COUNT
 from trainable.config import TrainConfig
 from trainable.device import prepare_device
@@ -25,10 +25,12 @@ class Load:
     epoch_images: int = 1024
     """Training images of an epoch, or one batch where that is more. Few, since the end of an epoch is awaited."""
     test_images: int = 1000
+    noise: tuple[int, int] = (CIFAR_TRAIN, CIFAR_TEST)
+    """Number of training and test images that are made."""
 
     def quick(self) -> "Load":
         """Return a load that only shows that everything works."""
-        return replace(self, seconds=0.3, epoch_images=256, test_images=200)
+        return replace(self, seconds=0.3, epoch_images=256, test_images=200, noise=(1000, 200))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class TrialProcess:
         self.device = prepare_device(num_threads, use_gpu=False)  # first of all, as in a sweep
         self.window = window
         self.load = load
-        self.images = noise()
+        self.images = noise(*load.noise)
         self._trainings: dict[int, Training] = {}
         self._filler = self.training(32, num_images=64, num_test=64)
 

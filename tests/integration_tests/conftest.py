@@ -51,16 +51,25 @@ def starting() -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> InterruptedSweep:
-    """One sweep, interrupted by Ctrl-C, by its driver's death and by a worker's: each start of Ray costs seconds."""
+    """One sweep, interrupted by Ctrl-C, its store's move, its driver's death and a worker's: starts of Ray cost."""
     folder = tmp_path_factory.mktemp("interrupted")
-    space, store, stopped_store = folder / "small.yaml", folder / "store", folder / "stopped"
+    space, first_store, stopped_store = folder / "small.yaml", folder / "store", folder / "stopped"
+    store = folder / "moved" / "store"
     space.write_text(SPACE)
     with starting() as start:
-        driver = start(str(space), store)
-        wait_for_epochs(store, 3)  # two of one trial, then: with one alone there is no speed
+        driver = start(str(space), first_store)
+        wait_for_epochs(first_store, 3)  # two of one trial, then: with one alone there is no speed
         driver.send_signal(signal.SIGINT)
         by_ctrl_c = end_of(driver)
-        shutil.copytree(store, stopped_store)
+        shutil.copytree(first_store, stopped_store)
+
+        before = epoch_lines(first_store)
+        driver = start(str(space), first_store)
+        wait_for_epochs(first_store, 1, before)
+        store.parent.mkdir()
+        first_store.rename(store)
+        by_a_move = end_of(driver)
+        assert not first_store.exists()
 
         before = epoch_lines(store)
         driver = start(str(space), store)
@@ -73,7 +82,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> InterruptedSweep:
         driver = start(str(space), store)
         wait_for_epochs(store, 1, before)
         kill_a_worker(driver, store)
-        return InterruptedSweep(space, store, stopped_store, by_ctrl_c, by_a_kill, end_of(driver))
+        return InterruptedSweep(space, store, stopped_store, by_ctrl_c, by_a_move, by_a_kill, end_of(driver))
 
 
 @pytest.fixture(scope="session")

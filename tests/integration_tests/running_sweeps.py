@@ -34,13 +34,15 @@ PATIENCE_SECONDS = 240.0
 
 @dataclass(frozen=True, slots=True)
 class InterruptedSweep:
-    """A sweep of SPACE that was run three times, and what each run said."""
+    """A sweep of SPACE that was run four times, and what each run said."""
 
     space: Path
     store: Path
     stopped_store: Path
     """A copy from between the first run and the second."""
     by_ctrl_c: subprocess.CompletedProcess[str]
+    by_a_move: subprocess.CompletedProcess[str]
+    """The run during which the store was moved to where it is now."""
     by_a_kill: subprocess.CompletedProcess[str]
     last: subprocess.CompletedProcess[str]
     """The run in which a worker was killed."""

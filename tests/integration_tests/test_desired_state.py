@@ -4,8 +4,10 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -32,11 +34,11 @@ def space(tmp_path: Path) -> Path:
     return path
 
 
-def rows(store: Path, sweep: str = "small") -> list[tuple[float, int, bool]]:
+def rows(store: Path, sweep: str = "small", statuses: Sequence[str] = ()) -> list[tuple[float, int, bool]]:
     """(lr, generation, superseded) of every training."""
     table = pq.read_table(store / sweep / "trials.parquet")
     columns = [table[name].to_pylist() for name in ("lr", "generation", "superseded")]
-    assert table["status"].to_pylist() == ["COMPLETE"] * len(table)
+    assert table["status"].to_pylist() == list(statuses or ["COMPLETE"] * len(table))
     return list(zip(*columns, strict=True))
 
 
@@ -92,13 +94,20 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
 
     stopped = start_and_interrupt("run", str(both), *options, "--again")
     assert "0 of 2 trials done; the same command without --again resumes" in stopped
+    both.write_text(both.read_text().replace("0.1]}", "0.1, 1.0e+18]}\nrepeats: 2"))  # the new value diverges
     gone_on = cli("run", str(both), *options)
     assert gone_on.returncode == 0, gone_on.stderr
+    assert "both: 6 trials on digits, " in gone_on.stdout
     trainings = [(0.05, 1, True), (0.05, 2, True), (0.05, 3, False), (0.1, 1, True), (0.1, 2, False)]
-    assert rows(store, "both") == trainings
+    added = pq.read_table(store / "both" / "trials.parquet")
+    assert [row for row in rows(store, "both", ["COMPLETE"] * 7 + ["DIVERGED"] * 2) if row in trainings] == trainings
+    newest = added.filter(pc.invert(added["superseded"]))
+    assert newest["repeat"].to_pylist() == newest["seed"].to_pylist() == [0, 1] * 3
+    assert [error is None for error in newest["test_error_percent"].to_pylist()] == [False] * 4 + [True] * 2
     table = cli("table", "both", *options).stdout.splitlines()
-    assert len(table) == 4  # two rows, the newest of each
-    assert "Test Error (1 run)" in table[0]
+    assert len(table) == 5  # three rows, the newest of each
+    assert "Test Error (median of 2 runs)" in table[0]
+    assert "diverged" in table[4]
 
     shared = cli(
         "run", str(space), *options

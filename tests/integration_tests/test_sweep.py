@@ -1,10 +1,13 @@
 """Whole sweeps, as a user runs them: through the command line, in processes of their own, on Ray."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +18,7 @@ from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import SPACE, InterruptedSweep, tables
 
 pytestmark = pytest.mark.ray
+NOBODY = 65534
 
 FROM_PYTHON = f"""
 import sys
@@ -34,20 +38,40 @@ def space(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crowded_folder() -> Iterator[Path]:
+    """A temporary folder with another user's folder and a pipe; its path is short, since it will hold sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t"))
+    for name in ("batchscape-theirs", "batchscape-pipe"):
+        (folder / name).mkdir(mode=0o700)
+    (folder / "batchscape-theirs" / "lock").touch()
+    os.mkfifo(folder / "batchscape-pipe" / "lock")
+    if os.geteuid() == 0:
+        os.chown(folder / "batchscape-theirs", NOBODY, NOBODY)
+    else:  # nobody but root can give a folder away
+        (folder / "batchscape-theirs" / "lock").unlink()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, crowded_folder: Path) -> Path:
     """A store with the finished sweep, for all tests that only look.
 
-    It was run from Python, in a folder with stray packages of the names of ours.
+    It was run from Python, in a folder with stray packages of the names of ours, with a crowded temporary folder.
     """
     folder = tmp_path_factory.mktemp("finished")
     for name in ("models", "trainable"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
     (folder / "small.yaml").write_text(SPACE)
+    command, environment = [sys.executable, "-c", FROM_PYTHON], os.environ | {"TMPDIR": str(crowded_folder)}
     done = subprocess.run(
-        [sys.executable, "-c", FROM_PYTHON], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in crowded_folder.iterdir()) == ["batchscape-pipe", "batchscape-theirs"]
+    seen = user_sees(done.stdout.rpartition("<Sweep")[0] + done.stderr)
+    record("another user's folder, or a pipe, among the temporary files", seen, done.returncode, "it is not touched")
     assert done.stderr == ""  # not a word of Ray's
     assert done.stdout.splitlines()[1] == "starting Ray ..."
     assert done.stdout.splitlines()[-1] == "<Sweep small: 4 of 4 trials complete>"
@@ -138,27 +162,6 @@ def test_an_interrupted_sweep_ends_up_like_an_uninterrupted_one(
     record("Ctrl-C", user_sees(stopped.stderr), stopped.returncode, GOES_ON)
     record("the driver is killed", user_sees(killed.stderr), None, GOES_ON)
     record("one worker is killed", user_sees(last.stdout), last.returncode, GOES_ON)
-
-
-def test_adding_values_and_repeats_trains_only_the_difference(
-    finished: Path, space: str, tmp_path: Path, cli: Cli
-) -> None:
-    """The new value diverges: a row like any other."""
-    store = tmp_path / "store"
-    shutil.copytree(finished, store)
-    text = SPACE.replace("[0.05, 0.2]", "[0.05, 0.2, 1.0e+18]\nrepeats: 2")
-    Path(space).write_text(text.replace("[32, 64]", "[64]").replace("small", "more"))
-    done = cli("run", space, "--store", str(store))
-    assert done.returncode == 0, done.stderr
-    assert "6 trials on digits, 2 reused (2 of small), 4 to train" in done.stdout
-    trials, _ = tables(store, "more")
-    assert trials["repeat"].to_pylist() == [0, 1] * 3
-    assert trials["seed"].to_pylist() == [0, 1] * 3
-    assert trials["status"].to_pylist() == ["COMPLETE"] * 4 + ["DIVERGED"] * 2
-    assert [error is None for error in trials["test_error_percent"].to_pylist()] == [False] * 4 + [True] * 2
-    table = cli("table", "more", "--store", str(store)).stdout
-    assert "Test Error (median of 2 runs)" in table
-    assert "diverged" in table
 
 
 def test_a_gpu_that_no_node_has_is_refused_before_anything_is_created(space: str, tmp_path: Path, cli: Cli) -> None:
