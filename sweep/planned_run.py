@@ -81,7 +81,13 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
             run_planned(context, left, shares, (view, writer, keeper, clock))
     except KeyboardInterrupt:
         interrupted = True
-    record = clock.stop(num_trials=num_trials, num_slots=num_slots, interrupted=interrupted, expected=expected)
+    record = clock.stop(
+        num_trials=num_trials,
+        num_slots=num_slots,
+        interrupted=interrupted,
+        expected=expected,
+        stopped_by=context.stop.stopped_by if interrupted else None,
+    )
     append_run(store, manifest.name, record)
     writer.write()
     keeper.drop()

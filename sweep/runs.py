@@ -13,7 +13,7 @@ from trainable.decoding import Count, Seconds, Timestamp, decode
 from trainable.ledger.checksums import is_torn, sealed, stripped_lines, unsealed
 from trainable.ledger.filesystems import cannot_write, trouble_text
 from trainable.ledger.noticed import notice
-from trainable.wording import counted
+from trainable.wording import counted, printable_line
 
 MAX_RUNS = 50
 """Number of latest runs that tell of the overhead."""
@@ -69,6 +69,8 @@ class RunRecord:
     interrupted: bool
     estimate: ExpectedTime | None = None
     """The estimate made at the start; None if nothing was known then."""
+    stopped_by: str | None = None
+    """What stopped an interrupted run: `TIME_LIMIT`, `FAILURE`, or the name of a signal; None if unknown."""
 
 
 def append_run(store: Store, sweep: str, record: RunRecord | RunStart) -> None:
@@ -141,11 +143,16 @@ def read_overheads(store: Store) -> list[RunOverhead]:
 def run_text(record: RunRecord) -> str:
     """Say what a run took: `took 1m32s; the estimate was 1m20s (1m05s to 1m50s)`."""
     seconds = format_seconds(record.wall_seconds)
-    text = f"stopped after {seconds}" if record.interrupted else f"took {seconds}"
+    text = f"stopped after {seconds}{_cause_words(record.stopped_by)}" if record.interrupted else f"took {seconds}"
     if record.estimate is None:
         return text
     whole = " for the whole run" if record.interrupted else ""
     return f"{text}; the estimate was {record.estimate}{whole}"
+
+
+def _cause_words(stopped_by: str | None) -> str:
+    known = {"TIME_LIMIT": ", at the time limit", "FAILURE": ", at the first failed trial", "SIGINT": ", by Ctrl-C"}
+    return known.get(stopped_by, f", by {printable_line(stopped_by)}") if stopped_by else ""
 
 
 @dataclass(frozen=True, slots=True)

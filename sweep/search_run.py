@@ -114,7 +114,13 @@ class _SearchRun:
         except KeyboardInterrupt:
             interrupted, self.cause = True, context.stop.cause
         num_trials = self._clock.trials_ended
-        record = self._clock.stop(num_trials=num_trials, num_slots=num_slots, interrupted=interrupted, expected=None)
+        record = self._clock.stop(
+            num_trials=num_trials,
+            num_slots=num_slots,
+            interrupted=interrupted,
+            expected=None,
+            stopped_by=context.stop.stopped_by if interrupted else None,
+        )
         append_run(self._store, self._sweep, record)
         if interrupted:
             self._search.flush()

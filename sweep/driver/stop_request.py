@@ -34,6 +34,7 @@ class StopRequest:
         """
         self.check_driver = check_driver
         self.cause: StopCause | None = None
+        self._signal: str | None = None
         self._limit = limit
         self._fail_fast = fail_fast
 
@@ -43,6 +44,11 @@ class StopRequest:
         if self.cause is None and self._limit is not None and time.monotonic() >= self._limit.stop_at:
             self.cause = StopCause.TIME_LIMIT
         return self.cause is not None
+
+    @property
+    def stopped_by(self) -> str | None:
+        """What the history of the runs keeps of the cause: the name of the signal, or of another cause."""
+        return self._signal or (self.cause.name if self.cause else None)
 
     def note_failure(self) -> None:
         """Note that a trial has failed."""
@@ -80,7 +86,7 @@ class StopRequest:
     def _handle(self, number: int, frame: object) -> None:
         if self.cause is StopCause.SIGNAL:
             raise KeyboardInterrupt
-        self.cause = StopCause.SIGNAL
+        self.cause, self._signal = StopCause.SIGNAL, signal.Signals(number).name
 
 
 @contextlib.contextmanager

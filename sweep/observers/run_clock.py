@@ -38,7 +38,15 @@ class RunClock(Observer):
         self._epoch_seconds[trial_key] = self._epoch_seconds.get(trial_key, 0.0) + seconds
         self._epochs_trained += 1
 
-    def stop(self, *, num_trials: int, num_slots: int, interrupted: bool, expected: ExpectedTime | None) -> RunRecord:
+    def stop(
+        self,
+        *,
+        num_trials: int,
+        num_slots: int,
+        interrupted: bool,
+        expected: ExpectedTime | None,
+        stopped_by: str | None = None,
+    ) -> RunRecord:
         """Return the record of the run up to now."""
         wall_seconds = time.monotonic() - self._started
         return RunRecord(
@@ -53,6 +61,7 @@ class RunClock(Observer):
             between_seconds=None if interrupted else self._between_seconds(wall_seconds, num_slots),
             interrupted=interrupted,
             estimate=expected,
+            stopped_by=stopped_by,
         )
 
     def _between_seconds(self, wall_seconds: float, num_slots: int) -> float | None:

@@ -77,7 +77,8 @@ def test_an_interrupted_run_without_history_is_history_for_the_next(interrupted:
     assert (stopped["num_trials"], stopped["interrupted"], stopped["estimate"]) == (4, True, None)
     assert (stopped["trials_ended"] < 4, stopped["between_seconds"]) == (True, None)
     assert 0 < stopped["epochs_trained"] < 4 * 6
-    assert "  last run stopped after " in cli("status", "small", "--store", str(store)).stdout
+    status = cli("status", "small", "--store", str(store)).stdout
+    assert re.search(r"^  last run stopped after \S+, by Ctrl-C$", status, re.MULTILINE)
     planned = cli("plan", str(interrupted.space), "--store", str(store))
     assert " of 1 run in the store on " in planned.stdout
     assert loaded_by_plan(str(interrupted.space), store) == "set()"

@@ -41,6 +41,10 @@ RECORD = RunRecord(
 STOPPED = dataclasses.replace(RECORD, wall_seconds=12.0, interrupted=True, between_seconds=None)
 
 
+def stopped_by(cause: str) -> RunRecord:
+    return dataclasses.replace(STOPPED, stopped_by=cause, estimate=None)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     store = LocalStore(tmp_path)
@@ -54,6 +58,10 @@ def store(tmp_path: Path) -> LocalStore:
         (RECORD, "took 1m32s; the estimate was 1m20s (1m05s to 1m50s)"),
         (dataclasses.replace(RECORD, estimate=None), "took 1m32s"),
         (STOPPED, "stopped after 12s; the estimate was 1m20s (1m05s to 1m50s) for the whole run"),
+        (stopped_by("SIGINT"), "stopped after 12s, by Ctrl-C"),
+        (stopped_by("SIGTERM"), "stopped after 12s, by SIGTERM"),
+        (stopped_by("TIME_LIMIT"), "stopped after 12s, at the time limit"),
+        (stopped_by("FAILURE"), "stopped after 12s, at the first failed trial"),
     ],
 )
 def test_in_a_line(record: RunRecord, text: str) -> None:

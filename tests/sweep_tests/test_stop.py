@@ -81,6 +81,18 @@ def test_a_store_that_cannot_be_written_ends_the_run_with_one_line(tmp_path: Pat
     assert output.getvalue() == ""
 
 
+def test_the_cause_is_kept_in_a_word() -> None:
+    assert StopRequest().stopped_by is None
+    failed, late = StopRequest(fail_fast=True), StopRequest(limit=TimeLimit(0.0))
+    failed.note_failure()
+    assert (late.is_requested, late.stopped_by, failed.stopped_by) == (True, "TIME_LIMIT", "FAILURE")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop = StopRequest()
+        with stop.on_signals():
+            os.kill(os.getpid(), number)
+        assert stop.stopped_by == number.name
+
+
 def test_a_second_signal_raises_at_once() -> None:
     stop = StopRequest()
     with stop.on_signals():
