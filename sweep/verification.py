@@ -27,6 +27,8 @@ from trainable.ledger.files import (
     CONFIG,
     EPOCHS,
     FINAL_STATE,
+    IS_LINK,
+    NO_LINK,
     RESULT,
     SUPERSEDED,
     WEIGHTS,
@@ -204,7 +206,7 @@ class _Verifier:
             self._count(f"{folder}/{file}")
         self._found.num_trainings += 1
         if (self._store.trials_folder / name).is_symlink():
-            self._add(folder, "is a symbolic link", "put the folder itself there: `run` refuses the link")
+            self._add(folder, IS_LINK, NO_LINK)
             return
         try:
             training = read_trial(self._store.trials_folder / name)

@@ -23,6 +23,7 @@ from sweep.stalled import read_stalled
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
 from sweep.trial_label import describe
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.ledger.files import IS_LINK, NO_LINK
 from trainable.ledger.reading import trial_status
 from trainable.records import Status, TrialSummary
 from trainable.sweep_name import TRIALS
@@ -158,15 +159,18 @@ def _count(
 
 
 def _damage(store: Store, summaries: Mapping[str, TrialSummary]) -> list[str]:
-    """Name the first damaged file of the trials; `run` says what it did about each."""
+    """Name the first damaged file of the trials, and the first folder that is a link; `run` says what it did."""
+    links = [key for key in summaries if store.trial_folder(key).is_symlink()]
+    notes = [f"{store.location()}/{TRIALS}/{key} {IS_LINK}: {NO_LINK}" for key in links[:1]]
     damaged = [
         f"{store.location()}/{TRIALS}/{key}/{file}" for key, trial in summaries.items() for file in trial.damage
     ]
     if not damaged:
-        return []
+        return notes
     more = f" and {counted(len(damaged) - 1, 'other file')}" if len(damaged) > 1 else ""
     are = "are" if more else "is"
-    return [f"{damaged[0]}{more} {are} damaged: `{command('run')}` with the same space trains what is missing"]
+    told = f"{damaged[0]}{more} {are} damaged: `{command('run')}` with the same space trains what is missing"
+    return [*notes, told]
 
 
 def _divergence(

@@ -177,6 +177,7 @@ def test_what_is_missing_is_named(small: SmallStore, folders: list[Path]) -> Non
     for options in ((), ("--repair",)):
         status, out, err = small.answer(("verify", PLANNED, *options))
         assert (status, f"{lost} is a symbolic link" in out, err) == (1, True, "")
+        assert next(line for line in out.splitlines() if "symbolic" in line) in small.answer(("status", PLANNED))[1]
     lost.unlink()
     shutil.move(small.folder / "aside", lost)
     (lost / ATTEMPTS).write_bytes(b"")

@@ -38,6 +38,8 @@ SUPERSEDED = ".superseded-"
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 FINAL_STATE = "final-state"
 WEIGHTS = "weights.safetensors"
+IS_LINK, NO_LINK = "is a symbolic link", "put the folder itself there: `run` refuses the link"
+"""What is wrong with a trial's folder that is a link, and what is to be done."""
 _SCRATCH = re.compile(r"\.(.+)\.(\d+|[0-9a-f]{16})")
 """Names of scratch files; earlier versions used the number of the process."""
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
