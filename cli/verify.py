@@ -1,5 +1,5 @@
 """Read every record of a sweep and its trials, or of the whole store, and name each damaged file and line with what
-is to be done. The exit code is 1 if anything is damaged."""
+is to be done (docs/troubleshooting.md lists all that it may say). The exit code is 1 if anything is damaged."""
 
 import argparse
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate import DOCS
 from results.store.journal import RUNS
 from results.store.local_store import LocalStore
 from results.store.manifest import MANIFEST
@@ -16,7 +17,7 @@ from results.store.search_progress import LOST
 from results.store.sweep_files import TRIALS_PARQUET
 from sweep.repair import repair
 from sweep.search.opening import repair_log
-from sweep.verification import verify
+from sweep.verification import _Verifier, verify
 from tests.cli_tests.flipped_bits import PLANNED, SEARCHED, SmallStore, flips, small_store
 from tests.integration_tests.test_old_store import unpack
 from tests.results_tests.result_samples import make_config, make_manifest
@@ -31,6 +32,37 @@ from trainable.ledger.ledger import Ledger
 from trainable.ledger.reading import read_trial
 from trainable.ledger.remote_ledger import read_final_state
 from trainable.ledger.safetensors import StoredTensor, StoredWeights
+from trainable.sweep_name import TRIALS
+
+
+def documented() -> set[tuple[str, str]]:
+    """Each file and what is said of it, in the table of docs/troubleshooting.md."""
+    said = set()
+    files: list[str] = []
+    for line in (
+        (DOCS / "troubleshooting.md").read_text(encoding="utf-8").partition("| of | it says |")[2].splitlines()
+    ):
+        cells = line.split("|")
+        if len(cells) == 5 and "`" in cells[2]:
+            files = re.findall("`(.+?)`", cells[1]) or files
+            said |= {(file, words) for file in files for words in re.findall("`(.+?)`", cells[2])}
+    return said
+
+
+DOCUMENTED = documented()
+
+
+@pytest.fixture(autouse=True)
+def findings_are_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = _Verifier._add
+
+    def checked(self: _Verifier, path: str, problem: str, advice: str) -> None:
+        file = path.rpartition("/")[2].partition(":")[0]
+        file = "KEY" if path == f"{TRIALS}/{file}" else file
+        assert any(name == file and problem.startswith(words) for name, words in DOCUMENTED), (path, problem)
+        add(self, path, problem, advice)
+
+    monkeypatch.setattr(_Verifier, "_add", checked)
 
 
 @pytest.fixture(scope="module")
