@@ -117,7 +117,7 @@ def evaluate_weights(found: TrialWeights, data: ImageData, *, is_own: bool) -> E
     from trainable.saved_weights import Metadata
 
     summary, metadata = found.summary, Metadata.of(found.weights)
-    provide(getattr(found.manifest, "sources", ()))
+    provide(found.manifest.sources)
     trained_with = [attempt.num_threads for attempt in summary.attempts[-1:] if is_own]
     threads = min(*trained_with, usable_processors()) if trained_with else idle_processors()
     try:

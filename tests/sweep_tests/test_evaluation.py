@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from PIL import Image
 
 import tune_main
+from models import user_code
+from models.user_code import UserCode, provide
 from results.store.local_store import LocalStore
 from sweep.evaluation import NUM_WORST, Evaluation, evaluation_json, evaluation_text
 from tests.conftest import ROOT
@@ -106,6 +109,55 @@ def test_its_own_images_give_the_recorded_error(
     with Image.open(path) as picture:
         assert picture.width > 500
     assert Path(found["picture"]).exists()
+
+
+OWN_MODEL = """\
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, width):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, width), nn.Linear(3, width)
+        self.second.weight = self.first.weight
+        self.norm, self.dropout = nn.BatchNorm1d(width, momentum=None), nn.Dropout(0.5)
+        self.frozen = nn.Parameter(torch.ones(width), requires_grad=False)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        return self.head(self.dropout(self.norm(self.first(x) * self.frozen + self.second(x))))
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_own_model_is_built_again_from_the_store(
+    store: LocalStore,
+    configs: list[TrainConfig],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+) -> None:
+    code, data = UserCode("net.py:Net", OWN_MODEL), load_digits()
+    fields = {"model": code.reference, "model_args": {"width": 6}, "model_fingerprint": code.fingerprint}
+    config = TrainConfig.from_dict(configs[0].to_dict() | fields | {"precision": precision})
+    provide([code])
+    session = TrialSession(config, prepare(data, config, CPU), store.ledgers / config.trial_key, CPU, RUN)
+    assert session.next_epoch().ended
+    session.close()
+    store.write_manifest(dataclasses.replace(make_manifest([config], "own"), sources=[code]))
+    monkeypatch.setattr(user_code, "_provided", {})
+    monkeypatch.delitem(sys.modules, f"{user_code.MODULE_PREFIX}{code.fingerprint}")
+    found = json.loads(answer(store, capsys, "evaluate", "own", "--to", str(tmp_path), "--json"))
+    assert found["error_percent"] == found["recorded_error_percent"] == recorded(store, config.trial_key)
+    assert found["loss"] == read_trial(store.trial_folder(config.trial_key)).epochs[-1].test_loss
+    monkeypatch.setattr(user_code, "_provided", {})
+    monkeypatch.delitem(sys.modules, f"{user_code.MODULE_PREFIX}{code.fingerprint}")
+    store.write_manifest(make_manifest([config], "own"))
+    error = refused(["evaluate", "own", "--store", str(store.path)], capsys)
+    assert "cannot be evaluated: the source of net.py:Net" in error
+    store.delete_sweep("own")
 
 
 def write_images(folder: Path, num_classes: int, side: int = 32) -> Path:
