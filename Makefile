@@ -58,6 +58,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/search_quality.py
 	$(RUN) benchmarks/driver_scale.py
 	$(RUN) benchmarks/checkpoint_cost.py
+	$(RUN) benchmarks/checkpoint_cost.py --weights
 	$(RUN) benchmarks/option_cost.py
 	$(RUN) benchmarks/own_model.py
 	$(RUN) benchmarks/estimates.py

@@ -1,5 +1,7 @@
 """What checkpoints cost a training: `python benchmarks/checkpoint_cost.py [--seconds 30]`.
 
+With `--weights` instead what the weights of a completed trial cost: made, checked and written once, median of 20.
+
 One training as a worker does it (ResNet-preact-20 on the embedded digits, one thread), with the rule and the writer
 of every sweep: checksum, fsync, atomic replacement. The share is the time spent in checkpoints over the time from the
 first epoch to the last; the target is at most 2 %.
@@ -18,7 +20,9 @@ from benchmarks.harness import option_parser, write_report
 from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
 from trainable.device import prepare_device
-from trainable.ledger.files import CHECKPOINTS
+from trainable.ledger.files import CHECKPOINTS, WEIGHTS
+from trainable.ledger.ledger import Ledger
+from trainable.saved_weights import saved_weights
 from trainable.session import CHECKPOINT_SHARE, RunInfo, TrialSession
 from trainable.splits import prepare
 from trainable.training import Training
@@ -73,10 +77,36 @@ def measure(folder: Path, seconds: float, model: str = "resnet_preact_20") -> Co
     return Cost(session.checkpoint_seconds, share, elapsed, num_epochs, max(sizes, default=0))
 
 
+def weights_cost(folder: Path, model: str, rounds: int = 20) -> tuple[list[float], int]:
+    """Return the milliseconds of writing the weights of a network, one for each round, and the bytes of the file."""
+    device = prepare_device(1, use_gpu=False)
+    data = load_digits()
+    config = TrainConfig(model=model, epochs=1, train_subset=128, test_subset=32, precision="fp32")
+    training = Training(config.for_dataset(*data.identity), prepare(data, config, device), device)
+    milliseconds = []
+    with Ledger(folder, training.config.to_dict()) as ledger:
+        for _ in range(rounds):
+            started = time.perf_counter()
+            ledger.save_weights(saved_weights(training, None))
+            milliseconds.append(1000 * (time.perf_counter() - started))
+    return milliseconds, (folder / WEIGHTS).stat().st_size
+
+
 def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--weights", action="store_true", help="measure the weights of a completed trial instead")
     arguments = parser.parse_args()
+    if arguments.weights:
+        found = {}
+        for model in ("resnet_preact_20", "resnet_preact_110"):
+            with tempfile.TemporaryDirectory() as folder:
+                times, size = weights_cost(Path(folder) / "trial", model)
+            found[model] = {"milliseconds": times, "file_bytes": size}
+            print(f"{model}: {statistics.median(times):.1f} ms for {size / 1e6:.2f} MB")
+        command = "python benchmarks/checkpoint_cost.py --weights"
+        print(write_report("weights_cost", command, {"models": found}, arguments.to))
+        return
     with tempfile.TemporaryDirectory() as folder:
         cost = measure(Path(folder) / "trial", arguments.seconds)
     print(

@@ -70,11 +70,11 @@ class Metadata:
         return TrainConfig.from_dict(self.config | {"precision": precision})
 
 
-def saved_weights(training: Training, record: EpochRecord) -> StoredWeights:
+def saved_weights(training: Training, record: EpochRecord | None) -> StoredWeights:
     """Return the weights of a training with their metadata.
 
     Args:
-        record: the last epoch.
+        record: the last epoch; None leaves the errors out.
     """
     config, data = training.config, training.data
     metadata = Metadata(
@@ -86,8 +86,8 @@ def saved_weights(training: Training, record: EpochRecord) -> StoredWeights:
         mean=data.mean.tolist(),
         std=data.std.tolist(),
         precision=training.precision.name,
-        test_error_percent=record.test_error_percent,
-        holdout_error_percent=record.holdout_error_percent,
+        test_error_percent=record.test_error_percent if record else None,
+        holdout_error_percent=record.holdout_error_percent if record else None,
     )
     tensors = {name: _stored(tensor) for name, tensor in training.weights().items()}
     return StoredWeights(tensors, {"format": "pt", **metadata.texts()})

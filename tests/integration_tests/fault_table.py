@@ -48,6 +48,7 @@ FAULTS = (
     "a torn last line in epochs.jsonl",
     "a damaged line within epochs.jsonl",
     "a changed digit in epochs.jsonl",
+    "altered weights",
     "two trials' folders are swapped",
     "the newest checkpoint is truncated",
     "the newest checkpoint is altered",

@@ -14,7 +14,7 @@ from tests.integration_tests.damaged_sweep import Damaged, truncate
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tables, wait_for_epochs
 from tests.older_records import without_checksums
-from trainable.ledger.files import EPOCHS
+from trainable.ledger.files import EPOCHS, WEIGHTS
 from trainable.ledger.reading import read_trial
 
 pytestmark = pytest.mark.ray
@@ -86,6 +86,17 @@ def test_a_changed_digit_is_told_by_verify(sweep: LocalStore, cli: Cli) -> None:
     data = "the line and those after it are not believed; `verify --repair` drops them, `run` trains them again"
     record("a changed digit in epochs.jsonl", user_sees(found.stdout, " is damaged"), found.returncode, data)
     assert cli("verify", "faults", "--repair", "--store", str(sweep.path)).returncode == 0
+
+
+def test_altered_weights_are_refused(sweep: LocalStore, cli: Cli, tmp_path: Path) -> None:
+    path = next(folder / WEIGHTS for folder in sweep.all_trials() if (folder / WEIGHTS).exists())
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    command = ("weights", "faults", path.parent.name, "--to", str(tmp_path / "copy"), "--store", str(sweep.path))
+    refused = cli(*command)
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "copy").exists()
+    data = "no result is lost; `verify` tells it, too, and `--repair` deletes the weights"
+    record("altered weights", user_sees(refused.stderr), refused.returncode, data)
 
 
 def test_swapped_folders_are_told_by_verify(sweep: LocalStore, cli: Cli) -> None:
