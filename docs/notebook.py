@@ -40,7 +40,7 @@ def _outputs(cell: dict[str, Any], names: dict[str, Any]) -> list[dict[str, Any]
         outputs.append({"name": "stdout", "output_type": "stream", "text": lines})
     if value is not None:
         bundle = getattr(value, "_repr_mimebundle_", dict)() or {"text/plain": repr(value)}
-        data = {kind: content.splitlines(keepends=True) for kind, content in bundle.items()}
+        data = {kind: text if kind == IMAGE else text.splitlines(keepends=True) for kind, text in bundle.items()}
         number = cell["execution_count"]
         outputs.append(
             {"data": data, "execution_count": number, "metadata": {}, "output_type": "execute_result"},
