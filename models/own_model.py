@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from models.user_code import UserCodeError, load, one_line_of
 
 PROBE_IMAGES = 2
+TORCH = Path(torch.__file__).parent
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
 """Parts of the messages of torch's allocators."""
 KNOWN_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
@@ -114,12 +115,10 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
             torch.random.fork_rng(devices=[device] if on_gpu else []),
             torch.set_grad_enabled(torch.is_grad_enabled()),
         ):
-            torch.default_generator.manual_seed(seed)
+            _seed(seed)
             if on_gpu:
                 torch.cuda.manual_seed(seed)
                 torch.set_deterministic_debug_mode("warn")  # on a CPU all is deterministic anyway
-            np.random.seed(seed % 2**32)
-            random.seed(seed)
             yield
     finally:
         np.random.set_state(numpy_state)
@@ -129,6 +128,12 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
             torch.set_deterministic_debug_mode(deterministic)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+def _seed(seed: int) -> None:
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def build(
@@ -149,8 +154,7 @@ def build(
         with seeded(0):  # whatever the module draws is the same in all processes
             make = load(reference, fingerprint)
         with seeded(seed):
-            given = {"num_classes": num_classes, "image_size": image_size}
-            model = make(**_accepted(make, given, arguments))
+            model = _make(make, {"num_classes": num_classes, "image_size": image_size}, arguments, seed)
             where = _where(model, make)
             if not isinstance(model, nn.Module):
                 raise UserCodeError(f"{where}gives {_kind(model)}, not a torch.nn.Module")
@@ -216,8 +220,11 @@ def as_loss(reference: str, fingerprint: str | None, device: torch.device) -> Ca
     return checked
 
 
-def _accepted(make: Callable[..., Any], given: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments for a constructor: of `given` those that it takes, and all of `arguments`."""
+def _make(make: Callable[..., Any], given: Mapping[str, Any], arguments: Mapping[str, Any], seed: int) -> object:
+    """Call a constructor with those of `given` that it takes, and with all of `arguments`.
+
+    What a `**kwargs` hands on to something that refuses it is left out.
+    """
     where = _where(make, make)
     if isinstance(make, nn.Module):
         raise UserCodeError(f"{where}this is a model already: name its class, or a function that builds it")
@@ -230,7 +237,17 @@ def _accepted(make: Callable[..., Any], given: Mapping[str, Any], arguments: Map
     for name in arguments:
         if name not in names and not takes_all:
             raise UserCodeError(f"{where}there is no argument {name!r}: valid: {', '.join(names) or 'none'}")
-    return {name: value for name, value in given.items() if takes_all or name in names} | dict(arguments)
+    accepted = {name: value for name, value in given.items() if takes_all or name in names}
+    while True:
+        try:
+            return make(**(accepted | dict(arguments)))
+        except TypeError as error:
+            told = str(error)
+            refused = [name for name in accepted if name not in names and f"argument '{name}'" in told]
+            if not refused:
+                raise
+            del accepted[refused[0]]
+            _seed(seed)
 
 
 def attributes(model: nn.Module) -> dict[str, bool | int | float | str]:
@@ -328,7 +345,7 @@ def _where(made: object, make: object) -> str:
     kind = type(made)
     for written in (getattr(kind, "forward", kind.__call__), getattr(made, "forward", None), made, make):
         code = getattr(written, "__code__", None) or getattr(getattr(written, "__init__", None), "__code__", None)
-        if code is not None and not code.co_filename.startswith(str(Path(torch.__file__).parent)):
+        if code is not None and not Path(code.co_filename).is_relative_to(TORCH):
             return f"{Path(code.co_filename).name}:{code.co_firstlineno}: "
     return ""
 

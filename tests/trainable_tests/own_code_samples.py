@@ -97,6 +97,11 @@ class Odd(nn.Module):
         return self.head(self.frozen(x if self.cache is None else x * self.cache))
 
 
+def handed_on(**arguments):
+    torch.rand(1)
+    return SmallCNN(**arguments)
+
+
 def built(num_classes, **arguments):
     inputs = 4 * (arguments["image_size"] // 8) ** 2
     return nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Flatten(), nn.Linear(inputs, num_classes))
