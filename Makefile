@@ -12,9 +12,9 @@ quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py table quickstart
 	$(RUN) tune_main.py plot quickstart
 
-# Two at a time: most of the tests that start Ray, one after the other, beside all else.
+# Two at a time: most of the tests that start Ray, one after the other, beside all else; the shortest part comes last.
 test: $(VENV)/.ready-tests
-	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-ray-benchmarks test-cluster
+	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-cluster test-ray-benchmarks
 
 check-code: $(VENV)/.ready-tests
 	$(RUN) -m ruff format --check .
