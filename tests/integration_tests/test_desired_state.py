@@ -1,5 +1,6 @@
 """`run` makes the store hold what is asked for: trials are reused, resumed, added or trained again."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.running_sweeps import PATIENCE_SECONDS
 from tests.other_process import driven, locked
 from tests.results_tests.result_samples import make_attempt, make_config, make_manifest
+from trainable.ledger.files import EPOCHS
 from trainable.ledger.remote_ledger import open_ledger
 
 SPACE = """
@@ -149,6 +151,14 @@ def test_what_a_killed_driver_trained_is_interrupted(tmp_path: Path, cli: Cli) -
     record(
         "`status` after the driver was killed", seen, status.returncode, "the next run resumes what is interrupted"
     )
+    os.mkfifo(store.trial_folder(config.trial_key) / EPOCHS)
+    (store.trials_folder / ("0" * 16)).symlink_to(tmp_path)
+    found = cli("verify", "--store", str(store.path))
+    for fault, told, data in (
+        ("a pipe among a trial's files", "regular", "nobody waits for it"),
+        ("a trial's folder that is a symbolic link", "link", "nothing is written through it"),
+    ):
+        record(fault, user_sees(found.stdout, told), found.returncode, data)
 
 
 def test_a_finished_sweep_of_100_trials_answers_at_once(tmp_path: Path) -> None:
