@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from results.parquet.files import read_epochs, read_trials
+from results.parquet.trials import group_repeats
 from results.report.content import Report, make_report
-from results.report.formatting import moment, named_values, plain
+from results.report.formatting import config_words, moment, named_values, plain
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
+from tests.results_tests.result_samples import make_config, make_trial
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +142,8 @@ def test_equal_tables_give_equal_reports(quickstart: Report) -> None:
     again = make_report(read_trials(store, "quickstart"), read_epochs(store, "quickstart"), "quickstart")
     assert dataclasses.asdict(again.trials) == dataclasses.asdict(quickstart.trials)
     assert again == quickstart
+
+
+def test_a_configuration_is_told_with_what_the_sequel_changes() -> None:
+    (cell,) = group_repeats([make_trial(make_config(lr=0.02, batch_size=4096, optimizer="lars"), 8.2)])
+    assert config_words(cell) == "ResNet-preact-20, batch size 4096, lr 0.02, cosine, 200 epochs, LARS"
