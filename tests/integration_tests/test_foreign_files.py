@@ -15,7 +15,7 @@ pytestmark = pytest.mark.ray
 
 
 def test_a_store_that_goes_away_ends_the_run(interrupted: InterruptedSweep) -> None:
-    """That it comes back whole is in the rows of the sweep, which went on in the moved store (test_sweep.py)."""
+    """The rows of the sweep, which went on in the moved store, are compared in test_sweep.py."""
     ended = interrupted.by_a_move
     assert ended.returncode == 2, ended
     assert ended.stderr.count("\n") == 1, ended.stderr

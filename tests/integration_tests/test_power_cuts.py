@@ -29,9 +29,10 @@ from tests.sweep_tests.driven_searches import SPACE, drive, open_search, setting
 from trainable import session as session_module
 from trainable.config import TrainConfig
 from trainable.ledger.checkpoints import remove_checkpoints
-from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, LOCK, RESULT
+from trainable.ledger.files import ATTEMPTS, CONFIG, EPOCHS, LOCK, RESULT, WEIGHTS
 from trainable.ledger.ledger import Ledger
 from trainable.ledger.reading import read_summary, read_trial
+from trainable.ledger.safetensors import StoredTensor, StoredWeights, parse_weights
 from trainable.ledger.trial_log import logs_in
 from trainable.records import EpochRecord, Status, TrialEnd
 from trainable.session import RunInfo, TrialSession, record_failure
@@ -43,6 +44,7 @@ SAVED_AFTER = (2, 4)
 A, B = make_config(epochs=NUM_EPOCHS), make_config(epochs=NUM_EPOCHS, lr=0.2)
 SWEEP = make_manifest([A, B])
 Promise = Callable[[object], None]
+MADE_UP_WEIGHTS = StoredWeights({"bias": StoredTensor("F32", (2,), bytes(8))}, {})
 SAVE, FINISH = Ledger.save_checkpoint, Ledger.finish
 
 
@@ -78,6 +80,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """No training, no TensorBoard files, no waiting for the disk."""
     monkeypatch.setattr(session_module, "Training", MadeUpTraining)
     monkeypatch.setattr(session_module, "TrialEvents", Mock())
+    monkeypatch.setattr(session_module, "saved_weights", lambda *_: MADE_UP_WEIGHTS)
     monkeypatch.setattr("os.fsync", int)
 
 
@@ -90,7 +93,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def run_info(run_id: str) -> RunInfo:
-    return RunInfo(run_id, num_threads=1, code="code", checkpoint_share=0.0)
+    return RunInfo(run_id, num_threads=1, code="code", checkpoint_share=0.0, keep_weights=True)
 
 
 def work(
@@ -123,6 +126,8 @@ def check_records(trial: Path, num_promised: int) -> Status:
     assert status in (Status.INCOMPLETE, Status.FAILED, Status.COMPLETE)
     assert status is Status.COMPLETE or num_promised < NUM_EPOCHS
     assert len(files.epochs) >= (NUM_EPOCHS if status is Status.COMPLETE else num_promised)
+    if status is Status.COMPLETE or (trial / WEIGHTS).exists():
+        assert parse_weights((trial / WEIGHTS).read_bytes(), TrainConfig.from_dict(files.config).trial_key).tensors
     summary = read_summary(trial)
     assert (summary.epochs_done, summary.end) == (files.epochs_done, files.end)
     return status
@@ -139,6 +144,7 @@ def check_whole(trial: Path) -> None:
         ATTEMPTS,
         EPOCHS,
         RESULT,
+        WEIGHTS,
         LOCK,
     }
 
