@@ -14,7 +14,7 @@ from trainable.sweep_name import SWEEP_NAME_PATTERN
 from trainable.wording import format_value
 
 Scalar = bool | int | float | str | None
-Value = Scalar | list[int | float]
+Value = Scalar | list[int | float | str]
 
 MAX_REPEATS = 1000
 MAX_KEYS = 100

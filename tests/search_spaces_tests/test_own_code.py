@@ -71,6 +71,8 @@ def test_arguments_are_fixed_swept_and_set(folder: Path) -> None:
         {"width": 8, "p": 0.5},
         {"width": 16, "p": 0.5},
     ]
+    words = configs(folder, "rows: [{model: my_net.py:anything, model_args: {a: [x, y], b: null}}]\n")
+    assert words[0].model_arguments() == {"a": ["x", "y"], "b": None}
     [config] = configs(folder, text, "model_args.width=3", "loss=../nets/my_loss.py:focal")
     assert config.model_arguments() == {"width": 3, "p": 0.5}
     assert (config.model, config.loss) == ("my_net.py:SmallCNN", "my_loss.py:focal")
