@@ -87,6 +87,8 @@ def test_a_sweep_leaves_one_row_a_trial_and_one_an_epoch(finished: Path) -> None
     assert min(trials["test_error_percent"].to_pylist()) < 75.0  # chance is 90
     assert {path.name for path in finished.iterdir()} == {"trials", "small", "store.json"}
     assert len(list(finished.glob("trials/*/tensorboard/events.out.tfevents.*"))) == 4
+    best = sorted(zip(trials["test_error_percent"].to_pylist(), trials["trial_key"].to_pylist(), strict=True))[:3]
+    assert {path.parent.name for path in finished.glob("trials/*/weights.safetensors")} == {key for _, key in best}
 
 
 def test_running_a_finished_sweep_again_changes_nothing(finished: Path, space: str, cli: Cli) -> None:
