@@ -74,8 +74,9 @@ class Point:
 
 
 def setting_words(name: str, value: str) -> str:
-    """Return a setting as a legend shows it: `weight_decay 0.0001`, `LARS`, `no decay on BN`."""
-    return value.upper() if name == OPTIMIZER else SETTING_WORDS.get((name, value), f"{name} {value}")
+    """Return a setting as a legend shows it: `weight_decay 0.0001`, `LARS`, `no decay on BN`; nothing for None."""
+    words = "" if value == "None" else f"{name} {value}"
+    return value.upper() if name == OPTIMIZER else SETTING_WORDS.get((name, value), words)
 
 
 def published_point(cell: PublishedCell) -> Point:
@@ -163,13 +164,16 @@ def of_source(points: Iterable[Point], source: Source) -> list[Point]:
 
 
 def distinguishing_words(point: Point, among: Sequence[Point], *, epochs: bool = True) -> list[str]:
-    """Return what distinguishes a point from the others of its source, without batch size and lr."""
+    """Return what distinguishes a point from the others of its source, without batch size and lr.
+
+    Fields that are None in the point have no word.
+    """
     peers = of_source(among, point.source)
     parts = []
     if epochs and len({peer.epochs for peer in peers}) > 1:
         parts.append(counted(point.epochs, "epoch"))
     columns = zip(*(peer.variant for peer in peers), strict=True)
-    parts += [word for word, column in zip(point.variant, columns, strict=True) if len(set(column)) > 1]
+    parts += [word for word, column in zip(point.variant, columns, strict=True) if word and len(set(column)) > 1]
     return parts
 
 

@@ -66,6 +66,14 @@ def test_other_fields_that_differ_are_kept_unless_they_follow_from_the_schedule(
     assert {point.other for point in points} == {(("weight_decay", "0"),), (("weight_decay", "0.0001"),)}
 
 
+def test_a_field_that_is_none_has_no_word() -> None:
+    """Long legends are cut: `warmup_epochs None` would take the place of what tells the lines apart."""
+    configs = [make_config(**fields) for fields in ({}, {"warmup_epochs": 5}, {"cutout_size": 8})]
+    points = sweep_points(group_repeats(make_trial(config, 8.0) for config in configs), "mine")
+    words = [distinguishing_words(point, points) for point in points]
+    assert words == [[], ["warmup_epochs 5"], ["cutout_size 8"]]
+
+
 def test_the_title_has_a_line_a_source_with_what_its_points_share() -> None:
     ours = [make_point(epochs=10), make_point(epochs=20, lr=0.2)]
     published = make_point(source=Source.PUBLISHED, origin="published", model="resnet_110", schedule="multistep")
