@@ -4,6 +4,7 @@ import statistics
 
 import pytest
 
+from benchmarks import large_batch
 from results.parquet.files import read_trials
 from results.parquet.search_results import params_text, read_search, spent, stopped_by_epoch
 from results.parquet.trials import group_repeats, trials_from_table
@@ -62,3 +63,13 @@ def test_the_search_stopped_large_batches_first_as_its_readme_says() -> None:
     assert f"All {len(large)} with batch size 256 were among the {rungs[1]}" in text
     assert f"came to {best:.2f} %" in text
     assert search.chosen[0].number == 0
+
+
+def test_the_page_on_large_batches_is_what_its_trials_give() -> None:
+    """`python benchmarks/large_batch.py` writes it."""
+    page = large_batch.PAGE.read_text(encoding="utf-8")
+    assert large_batch.refresh(page) == page
+    table = read_trials(LocalStore(EXAMPLES), large_batch.SWEEP)
+    assert {trial.config.dataset for trial in trials_from_table(table)} == {"cifar10-jpeg"}
+    space = (EXAMPLES / large_batch.SWEEP / "large_batch.yaml").read_text(encoding="utf-8")
+    assert table.schema.metadata[b"batchscape.space"].decode() == space
