@@ -187,11 +187,14 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def _table(evaluation: Evaluation) -> list[str]:
-    """Return the whole table of confusions; columns have the numbers that the rows explain."""
+    """Return the whole table of confusions; columns have numbers, which the rows explain where classes have names."""
     numbers = [str(number) for number in range(len(evaluation.class_names))]
-    rows = [["true class", "", *numbers]]
-    for number, name, counts in zip(numbers, evaluation.class_names, evaluation.confusion, strict=True):
-        rows.append([shortened(name, NAME_WIDTH), number, *(str(count) if count else "." for count in counts)])
+    names = [shortened(name, NAME_WIDTH) for name in evaluation.class_names]
+    width = max(map(len, names))
+    explained = [f"{name.ljust(width)}  {number:>2}" for name, number in zip(names, numbers, strict=True)]
+    rows = [["true class", *numbers]]
+    for name, counts in zip(names if names == numbers else explained, evaluation.confusion, strict=True):
+        rows.append([name, *(str(count) if count else "." for count in counts)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["predicted class in columns, number of images:"]
     for name, *cells in rows:

@@ -120,5 +120,5 @@ def best_yaml(best: BestConfiguration) -> str:
     head = f"# Run: {run}{data}\n# Outcome: test error {_error_text(best.cell.test_errors)}\n"
     own = [name for name in (config.model, config.loss) if name is not None and is_reference(name)]
     files = sorted({file for file, _ in map(split_reference, own) if is_file(file)})
-    head += f"# Put {' and '.join(files)} beside this file, with the content of then.\n" if files else ""
+    head += f"# Put {' and '.join(files)} beside this file, unchanged since that sweep.\n" if files else ""
     return head + dump_yaml(space).rstrip()

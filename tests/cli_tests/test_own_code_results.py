@@ -78,7 +78,7 @@ def test_no_reader_executes_the_file(store: LocalStore, capsys: pytest.CaptureFi
 
 def test_best_is_a_space_that_finds_its_trial(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "best", "my", "--yaml")
-    assert "# Put my_net.py beside this file, with the content of then." in text
+    assert "# Put my_net.py beside this file, unchanged since that sweep." in text
     assert yaml.safe_load(text)["rows"] == [{"model_args.width": 16}]
     Path("best.yaml").write_text(text)
     assert "done   1, 1 reused (1 of my)" in said(capsys, "plan", "best.yaml")
