@@ -1,23 +1,31 @@
 """Sweeps in processes of their own, while they run and after."""
 
+import dataclasses
 import subprocess
 import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.user_code import UserCode, provide, without_folder
 from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
+from sweep.observers.live_view import make_console
 from sweep.search.opening import open_search, search_settings
 from sweep.search.search import Search
 from tests.integration_tests.killed_sweep import CLOCKS
 from tests.integration_tests.processes import holder, kill
+from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
 from trainable.ledger.files import LOCK
+from trainable.ledger.reading import read_trial
+from trainable.records import EpochRecord
+from trainable.standalone import train
 
 Start = Callable[..., subprocess.Popen[str]]
 """`start(space, store, *options)`: a driver that has just been started."""
@@ -28,6 +36,9 @@ grid:
   batch_size: [32, 64]
   lr: [0.05, 0.2]
 """
+MY_NET = Path(__file__).with_name("my_net.py")
+OWN_MODEL = f"{MY_NET}:SmallCNN"
+"""A model of a user's own, about as slow as `resnet_preact_8`."""
 PATIENCE_SECONDS = 240.0
 """Longest wait for anything that needs at most one start of Ray, on a machine busy with other tests."""
 
@@ -92,3 +103,16 @@ def search_on_digits(space: Path, store: Store) -> Search:
     data = load_digits()
     settings = search_settings(loaded.name, maker, dataset=data.name, fingerprint=data.fingerprint)
     return open_search(store, settings, maker, data)
+
+
+def figures(records: list[EpochRecord]) -> list[dict[str, Any]]:
+    """A training's epochs, without what depends on clocks and on the number of interruptions."""
+    rows = [dataclasses.asdict(record) for record in records]
+    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in rows]
+
+
+def trained_here(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
+    """The same training, uninterrupted, in this process."""
+    provide([UserCode(without_folder(OWN_MODEL), MY_NET.read_text())])
+    train(config, load_digits(), folder, 1, make_console())
+    return figures(read_trial(folder).epochs)

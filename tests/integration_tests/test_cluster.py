@@ -1,8 +1,11 @@
-"""A cluster of several nodes, each with its own network and disk: nodes die, nodes join, the results are exact."""
+"""A cluster of several nodes, each with its own network and disk: nodes die, nodes join, the results are exact.
 
-import dataclasses
+The file of the model that is trained lies on the head's disk alone.
+"""
+
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,30 +23,28 @@ from results.store.search_log import read_log
 from results.store.store import Store
 from search_spaces.expansion import expand, tie_to_data
 from search_spaces.loader import load_space
-from sweep.observers.live_view import make_console
 from tests.conftest import ROOT
 from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.nodes import DASHBOARD_PORT, RAY, Node, Nodes, can_make_nodes, making_nodes
+from tests.integration_tests.running_sweeps import MY_NET, figures, trained_here
 from tests.s3_server import S3Server
 from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, EPOCHS
 from trainable.ledger.reading import read_trial
-from trainable.records import EpochRecord, Status
-from trainable.standalone import train
+from trainable.records import Status
 
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.skipif(not can_make_nodes(), reason="needs root, and leave to make network and mount namespaces"),
 ]
 PATIENCE_SECONDS = 240.0
-DEFAULTS = "defaults: {model: resnet_preact_8, epochs: 16, batch_size: 64, train_subset: 320, test_subset: 100, "
+DEFAULTS = "defaults: {model: %s:SmallCNN, epochs: 16, batch_size: 64, train_subset: 320, test_subset: 100, "
 SWEEP = "name: spread\n" + DEFAULTS + "precision: fp32}\ngrid: {lr: [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 0.8]}\n"
 SEARCH = (
     "name: searched\n" + DEFAULTS + "precision: fp32}\nsearch: {algorithm: tpe, num_trials: 4}\n"
     "parameters: {lr: {min: 0.01, max: 1.0, distribution: log_uniform_values}}\n"
 )
-OF_CLOCKS = ("train_seconds", "eval_seconds", "images_per_second", "attempt")
 
 
 @dataclass(frozen=True)
@@ -130,25 +131,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             nodes.environment["PATH"] = f"{RAY.parent}:{environment['PATH']}"
             shared = nodes.disk.parent / "shared"
             shared.mkdir()
-            (shared / "sweep.yaml").write_text(SWEEP)
-            (shared / "search.yaml").write_text(SEARCH)
+            net = shutil.copy(MY_NET, nodes.disk)  # where this process sees it, and of the nodes the head alone
+            (shared / "sweep.yaml").write_text(SWEEP % net)
+            (shared / "search.yaml").write_text(SEARCH % net)
             nodes.add(head_options=("--dashboard-host", "0.0.0.0", "--dashboard-port", str(DASHBOARD_PORT)))  # noqa: S104
+            assert nodes.nodes[0].run("cp", str(MY_NET), str(net)).returncode == 0
             nodes.add()
             yield Running(nodes, server, server.new_bucket(), shared)
         finally:
             server.stop()
-
-
-def figures(records: list[EpochRecord]) -> list[dict[str, Any]]:
-    """A training's epochs, without what depends on clocks and on the number of interruptions."""
-    rows = [dataclasses.asdict(record) for record in records]
-    return [{name: value for name, value in row.items() if name not in OF_CLOCKS} for row in rows]
-
-
-def trained_here(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
-    """The same training, uninterrupted, in this process."""
-    train(config, load_digits(), folder, 1, make_console())
-    return figures(read_trial(folder).epochs)
 
 
 def planned(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, TrainConfig]:

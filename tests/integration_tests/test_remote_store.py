@@ -1,6 +1,6 @@
 """A sweep in a bucket: trained again, without its server for seconds, killed, extended, and read from elsewhere.
 
-And a search there that another machine resumes.
+Its model is a user's own. And a search there that another machine resumes.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from results.store.search_log import SEARCH_LOG, read_log
 from tests.integration_tests.killed_sweep import CLOCKS
 from tests.integration_tests.machines import Machine, answer
 from tests.integration_tests.processes import family, kill
-from tests.integration_tests.running_sweeps import search_on_digits
+from tests.integration_tests.running_sweeps import OWN_MODEL, search_on_digits
 from tests.s3_server import SECRET, S3Server
 from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
 from trainable.records import Purpose, Status
@@ -35,12 +35,11 @@ LONG, SHORT, ADDED = 64, 32, 128
 EPOCHS_OF = {LONG: 10, SHORT: 2, ADDED: 1}
 IMAGES_OF = {LONG: 512, SHORT: 128, ADDED: 128}
 FIELDS = {"test_subset": 100, "precision": "fp32", "lr": 0.1}
-MODEL = "resnet_preact_8"
 
 
 def space_of(*batch_sizes: int) -> str:
     rows = [FIELDS | fields_of(size) for size in batch_sizes]
-    return json.dumps({"name": "small", "defaults": {"model": MODEL}, "rows": rows})  # which is YAML, too
+    return json.dumps({"name": "small", "defaults": {"model": OWN_MODEL}, "rows": rows})  # which is YAML, too
 
 
 def fields_of(batch_size: int) -> dict[str, object]:
@@ -50,7 +49,7 @@ def fields_of(batch_size: int) -> dict[str, object]:
 def train_arguments(batch_size: int) -> list[str]:
     values = FIELDS | fields_of(batch_size)
     settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
-    return ["train", MODEL, "--threads", "1", *settings]
+    return ["train", OWN_MODEL, "--threads", "1", *settings]
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +277,7 @@ def test_all_commands_answer_on_a_machine_that_knows_nothing(
 NUM_PROPOSED = 3
 SEARCH = f"""
 name: searched
-defaults: {{model: {MODEL}, epochs: 4, train_subset: 320, test_subset: 10, precision: fp32, batch_size: 16}}
+defaults: {{model: resnet_preact_8, epochs: 4, train_subset: 320, test_subset: 10, precision: fp32, batch_size: 16}}
 search: {{algorithm: random, num_trials: {NUM_PROPOSED}}}
 parameters: {{lr: {{min: 0.01, max: 0.5, distribution: log_uniform_values}}}}
 scheduler: {{type: asha, grace_epochs: 3, reduction_factor: 2}}

@@ -1,6 +1,7 @@
 """A search as a user runs it: interrupted, resumed, enlarged; what the commands say meanwhile and afterwards.
 
-Two starts of Ray, in the first fixture; all else looks at the store that they leave.
+It searches the width of a user's own model, too. Two starts of Ray, in the first fixture; all else looks at the store
+that they leave.
 """
 
 import shutil
@@ -21,7 +22,16 @@ from results.store.search_log import SearchEvent, read_log
 from sweep.status.status import SweepStatus, sweep_status
 from tests.conftest import ROOT
 from tests.integration_tests import kept_search
-from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, end_of, search_on_digits, wait_for_epochs
+from tests.integration_tests.running_sweeps import (
+    OWN_MODEL,
+    PATIENCE_SECONDS,
+    end_of,
+    figures,
+    search_on_digits,
+    trained_here,
+    wait_for_epochs,
+)
+from trainable.config import TrainConfig
 from trainable.ledger.files import ATTEMPTS, TENSORBOARD
 from trainable.ledger.reading import read_trial
 from trainable.records import Purpose, Status
@@ -31,11 +41,12 @@ pytestmark = pytest.mark.ray
 NAME = "wide"
 SPACE = f"""
 name: {NAME}
-defaults: {{model: resnet_preact_8, epochs: 9, train_subset: 160, test_subset: 10, precision: fp32}}
+defaults: {{model: {OWN_MODEL}, epochs: 9, train_subset: 160, test_subset: 10, precision: fp32}}
 search: {{algorithm: tpe, num_trials: 4}}
 parameters:
   base_lr: {{min: 0.01, max: 3.2, distribution: log_uniform_values}}
   batch_size: {{values: [16, 32]}}
+  model_args.width: {{values: [24, 32]}}
 derive: {{lr: base_lr * batch_size / 128}}
 scheduler: {{type: asha, grace_epochs: 2, reduction_factor: 2}}
 confirm: {{top: 1, repeats: 1}}
@@ -156,6 +167,14 @@ def test_it_resumes_from_its_log_and_grows(searched: Searched) -> None:
 
 def test_the_finished_search_is_whole(searched: Searched) -> None:
     assert list(kept_search.problems(searched.store.path, searched.space, {})) == []
+
+
+def test_what_was_interrupted_is_as_uninterrupted(searched: Searched, tmp_path: Path) -> None:
+    trials = [read_trial(folder) for folder in searched.store.all_trials() if folder.name != searched.failing]
+    trial = next(trial for trial in trials if len(trial.attempts) == 2)
+    config = TrainConfig.from_dict(trial.config)
+    assert "width" in config.model_arguments()
+    assert figures(trial.epochs) == trained_here(config, tmp_path / "whole")[: len(trial.epochs)]
 
 
 def test_a_stopped_trial_is_trained_no_further(searched: Searched) -> None:
