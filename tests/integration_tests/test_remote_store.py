@@ -27,7 +27,7 @@ from tests.integration_tests.machines import Machine, answer
 from tests.integration_tests.processes import family, kill
 from tests.integration_tests.running_sweeps import OWN_MODEL, search_on_digits
 from tests.s3_server import SECRET, S3Server
-from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT
+from trainable.ledger.files import ATTEMPTS, CHECKPOINTS, CONFIG, EPOCHS, RESULT, WEIGHTS
 from trainable.records import Purpose, Status
 
 LONG, SHORT, ADDED = 64, 32, 128
@@ -204,7 +204,7 @@ def test_a_lost_machine_costs_no_more_than_the_last_checkpoint(life: Life, s3_se
 def test_a_finished_sweep_leaves_a_released_lease_and_no_checkpoints(life: Life, s3_server: S3Server) -> None:
     names = {name.rpartition("/")[2] for name in s3_server.files(f"{life.machine.bucket}/store")}
     names = {name for name in names if not name.startswith("events.out.tfevents")}
-    trial = {CONFIG, ATTEMPTS, EPOCHS, RESULT}
+    trial = {CONFIG, ATTEMPTS, EPOCHS, RESULT, WEIGHTS}
     sweep = {"sweep.json", "trials.parquet", "epochs.parquet", "runs.jsonl", "metrics.prom", "lock.json"}
     assert names == trial | sweep
     assert json.loads(s3_server.files(f"{life.machine.bucket}/store")["small/lock.json"])["released"]
