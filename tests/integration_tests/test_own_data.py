@@ -1,4 +1,4 @@
-"""Data sets of the user's own, from the YAML file to the table; killed on the way, and resumed."""
+"""Data sets and models of the user's own, from the YAML file to the table; killed on the way, and resumed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,19 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Cli
-from tests.integration_tests.running_sweeps import Start, end_of, tables, wait_for_epochs
+from tests.integration_tests.running_sweeps import OWN_MODEL, Start, end_of, tables, wait_for_epochs
 from tests.trainable_tests.encoded_images import FolderSource, Rows, write_parquet
+from tests.trainable_tests.own_code_samples import MODELS
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults]
-SPACE = """
+SPACE = f"""
 name: small
-defaults: {model: resnet_preact_8, epochs: 8, batch_size: 16, precision: fp32}
-grid: {lr: [0.05]}
+defaults: {{epochs: 8, batch_size: 16, lr: 0.05, precision: bf16}}
+rows:
+- {{model: plain.py:SmallCNN, model_args: {{width: 64}}}}
+- {{model: {OWN_MODEL}}}
 """
+"""A small CNN, which takes the fast path, and one with layers that it does not know."""
 
 
 def some_images(count: int, sizes: range) -> Rows:
@@ -51,11 +55,12 @@ def test_from_yaml_to_table_killed_and_resumed(
     folder, space = tmp_path / "mine", tmp_path / "small.yaml"
     options = ["--data", str(folder), *write(folder)]
     space.write_text(SPACE)
+    (tmp_path / "plain.py").write_text(MODELS)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = cli("run", str(space), "--store", str(whole), *options)
     assert done.returncode == 0, done.stderr
     driver = start(str(space), killed, *options)
-    wait_for_epochs(killed, 2)
+    wait_for_epochs(killed, 3)
     driver.kill()
     end_of(driver)
     refused = cli("run", str(space), "--store", str(killed), "--name", "small")
@@ -65,8 +70,9 @@ def test_from_yaml_to_table_killed_and_resumed(
     assert done.returncode == 0, done.stderr
     assert tables(killed) == tables(whole)
     trials, _ = tables(killed)
-    assert trials["dataset"].to_pylist() == ["mine"]
-    assert trials["test_error_percent"].to_pylist()[0] < 20.0
+    assert trials["dataset"].to_pylist() == ["mine"] * 2
+    assert trials["execution"].to_pylist() == ["eager", "eager autocast (GroupNorm)"]
+    assert max(trials["test_error_percent"].to_pylist()) < 20.0
     table = cli("table", "small", "--store", str(killed))
     assert table.returncode == 0
-    assert "0.05" in table.stdout
+    assert [line.split("|")[1].strip() for line in table.stdout.splitlines()[2:]] == ["SmallCNN"] * 2
