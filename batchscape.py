@@ -307,7 +307,7 @@ def run(
         from results.parquet.loading import expanded
 
         given = options | {"store": expanded(store), "data": data and expanded(data), "name": name, "scale": scale}
-        arguments = ["run", os.fspath(space), *child.arguments_of(given, set or {})]
+        arguments = ["run", os.fspath(space), *child.arguments_of(given, {} if set is None else set)]
         sweep = name or child.default_name(os.fspath(space), scale)
     end = child.run_child(arguments)
     if end.is_interrupted:

@@ -134,7 +134,13 @@ def _copy_output(child: "subprocess.Popen[bytes]", errors: list[str]) -> bool:
 
 
 def arguments_of(options: Mapping[str, object], overrides: Mapping[str, object]) -> list[str]:
-    """Return the options of a command line, and a --set for each override."""
+    """Return the options of a command line, and a --set for each override.
+
+    Raises:
+        UserError: the overrides are no mapping, or a value is none of JSON.
+    """
+    if not isinstance(overrides, Mapping):
+        raise UserError(f"set={overrides!r} must be a dict of training fields, for example set={{'lr': 0.1}}")
     return [*_options(options), *(f"--set={key}={json.dumps(plain(value))}" for key, value in overrides.items())]
 
 

@@ -39,6 +39,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 (argparse's)
         """Parse the arguments; refuse an unknown option first, since what follows it would be misunderstood."""
+        from trainable.config import is_field
         from trainable.wording import nearest
 
         given = sys.argv[1:] if args is None else list(args)
@@ -47,6 +48,9 @@ class CommandParser(argparse.ArgumentParser):
             known = any(option.startswith(name) for option in self._option_string_actions)
             if name[:1] == "-" and name.strip("-") and " " not in name and not name[1:2].isdigit() and not known:
                 hint = nearest(name, self._option_string_actions)
+                field = name.strip("-").replace("-", "_")
+                if "--set" in self._option_string_actions and is_field(field):
+                    hint = f"a training field is given as --set {field}=VALUE"
                 hint = "options follow the command" if self._subparsers and hint.startswith("valid") else hint
                 self.error(f"no option {name}: {hint}")
         return super().parse_known_args(args, namespace)
@@ -119,7 +123,7 @@ def add_extend(parser: argparse.ArgumentParser) -> None:
 def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
-        type=Path,
+        type=data_folder,
         metavar="DIR",
         help="the data set: CIFAR-10 or CIFAR-100 as published, train-*.parquet and test-*.parquet, or images in "
         "train/CLASS/ and test/CLASS/",
@@ -167,6 +171,13 @@ def not_empty(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text
+
+
+def data_folder(text: str) -> Path:
+    """Accept the path of a folder."""
+    if "://" in not_empty(text):
+        raise argparse.ArgumentTypeError(f"{text} is a URI: give a folder of this machine")
+    return Path(text)
 
 
 def output_location(text: str) -> str:

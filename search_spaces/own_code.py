@@ -127,10 +127,12 @@ class OwnCode:
 
     def _source(self, field: str, origin: str, name: str, folder: Path) -> _Source:
         what, example = EXAMPLES[field]
-        if not origin or not origin.isprintable() or (name and not name.isidentifier()):
+        is_name = not name or name.isidentifier()
+        if not origin or origin.endswith(":") or not origin.isprintable() or not is_name:
             raise UserError(f"{field} {quoted(f'{origin}:{name}')}: write FILE.py:{what}, for example {example}")
         if (folder, origin) not in self._parsed:
-            path = folder / origin if is_file(origin) else _module_file(origin, folder, name)
+            at_home = os.path.expanduser(origin)  # noqa: PTH111 (Path's raises for an unknown user)
+            path = folder / at_home if is_file(origin) else _module_file(origin, folder, name)
             self._parsed[folder, origin] = _parse(path, origin)
         return self._parsed[folder, origin]
 
@@ -150,6 +152,8 @@ def _module_file(module: str, folder: Path, name: str) -> Path:
         full = ".".join(module.split(".")[:depth])
         found = (finder.find_spec(full, search) for finder in sys.meta_path if hasattr(finder, "find_spec"))
         spec = next((each for each in found if each is not None), None) if part.isidentifier() else None
+        if spec is None and (folder / module).exists():
+            return folder / module  # a folder, or a file that is not Python
         if spec is None:
             meant = f": did you mean {module}.py:{name}?" if (folder / f"{module}.py").is_file() else ""
             hint = meant or ": install it, or name a file, FILE.py:NAME"
@@ -267,6 +271,8 @@ def _check_definition(field: str, source: _Source, name: str, arguments: Mapping
         raise UserError(f"{where}: {name} is no class or function{meant}")
     if field == "model":
         _check_arguments(statement, where, name, arguments)
+    elif isinstance(statement, ast.ClassDef):
+        _check_arguments(statement, where, name, None)
     elif isinstance(statement, ast.FunctionDef) and not statement.decorator_list:
         taken = statement.args
         most = len(taken.posonlyargs) + len(taken.args)
@@ -276,8 +282,12 @@ def _check_definition(field: str, source: _Source, name: str, arguments: Mapping
             raise UserError(f"{where}: {name} must take two arguments, the logits [B, C] and the labels [B]")
 
 
-def _check_arguments(statement: ast.stmt, where: str, name: str, arguments: Mapping[str, Any]) -> None:
-    """Check `model_args` against a signature that stands in the file; other signatures are passed over."""
+def _check_arguments(statement: ast.stmt, where: str, name: str, arguments: Mapping[str, Any] | None) -> None:
+    """Check `model_args` against a signature that stands in the file; other signatures are passed over.
+
+    Args:
+        arguments: the given ones; None for the class of a loss, which is called without any.
+    """
     signature = statement
     if isinstance(statement, ast.ClassDef):
         made = [node for node in statement.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
@@ -290,7 +300,7 @@ def _check_arguments(statement: ast.stmt, where: str, name: str, arguments: Mapp
     positional = [arg.arg for arg in taken.args][isinstance(statement, ast.ClassDef) and not taken.posonlyargs :]
     only = [arg.arg for arg in taken.kwonlyargs]
     if taken.kwarg is None:
-        for key in arguments:
+        for key in arguments or {}:
             if key not in (*positional, *only):
                 others = [each for each in (*positional, *only) if each not in GIVEN_ARGUMENTS]
                 meant = nearest(key, others) if others else "it takes none"
@@ -298,6 +308,8 @@ def _check_arguments(statement: ast.stmt, where: str, name: str, arguments: Mapp
                 raise FieldError(field, f"{name} ({where}) takes no argument {key!r}: {meant}")
     required = positional[: len(positional) - len(taken.defaults)] if len(taken.defaults) <= len(positional) else []
     required += [each for each, default in zip(only, taken.kw_defaults, strict=True) if default is None]
+    if arguments is None and required:
+        raise UserError(f"{name} ({where}) is called without arguments: give {required[0]!r} a default")
     for key in required:
-        if key not in arguments and key not in GIVEN_ARGUMENTS:
+        if arguments is not None and key not in arguments and key not in GIVEN_ARGUMENTS:
             raise UserError(f"{name} ({where}) needs the argument {key!r}: give model_args.{key} a value")

@@ -139,7 +139,7 @@ def _location(source: YamlSource, path: KeyPath, overrides: Mapping[str, Any], f
     """Location of a field: --set, the combination, or the defaults."""
     if field is None:
         return source.where(path)
-    if field in overrides:
+    if field in overrides or any(key.startswith(f"{field}.") for key in overrides):
         return "--set"
     paths: list[KeyPath] = [
         (*path, field),
@@ -216,6 +216,8 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
             section = _section_of(key)
             if space.search is not None and section is not None and not is_field(key) and key not in variables:
                 raise UserError(f"{key} is not a training field: change it in {source.where((section,))}")
+            if key in Space.model_fields and key not in variables:
+                raise UserError(f"{key} is a key of the space, not a training field: change it in {source.path}")
             check_settable(key, variables)
 
 

@@ -36,7 +36,7 @@ KIND_MESSAGES = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "number_type": "must be a number",
-    "bool_type": "must be one value or a list of numbers",
+    "bool_type": "must be one value or a list of numbers (grid takes several)",
     "scalar_type": "must be one number or word",
 }
 """Messages by pydantic's type of error. In a union, the error of the first branch (bool, or int) stands for all."""

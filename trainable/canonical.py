@@ -147,7 +147,8 @@ def _check_optimizer(values: Values) -> None:
     check_choice("weight_decay_on", values["weight_decay_on"], DECAYED)
     for name, optimizers in OWN_FIELDS.items():
         if values[name] is not None and optimizer not in optimizers:
-            raise FieldError(name, f"{name} belongs to optimizer {' or '.join(optimizers)}, not {optimizer}")
+            known = f"{', '.join(optimizers[:-1])} or {optimizers[-1]}"
+            raise FieldError(name, f"{name} belongs to optimizer {known}, not {optimizer}")
     if values["betas"] is not None:
         if len(values["betas"]) != 2:
             raise FieldError("betas", f"betas must be two numbers, got {list(values['betas'])}")

@@ -30,6 +30,7 @@ SYNONYMS = {
     "mixup": "mixup_alpha",
     "cutout": "cutout_size",
     "weight_decay_on_bn": "weight_decay_on",
+    "label": "choose the labels on the command line, with --label beside --data",
 }
 """Names of fields in other tools, with our name for each, for error messages."""
 ARGUMENT_PREFIX = "model_args."

@@ -69,7 +69,7 @@ def test_what_is_no_mapping_is_no_space(tmp_path: Path, text: str) -> None:
         ("repeats: 2.0\ngrid: {lr: [1]}\n", "FILE:1: repeats: must be a whole number, got 2.0"),
         (
             "defaults:\n  lr: {a: 1}\ngrid: {seed: [1]}\n",
-            "FILE:2: defaults.lr: must be one value or a list of numbers, got {'a': 1}",
+            "FILE:2: defaults.lr: must be one value or a list of numbers (grid takes several), got {'a': 1}",
         ),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_field_is_a_key_of_all_sections_and_a_column(tmp_path: Path, name: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grid: {optimizer: [sgd, adamw], eps: [1e-6]}", "eps belongs to optimizer lars or adamw or muon, not sgd"),
+        ("grid: {optimizer: [sgd, adamw], eps: [1e-6]}", "eps belongs to optimizer lars, adamw or muon, not sgd"),
         ("grid: {batch_size: [64, 96], ghost_batch_size: [64]}", "batch_size 96 must be a multiple of ghost_batch_s"),
         ("rows: [{optimizer: muon, betas: [0.9]}]", r"betas must be two numbers, got \[0.9\]"),
         ("rows: [{optimizer: adamw, precision: pure_fp16}]", "eps 1e-08 of adamw is 0 in pure_fp16: give eps 1e-4"),

@@ -32,7 +32,7 @@ OUTSIDE: list[tuple[str, Any, str]] = [
     ("mixup_alpha", -0.2, "mixup_alpha must be at least 0, got -0.2"),
     ("optimizer", "adam", "optimizer 'adam' is unknown: did you mean 'adamw'"),
     ("betas", [0.9, 0.99], "betas belongs to optimizer adamw or muon, not sgd"),
-    ("eps", 1e-6, "eps belongs to optimizer lars or adamw or muon, not sgd"),
+    ("eps", 1e-6, "eps belongs to optimizer lars, adamw or muon, not sgd"),
     ("weight_decay_on", "bn", "weight_decay_on 'bn' is unknown: valid: all, no_bn, matrices"),
     ("clip_grad_norm", 0.0, "clip_grad_norm must be greater than 0, got 0"),
     ("lr_min_factor", 1.5, "lr_min_factor must be between 0 and 1, got 1.5"),

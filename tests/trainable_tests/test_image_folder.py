@@ -61,7 +61,11 @@ def test_images_of_several_sizes_are_cropped_at_their_centre_and_scaled(
 ) -> None:
     capsys.readouterr()
     shapes = [(96, 40), (32, 64), (20, 10), (4, 6)]
-    FolderSource().write(folder, [(encoded(*shape), 0) for shape in shapes], [(encoded(64, 64, "JPEG"), 0)])
+    FolderSource().write(
+        folder,
+        [(encoded(*shape), index % 2) for index, shape in enumerate(shapes)],
+        [(encoded(64, 64, "JPEG"), 0), (encoded(64, 64, "JPEG"), 1)],
+    )
     data = load_dataset("", folder)
     assert capsys.readouterr().out == (
         "note: the images of pets have 5 different sizes: each is cropped at its centre to a square and scaled to "
@@ -74,8 +78,8 @@ def test_images_of_several_sizes_are_cropped_at_their_centre_and_scaled(
 
 @pytest.mark.parametrize("shape", [(48, 48), (40, 24)])
 def test_images_of_one_size_keep_it(folder: Path, shape: tuple[int, int]) -> None:
-    FolderSource().write(folder, [(encoded(*shape), 0)], [(encoded(*shape), 0)])
-    assert load_dataset("", folder).train_images.shape == (1, shape[1], shape[0], 3)
+    FolderSource().write(folder, [(encoded(*shape), 0), (encoded(*shape), 1)], [(encoded(*shape), 0)])
+    assert load_dataset("", folder).train_images.shape == (2, shape[1], shape[0], 3)
 
 
 def broken(folder: Path) -> None:

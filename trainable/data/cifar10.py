@@ -21,6 +21,7 @@ from trainable.wording import first_line
 
 NAME = "cifar10"
 FOLDER = "cifar-10-batches-py"
+FETCH_AGAIN = "fetch the data set again"
 
 
 def cifar10_class() -> Any:  # noqa: ANN401 (torchvision is imported late and untyped)
@@ -38,10 +39,12 @@ def load_cifar10(root: Path | None) -> ImageData:
         UserError: a file is missing or has a wrong checksum, or the download failed.
     """
     dataset_class = cifar10_class()
+    remedy = FETCH_AGAIN
     if root is None:
         root = cache_folder() / "downloads"
         _download_once(dataset_class, root)
-    check_files(dataset_class, root / FOLDER)
+        remedy = f"delete {root / FOLDER} and run again"
+    check_files(dataset_class, root / FOLDER, remedy)
     checksums = dataset_class.train_list + dataset_class.test_list
     identity = hashlib.sha256(repr(checksums).encode()).hexdigest()
     return cached(NAME, identity, lambda: _decode(dataset_class, root))
@@ -67,7 +70,7 @@ def _download_once(dataset_class: Any, root: Path) -> None:  # noqa: ANN401
         ) from None
 
 
-def check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
+def check_files(dataset_class: Any, folder: Path, remedy: str = FETCH_AGAIN) -> None:  # noqa: ANN401
     """Check all files. They are pickles, so none is opened before its checksum is known to be the publisher's.
 
     Raises:
@@ -79,9 +82,9 @@ def check_files(dataset_class: Any, folder: Path) -> None:  # noqa: ANN401
     for filename, md5 in [*dataset_class.train_list, *dataset_class.test_list, *meta]:
         path = folder / filename
         if not path.is_file():
-            raise UserError(f"{path} is missing: delete {folder} and run again, or give the whole data set")
+            raise UserError(f"{path} is missing: {remedy}")
         if not check_integrity(str(path), md5):
-            raise UserError(f"{path} is truncated or altered (its MD5 is not {md5}): delete {folder} and run again")
+            raise UserError(f"{path} is truncated or altered (its MD5 is not {md5}): {remedy}")
 
 
 def _decode(dataset_class: Any, root: Path) -> ImageData:  # noqa: ANN401

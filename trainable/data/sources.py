@@ -33,6 +33,8 @@ def load_dataset(name: str, folder: Path | None, label: str | None = None) -> Im
     """
     if folder is not None:
         data = _load_folder(folder, label)
+        if data.num_classes < 2:
+            raise UserError(f"--data {folder}: all images are of one class: give a data set with two or more")
         if missing := missing_in_test(data):
             say(f"note: {missing}", flush=True)
         return data
