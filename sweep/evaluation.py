@@ -79,10 +79,7 @@ def images_for(found: TrialWeights, folder: Path | None, label: str | None) -> t
     Raises:
         UserError: there is no such data set, or the trial's network cannot be used on it.
     """
-    from trainable.saved_weights import Metadata
-
-    config = found.config
-    manifest, metadata, given = found.manifest, Metadata.of(found.weights), folder is not None
+    config, manifest, given = found.config, found.manifest, folder is not None
     if not given and manifest.data:
         folder, label = Path(manifest.data), label or manifest.label or None
         if not folder.is_dir():
@@ -91,6 +88,9 @@ def images_for(found: TrialWeights, folder: Path | None, label: str | None) -> t
     is_own = data.fingerprint == config.dataset_fingerprint
     if not given and not is_own:
         raise UserError(f"{folder or data.name} holds other images than {found.name} was trained on: give --data")
+    from trainable.saved_weights import Metadata  # imports torch, which a mistake need not wait for
+
+    metadata = Metadata.of(found.weights)
     if data.num_classes != metadata.num_classes:
         theirs = counted(data.num_classes, "class", "classes")
         raise UserError(f"{data.name} has {theirs}, and the network of {found.name} has {metadata.num_classes}")

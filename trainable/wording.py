@@ -108,7 +108,8 @@ def closest(word: str, valid: Iterable[str], most: int = 1) -> list[str]:
         return max(likeness(name.casefold()), beginning - 0.05)
 
     scores = {name: score(name) for name in valid}
-    return sorted((name for name in scores if scores[name] >= CLOSE), key=lambda name: -scores[name])[:most]
+    close = [name for name in scores if scores[name] >= CLOSE]
+    return sorted(close, key=lambda name: (-scores[name], -difflib.SequenceMatcher(None, word, name).ratio()))[:most]
 
 
 def nearest(word: str, valid: Iterable[str], translations: Mapping[str, str] | None = None) -> str:
