@@ -212,6 +212,8 @@ def output_file(text: str) -> str:
     file = Path(text)
     if file.is_dir() or not file.name:
         raise argparse.ArgumentTypeError(f"{text} is a folder: give a file in it")
+    if file.exists() and not file.is_file():  # renaming would replace the device itself
+        raise argparse.ArgumentTypeError(f"{text} is not a regular file: give another one")
     if not file.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: there is no folder {file.parent}")
     output_folder(str(file.parent))

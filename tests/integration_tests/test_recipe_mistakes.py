@@ -84,9 +84,7 @@ IN_SPACES = {
     "warmup_epochs: 1, warmup_start_factor: 2": (
         "warmup_start_factor: warmup_start_factor must be between 0 and 1, got 2"
     ),
-    "optimizer: [sgd, lars]": (
-        "optimizer: must be one value or a list of numbers (grid takes several), got ['sgd', 'lars']"
-    ),
+    "optimizer: [sgd, lars]": "optimizer: optimizer must be a word, got ['sgd', 'lars']",
     "label: fine_label": (
         "label: unknown key 'label': choose the labels on the command line, with --label beside --data"
     ),
@@ -166,6 +164,9 @@ COMMANDS = {
     ),
     "weights mine --to nets": (
         "argument --to: nets is a folder: give a file in it (see `python tune_main.py weights --help`)"
+    ),
+    "weights mine --to pipe.py": (
+        "argument --to: pipe.py is not a regular file: give another one (see `python tune_main.py weights --help`)"
     ),
     "weights mine ffff --to x": (
         "no trial 'ffff' in the sweep 'mine': `status SWEEP` names those that failed, its trials.parquet all"
