@@ -32,7 +32,7 @@ NO_PARAMETERS = {
     "seed": "a search over seeds would select by luck: confirm: {top: 3, repeats: 3} trains the best with three",
 }
 """Training fields that a search cannot propose, and the reason."""
-SAME_IN_POPULATION = ("model", "optimizer", "precision", "train_subset", "epochs")
+SAME_IN_POPULATION = ("model", "model_args", "optimizer", "precision", "train_subset", "epochs")
 """Training fields that must be equal in a population, because members inherit states and are compared."""
 WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms for a population, whose first members are proposed before any result is known."""

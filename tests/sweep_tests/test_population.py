@@ -294,6 +294,12 @@ def test_a_population_is_declared(tmp_path: Path) -> None:
             "model must be the same in all of a population",
         ),
         (
+            SEARCH
+            + SCHEDULE.replace("}", ", model: 'tests.integration_tests.my_net:SmallCNN'}")
+            + RATE.replace("}}", "}, model_args.width: {values: [16, 32]}}"),
+            "model_args must be the same in all of a population",
+        ),
+        (
             SEARCH + SCHEDULE + RATE.replace("}}", "}, optimizer: {values: [sgd, lars]}}"),
             "optimizer must be the same in all of a population",
         ),
