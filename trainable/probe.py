@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.user_code import UserCode, provide
+from models.user_code import UserCode, UserCodeError, provide
 from trainable.canonical import MAX_COUNT
 from trainable.config import TrainConfig, architecture_fields
 from trainable.data.contract import ImageData
 from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
 from trainable.engine import EVAL_BATCH_SIZE, evaluate
+from trainable.errors import UserError
 from trainable.gpu_share import Case, Needs
 from trainable.splits import TrialData, prepare
 from trainable.training import Training
@@ -67,7 +68,7 @@ def probe(
         seconds: the time for one probe, without its start-up.
 
     Raises:
-        UserError: the device does not support a precision.
+        UserError: the device does not support a precision, or a model of the user's own cannot be trained.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
     images = _noise(max(EVAL_BATCH_SIZE, *(size for _, size, _ in cases)), image_size)
@@ -77,7 +78,10 @@ def probe(
         for size in _with_a_small_one({size for name, size, asked in cases if (name, asked) == (model, precision)}):
             if image_seconds * size * (1 + MIN_STEPS) > MAX_OVERRUN * seconds:
                 break
-            probes.append(_probe((model, size, precision), images, device, seconds))
+            try:
+                probes.append(_probe((model, size, precision), images, device, seconds))
+            except UserCodeError as error:
+                raise UserError(f"a probe failed: {error}") from None
             image_seconds = probes[-1].train_seconds_per_image
     return device_name(device), probes
 

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.user_code import UserCode, provide
 from trainable import probe as module
+from trainable.config import TrainConfig
+from trainable.errors import UserError
 from trainable.probe import FIRST_BATCH, GpuProbe, _EnoughError, _StepTimer, gpu_memory, probe
 
 CPU = torch.device("cpu")
@@ -37,6 +40,14 @@ def test_one_for_each_case_and_a_small_batch_first(tmp_path: Path, monkeypatch: 
 def test_a_batch_that_would_take_too_long_is_left_out() -> None:
     _, probes = probe([("resnet_8", 2, "fp32"), ("resnet_8", 4096, "fp32")], 1, 16, seconds=1e-3)
     assert [probe.batch_size for probe in probes] == [2]
+
+
+def test_a_model_that_cannot_be_trained_is_one_line() -> None:
+    code = UserCode("my_net.py:Net", "import no_such_package\n")
+    provide([code])
+    network = TrainConfig(model=code.reference, model_fingerprint=code.fingerprint).architecture
+    with pytest.raises(UserError, match=r"^a probe failed: my_net.py:1: ModuleNotFoundError: .*install it[^\n]*$"):
+        probe([(network, 2, "fp32")], 1, 16, seconds=1e-3)
 
 
 class Clock:
