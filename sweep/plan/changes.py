@@ -45,7 +45,7 @@ def with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Ma
 
 
 def changed_code_text(store: Store, old: Manifest, new: Manifest) -> str:
-    """Name the files of models and losses whose content has changed, and count the trials that are finished of it."""
+    """Name the files of models and losses whose content has changed, and count the trials of the earlier one."""
     now = {code for trial in new.trials for code in _code(trial.config)}
     files = {split_reference(reference)[0] for reference, _ in now}
     lines = []
@@ -53,8 +53,11 @@ def changed_code_text(store: Store, old: Manifest, new: Manifest) -> str:
         earlier = [trial.config.trial_key for trial in old.trials if _is_of_earlier(trial.config, file, now)]
         finished = sum(trial_status(summary).is_final for summary in store.summaries(earlier).values())
         if earlier:
-            trials = counted(finished, "finished trial is", "finished trials are")
-            lines.append(f"note: {file} has changed since: {trials} of its earlier content, and kept in the store")
+            trials = counted(len(earlier), "trial is", "trials are")
+            lines.append(
+                f"note: {file} has changed since: {trials} of its earlier content ({finished} finished), and kept in "
+                "the store"
+            )
     return "\n".join(lines)
 
 

@@ -103,9 +103,12 @@ def test_an_edited_file_makes_new_trials_and_its_old_source_stays(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = planned()
+    (store.trial_folder(before.trials[0].config.trial_key) / "result.json").unlink()
     Path("my_net.py").write_text(NET + "# edited\n")
     after = with_earlier_trials(store, manifest_of(planned()), extend=True)
-    note = "note: my_net.py has changed since: 2 finished trials are of its earlier content, and kept in the store\n"
+    note = (
+        "note: my_net.py has changed since: 2 trials are of its earlier content (1 finished), and kept in the store\n"
+    )
     assert capsys.readouterr().out == note
     assert len(after.trials) == 4
     assert after.sources == [*before.sources, *planned().sources]
