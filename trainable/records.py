@@ -108,7 +108,7 @@ class Attempt:
     num_threads: Count
     """Number of CPU threads that torch uses."""
     precision_resolved: str
-    """Number format of the training: bf16, fp16, tf32 or fp32."""
+    """Number format of the training: bf16, fp16, tf32, fp32 or pure_fp16."""
     versions: dict[str, str]
     """Versions of Python and of the packages that matter, by package."""
     code: str
@@ -266,7 +266,7 @@ class TrialRow:
     gpus: NotNegative | None
     """Number of GPUs given to the last attempt, below 1 for a share of one GPU. None if it is unknown."""
     precision_resolved: str
-    """Number format in which the last attempt trained: bf16, fp16, tf32 or fp32."""
+    """Number format in which the last attempt trained: bf16, fp16, tf32, fp32 or pure_fp16."""
     execution: str
     """How the training steps of the last attempt ran: eager, graph (a CUDA graph), compiled eager or compiled
     graph. `autocast (LAYER)` follows if an own model was trained by torch.autocast in mixed precision because of that

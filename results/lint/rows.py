@@ -9,12 +9,12 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from models.names import display_name
-from results.parquet.trials import Cell
+from results.parquet.trials import Cell, determines, varying_fields
 from results.published.cells import PublishedCell
 from results.published.recipe import configuration_of
-from trainable.config import FIELD_NAMES
+from trainable.config import FIELD_NAMES, TrainConfig, value_of
 from trainable.grouping import grouped
-from trainable.wording import counted
+from trainable.wording import counted, format_value
 
 NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
 """Training fields that a LintRow has as attributes."""
@@ -49,7 +49,8 @@ class Protocol(NamedTuple):
     epochs: int
     other: str
     variant: str = ""
-    """Words for what a row departs from the first published tables in, for example `LARS`; shown in messages."""
+    """Words for what a row departs from the first published tables in, for example `LARS`, and for what else sets it
+    apart from other rows of its sweep; shown in messages."""
 
     def __str__(self) -> str:
         variant = f", {self.variant}" if self.variant else ""
@@ -111,8 +112,9 @@ def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
     ]
 
 
-def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
+def rows_of_cells(cells: Sequence[Cell]) -> list[LintRow]:
     """Return one row for every trial with a final test error."""
+    variants = _variants([cell.config for cell in cells])
     return [
         LintRow(
             group=trial.row.sweep,
@@ -124,12 +126,25 @@ def rows_of_cells(cells: Iterable[Cell]) -> list[LintRow]:
             device=f"{trial.row.host} {trial.row.device}",
             seed=trial.config.seed,
         )
-        for cell in cells
+        for cell, variant in zip(cells, variants, strict=True)
         for other in [str([getattr(cell.config, name) for name in FIELD_NAMES if name not in NAMED_FIELDS])]
-        for variant in [configuration_of(cell.config).variant]
         for trial in cell.finished
         if (error := trial.row.test_error_percent) is not None and math.isfinite(error)
     ]
+
+
+def _variants(configs: Sequence[TrainConfig]) -> list[str]:
+    """Return the words of `Protocol.variant`; fields that these, the model or the data set tell are not named."""
+    published = [configuration_of(config).variant for config in configs]
+    variants = [[words] if words else [] for words in published]
+    for name in varying_fields(configs):
+        values = [format_value(value_of(config, name)) for config in configs]
+        is_told = len(set(zip(published, values, strict=True))) == len(set(published))
+        if name in NAMED_FIELDS or is_told or any(determines(given, name, configs) for given in ("model", "dataset")):
+            continue
+        for words, value in zip(variants, values, strict=True):
+            words += [f"{name} {value}"] * (value != "None")
+    return [", ".join(words) for words in variants]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ import re
 
 from trainable.wording import printable
 
-_INLINE = re.compile(r"[\\`*|$~]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|\[(?=\^)")
-"""What is markup inside a line. An underscore inside a word is none, nor are brackets that are no link."""
+_INLINE = re.compile(r"[\\`*|$~]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[])|\[(?=\^)|^\[(?=.*\]:)")
+"""What is markup inside a line. An underscore inside a word is none, nor are brackets that are no link, which `[a]:`
+is at the beginning of a line only."""
 
 
 def escaped(text: str) -> str:

@@ -20,7 +20,7 @@ from results.statistics.matching import (
     published_repeats,
 )
 from results.statistics.noise import Dispersion, Repeats, pooled_dispersion
-from results.statistics.verdicts import Verdict, judge, t_quantile
+from results.statistics.verdicts import Verdict, equality_p, judge, t_quantile
 from trainable.errors import UserError
 from trainable.grouping import grouped
 from trainable.records import Status
@@ -96,8 +96,19 @@ class Comparison:
     overall: Difference | None
     """Single test of the mean difference over all cells with a verdict; None for fewer than two."""
 
+    @property
+    def p_equal(self) -> float:
+        """p value of 'all cells with a verdict have the same difference'."""
+        return rows_equal_p([cell.test for cell in self.cells if cell.test], self.dispersion)
+
     def count(self, verdict: Verdict) -> int:
         return sum(cell.verdict is verdict for cell in self.cells)
+
+
+def rows_equal_p(tests: Sequence[Difference], dispersion: Dispersion) -> float:
+    """Return the p value of 'the differences of all these rows are equal'."""
+    points, errors = (np.array([getattr(test, name) for test in tests]) for name in ("points", "standard_error"))
+    return equality_p(points, errors, dispersion.degrees_of_freedom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +187,10 @@ def compare(
         UserError: no such table, or the sweep has no published configuration.
     """
     recipe = published_recipe()
-    matches = match_cells(published_configurations(table), cells, recipe)
+    published = published_configurations(table)
+    if table is None:
+        published.sort(key=_order)
+    matches = match_cells(published, cells, recipe)
     if table is None:
         matches = [match for match in matches if match.cell is not None]
         if not matches:
@@ -205,6 +219,12 @@ def compare(
         cells=tuple(compared),
         overall=overall,
     )
+
+
+def _order(published: Published) -> tuple[object, ...]:
+    """Return the place of a configuration among those of all tables; a table prints large batches and rates first."""
+    item = published.configuration
+    return (item.model, item.schedule, item.variant, item.epochs, -item.batch_size, -item.lr)
 
 
 def _unjudged(match: Match) -> ComparedCell:

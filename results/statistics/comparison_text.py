@@ -107,12 +107,18 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         f"{counts}; margin {comparison.margin_points:g} points, chance of any wrong verdict of a kind "
         f"at most {100 * comparison.alpha:g} % (t tests, Holm)"
     ]
-    if comparison.overall:
-        lines.append(
-            f"mean difference {_signed(comparison.overall.points)} points {_interval(comparison.overall)}: "
-            f"{comparison.overall.verdict} on average, which says nothing about any single row"
-        )
+    if mean := comparison.overall:
+        words = f"{mean.verdict} on average, which says nothing about any single row"
+        if comparison.p_equal <= comparison.alpha:
+            words = disagreement(mean, f"{mean.verdict} on average", comparison.p_equal)
+        lines.append(f"mean difference {_signed(mean.points)} points {_interval(mean)}: {words}")
     return lines + list(comparison.notes)
+
+
+def disagreement(mean: Difference, verdict: str, p_equal: float) -> str:
+    """Return what to say of the mean of rows that disagree; that it is small is then no verdict."""
+    words = f"the rows disagree (p = {p_equal:.2g})"
+    return words if mean.verdict is Verdict.REPRODUCED else f"{verdict}, but {words}"
 
 
 def _signed(value: float | None) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from results.published.cells import Configuration
 from results.published.recipe import published_recipe
-from results.statistics.compare import Difference
+from results.statistics.compare import Difference, judged_family, rows_equal_p
 from results.statistics.matching import Published, published_configurations, published_repeats
 from results.statistics.noise import Dispersion, pooled_dispersion
 from results.statistics.verdicts import Judgement, Verdict, equivalence_p, holm, t_quantile, two_sided_p
@@ -65,14 +65,26 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Average:
+    """The mean difference of the pairs with one number of epochs; those of all numbers are a family of tests."""
+
+    epochs: int
+    test: Difference
+    p_equal: float
+    """p value of 'the differences of these pairs are equal'."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The pairs of a question, a family of tests, each with its difference."""
 
     question: Question
     pairs: tuple[Pair, ...]
     tests: tuple[Difference, ...]
-    mean: Difference | None
-    """Single test of the mean difference; None where learning rates were chosen or single rows differ."""
+    averages: tuple[Average, ...]
+    """One per number of epochs; none where learning rates were chosen or single rows differ."""
+    p_equal: float
+    """p value of 'the differences of all pairs are equal'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +109,10 @@ def sequel_answers(margin: float = 0.5, alpha: float = 0.05) -> SequelAnswers:
         pairs = question_pairs(question, published)
         errors = [math.sqrt(_variance(pair, dispersion)) for pair in pairs]
         tests = _tests(pairs, [pair.points for pair in pairs], errors, dispersion, margin, alpha)
-        mean = None
+        averages: list[Average] = []
         if not question.best_lr and not any(test.verdict is Verdict.DIFFERS for test in tests):
-            point = statistics.fmean(pair.points for pair in pairs)
-            (mean,) = _tests(pairs[:1], [point], [math.hypot(*errors) / len(pairs)], dispersion, margin, alpha)
-        answers.append(Answer(question, tuple(pairs), tuple(tests), mean))
+            averages = _averages(pairs, tests, dispersion, margin, alpha)
+        answers.append(Answer(question, tuple(pairs), tuple(tests), tuple(averages), rows_equal_p(tests, dispersion)))
     return SequelAnswers(margin, alpha, dispersion, len(repeats), tuple(answers))
 
 
@@ -141,6 +152,21 @@ def _variance(pair: Pair, dispersion: Dispersion) -> float:
         dispersion.run_variance(error, num_images) * factor
         for error, factor in zip(errors, pair.variance_factors, strict=True)
     )
+
+
+def _averages(
+    pairs: Sequence[Pair], tests: Sequence[Difference], dispersion: Dispersion, margin: float, alpha: float
+) -> list[Average]:
+    """Test the mean difference at each number of epochs."""
+    groups = grouped(zip(pairs, tests, strict=True), lambda row: row[0].changed.configuration.epochs)
+    members = [[test for _, test in rows] for rows in groups.values()]
+    points = [statistics.fmean(test.points for test in rows) for rows in members]
+    errors = [math.hypot(*(test.standard_error for test in rows)) / len(rows) for rows in members]
+    means = judged_family(points, errors, dispersion.degrees_of_freedom, margin=margin, alpha=alpha)
+    return [
+        Average(epochs, mean, rows_equal_p(rows, dispersion))
+        for epochs, mean, rows in zip(groups, means, members, strict=True)
+    ]
 
 
 def _tests(

@@ -5,6 +5,7 @@ import math
 from results.published.cells import Configuration
 from results.published.recipe import published_recipe
 from results.statistics.compare import Difference
+from results.statistics.comparison_text import disagreement
 from results.statistics.matching import Published
 from results.statistics.sequel import Answer, Pair, SequelAnswers, effect, sequel_answers
 from results.tables.layout import Column, csv_text, markdown_table, percent
@@ -15,7 +16,8 @@ from trainable.wording import counted, json_text
 def render_answers(answers: SequelAnswers, form: str) -> str:
     """Return the answers in one of `results.tables.layout.FORMATS`."""
     if form == "markdown":
-        return "\n".join([*map(_section, answers.answers), "".join(f"- {note}\n" for note in _notes(answers))])
+        sections = [_section(answer, answers.alpha) for answer in answers.answers]
+        return "\n".join([*sections, "".join(f"- {note}\n" for note in _notes(answers))])
     rows = [
         _flat(answer, pair, test)
         for answer in answers.answers
@@ -29,11 +31,26 @@ def refresh(page: str) -> str:
     return refreshed(page, {"sequel": render_answers(sequel_answers(), "markdown")})
 
 
-def _section(answer: Answer) -> str:
-    text = f"**{answer.question.title}**\n\n{markdown_table(_columns(answer))}"
-    if answer.mean is None:
-        return text
-    return f"{text}\nOn average {answer.mean.points:+.2f} {_interval(answer.mean)}: {effect(answer.mean)}.\n"
+def _section(answer: Answer, alpha: float) -> str:
+    table = markdown_table(_columns(answer))
+    return f"**{answer.question.title}**\n\n{table}\n{' '.join(_averages(answer, alpha))}\n"
+
+
+def _averages(answer: Answer, alpha: float) -> list[str]:
+    """Return a sentence for each number of epochs, and one on whether these may be taken together; or why not."""
+    if not answer.averages:
+        reason = "each side has its own best lr" if answer.question.best_lr else "single rows differ already"
+        return [f"No average: {reason}."]
+    sentences = []
+    for average in answer.averages:
+        verdict = f"{effect(average.test)} (rows equal: p = {average.p_equal:.2g})"
+        if average.p_equal <= alpha:
+            verdict = disagreement(average.test, effect(average.test), average.p_equal)
+        found = f"{average.test.points:+.2f} {_interval(average.test)}, {verdict}"
+        sentences.append(f"Average at {counted(average.epochs, 'epoch')}: {found}.")
+    if len(answer.averages) > 1 and answer.p_equal <= alpha:
+        sentences.append(f"Taken together, the rows disagree (p = {answer.p_equal:.2g}).")
+    return sentences
 
 
 def _columns(answer: Answer) -> list[Column]:
@@ -81,6 +98,8 @@ def _notes(answers: SequelAnswers) -> list[str]:
         "number of rows; the verdicts allow for both, so that a row may be undecided whose interval excludes 0",
         f"*no difference*: a difference of {answers.margin_points:g} points or more is rejected; chance of any "
         f"wrong verdict of a kind in a table at most {100 * answers.alpha:g} % (t tests, Holm)",
+        "averages: each row has the same weight; *rows equal*: p value of an F test of equal differences, where at "
+        f"{answers.alpha:g} or less the rows *disagree*",
         f"noise: a run's variance is {dispersion.factor:.2f} times the binomial variance ({deviation:.2f} points at "
         f"an error of 8 %), estimated with {dispersion.degrees_of_freedom} degrees of freedom from "
         f"{counted(answers.num_repeated, 'published configuration')} with repeats",

@@ -9,7 +9,12 @@ The tests of one kind over the rows of one comparison are a family, corrected by
 any dependence: the tests share one estimate of the noise. In a whole table the chance of any wrong 'differs'
 is at most alpha, and so is the chance of any wrong 'reproduced' (measured by `benchmarks/verdict_errors.py`).
 
-Sources: D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987) 657-680; S. Holm, Scand. J. Statist. 6 (1979) 65-70.
+A mean over rows says little if the rows differ from each other by more than their noise. `equality_p` tests this with
+Cochran's Q. The noise is estimated, too, so that Q divided by its degrees of freedom is compared with an F
+distribution: a chi-squared distribution would find too many disagreements.
+
+Sources: D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987) 657-680; S. Holm, Scand. J. Statist. 6 (1979) 65-70;
+W. G. Cochran, Biometrics 10 (1954) 101-129.
 """
 
 from dataclasses import dataclass
@@ -93,6 +98,19 @@ def equivalence_p(differences: Floats, standard_errors: Floats, degrees_of_freed
     from scipy.special import stdtr
 
     return np.asarray(stdtr(degrees_of_freedom, (np.abs(differences) - margin) / standard_errors))
+
+
+def equality_p(differences: Floats, standard_errors: Floats, degrees_of_freedom: int) -> float:
+    """Return the p value of 'all these independent differences are equal'; 1 for fewer than two."""
+    from scipy.special import fdtrc
+
+    num_free = len(differences) - 1
+    if num_free < 1:
+        return 1.0
+    weights = standard_errors**-2
+    mean = (weights * differences).sum() / weights.sum()
+    q = (weights * (differences - mean) ** 2).sum()
+    return float(fdtrc(num_free, degrees_of_freedom, q / num_free))
 
 
 def holm(p_values: Floats) -> Floats:

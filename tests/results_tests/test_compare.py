@@ -107,6 +107,21 @@ def test_a_published_weight_decay_is_a_configuration_of_its_own_with_the_recipe_
     assert [str(departure) for departure in cell.departures] == ["weight_decay 0.0006 instead of 0.0001"]
 
 
+def test_configurations_of_several_tables_are_sorted() -> None:
+    ghosts = [(size, ghost) for ghost in (None, 128) for size in (1024, 4096, 128, 2048, 8192) if size != ghost]
+    trials = [
+        trial
+        for size, ghost in ghosts
+        for trial in run_of(size, 0.4 if size == 128 else 1.6, 9.0, ghost_batch_size=ghost, lr_min_factor=0.0)
+    ]
+    found = [cell.published.configuration for cell in compared(trials).cells]
+    sizes = [8192, 4096, 2048, 1024]
+    assert [(item.batch_size, item.ghost_batch_size) for item in found] == [
+        *((size, None) for size in (*sizes, 128)),
+        *((size, 128) for size in sizes),
+    ]
+
+
 def test_lars_and_weight_decay_without_batch_norms_are_matched_by_their_own_settings() -> None:
     trials = [
         *run_of(4096, 0.02, 8.3, optimizer="lars", lr_min_factor=0.0),

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_the_mean_difference_is_printed_below_the_table() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("- mean difference")]
     assert line.startswith("- mean difference +0.05 points [")
     assert line.endswith("on average, which says nothing about any single row")
+
+
+def test_a_small_mean_of_rows_that_disagree_is_not_called_reproduced() -> None:
+    trials = [
+        make_trial(make_config(batch_size=size, lr=lr), 8.4 + add)
+        for size, lr, add in ((128, 0.1, 3), (256, 0.2, -3), (512, 0.4, 0))
+    ]
+    text = render_comparison(compare("sweep", group_repeats(trials), margin=2), "markdown")
+    (line,) = [line for line in text.splitlines() if line.startswith("- mean difference")]
+    assert re.fullmatch(r"- mean difference \S+ points \[\S+, \S+\]: the rows disagree \(p = \S+\)", line), line
 
 
 def test_csv_and_json_hold_the_same_numbers() -> None:

@@ -152,6 +152,20 @@ def test_any_other_training_field_makes_another_configuration() -> None:
     assert rules(rows_of_cells(group_repeats(trials))) == []
 
 
+def test_times_name_what_sets_their_rows_apart() -> None:
+    fields = [{}, {"warmup_epochs": 1}, {"optimizer": "lars"}, {"augmentation": "crop"}, {"precision": "bf16"}]
+    trials = [
+        make_trial(make_config(seed=seed, **changed), 8.0, total_seconds=seconds)
+        for changed in fields
+        for seed, seconds in enumerate((1200.0, 2400.0))
+    ]
+    messages = [found.message for found in lint(rows_of_cells(group_repeats(trials))) if found.rule is Rule.TIMES]
+    assert len(set(messages)) == len(fields)
+    for words in ("warmup_epochs 1", "LARS", "augmentation crop,", "precision bf16"):
+        assert sum(words in message for message in messages) == 1, words
+    assert "None" not in "".join(messages)
+
+
 def test_the_edge_of_an_own_grid_is_found_by_the_median_of_the_repeats() -> None:
     """The best single run is inside; the best median is not."""
     errors = {0.1: (9.0, 9.0, 9.0), 0.2: (7.0, 9.0, 9.0), 0.4: (8.0, 8.0, 8.0)}

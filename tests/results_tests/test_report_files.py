@@ -125,6 +125,8 @@ def test_an_inline_figure_keeps_to_itself() -> None:
 
 
 def test_markdown_text_cannot_leave_its_place() -> None:
+    assert escaped("in [+1, -2]: so") == "in [+1, -2]: so", "no link, as it is not at the beginning"
+    assert escaped("[a]: b") == "\\[a]: b"
     assert escaped("a|b\n*c* <i> `d`") == "a\\|b \\*c\\* &lt;i&gt; \\`d\\`"
     assert code_block("x\n````\n") == "`````\nx\n````\n`````"
 

@@ -9,6 +9,7 @@ import tune_main
 from results.statistics.matching import published_configurations
 from results.statistics.noise import MEDIAN_VARIANCE, binomial_variance
 from results.statistics.sequel import QUESTIONS, Answer, effect, question_pairs, sequel_answers
+from results.statistics.sequel_text import render_answers
 from results.statistics.verdicts import t_quantile
 from tests.refusals import refused
 
@@ -32,19 +33,36 @@ def test_lars_is_better_where_batches_are_large() -> None:
         (4096, epochs) for epochs in (200, 400, 800, 1600)
     }
     assert set(found.values()) == {"better", "cannot tell"}
-    assert LARS.mean is None
+    assert LARS.averages == ()
 
 
 def test_the_other_questions() -> None:
     assert set(effects(GHOST).values()) == {"cannot tell"}
-    assert GHOST.mean is not None
-    assert effect(GHOST.mean) == "no difference"
     assert {key for key, word in effects(NO_DECAY).items() if word == "better"} == {
         (4096, 200, decay) for decay in (5e-4, 4e-4, 3e-4)
     }
-    assert (len(NO_DECAY.pairs), NO_DECAY.mean) == (15, None)
+    assert (len(NO_DECAY.pairs), NO_DECAY.averages) == (15, ())
     assert (set(effects(MIXED).values()), len(MIXED.pairs)) == ({"cannot tell"}, 7)
     assert {key[0] for key, word in effects(FP16).items() if word == "worse"} == {1024, 2048, 4096, 8192}
+
+
+def test_ghost_batch_norm_helps_in_short_trainings_only() -> None:
+    """The average over both lengths would be -0.14 [-0.32, +0.03], which hides two effects."""
+    assert [(item.epochs, effect(item.test)) for item in GHOST.averages] == [(200, "better"), (1600, "cannot tell")]
+    short, long = (item.test for item in GHOST.averages)
+    assert (round(short.points, 2), round(long.points, 2)) == (-0.43, 0.24)
+    assert short.p_differs == pytest.approx(2 * 0.0010, rel=0.1)  # of two averages
+    assert [(item.epochs, effect(item.test)) for item in MIXED.averages] == [(200, "no difference")]
+    text = render_answers(ANSWERS, "markdown")
+    assert "Average at 200 epochs: -0.43 [-0.66, -0.21], better" in text
+    assert "Taken together, the rows disagree (p = 0.011)." in text
+    assert (text.count("No average: single rows differ"), text.count("No average: each side has its own")) == (2, 1)
+
+
+def test_an_average_of_rows_that_disagree_is_never_called_no_difference() -> None:
+    """At a level of 10 % the rows of mixed precision disagree."""
+    assert "-0.02 [-0.17, +0.14], no difference (rows equal: p = 0.093)." in render_answers(ANSWERS, "markdown")
+    assert ", the rows disagree (p = 0.093)." in render_answers(sequel_answers(alpha=0.1), "markdown")
 
 
 def test_a_difference_by_hand() -> None:

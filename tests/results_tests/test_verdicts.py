@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from results.statistics.verdicts import Verdict, equivalence_p, holm, judge, t_quantile, two_sided_p
+from results.statistics.verdicts import Verdict, equality_p, equivalence_p, holm, judge, t_quantile, two_sided_p
 
 DEGREES = 2
 
@@ -24,6 +24,13 @@ def test_the_equivalence_test_takes_the_worse_side() -> None:
     """d = 0.1, se = 0.1, margin 0.5: t = 4 to the near side, 6 to the far one."""
     p = equivalence_p(np.array([0.1, -0.1, 0.5, 0.7]), np.full(4, 0.1), DEGREES, 0.5)
     assert p == pytest.approx([t2_upper(4), t2_upper(4), 0.5, 1 - t2_upper(2)])
+
+
+def test_equality_by_hand() -> None:
+    """Weights 4, 1, 1, mean 1, Q = 4 + 1 + 9, F = 7; with 2 and n degrees of freedom p = (1 + 2 F / n)^(-n / 2)."""
+    p = equality_p(np.array([0.0, 2.0, 4.0]), np.array([0.5, 1.0, 1.0]), 4)
+    assert p == pytest.approx((1 + 14 / 4) ** -2)
+    assert equality_p(np.array([3.0]), np.array([1.0]), 4) == 1
 
 
 def test_quantiles_of_t() -> None:
