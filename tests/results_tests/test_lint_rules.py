@@ -153,7 +153,8 @@ def test_any_other_training_field_makes_another_configuration() -> None:
 
 
 def test_times_name_what_sets_their_rows_apart() -> None:
-    fields = [{}, {"warmup_epochs": 1}, {"optimizer": "lars"}, {"augmentation": "crop"}, {"precision": "bf16"}]
+    others = {"warmup_epochs": 1, "optimizer": "lars", "augmentation": "crop", "precision": "bf16"}
+    fields: list[dict[str, object]] = [{}, *({name: value} for name, value in others.items())]
     trials = [
         make_trial(make_config(seed=seed, **changed), 8.0, total_seconds=seconds)
         for changed in fields

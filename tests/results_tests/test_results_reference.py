@@ -18,6 +18,7 @@ from results.parquet.schema import (
 )
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
+from trainable.precision import DTYPES
 from trainable.records import SCHEMA_VERSION, Purpose, Status
 
 PAGE = (ROOT / "docs" / "results-schema.md").read_text(encoding="utf-8")
@@ -90,3 +91,8 @@ def test_each_field_of_the_files_is_described(tmp_path: Path) -> None:
             assert described == {field.name: meaning(field) for field in expected}
             assert schema.equals(expected)
             assert schema.metadata == {"trials.parquet": trials, "epochs.parquet": epochs}[name].schema.metadata
+
+
+def test_every_number_format_of_a_training_is_listed() -> None:
+    listed = meaning(TRIALS_SCHEMA.field("precision_resolved"))
+    assert set(re.findall(r"\w+", listed.partition(":")[2])) == {*DTYPES, "or"}
