@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from models.user_code import UserCodeError, load, one_line_of
+from models.user_code import UserCodeError, is_of_user, load, one_line_of
 
 PROBE_IMAGES = 2
 TORCH = Path(torch.__file__).parent
@@ -86,7 +86,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
 
 @contextlib.contextmanager
 def guarded(*references: str) -> Iterator[None]:
-    """Turn whatever a user's code raises, SystemExit too, into one line with the line number in the user's file.
+    """Turn whatever a user's code raises, of any kind, into one line with the line number in the user's file.
 
     Raises:
         UserCodeError: something was raised inside.
@@ -95,7 +95,9 @@ def guarded(*references: str) -> Iterator[None]:
         yield
     except UserCodeError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_of_user(error):
+            raise
         lines = [one_line_of(error, reference) for reference in references]
         line = max(lines, key=len)  # the longer one has a line number
         if isinstance(error, MemoryError) or any(part in str(error) for part in OUT_OF_MEMORY):

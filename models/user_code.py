@@ -4,8 +4,10 @@ The source is text until `load` executes it, so that a space can be checked, pla
 This module needs no torch.
 """
 
+import dis
 import hashlib
 import importlib
+import itertools
 import linecache
 import sys
 import types
@@ -15,13 +17,20 @@ from pathlib import Path
 from typing import Any
 
 MODULE_PREFIX = "batchscape_user_code_"
-"""Beginning of the names under which executed sources stand in `sys.modules`; the fingerprint follows."""
+"""Beginning of the names under which executed sources stand in `sys.modules`; a number follows, which is never used
+twice, since torch.compile keeps the modules that it knows by name."""
 _provided: dict[str, "UserCode"] = {}
 """Sources that `load` can execute in this process, by fingerprint."""
+_executed: dict[str, types.ModuleType] = {}
+"""Modules of the sources that were executed since `forget_executed`, by fingerprint."""
+_numbers = itertools.count(1)
 
 
-class UserCodeError(RuntimeError):
-    """A user's source cannot be executed, or lacks what was asked for. The message is one line."""
+class UserCodeError(Exception):
+    """A user's source cannot be executed, or lacks what was asked for. The message is one line.
+
+    It is no RuntimeError: contextlib takes one that is raised from a StopIteration for a mistake of its own.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +80,21 @@ def provided() -> list[UserCode]:
     return list(_provided.values())
 
 
+def forget_executed() -> None:
+    """Have `load` execute sources again, so that no training finds what another left in their global variables."""
+    for module in _executed.values():
+        sys.modules.pop(module.__name__, None)
+    _executed.clear()
+
+
 def load(reference: str, fingerprint: str | None) -> Callable[..., Any]:
-    """Return the object that a reference names. A file's source is executed once per process.
+    """Return the object that a reference names. A file's source is executed once until `forget_executed`.
 
     Raises:
         UserCodeError: the source is not here or is another one, raises, or has no such name.
     """
     origin, name = split_reference(reference)
-    module = _executed(reference, fingerprint) if is_file(origin) else _imported(reference, fingerprint)
+    module = _execute(reference, fingerprint) if is_file(origin) else _imported(reference, fingerprint)
     found = getattr(module, name, None)
     if not callable(found):
         raise UserCodeError(f"{origin} has no class or function {name!r}")
@@ -100,24 +116,36 @@ def one_line_of(error: BaseException, reference: str) -> str:
     return f"{where}{type(error).__name__}" + (f": {text}" if text else "")
 
 
-def _executed(reference: str, fingerprint: str | None) -> types.ModuleType:
-    """Return the module that a provided source makes; it is executed only the first time."""
-    name = f"{MODULE_PREFIX}{fingerprint}"
-    if name in sys.modules:
-        return sys.modules[name]
+def is_of_user(error: BaseException) -> bool:
+    """Return whether code raised an error itself; it does not if Ctrl-C or a signal interrupts it."""
+    if not isinstance(error, KeyboardInterrupt):
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def _execute(reference: str, fingerprint: str | None) -> types.ModuleType:
+    """Return the module that a provided source makes."""
+    if fingerprint in _executed:
+        return _executed[fingerprint]
     if fingerprint not in _provided:
         raise UserCodeError(f"the source of {reference} ({fingerprint}) is not here")
     source = _provided[fingerprint].source
     file = Path(split_reference(reference)[0]).name
-    module = types.ModuleType(name)
+    module = types.ModuleType(f"{MODULE_PREFIX}{next(_numbers)}")
     module.__file__ = file
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for tracebacks
-    sys.modules[name] = module  # dataclasses and pickle look there
+    sys.modules[module.__name__] = module  # dataclasses and pickle look there
     try:
         exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 (what the user asked for)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
+    except BaseException as error:
+        del sys.modules[module.__name__]
+        if not is_of_user(error):
+            raise
         raise UserCodeError(_cannot_import(error, reference)) from error
+    _executed[fingerprint] = module
     return module
 
 
@@ -127,7 +155,9 @@ def _imported(reference: str, fingerprint: str | None) -> types.ModuleType:
     try:
         module = importlib.import_module(origin)
         source = Path(str(module.__file__)).read_text(encoding="utf-8")
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_of_user(error):
+            raise
         raise UserCodeError(_cannot_import(error, reference)) from error
     if fingerprint is not None and UserCode(reference, source).fingerprint != fingerprint:
         raise UserCodeError(f"{module.__file__} is not the {origin} that the trial was planned with")

@@ -13,7 +13,7 @@ from torch import nn
 
 from models.own_model import Traits, as_loss, attributes, guarded, seeded, set_attributes, traits
 from models.registry import build_model
-from models.user_code import is_reference
+from models.user_code import forget_executed, is_reference
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
@@ -65,6 +65,8 @@ class Training:
         self.steps_per_epoch = len(data.train) // config.batch_size
         self.precision = resolve_precision(config.precision, device)
         self._references = tuple(name for name in (config.model, config.loss or "") if is_reference(name))
+        if self._references:
+            forget_executed()
         with guarded(*self._references) if self._references else contextlib.nullcontext():
             model, how = _make_model(config, data)
             is_mixed = self.precision.dtype != torch.float32 and not self.precision.is_pure

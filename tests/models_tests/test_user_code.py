@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from models.user_code import MODULE_PREFIX, UserCode, UserCodeError, load, one_line_of, provide, without_folder
+from models.user_code import (
+    MODULE_PREFIX,
+    UserCode,
+    UserCodeError,
+    forget_executed,
+    load,
+    one_line_of,
+    provide,
+    without_folder,
+)
 
 SOURCE = """import dataclasses
 
@@ -19,11 +28,17 @@ def broken(x):
 CODE = UserCode("my_net.py:Settings", SOURCE)
 
 
-def test_loaded_once_per_process_and_its_objects_can_be_pickled() -> None:
+def test_loaded_once_until_forgotten_and_its_objects_can_be_pickled() -> None:
     provide([CODE])
     made = load("my_net.py:Settings", CODE.fingerprint)(width=5)
     assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 (our own)
-    assert load("my_net.py:broken", CODE.fingerprint) is load("my_net.py:broken", CODE.fingerprint)
+    first = load("my_net.py:broken", CODE.fingerprint)
+    assert load("my_net.py:broken", CODE.fingerprint) is first
+    forget_executed()
+    made = load("my_net.py:Settings", CODE.fingerprint)(width=5)
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 (our own)
+    assert load("my_net.py:broken", CODE.fingerprint).__module__ != first.__module__
+    assert first.__module__ not in sys.modules
 
 
 def test_error_names_the_line_of_the_file() -> None:
@@ -48,10 +63,12 @@ def test_error_names_the_line_of_the_file() -> None:
 def test_source_that_cannot_be_executed(source: str, told: str) -> None:
     code = UserCode("my_net.py:Net", source)
     provide([code])
+    before = set(sys.modules)
     with pytest.raises(UserCodeError, match=told) as caught:
         load(code.reference, code.fingerprint)
     assert "\n" not in str(caught.value)
-    assert f"{MODULE_PREFIX}{code.fingerprint}" not in sys.modules or source.startswith("Net")
+    added = [name for name in sys.modules.keys() - before if name.startswith(MODULE_PREFIX)]
+    assert not added or source.startswith("Net")
 
 
 def test_source_that_nobody_provided() -> None:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -148,12 +147,10 @@ def test_an_own_model_is_built_again_from_the_store(
     session.close()
     store.write_manifest(dataclasses.replace(make_manifest([config], "own"), sources=[code]))
     monkeypatch.setattr(user_code, "_provided", {})
-    monkeypatch.delitem(sys.modules, f"{user_code.MODULE_PREFIX}{code.fingerprint}")
     found = json.loads(answer(store, capsys, "evaluate", "own", "--to", str(tmp_path), "--json"))
     assert found["error_percent"] == found["recorded_error_percent"] == recorded(store, config.trial_key)
     assert found["loss"] == read_trial(store.trial_folder(config.trial_key)).epochs[-1].test_loss
     monkeypatch.setattr(user_code, "_provided", {})
-    monkeypatch.delitem(sys.modules, f"{user_code.MODULE_PREFIX}{code.fingerprint}")
     store.write_manifest(make_manifest([config], "own"))
     error = refused(["evaluate", "own", "--store", str(store.path)], capsys)
     assert "cannot be evaluated: the source of net.py:Net" in error

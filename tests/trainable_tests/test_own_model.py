@@ -206,6 +206,12 @@ WRONG = [
         f"{FORWARD}        if len(x) > 2: sys.exit()\n        return self.fc(x.mean((2, 3)))\n",
         r"^my_net.py:12: SystemExit$",
     ),
+    (f"{FORWARD}        raise StopIteration\n", r"^my_net.py:12: StopIteration$"),
+    (f"{FORWARD}        raise GeneratorExit\n", r"^my_net.py:12: GeneratorExit$"),
+    (
+        f"{FORWARD}        if len(x) > 2: raise KeyboardInterrupt('no')\n        return self.fc(x.mean((2, 3)))\n",
+        r"^my_net.py:12: KeyboardInterrupt: no$",
+    ),
     (SHARED, r"my_net.py:4: parameters 2.weight and 3.weight share memory"),
     (BACKWARD, r"^my_net.py:5: ValueError: no$"),
 ]
@@ -222,6 +228,22 @@ def test_a_wrong_model_is_one_line_and_a_failed_trial(
     assert files.end is not None
     assert (files.end.status, files.end.error) == (Status.FAILED, str(raised.value))
     assert len(files.attempts) == 1
+
+
+def test_ctrl_c_is_no_failure_of_the_model(own: Own, make_training: MakeTraining) -> None:
+    interrupted = f"{FORWARD}        import signal\n        signal.raise_signal(signal.SIGINT)\n"
+    with pytest.raises(KeyboardInterrupt):
+        make_training(own("Net", interrupted))
+
+
+def test_what_a_training_leaves_in_global_variables_is_not_seen_by_the_next(
+    own: Own, make_training: MakeTraining
+) -> None:
+    counting = (
+        f"{FORWARD}        CALLS.append(0)\n        return self.fc(x.mean((2, 3))) * len(CALLS)\n\n\nCALLS = []\n"
+    )
+    config = own("Net", counting)
+    assert run(make_training(config)) == run(make_training(config))
 
 
 def test_an_unknown_argument_is_named(own: Own, make_training: MakeTraining) -> None:
