@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.user_code import UserCode
-from trainable.config import PlannedTrial
+from trainable.config import PlannedTrial, TrainConfig
 from trainable.decoding import Timestamp, decode
 from trainable.errors import UserError
 from trainable.ledger.checksums import sealed, unsealed
@@ -54,6 +54,11 @@ class Manifest:
     def images(self) -> set[tuple[str, str]]:
         """Data set and fingerprint of the trials."""
         return {(trial.config.dataset, trial.config.dataset_fingerprint) for trial in self.trials}
+
+
+def without_sources(config: TrainConfig) -> TrainConfig:
+    """Return a configuration that does not tell the contents of the user's files."""
+    return dataclasses.replace(config, model_fingerprint=None, loss_fingerprint=None)
 
 
 def manifest_to_json(manifest: Manifest) -> bytes:

@@ -24,15 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.store.holder import Holder
-from results.store.manifest import Manifest
+from results.store.manifest import Manifest, without_sources
 from results.store.sweep_files import SweepFiles
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
 from trainable.ledger.locks import LedgerBusyError
-from trainable.ledger.reading import read_summary, read_trial
+from trainable.ledger.reading import read_summary, read_trial, trial_status
 from trainable.ledger.superseded import superseded_trials
-from trainable.records import TrialFiles, TrialSummary
+from trainable.records import Status, TrialFiles, TrialSummary
+from trainable.wording import counted
 
 if TYPE_CHECKING:
     from trainable.ledger.remote_ledger import RemoteFolder
@@ -198,6 +199,45 @@ class Store(SweepFiles):
             return self._supersede(list(zip((trial.config for trial in manifest.trials), numbers, strict=True)))
         except LedgerBusyError:  # it began after the check
             raise UserError("another process has just begun to train one of these trials: wait for it") from None
+
+    # Sweeps.
+
+    def replaced_trials(self, old: Manifest, new: Manifest) -> set[str]:
+        """Return the keys of trials without a result that `new` has with another content of the user's files."""
+        now = {without_sources(trial.config) for trial in new.trials}
+        lost = set(old.keys) - set(new.keys)
+        configs = [trial.config for trial in old.trials if trial.config.trial_key in lost]
+        keys = [config.trial_key for config in configs if without_sources(config) in now]
+        if not keys:
+            return set()
+        trainings = self.trainings(keys)
+        return {
+            key
+            for key, summary in self.summaries(keys).items()
+            if not summary.epochs_done
+            and not summary.damage
+            and trial_status(summary) in (Status.FAILED, Status.INCOMPLETE)
+            and len(trainings[key]) == 1
+        }
+
+    def check_extends(self, manifest: Manifest) -> None:
+        """
+        Raises:
+            UserError: the store's sweep of this name holds trials that the new manifest lacks, and does not replace.
+        """
+        existing = self.find_manifest(manifest.name)
+        if existing is None:
+            return
+        sweep = f"the sweep {manifest.name!r} in {self.location()}"
+        if existing.is_search != manifest.is_search:
+            kind = "a search" if existing.is_search else "rows or a grid"
+            raise UserError(f"{sweep} is {kind}: give this run another --name")
+        lost = set(existing.keys) - set(manifest.keys) - self.replaced_trials(existing, manifest)
+        if lost:
+            keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
+            are = counted(len(existing.keys), "trial") + (" is" if len(lost) == 1 else " are")
+            told = f"({len(lost)} of its {are} not among these): {keep}give this run another --name"
+            raise UserError(f"{sweep} already stands for other trials {told}")
 
     # The driver of a sweep.
 

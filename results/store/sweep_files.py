@@ -10,7 +10,7 @@ from results.store.journal import Journal
 from results.store.manifest import MANIFEST, Manifest, manifest_from_json, manifest_to_json
 from results.store.search_log import SEARCH_LOG
 from trainable.errors import UserError
-from trainable.wording import command, counted, nearest
+from trainable.wording import command, nearest
 
 TRIALS_PARQUET = "trials.parquet"
 EPOCHS_PARQUET = "epochs.parquet"
@@ -118,22 +118,3 @@ class SweepFiles(ABC):
     def write_manifest(self, manifest: Manifest) -> None:
         """Create or replace the manifest of the sweep."""
         self.write(manifest.name, MANIFEST, manifest_to_json(manifest))
-
-    def check_extends(self, manifest: Manifest) -> None:
-        """
-        Raises:
-            UserError: the store's sweep of this name holds trials that the new manifest lacks.
-        """
-        existing = self.find_manifest(manifest.name)
-        if existing is None:
-            return
-        sweep = f"the sweep {manifest.name!r} in {self.location()}"
-        if existing.is_search != manifest.is_search:
-            kind = "a search" if existing.is_search else "rows or a grid"
-            raise UserError(f"{sweep} is {kind}: give this run another --name")
-        lost = set(existing.keys) - set(manifest.keys)
-        if lost:
-            keep = "add --extend to keep both, or " if existing.images == manifest.images else ""
-            are = counted(len(existing.keys), "trial") + (" is" if len(lost) == 1 else " are")
-            told = f"({len(lost)} of its {are} not among these): {keep}give this run another --name"
-            raise UserError(f"{sweep} already stands for other trials {told}")

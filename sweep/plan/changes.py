@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence, Set
 
 from models.user_code import is_reference, split_reference
-from results.store.manifest import Manifest
+from results.store.manifest import Manifest, without_sources
 from results.store.store import Store
 from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
@@ -20,14 +20,19 @@ SHOWN = 5
 def with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Manifest:
     """Join the trials with those of the store's sweep of this name, if that is asked for or was done before.
 
-    `run` and `plan` both ask this function. Removed and added trials are printed.
+    `run` and `plan` both ask this function. Removed and added trials are printed. Trials without a result of an
+    earlier content of a model's file are left out.
 
     Raises:
         UserError: the sweep stands for other trials.
     """
-    existing = store.find_manifest(manifest.name)
+    existing, replaced = store.find_manifest(manifest.name), ""
     if existing is not None and not manifest.is_search:
         manifest = _with_earlier_keys(existing, manifest)
+        keys = store.replaced_trials(existing, manifest)
+        replaced = _replaced_text(existing, manifest, keys)
+        kept = [trial for trial in existing.trials if trial.config.trial_key not in keys]
+        existing = dataclasses.replace(existing, trials=kept)
         if stands_for(existing, manifest):
             manifest = dataclasses.replace(existing, keep_weights=manifest.keep_weights)
         else:
@@ -38,6 +43,8 @@ def with_earlier_trials(store: Store, manifest: Manifest, *, extend: bool) -> Ma
             elif changes := changes_text(existing, manifest):
                 say(changes, flush=True)
     store.check_extends(manifest)
+    if replaced:
+        say(replaced, flush=True)
     if existing is not None:
         sources = {code.fingerprint: code for code in (*existing.sources, *manifest.sources)}
         manifest = dataclasses.replace(manifest, sources=list(sources.values()))
@@ -61,6 +68,15 @@ def changed_code_text(store: Store, old: Manifest, new: Manifest) -> str:
     return "\n".join(lines)
 
 
+def _replaced_text(old: Manifest, new: Manifest, keys: Set[str]) -> str:
+    """Say that trials of an earlier content have no result and make way; empty if none do."""
+    now = {code for trial in new.trials for code in _code(trial.config)}
+    codes = {code for trial in old.trials if trial.config.trial_key in keys for code in _code(trial.config)}
+    files = " and ".join(sorted({split_reference(reference)[0] for reference, _ in codes - now}))
+    trials = counted(len(keys), "trial has no result and is", "trials have no result and are")
+    return f"note: {files} has changed since: {trials} trained with the new content" if keys else ""
+
+
 def _code(config: TrainConfig) -> list[tuple[str, str | None]]:
     """Return reference and fingerprint of the model and the loss, where they are the user's own."""
     pairs = ((config.model, config.model_fingerprint), (config.loss, config.loss_fingerprint))
@@ -71,10 +87,6 @@ def _is_of_earlier(config: TrainConfig, file: str, now: Set[tuple[str, str | Non
     """Return whether a trial uses this file with a content that it has in none of the new trials."""
     used = {fingerprint for reference, fingerprint in _code(config) if split_reference(reference)[0] == file}
     return not used <= {fingerprint for reference, fingerprint in now if split_reference(reference)[0] == file}
-
-
-def _without_code(config: TrainConfig) -> TrainConfig:
-    return dataclasses.replace(config, model_fingerprint=None, loss_fingerprint=None)
 
 
 def _with_earlier_keys(old: Manifest, new: Manifest) -> Manifest:
@@ -93,7 +105,7 @@ def changes_text(old: Manifest, new: Manifest) -> str:
     """Return the removed trials, marked `-`, and the added ones, marked `+`; empty if none would be removed."""
     removed = _missing(old, new)
     added = _missing(new, old)
-    of_both = [{_without_code(trial.config) for trial in trials} for trials in (removed, added)]
+    of_both = [{without_sources(trial.config) for trial in trials} for trials in (removed, added)]
     if not removed or of_both[0] == of_both[1]:  # nothing, or only the content of a file has changed
         return ""
     configs = [trial.config for trial in (*old.trials, *new.trials)]

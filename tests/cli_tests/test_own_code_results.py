@@ -117,6 +117,37 @@ def test_an_edited_file_makes_new_trials_and_its_old_source_stays(
     assert capsys.readouterr().out == note
 
 
+def test_trials_without_a_result_make_way_for_the_mended_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_net.py").write_text("import no_such\n" + NET)
+    Path("my.yaml").write_text(SPACE)
+    store, broken = LocalStore(tmp_path / "runs"), manifest_of(planned())
+    failed, unfinished = (trial.config for trial in broken.trials)
+    write_trial(store, failed, [], make_end(Status.FAILED, 0), "my")
+    with store.driving(broken):
+        pass
+    Path("my_net.py").write_text(NET)
+    mended = manifest_of(planned())
+    for extend in (False, True):
+        after = with_earlier_trials(store, mended, extend=extend)
+        assert after.trials == mended.trials
+        note = "note: my_net.py has changed since: 2 trials have no result and are trained with the new content\n"
+        assert capsys.readouterr().out == note
+    write_trial(store, unfinished, [make_epoch(1, 20.0)])
+    with pytest.raises(UserError, match="1 of its 2 trials is not among these"):
+        store.check_extends(mended)
+    kept = with_earlier_trials(store, mended, extend=True)
+    assert kept.trials == [broken.trials[1], *mended.trials]
+    assert capsys.readouterr().out.splitlines() == [
+        "note: my_net.py has changed since: 1 trial is of its earlier content (0 finished), and kept in the store",
+        "note: my_net.py has changed since: 1 trial has no result and is trained with the new content",
+    ]
+    with store.driving(kept):
+        assert store.manifest("my").trials == kept.trials
+
+
 def test_sources_travel_to_the_workers(store: LocalStore) -> None:
     from trainable.tune_adapter import TrialSetup
 
