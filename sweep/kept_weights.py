@@ -6,9 +6,10 @@ while it runs and at its end; what a killed driver left, the next one deletes.
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from models.costs import num_weights
+from models.user_code import is_reference
 from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord, best
 from results.store.search_progress import planned_trials, search_record
@@ -16,12 +17,14 @@ from results.store.search_settings import CONFIRM
 from results.store.store import Store
 from sweep.observers.observer import Observer
 from sweep.search.settings import SearchSettings
+from sweep.status.listing import format_bytes
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 from trainable.ledger.files import WEIGHTS
 from trainable.ledger.reading import trial_status
 from trainable.ledger.remote import RemoteError
 from trainable.records import KeepWeights, Progress, Status
+from trainable.wording import command, counted
 
 NUM_BEST = 3
 MIN_INTERVAL_SECONDS = 10.0
@@ -68,9 +71,25 @@ def writes_weights(keep: KeepWeights, search: SearchSettings | None) -> bool:
     return keep == "all" or (keep == "best" and (search is None or search.confirm is None))
 
 
-def weights_bytes(config: TrainConfig) -> int:
-    """Return about how much disk space the weights of a trial take."""
-    return 4 * num_weights(config.model)
+def weights_bytes(config: TrainConfig) -> int | None:
+    """Return about how much disk space the weights of a trial take; None for an own model."""
+    return None if is_reference(config.model) else 4 * num_weights(config.model)
+
+
+def weights_lines(store: Store, keep: KeepWeights, configs: Sequence[TrainConfig]) -> Iterator[str]:
+    """Yield what `plan` says of the weights of these trials, if all are kept."""
+    if keep != "all":
+        return
+    sizes = [weights_bytes(config) for config in configs]
+    size = "" if None in sizes else f", up to {format_bytes(sum(size or 0 for size in sizes))}"
+    yield f"  keep   the weights of all trials{size} (keep_weights: all)"
+    keys = list(dict.fromkeys(config.trial_key for config in configs))
+    stored = store.holding(WEIGHTS, keys)
+    summaries = store.summaries([key for key in keys if key not in stored])
+    lacking = [key for key, summary in summaries.items() if trial_status(summary) is Status.COMPLETE]
+    if lacking:
+        whose = f"{counted(len(lacking), 'finished trial')} of these {'has' if len(lacking) == 1 else 'have'}"
+        yield f"  keep   {whose} no weights: `{command('retry', 'KEY')}` and `run` train one again"
 
 
 def drop_unkept(store: Store, manifest: Manifest, record: SearchRecord) -> None:

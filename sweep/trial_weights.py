@@ -19,7 +19,7 @@ from trainable.sweep_name import TRIALS
 from trainable.wording import command, listed
 
 MAX_NAMED = 5
-AGAIN = "to get them, put `keep_weights: all` into the space; `retry {key}` and `run` then train it again"
+AGAIN = "with `keep_weights: all` in the space, `retry {key}` and the next `run` train it again and keep them"
 
 
 @dataclass(frozen=True, slots=True)

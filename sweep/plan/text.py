@@ -17,14 +17,13 @@ from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import Capacity, capacity, this_machine
 from sweep.estimate.forecast import time_text
 from sweep.estimate.work import DatasetSize, trial_work
-from sweep.kept_weights import weights_bytes
+from sweep.kept_weights import weights_bytes, weights_lines
 from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
 from sweep.plan.counts import PlanCounts, amount_text, plan_counts
 from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
 from sweep.request import SpaceRequest
 from sweep.search.opening import search_so_far
-from sweep.status.listing import format_bytes
 from sweep.trial_label import describe, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.data.labels import check_subsets
@@ -124,7 +123,7 @@ def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Se
     configs = [trial.config for trial in trials]
     counts = plan_counts(request.store, configs, data.size.num_images)
     yield plan_text(request.sweep, data.title, counts, notes, is_loaded=bool(request.data.fingerprint))
-    yield from _weights(request, configs)
+    yield from weights_lines(request.store, request.keep_weights, configs)
     here = capacity(request.rule, trials, this_machine())  # refuses what cannot be computed
     yield from _resources(request, here)
     if request.verbose:
@@ -142,7 +141,8 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     so_far = search_so_far(request.store, request.sweep, maker, dataset=data.name, fingerprint=data.fingerprint)
     plan = search_plan(request.store, so_far, maker)
     yield search_plan_text(request.sweep, data.title, plan, maker.search.warm_start, configs, num_images)
-    yield from _weights(request, [max(configs, key=weights_bytes)] * maker.num_trials)
+    largest = max(configs, key=lambda config: weights_bytes(config) or 0)
+    yield from weights_lines(request.store, request.keep_weights, [largest] * maker.num_trials)
     here = capacity(request.rule, corners, this_machine())
     yield from _resources(request, here)
     yield from _search_time(request, maker, plan, data.size, here)
@@ -193,13 +193,6 @@ def _resources(request: PlanRequest, here: Capacity) -> Iterator[str]:
         yield f"  each   {here.text}"
     if here.refusal is not None:
         yield f"  here   not possible ({here.refusal}): `run` needs a cluster, --address"
-
-
-def _weights(request: PlanRequest, configs: Sequence[TrainConfig]) -> Iterator[str]:
-    """Yield the disk space that the weights of all these trials take, if all are kept."""
-    if request.keep_weights == "all":
-        size = format_bytes(sum(weights_bytes(config) for config in configs))
-        yield f"  keep   the weights of all trials, up to {size} (keep_weights: all)"
 
 
 def _search_time(

@@ -23,7 +23,7 @@ from results.store.store import Store
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
 from sweep import kept_weights
-from sweep.kept_weights import WeightsKeeper, drop_unkept, writes_weights
+from sweep.kept_weights import WeightsKeeper, drop_unkept, weights_lines, writes_weights
 from sweep.plan.changes import with_earlier_trials
 from sweep.search.opening import search_settings
 from sweep.trial_weights import copy_weights, find_weights
@@ -154,6 +154,18 @@ def test_a_wrong_value_is_refused_and_plan_tells_the_size(tmp_path: Path, capsys
         path.write_text(f"rows: [{{lr: 0.1}}, {{lr: 0.2}}]\nkeep_weights: {keep}\n")
         assert tune_main.main(["plan", str(path), "--store", store, "--slots", "1"]) == 0
         assert ("the weights of all trials, up to 2" in capsys.readouterr().out) == is_told
+
+
+def test_plan_tells_of_finished_trials_without_weights_and_guesses_no_size(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    fill(store)
+    assert len(list(weights_lines(store, "all", CONFIGS))) == 1
+    store.drop_files(WEIGHTS, KEYS[1:])
+    _, line = weights_lines(store, "all", CONFIGS)
+    assert line.startswith("  keep   4 finished trials of these have no weights: `")
+    own = dataclasses.replace(CONFIGS[0], model="my_net.py:SmallCNN")
+    assert next(weights_lines(store, "all", [own])) == "  keep   the weights of all trials (keep_weights: all)"
+    assert list(weights_lines(store, "best", CONFIGS)) == []
 
 
 SEARCH = """\
