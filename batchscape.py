@@ -163,6 +163,7 @@ class Sweep:
         """
         import numpy
 
+        _check_paths(key="best" if key is None else key)
         with _our_packages():
             from results.store.opening import open_store
             from sweep.trial_weights import find_weights
@@ -251,6 +252,7 @@ def load(sweep: str | os.PathLike[str], store: str | os.PathLike[str] | None = N
     Raises:
         InputError: there is no such sweep (the message names the nearest), or its files are damaged.
     """
+    _check_paths(sweep=sweep, store=DEFAULT_STORE if store is None else store)
     if str(sweep) == PUBLISHED and store is None:
         return Published()
     with _our_packages():
@@ -300,6 +302,7 @@ def run(
         RunError: trials failed or are left, or something ended the run, for example a full disk.
         KeyboardInterrupt: the run was interrupted; the same call resumes.
     """
+    _check_paths(store=store, space="a dict" if isinstance(space, Mapping) else space)
     if isinstance(space, Mapping):
         return _run_dict(space, store=store, data=data, name=name, set=set, scale=scale, **options)
     with _our_packages():
@@ -330,6 +333,13 @@ def _run_dict(space: Mapping[str, Any], **options: Any) -> Sweep:  # noqa: ANN40
             return run(path, **options)
         except (InputError, RunError) as error:
             raise type(error)(re.sub(rf"{re.escape(path)}(:\d+)?", "the space", str(error))) from None
+
+
+def _check_paths(**arguments: object) -> None:
+    """Refuse arguments that are neither a text nor a path, or empty."""
+    for name, value in arguments.items():
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            raise InputError(f"{name} must be a path or a name, got {value!r}")
 
 
 _ours: dict[str, ModuleType] = {}

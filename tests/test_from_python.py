@@ -121,6 +121,10 @@ def test_exported_files_in_a_folder_of_any_name(tmp_path: Path, monkeypatch: pyt
         ([EXAMPLES], "results/examples is a store, not a sweep: load one of its sweeps, cifar10_smoke, "),
         ([QUICKSTART / "table.md"], "no sweep 'table.md' in"),
         (["x", "nonsense://bucket"], "nonsense://bucket"),
+        ([None], "sweep must be a path or a name, got None"),
+        ([""], "sweep must be a path or a name, got ''"),
+        ([b"x"], "sweep must be a path or a name, got b'x'"),
+        (["x", 3], "store must be a path or a name, got 3"),
     ],
 )
 def test_what_is_no_sweep(
@@ -332,6 +336,8 @@ def test_a_space_as_a_dict(does: Does, capfd: pytest.CaptureFixture[str], tmp_pa
         ({"name": "own", "grid": {"lr": [object()]}}, {}, "<object .*> cannot be in a space"),
         ("quickstat", {}, "no space 'quickstat': did you mean 'quickstart'?"),
         ("quickstart", {"set": {"lr": object()}}, "<object .*> cannot be in a space"),
+        (3, {}, "space must be a path or a name, got 3"),
+        ("quickstart", {"store": 3}, "store must be a path or a name, got 3"),
     ],
 )
 def test_what_cannot_be_run(space: Any, options: dict[str, Any], message: str) -> None:  # noqa: ANN401
