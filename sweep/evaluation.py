@@ -21,6 +21,7 @@ NUM_WORST = 16
 MOST_CLASSES = 20
 """Largest number of classes for which the whole table of confusions is shown."""
 MOST_CONFUSIONS = 20
+MOST_NAMED = 5
 NAME_WIDTH = 24
 
 
@@ -32,8 +33,6 @@ class Evaluation:
     trial_key: str
     dataset: str
     class_names: list[str]
-    trained_class_names: list[str]
-    """Names of the classes in training; empty if the data set had none."""
     images: Images
     labels: Labels
     predicted: Labels
@@ -101,7 +100,25 @@ def images_for(found: TrialWeights, folder: Path | None, label: str | None) -> t
     if is_own:
         images, labels = data.test_images[: config.test_subset], data.test_labels[: config.test_subset]
         data = dataclasses.replace(data, name=config.dataset, test_images=images, test_labels=labels)
-    return data, is_own
+    return numbered_as(data, metadata.class_names, found.name), is_own
+
+
+def numbered_as(data: ImageData, trained: list[str], trial: str) -> ImageData:
+    """Return the data set with its classes in the order of those that the trial was trained on.
+
+    Raises:
+        UserError: their names differ.
+    """
+    if not trained or not data.class_names or trained == [*data.class_names]:
+        return data
+    if {*trained} != {*data.class_names}:
+        theirs, ours = (
+            listed([shortened(name, NAME_WIDTH) for name in names], MOST_NAMED)
+            for names in (data.class_names, trained)
+        )
+        raise UserError(f"the classes of {data.name} ({theirs}) are not those of {trial} ({ours}): use its names")
+    numbers = np.array([trained.index(name) for name in data.class_names], dtype=data.test_labels.dtype)
+    return dataclasses.replace(data, class_names=tuple(trained), test_labels=numbers[data.test_labels])
 
 
 def evaluate_weights(found: TrialWeights, data: ImageData, *, is_own: bool) -> Evaluation:
@@ -132,7 +149,6 @@ def evaluate_weights(found: TrialWeights, data: ImageData, *, is_own: bool) -> E
         trial_key=found.name,
         dataset=data.name,
         class_names=list(names),
-        trained_class_names=metadata.class_names,
         images=data.test_images,
         labels=data.test_labels,
         predicted=result.predicted,
@@ -159,7 +175,7 @@ def evaluation_json(evaluation: Evaluation, picture: str) -> str:
         for position in evaluation.worst
     ]
     told = ("sweep", "trial_key", "dataset", "precision", "error_percent", "recorded_error_percent")
-    values = {name: getattr(evaluation, name) for name in (*told, "class_names", "trained_class_names")}
+    values = {name: getattr(evaluation, name) for name in (*told, "class_names")}
     values |= {"loss": _finite(evaluation.loss), "num_images": len(evaluation.labels)}
     values |= {"confusion": evaluation.confusion.tolist(), "worst": worst, "picture": picture}
     return json_text(values)
@@ -179,9 +195,6 @@ def evaluation_text(evaluation: Evaluation) -> str:
         f"  loss   {evaluation.loss:.4f} nats",
         "",
     ]
-    if evaluation.trained_class_names not in ([], evaluation.class_names):
-        trained = listed([shortened(name, NAME_WIDTH) for name in evaluation.trained_class_names], MOST_CLASSES)
-        lines.insert(-1, f"  note   the classes were called otherwise in training: {trained}")
     is_small = len(evaluation.class_names) <= MOST_CLASSES
     return "\n".join(lines + (_table(evaluation) if is_small else _most_frequent(evaluation)))
 

@@ -16,6 +16,7 @@ SIDE = 1.7
 """Width of an image in inches."""
 
 
+@literal_text()
 def worst_images_figure(
     images: NDArray[np.uint8], classes: Sequence[tuple[str, str]], losses: Sequence[float], heading: str
 ) -> Figure:
