@@ -15,6 +15,7 @@ from search_spaces.own_code import OwnCode
 from search_spaces.proposals import ProposalMaker
 from search_spaces.schema import Space, axis_values
 from search_spaces.trial_maker import TrialMaker, parts_of
+from search_spaces.unused import unused_axes
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_scalar
 from trainable.config import PlannedTrial, TrainConfig, check_settable
 from trainable.errors import UserError, located
@@ -72,13 +73,16 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     _check_count(space, source)
     maker = TrialMaker(loaded, overrides, scale)
     trials: list[PlannedTrial] = []
+    made: list[tuple[KeyPath, Mapping[str, Any], TrainConfig]] = []
     for path, combination in _combinations(space):
         config, variables = maker.make(path, combination)
+        made.append((path, combination, config))
         location = functools.partial(maker.where, path)
         with located(location):
             trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, location=location))
     distinct, note = drop_duplicates(trials)
-    notes = [note] if note else []
+    why = unused_axes(space, made) if note else []
+    notes = [f"{note} ({'; '.join(why)})" if why else note] if note else []
     if len({(trial.config.train_subset, trial.config.holdout) for trial in distinct if trial.config.holdout}) > 1:
         notes.append(
             "held-out errors are on different images where train_subset or holdout differ: compare test errors"

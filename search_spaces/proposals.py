@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from models.user_code import UserCode
@@ -29,6 +29,7 @@ from search_spaces.search_checks import (
     check_population,
 )
 from search_spaces.trial_maker import PARAMETERS, TrialMaker, assignment_words, field_defaults
+from search_spaces.unused import Point, causes, is_used, make_point, no_effect_words, unused_note
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.config import FIELD_NAMES, RECIPE_VERSION, SHARED_HOLDOUT, PlannedTrial, field_kind, is_field
 from trainable.errors import FieldError, UserError, located
@@ -102,6 +103,7 @@ class ProposalMaker:
             self._recipe_version = self.fixed["recipe_version"] = SHARED_HOLDOUT
             self.corners = [self.trial(assignment) for assignment in assignments]
         self._check_whole_numbers()
+        self._unused = self._find_unused(source, assignments, may_refuse=scale is None and not overrides)
         for point in self.first:
             with contextlib.suppress(KeyError):  # it lacks a parameter
                 self.trial(point)
@@ -123,7 +125,7 @@ class ProposalMaker:
 
     @property
     def notes(self) -> list[str]:
-        """What `first` asks for and the search does not do."""
+        """What `first` asks for and the search does not do, and which parameters some trials do not use."""
         given = self._given_first
         num_repeated = sum(point in given[:index] for index, point in enumerate(given))
         points = counted(num_repeated, "point is", "points are")
@@ -131,7 +133,7 @@ class ProposalMaker:
         if len(self.first) > self.num_trials:
             trials = counted(self.num_trials, "trial")
             notes.append(f"first: of {len(self.first)} different points some are not tried: the search has {trials}")
-        return notes
+        return notes + self._unused
 
     @property
     def drawn_at_random(self) -> list[str]:
@@ -296,6 +298,31 @@ class ProposalMaker:
             except FieldError as error:
                 if error.field in whole:
                     raise FieldError(error.field, f"{error}: derive a whole number with round(...)") from None
+
+    def _find_unused(self, source: YamlSource, assignments: Sequence[Assignment], *, may_refuse: bool) -> list[str]:
+        """Say where a parameter has no effect, and refuse one that never has any."""
+        notes: list[str] = []
+        pairs = [(assignment, corner.config) for assignment, corner in zip(assignments, self.corners, strict=True)]
+        for parameter in self.parameters:
+            name = parameter.name
+            points = [make_point(config, self._written_out(values)) for values, config in pairs if name in values]
+            if not points or is_used(name, points) or is_used(name, self._drawn_points(name)):
+                note = unused_note(parameter, points, self.parameters)
+                notes += [] if note is None else [note]
+            elif may_refuse:
+                where = source.where((*PARAMETERS, name))
+                raise UserError(f"{where}: {no_effect_words(causes(name, points))}: leave it out")
+            else:
+                notes.append(f"{name} {no_effect_words(causes(name, points))}")
+        return notes
+
+    def _drawn_points(self, name: str) -> Iterator[Point]:
+        """Points of random proposals that have this parameter."""
+        rng = random.Random(0)  # noqa: S311 (no secret)
+        for values in (self.draw(rng) for _ in range(NUM_DRAWN)):
+            with contextlib.suppress(UserError):
+                if name in values:
+                    yield make_point(self.trial(values).config, self._written_out(values))
 
     def _range_words(self, name: str) -> str:
         parameter = next(parameter for parameter in self.parameters if parameter.name == name)

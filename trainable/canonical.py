@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from models.names import parse_model_name
@@ -31,6 +32,16 @@ DEFAULT_WARMUP_START_FACTOR = 0.001
 DEFAULT_BETAS = (0.9, 0.999)
 DEFAULT_EPS = 1e-8
 DEFAULT_LARS_EPS = 1e-9
+UNUSED_VALUES = {
+    "momentum": 0.0,
+    "nesterov": False,
+    "milestones": None,
+    "lr_min_factor": None,
+    "warmup_start_factor": None,
+    "weight_decay_on": "all",
+    "ghost_batch_size": None,
+}
+"""Training field that other fields can leave without effect -> its value then."""
 TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
 Values = dict[str, Any]
 """The value of every training field, by its name, of the right types."""
@@ -53,8 +64,7 @@ def canonical_values(typed: Values) -> Values:
     _check_optimizer(values)
     _check_step(values)
     values["milestones"] = _canonical_milestones(values)
-    _fill_in_schedule(values)
-    _fill_in_optimizer(values)
+    _fill_in_defaults(values)
     return values
 
 
@@ -80,34 +90,37 @@ def _fill_in_own_code(values: Values) -> None:
         raise FieldError("model_args", f"model_args belong to a model of your own, not to {quoted(values['model'])}")
 
 
-def _fill_in_schedule(values: Values) -> None:
-    """Give the fields of the schedule and of the step their defaults, or None where nothing uses them."""
-    if values["schedule"] not in ("cosine", "linear"):
-        values["lr_min_factor"] = None
-    elif values["lr_min_factor"] is None:
-        values["lr_min_factor"] = DEFAULT_LR_MIN_FACTOR
+def unused_because(name: str, values: Mapping[str, Any]) -> str | None:
+    """Return the field whose value leaves the field `name` without effect; None if it has an effect."""
+    optimizer, ghost = values["optimizer"], values["ghost_batch_size"]
+    reasons = {
+        "momentum": {"optimizer": optimizer == "adamw"},
+        "nesterov": {"optimizer": optimizer in ("adamw", "lars"), "momentum": values["momentum"] == 0},
+        "milestones": {"schedule": values["schedule"] != "multistep"},
+        "lr_min_factor": {"schedule": values["schedule"] not in ("cosine", "linear")},
+        "warmup_start_factor": {"warmup_epochs": not values["warmup_epochs"]},
+        "weight_decay_on": {"weight_decay": values["weight_decay"] == 0},
+        "ghost_batch_size": {"batch_size": ghost is not None and ghost >= values["batch_size"]},
+    }
+    return next((field for field, is_reason in reasons[name].items() if is_reason), None)
+
+
+def _fill_in_defaults(values: Values) -> None:
+    """Give the fields that are not given their defaults, and those without effect one value for all trainings."""
     for name in ("warmup_epochs", "label_smoothing", "cutout_size", "mixup_alpha"):
         values[name] = values[name] or None
-    if values["warmup_epochs"] is None:
-        values["warmup_start_factor"] = None
-    elif values["warmup_start_factor"] is None:
-        values["warmup_start_factor"] = DEFAULT_WARMUP_START_FACTOR
-    if values["ghost_batch_size"] is not None and values["ghost_batch_size"] >= values["batch_size"]:
-        values["ghost_batch_size"] = None
-
-
-def _fill_in_optimizer(values: Values) -> None:
     optimizer = values["optimizer"]
-    if optimizer == "adamw":
-        values["momentum"] = 0.0
-    if values["momentum"] == 0.0 or optimizer == "lars":
-        values["nesterov"] = False
+    if values["lr_min_factor"] is None:
+        values["lr_min_factor"] = DEFAULT_LR_MIN_FACTOR
+    if values["warmup_start_factor"] is None:
+        values["warmup_start_factor"] = DEFAULT_WARMUP_START_FACTOR
     if optimizer in OWN_FIELDS["betas"] and values["betas"] is None:
         values["betas"] = DEFAULT_BETAS
     if optimizer in OWN_FIELDS["eps"] and values["eps"] is None:
         values["eps"] = DEFAULT_LARS_EPS if optimizer == "lars" else DEFAULT_EPS
-    if values["weight_decay"] == 0.0:
-        values["weight_decay_on"] = "all"
+    for name, unused in UNUSED_VALUES.items():
+        if unused_because(name, values) is not None:
+            values[name] = unused
 
 
 def _check_domains(values: Values) -> None:
@@ -182,7 +195,7 @@ def _check_step(values: Values) -> None:
 
 
 def _canonical_milestones(values: Values) -> tuple[float, ...] | None:
-    if values["schedule"] != "multistep":
+    if unused_because("milestones", values) is not None:
         return None
     epochs = values["epochs"]
     given = DEFAULT_MILESTONES if values["milestones"] is None else values["milestones"]

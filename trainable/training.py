@@ -39,6 +39,12 @@ class EpochOutcome:
     """See TrialEnd; None if the epoch diverged before the evaluation."""
 
 
+ANOTHER_SHAPE = (
+    "a population cannot change the shape of the model, but the parent's weights have other names or shapes: "
+    "leave parameters that change them out of the space"
+)
+
+
 class Training:
     """The model, the optimiser and the position of one training.
 
@@ -205,6 +211,8 @@ class Training:
             pickle.UnpicklingError, RuntimeError, KeyError: the content is not a state of this model.
         """
         state, momentum = self._read(content), self._momentum()
+        if _shapes(self._model_state()) != _shapes(state["model"]):
+            raise RuntimeError(ANOTHER_SHAPE)
         _copy_into(self._model_state(), state["model"])
         loaded = state["momentum"]
         if momentum.keys() - STEP_COUNTS == loaded.keys() - STEP_COUNTS:
@@ -289,10 +297,14 @@ def _make_learner(
 
 def _copy_into(own: dict[str, torch.Tensor], loaded: dict[str, torch.Tensor]) -> None:
     """Copy tensors by name; refuse those of another model."""
-    if {name: own[name].shape for name in own} != {name: loaded[name].shape for name in loaded}:
+    if _shapes(own) != _shapes({name: loaded[name] for name in own}):
         raise RuntimeError("the state belongs to another model")
     for name, tensor in own.items():
         tensor.copy_(loaded[name])
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _finite(value: float) -> float | None:

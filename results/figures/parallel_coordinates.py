@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from results.figures.style import labelled_digits, wants_log, wrapped
-from results.parquet.search_results import Scalar, SearchResults, rounded
+from results.parquet.search_results import SearchResults, rounded
+from results.store.search_settings import Scalar
 from trainable.wording import printable_line
 
 COLOR_MAP = "viridis_r"

@@ -1,7 +1,7 @@
 """The results of a search, read from its Parquet files."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,11 @@ from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
 from results.store import search_settings as keys
 from results.store.pareto import pareto_front
-from results.store.search_settings import METRIC_NAMES, check_settings, value_text
+from results.store.search_settings import METRIC_NAMES, Scalar, check_settings, trained_params, value_text
 from trainable.config import FIELD_NAMES, value_of
 from trainable.grouping import grouped
 from trainable.ledger.checksums import parse_json
 from trainable.records import (
-    PUBLISHED_BATCH_SIZE,
-    PUBLISHED_EPOCHS,
-    PUBLISHED_GHOST_BATCH_SIZE,
-    PUBLISHED_MODEL,
     EpochRecord,
     Purpose,
     Status,
@@ -27,16 +23,8 @@ from trainable.records import (
 from trainable.rounding import round_significant
 from trainable.wording import counted, printable_line
 
-Scalar = bool | int | float | str | None
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
-FULL_SCALE = {
-    "model": PUBLISHED_MODEL,
-    "epochs": PUBLISHED_EPOCHS,
-    "batch_size": PUBLISHED_BATCH_SIZE,
-    "ghost_batch_size": PUBLISHED_GHOST_BATCH_SIZE,
-}
-"""Field -> the variable that holds the proposed value, if a scale has replaced the value of the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +224,10 @@ def read_search(table: pa.Table) -> SearchResults | None:
         return None
     settings = check_settings(parse_json(text))
     parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
+    names = [parameter.name for parameter in parameters]
     trials = trials_from_table(table)
     proposed = [
-        SearchTrial(trial.row.proposal, trial, _params(trial, parameters))
+        SearchTrial(trial.row.proposal, trial, trained_params(names, trial.config, parse_json(trial.row.variables)))
         for trial in trials
         if trial.row.purpose == Purpose.SEARCH and trial.row.proposal is not None
     ]
@@ -262,18 +251,6 @@ def _parameter(name: str, values: Mapping[str, Any]) -> Parameter:
     if keys.CHOICES in values:
         return Parameter(name, choices=tuple(values[keys.CHOICES]))
     return Parameter(name, values[keys.LOW], values[keys.HIGH], values[keys.LOG])
-
-
-def _params(trial: Trial, parameters: Iterable[Parameter]) -> dict[str, Scalar]:
-    variables = parse_json(trial.row.variables)
-    found: dict[str, Scalar] = {}
-    for parameter in parameters:
-        name = parameter.name
-        if name not in FIELD_NAMES:
-            found[name] = variables.get(name)
-        else:
-            found[name] = variables.get(FULL_SCALE.get(name, ""), getattr(trial.config, name))
-    return found
 
 
 def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:

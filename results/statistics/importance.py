@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from results.parquet.search_results import Parameter, Scalar, SearchResults, SearchTrial, stopped_by_epoch
+from results.parquet.search_results import Parameter, SearchResults, SearchTrial, stopped_by_epoch
 from results.parquet.trials import EpochsByKey
+from results.store.search_settings import Scalar
 
 MIN_TRIALS = 10
 """Smallest number of trials that importances are estimated from."""

@@ -1,9 +1,18 @@
 """The keys of a search's settings: plain JSON in its log, and in the metadata of its `trials` table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
+from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.decoding import Count, Ordinal, decode
+from trainable.records import (
+    PUBLISHED_BATCH_SIZE,
+    PUBLISHED_EPOCHS,
+    PUBLISHED_GHOST_BATCH_SIZE,
+    PUBLISHED_MODEL,
+)
+
+Scalar = bool | int | float | str | None
 
 ALGORITHM = "algorithm"
 NUM_TRIALS = "num_trials"
@@ -48,6 +57,14 @@ METRIC_NAMES = {
     "train_seconds": ("training time", "s"),
 }
 """Name for people and unit of each metric that can be an objective."""
+
+FULL_SCALE = {
+    "model": PUBLISHED_MODEL,
+    "epochs": PUBLISHED_EPOCHS,
+    "batch_size": PUBLISHED_BATCH_SIZE,
+    "ghost_batch_size": PUBLISHED_GHOST_BATCH_SIZE,
+}
+"""Field -> the variable that holds the proposed value, if a scale has replaced the value of the field."""
 
 
 def value_text(metric: str, value: float) -> str:
@@ -123,3 +140,13 @@ def check_settings(values: object) -> Mapping[str, Any]:
         if parameter.keys() - {KIND, WHEN} != wanted:
             raise ValueError(f"parameter {name} has wrong keys")
     return settings
+
+
+def trained_params(names: Iterable[str], config: TrainConfig, variables: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return the values of a search's parameters that a trial was trained with, at the full size of the space.
+
+    They are not what was proposed where that has no effect: the momentum of adamw is 0.
+    """
+    values = {name: getattr(config, name) for name in FIELD_NAMES}
+    values |= {name: variables[full] for name, full in FULL_SCALE.items() if full in variables}
+    return {name: values[name] if name in values else variables.get(name) for name in names}

@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from results.parquet.files import parquet_table, read_epochs, read_trials
 from results.parquet.schema import EPOCHS_SCHEMA, SEARCH_METADATA
-from results.parquet.search_results import FULL_SCALE
 from results.published.cells import OUR_PRECISIONS, PUBLISHED
 from results.statistics.matching import published_configurations
 from results.store.search_log import Earlier
-from results.store.search_settings import METRIC, OBJECTIVE
+from results.store.search_settings import FULL_SCALE, METRIC, OBJECTIVE
 from results.store.store import Store
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from trainable.config import TrainConfig

@@ -9,6 +9,7 @@ from results.store.search_progress import search_progress
 from results.store.search_settings import (
     CHOICES,
     DERIVE,
+    FULL_SCALE,
     HIGH,
     LOW,
     METRIC,
@@ -17,6 +18,7 @@ from results.store.search_settings import (
     PARAMETERS,
     SCALE,
     TRIAL,
+    trained_params,
     value_text,
 )
 from trainable.config import FIELD_NAMES
@@ -49,7 +51,7 @@ def best_words(record: SearchRecord) -> str | None:
     if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
         return None
     is_scaled = bool(record.settings.get(TRIAL, {}).get(SCALE))
-    return f"{_params_words(found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}"
+    return f"{_params_words(record, found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}"
 
 
 def front_words(record: SearchRecord) -> list[str]:
@@ -59,11 +61,20 @@ def front_words(record: SearchRecord) -> list[str]:
     """
     if len(record.settings.get(OBJECTIVE, ())) < 2:
         return []
-    return [f"#{trial.number}: {_values_words(record, trial)} ({_params_words(trial)})" for trial in best(record)]
+    return [
+        f"#{trial.number}: {_values_words(record, trial)} ({_params_words(record, trial)})" for trial in best(record)
+    ]
 
 
-def _params_words(trial: ProposalRecord) -> str:
-    return " ".join(f"{name}={format_value(given, digits=4)}" for name, given in trial.params.items())
+def _params_words(record: SearchRecord, trial: ProposalRecord) -> str:
+    """Return the values that the trial was trained with, like its own line; one that is None is left out."""
+    params, config = dict(trial.params), trial.config
+    if config is not None:
+        at_scale = (record.settings.get(TRIAL, {}).get(SCALE) or {}).get(DERIVE, {})
+        names = [name for name in params if name in FULL_SCALE or name not in at_scale]
+        trained = trained_params(names, config, trial.variables)
+        params |= {name: trained[name] for name in names if name in FIELD_NAMES or name in trial.variables}
+    return " ".join(f"{name}={format_value(value, digits=4)}" for name, value in params.items() if value is not None)
 
 
 def _values_words(record: SearchRecord, trial: ProposalRecord) -> str:

@@ -18,10 +18,13 @@ from results.store.search_log import (
     read_log,
 )
 from results.store.search_progress import num_to_come
+from results.store.search_settings import trained_params
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words, search_heading
 from sweep.status.status import front_lines, status_text, sweep_status
+from sweep.trial_label import describe
 from tests.results_tests.result_samples import make_manifest
 from tests.results_tests.searched_stores import SETTINGS, SWEEP, searched_config, write_search
+from tests.search_spaces_tests.search_samples import maker_of
 from trainable.records import Status
 
 OVER = "10 proposals gave 1 different configuration, 24 asked for"
@@ -117,3 +120,41 @@ def test_with_one_objective_there_is_a_best_and_no_front(tmp_path: Path) -> None
     record.settings = {**record.settings, "trial": {"scale": {"set": {"epochs": 2}, "derive": {}}}}
     assert best_words(record) == f"{params} (full size): holdout error {first.values[0]:.4g} %"
     assert front_words(record) == []
+
+
+def test_the_best_is_told_with_the_values_that_it_was_trained_with(tmp_path: Path) -> None:
+    """As the trial's own line, the table and the figures do; the log keeps what the sampler proposed."""
+    text = """
+        search: {algorithm: random, num_trials: 4}
+        defaults: {model: resnet_8, dataset: digits, epochs: 4, batch_size: 30}
+        parameters:
+          flavour: {rows: [{lr: 0.1}, {lr: 0.2}]}
+          optimizer: {values: [sgd, adamw]}
+          momentum: {min: 0.8, max: 0.95}
+          ghost_batch_size: {values: [10, 30]}
+          label_smoothing: {values: [0.0, 0.1]}
+        """
+    given = {
+        "flavour": "lr=0.2",
+        "optimizer": "adamw",
+        "momentum": 0.9,
+        "ghost_batch_size": 30,
+        "label_smoothing": 0.0,
+    }
+    maker = maker_of(tmp_path, text)
+    trial = maker.trial(given)
+    record = searched(
+        ProposalEvent(0, given, trial.config, trial.variables),
+        EndEvent(0, Status.COMPLETE, (5.0,)),
+        parameters={name: {} for name in given},
+    )
+    assert record.proposals[0].params == given
+    line = describe(trial.config, [parameter.name for parameter in maker.parameters], trial.variables)
+    assert line == "flavour=lr=0.2 optimizer=adamw momentum=0"
+    assert best_words(record) == f"{line}: holdout error 5 %"
+    assert trained_params(given, trial.config, trial.variables) == {
+        **given,
+        "momentum": 0.0,
+        "ghost_batch_size": None,
+        "label_smoothing": None,
+    }

@@ -25,7 +25,7 @@ from trainable.randomness import EpochPlan, plan_epoch
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
-from trainable.training import Training
+from trainable.training import ANOTHER_SHAPE, Training
 
 CPU = torch.device("cpu")
 KEPT = RunInfo("run-1", num_threads=1, code="code", keep_final_state=True)
@@ -226,11 +226,11 @@ def test_a_state_of_another_model_fails_in_one_line(
     run(opened(0))
     config = dataclasses.replace(chain[1], model="resnet_8")
     data = prepare(tiny_data, config, CPU)
-    with pytest.raises(RuntimeError, match="the state belongs to another model"):
+    with pytest.raises(RuntimeError, match="a population cannot change the shape of the model"):
         run(open_session(config, chain[:1], data, tmp_path / config.trial_key, CPU, KEPT))
     end = read_trial(tmp_path / config.trial_key).end
     assert end is not None
-    assert (end.status, end.error) == (Status.FAILED, "RuntimeError: the state belongs to another model")
+    assert (end.status, end.error) == (Status.FAILED, f"RuntimeError: {ANOTHER_SHAPE}")
 
 
 def test_a_trial_with_a_parent_is_not_trained_without_it(
