@@ -104,9 +104,7 @@ class ProposalMaker:
             self.corners = [self.trial(assignment) for assignment in assignments]
         self._check_whole_numbers()
         self._unused = self._find_unused(source, assignments, may_refuse=scale is None and not overrides)
-        for point in self.first:
-            with contextlib.suppress(KeyError):  # it lacks a parameter
-                self.trial(point)
+        self._check_first()
         if self.scheduler.type == "pbt":
             configs = [corner.config for corner in self.corners]
             check_population(self.search, self.scheduler, self.confirm, configs, len(self.first), source)
@@ -287,6 +285,12 @@ class ProposalMaker:
             with contextlib.suppress(UserError):
                 values.add(getattr(self.trial(self.draw(rng)).config, name))
         return len(values) > 1
+
+    def _check_first(self) -> None:
+        """Refuse points of `first` that make no trial; one that lacks a parameter is passed over."""
+        for point in self.first:
+            with contextlib.suppress(KeyError):
+                self.trial(point)
 
     def _check_whole_numbers(self) -> None:
         """Try random proposals: a derived field of whole numbers may be whole at the ends by chance only."""

@@ -1,10 +1,10 @@
 """A parameter that other fields leave without effect is refused, or noted with the `when` that it needs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from search_spaces.schema import Scalar
 from search_spaces.unused import causes, make_point
 from tests.search_spaces_tests.search_samples import maker_of
 from tests.search_spaces_tests.space_samples import expand_text, refusal
@@ -143,8 +143,8 @@ def test_trials_left_out_of_a_grid_are_explained(tmp_path: Path) -> None:
         ("ghost_batch_size", 64, {"batch_size": 64}),
     ],
 )
-def test_a_field_without_effect_has_one_value(name: str, value: Scalar, other: dict[str, Scalar]) -> None:
-    config = TrainConfig("resnet_8", **{name: value, **other})
+def test_a_field_without_effect_has_one_value(name: str, value: object, other: dict[str, Any]) -> None:
+    config = TrainConfig.from_dict({"model": "resnet_8", name: value, **other})
     assert getattr(config, name) == UNUSED_VALUES[name]
     assert unused_because(name, make_point(config, {name: value, **other})) == next(iter(other))
     assert causes(name, [make_point(config, {name: value, **other})]) == {key: [other[key]] for key in other}

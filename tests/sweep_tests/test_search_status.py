@@ -18,7 +18,7 @@ from results.store.search_log import (
     read_log,
 )
 from results.store.search_progress import num_to_come
-from results.store.search_settings import trained_params
+from results.store.search_settings import Scalar, trained_params
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words, search_heading
 from sweep.status.status import front_lines, status_text, sweep_status
 from sweep.trial_label import describe
@@ -123,7 +123,7 @@ def test_with_one_objective_there_is_a_best_and_no_front(tmp_path: Path) -> None
 
 
 def test_the_best_is_told_with_the_values_that_it_was_trained_with(tmp_path: Path) -> None:
-    """As the trial's own line, the table and the figures do; the log keeps what the sampler proposed."""
+    """The trial's own line, the table and the figures have the same; the log keeps what the sampler proposed."""
     text = """
         search: {algorithm: random, num_trials: 4}
         defaults: {model: resnet_8, dataset: digits, epochs: 4, batch_size: 30}
@@ -134,7 +134,7 @@ def test_the_best_is_told_with_the_values_that_it_was_trained_with(tmp_path: Pat
           ghost_batch_size: {values: [10, 30]}
           label_smoothing: {values: [0.0, 0.1]}
         """
-    given = {
+    given: dict[str, Scalar] = {
         "flavour": "lr=0.2",
         "optimizer": "adamw",
         "momentum": 0.9,
