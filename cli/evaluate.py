@@ -3,6 +3,8 @@ classes: error, loss, confusion matrix, and a picture of the images with the lar
 built again from the source in the store: that file is run."""
 
 import argparse
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     store = open_store(arguments.store)
     found = find_weights(store, arguments.sweep, arguments.trial)
-    data, is_own = images_for(found, arguments.data, arguments.label)
+    with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):  # notes on the images
+        data, is_own = images_for(found, arguments.data, arguments.label)
     evaluation = evaluate_weights(found, data, is_own=is_own)
     picture = _draw(store, evaluation, arguments.to)
     say(evaluation_json(evaluation, picture) if arguments.json else evaluation_text(evaluation))

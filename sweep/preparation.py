@@ -18,6 +18,7 @@ from sweep.driver.capacity import check_possible, this_machine
 from sweep.estimate.work import DatasetSize
 from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
+from sweep.plan.emulation import emulation_notes
 from sweep.request import RunRequest, SpaceRequest
 from trainable.config import PlannedTrial
 from trainable.data.labels import check_subsets
@@ -115,10 +116,11 @@ def prepare(request: RunRequest) -> PreparedRun:
     begins = search is None or not store.search_log(space.sweep).read()  # else it has told of what was impossible
     if size is not None and begins:
         tie_to_data(space.trials, name, "", *size.num_images)  # refuses what does not fit before it is downloaded
-    data = as_known(store, space.sweep, load_dataset(name, request.data, request.label))
+    data = as_known(store, space.sweep, load_dataset(name, request.data, request.label), request.data, request.label)
     check_subsets(data, (trial.config for trial in space.trials))
     manifest = _manifest(request, space, data)
-    for note in space.expansion.notes:
+    slow = [] if request.is_joined else emulation_notes(space.trials, space.rule, this_machine())
+    for note in (*space.expansion.notes, *slow):
         say(f"note: {note}")
     manifest = with_earlier_trials(store, manifest, extend=request.extend)
     return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)

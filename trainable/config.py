@@ -123,7 +123,8 @@ class TrainConfig:
     precision: str = "auto"
     """Number format of the training: auto, bf16, fp16, tf32, fp32 or pure_fp16. `auto` is bf16 on devices that
     support it, else fp16 on a GPU and fp32 on a CPU. bf16 and fp16 are mixed precision with fp32 weights, where fp16
-    scales the loss; pure_fp16 keeps weights, optimiser and batch normalisation in fp16 and scales nothing."""
+    scales the loss; pure_fp16 keeps weights, optimiser and batch normalisation in fp16 and scales nothing. A trial
+    of `auto` is another one than a trial of the format that it becomes: both are trained."""
     seed: int = 0
     """Seed of the initial weights and, together with the epoch, of the order, the crops and the flips, from 0 to
     2**63 - 1."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,7 @@ GIVEN_ARGUMENTS = ("num_classes", "image_size")
 """Arguments that the program gives to a model of the user's own."""
 MAX_ARGUMENTS_TEXT = 2000
 
+LISTED_NUMBERS = re.compile(r"[\d.]+(, ?[\d.]+)*")
 LARGEST_TOLD = 1e6
 """Upper bounds beyond it only stop typing errors: they are not named where a value is too small."""
 
@@ -66,7 +68,9 @@ def typed_value(name: str, value: Any, annotation: str) -> Any:  # noqa: ANN401 
         case "tuple[float, ...]", list() | tuple():
             return tuple(typed_value(name, item, "float") for item in value)
     wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
-    raise FieldError(name, f"{name} must be {wanted.get(kind, 'a list of numbers')}, got {quoted(value)}")
+    written = value if LISTED_NUMBERS.fullmatch(str(value)) else "0.5, 0.75"
+    wanted_type = wanted.get(kind, f"a list of numbers like [{written}]")
+    raise FieldError(name, f"{name} must be {wanted_type}, got {quoted(value)}")
 
 
 def arguments_text(value: Any) -> str | None:  # noqa: ANN401 (whatever a YAML file holds)

@@ -21,6 +21,7 @@ from sweep.kept_weights import weights_bytes, weights_lines
 from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
 from sweep.plan.counts import PlanCounts, amount_text, plan_counts
+from sweep.plan.emulation import emulation_notes
 from sweep.plan.search_plan import SearchPlan, search_plan, search_plan_text
 from sweep.request import SpaceRequest
 from sweep.search.opening import search_so_far
@@ -75,7 +76,7 @@ def planned_data(request: SpaceRequest, trials: Sequence[PlannedTrial], store: S
     size = DatasetSize.built_in(name)
     if request.data is None and request.label is None and size is not None:
         return PlannedData(name, size)
-    data = as_known(store, sweep, load_dataset(name, request.data, request.label))
+    data = as_known(store, sweep, load_dataset(name, request.data, request.label), request.data, request.label)
     check_subsets(data, (trial.config for trial in trials))
     return PlannedData(data.name, DatasetSize.of(data), data.fingerprint, data.num_classes)
 
@@ -125,7 +126,7 @@ def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Se
     yield plan_text(request.sweep, data.title, counts, notes, is_loaded=bool(request.data.fingerprint))
     yield from weights_lines(request.store, request.keep_weights, configs)
     here = capacity(request.rule, trials, this_machine())  # refuses what cannot be computed
-    yield from _resources(request, here)
+    yield from _resources(request, here, trials)
     if request.verbose:
         yield from _trial_lines(request.sweep, configs, counts)
     if counts.works:
@@ -144,7 +145,7 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     largest = max(configs, key=lambda config: weights_bytes(config) or 0)
     yield from weights_lines(request.store, request.keep_weights, [largest] * maker.num_trials)
     here = capacity(request.rule, corners, this_machine())
-    yield from _resources(request, here)
+    yield from _resources(request, here, corners)
     yield from _search_time(request, maker, plan, data.size, here)
     yield from (f"note: {note}" for note in (*maker.notes, *so_far.earlier.notes))
     if request.verbose:
@@ -187,12 +188,13 @@ def _trial_lines(sweep: str, configs: Sequence[TrainConfig], counts: PlanCounts)
     return lines
 
 
-def _resources(request: PlanRequest, here: Capacity) -> Iterator[str]:
-    """Yield the CPUs and GPUs of each trial, if the space or the command line declares any."""
+def _resources(request: PlanRequest, here: Capacity, trials: Sequence[PlannedTrial]) -> Iterator[str]:
+    """Yield the CPUs and GPUs of each trial, if the space or the command line declares any, and what is slow here."""
     if request.rule.is_declared:
         yield f"  each   {here.text}"
     if here.refusal is not None:
         yield f"  here   not possible ({here.refusal}): `run` needs a cluster, --address"
+    yield from (f"note: {note}" for note in emulation_notes(trials, request.rule, this_machine()))
 
 
 def _search_time(

@@ -55,7 +55,10 @@ def test_a_row_with_only_the_path_of_its_image(tmp_path: Path, capsys: pytest.Ca
     [
         ("one broken image in a folder of images", [*SORTED, (REFUSED["cut off"][0], 5)], GOOD),
         ("a test image of a class that no training image has", SORTED, [*GOOD, *rows([10], seed=1)]),
-        ("a class without test images", SORTED * 3, GOOD[:-1]),
+        ("a class without test images", SORTED * 3, rows(range(9), seed=1)),
+        ("training images of a single class", rows([0] * 9), rows([0], seed=1)),
+        ("test images that are training images, too", SORTED * 3, [*GOOD[:2], *rows(range(2, 10), seed=1)]),
+        ("one image in two classes", [*SORTED * 3, (SORTED[0][0], 9)], rows(range(10), seed=1)),
     ],
 )
 def test_folders_of_images(

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "broken" / "train" / "class 1" / "7.png").write_bytes(b"")
     (folder / "gif" / "train" / "class 0" / "x.gif").write_bytes(b"GIF89a")
     (folder / "other_names" / "test" / "class 0").rename(folder / "other_names" / "test" / "Class 0")
-    images.write(folder / "one_class", rows([0] * 5), rows([0]))
+    images.write(folder / "one_class", rows([0] * 5), rows([0], seed=1))
     for split in ("train", "test"):
         write_parquet(folder / "fine" / f"{split}-0.parquet", rows([0, 1]), fine_label=[0, 1], coarse_label=[0, 0])
         write_parquet(folder / "no_rows" / f"{split}-0.parquet", [])
@@ -134,9 +134,7 @@ COMMANDS = {
         "argument --data: s3://bucket/images is a URI: give a folder of this machine "
         "(see `python tune_main.py run --help`)"
     ),
-    "run my.yaml --data no_test": (
-        "FOLDER/no_test holds no test/ or val/: the data set needs both train/CLASS/ and test/CLASS/"
-    ),
+    "run my.yaml --data no_test": "FOLDER/no_test holds no test/ or val/: rename testing/ to test/",
     "run my.yaml --data empty_class": (
         "FOLDER/empty_class/train/class 2 holds no images: add some, or remove the folder"
     ),
@@ -147,7 +145,8 @@ COMMANDS = {
         "train and test need the same classes"
     ),
     "run my.yaml --data one_class": (
-        "--data one_class: all images are of one class: give a data set with two or more"
+        "--data one_class: all training images are of one class, 'class 0': each class needs its own train/CLASS/ "
+        "and test/CLASS/, or its own value in the column that --label names"
     ),
     "run my.yaml --data no_rows": "FOLDER/no_rows/train-0.parquet holds no rows",
     "run my.yaml --data photos --label fine_label": (

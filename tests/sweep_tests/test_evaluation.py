@@ -166,7 +166,7 @@ def write_images(folder: Path, num_classes: int, side: int = 32, name: str = "$_
         for number in range(num_classes):
             target = folder / split / name.format(number)
             target.mkdir(parents=True)
-            shade = np.full((side, side, 3), 20 * number, np.uint8)
+            shade = np.full((side, side, 3), 20 * number + (split == "test"), np.uint8)
             Image.fromarray(shade).save(target / "image.png")
     return folder
 
@@ -175,9 +175,12 @@ def test_other_images_with_the_same_classes(
     store: LocalStore, best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(write_images(tmp_path / "shades", 10, name="{}"))
-    text = answer(store, capsys, "evaluate", SWEEP, "--data", folder, "--to", str(tmp_path))
+    options = ("--data", folder, "--to", str(tmp_path))
+    text = answer(store, capsys, "evaluate", SWEEP, *options)
     assert f"{SWEEP} {best} on 10 test images of shades\n" in text
     assert "recorded" not in text
+    (Path(folder) / "test/0/image.png").write_bytes((Path(folder) / "train/0/image.png").read_bytes())
+    assert json.loads(answer(store, capsys, "evaluate", SWEEP, *options, "--json"))["dataset"] == "shades"  # no note
 
 
 def test_classes_are_matched_by_name(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def test_a_sweep_on_images_in_a_folder_says_where_they_were(
         SearchLog(store.search_log("quickstart")).append([SearchEvent(settings(trial=trial).canonical())])
     for command in ("run", "plan"):
         message = refused([command, "quickstart", "--store", str(store.path)], capsys)
-        assert "is on the images of 'mine' in /my images: give --data '/my images' --label kind, or" in message
+        gone = "is on the images of 'mine', which are no longer in /my images: give --data and their folder"
+        assert f"{gone} --label kind, or" in message
 
 
 def test_a_folder_of_built_in_images_is_named_while_it_is_there(store: LocalStore, tmp_path: Path) -> None:
@@ -89,3 +90,36 @@ def test_a_run_remembers_the_folder(
     store.write_manifest(prepare(RunRequest(space=space, store=location, data=Path("mine"))).manifest)
     message = refused(["run", space, "--store", location], capsys)
     assert f"is on the images of 'mine' in {tmp_path}/mine: give --data {tmp_path}/mine" in message
+
+
+@pytest.mark.parametrize("is_search", [False, True])
+def test_other_images_or_labels_are_refused_by_what_is_different(
+    store: LocalStore, tmp_path: Path, tiny_data: ImageData, *, is_search: bool
+) -> None:
+    """Before, one line said that lr=0.1 had become lr=0.1, or showed two fingerprints."""
+    old, new = tmp_path / "tiny", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+
+    def refusal(folder: Path | None, label_now: str | None = None, **given: str) -> str:
+        trial = {"dataset": given.pop("dataset", "tiny"), "dataset_fingerprint": "f" * 16}
+        manifest = make_manifest([] if is_search else [make_config(**trial)], is_search=is_search, **given)
+        store.write_manifest(manifest)
+        if is_search and not store.search_log("sweep").read():
+            SearchLog(store.search_log("sweep")).append([SearchEvent(settings(trial=trial).canonical())])
+        with pytest.raises(UserError) as caught:
+            as_known(store, "sweep", tiny_data, folder, label_now)
+        return str(caught.value).removesuffix(", or give this run another --name")
+
+    assert refusal(old, data=str(old)) == (
+        f"the images or labels in {old} are no longer those of the sweep 'sweep' (fingerprint {'f' * 16}, now "
+        f"{tiny_data.fingerprint}): restore them"
+    )
+    others = f"{tiny_data.fingerprint}): give --data"
+    assert refusal(new, data=str(old)).endswith(f"{others} {old}")
+    assert refusal(old, data=str(old), label="kind") == "the sweep 'sweep' used --label kind: add it"
+    assert refusal(old, "kind", data=str(old)) == "the sweep 'sweep' used no --label: leave it out"
+    assert refusal(None).startswith("the images or labels in tiny are no longer those of the sweep")
+    if not is_search:  # whose name is in its log
+        assert refusal(new, dataset="mine", data=str(tmp_path / "gone")).endswith(f"{others} and their folder")
+        assert refusal(new, dataset="digits").endswith("): leave --data out")

@@ -100,7 +100,9 @@ def test_labels_that_are_not_there_are_refused(as_torchvision: Path, as_hub: Pat
 def test_an_altered_pickle_is_refused_before_it_is_opened(as_torchvision: Path, tmp_path: Path, name: str) -> None:
     path = as_torchvision / FOLDER / name
     path.write_bytes(pickle.dumps(Malicious(tmp_path / "ran")))
-    assert f"{path} is truncated or altered" in refusal(as_torchvision)
+    refused = refusal(as_torchvision)
+    assert f"{path} is truncated or altered" in refused
+    assert refused.endswith("fetch the data set again")
     path.unlink()
     assert f"{path} is missing" in refusal(as_torchvision)
     assert not (tmp_path / "ran").exists()

@@ -250,7 +250,10 @@ def test_an_altered_pickle_is_refused_before_it_is_opened(
         given.joinpath(FOLDER).rename(root / FOLDER)
     path = root / FOLDER / name
     path.write_bytes(pickle.dumps(Malicious(tmp_path / "ran")))
-    assert f"{path} is truncated or altered" in refusal(None if downloaded else root)
+    refused = refusal(None if downloaded else root)
+    assert f"{path} is truncated or altered" in refused
+    remedy = f"delete {path.parent} and run again" if downloaded else "fetch the data set again"
+    assert remedy in refused
     assert not (tmp_path / "ran").exists()
 
 

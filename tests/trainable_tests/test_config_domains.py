@@ -62,8 +62,9 @@ WRONG_TYPES: list[tuple[str, Any, str]] = [
     ("model", "\x1b.py:Net", r"model must be FILE.py:NAME or package.module:NAME, got '\\x1b.py:Net'"),
     ("loss", ":focal", "loss must be FILE.py:NAME or package.module:NAME, got ':focal'"),
     ("model_args", "width", "model_args must be a mapping like {width: 64}, got 'width'"),
-    ("milestones", 0.5, "milestones must be a list of numbers, got 0.5"),
-    ("milestones", "80,120", "milestones must be a list of numbers, got '80,120'"),
+    ("milestones", 0.5, r"milestones must be a list of numbers like \[0.5\], got 0.5"),
+    ("milestones", "80,120", r"milestones must be a list of numbers like \[80,120\], got '80,120'"),
+    ("betas", "high", r"betas must be a list of numbers like \[0.5, 0.75\], got 'high'"),
     ("milestones", [0.5, "x"], "milestones must be a number, got 'x'"),
     ("milestones", [0.5, None], "milestones must be a number, got None"),
 ]

@@ -62,6 +62,9 @@ def test_files_that_belong_together_are_read(folder: Path, names: tuple[str, ...
         ((*SHARDS, "train-old"), "train-old.parquet lies beside train-00000-of-00002.parquet"),
         (("coarse/train-0", "fine/train-0", "fine/test-0"), "the train files lie in several folders (coarse, fine)"),
         (("coarse/train-0", "fine/test-0"), "train and test files lie in several folders (coarse, fine)"),
+        (("train-0", "validation-0"), "holds no test-*.parquet: rename validation-0.parquet to test-0.parquet"),
+        (("train-0", "default/validation/0"), "rename default/validation/0.parquet to test-0.parquet"),
+        (("Train-0", "Test-0"), "rename Train-0.parquet to train-0.parquet"),
         (("default/train/0000", "default/test/0000"), "rename default/train/0000.parquet to train-0000.parquet"),
     ],
 )

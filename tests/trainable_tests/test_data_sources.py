@@ -30,6 +30,28 @@ def test_a_folder_without_data(tmp_path: Path) -> None:
         load_dataset("cifar10", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("entry", "hint"),
+    [
+        ("cifar-10-python.tar.gz", "unpack it: tar xzf '{0}/cifar-10-python.tar.gz' -C '{0}'"),
+        ("cifar-10-batches-bin", "cifar-10-batches-bin is another version: get the Python version, cifar-10-python"),
+        ("cifar-100-binary.tar.gz", "get the Python version, cifar-100-python.tar.gz"),
+        ("Train", "rename Train/ to train/"),
+        ("validation", "rename validation/ to test/"),
+    ],
+)
+def test_what_lies_in_place_of_the_data_set_is_named(tmp_path: Path, entry: str, hint: str) -> None:
+    folder = tmp_path / "my data"
+    path = folder / entry
+    folder.mkdir()
+    path.touch() if path.suffix else path.mkdir()
+    for given in (folder, path) if entry.startswith("cifar") else (folder,):
+        with pytest.raises(UserError) as caught:
+            load_dataset("cifar10", given)
+        assert hint.format(folder) in str(caught.value)
+        assert str(caught.value).startswith(f"--data {given} ")
+
+
 def test_a_folder_with_one_split_says_which_is_missing(tmp_path: Path) -> None:
     (tmp_path / "train-0.parquet").touch()
     with pytest.raises(UserError, match=r"holds no test-\*\.parquet"):

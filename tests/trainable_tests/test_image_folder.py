@@ -61,10 +61,9 @@ def test_images_of_several_sizes_are_cropped_at_their_centre_and_scaled(
 ) -> None:
     capsys.readouterr()
     shapes = [(96, 40), (32, 64), (20, 10), (4, 6)]
+    train = [(encoded(*shape), number % 2) for number, shape in enumerate(shapes)]
     FolderSource().write(
-        folder,
-        [(encoded(*shape), index % 2) for index, shape in enumerate(shapes)],
-        [(encoded(64, 64, "JPEG"), 0), (encoded(64, 64, "JPEG"), 1)],
+        folder, train, [(encoded(64, 64, kind), label) for label, kind in enumerate(("JPEG", "PNG"))]
     )
     data = load_dataset("", folder)
     assert capsys.readouterr().out == (
@@ -78,7 +77,8 @@ def test_images_of_several_sizes_are_cropped_at_their_centre_and_scaled(
 
 @pytest.mark.parametrize("shape", [(48, 48), (40, 24)])
 def test_images_of_one_size_keep_it(folder: Path, shape: tuple[int, int]) -> None:
-    FolderSource().write(folder, [(encoded(*shape), 0), (encoded(*shape), 1)], [(encoded(*shape), 0)])
+    both = [(encoded(*shape), 0), (encoded(*shape, "JPEG"), 1)]
+    FolderSource().write(folder, both, both)
     assert load_dataset("", folder).train_images.shape == (2, shape[1], shape[0], 3)
 
 
@@ -92,6 +92,10 @@ def no_image(folder: Path) -> None:
 
 def no_test(folder: Path) -> None:
     (folder / "test").rename(folder / "tset")
+
+
+def valid(folder: Path) -> None:
+    (folder / "test").rename(folder / "Valid")
 
 
 def no_train(folder: Path) -> None:
@@ -115,6 +119,16 @@ def nested(folder: Path) -> None:
     (folder / "train/class 1/more").mkdir()
 
 
+def one_class(folder: Path) -> None:
+    FolderSource().write(folder, rows([0, 0]), rows([0], seed=1))
+
+
+def one_level_too_many(folder: Path) -> None:
+    (folder / "train").rename(folder / "inner")
+    (folder / "train").mkdir()
+    (folder / "inner").rename(folder / "train/pets")
+
+
 def dangling(folder: Path) -> None:
     (folder / "train/class 1/gone.png").symlink_to(folder / "gone.png")
 
@@ -125,7 +139,13 @@ def dangling(folder: Path) -> None:
         (broken, "{}/train/class 1/4.png: not an image ("),
         (no_image, "{}/test/class 1/notes.txt: not an image (neither PNG nor JPEG)"),
         (no_test, "{} holds no test/ or val/: the data set needs both"),
-        (no_train, "{} holds no train/: the data set needs both"),
+        (valid, "{} holds no test/ or val/: rename Valid/ to test/"),
+        (
+            one_class,
+            "--data {}: all training images are of one class, 'class 0': each class needs its own train/CLASS/",
+        ),
+        (one_level_too_many, "{0}/train/pets holds folders and no images, one level too many: move them into {0}/tr"),
+        (no_train, "{} holds no train/: rename training/ to train/"),
         (empty_split, "{}/test holds no images: they belong into test/CLASS/"),
         (empty_class, "{}/train/class 9 holds no images: add some, or remove the folder"),
         (loose, "{}/train/5.png lies in no class's folder: move it to train/CLASS/, or away"),
@@ -149,3 +169,19 @@ def test_the_folders_are_the_only_labels(folder: Path) -> None:
 def test_images_that_do_not_fit_into_memory_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainable.data.memory.available_bytes", lambda: 1)
     assert "images of 8x8 pixels; all 12 images need 0.0 GiB of memory, 0.0 GiB are free" in refusal(folder)
+
+
+def test_copies_in_both_splits_and_in_several_classes_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    train, test = rows([0, 1, 2, 0]), rows([0, 1, 2], seed=1)
+    FolderSource().write(folder, [*train, train[0], (train[1][0], 2)], [*test, train[2], (train[3][0], 1)])
+    for _ in range(2):  # the second time from the cache
+        load_dataset("", folder)
+        both, several = capsys.readouterr().out.splitlines()
+        assert both.startswith("note: pets has 2 images in train and in test (train/class ")
+        assert several.startswith("note: pets has 2 images in more than one class (train/class ")
+    FolderSource().write(folder, [*train, train[0]], test)
+    load_dataset("", folder)
+    assert capsys.readouterr().out == ""

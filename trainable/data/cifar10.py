@@ -22,6 +22,7 @@ from trainable.wording import first_line
 NAME = "cifar10"
 FOLDER = "cifar-10-batches-py"
 FETCH_AGAIN = "fetch the data set again"
+ARCHIVE = "cifar-10-python.tar.gz"
 
 
 def cifar10_class() -> Any:  # noqa: ANN401 (torchvision is imported late and untyped)

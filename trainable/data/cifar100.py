@@ -16,6 +16,7 @@ from trainable.wording import nearest
 
 NAME = "cifar100"
 FOLDER = "cifar-100-python"
+ARCHIVE = "cifar-100-python.tar.gz"
 LABELS = ("fine_label", "coarse_label")
 """The two labels of each image, by the Hub's names: one of 100 classes, and one of 20."""
 

@@ -21,6 +21,7 @@ from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.encoded_image import decode_image, open_image, quiet_pillow
 from trainable.data.labels import num_classes, number_by_name
 from trainable.data.memory import check_fits
+from trainable.data.misnamed import other_split
 from trainable.data.naming import name_of_folder, other_images
 from trainable.data.shards import check_shards, split_files
 from trainable.data.sizes import NUM_IMAGES
@@ -32,6 +33,7 @@ from trainable.wording import counted, first_line, printable_line, quoted
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")
 """Columns that hold the classes unless another one is asked for; the first that is there is used."""
+NEEDS_BOTH = "the data set needs both train and test"
 DECODING = b"3"
 """Version of the decoding: what an older one wrote into the cache is not read."""
 MAX_NAMED_CLASSES = 2**16
@@ -98,19 +100,12 @@ def load_hf_parquet(folder: Path, label: str | None = None) -> ImageData:
     files = {split: split_files(folder, split) for split in ("train", "test")}
     for split, paths in files.items():
         if not paths:
-            raise UserError(f"{folder} holds no {split}-*.parquet: {_missing_split(folder, split)}")
+            raise UserError(f"{folder} holds no {split}-*.parquet: {other_split(folder, split) or NEEDS_BOTH}")
     check_shards(folder, files)
     digest = hashlib.sha256(DECODING + (label or "").encode(errors="surrogateescape"))
     for path in [*files["train"], *files["test"]]:
         digest.update(path.name.encode(errors="surrogateescape") + _hash(path))
     return cached(name, digest.hexdigest(), lambda: _decode(folder, name, files, label))
-
-
-def _missing_split(folder: Path, split: str) -> str:
-    """Say what to do about a split without files."""
-    if (other := min(folder.rglob(f"{split}/*.parquet"), default=None)) is not None:
-        return f"rename {other.relative_to(folder)} to {split}-{other.name}"
-    return "the data set needs both train and test"
 
 
 def _hash(path: Path) -> bytes:

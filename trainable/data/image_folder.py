@@ -5,7 +5,7 @@ shuffled, and the same after files were renamed.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from trainable.data.contract import ImageData, Images, Labels, make_image_data
 from trainable.data.encoded_image import decode_image, open_image, quiet_pillow
 from trainable.data.labels import number_by_name
 from trainable.data.memory import check_fits
+from trainable.data.misnamed import other_split
 from trainable.data.naming import name_of_folder
 from trainable.data.sizes import IMAGE_SIZE
 from trainable.errors import UserError
-from trainable.wording import say
+from trainable.wording import counted, printable_line, say
 
 TRAIN_FOLDER = "train"
 TEST_FOLDERS = ("test", "val")
@@ -62,13 +63,18 @@ def load_image_folder(folder: Path) -> ImageData:
     test_folder = next((folder / split for split in TEST_FOLDERS if (folder / split).is_dir()), None)
     if test_folder is None or not train_folder.is_dir():
         missing = f"{TRAIN_FOLDER}/" if test_folder else " or ".join(f"{split}/" for split in TEST_FOLDERS)
-        raise UserError(f"{folder} holds no {missing}: the data set needs both train/CLASS/ and test/CLASS/")
+        hint = other_split(folder, TRAIN_FOLDER if test_folder else TEST_FOLDERS[0])
+        needs_both = "the data set needs both train/CLASS/ and test/CLASS/"
+        raise UserError(f"{folder} holds no {missing}: {hint or needs_both}")
     train, test = _files(train_folder, needs_images=True), _files(test_folder, needs_images=False)
     digest = hashlib.sha256(DECODING)
     for file in [*train, *test]:
         digest.update(file.digest + file.class_name.encode(errors="surrogateescape") + b"\0")
     digest.update(len(train).to_bytes(8))
-    return cached(name, digest.hexdigest(), lambda: _decode(folder, name, train, test))
+    data = cached(name, digest.hexdigest(), lambda: _decode(folder, name, train, test))
+    for note in _repeated(name, train, test):
+        say(f"note: {note}", flush=True)
+    return data
 
 
 def _files(split: Path, *, needs_images: bool) -> list[_File]:
@@ -83,6 +89,8 @@ def _files(split: Path, *, needs_images: bool) -> list[_File]:
         for path in entries:
             if path.is_dir():
                 images = [image for image in sorted(path.iterdir()) if not _is_left_out(image)]
+                if len(entries) == 1 and images and all(image.is_dir() for image in images):
+                    raise UserError(f"{path} holds folders and no images, one level too many: move them into {split}")
                 if needs_images and not images:
                     raise UserError(f"{path} holds no images: add some, or remove the folder")
                 files += [_file(image) for image in images]
@@ -93,6 +101,27 @@ def _files(split: Path, *, needs_images: bool) -> list[_File]:
     if not files:
         raise UserError(f"{split} holds no images: they belong into {split.name}/CLASS/")
     return sorted(files, key=lambda file: (file.digest, file.class_name, file.path))
+
+
+def _repeated(name: str, train: Sequence[_File], test: Sequence[_File]) -> Iterator[str]:
+    """Yield a sentence about images that are in both splits, and one about images of several classes."""
+    copies: dict[bytes, list[_File]] = {}
+    for file in (*train, *test):
+        copies.setdefault(file.digest, []).append(file)
+    in_train, in_test = ({file.digest for file in split} for split in (train, test))
+    if both := sorted(in_train & in_test):
+        files = copies[both[0]]
+        images = counted(len(both), "image")
+        yield f"{name} has {images} in train and in test ({_named(files[0], files[-1])}): the test error is too low"
+    if several := [files for files in copies.values() if len({file.class_name for file in files}) > 1]:
+        first, *others = several[0]
+        other = next(file for file in others if file.class_name != first.class_name)
+        images = counted(len(several), "image")
+        yield f"{name} has {images} in more than one class ({_named(first, other)}): one of the labels is wrong"
+
+
+def _named(*files: _File) -> str:
+    return ", ".join(printable_line("/".join(file.path.parts[-3:])) for file in files)
 
 
 def _is_left_out(path: Path) -> bool:

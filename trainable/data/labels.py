@@ -64,6 +64,20 @@ def number_by_name(
     return numbers[train], numbers[test], tuple(classes)
 
 
+def check_several_classes(data: ImageData, folder: Path) -> None:
+    """Refuse training images of a single class.
+
+    Raises:
+        UserError: every error would be 0 %.
+    """
+    if len(used := np.unique(data.train_labels)) == 1:
+        name = quoted(data.class_names[used[0]]) if data.class_names else str(used[0])
+        raise UserError(
+            f"--data {folder}: all training images are of one class, {name}: each class needs its own train/CLASS/ and "
+            "test/CLASS/, or its own value in the column that --label names"
+        )
+
+
 def missing_in_test(data: ImageData) -> str | None:
     """Return a sentence about the classes that training images have and no test image has; None if there are none."""
     missing = np.setdiff1d(data.train_labels, data.test_labels).tolist()

@@ -9,13 +9,15 @@ from trainable.data.contract import ImageData
 from trainable.data.digits import load_digits
 from trainable.data.hf_parquet import load_hf_parquet
 from trainable.data.image_folder import is_image_folder, load_image_folder
-from trainable.data.labels import missing_in_test
+from trainable.data.labels import check_several_classes, missing_in_test
+from trainable.data.misnamed import other_form, other_split
 from trainable.data.naming import check_name
 from trainable.data.shards import split_files
 from trainable.errors import UserError
 from trainable.wording import nearest, say
 
 BUILT_IN = ("digits", cifar10.NAME)
+SPLITS = ("train", "test")
 
 
 def load_dataset(name: str, folder: Path | None, label: str | None = None) -> ImageData:
@@ -33,8 +35,7 @@ def load_dataset(name: str, folder: Path | None, label: str | None = None) -> Im
     """
     if folder is not None:
         data = _load_folder(folder, label)
-        if data.num_classes < 2:
-            raise UserError(f"--data {folder}: all images are of one class: give a data set with two or more")
+        check_several_classes(data, folder)
         if missing := missing_in_test(data):
             say(f"note: {missing}", flush=True)
         return data
@@ -51,18 +52,21 @@ def _load_folder(folder: Path, label: str | None) -> ImageData:
     if not folder.exists():
         raise UserError(f"--data {folder}: no such folder")
     if not folder.is_dir():
-        raise UserError(f"--data {folder} is a file: give the folder that holds the data set")
+        hint = other_form(folder) or "give the folder that holds the data set"
+        raise UserError(f"--data {folder} is a file: {hint}")
     folder = folder.resolve() if ".." in folder.parts else folder.absolute()  # a link gives its own name
     if root := _root_of(cifar10.FOLDER, folder):
         _check_no_label(label, root / cifar10.FOLDER)
         return load_cifar10(root)
     if root := _root_of(cifar100.FOLDER, folder):
         return load_cifar100(root, label)
-    if any(split_files(folder, split) or [*folder.rglob(f"{split}/*.parquet")] for split in ("train", "test")):
+    if any(split_files(folder, split) or [*folder.rglob(f"{split}/*.parquet")] for split in SPLITS):
         data = load_hf_parquet(folder, label)
     elif is_image_folder(folder):
         _check_no_label(label, folder)
         data = load_image_folder(folder)
+    elif hint := next(filter(None, (other_form(folder), *(other_split(folder, split) for split in SPLITS))), ""):
+        raise UserError(f"--data {folder} holds no data set in a form that is read: {hint}")
     else:
         raise UserError(
             f"--data {folder} holds neither {cifar10.FOLDER}/ nor {cifar100.FOLDER}/ (CIFAR as published), nor "
