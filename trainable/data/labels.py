@@ -73,8 +73,8 @@ def check_several_classes(data: ImageData, folder: Path) -> None:
     if len(used := np.unique(data.train_labels)) == 1:
         name = quoted(data.class_names[used[0]]) if data.class_names else str(used[0])
         raise UserError(
-            f"--data {folder}: all training images are of one class, {name}: each class needs its own train/CLASS/ and "
-            "test/CLASS/, or its own value in the column that --label names"
+            f"--data {folder}: all training images are of one class, {name}: each class needs its own train/CLASS/ "
+            "and test/CLASS/, or its own value in the column that --label names"
         )
 
 
