@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from results.parquet.settings import recipe_fields
 from results.parquet.trials import varying_fields
 from trainable.config import FIELD_NAMES, TrainConfig, value_of
 from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.wording import format_value, printable_line
 
 DEFAULT_FIELDS = ("model", "batch_size", "lr")
-"""The fields that name a trial if nothing tells it apart."""
+"""The fields that name a trial if nothing tells it apart, with its `recipe_fields`."""
 WITHOUT_NAME = ("model", "dataset", "schedule")
 """Fields whose values speak for themselves in a short label."""
 LONG_NAME = 8
@@ -46,8 +47,9 @@ def _values(
     config: TrainConfig, fields: Sequence[str], variables: Mapping[str, float | str] | None
 ) -> dict[str, object]:
     known: dict[str, object] = {**(variables or {}), **{name: getattr(config, name) for name in FIELD_NAMES}}
+    fields = fields or (*DEFAULT_FIELDS, *recipe_fields(config))
     known |= {name: value_of(config, name) for name in fields if name.startswith(ARGUMENT_PREFIX)}
-    values = {name: known[name] for name in fields or DEFAULT_FIELDS if name in known}
+    values = {name: known[name] for name in fields if name in known}
     return {name: value for name, value in values.items() if value is not None} or values
 
 

@@ -43,6 +43,8 @@ UNUSED_VALUES = {
 }
 """Training field that other fields can leave without effect -> its value then."""
 TRIAL_KEY_PATTERN = re.compile("[0-9a-f]{16}")
+ZERO_IS_NONE = ("warmup_epochs", "label_smoothing", "cutout_size", "mixup_alpha")
+"""Fields that are None if they are 0."""
 Values = dict[str, Any]
 """The value of every training field, by its name, of the right types."""
 
@@ -107,7 +109,7 @@ def unused_because(name: str, values: Mapping[str, Any]) -> str | None:
 
 def _fill_in_defaults(values: Values) -> None:
     """Give the fields that are not given their defaults, and those without effect one value for all trainings."""
-    for name in ("warmup_epochs", "label_smoothing", "cutout_size", "mixup_alpha"):
+    for name in ZERO_IS_NONE:
         values[name] = values[name] or None
     optimizer = values["optimizer"]
     if values["lr_min_factor"] is None:

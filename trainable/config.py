@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,7 +150,7 @@ class TrainConfig:
         values = {name: getattr(self, name) for name in FIELD_NAMES}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         values["model_args"] = self.model_arguments() or None
-        return {name: value for name, value in values.items() if name not in LATER_FIELDS or value != _DEFAULTS[name]}
+        return {name: value for name, value in values.items() if name not in LATER_FIELDS or value != DEFAULTS[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -244,7 +244,7 @@ class PlannedTrial:
 
 
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
-_DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
+DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
 LATER_FIELDS = (
     *("parent", "optimizer", "betas", "eps", "weight_decay_on", "clip_grad_norm", "warmup_epochs"),
     *("warmup_start_factor", "label_smoothing", "ghost_batch_size", "cutout_size", "mixup_alpha"),
@@ -289,6 +289,11 @@ def fields_that_differ(configs: Sequence[TrainConfig]) -> list[str]:
         if len(shown) == len(set(shown)):
             names = [name for name in names if name != f"{field_name}_fingerprint"]
     return names
+
+
+def in_field_order(names: Iterable[str]) -> list[str]:
+    """Sort names of training fields, and of arguments of a model, as the fields stand in `TrainConfig`."""
+    return sorted(names, key=lambda name: (FIELD_NAMES.index(name.partition(".")[0]), name))
 
 
 def is_field(name: str) -> bool:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from results.figures.points import (
+    BASELINE,
     SGD,
     Point,
     Source,
@@ -90,6 +91,8 @@ def error_by_lr(points: Sequence[Point], free: Collection[str] = ()) -> list[Lin
         if "batch_size" not in free:
             words = [str(members[0].batch_size), *words]
         lines.append(Line(", ".join(words), sorted(members, key=lambda point: point.lr)))
+    if any(line.label for line in lines):
+        lines = [dataclasses.replace(line, label=line.label or BASELINE) for line in lines]
     return lines
 
 

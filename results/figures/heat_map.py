@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from results.figures.points import Point, Source, distinguishing_words
+from results.figures.points import BASELINE, Point, Source, distinguishing_words, of_source
 from results.figures.style import CHARACTER, text_color, wants_log, wrapped
 from trainable.grouping import grouped
 from trainable.wording import shortened
@@ -57,7 +57,7 @@ def heat_maps(points: Sequence[Point]) -> list[HeatMap]:
         num_cells += size
         maps.append(
             HeatMap(
-                label=", ".join([members[0].origin, *distinguishing_words(members[0], points)]),
+                label=", ".join([members[0].origin, *_words(members[0], points)]),
                 source=members[0].source,
                 lrs=lrs,
                 batch_sizes=sorted({point.batch_size for point in members}, reverse=True),
@@ -68,6 +68,11 @@ def heat_maps(points: Sequence[Point]) -> list[HeatMap]:
             )
         )
     return maps
+
+
+def _words(point: Point, points: Sequence[Point]) -> list[str]:
+    is_single = len({other.variant for other in of_source(points, point.source)}) == 1
+    return distinguishing_words(point, points) or [BASELINE] * (not is_single)
 
 
 def left_out(points: Sequence[Point]) -> int:

@@ -171,8 +171,14 @@ def _draw_scale(axes: Axes, position: int, scale: Scale) -> None:
         axes.text(position - 0.03, height, text, ha="right", va="center", fontsize=8, bbox=box, zorder=4)
 
 
+def broken(name: str) -> str:
+    """Break the name of an axis at spaces and underscores."""
+    lines = textwrap.wrap(name.replace("_", "_ "), NARROW, break_on_hyphens=False)
+    return "\n".join(lines).replace("_ ", "_")
+
+
 def _bare(axes: Axes, names: Sequence[str]) -> None:
-    lines = [textwrap.fill(printable_line(name), NARROW, break_on_hyphens=False) for name in names]
+    lines = [broken(printable_line(name)) for name in names]
     axes.set_xticks(range(len(names)), lines, fontsize="small" if len(names) >= CROWDED else "medium")
     axes.set_yticks([])
     axes.tick_params(length=0)

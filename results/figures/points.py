@@ -6,6 +6,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from models.names import display_name
+from results.parquet.settings import (
+    OPTIMIZER_NAMES,
+    is_default,
+    recipe_words,
+    setting_words,
+    shared_recipe_fields,
+)
 from results.parquet.trials import Cell, determines, varying_fields
 from results.published.cells import SEQUEL_FILE, PublishedCell, all_cells, table_names
 from trainable.config import TrainConfig, value_of
@@ -14,16 +21,10 @@ from trainable.wording import counted, format_value, printable_line
 PUBLISHED_DATASET = "cifar10"
 STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
 """Fields that are attributes of a point; other fields that differ within a sweep are in `Point.other`."""
-
-
 OPTIMIZER, SGD = "optimizer", "sgd"
-SETTING_WORDS = {
-    ("ghost_batch_size", "None"): "no ghost batches",
-    ("weight_decay_on", "all"): "decay on all",
-    ("weight_decay_on", "no_bn"): "no decay on BN",
-    ("weight_decay_on", "matrices"): "decay on matrices",
-}
-"""(field, value) -> words where name and value would be none, or too long for a legend."""
+SCHEDULE = "schedule"
+BASELINE = "baseline"
+"""Label of what has no other words."""
 
 
 class Source(StrEnum):
@@ -53,6 +54,10 @@ class Point:
     hardware: str
     other: tuple[tuple[str, str], ...] = ()
     """(name, value) of further training fields in which the cells of the sweep differ."""
+    defaults: frozenset[str] = frozenset()
+    """Names of those that have their default value, and `schedule` if it has."""
+    shared: tuple[str, ...] = ()
+    """Words for what all cells of the sweep share and the 16 first published tables have not."""
 
     @property
     def error(self) -> float:
@@ -65,18 +70,12 @@ class Point:
     @property
     def variant(self) -> tuple[str, ...]:
         """What distinguishes the point from others with the same batch size, lr and number of epochs."""
-        return (self.model, self.dataset, self.schedule, *(setting_words(name, value) for name, value in self.other))
+        return (self.model, self.dataset, self.schedule, *(value for _, value in self.other))
 
     @property
     def optimizer(self) -> str:
         """Name of the optimiser, where the points of the figure have several; otherwise empty."""
-        return dict(self.other).get(OPTIMIZER, "").upper()
-
-
-def setting_words(name: str, value: str) -> str:
-    """Return a setting as a legend shows it: `weight_decay 0.0001`, `LARS`, `no decay on BN`; nothing for None."""
-    words = "" if value == "None" else f"{name} {value}"
-    return value.upper() if name == OPTIMIZER else SETTING_WORDS.get((name, value), words)
+        return OPTIMIZER_NAMES.get(dict(self.other).get(OPTIMIZER, ""), "")
 
 
 def published_point(cell: PublishedCell) -> Point:
@@ -115,11 +114,12 @@ def lars_points() -> list[Point]:
 
 def sweep_points(cells: Sequence[Cell], sweep: str) -> list[Point]:
     """Return the points of the cells of a sweep, in their order."""
-    others = _distinguishing_fields([cell.config for cell in cells])
-    return [_sweep_point(cell, sweep, others) for cell in cells]
+    configs = [cell.config for cell in cells]
+    others, shared = _distinguishing_fields(configs), shared_recipe_fields(configs)
+    return [_sweep_point(cell, sweep, others, shared) for cell in cells]
 
 
-def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
+def _sweep_point(cell: Cell, sweep: str, others: Sequence[str], shared: Sequence[str]) -> Point:
     config, seconds = cell.config, [trial.row.total_seconds for trial in cell.finished]
     return Point(
         source=Source.OURS,
@@ -134,6 +134,8 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str]) -> Point:
         hours=statistics.median(seconds) / 3600 if seconds else None,
         hardware=printable_line(", ".join(sorted({trial.row.device for trial in cell.trials}))),
         other=tuple((name, format_value(value_of(config, name))) for name in others),
+        defaults=frozenset(name for name in (SCHEDULE, *others) if is_default(config, name)),
+        shared=tuple(recipe_words(config, shared)),
     )
 
 
@@ -166,15 +168,25 @@ def of_source(points: Iterable[Point], source: Source) -> list[Point]:
 def distinguishing_words(point: Point, among: Sequence[Point], *, epochs: bool = True) -> list[str]:
     """Return what distinguishes a point from the others of its source, without batch size and lr.
 
-    Fields that are None in the point have no word.
+    Fields that are None in the point have no word. Where several settings differ, those that have their defaults have
+    none either: a point without words is the baseline.
     """
     peers = of_source(among, point.source)
     parts = []
     if epochs and len({peer.epochs for peer in peers}) > 1:
         parts.append(counted(point.epochs, "epoch"))
     columns = zip(*(peer.variant for peer in peers), strict=True)
-    parts += [word for word, column in zip(point.variant, columns, strict=True) if word and len(set(column)) > 1]
-    return parts
+    names = ("model", "dataset", SCHEDULE, *(name for name, _ in point.other))
+    differing = {
+        name: value for name, value, column in zip(names, point.variant, columns, strict=True) if len({*column}) > 1
+    }
+    own = {name: differing.pop(name) for name in STRUCTURE if name in differing}
+    settings = {name: setting_words(name, value) for name, value in differing.items()}
+    if SCHEDULE in own:
+        settings = {SCHEDULE: own.pop(SCHEDULE), **settings}
+    if len(settings) > 1:
+        settings = {name: words for name, words in settings.items() if name not in point.defaults}
+    return [*parts, *(words for words in (*own.values(), *settings.values()) if words)]
 
 
 def title(points: Sequence[Point]) -> str:
@@ -190,5 +202,6 @@ def title(points: Sequence[Point]) -> str:
             {point.schedule for point in members},
             {counted(point.epochs, "epoch") for point in members},
         ]
-        lines.append(", ".join([members[0].origin, *(part.pop() for part in shared if len(part) == 1)]))
+        words = [*(part.pop() for part in shared if len(part) == 1), *members[0].shared]
+        lines.append(", ".join([members[0].origin, *words]))
     return "\n".join(lines)

@@ -9,12 +9,12 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from models.names import display_name
+from results.parquet.settings import is_default, recipe_fields, recipe_words
 from results.parquet.trials import Cell, determines, varying_fields
 from results.published.cells import PublishedCell
-from results.published.recipe import configuration_of
-from trainable.config import FIELD_NAMES, TrainConfig, value_of
+from trainable.config import FIELD_NAMES, TrainConfig
 from trainable.grouping import grouped
-from trainable.wording import counted, format_value
+from trainable.wording import counted
 
 NAMED_FIELDS = ("model", "batch_size", "lr", "schedule", "epochs", "seed")
 """Training fields that a LintRow has as attributes."""
@@ -134,17 +134,17 @@ def rows_of_cells(cells: Sequence[Cell]) -> list[LintRow]:
 
 
 def _variants(configs: Sequence[TrainConfig]) -> list[str]:
-    """Return the words of `Protocol.variant`; fields that these, the model or the data set tell are not named."""
-    published = [configuration_of(config).variant for config in configs]
-    variants = [[words] if words else [] for words in published]
-    for name in varying_fields(configs):
-        values = [format_value(value_of(config, name)) for config in configs]
-        is_told = len(set(zip(published, values, strict=True))) == len(set(published))
-        if name in NAMED_FIELDS or is_told or any(determines(given, name, configs) for given in ("model", "dataset")):
-            continue
-        for words, value in zip(variants, values, strict=True):
-            words += [f"{name} {value}"] * (value != "None")
-    return [", ".join(words) for words in variants]
+    """Return the words of `Protocol.variant`; fields that the model or the data set tells are not named."""
+    varying = [
+        name
+        for name in varying_fields(configs)
+        if name not in NAMED_FIELDS and not any(determines(given, name, configs) for given in ("model", "dataset"))
+    ]
+    variants = []
+    for config in configs:
+        own = (name for name in varying if not is_default(config, name))
+        variants.append(", ".join(recipe_words(config, list(dict.fromkeys([*recipe_fields(config), *own])))))
+    return variants
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table
 from results.store import search_settings as keys
 from results.store.pareto import pareto_front
 from results.store.search_settings import METRIC_NAMES, Scalar, check_settings, trained_params, value_text
-from trainable.config import FIELD_NAMES, value_of
+from trainable.canonical import ZERO_IS_NONE
+from trainable.config import FIELD_NAMES, TrainConfig, in_field_order, is_field, value_of
 from trainable.grouping import grouped
 from trainable.ledger.checksums import parse_json
 from trainable.records import (
@@ -224,10 +225,9 @@ def read_search(table: pa.Table) -> SearchResults | None:
         return None
     settings = check_settings(parse_json(text))
     parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
-    names = [parameter.name for parameter in parameters]
     trials = trials_from_table(table)
     proposed = [
-        SearchTrial(trial.row.proposal, trial, trained_params(names, trial.config, parse_json(trial.row.variables)))
+        SearchTrial(trial.row.proposal, trial, _params(trial, parameters))
         for trial in trials
         if trial.row.purpose == Purpose.SEARCH and trial.row.proposal is not None
     ]
@@ -251,6 +251,23 @@ def _parameter(name: str, values: Mapping[str, Any]) -> Parameter:
     if keys.CHOICES in values:
         return Parameter(name, choices=tuple(values[keys.CHOICES]))
     return Parameter(name, values[keys.LOW], values[keys.HIGH], values[keys.LOG])
+
+
+def _params(trial: Trial, parameters: Sequence[Parameter]) -> dict[str, Scalar]:
+    names = [parameter.name for parameter in parameters]
+    trained = trained_params(names, trial.config, parse_json(trial.row.variables))
+    unset = [parameter for parameter in parameters if trained[parameter.name] is None]
+    return trained | {parameter.name: _set_value(trial.config, parameter) for parameter in unset}
+
+
+def _set_value(config: TrainConfig, parameter: Parameter) -> Scalar:
+    """Return the value that a parameter which is None in a configuration can have been set to; None if it was not."""
+    values = [parameter.low] if parameter.choices is None else parameter.choices
+    if parameter.name in ZERO_IS_NONE and 0 in values:
+        return 0
+    if parameter.name == "ghost_batch_size" and None not in values:
+        return next((size for size in values if isinstance(size, int) and size >= config.batch_size), None)
+    return None
 
 
 def best_so_far(search: SearchResults, index: int) -> list[tuple[int, float]]:
@@ -295,8 +312,13 @@ def free_fields(search: SearchResults) -> list[str]:
     choices = [parameter.name for parameter in search.parameters if parameter.choices is not None]
     groups = grouped(search.trials, lambda proposed: tuple(proposed.params[name] for name in choices)).values()
     found = {name for group in groups for name in varying_fields([proposed.trial.config for proposed in group])}
-    in_order = {name: index for index, name in enumerate(FIELD_NAMES)}
-    return sorted(found, key=lambda name: (in_order[name.partition(".")[0]], name))
+    return in_field_order(found)
+
+
+def searched_fields(search: SearchResults) -> list[str]:
+    """Return the training fields that the search varied: its parameters, and those that depend on them."""
+    parameters = {name for name in search.parameter_names if is_field(name)}
+    return in_field_order(parameters.union(varying_fields([proposed.trial.config for proposed in search.trials])))
 
 
 def attributes(search: SearchResults, proposed: SearchTrial) -> dict[str, Any]:

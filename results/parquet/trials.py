@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from results.parquet.settings import DEPENDENT_FIELDS, is_default
 from trainable.config import FIELD_NAMES, TrainConfig, fields_that_differ, value_of
 from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
@@ -15,8 +16,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EpochsByKey = Mapping[str, Sequence[EpochRecord]]
 """Trial key -> the epochs of the trial."""
 ROWS_AT_ONCE = 10_000
-DEPENDENT_FIELDS = {"optimizer": ("momentum", "nesterov", "betas", "eps"), "warmup_epochs": ("warmup_start_factor",)}
-"""Training field -> fields of its own, most of which the program sets by itself."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,11 +106,13 @@ def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
 def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:
     """Return the names of the training fields in which these configurations differ, without seed and parent.
 
-    A field that depends on another one (`DEPENDENT_FIELDS`) is left out if that one tells its value here.
+    A field that depends on another one (`DEPENDENT_FIELDS`) is left out if the program set it in all of them.
     """
     varying = [name for name in fields_that_differ(configs) if name not in ("seed", "parent")]
-    owners = {name: owner for owner, names in DEPENDENT_FIELDS.items() for name in names if owner in varying}
-    return [name for name in varying if name not in owners or not determines(owners[name], name, configs)]
+    dependent = {name for owner, names in DEPENDENT_FIELDS.items() for name in names if owner in varying}
+    return [
+        name for name in varying if name not in dependent or not all(is_default(config, name) for config in configs)
+    ]
 
 
 def determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:

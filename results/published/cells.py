@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from results.parquet.settings import setting_words
 from trainable.errors import UserError
-from trainable.wording import nearest
+from trainable.wording import format_value, nearest
 
 PUBLISHED = "published"
 """Name of all published rows, used in place of the name of a sweep."""
@@ -41,14 +42,16 @@ class Configuration(NamedTuple):
     @property
     def variant(self) -> str:
         """How the configuration departs from the recipe of the 16 first tables; empty if not at all."""
-        words = {
-            self.optimizer.upper(): self.optimizer != "sgd",
-            f"ghost batch size {self.ghost_batch_size}": self.ghost_batch_size is not None,
-            f"weight decay {self.weight_decay:g}": self.weight_decay != BASE_WEIGHT_DECAY,
-            "no weight decay on BN": not self.weight_decay_on_bn,
-            f"{self.precision} precision": self.precision != "fp32",
-        }
-        return ", ".join(text for text, departs in words.items() if departs)
+        settings = [
+            ("optimizer", self.optimizer, "sgd"),
+            ("ghost_batch_size", self.ghost_batch_size, None),
+            ("weight_decay", self.weight_decay, BASE_WEIGHT_DECAY),
+            ("weight_decay_on", "all" if self.weight_decay_on_bn else "no_bn", "all"),
+            ("precision", OUR_PRECISIONS[self.precision], "fp32"),
+        ]
+        return ", ".join(
+            setting_words(name, format_value(value)) for name, value, usual in settings if value != usual
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from results.figures.parameter_importance import parameter_importance
 from results.lint.rows import Finding, rows_of_cells
 from results.lint.rules import lint
 from results.parquet.schema import METADATA_PREFIX
-from results.parquet.search_results import SearchResults, read_search, with_rounded
+from results.parquet.search_results import SearchResults, read_search, searched_fields, with_rounded
 from results.parquet.trials import Cell, EpochsByKey, Trial, epochs_from_table, group_repeats, trials_from_table
 from results.published.cells import table_cells
 from results.report.formatting import Facts, config_words, trial_anchor
@@ -22,7 +22,7 @@ from results.report.trial_list import TrialList, trial_list
 from results.statistics.compare import Comparison, compare
 from results.statistics.importance import Importance
 from results.statistics.matching import stands_for
-from results.tables.layout import in_table_order, percent, table_columns, table_rows
+from results.tables.layout import caption, in_table_order, percent, table_columns, table_rows
 from results.tables.search_table import heading, shown_cells
 from trainable.errors import UserError
 from trainable.limited_yaml import load_limited
@@ -94,13 +94,17 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     named = _loaded(space)
     search = read_search(trials)
     shown = cells if search is None else in_table_order(shown_cells(search))
-    rows = table_rows(shown if search is None else list(map(with_rounded, shown)))
+    rows = table_rows(shown)
+    if search is not None:
+        rows = table_rows(list(map(with_rounded, shown)), searched_fields(search))
     importances = parameter_importance(search, records) if search else []
     return Report(
         sweep=sweep,
         description=str(named.get("description") or ""),
         facts=summary_facts(cells, metadata, search),
-        table=LinkedTable(table_columns(rows, with_mean=_has_repeats(shown)), list(map(anchor_of, shown))),
+        table=LinkedTable(
+            table_columns(rows, with_mean=_has_repeats(shown)), list(map(anchor_of, shown)), note=caption(rows)
+        ),
         references=_references(named, cells),
         comparison=comparison,
         comparison_anchors=[anchor_of(cell) if cell else None for cell in compared],

@@ -4,8 +4,8 @@ import json
 from datetime import datetime
 
 from models.names import display_name
+from results.parquet.settings import recipe_words
 from results.parquet.trials import Cell, Trial
-from results.published.recipe import configuration_of
 from trainable.wording import counted, format_value
 
 Facts = list[tuple[str, str]]
@@ -20,10 +20,12 @@ def trial_anchor(trial: Trial) -> str:
 def config_words(cell: Cell) -> str:
     """Return a configuration in the words of the published tables."""
     config = cell.config
-    variant = configuration_of(config).variant
-    return (
-        f"{display_name(config.model)}, batch size {config.batch_size}, lr {config.lr:.6g}, {config.schedule}, "
-        f"{counted(config.epochs, 'epoch')}{f', {variant}' if variant else ''}"
+    return ", ".join(
+        [
+            f"{display_name(config.model)}, batch size {config.batch_size}, lr {config.lr:.6g}, {config.schedule}",
+            counted(config.epochs, "epoch"),
+            *recipe_words(config),
+        ]
     )
 
 

@@ -18,6 +18,7 @@ def render_markdown(report: Report) -> str:
         "## Results",
         *([paragraph(report.heading)] if report.heading else []),
         markdown_table(report.table.columns),
+        *([paragraph(report.table.note)] if report.table.note else []),
     ]
     if report.search_section:
         sections += ["## The search", *_search(report.search_section)]

@@ -4,13 +4,14 @@ import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from models.names import display_name
 from results.parquet.markdown import escaped
+from results.parquet.settings import OPTIMIZER_NAMES, shared_recipe_fields
 from results.parquet.trials import Cell, varying_fields
-from trainable.config import TrainConfig, value_of
+from trainable.config import TrainConfig, in_field_order, value_of
 from trainable.records import Status
 from trainable.wording import format_value, json_text, printable_line
 
@@ -83,12 +84,19 @@ class TableRow:
     """Time of training and evaluation; the median of several runs."""
     note: str
     """Text shown instead of the error if no run finished."""
+    shared: dict[str, object] = field(default_factory=dict)
+    """Values of fields of the recipe that are not as in the published tables and the same in all rows."""
 
 
-def table_rows(cells: Sequence[Cell]) -> list[TableRow]:
-    """Return the rows in the order of the published tables: batch size and lr descending."""
-    others = [name for name in varying_fields([cell.config for cell in cells]) if name not in PUBLISHED_COLUMNS]
-    return [_row(cell, others) for cell in in_table_order(cells)]
+def table_rows(cells: Sequence[Cell], searched: Sequence[str] = ()) -> list[TableRow]:
+    """Return the rows in the order of the published tables: batch size and lr descending.
+
+    Fields that differ are columns, as are the fields that a search has `searched`.
+    """
+    configs = [cell.config for cell in cells]
+    columns = in_field_order({*varying_fields(configs), *searched} - {*PUBLISHED_COLUMNS})
+    shared = [name for name in shared_recipe_fields(configs) if name not in columns]
+    return [_row(cell, columns, shared) for cell in in_table_order(cells)]
 
 
 def in_table_order(cells: Sequence[Cell]) -> list[Cell]:
@@ -100,7 +108,7 @@ def in_table_order(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda cell: rank(cell.config))
 
 
-def _row(cell: Cell, others: Sequence[str]) -> TableRow:
+def _row(cell: Cell, others: Sequence[str], shared: Sequence[str]) -> TableRow:
     errors = cell.test_errors
     seconds = [trial.row.total_seconds for trial in cell.finished]
     unfinished = [trial for trial in cell.trials if trial.status is not Status.COMPLETE]
@@ -118,15 +126,26 @@ def _row(cell: Cell, others: Sequence[str]) -> TableRow:
         std_test_error_percent=statistics.stdev(errors) if len(errors) > 1 else None,
         total_seconds=statistics.median(seconds) if seconds else None,
         note="" if errors else next((trial.row.status.lower() for trial in unfinished), "no error"),
+        shared={name: value_of(cell.config, name) for name in shared},
     )
 
 
 def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
-    """Return the table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it)."""
+    """Return the table in one of FORMATS; `with_mean` adds mean +- std to Markdown (CSV and JSON always have it).
+
+    What all rows share is a line below a Markdown table, and has columns in CSV and JSON.
+    """
     if form == "markdown":
-        return markdown_table(table_columns(rows, with_mean=with_mean))
+        line = escaped(caption(rows))
+        return markdown_table(table_columns(rows, with_mean=with_mean)) + (f"\n{line}\n" if line else "")
     flat = [_flat(row) for row in rows]
     return csv_text(flat) if form == "csv" else json_text(flat) + "\n"
+
+
+def caption(rows: Sequence[TableRow]) -> str:
+    """Return what all rows share besides the published recipe; empty if it is nothing."""
+    words = ", ".join(f"{name} {format_value(value)}" for name, value in (rows[0].shared if rows else {}).items())
+    return f"All trials: {words}" if words else ""
 
 
 def percent(value: float | None) -> str:
@@ -188,7 +207,7 @@ def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
 def _setting_column(name: str, values: Sequence[Any], *, is_leading: bool = False) -> Column:
     """Return the column of a training field, in the form of the published sequel if it has the field's values."""
     if name == "optimizer":
-        return Column(name, "center", [value.upper() for value in values], indent=3)
+        return Column(name, "center", [OPTIMIZER_NAMES[value] for value in values], indent=3)
     if name == "precision" and {*values} <= {*PRECISION_NAMES}:
         return Column(name, "center", [PRECISION_NAMES[value] for value in values], indent=2)
     if name == "weight_decay_on" and {*values} <= {*ON_BN}:
@@ -203,7 +222,7 @@ def _setting_column(name: str, values: Sequence[Any], *, is_leading: bool = Fals
 def _scientific(value: float) -> str:
     """Return `5e-4` for 0.0005, with all digits that the value has."""
     shortest = next(text for digits in range(17) if float(text := f"{value:.{digits}e}") == value)
-    return shortest.replace("e-0", "e-").replace("e+0", "e+")
+    return shortest.replace("e-0", "e-").replace("e+0", "e+") if value else "0"
 
 
 def number_column(header: str, values: list[str]) -> Column:
@@ -246,10 +265,11 @@ def _time_text(row: TableRow) -> str:
 
 
 def _flat(row: TableRow) -> dict[str, object]:
-    """Return the fields of a row by name, with those of `other` in their place."""
+    """Return the fields of a row by name, with those of `other` and `shared` in the place of `other`."""
     values: dict[str, object] = {}
     for spec in fields(row):
-        values |= row.other if spec.name == "other" else {spec.name: getattr(row, spec.name)}
+        if spec.name != "shared":
+            values |= row.other | row.shared if spec.name == "other" else {spec.name: getattr(row, spec.name)}
     return values
 
 

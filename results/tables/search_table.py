@@ -4,7 +4,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from results.parquet.search_results import SearchResults, read_search, with_rounded
+from results.parquet.search_results import SearchResults, read_search, searched_fields, with_rounded
 from results.parquet.trials import Cell, group_repeats, trials_from_table
 from results.store.search_settings import SCHEDULER_TYPE
 from results.tables.layout import render, table_rows
@@ -17,10 +17,11 @@ def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:
     search = read_search(table)
     if search is None:
         return render(table_rows(group_repeats(trials_from_table(table))), form, with_mean=with_mean)
-    cells = shown_cells(search)
+    cells, searched = shown_cells(search), searched_fields(search)
     if form != "markdown":
-        return render(table_rows(cells), form, with_mean=with_mean)
-    return f"{heading(search)}\n\n{render(table_rows(list(map(with_rounded, cells))), form, with_mean=with_mean)}"
+        return render(table_rows(cells, searched), form, with_mean=with_mean)
+    rows = table_rows(list(map(with_rounded, cells)), searched)
+    return f"{heading(search)}\n\n{render(rows, form, with_mean=with_mean)}"
 
 
 def shown_cells(search: SearchResults) -> list[Cell]:

@@ -2,6 +2,8 @@
 
 import statistics
 
+from results.figures.error_by_lr import error_by_lr
+from results.figures.heat_map import heat_maps
 from results.figures.points import (
     PUBLISHED_DATASET,
     Source,
@@ -91,18 +93,44 @@ def test_the_mean_of_equal_errors_lies_among_them() -> None:
     assert make_point(errors=(error,) * 3).error == error
 
 
-def test_settings_of_the_sequel_are_words() -> None:
+def test_of_several_settings_only_those_that_are_no_default_are_words() -> None:
     changes: list[dict[str, object]] = [
         {"optimizer": "lars"},
         {"ghost_batch_size": 32},
         {"weight_decay_on": "no_bn"},
         {"weight_decay": 5e-4},
+        {"optimizer": "adamw"},
+        {"optimizer": "adamw", "betas": [0.9, 0.95], "label_smoothing": 0.1},
+        {"schedule": "linear", "weight_decay": 0.0},
+        {},
     ]
     cells = group_repeats(make_trial(make_config(**change), 8.0) for change in changes)
     points = sweep_points(cells, "mine")
     assert [distinguishing_words(point, points) for point in points] == [
-        ["LARS", "weight_decay 0.0001", "decay on all", "no ghost batches"],
-        ["SGD", "weight_decay 0.0001", "decay on all", "ghost_batch_size 32"],
-        ["SGD", "weight_decay 0.0001", "no decay on BN", "no ghost batches"],
-        ["SGD", "weight_decay 0.0005", "decay on all", "no ghost batches"],
+        ["LARS"],
+        ["ghost batch size 32"],
+        ["no weight decay on BN"],
+        ["weight decay 0.0005"],
+        ["AdamW"],
+        ["AdamW", "betas 0.9 0.95", "label_smoothing 0.1"],
+        ["linear", "weight decay 0"],
+        [],
     ]
+    lines = error_by_lr(points)
+    assert [line.label for line in lines][-1] == "128"
+    assert "baseline" in [line.label for line in error_by_lr(points, free=["lr", "batch_size"])]
+    assert [panel.label for panel in heat_maps(points)][-2:] == ["mine, linear, weight decay 0", "mine, baseline"]
+
+
+def test_a_setting_that_differs_alone_has_words_for_all_its_values() -> None:
+    cells = group_repeats(make_trial(make_config(optimizer=name), 8.0) for name in ("sgd", "adamw", "muon"))
+    points = sweep_points(cells, "mine")
+    assert [distinguishing_words(point, points) for point in points] == [["SGD"], ["AdamW"], ["Muon"]]
+
+
+def test_a_title_names_what_the_whole_sweep_departs_in() -> None:
+    recipe: dict[str, object] = {"optimizer": "adamw", "label_smoothing": 0.1, "precision": "fp32"}
+    cells = group_repeats(make_trial(make_config(lr=lr, **recipe), 8.0) for lr in (0.001, 0.002))
+    assert title(sweep_points(cells, "mine")) == (
+        "mine, ResNet-preact-20, cifar10, cosine, 200 epochs, AdamW, label_smoothing 0.1"
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from results.lint.rows import rows_of_cells
 from results.parquet.files import read_epochs, read_trials
 from results.parquet.trials import group_repeats
 from results.report.content import Report, make_report
@@ -147,3 +148,7 @@ def test_equal_tables_give_equal_reports(quickstart: Report) -> None:
 def test_a_configuration_is_told_with_what_the_sequel_changes() -> None:
     (cell,) = group_repeats([make_trial(make_config(lr=0.02, batch_size=4096, optimizer="lars"), 8.2)])
     assert config_words(cell) == "ResNet-preact-20, batch size 4096, lr 0.02, cosine, 200 epochs, LARS"
+    (warm,) = group_repeats([make_trial(make_config(warmup_epochs=5, label_smoothing=0.1), 8.0)])
+    words = "warmup_epochs 5, label_smoothing 0.1"
+    assert config_words(warm) == f"ResNet-preact-20, batch size 128, lr 0.1, cosine, 200 epochs, {words}"
+    assert [row.protocol.variant for row in rows_of_cells([warm])] == [words]

@@ -1,12 +1,15 @@
 """What a search chose, stopped and saved, read from its Parquet files."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from results.figures.parallel_coordinates import broken, parallel_coordinates
 from results.parquet.files import read_trials
-from results.parquet.schema import SEARCH_METADATA
+from results.parquet.schema import SEARCH_METADATA, TRIALS_SCHEMA
 from results.parquet.search_results import (
     SearchResults,
     best_so_far,
@@ -17,8 +20,9 @@ from results.parquet.search_results import (
     stopped_by_epoch,
 )
 from results.store.pareto import dominates
+from results.tables.search_table import sweep_table
 from tests.results_tests.result_samples import make_config, make_trial
-from tests.results_tests.searched_stores import BATCH_SIZES, SWEEP, write_search
+from tests.results_tests.searched_stores import BATCH_SIZES, SETTINGS, SWEEP, write_search
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,51 @@ def test_a_scaled_trial_is_shown_as_it_was_proposed(tmp_path: Path) -> None:
     found = read_search(table.set_column(index, table.schema.field(index), [variables]))
     assert found is not None
     assert params_text(found.trials[0]).endswith("batch_size 4096")
+
+
+RECIPES: list[dict[str, object]] = [
+    {"optimizer": "sgd", "batch_size": 30, "ghost_batch_size": 30, "label_smoothing": 0},
+    {"optimizer": "adamw", "batch_size": 30, "ghost_batch_size": 10, "label_smoothing": 0.1},
+]
+
+
+def recipe_search() -> pa.Table:
+    """Return the two trials of a search over the recipe."""
+    trials = [
+        make_trial(make_config(**recipe), 9.0, purpose="search", proposal=number, objective_values=(9.0 - number,))
+        for number, recipe in enumerate(RECIPES)
+    ]
+    choices = {"optimizer": ["sgd", "adamw"], "ghost_batch_size": [10, 30], "label_smoothing": [0, 0.1]}
+    settings = {
+        **SETTINGS,
+        "parameters": {name: {"kind": "categorical", "choices": values} for name, values in choices.items()},
+    }
+    rows = [{**trial.config.to_dict(), **dataclasses.asdict(trial.row)} for trial in trials]
+    table = pa.Table.from_pylist(rows, schema=TRIALS_SCHEMA)
+    return table.replace_schema_metadata({SEARCH_METADATA.encode(): json.dumps(settings).encode()})
+
+
+def test_a_value_that_training_takes_for_none_is_shown_as_it_was_proposed() -> None:
+    """A ghost batch of the whole batch and a label smoothing of 0 are None in a configuration."""
+    search = read_search(recipe_search())
+    assert search is not None
+    assert [dict(trial.params) for trial in search.trials] == [
+        {name: recipe[name] for name in search.parameter_names} for recipe in RECIPES
+    ]
+    drawn = parallel_coordinates(search)
+    assert drawn is not None
+    assert [text for _, text in drawn.scales[1].ticks] == ["10", "30"]
+    assert broken("label_smoothing test error (%)") == "label_\nsmoothing test\nerror (%)"
+
+
+def test_the_table_of_a_search_shows_all_that_was_searched() -> None:
+    """In a table of one row nothing differs, and AdamW must be seen nevertheless."""
+    table = recipe_search().slice(1)
+    header, _, row, *rest = sweep_table(table, "markdown", with_mean=False).splitlines()[2:]
+    assert [name.strip() for name in header.split("|")][2:5] == ["optimizer", "batch size", "ghost batch size"]
+    assert [value.strip() for value in row.split("|")][2:5] == ["AdamW", "30", "10"]
+    assert "label_smoothing" in header
+    assert rest == []
 
 
 def test_a_plain_sweep_is_no_search(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Markdown tables: byte for byte the published form where they hold the same."""
 
+import json
+
 from results.parquet.trials import Trial, group_repeats
 from results.tables.layout import render, table_rows
 from tests.results_tests.result_samples import make_config, make_trial
@@ -178,3 +180,26 @@ def test_a_sweep_of_the_sequel_has_the_columns_of_the_sequel() -> None:
     assert [cells_of(text, line)[1] for line in (0, 2, 3, 4)] == ["precision", "FP32", "mixed", "FP16"]
     text = markdown([*precisions, run_of(1024, 1.6, 8.0, 22, precision="bf16")])
     assert [cells_of(text, line)[1] for line in (3, 4, 5)] == ["fp16", "pure_fp16", "bf16"]
+
+
+def test_what_all_trials_share_besides_the_published_recipe_is_a_line_below() -> None:
+    """Otherwise an lr of AdamW reads as SGD's beside the published tables."""
+    recipe: dict[str, object] = {"optimizer": "adamw", "label_smoothing": 0.1, "precision": "fp32"}
+    trials = [run_of(128, lr, 8.0, 20, **recipe) for lr in (0.001, 0.002)]
+    text = markdown(trials)
+    assert cells_of(text, 0)[5:] == ["Test Error (1 run)", "Training Time"]
+    assert text.splitlines()[4:] == ["", "All trials: optimizer adamw, label_smoothing 0.1"]
+    (first, _) = json.loads(render(table_rows(group_repeats(trials)), "json", with_mean=False))
+    assert [first["optimizer"], first["label_smoothing"]] == ["adamw", 0.1]
+    assert "optimizer,label_smoothing,num_runs" in render(table_rows(group_repeats(trials)), "csv", with_mean=False)
+
+
+def test_optimizers_and_no_weight_decay_have_their_usual_names() -> None:
+    trials = [
+        run_of(128, 0.1, 8.0, 20, optimizer=name, weight_decay=decay, weight_decay_on=on)
+        for name, decay, on in (("adamw", 0.0, "all"), ("muon", 5e-4, "no_bn"))
+    ]
+    assert [cells_of(markdown(trials), line)[1:4] for line in (2, 3)] == [
+        ["AdamW", "yes", "0"],
+        ["Muon", "no", "5e-4"],
+    ]

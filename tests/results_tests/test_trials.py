@@ -64,3 +64,11 @@ def test_varying_fields_leave_out_what_the_optimizer_tells() -> None:
     assert (sgd.nesterov, sgd.eps) != (lars.nesterov, lars.eps)
     assert varying_fields([sgd, lars, TrainConfig(warmup_epochs=5)]) == ["warmup_epochs", "optimizer"]
     assert varying_fields([sgd, lars, TrainConfig(nesterov=False)]) == ["optimizer", "nesterov"]
+
+
+def test_what_an_optimizer_was_given_of_its_own_varies() -> None:
+    configs = [make_config(), make_config(optimizer="adamw"), make_config(optimizer="lars")]
+    assert varying_fields(configs) == ["optimizer"]
+    given = [*configs, make_config(optimizer="muon", betas=[0.9, 0.95])]
+    assert varying_fields(given) == ["optimizer", "betas"]
+    assert varying_fields([given[0], given[-1]]) == ["optimizer", "betas"]
