@@ -190,7 +190,7 @@ class _Verifier:
 
     def _damaged_states(self, name: str) -> list[str]:
         """Return the names of those checkpoints, final states and weights of a training that are damaged."""
-        key = name.partition(SUPERSEDED)[0]
+        key = self._trial_in(name) or name.partition(SUPERSEDED)[0]
         damaged = []
         for state in STATES:
             path = f"{TRIALS}/{name}/{state}"
@@ -234,13 +234,16 @@ class _Verifier:
             return DAMAGED if line else "ends too early", f"{kept} kept; `run` trains the others again"
         if file in CHECKPOINTS:
             return f"{DAMAGED} or of another trial", "`run` deletes it, and resumes from what is left"
-        if file == CONFIG:
-            try:
-                key = decode(TrainConfig, unsealed(self._content(f"{TRIALS}/{name}/{CONFIG}") or b"")).trial_key
-                return f"is of the trial {key}", "give the folder that name, or `run` trains its trial again"
-            except ValueError:
-                pass
+        if file == CONFIG and (key := self._trial_in(name)):
+            return f"is of the trial {key}", "give the folder that name, or `run` trains its trial again"
         return DAMAGED, ADVICE[file]
+
+    def _trial_in(self, name: str) -> str | None:
+        """Return the key of the trial whose configuration lies in a folder; None if it cannot be read."""
+        try:
+            return decode(TrainConfig, unsealed(self._content(f"{TRIALS}/{name}/{CONFIG}") or b"")).trial_key
+        except ValueError:
+            return None
 
     def _read(self, path: str, advice: str, check: Callable[[bytes], list[str]]) -> None:
         if path in self._files and (content := self._content(path)) is not None:
