@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     from results.store.opening import open_store
+    from search_spaces.own_code import missing_import
     from sweep.plan.text import PlanRequest, plan_parts, planned_data
     from sweep.preparation import read_space
     from sweep.request import SpaceRequest
@@ -80,4 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for part in plan_parts(request, space.expansion):
         say(part, flush=True)
+    if (missing := missing_import(space.expansion.sources)) is not None:
+        say(f"note: {missing}")
     return 0

@@ -1,12 +1,13 @@
 """Models and losses of the user's own in a space: their files are found, read and checked, but never executed."""
 
 import ast
+import importlib.util
 import json
 import os
 import stat
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from models.user_code import UserCode, is_file, is_reference, split_reference, w
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.errors import FieldError, UserError
 from trainable.field_checks import ARGUMENT_PREFIX, GIVEN_ARGUMENTS, arguments_text
+from trainable.provenance import ROOT
 from trainable.wording import listed, nearest, quoted
 
 MAX_BYTES = 10**6
+OWN_PACKAGES = ("cli", "models", "results", "search_spaces", "sweep", "trainable")
 MAX_NAMES = 6
 """Largest number of names that a message lists."""
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -148,20 +151,59 @@ def _module_file(module: str, folder: Path, name: str) -> Path:
     """Return the file of an importable module; nothing is imported."""
     search: Any = None
     spec = None
+    first, file = module.partition(".")[0], f"{module.replace('.', '/')}.py"
     for depth, part in enumerate(module.split("."), start=1):
         full = ".".join(module.split(".")[:depth])
         found = (finder.find_spec(full, search) for finder in sys.meta_path if hasattr(finder, "find_spec"))
         spec = next((each for each in found if each is not None), None) if part.isidentifier() else None
         if spec is None and (folder / module).exists():
             return folder / module  # a folder, or a file that is not Python
+        if first in OWN_PACKAGES and (
+            spec is None or first == module or not Path(str(spec.origin)).is_relative_to(ROOT)
+        ):
+            raise UserError(f"{first} is a package of Batchscape: rename yours, or name the file, {file}:{name}")
         if spec is None:
-            meant = f": did you mean {module}.py:{name}?" if (folder / f"{module}.py").is_file() else ""
-            hint = meant or ": install it, or name a file, FILE.py:NAME"
+            meant = f": did you mean {file}:{name}? The folder of a space is not searched for modules"
+            hint = meant if (folder / file).is_file() else ": install it, or name a file, FILE.py:NAME"
             raise UserError(f"no module {full!r} can be imported{hint}")
         search = spec.submodule_search_locations
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise UserError(f"the module {module!r} has no Python source: name a file, FILE.py:NAME")
     return Path(spec.origin)
+
+
+def missing_import(codes: Iterable[UserCode]) -> str | None:
+    """Return a line on the first import of the files that would fail on this machine; None if all would work.
+
+    Nothing is imported. Imports in a function or a `try` are passed over, and files that change the search path.
+    """
+    for code in codes:
+        file, _ = split_reference(code.reference)
+        if not is_file(file) or "sys.path" in code.source:
+            continue
+        with warnings.catch_warnings(action="ignore"):
+            statements = ast.parse(code.source).body
+        for statement in statements:
+            modules: list[str] = []
+            if isinstance(statement, ast.Import):
+                modules = [alias.name for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom):
+                modules = ["." * statement.level + (statement.module or "")]
+            for module in modules:
+                if not _can_be_imported(module.split(".")[0]):
+                    return (
+                        f"{file}:{statement.lineno}: no module {module!r} can be imported here: install it, or put "
+                        f"its code into {file} (of your own code only the file itself travels)"
+                    )
+    return None
+
+
+def _can_be_imported(package: str) -> bool:
+    """Return whether a package is found; the empty name of a relative import is not."""
+    try:
+        return bool(package) and (package in sys.modules or importlib.util.find_spec(package) is not None)
+    except (ImportError, ValueError):
+        return False
 
 
 def _parse(path: Path, title: str) -> _Source:

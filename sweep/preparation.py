@@ -13,6 +13,7 @@ from results.store.opening import open_store
 from results.store.store import Store
 from search_spaces.expansion import Expansion, dataset_name, expand, parse_overrides, tie_to_data
 from search_spaces.loader import LoadedSpace, load_space
+from search_spaces.own_code import missing_import
 from search_spaces.resources import ResourceRule
 from sweep.driver.capacity import check_possible, this_machine
 from sweep.estimate.work import DatasetSize
@@ -116,14 +117,23 @@ def prepare(request: RunRequest) -> PreparedRun:
     begins = search is None or not store.search_log(space.sweep).read()  # else it has told of what was impossible
     if size is not None and begins:
         tie_to_data(space.trials, name, "", *size.num_images)  # refuses what does not fit before it is downloaded
+    missing = _import_notes(request, space)
     data = as_known(store, space.sweep, load_dataset(name, request.data, request.label), request.data, request.label)
     check_subsets(data, (trial.config for trial in space.trials))
     manifest = _manifest(request, space, data)
     slow = [] if request.is_joined else emulation_notes(space.trials, space.rule, this_machine())
-    for note in (*space.expansion.notes, *slow):
+    for note in (*space.expansion.notes, *slow, *missing):
         say(f"note: {note}")
     manifest = with_earlier_trials(store, manifest, extend=request.extend)
     return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)
+
+
+def _import_notes(request: RunRequest, space: ExpandedSpace) -> list[str]:
+    """Refuse a model that cannot be imported on this machine; return a note if others will train it."""
+    missing = missing_import(space.expansion.sources)
+    if missing is not None and not request.is_joined:
+        raise UserError(missing)
+    return [] if missing is None else [missing]
 
 
 def _check_machine(request: RunRequest, space: ExpandedSpace) -> None:

@@ -117,6 +117,15 @@ def test_an_edited_file_makes_new_trials_and_its_old_source_stays(
     assert capsys.readouterr().out == note
 
 
+def test_an_import_that_is_missing_is_told_before_ray_starts(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("my_net.py").write_text("from helper_x import act\n" + NET)
+    told = "my_net.py:1: no module 'helper_x' can be imported here: install it, or put its code into my_net.py"
+    assert told in refused(["run", "my.yaml", "--name", "new"], capsys)
+    assert f"note: {told}" in said(capsys, "plan", "my.yaml", "--name", "new")
+
+
 def test_trials_without_a_result_make_way_for_the_mended_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from models.user_code import UserCode
 from search_spaces.expansion import expand, parse_config, parse_overrides
 from search_spaces.loader import load_space
+from search_spaces.own_code import missing_import
 from trainable.config import TrainConfig
 from trainable.errors import UserError
 
@@ -204,3 +206,42 @@ def test_importable_module_is_found_without_being_imported(folder: Path, monkeyp
     monkeypatch.syspath_prepend(folder)
     [config] = configs(folder, "rows: [{model: package.nets:SmallCNN}]\n")
     assert config.model == "package.nets:SmallCNN"
+
+
+@pytest.mark.parametrize("model", ["models:Net", "models.net:Net", "results.no.such:Net"])
+def test_a_package_of_ours_is_no_package_of_the_user(folder: Path, model: str) -> None:
+    (folder / "models").mkdir()
+    (folder / "models" / "net.py").write_text(NET)
+    message = (
+        f"{model.partition('.')[0].partition(':')[0]} is a package of Batchscape: rename yours, or name the file, "
+    )
+    assert message in refusal(folder, f"rows: [{{model: '{model}'}}]\n")
+
+
+def test_a_package_beside_the_space_is_not_searched(folder: Path) -> None:
+    (folder / "pack").mkdir()
+    (folder / "pack" / "net.py").write_text(NET)
+    message = (
+        "no module 'pack' can be imported: did you mean pack/net.py:SmallCNN? The folder of a space is not searched"
+    )
+    assert message in refusal(folder, "rows: [{model: pack.net:SmallCNN}]\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            "import torch, os.path\nfrom no_such_x.y import z\n",
+            "net.py:2: no module 'no_such_x.y' can be imported here",
+        ),
+        (
+            "from .helper import act\n",
+            "net.py:1: no module '.helper' can be imported here: install it, or put its code",
+        ),
+        ("try:\n    import no_such_x\nexcept ImportError:\n    pass\ndef f():\n    import no_such_x\n", None),
+        ("import sys\nsys.path.insert(0, '/x')\nimport no_such_x\n", None),
+    ],
+)
+def test_imports_are_looked_for_before_a_run(source: str, told: str | None) -> None:
+    missing = missing_import([UserCode("net.py:Net", source)])
+    assert missing is None if told is None else (missing or "").startswith(told)
