@@ -18,8 +18,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torch.utils.data import DataLoader
 
 from models.registry import build_model
+from models.torchvision_import import import_torchvision
 from trainable.data.contract import Images, Labels
-from trainable.data.torchvision_import import import_torchvision
 
 import_torchvision()
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from models.torchvision_import import import_torchvision
 from models.user_code import UserCodeError, is_of_user, load, one_line_of
 
 PROBE_IMAGES = 2
@@ -154,7 +155,7 @@ def build(
     seed = int(torch.randint(2**63 - 1, (), generator=generator))
     with guarded(reference):
         with seeded(0):  # whatever the module draws is the same in all processes
-            make = load(reference, fingerprint)
+            make = _named(reference, fingerprint)
         with seeded(seed):
             model = _make(make, {"num_classes": num_classes, "image_size": image_size}, arguments, seed)
             where = _where(model, make)
@@ -201,7 +202,7 @@ def as_loss(reference: str, fingerprint: str | None, device: torch.device) -> Ca
             called: the loss is no scalar on the device of the logits, or does not depend on them.
     """
     with guarded(reference), seeded(0):
-        named = load(reference, fingerprint)
+        named = _named(reference, fingerprint)
         loss: Any = named() if inspect.isclass(named) else named
         if isinstance(loss, nn.Module):
             loss.to(device)
@@ -220,6 +221,17 @@ def as_loss(reference: str, fingerprint: str | None, device: torch.device) -> Ca
         return value
 
     return checked
+
+
+def _named(reference: str, fingerprint: str | None) -> Callable[..., Any]:
+    """Return what a reference names, also if it imports a torchvision whose build does not match torch's."""
+    try:
+        return load(reference, fingerprint)
+    except UserCodeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        import_torchvision()
+        return load(reference, fingerprint)
 
 
 def _make(make: Callable[..., Any], given: Mapping[str, Any], arguments: Mapping[str, Any], seed: int) -> object:

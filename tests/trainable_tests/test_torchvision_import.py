@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from models.torchvision_import import import_torchvision
 from trainable.data.cifar10 import cifar10_class
-from trainable.data.torchvision_import import import_torchvision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +17,7 @@ def test_it_can_be_imported_here() -> None:
     assert cifar10_class().__name__ == "CIFAR10"
 
 
-def test_a_build_without_its_operators_is_mended(tmp_path: Path) -> None:
+def test_a_build_without_its_operators_is_mended_also_for_an_own_model(tmp_path: Path) -> None:
     package = tmp_path / "torchvision"
     package.mkdir()
     (package / "__init__.py").write_text("from torchvision import _registrations\nMENDED = True\n")
@@ -26,8 +26,12 @@ def test_a_build_without_its_operators_is_mended(tmp_path: Path) -> None:
     )
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from trainable.data.torchvision_import import import_torchvision\n"
-        "assert import_torchvision().MENDED"
+        "from models.torchvision_import import import_torchvision\n"
+        "from models.own_model import _named\n"
+        "from models.user_code import UserCode, provide\n"
+        "code = UserCode('net.py:Net', 'import torchvision\\ndef Net(): return torchvision.MENDED')\n"
+        "provide([code])\n"
+        "assert _named(code.reference, code.fingerprint)() and import_torchvision().MENDED"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -38,7 +42,7 @@ def test_another_fault_is_not_hidden(tmp_path: Path) -> None:
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('another fault')\n")
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from trainable.data.torchvision_import import import_torchvision\n"
+        "from models.torchvision_import import import_torchvision\n"
         "import_torchvision()"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

@@ -11,10 +11,10 @@ from urllib.error import HTTPError
 
 import numpy as np
 
+from models.torchvision_import import import_torchvision
 from trainable.cache_folder import cache_folder
 from trainable.data.cache import cached
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
-from trainable.data.torchvision_import import import_torchvision
 from trainable.errors import UserError
 from trainable.ledger.locks import open_lock
 from trainable.wording import first_line

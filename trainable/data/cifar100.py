@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from models.torchvision_import import import_torchvision
 from trainable.data.cache import cached
 from trainable.data.cifar10 import check_files
 from trainable.data.contract import ImageData, Images, Labels, make_image_data
-from trainable.data.torchvision_import import import_torchvision
 from trainable.errors import UserError
 from trainable.wording import nearest
 
