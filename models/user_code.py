@@ -19,6 +19,8 @@ from typing import Any
 MODULE_PREFIX = "batchscape_user_code_"
 """Beginning of the names under which executed sources stand in `sys.modules`; a number follows, which is never used
 twice, since torch.compile keeps the modules that it knows by name."""
+SIGNAL_HANDLER = "sigterm_handler"
+"""Function of Ray's workers that leaves by SystemExit."""
 _provided: dict[str, "UserCode"] = {}
 """Sources that `load` can execute in this process, by fingerprint."""
 _executed: dict[str, types.ModuleType] = {}
@@ -117,13 +119,14 @@ def one_line_of(error: BaseException, reference: str) -> str:
 
 
 def is_of_user(error: BaseException) -> bool:
-    """Return whether code raised an error itself; it does not if Ctrl-C or a signal interrupts it."""
-    if not isinstance(error, KeyboardInterrupt):
-        return True
+    """Return whether the user's code raised an error itself, and not a signal that stops the process meanwhile."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+        if isinstance(error, SystemExit) and last.tb_frame.f_code.co_name == SIGNAL_HANDLER:
+            return False
+    is_raised = last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return is_raised or not isinstance(error, KeyboardInterrupt)
 
 
 def _execute(reference: str, fingerprint: str | None) -> types.ModuleType:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,10 +232,20 @@ def test_a_wrong_model_is_one_line_and_a_failed_trial(
     assert len(files.attempts) == 1
 
 
-def test_ctrl_c_is_no_failure_of_the_model(own: Own, make_training: MakeTraining) -> None:
-    interrupted = f"{FORWARD}        import signal\n        signal.raise_signal(signal.SIGINT)\n"
-    with pytest.raises(KeyboardInterrupt):
-        make_training(own("Net", interrupted))
+@pytest.mark.parametrize(("name", "expected"), [("SIGINT", KeyboardInterrupt), ("SIGTERM", SystemExit)])
+def test_a_signal_is_no_failure_of_the_model(
+    own: Own, make_training: MakeTraining, name: str, expected: type[BaseException]
+) -> None:
+    def sigterm_handler(*_: object) -> None:  # as Ray's workers have it
+        sys.exit(1)
+
+    interrupted = f"{FORWARD}        import signal\n        signal.raise_signal(signal.{name})\n"
+    before = signal.signal(signal.SIGTERM, sigterm_handler)
+    try:
+        with pytest.raises(expected):
+            make_training(own("Net", interrupted))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_what_a_training_leaves_in_global_variables_is_not_seen_by_the_next(
