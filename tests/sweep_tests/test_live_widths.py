@@ -114,7 +114,7 @@ def test_a_search_with_long_names_fits_too() -> None:
 def test_short_labels() -> None:
     config = make_config(weight_decay=5e-4, seed=1, lr=0.1, batch_size=128, schedule="cosine", train_subset=512)
     assert short_label(config, ["weight_decay", "seed", "lr", "batch_size"]) == "wd=5e-4 s1 lr=0.1 bs=128"
-    assert short_label(config, []) == "resnet_preact_20 bs=128 lr=0.1"
+    assert short_label(config, []) == "resnet_preact_20 bs=128 lr=0.1 wd=5e-4"
     assert short_label(make_config(), ["train_subset"]) == "ts=null"
     assert short_label(config, ["schedule", "lr"]) == "cosine lr=0.1"
     both = make_config(train_subset=512, test_subset=100)
