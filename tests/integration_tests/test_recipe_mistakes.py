@@ -175,8 +175,8 @@ COMMANDS = {
     ),
     "weights mine --to x": (
         f"runs/trials/{KEY}/weights.safetensors is damaged (its checksum is wrong): `python tune_main.py verify mine "
-        f"--repair` deletes it; to get them, put `keep_weights: all` into the space; `retry {KEY}` and `run` then "
-        "train it again"
+        f"--repair` deletes it; with `keep_weights: all` in the space, `retry {KEY}` and the next `run` train "
+        "it again and keep them"
     ),
     "evaluate mien": "no sweep 'mien' in runs: did you mean 'mine'?",
 }
