@@ -297,7 +297,7 @@ def _make_learner(
 
 def _copy_into(own: dict[str, torch.Tensor], loaded: dict[str, torch.Tensor]) -> None:
     """Copy tensors by name; refuse those of another model."""
-    if _shapes(own) != _shapes({name: loaded[name] for name in own}):
+    if _shapes(own) != _shapes({name: loaded[name] for name in own if name in loaded}):
         raise RuntimeError("the state belongs to another model")
     for name, tensor in own.items():
         tensor.copy_(loaded[name])
