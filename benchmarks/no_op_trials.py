@@ -47,6 +47,9 @@ class NoTraining(Training):
     def state(self) -> bytes:
         return b"state"
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {"weight": torch.zeros(1)}
+
 
 class NoOpSession(TrialSession):
     """A trial's session without the training."""
