@@ -54,6 +54,8 @@ def prepared(*, joins_cluster: bool) -> Iterator[None]:
     """
     for name, value in VARIABLES.items():
         os.environ.setdefault(name, value)
+    if path := os.environ.get("PYTHONPATH"):  # workers have another current folder
+        os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(folder).absolute()) for folder in path.split(os.pathsep))
     # Tune would copy these into the runtime environment of each trial, and Ray logs that on every node.
     ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")])
     # Whoever reaches a port of Ray can run code here.

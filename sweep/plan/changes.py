@@ -69,12 +69,12 @@ def changed_code_text(store: Store, old: Manifest, new: Manifest) -> str:
 
 
 def _replaced_text(old: Manifest, new: Manifest, keys: Set[str]) -> str:
-    """Say that trials of an earlier content have no result and make way; empty if none do."""
+    """Say that trials of another content have no result and are dropped; empty if there are none."""
     now = {code for trial in new.trials for code in _code(trial.config)}
     codes = {code for trial in old.trials if trial.config.trial_key in keys for code in _code(trial.config)}
     files = " and ".join(sorted({split_reference(reference)[0] for reference, _ in codes - now}))
-    trials = counted(len(keys), "trial has no result and is", "trials have no result and are")
-    return f"note: {files} has changed since: {trials} trained with the new content" if keys else ""
+    trials = counted(len(keys), "trial without a result is", "trials without a result are")
+    return f"note: {files} has changed since: {trials} dropped for those of its present content" if keys else ""
 
 
 def _code(config: TrainConfig) -> list[tuple[str, str | None]]:

@@ -142,8 +142,8 @@ def test_trials_without_a_result_make_way_for_the_mended_file(
     for extend in (False, True):
         after = with_earlier_trials(store, mended, extend=extend)
         assert after.trials == mended.trials
-        note = "note: my_net.py has changed since: 2 trials have no result and are trained with the new content\n"
-        assert capsys.readouterr().out == note
+        note = "my_net.py has changed since: 2 trials without a result are dropped for those of its present content"
+        assert capsys.readouterr().out == f"note: {note}\n"
     write_trial(store, unfinished, [make_epoch(1, 20.0)])
     with pytest.raises(UserError, match="1 of its 2 trials is not among these"):
         store.check_extends(mended)
@@ -151,7 +151,7 @@ def test_trials_without_a_result_make_way_for_the_mended_file(
     assert kept.trials == [broken.trials[1], *mended.trials]
     assert capsys.readouterr().out.splitlines() == [
         "note: my_net.py has changed since: 1 trial is of its earlier content (0 finished), and kept in the store",
-        "note: my_net.py has changed since: 1 trial has no result and is trained with the new content",
+        "note: my_net.py has changed since: 1 trial without a result is dropped for those of its present content",
     ]
     with store.driving(kept):
         assert store.manifest("my").trials == kept.trials

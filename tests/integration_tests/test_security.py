@@ -56,9 +56,10 @@ for name in modules:
 importlib.import_module("trainable.tune_adapter")
 assert {"ray_environment", "tune_run", "cluster", "trackers"} <= set(modules)
 assert state() == before, "an import has changed something"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "1"
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "1", "PYTHONPATH": f".{os.pathsep}/there"}
 with sweep.driver.ray_environment.prepared(joins_cluster=True):
     assert not [name for name in os.environ if name.startswith("RAY_AUTH_")]
+    assert os.environ["PYTHONPATH"] == f"{os.getcwd()}{os.pathsep}/there"  # workers have another current folder
 print(os.environ["RAY_USAGE_STATS_ENABLED"])
 """
     assert in_fresh_interpreter(code) == "1"
