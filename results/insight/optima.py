@@ -10,8 +10,8 @@ residuals together, with nu = nu0 + n - 2 K - 2 degrees of freedom (n cells, K b
 F(1, nu) (Cox and Hinkley, 'Theoretical Statistics', 1974, section 9.3; Bates and Watts, 'Nonlinear Regression
 Analysis', 1988, chapter 6). The likelihood of a rate is (1 + D / nu)^(-(nu + 1) / 2): Student's t where D is a square.
 
-**Limits.** Rates at which training does no better than chance only tell that the curve is at least that high there.
-A second minimum of the error cannot be represented.
+**Limits.** A rate at which training does no better than chance bounds the optimum (error jumps there; no shape is
+fitted to it). A second minimum of the error cannot be represented.
 """
 
 import math
@@ -22,7 +22,7 @@ from enum import StrEnum
 import numpy as np
 from scipy.special import fdtri
 
-from results.insight.runs import HEIGHT_ERROR, NO_NOISE_KNOWN, Curve, Floats, Noise, Run, curves_of, num_cells
+from results.insight.runs import NO_NOISE_KNOWN, Curve, Floats, Noise, Run, curves_of, num_cells
 from results.insight.shapes import AMPLITUDE_SPREAD, all_shapes, shape_penalties
 
 LEVEL = 0.95
@@ -151,16 +151,18 @@ def _grid(curves: Sequence[Curve], step: float) -> Floats:
 
 
 def _coarse_fits(curves: Sequence[Curve], known: Noise, degrees: int) -> tuple[Noise, float]:
-    """Return the noise pooled from repeats and residuals, and the best shared A."""
+    """Return the noise pooled from repeats and residuals, and the best shared A.
+
+    Residuals include the penalties: each A_B and steepness is a parameter that has an observation, its prior.
+    """
     errors = np.concatenate([curve.errors for curve in curves])
     variance = known.variance or (GUESSED_NOISE * float(np.median(errors))) ** 2
     grid, amplitude = _grid(curves, COARSE_STEP), 1.0
     for _ in range(NUM_COARSE_FITS):
         amplitudes = math.sqrt(variance) * COARSE_AMPLITUDES
         tables = [_deviance(curve, variance, grid, amplitudes) for curve in curves]
-        joint, amplitude = _joint(tables, amplitudes)
-        residual = sum(float(table.flat[deviance.argmin()]) for table, deviance in zip(tables, joint, strict=True))
-        squares = known.variance * known.degrees_of_freedom + variance * residual
+        _, amplitude, least = _joint(tables, amplitudes)
+        squares = known.variance * known.degrees_of_freedom + variance * least
         variance = max(squares / degrees, 1e-6 * variance)
     return Noise(variance, degrees), amplitude
 
@@ -168,7 +170,7 @@ def _coarse_fits(curves: Sequence[Curve], known: Noise, degrees: int) -> tuple[N
 def _deviance(curve: Curve, variance: float, grid: Floats, amplitudes: Floats) -> Floats:
     """Return the sum of squared standardised residuals by A, shape and optimum, with c_B at its best."""
     weights = curve.weights(variance)
-    weights_sum = weights.sum()
+    weights_sum = float(weights.sum())
     shapes = all_shapes(curve.log2_lrs - grid[:, None])
     mean_shape, mean_error = shapes @ weights / weights_sum, float(weights @ curve.errors / weights_sum)
     residuals = curve.errors - mean_error
@@ -176,14 +178,12 @@ def _deviance(curve: Curve, variance: float, grid: Floats, amplitudes: Floats) -
     products = shapes @ (weights * residuals)
     a = amplitudes[:, None, None]
     deviance = a**2 * squares - 2 * a * products + weights @ residuals**2
-    for rate in curve.saturated_log2_lrs:
-        height = a * (all_shapes(rate - grid) - mean_shape) + (mean_error - curve.errors.min())
-        deviance += (np.maximum(curve.saturated_height - height, 0) / (HEIGHT_ERROR * curve.saturated_height)) ** 2
-    return np.asarray(deviance)
+    low, high = curve.bounds
+    return np.where((grid < low - STEP) | (grid > high + STEP), np.inf, deviance)
 
 
-def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], float]:
-    """Add to each table what its A and shape cost in the other batch sizes; return also the best shared A.
+def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], float, float]:
+    """Add to each table what its A and shape cost in the other batch sizes; return also the best shared A and deviance.
 
     With p the penalties of a batch size's values given the shared ones, the cost of the shared values in one batch
     size is the least of table + p; the others' costs and p, minimised over the shared values, are what is added.
@@ -199,8 +199,8 @@ def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], 
     total = sum(costs, np.zeros_like(costs[0]))
     least = total.min()
     best = int(np.unravel_index(int(total.argmin()), total.shape)[0])
-    joint = [table + spread(total - cost)[:, :, None] - least for table, cost in zip(tables, costs, strict=True)]
-    return joint, float(amplitudes[best])
+    joint = [table + spread(total - cost)[:, :, None] for table, cost in zip(tables, costs, strict=True)]
+    return joint, float(amplitudes[best]), float(least)
 
 
 def _unknown(curve: Curve, why: str = "") -> Optimum:
@@ -216,8 +216,8 @@ def _unknown(curve: Curve, why: str = "") -> Optimum:
 def _optimum(fit: Fit, noise: Noise) -> Optimum:
     curve, profile, grid = fit.curve, fit.profile, fit.log2_lrs
     limit = critical_deviance(noise)
-    low, high = _crossings(profile, grid, limit)
-    best = _vertex(profile, grid)
+    low, high = np.clip(_crossings(profile, grid, limit), *curve.bounds).tolist()
+    best = float(np.clip(_vertex(profile, grid), *curve.bounds))
     measured_low, measured_high = float(curve.rates[0]), float(curve.rates[-1])
     status, why = _status(low >= measured_low, high <= measured_high)
     if _within_noise(curve, noise):

@@ -59,13 +59,18 @@ class Curve:
     """Variance of each mean divided by that of a single run."""
     saturated_log2_lrs: Floats
     """Rates at which training does no better than chance."""
-    saturated_height: float
-    """Error by chance minus the least error, in points; 0 if nothing is saturated."""
 
     @property
     def rates(self) -> Floats:
         """All rates measured (log2), saturated ones included."""
         return np.sort(np.concatenate([self.log2_lrs, self.saturated_log2_lrs]))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Log2 rates between which the optimum lies, because training does no better than chance there."""
+        below = [rate for rate in self.saturated_log2_lrs if (rate < self.log2_lrs).all()]
+        above = [rate for rate in self.saturated_log2_lrs if (rate > self.log2_lrs).all()]
+        return (max(below, default=-math.inf), min(above, default=math.inf))
 
     @property
     def heights(self) -> Floats:
@@ -94,8 +99,7 @@ def curves_of(runs: Iterable[Run], chance_error_percent: float) -> tuple[list[Cu
                 squares = float((inverse * (errors - mean) ** 2).sum())
                 noise = noise.pooled_with(Noise(squares / (len(repeats) - 1), len(repeats) - 1))
         log2_lrs, means, factors = np.array(cells, dtype=np.float64).reshape(-1, 3).T
-        height = chance_error_percent - float(means.min(initial=chance_error_percent))
-        curves.append(Curve(batch_size, log2_lrs, means, factors, np.array(saturated), height if saturated else 0.0))
+        curves.append(Curve(batch_size, log2_lrs, means, factors, np.array(saturated)))
     return curves, noise
 
 
