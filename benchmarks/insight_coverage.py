@@ -42,7 +42,7 @@ SEED_NOISE = 0.17
 """Standard deviation between seeds in points, about that of the published repeats."""
 SHAPE_NOISE = 0.1
 """Further standard deviation as a part of the height above the least error."""
-MAX_SCATTER = 0.15
+MAX_SCATTER = 0.25
 """Scale in octaves of the half-normal scatter of the best rates about the law."""
 REPEATED = ((1024, 0.8), (2048, 1.6), (4096, 1.6))
 """Cells of the published grid with a second run."""
@@ -200,6 +200,11 @@ def judge_regret(best: BestRates, truth: Truth, tally: Tally) -> None:
             octaves = np.array(math.log2(regret.lr) - truth.log2_lrs[regret.batch_size])
             points = float(truth.costs[regret.batch_size](octaves))
             tally.count("regret: interval holds it", regret.low <= points <= regret.high)
+            tally.count(f"regret: {truth.shape}", regret.low <= points <= regret.high)
+            tally.count(f"regret: {rule}", regret.low <= points <= regret.high)
+            tally.count("regret: below", points<regret.low)
+            tally.count("regret: above", points>regret.high)
+            tally.count("regret: in range" if regret.low==0 else "regret: out of range", regret.low <= points <= regret.high)
             tally.note("regret: width, points", regret.high - regret.low)
 
 
@@ -236,6 +241,7 @@ def measure(world: World, indices: Iterable[int]) -> tuple[Tally, float]:
         truth = draw_truth(world, index, random)
         best = optima(draw_runs(world, truth, random), chance_error_percent=CHANCE)
         number += 1
+        tally.note("noise: variance over truth", best.noise.variance / SEED_NOISE**2)
         judge_optima(best, truth, tally)
         if ANCHOR in best.fits:
             judge_regret(best, truth, tally)

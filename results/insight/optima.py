@@ -278,4 +278,6 @@ def _vertex(profile: Floats, grid: Floats) -> float:
         return float(grid[index])
     before, at, after = profile[index - 1 : index + 2]
     curvature = before - 2 * at + after
-    return float(grid[index] + (STEP * (before - after) / (2 * curvature) if curvature > 0 else 0.0))
+    if not 0 < curvature < math.inf:
+        return float(grid[index])
+    return float(grid[index] + STEP * (before - after) / (2 * curvature))

@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from results.insight.optima import BestRates, Fit
+from results.insight.runs import Floats
 from results.insight.shapes import all_shapes
 from trainable.errors import UserError
 
@@ -79,6 +80,19 @@ def rate_regret(fit: Fit, lr: float, critical: float) -> Regret:
         why = f"rates from {2 ** rates[0]:g} to {2 ** rates[-1]:g} were better than chance"
         return Regret(fit.curve.batch_size, lr, math.nan, math.nan, math.nan, why)
     costs = fit.amplitudes[:, None, None] * all_shapes(log2_lr - fit.log2_lrs)
-    likely = costs[fit.deviance <= fit.deviance.min() + critical]
-    point = costs.flat[int(fit.deviance.argmin())]
-    return Regret(fit.curve.batch_size, lr, float(point), float(np.min(likely)), float(np.max(likely)), "")
+    deviance = fit.deviance - fit.deviance.min()
+    likely = np.concatenate([costs[deviance <= critical], *(_crossings(costs, deviance, critical, axis) for axis in (0, 2))])
+    low, high = float(likely.min()), float(likely.max())
+    optima = fit.log2_lrs[(deviance <= critical).any(axis=(0, 1))]
+    if optima[0] <= log2_lr <= optima[-1]:
+        low = 0.0
+    return Regret(fit.curve.batch_size, lr, float(costs.flat[int(deviance.argmin())]), low, high, "")
+
+
+def _crossings(costs: Floats, deviance: Floats, critical: float, axis: int) -> Floats:
+    """Return the costs where the deviance crosses the critical one between neighbours on the grid, interpolated."""
+    costs, deviance = np.moveaxis(costs, axis, 0), np.moveaxis(deviance, axis, 0)
+    crosses = (deviance[1:] <= critical) != (deviance[:-1] <= critical)
+    first, second = deviance[:-1][crosses], deviance[1:][crosses]
+    share = np.clip((critical - first) / (second - first), 0, 1)
+    return np.asarray(costs[:-1][crosses] * (1 - share) + costs[1:][crosses] * share)
