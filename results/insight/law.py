@@ -28,10 +28,11 @@ MIN_BATCH_SIZES = 3
 SCATTER_SCALE = 0.25
 """Scale in octaves of the half-normal prior of tau, the scatter of the best rates about the law."""
 SCATTERS = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8])
-EXPONENTS = np.linspace(-0.5, 1.5, 101)
-NOISE_SIZE_MARGIN = 3.0
-"""Octaves by which the grid of B_noise exceeds the batch sizes on either side."""
-NUM_NOISE_SIZES = 61
+EXPONENTS = np.linspace(-0.25, 1.5, 106)
+NOISE_SIZE_MARGIN = 1.0
+"""Octaves by which the grid of B_noise exceeds the batch sizes on either side. Farther out the law is the linear rule,
+or a constant, and would be preferred to the power law for no more than having nothing else to say."""
+NUM_NOISE_SIZES = 49
 PREFERRED_FACTOR = 3.0
 """Bayes factor from which one law is preferred."""
 LINEAR, SQUARE_ROOT = 1.0, 0.5

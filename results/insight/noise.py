@@ -136,5 +136,3 @@ def runs_needed(noise: Noise, difference: float, power: float = POWER) -> int | 
         if degrees and detectable_difference(Noise(noise.variance, degrees), num_runs, power) <= difference:
             return num_runs
     return None
-
-

@@ -183,7 +183,7 @@ def _deviance(curve: Curve, variance: float, grid: Floats, amplitudes: Floats) -
 
 
 def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], float, float]:
-    """Add to each table what its A and shape cost in the other batch sizes; return also the best shared A and deviance.
+    """Add to each table what its A and shape cost in the other batch sizes; return also the best shared A and its deviance.
 
     With p the penalties of a batch size's values given the shared ones, the cost of the shared values in one batch
     size is the least of table + p; the others' costs and p, minimised over the shared values, are what is added.
@@ -209,7 +209,15 @@ def _unknown(curve: Curve, why: str = "") -> Optimum:
         why = "all runs at chance" if not len(curve.errors) else "fewer than 3 rates"
         why = "too many runs at chance" if len(curve.rates) >= MIN_RATES and len(curve.errors) else why
     return Optimum(
-        curve.batch_size, Status.CANNOT_TELL, why, math.nan, 0.0, math.inf, math.nan, float(rates[0]), float(rates[-1])
+        curve.batch_size,
+        Status.CANNOT_TELL,
+        why,
+        math.nan,
+        0.0,
+        math.inf,
+        math.nan,
+        float(rates[0]),
+        float(rates[-1]),
     )
 
 

@@ -81,7 +81,8 @@ def rate_regret(fit: Fit, lr: float, critical: float) -> Regret:
         return Regret(fit.curve.batch_size, lr, math.nan, math.nan, math.nan, why)
     costs = fit.amplitudes[:, None, None] * all_shapes(log2_lr - fit.log2_lrs)
     deviance = fit.deviance - fit.deviance.min()
-    likely = np.concatenate([costs[deviance <= critical], *(_crossings(costs, deviance, critical, axis) for axis in (0, 2))])
+    crossings = [_crossings(costs, deviance, critical, axis) for axis in (0, 2)]
+    likely = np.concatenate([costs[deviance <= critical], *crossings])
     low, high = float(likely.min()), float(likely.max())
     optima = fit.log2_lrs[(deviance <= critical).any(axis=(0, 1))]
     if optima[0] <= log2_lr <= optima[-1]:

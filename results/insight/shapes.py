@@ -50,7 +50,10 @@ def all_shapes(u: Floats) -> Floats:
 
 @functools.cache
 def shape_penalties() -> Floats:
-    """Return -2 ln prior of a batch size's shape (second axis) given the shared one (first); infinite across families."""
+    """Return -2 ln prior of a batch size's shape (second axis) given the shared one (first).
+
+    It is infinite across families.
+    """
     families = np.array([0] * len(RATIOS) + [1] * len(EXPONENTIALS))
     left = np.log([1.0] * len(RATIOS) + [left for left, _ in EXPONENTIALS])
     right = np.log([*RATIOS, *(right for _, right in EXPONENTIALS)])
