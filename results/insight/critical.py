@@ -6,8 +6,9 @@ eq. 2.11 for steps and examples; Shallue et al. 2019, arXiv 1811.03600, on tunin
 the loss of effective epochs from an error that large batches have anyway, so at least two are needed. e_inf and C are
 profiled exactly, B_c and p on grids.
 
-**Limits.** Errors within a run whose learning rate still falls are no substitute for shorter runs. The band is widened
-by half an octave on either side for what the model's form leaves out, and is told only within the batch sizes tried.
+**Limits.** Errors within a run whose learning rate still falls are no substitute for shorter runs. The band is
+widened by half an octave on either side for what the model's form leaves out, and told only within the batch sizes
+tried. Where an epoch loses its worth more gradually than by 1 / (1 + B / B_c), the band can lie too high.
 """
 
 import math

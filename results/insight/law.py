@@ -30,8 +30,8 @@ SCATTER_SCALE = 0.25
 SCATTERS = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8])
 EXPONENTS = np.linspace(-0.25, 1.5, 106)
 NOISE_SIZE_MARGIN = 1.0
-"""Octaves by which the grid of B_noise exceeds the batch sizes on either side. Farther out the law is the linear rule,
-or a constant, and would be preferred to the power law for no more than having nothing else to say."""
+"""Octaves by which the grid of B_noise exceeds the batch sizes on either side. Farther out this law is the linear
+rule, or a constant, and would be preferred to the power law only because it can say nothing else."""
 NUM_NOISE_SIZES = 49
 PREFERRED_FACTOR = 3.0
 """Bayes factor from which one law is preferred."""
@@ -134,7 +134,7 @@ def law(best: BestRates) -> Law | None:
 
 @functools.lru_cache(maxsize=8)
 def _kernels(num_points: int) -> Floats:
-    """Return the weights that integrate over m (last axis) for every tau and mu; the tails fall to the grid's ends."""
+    """Return the weights that integrate over m (last axis) for every tau and mu; tails fall to the grid's ends."""
     index = np.arange(num_points)
     edges = np.concatenate([[-np.inf], index[1:] - 0.5, [np.inf]])
     widths = np.maximum(SCATTERS, 1e-3) / STEP

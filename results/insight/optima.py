@@ -8,7 +8,7 @@ residuals together, with nu = nu0 + n - 2 K - 2 degrees of freedom (n cells, K b
 
 **Interval.** The rates whose profile deviance D(m), minimised over everything else, is at most the 95 % point of
 F(1, nu) (Cox and Hinkley, 'Theoretical Statistics', 1974, section 9.3; Bates and Watts, 'Nonlinear Regression
-Analysis', 1988, chapter 6). The likelihood of a rate is (1 + D / nu)^(-(nu + 1) / 2): Student's t where D is a square.
+Analysis', 1988, chapter 6). The likelihood of a rate is (1 + D / nu)^(-(nu + 1) / 2), Student's t if D is a square.
 
 **Limits.** A rate at which training does no better than chance bounds the optimum (error jumps there; no shape is
 fitted to it). A second minimum of the error cannot be represented.
@@ -183,7 +183,7 @@ def _deviance(curve: Curve, variance: float, grid: Floats, amplitudes: Floats) -
 
 
 def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], float, float]:
-    """Add to each table what its A and shape cost in the other batch sizes; return also the best shared A and its deviance.
+    """Add to each table what its A and shape cost elsewhere; return also the best shared A and its deviance.
 
     With p the penalties of a batch size's values given the shared ones, the cost of the shared values in one batch
     size is the least of table + p; the others' costs and p, minimised over the shared values, are what is added.
@@ -204,21 +204,13 @@ def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], 
 
 
 def _unknown(curve: Curve, why: str = "") -> Optimum:
-    rates = 2.0**curve.rates
+    low, high = (2.0 ** float(curve.rates[index]) for index in (0, -1))
     if not why:
-        why = "all runs at chance" if not len(curve.errors) else "fewer than 3 rates"
-        why = "too many runs at chance" if len(curve.rates) >= MIN_RATES and len(curve.errors) else why
-    return Optimum(
-        curve.batch_size,
-        Status.CANNOT_TELL,
-        why,
-        math.nan,
-        0.0,
-        math.inf,
-        math.nan,
-        float(rates[0]),
-        float(rates[-1]),
-    )
+        at_chance = (
+            "no error is better than chance" if not len(curve.errors) else "only one error is better than chance"
+        )
+        why = at_chance if len(curve.rates) >= MIN_RATES else "fewer than 3 rates"
+    return Optimum(curve.batch_size, Status.CANNOT_TELL, why, math.nan, 0.0, math.inf, math.nan, low, high)
 
 
 def _optimum(fit: Fit, noise: Noise) -> Optimum:
