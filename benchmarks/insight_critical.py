@@ -30,22 +30,15 @@ class CriticalWorld:
 
     @property
     def name(self) -> str:
-        foreign = f", sharpness {self.sharpness:g}" * (self.sharpness != 1) + f", excess {self.excess:g}" * bool(
-            self.excess
-        )
+        foreign = f", sharpness {self.sharpness:g}" * (self.sharpness != 1)
+        foreign += f", excess {self.excess:g}" * (self.excess != 0)
         return f"B_c {self.critical:g}, p {self.power:g}, {len(self.budgets)} budgets{foreign}"
-
-    @property
-    def is_out_of_reach(self) -> bool:
-        """Whether nothing should be told: one budget, or B_c at least half of the largest batch size."""
-        return len(self.budgets) == 1 or self.critical >= BATCH_SIZES[-1] / 2
 
 
 def critical_worlds() -> list[CriticalWorld]:
     three = (50, 200, 800)
-    regular = [
-        CriticalWorld(c, p, three) for c, p in itertools.product((128, 512, 1024, 2048, 8192), (0.3, 0.6, 1.0))
-    ]
+    pairs = itertools.product((128, 512, 1024, 2048, 8192), (0.3, 0.6, 1.0))
+    regular = [CriticalWorld(critical, power, three) for critical, power in pairs]
     few = [CriticalWorld(512, p, budgets) for p in (0.3, 0.6) for budgets in ((100, 400), (200,))]
     foreign = [CriticalWorld(512, 0.6, three, sharpness=s) for s in (0.8, 1.2)]
     return regular + few + foreign + [CriticalWorld(512, 0.6, three, excess=0.5)]

@@ -34,6 +34,7 @@ ROOMS_OF_RESULTS = {
     "parquet": {"store"},
     "tables": {"store", "parquet"},
     "published": {"store", "parquet", "tables"},
+    "insight": set(),
     "statistics": {"store", "parquet", "tables", "published"},
     "lint": {"store", "parquet", "tables", "published"},
     "figures": {"store", "parquet", "tables", "published", "statistics", "lint"},

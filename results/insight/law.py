@@ -28,7 +28,7 @@ MIN_BATCH_SIZES = 3
 SCATTER_SCALE = 0.25
 """Scale in octaves of the half-normal prior of tau, the scatter of the best rates about the law."""
 SCATTERS = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8])
-EXPONENTS = np.linspace(-0.25, 1.5, 106)
+EXPONENTS = np.linspace(-0.25, 1.25, 91)
 NOISE_SIZE_MARGIN = 1.0
 """Octaves by which the grid of B_noise exceeds the batch sizes on either side. Farther out this law is the linear
 rule, or a constant, and would be preferred to the power law only because it can say nothing else."""

@@ -179,7 +179,7 @@ def _deviance(curve: Curve, variance: float, grid: Floats, amplitudes: Floats) -
     a = amplitudes[:, None, None]
     deviance = a**2 * squares - 2 * a * products + weights @ residuals**2
     low, high = curve.bounds
-    return np.where((grid < low - STEP) | (grid > high + STEP), np.inf, deviance)
+    return np.asarray(np.where((grid < low - STEP) | (grid > high + STEP), np.inf, deviance))
 
 
 def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], float, float]:
@@ -206,10 +206,8 @@ def _joint(tables: Sequence[Floats], amplitudes: Floats) -> tuple[list[Floats], 
 def _unknown(curve: Curve, why: str = "") -> Optimum:
     low, high = (2.0 ** float(curve.rates[index]) for index in (0, -1))
     if not why:
-        at_chance = (
-            "no error is better than chance" if not len(curve.errors) else "only one error is better than chance"
-        )
-        why = at_chance if len(curve.rates) >= MIN_RATES else "fewer than 3 rates"
+        at_chance = "only one error" if len(curve.errors) else "no error"
+        why = f"{at_chance} is better than chance" if len(curve.rates) >= MIN_RATES else "fewer than 3 rates"
     return Optimum(curve.batch_size, Status.CANNOT_TELL, why, math.nan, 0.0, math.inf, math.nan, low, high)
 
 

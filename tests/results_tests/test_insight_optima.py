@@ -1,0 +1,83 @@
+"""The best learning rate of every batch size, against simulated truth and the published rows."""
+
+import math
+
+import numpy as np
+import pytest
+
+from results.insight.optima import Status, optima
+from results.insight.runs import Noise, Run, curves_of
+from results.insight.shapes import all_shapes, shape_penalties
+from tests.results_tests.insight_samples import NOISE, power_law, simulated_runs
+
+SIZES = (128, 256, 512, 1024)
+
+
+def test_shapes_are_zero_and_least_at_the_optimum_with_one_curvature() -> None:
+    shapes = all_shapes(np.array([-3.0, -0.01, 0.0, 0.01, 3.0]))
+    assert shapes.shape == (*shape_penalties().shape[:1], 5)
+    assert np.allclose(shapes[:, 2], 0)
+    assert (shapes[:, [0, 1, 3, 4]] > 0).all()
+    assert np.allclose(shapes[:, 1], 1e-4, rtol=0.03)
+    assert np.allclose(shapes[7:, 3], 1e-4, rtol=0.03)
+
+
+def test_optima_inside_the_grid() -> None:
+    truth = power_law(0.5, SIZES)
+    best = optima(simulated_runs(truth, range(-3, 4)))
+    assert [optimum.status for optimum in best.optima] == [Status.INSIDE] * len(SIZES)
+    for optimum in best.optima:
+        assert optimum.low <= truth[optimum.batch_size] <= optimum.high
+        assert optimum.low < optimum.lr < optimum.high < 4 * optimum.low
+        assert optimum.error_percent == pytest.approx(8, abs=0.3)
+    assert best.noise.degrees_of_freedom == 28 - 8 - 2
+    assert NOISE**2 / 3 < best.noise.variance < 3 * NOISE**2
+
+
+def test_optima_beyond_the_grid_are_bounds() -> None:
+    best = optima(simulated_runs({128: 0.8, 256: 0.8, 512: 6.4, 1024: 0.1}, range(-2, 3)))
+    statuses = {optimum.batch_size: optimum for optimum in best.optima}
+    assert [statuses[size].status for size in SIZES] == [Status.INSIDE] * 2 + [Status.AT_LEAST, Status.AT_MOST]
+    assert 0.8 < statuses[512].low <= 6.4 <= statuses[512].high
+    assert statuses[1024].low <= 0.1 <= statuses[1024].high < 0.8
+
+
+def test_what_cannot_be_told() -> None:
+    runs = simulated_runs(power_law(0.5, SIZES), range(-3, 4))
+    flat = [Run(32, lr, 8.0 + shift) for lr, shift in ((0.4, 0.0), (0.5, 0.1), (0.6, 0.0))]
+    diverged = [Run(2048, lr, error) for lr, error in ((0.4, 90.0), (0.8, 88.0), (1.6, math.nan))]
+    optima_by_size = {o.batch_size: o for o in optima([*runs, *flat, *diverged, Run(64, 0.4, 8.0)]).optima}
+    reasons = {size: optimum.why for size, optimum in optima_by_size.items() if optimum.status is Status.CANNOT_TELL}
+    assert reasons == {
+        32: "all errors within noise of each other",
+        64: "fewer than 3 rates",
+        2048: "no error is better than chance",
+    }
+    few = optima([Run(8, lr, 8 + lr) for lr in (0.1, 0.2, 0.4)])
+    assert few.optima[0].why == "too few rates in all for an estimate of the noise"
+    assert optima([Run(8, lr, 8 + lr) for lr in (0.1, 0.2, 0.4)], Noise(0.02, 10)).fits
+
+
+def test_divergence_bounds_the_optimum_without_moving_it() -> None:
+    """At twice the best rate training jumps to chance; a smooth shape through it would be far off."""
+    truth = power_law(0.5, SIZES)
+    best = optima(simulated_runs(truth, range(-3, 4), shape=lambda u: u**2 / 2 if u < 0.9 else math.inf))
+    for optimum in best.optima:
+        assert optimum.low <= truth[optimum.batch_size] <= optimum.high <= 4 * truth[optimum.batch_size]
+
+
+def test_scale_of_rates_does_not_matter() -> None:
+    runs = simulated_runs(power_law(0.5, SIZES), range(-3, 4))
+    scaled = [Run(run.batch_size, run.lr / 1024, run.error_percent) for run in runs]
+    for first, second in zip(optima(runs).optima, optima(scaled).optima, strict=True):
+        assert second.low * 1024 == pytest.approx(first.low)
+        assert second.status is first.status
+
+
+def test_repeats_tell_the_noise() -> None:
+    """Variance of 8.0 and 8.2 is 0.02, of a run 8.1 and a median of three likewise with the factor as weight."""
+    runs = [Run(8, 0.1, 8.0), Run(8, 0.1, 8.2), Run(8, 0.2, 9.0), Run(16, 0.1, 8.0, 0.5), Run(16, 0.1, 8.3)]
+    curves, noise = curves_of(runs, 90.0)
+    assert noise == Noise(pytest.approx((0.02 + 0.06) / 2), 2)
+    assert [list(curve.errors) for curve in curves] == [[pytest.approx(8.1), 9.0], [pytest.approx(8.1)]]
+    assert curves[1].variance_factors == pytest.approx([1 / 3])
