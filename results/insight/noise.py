@@ -9,6 +9,7 @@ Two seeds of one configuration must not be told apart by McNemar's test on their
 variance, and calls chance a difference as soon as F exceeds 1. Compare configurations by their seeds.
 """
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,8 +132,11 @@ def runs_needed(noise: Noise, difference: float, power: float = POWER) -> int | 
 
     Besides the known noise, the runs themselves tell it: each adds a degree of freedom per configuration.
     """
-    for num_runs in range(1, MAX_RUNS + 1):
+
+    def is_shown(num_runs: int) -> bool:
         degrees = noise.degrees_of_freedom + 2 * (num_runs - 1)
-        if degrees and detectable_difference(Noise(noise.variance, degrees), num_runs, power) <= difference:
-            return num_runs
-    return None
+        known = Noise(noise.variance, degrees)
+        return degrees > 0 and detectable_difference(known, num_runs, power) <= difference
+
+    needed = bisect.bisect_left(range(MAX_RUNS + 1), True, lo=1, key=is_shown)
+    return needed if needed <= MAX_RUNS else None

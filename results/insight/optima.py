@@ -11,7 +11,9 @@ F(1, nu) (Cox and Hinkley, 'Theoretical Statistics', 1974, section 9.3; Bates an
 Analysis', 1988, chapter 6). The likelihood of a rate is (1 + D / nu)^(-(nu + 1) / 2), Student's t if D is a square.
 
 **Limits.** A rate at which training does no better than chance bounds the optimum (error jumps there; no shape is
-fitted to it). A second minimum of the error cannot be represented.
+fitted to it). A second minimum of the error cannot be represented. Residuals far above the least error count for
+little, so that s2 comes out low where the error keeps to one of the shapes exactly: without repeats it serves these
+intervals, but is no estimate of the noise between seeds.
 """
 
 import math
