@@ -149,7 +149,7 @@ def optima(runs: Iterable[Run], noise: Noise = NO_NOISE_KNOWN, chance_error_perc
 def _grid(curves: Sequence[Curve], step: float) -> Floats:
     low = min(curve.rates[0] for curve in curves) - MARGIN
     high = max(curve.rates[-1] for curve in curves) + MARGIN
-    return low + step * np.arange(math.ceil((high - low) / step) + 1)
+    return np.asarray(low + step * np.arange(math.ceil((high - low) / step) + 1))
 
 
 def _coarse_fits(curves: Sequence[Curve], known: Noise, degrees: int) -> tuple[Noise, float]:

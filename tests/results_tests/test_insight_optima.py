@@ -75,9 +75,10 @@ def test_scale_of_rates_does_not_matter() -> None:
 
 
 def test_repeats_tell_the_noise() -> None:
-    """Variance of 8.0 and 8.2 is 0.02, of a run 8.1 and a median of three likewise with the factor as weight."""
+    """The variance of 8.0 and 8.2 is 0.02. With weights 2 and 1, 8.0 and 8.3 have mean 8.1 and variance 0.06."""
     runs = [Run(8, 0.1, 8.0), Run(8, 0.1, 8.2), Run(8, 0.2, 9.0), Run(16, 0.1, 8.0, 0.5), Run(16, 0.1, 8.3)]
     curves, noise = curves_of(runs, 90.0)
-    assert noise == Noise(pytest.approx((0.02 + 0.06) / 2), 2)
+    assert noise.degrees_of_freedom == 2
+    assert noise.variance == pytest.approx((0.02 + 0.06) / 2)
     assert [list(curve.errors) for curve in curves] == [[pytest.approx(8.1), 9.0], [pytest.approx(8.1)]]
     assert curves[1].variance_factors == pytest.approx([1 / 3])
