@@ -129,7 +129,7 @@ def _share(held: Sequence[bool]) -> dict[str, float]:
     n, p, z = len(held), float(np.mean(held)), 1.96
     middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = ((middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
-    return {"percent": 100 * p, "low": 100 * low, "high": 100 * high, "n": n}
+    return {"percent": 100 * p, "low": max(100 * low, 0.0), "high": 100 * high, "n": n}
 
 
 def published_grid() -> dict[int, list[float]]:

@@ -42,6 +42,10 @@ GUESSED_NOISE = 0.03
 """First guess of a run's standard deviation without repeats, as a part of the median error."""
 
 
+MIN_VARIANCE = 1e-6
+"""Least variance of a run in squared points, so that equal errors can be fitted."""
+
+
 class Status(StrEnum):
     """What is known about an optimum."""
 
@@ -158,26 +162,25 @@ def _coarse_fits(curves: Sequence[Curve], known: Noise, degrees: int) -> tuple[N
     Residuals include the penalties: each A_B and steepness is a parameter that has an observation, its prior.
     """
     errors = np.concatenate([curve.errors for curve in curves])
-    variance = known.variance or (GUESSED_NOISE * float(np.median(errors))) ** 2
+    variance = max(known.variance or (GUESSED_NOISE * float(np.median(errors))) ** 2, MIN_VARIANCE)
     grid, amplitude = _grid(curves, COARSE_STEP), 1.0
     for _ in range(NUM_COARSE_FITS):
         amplitudes = math.sqrt(variance) * COARSE_AMPLITUDES
         tables = [_deviance(curve, variance, grid, amplitudes) for curve in curves]
         _, amplitude, least = _joint(tables, amplitudes)
         squares = known.variance * known.degrees_of_freedom + variance * least
-        variance = max(squares / degrees, 1e-6 * variance)
+        variance = max(squares / degrees, MIN_VARIANCE)
     return Noise(variance, degrees), amplitude
 
 
 def _deviance(curve: Curve, variance: float, grid: Floats, amplitudes: Floats) -> Floats:
     """Return the sum of squared standardised residuals by A, shape and optimum, with c_B at its best."""
     weights = curve.weights(variance)
-    weights_sum = float(weights.sum())
     shapes = all_shapes(curve.log2_lrs - grid[:, None])
-    mean_shape, mean_error = shapes @ weights / weights_sum, float(weights @ curve.errors / weights_sum)
-    residuals = curve.errors - mean_error
-    squares = (shapes**2) @ weights - weights_sum * mean_shape**2
-    products = shapes @ (weights * residuals)
+    mean_shape = shapes @ weights / weights.sum()
+    residuals = curve.errors - np.average(curve.errors, weights=weights)
+    centred = shapes - mean_shape[..., None]
+    squares, products = centred**2 @ weights, centred @ (weights * residuals)
     a = amplitudes[:, None, None]
     deviance = a**2 * squares - 2 * a * products + weights @ residuals**2
     low, high = curve.bounds
