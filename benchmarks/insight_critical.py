@@ -56,8 +56,8 @@ def draw(world: CriticalWorld, random: np.random.Generator) -> tuple[list[TunedC
     return cells, Noise(variance, KNOWN_DEGREES)
 
 
-def critical_shares(world: CriticalWorld, num_sweeps: int) -> dict[str, float]:
-    """Return percentages of sweeps: told with a band, told a bound, and right where something was told."""
+def critical_shares(world: CriticalWorld, num_sweeps: int) -> dict[str, float | None]:
+    """Return percentages of sweeps: told with a band, told a bound, and right where something was told (or None)."""
     found: list[CriticalBatchSize] = []
     for index in range(num_sweeps):
         found.append(critical_batch_size(*draw(world, np.random.default_rng([0, index, *world.name.encode()]))))
@@ -67,6 +67,6 @@ def critical_shares(world: CriticalWorld, num_sweeps: int) -> dict[str, float]:
     return {
         "band": 100 * len(inside) / num_sweeps,
         "bound": 100 * (len(told) - len(inside)) / num_sweeps,
-        "right": 100 * float(np.mean(right)) if right else math.nan,
-        "octaves": float(np.median([math.log2(a.high / a.low) for a in inside])) if inside else math.nan,
+        "right": 100 * float(np.mean(right)) if right else None,
+        "octaves": float(np.median([math.log2(a.high / a.low) for a in inside])) if inside else None,
     }
