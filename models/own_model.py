@@ -27,19 +27,8 @@ WEIGHT_OPERATIONS = ("convolution", "native_batch_norm", "addmm", "mm", "t", "de
 """Known operations that take weights."""
 KNOWN_OPERATIONS = frozenset(
     (
-        *(
-            "convolution",
-            "native_batch_norm",
-            "relu",
-            "relu_",
-            "leaky_relu",
-            "hardtanh",
-            "add",
-            "add_",
-            "mul",
-            "mean",
-        ),
-        *("addmm", "mm", "t", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "cat"),
+        *("convolution", "native_batch_norm", "relu", "relu_", "leaky_relu", "hardtanh", "add", "add_", "mul"),
+        *("mean", "addmm", "mm", "t", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "cat"),
         *("bernoulli_", "div_", "empty_like", "_local_scalar_dense"),  # dropout; a batch norm's average of all steps
         *("view", "_unsafe_view", "clone", "permute", "transpose", "as_strided_", "detach", "alias", "slice"),
     )
