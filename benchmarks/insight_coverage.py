@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.harness import option_parser, print_figures, write_report
 from benchmarks.insight_critical import critical_shares, critical_worlds
 from results.insight.law import LINEAR, SQUARE_ROOT, Band, Law, Preferred, Verdict, law
-from results.insight.optima import BestRates, Optimum, Status, optima
+from results.insight.optima import BestRates, Status, optima
 from results.insight.regret import Rule, rule_regret
 from results.insight.runs import Floats, Run
 from results.insight.shapes import exponential, quadratic
@@ -186,16 +186,11 @@ def judge_optima(best: BestRates, truth: Truth, tally: Tally) -> None:
             continue
         tally.count("optimum: interval holds it", found.low <= lr <= found.high)
         if found.status is not Status.CANNOT_TELL:
-            tally.count("optimum: what is told holds", _holds(found, lr))
+            low, high = found.told
+            tally.count("optimum: what is told holds", low <= lr <= high)
         if found.status is Status.INSIDE:
             tally.count("optimum: 'inside' holds", found.low <= lr <= found.high)
             tally.note("optimum: width where inside, octaves", math.log2(found.high / found.low))
-
-
-def _holds(found: Optimum, lr: float) -> bool:
-    low = found.low if found.status in (Status.INSIDE, Status.AT_LEAST) else 0.0
-    high = found.high if found.status in (Status.INSIDE, Status.AT_MOST) else math.inf
-    return low <= lr <= high
 
 
 def judge_regret(best: BestRates, truth: Truth, tally: Tally) -> None:
@@ -242,7 +237,7 @@ def measure(world: World, indices: Iterable[int]) -> tuple[Tally, float]:
         truth = draw_truth(world, index, random)
         best = optima(draw_runs(world, truth, random), chance_error_percent=CHANCE)
         number += 1
-        tally.note("noise: variance over truth", best.noise.variance / SEED_NOISE**2)
+        tally.note("noise: variance over truth", best.fit_noise.variance / SEED_NOISE**2)
         judge_optima(best, truth, tally)
         if ANCHOR in best.fits:
             judge_regret(best, truth, tally)

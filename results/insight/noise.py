@@ -112,12 +112,16 @@ def _without_repeats(groups: Mapping[str, Sequence[Bits]]) -> NoiseComponents | 
 def detectable_difference(noise: Noise, num_runs: int, power: float = POWER) -> float:
     """Return the smallest difference (points) of two configurations that a two-sided test finds with this power.
 
+    It is infinite without degrees of freedom: what is not known from repeats shows no difference.
+
     Args:
         noise: variance of one run; its degrees of freedom are those of the test (Student's t).
         num_runs: runs of each configuration, with seeds of their own.
         power: probability of finding it.
     """
     degrees = noise.degrees_of_freedom
+    if degrees < 1:
+        return math.inf
     critical = float(stdtrit(degrees, (1 + LEVEL) / 2))
     low, high = 0.0, 2 * critical + 100.0
     for _ in range(100):

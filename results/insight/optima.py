@@ -66,16 +66,22 @@ class Optimum:
     why: str
     """Reason of the status in a few words."""
     lr: float
-    """The most likely best rate; outside the measured rates it is an extrapolation."""
+    """The most likely best rate; outside the measured rates it is an extrapolation. NaN without a fit."""
     low: float
-    """Lower end of the 95 % interval; 0 where it is open."""
+    """Lower end of the 95 % interval by the fit, also where that cannot be told from data; 0 where it is open."""
     high: float
-    """Upper end of the 95 % interval; infinite where it is open."""
+    """Upper end of it; infinite where it is open."""
     error_percent: float
     """Fitted error at the best rate."""
     measured_low: float
     measured_high: float
     """Lowest and highest rate measured."""
+
+    @property
+    def told(self) -> tuple[float, float]:
+        """The ends of the interval that the status stands for: 0 and infinite if nothing can be told."""
+        low = self.low if self.status in (Status.INSIDE, Status.AT_LEAST) else 0.0
+        return low, self.high if self.status in (Status.INSIDE, Status.AT_MOST) else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +109,18 @@ class BestRates:
     optima: tuple[Optimum, ...]
     fits: dict[int, Fit]
     """By batch size; only those with at least three rates better than chance or two and a saturated one."""
-    noise: Noise
-    """Pooled from repeats and residuals."""
+    seed_noise: Noise
+    """Variance between seeds, from repeated runs alone: no degrees of freedom without any."""
+    fit_noise: Noise
+    """Pooled from repeats and residuals for the intervals here: no estimate of the noise between seeds."""
 
     @property
     def critical_deviance(self) -> float:
-        return critical_deviance(self.noise)
+        return critical_deviance(self.fit_noise)
 
     def likelihoods(self) -> Floats:
         """Return the likelihood of every optimum on the grid, at most 1, by batch size (first axis)."""
-        nu = self.noise.degrees_of_freedom
+        nu = self.fit_noise.degrees_of_freedom
         return np.array([(1 + fit.profile / nu) ** (-(nu + 1) / 2) for fit in self.fits.values()])
 
 
@@ -135,7 +143,7 @@ def optima(runs: Iterable[Run], noise: Noise = NO_NOISE_KNOWN, chance_error_perc
     degrees = known.degrees_of_freedom + num_cells(usable) - 2 * len(usable) - 2
     if not usable or degrees < 1:
         why = "too few rates in all for an estimate of the noise" if usable else ""
-        return BestRates(tuple(_unknown(curve, why) for curve in curves), {}, known)
+        return BestRates(tuple(_unknown(curve, why) for curve in curves), {}, known, known)
     pooled, amplitude = _coarse_fits(usable, known, degrees)
     grid = _grid(usable, STEP)
     amplitudes = amplitude * AMPLITUDES
@@ -147,7 +155,7 @@ def optima(runs: Iterable[Run], noise: Noise = NO_NOISE_KNOWN, chance_error_perc
     found = [
         _optimum(fits[curve.batch_size], pooled) if curve.batch_size in fits else _unknown(curve) for curve in curves
     ]
-    return BestRates(tuple(found), fits, pooled)
+    return BestRates(tuple(found), fits, known, pooled)
 
 
 def _grid(curves: Sequence[Curve], step: float) -> Floats:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from results.insight.critical import TunedCell, critical_batch_size
 from results.insight.noise import NoiseComponents, Trial, detectable_difference, noise_components, runs_needed
 from results.insight.optima import Status
-from results.insight.runs import Noise
+from results.insight.runs import NO_NOISE_KNOWN, Noise
 
 CHANCES = np.concatenate([np.linspace(0.1, 0.9, 400), np.zeros(3600)])
 """Chance to be missed, by image."""
@@ -59,6 +60,7 @@ def test_the_detectable_difference_is_found_with_its_power() -> None:
     variances = (first.var(axis=1, ddof=1) + second.var(axis=1, ddof=1)) / 2
     t = np.abs(first.mean(axis=1) - second.mean(axis=1)) / np.sqrt(2 * variances / 3)
     assert (t > 2.7764).mean() == pytest.approx(0.8, abs=0.01)
+    assert detectable_difference(NO_NOISE_KNOWN, num_runs=3) == math.inf
 
 
 def test_runs_needed() -> None:

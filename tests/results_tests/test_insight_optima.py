@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from results.insight.optima import Status, optima
-from results.insight.runs import Noise, Run, curves_of
+from results.insight.runs import NO_NOISE_KNOWN, Noise, Run, curves_of
 from results.insight.shapes import all_shapes, shape_penalties
 from tests.results_tests.insight_samples import NOISE, power_law, simulated_runs
 
@@ -30,8 +30,18 @@ def test_optima_inside_the_grid() -> None:
         assert optimum.low <= truth[optimum.batch_size] <= optimum.high
         assert optimum.low < optimum.lr < optimum.high < 4 * optimum.low
         assert optimum.error_percent == pytest.approx(8, abs=0.3)
-    assert best.noise.degrees_of_freedom == 28 - 8 - 2
-    assert 0 < best.noise.variance < 3 * NOISE**2
+        assert optimum.told == (optimum.low, optimum.high)
+    assert best.fit_noise.degrees_of_freedom == 28 - 8 - 2
+    assert 0 < best.fit_noise.variance < 3 * NOISE**2
+
+
+def test_residuals_are_not_taken_for_noise_between_seeds() -> None:
+    runs = simulated_runs(power_law(0.5, SIZES), range(-3, 4))
+    assert optima(runs).seed_noise == NO_NOISE_KNOWN
+    repeated = optima([*runs, Run(runs[0].batch_size, runs[0].lr, runs[0].error_percent + 0.2)]).seed_noise
+    assert repeated.variance == pytest.approx(0.02)
+    assert repeated.degrees_of_freedom == 1
+    assert optima(runs, Noise(0.03, 5)).seed_noise == Noise(0.03, 5)
 
 
 def test_optima_beyond_the_grid_are_bounds() -> None:
@@ -40,6 +50,8 @@ def test_optima_beyond_the_grid_are_bounds() -> None:
     assert [statuses[size].status for size in SIZES] == [Status.INSIDE] * 2 + [Status.AT_LEAST, Status.AT_MOST]
     assert 0.8 < statuses[512].low <= 6.4 <= statuses[512].high
     assert statuses[1024].low <= 0.1 <= statuses[1024].high < 0.8
+    assert statuses[512].told == (statuses[512].low, math.inf)
+    assert statuses[1024].told == (0, statuses[1024].high)
 
 
 def test_what_cannot_be_told() -> None:
@@ -53,6 +65,8 @@ def test_what_cannot_be_told() -> None:
         64: "fewer than 3 rates",
         2048: "no error is better than chance",
     }
+    assert 0 < optima_by_size[32].low < optima_by_size[32].high < math.inf
+    assert all(optima_by_size[size].told == (0, math.inf) for size in reasons)
     few = optima([Run(8, lr, 8 + lr) for lr in (0.1, 0.2, 0.4)])
     assert few.optima[0].why == "too few rates in all for an estimate of the noise"
     assert optima([Run(8, lr, 8 + lr) for lr in (0.1, 0.2, 0.4)], Noise(0.02, 10)).fits
