@@ -121,11 +121,11 @@ class Tally:
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Return shares (percent) with their intervals, and medians."""
-        shares = {name: _share(held) for name, held in self.held.items()}
+        shares = {name: share(held) for name, held in self.held.items()}
         return shares | {name: {"median": float(np.median(values))} for name, values in self.values.items()}
 
 
-def _share(held: Sequence[bool]) -> dict[str, float]:
+def share(held: Sequence[bool]) -> dict[str, float]:
     n, p, z = len(held), float(np.mean(held)), 1.96
     middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = ((middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
@@ -166,12 +166,16 @@ def draw_runs(world: World, truth: Truth, random: np.random.Generator) -> list[R
     runs = []
     for size, lrs in world.grid.items():
         rates = [*lrs, *(lr for repeated, lr in REPEATED if repeated == size and lr in lrs)]
-        heights = truth.costs[size](np.log2(rates) - truth.log2_lrs[size])
-        spread = np.sqrt(SEED_NOISE**2 + (SHAPE_NOISE * np.minimum(heights, CHANCE)) ** 2)
-        errors = truth.least[size] + heights + spread * random.standard_normal(len(rates))
-        errors = np.where(errors >= CHANCE, CHANCE, np.round(errors, 2))
-        runs += [Run(size, lr, float(error)) for lr, error in zip(rates, errors, strict=True)]
+        runs += draw_errors(truth, size, rates, random)
     return runs
+
+
+def draw_errors(truth: Truth, size: int, rates: Sequence[float], random: np.random.Generator) -> list[Run]:
+    heights = truth.costs[size](np.log2(rates) - truth.log2_lrs[size])
+    spread = np.sqrt(SEED_NOISE**2 + (SHAPE_NOISE * np.minimum(heights, CHANCE)) ** 2)
+    errors = truth.least[size] + heights + spread * random.standard_normal(len(rates))
+    errors = np.where(errors >= CHANCE, CHANCE, np.round(errors, 2))
+    return [Run(size, lr, float(error)) for lr, error in zip(rates, errors, strict=True)]
 
 
 def judge_optima(best: BestRates, truth: Truth, tally: Tally) -> None:

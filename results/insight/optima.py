@@ -45,6 +45,9 @@ GUESSED_NOISE = 0.03
 MIN_VARIANCE = 1e-6
 """Least variance of a run in squared points, so that equal errors can be fitted."""
 
+BETTER_THAN_CHANCE = "is better than chance"
+"""End of the reason where too many rates diverged or taught nothing."""
+
 
 class Status(StrEnum):
     """What is known about an optimum."""
@@ -220,7 +223,7 @@ def _unknown(curve: Curve, why: str = "") -> Optimum:
     low, high = (2.0 ** float(curve.rates[index]) for index in (0, -1))
     if not why:
         at_chance = "only one error" if len(curve.errors) else "no error"
-        why = f"{at_chance} is better than chance" if len(curve.rates) >= MIN_RATES else "fewer than 3 rates"
+        why = f"{at_chance} {BETTER_THAN_CHANCE}" if len(curve.rates) >= MIN_RATES else "fewer than 3 rates"
     return Optimum(curve.batch_size, Status.CANNOT_TELL, why, math.nan, 0.0, math.inf, math.nan, low, high)
 
 
