@@ -157,7 +157,7 @@ def _gains(best: BestRates) -> dict[int, Gain]:
         if (fit := best.fits.get(optimum.batch_size)) is not None:
             lr = 2.0 ** float(np.clip(math.log2(optimum.lr), fit.curve.log2_lrs[0], fit.curve.log2_lrs[-1]))
             most = rate_regret(fit, lr, best.critical_deviance).high
-            gains[optimum.batch_size] = Gain(_expected_cost(fit, lr, best.critical_deviance, best.noise), most)
+            gains[optimum.batch_size] = Gain(_expected_cost(fit, lr, best.critical_deviance, best.fit_noise), most)
     return gains
 
 
