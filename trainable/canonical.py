@@ -60,6 +60,7 @@ def canonical_values(typed: Values) -> Values:
     values = typed | {
         "optimizer": typed["optimizer"] or "sgd",
         "weight_decay_on": typed["weight_decay_on"] or "all",
+        "noise_scale": bool(typed["noise_scale"]),
     }
     _fill_in_own_code(values)
     _check_domains(values)
@@ -189,6 +190,10 @@ def _check_step(values: Values) -> None:
         if values[name] is not None:
             check_range(name, values[name], **bounds)
     batch_size = values["batch_size"]
+    if values["noise_scale"] and batch_size < 4:
+        raise FieldError(
+            "noise_scale", f"noise_scale halves batches of at least 4 images: leave it out at batch_size {batch_size}"
+        )
     ghost = values["ghost_batch_size"] or batch_size
     if batch_size > ghost and batch_size % ghost:
         raise FieldError(

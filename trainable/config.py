@@ -125,6 +125,10 @@ class TrainConfig:
     support it, else fp16 on a GPU and fp32 on a CPU. bf16 and fp16 are mixed precision with fp32 weights, where fp16
     scales the loss; pure_fp16 keeps weights, optimiser and batch normalisation in fp16 and scales nothing. A trial
     of `auto` is another one than a trial of the format that it becomes: both are trained."""
+    noise_scale: bool | None = False
+    """Whether the gradient noise scale is measured, at every 80th step; `batch_size` must be at least 4. The training
+    stays the same bit for bit, but the trial is another one. Steps of a CUDA graph are not measured. None means
+    false."""
     seed: int = 0
     """Seed of the initial weights and, together with the epoch, of the order, the crops and the flips, from 0 to
     2**63 - 1."""
@@ -248,7 +252,7 @@ DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fiel
 LATER_FIELDS = (
     *("parent", "optimizer", "betas", "eps", "weight_decay_on", "clip_grad_norm", "warmup_epochs"),
     *("warmup_start_factor", "label_smoothing", "ghost_batch_size", "cutout_size", "mixup_alpha"),
-    *("model_args", "model_fingerprint", "loss", "loss_fingerprint"),
+    *("model_args", "model_fingerprint", "loss", "loss_fingerprint", "noise_scale"),
 )
 """Fields that are newer than the first trial keys, which stay as they are: a default is not part of the key."""
 _COMPUTED_FIELDS = ("dataset_fingerprint", "model_fingerprint", "loss_fingerprint", "recipe_version", "parent")

@@ -27,6 +27,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits fp32 [B, num_classes] and labels int64 [B] to the mean loss []."""
 OnStep = Callable[[int], None]
 """Called after each step with the number of steps done in the epoch."""
+BeforeStep = Callable[[int, Tensor, Tensor, Tensor | None], None]
+"""Called before each step with its number in the epoch, from 0, and the arguments of `Learner.step`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,19 @@ class Learner:
             return self._step(images, labels, share)
 
     def _step(self, images: Tensor, labels: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
+        loss, correct = self.accumulate(self.forward, images, labels, share)
+        self.scaler.unscale_(self.optimizer)
+        if self.config.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.weights.master, self.config.clip_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.weights.round()
+        return loss, correct
+
+    def accumulate(
+        self, forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, share: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Set the gradient of the master weights, which is scaled, to that of these images; return as `step` does."""
         others = labels
         if share is not None:
             images, others = torch.lerp(images.roll(1, 0), images, share), labels.roll(1)
@@ -119,19 +134,13 @@ class Learner:
         rights: list[Tensor] = []
         for start in range(0, len(labels), size):
             ghost = slice(start, start + size)
-            logits = self.logits(self.forward, images[ghost])
+            logits = self.logits(forward, images[ghost])
             loss = self._loss(logits, labels[ghost], others[ghost], share) * (size / len(labels))
             scaled, parameters = self.scaler.scale(loss), self.weights.parameters
             gradients = torch.autograd.grad(scaled, parameters, materialize_grads=bool(self.references))
             (self.weights.add_gradients if losses else self.weights.set_gradients)(gradients)
             losses.append(loss.detach())
             rights.append((logits.detach().argmax(dim=1) == labels[ghost]).sum())
-        self.scaler.unscale_(self.optimizer)
-        if self.config.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.weights.master, self.config.clip_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.weights.round()
         return sum(losses[1:], losses[0]), sum(rights[1:], rights[0])
 
     def _loss(self, logits: Tensor, labels: Tensor, others: Tensor, share: Tensor | None) -> Tensor:
@@ -179,6 +188,7 @@ def train_epoch(
     lrs: Iterable[float],
     on_step: OnStep | None = None,
     plan: EpochPlan | None = None,
+    before_step: BeforeStep | None = None,
 ) -> TrainMetrics:
     """Train on batches (uint8 [B, H, W, C], int64 [B]), each at its learning rate.
 
@@ -196,6 +206,8 @@ def train_epoch(
         centers = plan.centers[num_images : num_images + len(labels)] if plan and plan.centers is not None else None
         inputs = cut_out(normalize(images, data.mean, data.std), centers, learner.config.cutout_size)
         share = plan.shares[step] if plan and plan.shares is not None else None
+        if before_step is not None:
+            before_step(step, inputs, labels, share)
         loss, correct = learner.step(inputs, labels, share)
         sums.add(loss, correct, len(labels))
         num_images += len(labels)

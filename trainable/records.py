@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trainable.decoding import Count, HexDigits, NotNegative, Ordinal, Percent, Rate, Seconds, Timestamp
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 PUBLISHED_MODEL = "published_model"
 PUBLISHED_EPOCHS = "published_epochs"
 PUBLISHED_BATCH_SIZE = "published_batch_size"
@@ -85,6 +85,17 @@ class EpochRecord:
     attempt: Ordinal
     """Number of the attempt that trained this epoch. Each process that works on a trial is an attempt; the first is
     1."""
+    noise_scale: NotNegative | None = None
+    """Gradient noise scale in images: `gradient_variance` / `gradient_square` (McCandlish et al. 2018, appendix A.1).
+    Every 80th step is measured, from the 41st step of the training on, so one epoch says little: divide the sums of
+    the two columns over several. None without `noise_scale: true`, with a CUDA graph, if no step of the epoch was
+    measured or if `gradient_square` is not above 0."""
+    gradient_variance: NotNegative | None = None
+    """Trace of the covariance of one image's gradient, mean over the measured steps of the epoch, before clipping and
+    without weight decay. None like `noise_scale`, but for the last reason."""
+    gradient_square: float | None = None
+    """Squared L2 norm of the true gradient, estimated without bias as the product of the gradients of a batch's two
+    halves, mean over the measured steps of the epoch. It may be negative. None like `gradient_variance`."""
 
 
 KeepWeights = Literal["none", "best", "all"]

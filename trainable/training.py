@@ -18,6 +18,7 @@ from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
 from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
 from trainable.execution import DEFAULT_EXECUTION, Execution
+from trainable.noise_scale import NoiseScale
 from trainable.optimizers import MOMENTUM, STEP_COUNTS, make_optimizer
 from trainable.precision import Precision, resolve_precision
 from trainable.randomness import generator, plan_epoch
@@ -115,12 +116,14 @@ class Training:
         plan = plan_epoch(len(data.train), config.augmentation, config.seed, self.epochs_done)
         plan = plan.with_cutout_and_mixup(config, self.steps_per_epoch, self.epochs_done)
         lrs = [lr_at_step(config, first_step + step, total_steps) for step in range(self.steps_per_epoch)]
+        noise = NoiseScale(learner, first_step) if config.noise_scale and self._static is None else None
         if self._static is not None:
             trained = self._static.run(plan, lrs, on_step)
         else:
             plan = plan.to(learner.device)
             batches = training_batches(data.train, plan, config.batch_size, augmented=self._augmented)
-            trained = train_epoch(learner, data, batches, lrs, on_step, plan)
+            before_step = None if noise is None else noise.before_step
+            trained = train_epoch(learner, data, batches, lrs, on_step, plan, before_step)
         train_seconds = time.perf_counter() - started
         self.epochs_done += 1
         diverged = not math.isfinite(trained.loss)
@@ -146,6 +149,7 @@ class Training:
             images_per_second=trained.num_images / train_seconds,
             gradient_norm=_finite(trained.gradient_norm),
             attempt=attempt,
+            **({} if noise is None else noise.columns()),
         )
         return EpochOutcome(record, diverged, _bits(test) if test else None)
 

@@ -15,6 +15,7 @@ FILLED_IN = ("milestones", "lr_min_factor", *(name for names in DEPENDENT_FIELDS
 OUTSIDE_RECIPE = (
     *("model", "model_args", "model_fingerprint", "dataset", "dataset_fingerprint", "train_subset", "test_subset"),
     *("holdout", "epochs", "batch_size", "lr", "schedule", "loss_fingerprint", "seed", "recipe_version", "parent"),
+    "noise_scale",
 )
 """Fields that tables show anyway, or that do not say how a step of the training is made."""
 PUBLISHED_TOO = {"precision": ("fp32",), "lr_min_factor": (0.0,)}

@@ -22,7 +22,7 @@ from results.store.search_log import read_log
 from tests.conftest import ROOT, Cli
 from trainable.config import TrainConfig
 from trainable.ledger.reading import read_trial
-from trainable.records import Status
+from trainable.records import EpochRecord, Status
 
 ARCHIVE = Path(__file__).parent / "stores" / "before_rooms.tar.xz"
 SEARCH = "searched"
@@ -63,11 +63,11 @@ def test_status_and_table_read_it(old: Path, cli: Cli) -> None:
 def test_an_export_writes_what_the_old_code_wrote(old: Path, cli: Cli, sweep: str) -> None:
     done = cli("export", sweep, "--store", str(old / "store"), "--to", str(old / "exported"))
     assert done.returncode == 0, done.stderr
-    for name in ("trials.parquet", "epochs.parquet"):
+    for name, record in (("trials.parquet", TrainConfig), ("epochs.parquet", EpochRecord)):
         before = pq.read_table(old / "store" / sweep / name)
         now = pq.read_table(old / "exported" / name)
         for added in {*now.column_names} - {*before.column_names}:
-            assert {*now[added].to_pylist()} == {TrainConfig.__dataclass_fields__[added].default}
+            assert {*now[added].to_pylist()} == {record.__dataclass_fields__[added].default}
         now = now.select(before.column_names)
         assert without_descriptions(now.schema).equals(without_descriptions(before.schema), check_metadata=True)
         assert now.to_pylist() == before.to_pylist()

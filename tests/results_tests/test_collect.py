@@ -193,7 +193,7 @@ def test_metadata(tmp_path: Path) -> None:
     for table in Collector(store, manifest).tables():
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         assert metadata == {
-            "batchscape.schema_version": "5",
+            "batchscape.schema_version": "6",
             "batchscape.sweep": "sweep",
             "batchscape.space": "name: x\n",
             "batchscape.overrides": '{"lr": 0.1}',

@@ -65,7 +65,7 @@ def test_duckdb_reads_it(tmp_path: Path, tables: Tables) -> None:
 def test_metadata_is_in_the_file(tmp_path: Path, tables: Tables) -> None:
     export_tables(*tables, str(tmp_path))
     for name in ("trials", "epochs"):
-        assert pq.read_schema(tmp_path / f"{name}.parquet").metadata[b"batchscape.schema_version"] == b"5"
+        assert pq.read_schema(tmp_path / f"{name}.parquet").metadata[b"batchscape.schema_version"] == b"6"
 
 
 @pytest.mark.parametrize("name", ["trials", "epochs"])

@@ -45,6 +45,7 @@ TRIALS = [
     ("cutout_size", "int64", True),
     ("mixup_alpha", "double", True),
     ("precision", "string", False),
+    ("noise_scale", "bool", True),
     ("seed", "int64", False),
     ("recipe_version", "int64", False),
     ("parent", "string", True),
@@ -105,6 +106,9 @@ EPOCHS = [
     ("images_per_second", "double", False),
     ("gradient_norm", "double", True),
     ("attempt", "int64", False),
+    ("noise_scale", "double", True),
+    ("gradient_variance", "double", True),
+    ("gradient_square", "double", True),
 ]
 
 
@@ -116,7 +120,7 @@ def test_columns_types_and_nulls(schema: pa.Schema, columns: list[tuple[str, str
 
 
 def test_the_version_that_these_columns_have() -> None:
-    assert SCHEMA_VERSION == 5
+    assert SCHEMA_VERSION == 6
 
 
 def test_every_field_of_the_configuration_is_a_column() -> None:

@@ -193,7 +193,7 @@ def test_a_manifest_comes_back_as_it_was(store: Store, reopened: Callable[[], St
     assert store.find_manifest("mine") is None
     assert saved(store, manifest) == manifest
     assert reopened().manifest("mine") == manifest
-    assert json.loads(store.read("mine", MANIFEST) or b"")["schema_version"] == 5
+    assert json.loads(store.read("mine", MANIFEST) or b"")["schema_version"] == 6
 
 
 @pytest.mark.parametrize(

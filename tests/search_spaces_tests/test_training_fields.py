@@ -26,6 +26,7 @@ FIELDS: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "ghost_batch_size": ({}, [32, 64], "int64"),
     "cutout_size": ({}, [0, 8], "int64"),
     "mixup_alpha": ({}, [0, 0.2], "double"),
+    "noise_scale": ({}, [False, True], "bool"),
     "precision": ({}, ["fp32", "pure_fp16"], "string"),
 }
 """Field -> the fields that it needs, some of its values, and the type of its column."""
@@ -69,6 +70,10 @@ def test_a_field_is_a_key_of_all_sections_and_a_column(tmp_path: Path, name: str
         ("grid: {batch_size: [64, 96], ghost_batch_size: [64]}", "batch_size 96 must be a multiple of ghost_batch_s"),
         ("rows: [{optimizer: muon, betas: [0.9]}]", r"betas must be two numbers, got \[0.9\]"),
         ("rows: [{optimizer: adamw, precision: pure_fp16}]", "eps 1e-08 of adamw is 0 in pure_fp16: give eps 1e-4"),
+        (
+            "rows: [{batch_size: 2, noise_scale: true}]",
+            "noise_scale halves batches of at least 4 images: leave it out at batch_size 2",
+        ),
         ("rows: [{epochs: 5, warmup_epochs: 5}]", "warmup_epochs must be between 0 and below 5, got 5"),
         (
             "rows: [{epochs: 20, schedule: multistep, milestones: [5, 15], warmup_epochs: 6}]",

@@ -42,6 +42,7 @@ CHANGES: dict[str, Any] = {
     "cutout_size": 8,
     "mixup_alpha": 0.2,
     "precision": "fp32",
+    "noise_scale": True,
     "seed": 1,
     "recipe_version": 2,
     "parent": "0123456789abcdef",
@@ -115,7 +116,10 @@ def test_milestones_in_epochs_and_in_fractions_are_the_same_trial(milestones: An
         ({}, {"ghost_batch_size": 128}),
         ({"batch_size": 64}, {"batch_size": 64, "ghost_batch_size": 256}),
         ({"warmup_epochs": 5}, {"warmup_epochs": 5.0, "warmup_start_factor": 0.001}),
-        ({}, {"optimizer": None, "weight_decay_on": None}),  # columns that older Parquet files lack
+        (
+            {},
+            {"optimizer": None, "weight_decay_on": None, "noise_scale": None},
+        ),  # columns that older Parquet files lack
         ({"optimizer": "adamw"}, {"optimizer": "adamw", "betas": [0.9, 0.999], "eps": 1e-8, "momentum": 0.5}),
         ({"optimizer": "lars"}, {"optimizer": "lars", "eps": 1e-9, "nesterov": False}),
         ({"weight_decay": 0.0}, {"weight_decay": -0.0}),

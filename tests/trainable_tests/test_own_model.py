@@ -18,6 +18,7 @@ from models.user_code import UserCode, UserCodeError, provide
 from tests.conftest import ROOT
 from tests.trainable_tests.own_code_samples import LOSSES, MODELS
 from tests.trainable_tests.test_training import content, figures, run
+from trainable import noise_scale
 from trainable.augmentation import normalize
 from trainable.config import TrainConfig
 from trainable.ledger.reading import read_trial
@@ -160,6 +161,19 @@ def test_every_option_of_a_step_works(own: Own, make_training: MakeTraining, cha
     for name in ("Normed",) if "pure_fp16" in changes.values() else ("Normed", "Odd"):  # Odd makes fp32 tensors
         record = make_training(own(name, lr=0.001, epochs=1, train_subset=8, **changes)).run_epoch(1).record
         assert record.train_loss is not None
+
+
+@pytest.mark.parametrize("name", ["Normed", "Odd"])
+def test_the_noise_scale_changes_nothing(
+    own: Own, make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(noise_scale, "EVERY_STEPS", 2)
+    config = own(name, epochs=2, precision="bf16")
+    plain, measured = make_training(config), make_training(dataclasses.replace(config, noise_scale=True))
+    for _ in range(2):
+        losses = [training.run_epoch(1).record.train_loss for training in (plain, measured)]
+        assert losses[0] == losses[1]
+    assert measured.state() == plain.state()
 
 
 HEAD = "import sys\nimport torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n"
