@@ -24,7 +24,7 @@ class CriticalWorld:
     power: float
     budgets: tuple[int, ...]
     sharpness: float = 1.0
-    """Exponent of B / B_c; the model assumes 1."""
+    """Exponent of B / B_c."""
     excess: float = 0.0
     """Points by which the largest batch is worse for another reason, growing with the square of log2 B above 512."""
 
@@ -40,8 +40,10 @@ def critical_worlds() -> list[CriticalWorld]:
     pairs = itertools.product((128, 512, 1024, 2048, 8192), (0.3, 0.6, 1.0))
     regular = [CriticalWorld(critical, power, three) for critical, power in pairs]
     few = [CriticalWorld(512, p, budgets) for p in (0.3, 0.6) for budgets in ((100, 400), (200,))]
-    foreign = [CriticalWorld(512, 0.6, three, sharpness=s) for s in (0.8, 1.2)]
-    return regular + few + foreign + [CriticalWorld(512, 0.6, three, excess=0.5)]
+    abrupt = [CriticalWorld(512, 0.6, three, sharpness=s) for s in (0.7, 0.8, 1.2, 1.4)]
+    ends = itertools.product((128, 1024), (0.3, 1.0), (0.8, 1.2))
+    abrupt += [CriticalWorld(critical, power, three, sharpness=s) for critical, power, s in ends]
+    return regular + few + abrupt + [CriticalWorld(512, 0.6, three, excess=0.5)]
 
 
 def draw(world: CriticalWorld, random: np.random.Generator) -> tuple[list[TunedCell], Noise]:

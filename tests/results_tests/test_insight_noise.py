@@ -71,10 +71,12 @@ def test_runs_needed() -> None:
     assert runs_needed(Noise(0.03, 14), 0.001) is None
 
 
-def cells(critical: float, budgets: tuple[int, ...] = (50, 200, 800), power: float = 0.6) -> list[TunedCell]:
+def cells(
+    critical: float, budgets: tuple[int, ...] = (50, 200, 800), power: float = 0.6, sharpness: float = 1.0
+) -> list[TunedCell]:
     random = np.random.default_rng(0)
     return [
-        TunedCell(size, epochs, 6 + 3 * (epochs / 50 / (1 + size / critical)) ** -power + noise, is_tuned=True)
+        TunedCell(size, epochs, 6 + 3 * (epochs / 50 / (1 + (size / critical) ** sharpness)) ** -power + noise, True)
         for size in (32, 64, 128, 256, 512, 1024, 2048, 4096)
         for epochs in budgets
         for noise in [random.normal(0, 0.15)]
@@ -91,10 +93,20 @@ def test_a_critical_batch_size_within_reach() -> None:
     assert 20 < small.high < 200
 
 
+@pytest.mark.parametrize("sharpness", [0.7, 0.8, 1.2, 1.4])
+@pytest.mark.parametrize(("critical", "power"), [(128, 1.0), (512, 0.6), (1024, 1.0)])
+def test_epochs_may_lose_their_worth_gradually_or_abruptly(critical: float, power: float, sharpness: float) -> None:
+    found = critical_batch_size(cells(critical, power=power, sharpness=sharpness))
+    assert found.status is Status.INSIDE
+    assert found.low <= critical <= found.high <= 8 * found.low
+
+
 def test_a_critical_batch_size_out_of_reach_is_not_told() -> None:
     assert critical_batch_size(cells(8192)).why == "it may be above half of the largest batch size"
     assert critical_batch_size(cells(512, budgets=(200,))).why == "needs runs of at least two numbers of epochs"
     flat = [dataclasses.replace(cell, error_percent=8.0) for cell in cells(512)]
     assert critical_batch_size(flat).status is Status.CANNOT_TELL
+    diverged = [*cells(512), TunedCell(4096, 1600, math.inf, is_tuned=True)]
+    assert critical_batch_size(diverged).why == "a run at the best learning rate has no error"
     edge = [dataclasses.replace(cell, is_tuned=cell.batch_size > 64) for cell in cells(512)]
     assert critical_batch_size(edge).why == "the learning rate is not tuned at batch size 32, 64"
