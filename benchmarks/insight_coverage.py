@@ -8,6 +8,7 @@ which have a second run. Seeds are fixed; worlds are measured one after the othe
 - plateau: likewise, but at twice the best rate and above training diverges to chance;
 - levelling: B_noise log-uniform on 128 to 1448, every shape in turn;
 - 3 x 5 and 4 x 3: power, on few batch sizes by few rates, the batch sizes by factors of 2 or 4;
+- rules: 3 x 5 with an exponent of exactly 1/2 or 1, in turn;
 - critical batch size: see `benchmarks/insight_critical.py`.
 
 The scatter has the scale of the law's prior; three of the shapes are not among those fitted. The intervals beside
@@ -40,6 +41,7 @@ CHANCE = 90.0
 CENTRE = 8.5
 """log2 batch size at which the best rate is about CENTRE_LR in all worlds with a power law."""
 CENTRE_LR = 0.8
+RULES = (SQUARE_ROOT, LINEAR)
 ANCHOR = 256
 SEED_NOISE = 0.17
 """Standard deviation between seeds in points, about that of the published repeats."""
@@ -88,6 +90,8 @@ class World:
     """Batch size -> rates."""
     shapes: Mapping[str, Shape]
     levels_off: bool = False
+    follows_rule: bool = False
+    """Whether the exponent is one of RULES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def published_grid() -> dict[int, list[float]]:
 
 def draw_truth(world: World, index: int, random: np.random.Generator) -> Truth:
     name = list(world.shapes)[index % len(world.shapes)]
-    exponent = math.nan if world.levels_off else random.uniform(0.25, 1.1)
+    exponent = RULES[index % 2] if world.follows_rule else math.nan if world.levels_off else random.uniform(0.25, 1.1)
     noise_size = 2 ** random.uniform(7, 10.5) if world.levels_off else math.nan
     scatter = abs(random.normal(0, MAX_SCATTER))
     offset = math.log2(2.5 if world.levels_off else CENTRE_LR) + random.normal(0, 0.3)
@@ -225,8 +229,12 @@ def judge_law(found: Law, truth: Truth, tally: Tally) -> None:
     tally.note("alpha: width", found.exponent.high - found.exponent.low)
     tally.note("alpha: median minus truth", found.exponent.value - truth.exponent)
     tally.count("levelling: falsely preferred", found.preferred is Preferred.LEVELLING)
-    verdicts = [found.verdict(exponent) for exponent in (LINEAR, SQUARE_ROOT)]
-    tally.count("verdict: cannot tell 1 from 1/2", Verdict.REJECTED not in verdicts)
+    verdicts = {exponent: found.verdict(exponent) for exponent in RULES}
+    tally.count("verdict: cannot tell 1 from 1/2", Verdict.REJECTED not in verdicts.values())
+    farther = max(RULES, key=lambda exponent: abs(exponent - truth.exponent))
+    tally.count("verdict: only the farther of 1 and 1/2 is compatible", verdicts[farther] is Verdict.COMPATIBLE)
+    if truth.exponent in RULES:
+        tally.count("verdict: the true rule is rejected", verdicts[truth.exponent] is Verdict.REJECTED)
 
 
 def _octaves(band: Band) -> float:
@@ -260,6 +268,7 @@ def worlds() -> list[World]:
         World("plateau", published, PLATEAU),
         World("levelling", published, SHAPES, levels_off=True),
         *(World(name, grid, SHAPES) for name, grid in FEW_GRIDS.items()),
+        *(World(f"rules, {name}", grid, SHAPES, follows_rule=True) for name, grid in list(FEW_GRIDS.items())[:2]),
     ]
 
 
