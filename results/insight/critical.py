@@ -1,11 +1,11 @@
 """The critical batch size: where larger batches begin to cost training epochs.
 
-**Model.** The final error of runs with tuned learning rates is e = e_inf + C (E / (1 + (B / B_c)^k))^-p after E epochs
-at batch size B. An epoch at B_c is worth half of one with small batches. With k = 1 this is eq. 2.11 of McCandlish et
-al. 2018 (arXiv 1812.06162) for steps and examples; curves of Shallue et al. 2019 (arXiv 1811.03600, also on tuning
-before comparing) are more or less abrupt, so ln k is drawn towards 0 with SHARPNESS_SPREAD. Only budgets tell the loss
-of effective epochs from an error that large batches have anyway, so at least two are needed. e_inf and C are profiled
-exactly, B_c, p and k on grids.
+**Model.** The final error of runs with tuned learning rates is e = e_inf + C (E / (1 + (B / B_c)^k))^-p after E
+epochs at batch size B. An epoch at B_c is worth half of one with small batches. With k = 1 this is eq. 2.11 of
+McCandlish et al. 2018 (arXiv 1812.06162) for steps and examples (Shallue et al. 2019, arXiv 1811.03600, on tuning
+before comparing); as epochs may lose their worth more or less abruptly, ln k is only drawn towards 0, with
+SHARPNESS_SPREAD. Only budgets tell the loss of effective epochs from an error that large batches have anyway, so at
+least two are needed. For each B_c of a grid, e_inf and C are profiled exactly, p and k by a search.
 
 **Limits.** Errors within a run whose learning rate still falls are no substitute for shorter runs. The band is
 widened by half an octave on either side for what the model's form leaves out, and told only within the batch sizes
