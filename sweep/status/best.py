@@ -5,20 +5,16 @@ import statistics
 
 import pyarrow as pa
 
-from models.user_code import is_file, is_reference, split_reference
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
 from results.tables.layout import mean_text
 from sweep.trial_label import describe
+from sweep.written_space import own_files_comment, space_content
 from trainable.config import SHARED_HOLDOUT
 from trainable.data.sizes import NUM_IMAGES
 from trainable.errors import UserError
-from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.limited_yaml import dump_yaml
 from trainable.wording import command, counted
-
-NOT_WRITTEN = ("dataset_fingerprint", "model_fingerprint", "loss_fingerprint", "parent", "recipe_version")
-"""Fields that the program computes, so that a space does not state them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,19 +102,7 @@ def best_yaml(best: BestConfiguration) -> str:
     name = f"{best.sweep}-best"
     run = command("run", f"{name}.yaml")
     data = "" if config.dataset in NUM_IMAGES else " --data DIR"
-    fields = {field: value for field, value in config.to_dict().items() if field not in NOT_WRITTEN}
-    fields |= {f"{ARGUMENT_PREFIX}{key}": value for key, value in fields.pop("model_args", {}).items()}
-    defaults = {field: value for field, value in fields.items() if value is not None and field not in best.varied}
-    row = {field: value for field, value in fields.items() if value is not None and field in best.varied}
-    space = {
-        "name": name,
-        "description": f"The best configuration of the sweep {best.sweep}.",
-        "defaults": defaults,
-        "rows": [row or {"epochs": defaults.pop("epochs")}],
-        "repeats": repeats,
-    }
+    space = space_content(name, f"The best configuration of the sweep {best.sweep}.", [config], best.varied)
     head = f"# Run: {run}{data}\n# Outcome: test error {_error_text(best.cell.test_errors)}\n"
-    own = [name for name in (config.model, config.loss) if name is not None and is_reference(name)]
-    files = sorted({file for file, _ in map(split_reference, own) if is_file(file)})
-    head += f"# Put {' and '.join(files)} beside this file, unchanged since that sweep.\n" if files else ""
-    return head + dump_yaml(space).rstrip()
+    space["repeats"] = repeats
+    return head + own_files_comment([config]) + dump_yaml(space).rstrip()
