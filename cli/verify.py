@@ -1,18 +1,28 @@
 """Read every record of a sweep and its trials, or of the whole store, and name each damaged file and line with what
-is to be done (docs/troubleshooting.md lists all that it may say). The exit code is 1 if anything is damaged."""
+is to be done (docs/troubleshooting.md lists all that it may say). Of one sweep, also compute its Parquet files, data
+card and report again from the records of its trials, and name each difference. The exit code is 1 if anything is
+damaged or differs."""
 
 import argparse
+from pathlib import Path
 
-from cli.options import add_store
+from cli.options import add_store, not_empty
+from trainable.errors import UserError
 from trainable.wording import say
 
 SUMMARY = "read every record of a sweep or of the store, and name what is damaged"
-EXAMPLES = ("verify", "verify quickstart", "verify quickstart --repair")
+EXAMPLES = ("verify", "verify quickstart", "verify quickstart --copy my_folder", "verify quickstart --repair")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", nargs="?", help="name of a sweep in the store (default: everything in it)")
     add_store(parser)
+    parser.add_argument(
+        "--copy",
+        type=not_empty,
+        metavar="DIR",
+        help="compare what `export --to DIR` and `report --to DIR` wrote, too",
+    )
     parser.add_argument(
         "--repair", action="store_true", help="do what `run` would do about it, and say what is lost; not in a bucket"
     )
@@ -24,12 +34,15 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.repair import repair
     from sweep.verification import verify
 
+    if arguments.copy and not arguments.sweep:
+        raise UserError("verify --copy: needs the name of the sweep that was exported")
     store = open_store(arguments.store)
-    found = verify(store, arguments.sweep)
+    copy = Path(arguments.copy).expanduser() if arguments.copy else None
+    found = verify(store, arguments.sweep, copy)
     say(found.text(store))
     if arguments.repair and found.findings:
         for line in repair(store, arguments.sweep, found):
             say(line)
-        found = verify(store, arguments.sweep)
+        found = verify(store, arguments.sweep, copy)
         say(found.text(store))
     return ExitCode.INCOMPLETE if found.findings else ExitCode.DONE

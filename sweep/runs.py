@@ -92,6 +92,13 @@ def read_runs(store: Store, sweep: str) -> list[RunRecord]:
     return _parse(store.journal(sweep, RUNS).read()).ends
 
 
+def ended_runs(store: Store, sweep: str) -> tuple[set[str], bool]:
+    """Return the ids of the runs that ended, not killed, and whether the last one did."""
+    history = _parse(store.journal(sweep, RUNS).read())
+    ended = {record.run_id for record in history.ends}
+    return ended, not history.starts or history.starts[-1].run_id in ended
+
+
 def last_run_text(store: Store, sweep: str, present: str | None = None) -> str | None:
     """Say in one line how the last run went, before the present one, if its id is given; None if there was none."""
     history = _parse(store.journal(sweep, RUNS).read())

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from results.store.search_log import REPAIR, SEARCH_LOG, SearchRecord, parse_log
 from results.store.search_progress import BEGIN_ANEW, LOST, has_lost_log, planned_trials, unsettled_notes
 from results.store.store import Store
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
+from sweep.recomputation import MADE_FILES, Recomputation
 from sweep.runs import damaged_runs
 from trainable.config import TrainConfig
 from trainable.decoding import decode
@@ -33,6 +35,7 @@ from trainable.ledger.files import (
     SUPERSEDED,
     WEIGHTS,
     NotRegularError,
+    read_regular,
 )
 from trainable.ledger.identity import IDENTITY, parse_identity
 from trainable.ledger.reading import read_trial
@@ -61,10 +64,14 @@ class Finding:
     """A damaged file, or a damaged line of it."""
 
     path: str
-    """Path relative to the store, with the line if one line is damaged."""
+    """Path relative to the store, with the line if one line is damaged; absolute if it lies elsewhere."""
     problem: str
     advice: str
     """What is lost, and what is to be done."""
+
+    def location(self, store: Store) -> str:
+        """Return where the file lies."""
+        return self.path if self.path.startswith("/") else f"{store.location()}/{self.path}"
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ class Verification:
 
     def text(self, store: Store) -> str:
         """Return a line for each finding, and one that sums up."""
-        lines = [f"{store.location()}/{each.path} {each.problem}: {each.advice}" for each in self.findings]
+        lines = [f"{each.location(store)} {each.problem}: {each.advice}" for each in self.findings]
         read = f"read {counted(self.num_files, 'file')} of {counted(self.num_trainings, 'training')}"
         damage = f"{len(self.findings)} damaged" if self.findings else "no damage"
         lines.append(f"{read} and their sweeps: {damage}")
@@ -96,13 +103,40 @@ class Verification:
         return "\n".join(lines + self.notes)
 
 
-def verify(store: Store, sweep: str | None = None) -> Verification:
+def verify(store: Store, sweep: str | None = None, copy: Path | None = None) -> Verification:
     """Read all records of a sweep and its trials, or of the whole store.
 
+    Of a sweep, compare the files that are made from the ledgers with what the ledgers give now.
+
+    Args:
+        copy: a folder with files of the sweep that were exported, to be compared, too.
+
     Raises:
-        UserError: there is no such sweep.
+        UserError: there is no such sweep, or no such file in the folder.
     """
-    return _Verifier(store).verify(sweep)
+    verifier = _Verifier(store)
+    if sweep is None:
+        return verifier.verify(None)
+    made = [verifier.made_files(sweep)] + ([] if copy is None else [_copied_files(copy)])
+    found = verifier.verify(sweep)
+    verifier.recompute(sweep, made)
+    return found
+
+
+def _copied_files(folder: Path) -> dict[str, bytes]:
+    """Return the content of exported files by their absolute paths.
+
+    Raises:
+        UserError: there are none.
+    """
+    paths = [folder.absolute() / file for file in MADE_FILES]
+    try:
+        contents = {str(path): read_regular(path) for path in paths if path.exists()}
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}") from None
+    if not contents:
+        raise UserError(f"{folder} holds none of {', '.join(MADE_FILES)}: `export` and `report` write them with --to")
+    return contents
 
 
 class _Verifier:
@@ -111,6 +145,8 @@ class _Verifier:
         self._files = store.files()
         self._names = store.trial_names()
         self._found = Verification()
+        self._is_unsettled = False
+        """Whether the log of the search lacks results, which the tables may hold."""
 
     def verify(self, sweep: str | None) -> Verification:
         store = self._store
@@ -129,6 +165,28 @@ class _Verifier:
         for name in names:
             self._verify_training(name, states[name])
         return self._found
+
+    def made_files(self, sweep: str) -> dict[str, bytes]:
+        """Return the content of those files of a sweep that are made from ledgers, by their paths in the store."""
+        paths = [f"{sweep}/{file}" for file in MADE_FILES]
+        return {path: content for path in paths if path in self._files and (content := self._content(path))}
+
+    def recompute(self, sweep: str, made: Sequence[dict[str, bytes]]) -> None:
+        """Compare files that are made from ledgers, after `verify`, which names what makes that impossible."""
+        if self._is_unsettled:
+            return
+        damaged = self._found.damaged_trainings
+        with contextlib.suppress(UserError, OSError):
+            recomputation = Recomputation(self._store, self._store.manifest(sweep), damaged)
+            known = {finding.path for finding in self._found.findings}
+            for contents in made:
+                folder = next(iter(contents), "").rpartition("/")[0]
+                self._found.num_files += sum(not path.endswith(".parquet") for path in contents)
+                compared = recomputation.compare({path.rpartition("/")[2]: text for path, text in contents.items()})
+                for file, problem, advice in compared.findings:
+                    if f"{folder}/{file}" not in known:
+                        self._add(f"{folder}/{file}", problem, advice)
+                self._found.notes += [f"{folder}{note}" for note in compared.notes]
 
     def _verify_manifests(self, sweeps: Sequence[str]) -> None:
         """Name the folders that hold what only a sweep has, but no manifest."""
@@ -158,7 +216,9 @@ class _Verifier:
                 self._add(f"{name}/{SEARCH_LOG}", LOST, BEGIN_ANEW)
             if not store.is_running(name):
                 with contextlib.suppress(OSError):  # a training that cannot be read is named below
-                    self._found.notes += [f"{name}: {note}" for note in unsettled_notes(store, record)]
+                    unsettled = unsettled_notes(store, record)
+                    self._found.notes += [f"{name}: {note}" for note in unsettled]
+                    self._is_unsettled = bool(unsettled)
         except UserError as error:
             problem, _, advice = str(error).removeprefix(f"{path} ").partition(": ")
             self._add(path, problem, advice)

@@ -10,6 +10,7 @@ from results.parquet.checks import check_table
 from results.parquet.checksum import check_content, with_checksum
 from results.parquet.data_card import data_card
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, TRIALS_SCHEMA
+from results.parquet.stamp import stamped
 from results.store.store import Store
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from trainable.errors import UserError
@@ -41,7 +42,7 @@ def export_into_store(trials: pa.Table, epochs: pa.Table, store: Store, sweep: s
     location = store.location(sweep)
     try:
         write_tables(trials, epochs, store, sweep)
-        store.write(sweep, CARD, data_card(trials, epochs).encode())
+        store.write(sweep, CARD, stamped_card(trials, epochs).encode())
     except OSError as error:
         raise UserError(f"cannot write to {location}: {error.strerror or error}") from None
     return location
@@ -76,7 +77,12 @@ def export_tables(trials: pa.Table, epochs: pa.Table, target: str) -> str:
 def _exported(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the content of each exported file."""
     yield from _parquet_files(trials, epochs)
-    yield CARD, data_card(trials, epochs).encode()
+    yield CARD, stamped_card(trials, epochs).encode()
+
+
+def stamped_card(trials: pa.Table, epochs: pa.Table) -> str:
+    """Return the content of the data card's file."""
+    return stamped(data_card(trials, epochs) + "\n", trials, epochs)
 
 
 def _parquet_files(trials: pa.Table, epochs: pa.Table) -> Iterator[tuple[str, bytes]]:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from results.parquet.files import read_epochs, read_trials
+from results.parquet.stamp import stamped
 from results.report.content import make_report
 from results.report.figures import inline_figures
 from results.report.html import render_html
@@ -15,14 +18,20 @@ HTML = "report.html"
 MARKDOWN = "report.md"
 
 
+def report_texts(trials: pa.Table, epochs: pa.Table, sweep: str) -> dict[str, str]:
+    """Return the content of both files, made from the tables of a sweep."""
+    report = make_report(trials, epochs, sweep)
+    texts = {HTML: render_html(report, inline_figures(report)), MARKDOWN: f"{render_markdown(report)}\n"}
+    return {name: stamped(text, trials, epochs) for name, text in texts.items()}
+
+
 def write_report(store: Store, sweep: str, folder: Path) -> list[Path]:
     """Write both forms of the report; equal Parquet files give equal bytes.
 
     Raises:
         UserError: no such sweep, no readable Parquet file, or the folder cannot be written.
     """
-    report = make_report(read_trials(store, sweep), read_epochs(store, sweep), sweep)
-    texts = {HTML: render_html(report, inline_figures(report)), MARKDOWN: render_markdown(report)}
+    texts = report_texts(read_trials(store, sweep), read_epochs(store, sweep), sweep)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

@@ -8,6 +8,7 @@ import yaml
 from results.parquet.data_card import data_card
 from results.parquet.files import export_tables
 from results.parquet.schema import EPOCHS_SCHEMA, TRIALS_SCHEMA, meaning
+from results.parquet.stamp import stamped
 from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "results" / "examples" / "quickstart"
@@ -45,4 +46,4 @@ def test_an_export_writes_the_card_beside_the_tables(tmp_path: Path) -> None:
     for target in (str(tmp_path / "folder"), (tmp_path / "uri").as_uri()):
         export_tables(*tables, target)
     for folder in ("folder", "uri"):
-        assert (tmp_path / folder / "README.md").read_text() == card()
+        assert (tmp_path / folder / "README.md").read_text() == stamped(card() + "\n", *tables)

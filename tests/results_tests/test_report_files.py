@@ -10,6 +10,7 @@ import pytest
 import tune_main
 from results.parquet.files import export_tables, read_epochs, read_trials
 from results.parquet.markdown import code_block, escaped
+from results.parquet.stamp import read_stamp
 from results.report.figures import isolated
 from results.report.files import write_report
 from results.store.local_store import LocalStore
@@ -82,7 +83,9 @@ def test_what_was_written_as_markup_is_read_as_text(html: str) -> None:
 
 
 def test_markdown_shows_markup_as_text(evil: Path) -> None:
-    text = (evil / "report.md").read_text(encoding="utf-8")
+    read = read_stamp((evil / "report.md").read_bytes())
+    assert read is not None
+    text = read.body.decode()
     outside = re.sub(r"^```\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     assert "<" not in outside
     assert "&lt;script&gt;" in outside
