@@ -18,10 +18,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import option_parser, print_figures, write_report
+from results.published.cells import MEDIAN_VARIANCE
 from results.published.recipe import published_recipe
 from results.statistics.matching import published_repeats
 from results.statistics.noise import (
-    MEDIAN_VARIANCE,
     Floats,
     Repeats,
     binomial_variance,

@@ -34,11 +34,11 @@ ROOMS_OF_RESULTS = {
     "parquet": {"store"},
     "tables": {"store", "parquet"},
     "published": {"store", "parquet", "tables"},
-    "insight": set(),
+    "insight": {"store", "parquet", "tables", "published"},
     "statistics": {"store", "parquet", "tables", "published"},
-    "lint": {"store", "parquet", "tables", "published"},
-    "figures": {"store", "parquet", "tables", "published", "statistics", "lint"},
-    "report": {"store", "parquet", "tables", "published", "statistics", "lint", "figures"},
+    "lint": {"store", "parquet", "tables", "published", "insight"},
+    "figures": {"store", "parquet", "tables", "published", "insight", "statistics", "lint"},
+    "report": {"store", "parquet", "tables", "published", "insight", "statistics", "lint", "figures"},
 }
 """Room -> the rooms that it may import."""
 KNOWS_RAY = ("sweep/driver/", "sweep/search/scheduler.py", "trainable/tune_adapter.py")

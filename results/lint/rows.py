@@ -9,10 +9,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from models.names import display_name
-from results.parquet.settings import is_default, recipe_fields, recipe_words
-from results.parquet.trials import Cell, determines, varying_fields
+from results.parquet.trials import Cell, variants
 from results.published.cells import PublishedCell
-from trainable.config import FIELD_NAMES, TrainConfig
+from trainable.config import FIELD_NAMES
 from trainable.grouping import grouped
 from trainable.wording import counted
 
@@ -114,7 +113,7 @@ def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
 
 def rows_of_cells(cells: Sequence[Cell]) -> list[LintRow]:
     """Return one row for every trial with a final test error."""
-    variants = _variants([cell.config for cell in cells])
+    words = variants([cell.config for cell in cells], NAMED_FIELDS)
     return [
         LintRow(
             group=trial.row.sweep,
@@ -126,25 +125,11 @@ def rows_of_cells(cells: Sequence[Cell]) -> list[LintRow]:
             device=f"{trial.row.host} {trial.row.device}",
             seed=trial.config.seed,
         )
-        for cell, variant in zip(cells, variants, strict=True)
+        for cell, variant in zip(cells, words, strict=True)
         for other in [str([getattr(cell.config, name) for name in FIELD_NAMES if name not in NAMED_FIELDS])]
         for trial in cell.finished
         if (error := trial.row.test_error_percent) is not None and math.isfinite(error)
     ]
-
-
-def _variants(configs: Sequence[TrainConfig]) -> list[str]:
-    """Return the words of `Protocol.variant`; fields that the model or the data set tells are not named."""
-    varying = [
-        name
-        for name in varying_fields(configs)
-        if name not in NAMED_FIELDS and not any(determines(given, name, configs) for given in ("model", "dataset"))
-    ]
-    variants = []
-    for config in configs:
-        own = (name for name in varying if not is_default(config, name))
-        variants.append(", ".join(recipe_words(config, list(dict.fromkeys([*recipe_fields(config), *own])))))
-    return variants
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from results.parquet.settings import DEPENDENT_FIELDS, is_default
+from results.parquet.settings import DEPENDENT_FIELDS, is_default, recipe_fields, recipe_words
 from trainable.config import FIELD_NAMES, TrainConfig, fields_that_differ, value_of
 from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
@@ -119,3 +119,20 @@ def determines(given: str, name: str, configs: Iterable[TrainConfig]) -> bool:
     """Return whether each value of the field `given` occurs with a single value of the field `name`."""
     pairs = {(value_of(config, given), value_of(config, name)) for config in configs}
     return len(pairs) == len({first for first, _ in pairs})
+
+
+def variants(configs: Sequence[TrainConfig], named: Sequence[str]) -> list[str]:
+    """Return for each configuration the words for what sets it apart from the recipe and from the others.
+
+    Fields that are `named` elsewhere, or that the model or the data set tells, are left out.
+    """
+    varying = [
+        name
+        for name in varying_fields(configs)
+        if name not in named and not any(determines(given, name, configs) for given in ("model", "dataset"))
+    ]
+    words = []
+    for config in configs:
+        own = (name for name in varying if not is_default(config, name))
+        words.append(", ".join(recipe_words(config, list(dict.fromkeys([*recipe_fields(config), *own])))))
+    return words

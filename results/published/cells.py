@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,9 @@ SEQUEL_FILE = "large_batch_sequel.csv"
 """133 further rows by the same author on large batches, and two that were printed without an error."""
 FILES = (SEED_FILE, LONGER_FILE, SEQUEL_FILE)
 BASE_WEIGHT_DECAY = 1e-4
+MEDIAN_VARIANCE = {1: 1.0, 3: 1 - math.sqrt(3) / math.pi}
+"""Number of independent normal runs -> variance of their median divided by the variance of one run (David and
+Nagaraja, 'Order Statistics', 2003, section 2.1). Published errors are of one run, or the median of three."""
 OUR_PRECISIONS = {"fp32": "fp32", "mixed": "fp16", "fp16": "pure_fp16"}
 """Published name of an arithmetic -> value of the training field `precision`."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from models.user_code import is_reference
 from results.parquet.trials import Cell
 from results.published.cells import (
+    MEDIAN_VARIANCE,
     SEQUEL_FILE,
     Configuration,
     PublishedCell,
@@ -18,7 +19,7 @@ from results.published.cells import (
     table_names,
 )
 from results.published.recipe import Departure, Recipe, configuration_of, departures
-from results.statistics.noise import MEDIAN_VARIANCE, Repeats
+from results.statistics.noise import Repeats
 from trainable.grouping import grouped
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
 from trainable.wording import counted

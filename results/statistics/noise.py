@@ -29,7 +29,6 @@ Sources: K. Jordan, 'On the Variance of Neural Network Training with respect to 
 (arXiv 2304.01910); P. McCullagh and J. A. Nelder, 'Generalized Linear Models', 2nd ed., 1989.
 """
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,10 +38,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-MEDIAN_VARIANCE = {1: 1.0, 3: 1 - math.sqrt(3) / math.pi}
-"""Number of independent normal runs -> variance of their median divided by the variance of one run (David and
-Nagaraja, 'Order Statistics', 2003, section 2.1). Published errors are of one run, or the median of three."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from results.published.cells import MEDIAN_VARIANCE
 from results.published.recipe import published_recipe
 from results.statistics.matching import published_repeats
-from results.statistics.noise import MEDIAN_VARIANCE, Repeats, binomial_variance, pooled_dispersion
+from results.statistics.noise import Repeats, binomial_variance, pooled_dispersion
 
 
 def test_the_binomial_variance_in_squared_points() -> None:

@@ -6,8 +6,9 @@ import math
 import pytest
 
 import tune_main
+from results.published.cells import MEDIAN_VARIANCE
 from results.statistics.matching import published_configurations
-from results.statistics.noise import MEDIAN_VARIANCE, binomial_variance
+from results.statistics.noise import binomial_variance
 from results.statistics.sequel import QUESTIONS, Answer, effect, question_pairs, sequel_answers
 from results.statistics.sequel_text import render_answers
 from results.statistics.verdicts import t_quantile
