@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.user_code import UserCodeError, provide
+from results.store.manifest import Manifest
 from sweep.trial_weights import TrialWeights
+from trainable.config import TrainConfig
 from trainable.data.contract import ImageData, Images, Labels
 from trainable.data.sources import load_dataset
 from trainable.errors import UserError
@@ -68,6 +70,22 @@ class Evaluation:
         return self.class_names[self.labels[position]], self.class_names[self.predicted[position]]
 
 
+def load_images(manifest: Manifest, config: TrainConfig, folder: Path | None, label: str | None) -> ImageData:
+    """Load the images in a folder, else those that a trial of the sweep was trained on.
+
+    Args:
+        folder, label: the values of --data and --label.
+
+    Raises:
+        UserError: there are no such images.
+    """
+    if folder is None and manifest.data:
+        folder, label = Path(manifest.data), label or manifest.label or None
+        if not folder.is_dir():
+            raise UserError(f"the images of {config.dataset!r} are no longer in {folder}: give their folder, --data")
+    return load_dataset(config.dataset, folder, label)
+
+
 def images_for(found: TrialWeights, folder: Path | None, label: str | None) -> tuple[ImageData, bool]:
     """Load the data set to evaluate on, and return whether the trial was trained on it.
 
@@ -78,15 +96,12 @@ def images_for(found: TrialWeights, folder: Path | None, label: str | None) -> t
     Raises:
         UserError: there is no such data set, or the trial's network cannot be used on it.
     """
-    config, manifest, given = found.config, found.manifest, folder is not None
-    if not given and manifest.data:
-        folder, label = Path(manifest.data), label or manifest.label or None
-        if not folder.is_dir():
-            raise UserError(f"the images of {config.dataset!r} are no longer in {folder}: give their folder, --data")
-    data = load_dataset(config.dataset, folder, label)
+    config = found.config
+    data = load_images(found.manifest, config, folder, label)
     is_own = data.fingerprint == config.dataset_fingerprint
-    if not given and not is_own:
-        raise UserError(f"{folder or data.name} holds other images than {found.name} was trained on: give --data")
+    if folder is None and not is_own:
+        where = found.manifest.data or data.name
+        raise UserError(f"{where} holds other images than {found.name} was trained on: give --data")
     from trainable.saved_weights import Metadata  # imports torch, which a mistake need not wait for
 
     metadata = Metadata.of(found.weights)
