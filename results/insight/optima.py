@@ -75,7 +75,7 @@ class Optimum:
     high: float
     """Upper end of it; infinite where it is open."""
     error_percent: float
-    """Fitted error at the best rate."""
+    """Fitted error at the best rate; NaN where that is an extrapolation."""
     measured_low: float
     measured_high: float
     """Lowest and highest rate measured."""
@@ -230,8 +230,9 @@ def _unknown(curve: Curve, why: str = "") -> Optimum:
 def _optimum(fit: Fit, noise: Noise) -> Optimum:
     curve, profile, grid = fit.curve, fit.profile, fit.log2_lrs
     limit = critical_deviance(noise)
-    low, high = np.clip(_crossings(profile, grid, limit), *curve.bounds).tolist()
-    best = float(np.clip(_vertex(profile, grid), *curve.bounds))
+    best, (low, high) = _vertex(profile, grid), _crossings(profile, grid, limit)
+    ends = (min(low, best - STEP / 2), best, max(high, best + STEP / 2))
+    low, best, high = np.clip(ends, *curve.bounds).tolist()
     measured_low, measured_high = float(curve.rates[0]), float(curve.rates[-1])
     status, why = _status(low >= measured_low, high <= measured_high)
     if _within_noise(curve, noise):
@@ -246,7 +247,7 @@ def _optimum(fit: Fit, noise: Noise) -> Optimum:
         2.0**best,
         2.0**low if low > grid[0] else 0.0,
         2.0**high if high < grid[-1] else math.inf,
-        error,
+        error if measured_low <= best <= measured_high else math.nan,
         2.0**measured_low,
         2.0**measured_high,
     )
@@ -274,14 +275,18 @@ def _within_noise(curve: Curve, noise: Noise) -> bool:
 
 
 def _crossings(profile: Floats, grid: Floats, limit: float) -> tuple[float, float]:
-    """Return the lowest and highest point of the grid where the profile is at most the limit, interpolated."""
-    (inside,) = np.nonzero(profile <= limit)
+    """Return the lowest and highest point of the grid where the profile is at most the limit.
+
+    Both are interpolated: the root of the profile is about linear.
+    """
+    roots, root = np.sqrt(profile), math.sqrt(limit)
+    (inside,) = np.nonzero(roots <= root)
     first, last = int(inside[0]), int(inside[-1])
     low, high = float(grid[first]), float(grid[last])
     if first > 0:
-        low -= STEP * (limit - profile[first]) / (profile[first - 1] - profile[first])
+        low -= STEP * (root - roots[first]) / (roots[first - 1] - roots[first])
     if last < len(grid) - 1:
-        high += STEP * (limit - profile[last]) / (profile[last + 1] - profile[last])
+        high += STEP * (root - roots[last]) / (roots[last + 1] - roots[last])
     return low, high
 
 

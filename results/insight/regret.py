@@ -91,9 +91,13 @@ def rate_regret(fit: Fit, lr: float, critical: float) -> Regret:
 
 
 def _crossings(costs: Floats, deviance: Floats, critical: float, axis: int) -> Floats:
-    """Return the costs where the deviance crosses the critical one between neighbours on the grid, interpolated."""
-    costs, deviance = np.moveaxis(costs, axis, 0), np.moveaxis(deviance, axis, 0)
-    crosses = (deviance[1:] <= critical) != (deviance[:-1] <= critical)
-    first, second = deviance[:-1][crosses], deviance[1:][crosses]
-    share = np.clip((critical - first) / (second - first), 0, 1)
+    """Return the costs where the deviance crosses the critical one between neighbours on the grid, interpolated.
+
+    The root of a deviance is about linear. Some deviances are infinite.
+    """
+    costs, roots = np.moveaxis(costs, axis, 0), np.sqrt(np.minimum(np.moveaxis(deviance, axis, 0), 1e12))
+    limit = math.sqrt(critical)
+    crosses = (roots[1:] <= limit) != (roots[:-1] <= limit)
+    first, second = roots[:-1][crosses], roots[1:][crosses]
+    share = (limit - first) / (second - first)
     return np.asarray(costs[:-1][crosses] * (1 - share) + costs[1:][crosses] * share)
