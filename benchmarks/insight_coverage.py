@@ -8,6 +8,7 @@ which have a second run. Seeds are fixed; worlds are measured one after the othe
 - plateau: likewise, but at twice the best rate and above training diverges to chance;
 - levelling: B_noise log-uniform on 128 to 1448, every shape in turn;
 - 3 x 5 and 4 x 3: power, on few batch sizes by few rates, the batch sizes by factors of 2 or 4;
+- 6 x 9 and 6 x 20: power, on many rates over 8 octaves;
 - rules: 3 x 5 with an exponent of exactly 1/2 or 1, in turn;
 - critical batch size: see `benchmarks/insight_critical.py`.
 
@@ -56,6 +57,12 @@ FEW_GRIDS = {
     "3 x 5, by 4": {size: [0.8 * 2.0**step for step in range(-2, 3)] for size in (128, 512, 2048)},
     "4 x 3, by 2": {size: [0.8 * 2.0**step for step in range(-1, 2)] for size in (128, 256, 512, 1024)},
     "4 x 3, by 4": {size: [0.8 * 2.0**step for step in range(-1, 2)] for size in (64, 256, 1024, 4096)},
+}
+WIDE_GRIDS = {
+    "6 x 9": {2**power: [0.8 * 2.0**step for step in range(-4, 5)] for power in range(6, 12)},
+    "6 x 20 at random": {
+        2**power: (0.8 * 2 ** np.random.default_rng(power).uniform(-4, 4, 20)).tolist() for power in range(6, 12)
+    },
 }
 
 Shape = Callable[[Floats], Floats]
@@ -267,7 +274,7 @@ def worlds() -> list[World]:
         World("power", published, SHAPES),
         World("plateau", published, PLATEAU),
         World("levelling", published, SHAPES, levels_off=True),
-        *(World(name, grid, SHAPES) for name, grid in FEW_GRIDS.items()),
+        *(World(name, grid, SHAPES) for name, grid in (FEW_GRIDS | WIDE_GRIDS).items()),
         *(World(f"rules, {name}", grid, SHAPES, follows_rule=True) for name, grid in list(FEW_GRIDS.items())[:2]),
     ]
 

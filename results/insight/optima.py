@@ -24,7 +24,7 @@ from enum import StrEnum
 import numpy as np
 from scipy.special import fdtri
 
-from results.insight.runs import NO_NOISE_KNOWN, Curve, Floats, Noise, Run, curves_of, num_cells
+from results.insight.runs import NO_NOISE_KNOWN, Curve, Floats, Noise, Run, curves_of
 from results.insight.shapes import AMPLITUDE_SPREAD, all_shapes, shape_penalties
 
 LEVEL = 0.95
@@ -143,11 +143,12 @@ def optima(runs: Iterable[Run], noise: Noise = NO_NOISE_KNOWN, chance_error_perc
     curves, repeats = curves_of(runs, chance_error_percent)
     usable = [curve for curve in curves if len(curve.rates) >= MIN_RATES and len(curve.errors) >= 2]
     known = noise.pooled_with(repeats)
-    degrees = known.degrees_of_freedom + num_cells(usable) - 2 * len(usable) - 2
+    num_errors = sum(len(curve.errors) for curve in usable)
+    degrees = known.degrees_of_freedom + num_errors - 2 * len(usable) - 2
     if not usable or degrees < 1:
         why = "too few rates in all for an estimate of the noise" if usable else ""
         return BestRates(tuple(_unknown(curve, why) for curve in curves), {}, known, known)
-    pooled, amplitude = _coarse_fits(usable, known, degrees)
+    pooled, amplitude = _coarse_fits(usable, known)
     grid = _grid(usable, STEP)
     amplitudes = amplitude * AMPLITUDES
     deviances = _joint([_deviance(curve, pooled.variance, grid, amplitudes) for curve in usable], amplitudes)[0]
@@ -167,7 +168,7 @@ def _grid(curves: Sequence[Curve], step: float) -> Floats:
     return np.asarray(low + step * np.arange(math.ceil((high - low) / step) + 1))
 
 
-def _coarse_fits(curves: Sequence[Curve], known: Noise, degrees: int) -> tuple[Noise, float]:
+def _coarse_fits(curves: Sequence[Curve], known: Noise) -> tuple[Noise, float]:
     """Return the noise pooled from repeats and residuals, and the best shared A.
 
     Residuals include the penalties: each A_B and steepness is a parameter that has an observation, its prior.
@@ -180,6 +181,8 @@ def _coarse_fits(curves: Sequence[Curve], known: Noise, degrees: int) -> tuple[N
         tables = [_deviance(curve, variance, grid, amplitudes) for curve in curves]
         _, amplitude, least = _joint(tables, amplitudes)
         squares = known.variance * known.degrees_of_freedom + variance * least
+        num_errors = round(sum(curve.num_effective(variance) for curve in curves))
+        degrees = max(known.degrees_of_freedom + num_errors - 2 * len(curves) - 2, 1)
         variance = max(squares / degrees, MIN_VARIANCE)
     return Noise(variance, degrees), amplitude
 

@@ -1,7 +1,7 @@
 """Errors of runs, grouped by batch size and learning rate, and the variance between repeated runs."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,10 @@ SATURATED_SHARE = 0.9
 """Errors above this part of the error by chance count as no better than chance: such a run has diverged."""
 HEIGHT_ERROR = 0.2
 """Error of the curve's shape as a part of the height above the least error: far-off points count less."""
+NEIGHBOURHOOD = 0.25
+"""Octaves within which the error of the shape is one and the same."""
+FAR, FAR_POWER = 2.0, 16
+"""Octaves from the least error beyond which the variance of the shape grows, and its power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +76,37 @@ class Curve:
         above = [rate for rate in self.saturated_log2_lrs if (rate > self.log2_lrs).all()]
         return (max(below, default=-math.inf), min(above, default=math.inf))
 
-    @property
-    def heights(self) -> Floats:
-        """Errors above the least one, in points."""
-        return np.asarray(self.errors - self.errors.min(initial=math.inf))
-
     def weights(self, variance: float) -> Floats:
-        """Return inverse variances: of the seeds, and of the shape, which is known to HEIGHT_ERROR only."""
-        return np.asarray(1 / (variance * self.variance_factors + (HEIGHT_ERROR * self.heights) ** 2))
+        """Return inverse variances: of the seeds, and of the shape, which is known to HEIGHT_ERROR only.
+
+        Neighbours share the error of the shape: all rates within about a quarter of an octave count for it like one.
+        Farther than FAR octaves from the least error the shape is hardly known.
+        """
+        return np.asarray(1 / (variance * self.variance_factors + self._inflation * self._shape_variances))
+
+    def num_effective(self, variance: float) -> float:
+        """Count the errors, those less that are crowded or far from the least error."""
+        plain = variance * self.variance_factors + self._shape_variances
+        return float(plain @ self.weights(variance))
+
+    @property
+    def _neighbours(self) -> NDArray[np.bool_]:
+        return np.abs(self.log2_lrs[:, None] - self.log2_lrs) < NEIGHBOURHOOD
+
+    @property
+    def _means(self) -> Floats:
+        """Errors averaged over neighbours."""
+        return np.asarray(self._neighbours @ self.errors / self._neighbours.sum(axis=1))
+
+    @property
+    def _shape_variances(self) -> Floats:
+        return np.asarray((HEIGHT_ERROR * (self._means - self._means.min(initial=math.inf))) ** 2)
+
+    @property
+    def _inflation(self) -> Floats:
+        """Factors of the variances of the shape."""
+        distances = np.abs(self.log2_lrs - self.log2_lrs[self._means.argmin()])
+        return np.asarray(self._neighbours.sum(axis=1) * np.maximum(distances / FAR, 1) ** FAR_POWER)
 
 
 def curves_of(runs: Iterable[Run], chance_error_percent: float) -> tuple[list[Curve], Noise]:
@@ -101,8 +128,3 @@ def curves_of(runs: Iterable[Run], chance_error_percent: float) -> tuple[list[Cu
         log2_lrs, means, factors = np.array(cells, dtype=np.float64).reshape(-1, 3).T
         curves.append(Curve(batch_size, log2_lrs, means, factors, np.array(saturated)))
     return curves, noise
-
-
-def num_cells(curves: Sequence[Curve]) -> int:
-    """Count the cells (batch size and rate) whose error is better than chance."""
-    return sum(len(curve.errors) for curve in curves)

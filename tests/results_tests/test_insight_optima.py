@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from results.insight.optima import Status, optima
+from results.insight.regret import Rule, rule_regret
 from results.insight.runs import NO_NOISE_KNOWN, Noise, Run, curves_of
 from results.insight.shapes import all_shapes, shape_penalties
 from tests.results_tests.insight_samples import NOISE, power_law, simulated_runs
@@ -31,7 +32,8 @@ def test_optima_inside_the_grid() -> None:
         assert optimum.low < optimum.lr < optimum.high < 4 * optimum.low
         assert optimum.error_percent == pytest.approx(8, abs=0.3)
         assert optimum.told == (optimum.low, optimum.high)
-    assert best.fit_noise.degrees_of_freedom == 28 - 8 - 2
+    assert 28 - 8 - 8 - 2 <= best.fit_noise.degrees_of_freedom < 28 - 8 - 2, "rates 3 octaves off count for less"
+    assert optima(simulated_runs(truth, range(-1, 2))).fit_noise.degrees_of_freedom == 12 - 8 - 2
     assert 0 < best.fit_noise.variance < 3 * NOISE**2
 
 
@@ -75,9 +77,40 @@ def test_what_cannot_be_told() -> None:
 def test_divergence_bounds_the_optimum_without_moving_it() -> None:
     """At twice the best rate training jumps to chance; a smooth shape through it would be far off."""
     truth = power_law(0.5, SIZES)
-    best = optima(simulated_runs(truth, range(-3, 4), shape=lambda u: u**2 / 2 if u < 0.9 else math.inf))
+    runs = simulated_runs(truth, range(-3, 4), shape=lambda u: u**2 / 2 if u < 0.9 else math.inf)
+    best = optima(runs)
     for optimum in best.optima:
         assert optimum.low <= truth[optimum.batch_size] <= optimum.high <= 4 * truth[optimum.batch_size]
+    below = optima([run if run.lr > 0.15 else Run(run.batch_size, run.lr, math.inf) for run in runs])
+    assert all(regret.low >= 0 for regret in rule_regret(below, Rule.LINEAR, 512) if regret.is_measured)
+
+
+def _cubic(u: float) -> float:
+    return u**2 * (1 + u) / 2 if u > 0 else math.sqrt(1 + u**2) - 1
+
+
+def test_many_rates_far_away_do_not_make_an_unknown_shape_certain() -> None:
+    """No fitted shape is linear on one side and cubic on the other: all rates together would move the optimum."""
+    truth = power_law(0.5, SIZES)
+    octaves = [step / 2 for step in range(-8, 9)]
+    sweeps = [optima(simulated_runs(truth, octaves, seed, _cubic)).optima for seed in range(4)]
+    held = [found.told[0] <= truth[found.batch_size] <= found.told[1] for sweep in sweeps for found in sweep]
+    assert sum(held) >= 14
+
+
+def test_a_long_random_search() -> None:
+    random = np.random.default_rng(0)
+    truth = power_law(0.5, SIZES)
+    runs = [
+        run
+        for octave in random.uniform(-3, 3, 120)
+        for run in simulated_runs(truth, [octave], int(octave * 1e6) % 999)
+    ]
+    found = optima(runs)
+    assert found.fit_noise.variance == pytest.approx(NOISE**2, rel=0.3)
+    for optimum in found.optima:
+        assert optimum.low <= truth[optimum.batch_size] <= optimum.high
+        assert optimum.low * 2**0.05 <= optimum.lr <= optimum.high / 2**0.05, "no narrower than the grid of optima"
 
 
 def test_scale_of_rates_does_not_matter() -> None:
