@@ -104,8 +104,10 @@ class Curve:
 
     @property
     def _inflation(self) -> Floats:
-        """Factors of the variances of the shape."""
-        distances = np.abs(self.log2_lrs - self.log2_lrs[self._means.argmin()])
+        """Factors of the variances of the shape; the rates next to the least error are never far."""
+        best = int(self._means.argmin())
+        distances = np.abs(self.log2_lrs - self.log2_lrs[best])
+        distances[max(best - 1, 0) : best + 2] = 0
         return np.asarray(self._neighbours.sum(axis=1) * np.maximum(distances / FAR, 1) ** FAR_POWER)
 
 
