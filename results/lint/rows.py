@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from models.names import display_name
 from results.parquet.trials import Cell, variants
-from results.published.cells import PublishedCell
+from results.published.cells import MEDIAN_VARIANCE, PublishedCell
 from trainable.config import FIELD_NAMES
 from trainable.grouping import grouped
 from trainable.wording import counted
@@ -72,6 +72,8 @@ class LintRow:
     device: str
     seed: int | None
     """None if the source gives no seed; then rows with the same configuration should agree."""
+    variance_factor: float = 1.0
+    """Variance of the error divided by that of a single run."""
 
     @property
     def configuration(self) -> tuple[Protocol, int, float]:
@@ -106,6 +108,7 @@ def rows_of_published(cells: Iterable[PublishedCell]) -> list[LintRow]:
             seconds=60.0 * cell.minutes,
             device=cell.hardware,
             seed=None,
+            variance_factor=MEDIAN_VARIANCE[cell.num_runs],
         )
         for cell in cells
     ]

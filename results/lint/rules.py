@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from models.names import display_name
-from results.lint.lr_exponent import fit_exponent
 from results.lint.rows import ErrorByLr, Finding, LintRow, Rule, Severity, distinct, errors_by_lr, lr_studies
 from results.tables.layout import format_seconds
 from trainable.grouping import grouped
@@ -36,13 +35,11 @@ MIN_TIMED_SECONDS = 60.0
 TIME_GAP = 1.2
 """Ratio of neighbouring times per epoch that separates them: printed to the minute, 20m is known to 5 %, and the
 scatter within a batch size is a few percent more (8 % in the published tables that agree)."""
-EXPONENT_LEVEL = 0.99
-"""Confidence at which an exponent is rejected: 95 % would report one clean table in twenty."""
+MIN_SCALING_SIZES = 4
+"""Smallest number of batch sizes for a finding about the linear rule."""
 MIN_MISS = 2.0
 """Smallest factor by which the linear rule must miss over the studied batch sizes: grids have steps of 2, so a table
 cannot show less."""
-LINEAR, SQUARE_ROOT = 1.0, 0.5
-"""The exponents of the linear rule (Goyal et al. 2017) and of the square-root rule (Krizhevsky 2014)."""
 
 
 def repeated_configurations(rows: Sequence[LintRow]) -> Iterator[Finding]:
@@ -151,19 +148,23 @@ def inconsistent_times(rows: Sequence[LintRow]) -> Iterator[Finding]:
 def lr_scaling(rows: Sequence[LintRow]) -> Iterator[Finding]:
     """Find protocols whose best learning rate does not grow in proportion to the batch size."""
     for protocol, members in lr_studies(rows, MIN_GRID).items():
-        grids = [curve for curve in members if len(curve.errors) >= MIN_GRID]
-        law = fit_exponent(grids)
-        if law is None or law.miss_of(LINEAR) < MIN_MISS or _contains(law.interval(EXPONENT_LEVEL), LINEAR):
-            continue
-        low, high = law.interval(0.95)
-        root = "not rejected" if _contains(law.interval(0.95), SQUARE_ROOT) else "rejected, too"
-        message = (
-            f"best lr ~ batch size ^ {law.exponent:.2f} (95 % {low:.2f} to {high:.2f}) over {law.num_points} batch "
-            f"sizes ({protocol}): exponent 1 (the linear rule) is rejected, "
-            f"exponent 0.5 (the square-root rule) is {root}"
+        grids = sorted(
+            (curve for curve in members if len(curve.errors) >= MIN_GRID), key=lambda curve: curve.batch_size
         )
-        at = tuple(row for curve in grids for row in _best_rows(curve))
-        yield Finding(Rule.LR_SCALING, Severity.NOTE, message, at)
+        if len(grids) < MIN_SCALING_SIZES or _miss_of_linear(grids) < MIN_MISS:
+            continue
+        from results.lint.scaling import against_linear_rule  # loads scipy, which few tables need
+
+        text = against_linear_rule(grids)
+        if text is not None:
+            at = tuple(row for curve in grids for row in _best_rows(curve))
+            yield Finding(Rule.LR_SCALING, Severity.NOTE, f"{text} ({protocol})", at)
+
+
+def _miss_of_linear(grids: Sequence[ErrorByLr]) -> float:
+    """Return the factor by which the linear rule from the first batch size misses the best rate of the last."""
+    first, last = grids[0], grids[-1]
+    return last.batch_size / first.batch_size * first.best_lrs[0] / last.best_lrs[-1]
 
 
 def _list(values: Iterable[float], form: str) -> str:
@@ -231,10 +232,6 @@ def _cluster_text(rows: Sequence[LintRow]) -> str:
 
 def _best_rows(curve: ErrorByLr) -> list[LintRow]:
     return [row for row in curve.rows if row.lr in curve.best_lrs]
-
-
-def _contains(interval: tuple[float, float], value: float) -> bool:
-    return interval[0] <= value <= interval[1]
 
 
 RULES = (

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import tune_main
-from results.lint.lr_exponent import fit_exponent
 from results.lint.rows import ErrorByLr, LintRow, Protocol, Rule, distinct, rows_of_cells
 from results.lint.rules import lint
 from results.parquet.trials import Trial, group_repeats
@@ -110,29 +109,35 @@ def test_times_are_compared_on_one_device_and_for_long_runs() -> None:
     assert rules([*times(1200), *(dataclasses.replace(row, device="another") for row in times(2400))]) == []
 
 
-def test_an_exponent_by_hand() -> None:
-    """log2 of the best lr over log2 of the batch size: 0, 1, 1, 2: the slope is 0.6, the scatter sqrt(0.1)."""
-    grid = [2.0**power for power in range(-3, 5)]
-    bests = {1: 1.0, 2: 2.0, 4: 2.0, 8: 4.0}
-    law = fit_exponent([curve(size, *grid, best=best) for size, best in bests.items()])
-    assert law is not None
-    assert law.exponent == pytest.approx(0.6)
-    standard_error = max(math.sqrt(0.2 / 2), 1 / math.sqrt(12)) / math.sqrt(5)
-    assert law.standard_error == pytest.approx(standard_error)
-    assert law.miss_of(1.0) == pytest.approx(8**0.4)
-    low, high = law.interval(0.95)
-    assert (high - low) / 2 == pytest.approx(4.302653 * standard_error, rel=1e-6)  # t table, 2 degrees of freedom
+def grids(best_lrs: dict[int, float]) -> list[LintRow]:
+    """Rows of a grid of rates at each batch size, whose errors rise by a point per squared octave from the best."""
+    return [
+        dataclasses.replace(make_row(lr=lr, error=8 + math.log2(lr / best) ** 2), batch_size=size)
+        for size, best in best_lrs.items()
+        for lr in (best * 2.0**step for step in range(-3, 4))
+    ]
 
 
-def test_a_perfect_fit_is_known_to_the_grid_only() -> None:
-    law = fit_exponent([curve(2**power, *(2.0**step for step in range(8)), best=2.0**power) for power in range(1, 6)])
-    assert law is not None
-    assert law.exponent == pytest.approx(1.0)
-    assert law.standard_error == pytest.approx(1 / math.sqrt(12) / math.sqrt(10))
+def scaling(best_lrs: dict[int, float]) -> list[str]:
+    return [finding.message for finding in lint(grids(best_lrs)) if finding.rule is Rule.LR_SCALING]
 
 
-def test_three_batch_sizes_are_too_few_for_an_exponent() -> None:
-    assert fit_exponent([curve(size, 1.0, 2.0, 4.0, best=2.0) for size in (1, 2, 4)]) is None
+def test_a_rate_that_levels_off_has_no_exponent() -> None:
+    (message,) = scaling({size: 1 / (1 + 128 / size) for size in (16, 64, 256, 1024, 4096)})
+    assert message.startswith("best lr levels off at 1 (95 % ")
+    assert "batch size ^" not in message
+    assert "the linear rule (Goyal et al. 2017) is rejected, the square-root rule (Krizhevsky 2014) is" in message
+
+
+def test_a_square_root_is_told() -> None:
+    (message,) = scaling({size: size**0.5 / 16 for size in (16, 64, 256, 1024)})
+    assert message.startswith("best lr ~ batch size ^ 0.50 (95 % ")
+    assert "is rejected, the square-root rule (Krizhevsky 2014) is not rejected" in message
+
+
+def test_the_linear_rule_and_few_batch_sizes_are_no_finding() -> None:
+    assert scaling({size: size / 128 for size in (16, 64, 256, 1024)}) == []
+    assert scaling({size: size**0.5 / 16 for size in (16, 64, 256)}) == []
 
 
 def own(lr: float, error: float, seed: int, **changes: object) -> Trial:
