@@ -6,6 +6,7 @@ from types import ModuleType
 
 from cli import (
     __version__,
+    advise,
     best,
     compare,
     completion,
@@ -50,6 +51,7 @@ COMMANDS: dict[str, ModuleType] = {
     "delete": delete,
     "train": train,
     "lint": lint,
+    "advise": advise,
     "replay": replay,
     "completion": completion,
 }

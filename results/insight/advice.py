@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.insight.optima import BETTER_THAN_CHANCE, BestRates, Fit, Optimum, Status
+from results.insight.optima import BETTER_THAN_CHANCE, BestRates, Fit, Optimum
 from results.insight.regret import rate_regret
 from results.insight.runs import Noise
 from results.insight.shapes import all_shapes
@@ -25,6 +25,8 @@ from trainable.rounding import round_significant, tidied
 
 MAX_BEYOND = 2
 """Factors of 2 by which a proposed rate may lie beyond the measured ones."""
+CLEAR_DEVIATIONS = 2.0
+"""Standard deviations of a difference by which the error at an edge is clearly above the least one."""
 FLANK_OCTAVES = (1.0, 1.1, 1.2, 1.3)
 """Distances from the best rate at which a trial may lie."""
 LR_DIGITS = 3
@@ -112,13 +114,13 @@ def advise(best: BestRates, costs: Mapping[int, float], budget: float) -> Advice
         costs: of one training, by batch size.
         budget: largest sum of the costs.
     """
-    candidates = [_candidate(optimum, best.fits.get(optimum.batch_size)) for optimum in best.optima]
+    candidates = [_candidate(optimum, best) for optimum in best.optima]
     open_sizes = tuple(candidate.optimum.batch_size for candidate in candidates if candidate.is_open)
     proposals: list[Proposal] = []
     left = budget * (1 + 1e-9)
 
     def worth(candidate: _Candidate) -> float:
-        return candidate.octaves / costs[candidate.optimum.batch_size]
+        return candidate.octaves / max(costs[candidate.optimum.batch_size], 1e-9)
 
     while options := [each for each in candidates if each.is_open and costs[each.optimum.batch_size] <= left]:
         chosen = max(options, key=worth)
@@ -128,19 +130,32 @@ def advise(best: BestRates, costs: Mapping[int, float], budget: float) -> Advice
     return Advice(tuple(proposals), open_sizes, _gains(best))
 
 
-def _candidate(optimum: Optimum, fit: Fit | None) -> _Candidate:
-    factor = 2.0**MAX_BEYOND
-    low, high = max(optimum.low, optimum.measured_low / factor), min(optimum.high, optimum.measured_high * factor)
+def _candidate(optimum: Optimum, best: BestRates) -> _Candidate:
+    fit = best.fits.get(optimum.batch_size)
+    is_open = _open_sides(optimum, fit, best.fit_noise)
+    margins = [MAX_BEYOND if side_is_open else 0 for side_is_open in is_open]
+    low = max(optimum.low, optimum.measured_low / 2 ** margins[0])
+    high = min(optimum.high, optimum.measured_high * 2 ** margins[1])
     rates = [] if fit is None else fit.curve.rates.tolist()
-    return _Candidate(optimum, fit, math.log2(high / low), rates, _beyond(optimum))
+    return _Candidate(optimum, fit, math.log2(high / low), rates, _beyond(optimum, is_open))
 
 
-def _beyond(optimum: Optimum) -> list[tuple[float, str]]:
+def _open_sides(optimum: Optimum, fit: Fit | None, noise: Noise) -> tuple[bool, bool]:
+    """Return whether the best rate may lie below, and above, all that were measured.
+
+    An interval may reach beyond a rate at which the error is clearly above the least one, since far-off points count
+    for little in the fit; but then nothing better is to be expected farther out.
+    """
+    if fit is None:
+        return True, BETTER_THAN_CHANCE not in optimum.why
+    clear = CLEAR_DEVIATIONS * math.sqrt(2 * noise.variance)
+    below, above = fit.curve.heights[[0, -1]] <= clear
+    return bool(below) and optimum.low < optimum.measured_low, bool(above) and optimum.high > optimum.measured_high
+
+
+def _beyond(optimum: Optimum, is_open: tuple[bool, bool]) -> list[tuple[float, str]]:
     """Return the rates beyond the measured ones on the sides that are open, the likelier side first, in turn."""
     measured = optimum.measured_low, optimum.measured_high
-    is_open = optimum.low < measured[0], optimum.high > measured[1]
-    if optimum.status is Status.CANNOT_TELL and BETTER_THAN_CHANCE in optimum.why:
-        is_open = True, False
     sides = []
     for edge, factor, word, side_is_open in zip(measured, (0.5, 2.0), ("below", "above"), is_open, strict=True):
         edges = [edge * factor**step for step in range(MAX_BEYOND + 1)]
@@ -156,14 +171,20 @@ def _gains(best: BestRates) -> dict[int, Gain]:
     for optimum in best.optima:
         if (fit := best.fits.get(optimum.batch_size)) is not None:
             lr = 2.0 ** float(np.clip(math.log2(optimum.lr), fit.curve.log2_lrs[0], fit.curve.log2_lrs[-1]))
-            most = rate_regret(fit, lr, best.critical_deviance).high
+            most = min(rate_regret(fit, lr, best.critical_deviance).high, float(fit.curve.errors.min()))
             gains[optimum.batch_size] = Gain(_expected_cost(fit, lr, best.critical_deviance, best.fit_noise), most)
     return gains
 
 
 def _expected_cost(fit: Fit, lr: float, critical: float, noise: Noise) -> float:
-    """Return the mean cost of a rate over what is likely, weighted with the likelihood."""
-    costs = fit.amplitudes[:, None, None] * all_shapes(math.log2(lr) - fit.log2_lrs)
+    """Return the mean cost of a rate over what is likely, weighted with the likelihood; an error is at least 0."""
+    costs = np.minimum(
+        fit.amplitudes[:, None, None] * all_shapes(math.log2(lr) - fit.log2_lrs), fit.curve.errors.min()
+    )
     deviance, nu = fit.deviance - fit.deviance.min(), noise.degrees_of_freedom
     likely = deviance <= critical
-    return float(np.average(costs[likely], weights=(1 + deviance[likely] / nu) ** (-(nu + 1) / 2)))
+    return float(
+        np.average(
+            np.minimum(costs[likely], fit.curve.errors.min()), weights=(1 + deviance[likely] / nu) ** (-(nu + 1) / 2)
+        )
+    )

@@ -80,3 +80,13 @@ def test_a_batch_size_without_a_fit_gets_rates_beyond_those_measured(
     lonely = [Run(32, lr, error) for lr, error in zip(rates, errors, strict=True)]
     best = optima([*lonely, *simulated_runs(power_law(0.5, SIZES), range(-2, 3))], KNOWN_NOISE)
     assert lrs_at(best, 32) == proposed
+
+
+def test_nothing_is_proposed_beyond_an_edge_where_the_error_is_clearly_higher() -> None:
+    errors = {0.025: (1.13, 2.82, 35.77), 0.05: (0.85, 1.69, 20.85), 0.2: (1.13, 1.97, 3.38)}
+    errors |= {0.8: (0.28, 1.69, 2.82), 1.6: (2.82, 3.94, 73.52)}
+    runs = [Run(size, lr, e) for lr, row in errors.items() for size, e in zip((16, 64, 256), row, strict=True)]
+    best = optima(runs)
+    assert best.optima[-1].high == math.inf
+    assert all(0.2 < lr < 0.8 for lr in lrs_at(best, 256, budget=9))
+    assert lrs_at(best, 256, budget=9)
