@@ -149,7 +149,7 @@ def _open_sides(optimum: Optimum, fit: Fit | None, noise: Noise) -> tuple[bool, 
     if fit is None:
         return True, BETTER_THAN_CHANCE not in optimum.why
     clear = CLEAR_DEVIATIONS * math.sqrt(2 * noise.variance)
-    below, above = fit.curve.heights[[0, -1]] <= clear
+    below, above = fit.curve.errors[[0, -1]] <= fit.curve.errors.min() + clear
     return bool(below) and optimum.low < optimum.measured_low, bool(above) and optimum.high > optimum.measured_high
 
 
