@@ -111,9 +111,9 @@ def _retrained(store: Store, row: Row, data: "ImageData") -> Told:
     started = time.monotonic()
     try:
         found = repeat(config, data, TrialFiles(files.config, epochs, files.attempts, end), weights)
-    except (UserError, UserCodeError) as error:
+    except UserError as error:
         return Told(f"{key}: not trained again: {error}")
-    except RuntimeError as error:  # the memory of the device
+    except (UserCodeError, RuntimeError) as error:  # the latter if memory ends
         return Told(f"{key}: not trained again: {one_line(error)}")
     return _told(store, key, len(epochs), found, time.monotonic() - started)
 

@@ -245,7 +245,9 @@ class _Verifier:
         """Name the trials that have no folder, although the sweep's table holds their results."""
         rows = {trial.row.trial_key: trial.row for trial in trials_from_table(table)}
         for key in keys:
-            if key in rows and Status(rows[key].status).is_final and key not in self._names:
+            if key not in rows or not Status(rows[key].status).is_final:
+                continue
+            if key not in self._names and f"{key}{SUPERSEDED}{rows[key].generation}" not in self._names:
                 self._add(f"{TRIALS}/{key}", f"is missing or no folder, but was {rows[key].status}", LOST_FOLDER)
 
     def _damaged_states(self, name: str) -> list[str]:

@@ -42,6 +42,7 @@ FAULTS = (
     "another sweep's name in a sweep.json",
     "a corrupt sweep.json",
     "a corrupt Parquet file",
+    "a changed cell in a Parquet file",
     "a corrupt result.json",
     "a corrupt config.json",
     "a corrupt attempts.jsonl",

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -75,6 +76,12 @@ def test_a_corrupt_parquet_file_is_written_again(sweep: LocalStore, cli: Cli) ->
     assert pq.read_table(path) == whole
     data = "`export`, and every `run`, writes it again from the trials' folders"
     record("a corrupt Parquet file", user_sees(refused.stderr), refused.returncode, data)
+    rows = whole.to_pylist()
+    rows[0]["num_threads"] = 99
+    pq.write_table(pa.Table.from_pylist(rows, schema=whole.schema), path)
+    found = cli("verify", "faults", "--store", str(sweep.path))
+    data = "`verify` computes every cell again from the trials' folders; `export`, and every `run`, writes it again"
+    record("a changed cell in a Parquet file", user_sees(found.stdout, " differs in"), found.returncode, data)
 
 
 def test_a_changed_digit_is_told_by_verify(sweep: LocalStore, cli: Cli) -> None:

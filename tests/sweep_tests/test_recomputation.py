@@ -189,6 +189,17 @@ def test_what_has_gone_on_or_is_of_another_version_is_no_damage(
     assert (status, f"{page} was changed after it was made" in out) == (1, True)
 
 
+def test_another_sweep_that_trains_a_trial_again_is_no_damage(small: SmallStore) -> None:
+    config = small.store.manifest(PLANNED).trials[0].config
+    small.store.supersede(make_manifest([config], "other"))
+    assert small.answer(("verify", PLANNED))[0] == 0
+    with Ledger(small.store.trial_folder(config.trial_key), config.to_dict()) as ledger:
+        ledger.begin(make_attempt(run_id="other"))
+        ledger.append(make_epoch(1, 30.0))
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert (status, out.count("1 training has gone on since")) == (0, 1)
+
+
 @pytest.mark.faults
 def test_a_hundred_altered_cells_of_each_file_are_found(made: SmallStore) -> None:
     assert made.answer(("report", SEARCHED))[0] == 0

@@ -12,8 +12,10 @@ import tune_main
 from models import user_code
 from models.user_code import UserCode, provide
 from results.store.local_store import LocalStore
+from results.store.search_log import EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
 from tests.refusals import refused
 from tests.results_tests.result_samples import make_end, make_epoch, make_manifest, write_trial
+from tests.results_tests.searched_stores import SETTINGS
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.digits import load_digits
@@ -149,6 +151,21 @@ def test_other_bits_are_damage_unless_the_execution_is_another(
     assert "bit for bit equal, even by other execution (training code 0123456789ab then, " in text
     (own / WEIGHTS).unlink()
     assert answer(store, capsys)[0] == 0
+
+
+def test_a_stopped_trial_is_trained_up_to_its_stop(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    config, name = store.manifest(SWEEP).trials[1].config, "hunt"
+    events: list[Event] = [
+        SearchEvent(SETTINGS),
+        ProposalEvent(0, {"base_lr": 0.1, "batch_size": 16}, config, {"base_lr": 0.1}),
+        ReportEvent(0, 1, (19.0,), True),
+        EndEvent(0, Status.STOPPED, (19.0,)),
+    ]
+    SearchLog(store.search_log(name)).append(events)
+    manifest = dataclasses.replace(make_manifest([], name, is_search=True), sources=[CODE])
+    store.write_manifest(manifest)
+    assert tune_main.main(["verify", name, "--store", str(store.path), "--retrain", "1"]) == 0
+    assert f"{config.trial_key}: 1 epoch bit for bit equal, in " in capsys.readouterr().out
 
 
 def test_what_cannot_be_trained_again_is_said(
