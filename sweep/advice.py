@@ -57,6 +57,8 @@ class SweepAdvice:
     advice: Advice
     seconds: Mapping[int, float]
     """Time of one trial by batch size."""
+    num_groups: int = 1
+    """Number of such groups in the sweep; this one leaves most open."""
 
     @property
     def new(self) -> list[TrainConfig]:
@@ -94,7 +96,7 @@ def sweep_advice(store: Store, manifest: Manifest, trials: Sequence[Trial], budg
     if best.advice.open_sizes and not best.advice.proposals:
         least = format_seconds(min(best.seconds[size] for size in best.advice.open_sizes))
         raise UserError(f"--budget: one trial takes {least} or more: give at least that, or a number of trials")
-    return best
+    return dataclasses.replace(best, num_groups=len(found))
 
 
 def _group_advice(
@@ -131,6 +133,8 @@ def advice_text(found: SweepAdvice, file: str) -> str:
     """Show the trials, what each tells and costs, and how to train them."""
     advice, sizes = found.advice, counted(len(found.advice.open_sizes), "batch size")
     heading = f"{found.manifest.name} ({found.settings}), {counted(len(found.finished), 'finished trial')}"
+    if found.num_groups > 1:
+        heading += f" (of {found.num_groups} groups of equal other settings, the one that leaves most open)"
     if not advice.proposals:
         known = f"known to {SETTLED_OCTAVES:g} octaves, a factor of {2**SETTLED_OCTAVES:.2g}"
         return f"{heading}: nothing is open: the best rate at every batch size is {known}\n{_gain_text(advice)}"

@@ -21,7 +21,7 @@ from results.insight.optima import BETTER_THAN_CHANCE, BestRates, Fit, Optimum
 from results.insight.regret import rate_regret
 from results.insight.runs import Noise
 from results.insight.shapes import all_shapes
-from trainable.rounding import round_significant, tidied
+from trainable.rounding import round_significant
 
 MAX_BEYOND = 2
 """Factors of 2 by which a proposed rate may lie beyond the measured ones."""
@@ -160,7 +160,8 @@ def _beyond(optimum: Optimum, is_open: tuple[bool, bool]) -> list[tuple[float, s
     for edge, factor, word, side_is_open in zip(measured, (0.5, 2.0), ("below", "above"), is_open, strict=True):
         edges = [edge * factor**step for step in range(MAX_BEYOND + 1)]
         told = [f"whether the best rate is {word} {before:.3g}" for before in edges[:-1]]
-        sides += [list(zip(map(tidied, edges[1:]), told, strict=True))] if side_is_open else []
+        rates = [round_significant(rate, LR_DIGITS) for rate in edges[1:]]
+        sides += [list(zip(rates, told, strict=True))] if side_is_open else []
     if optimum.lr**2 > measured[0] * measured[1]:
         sides.reverse()
     return [rate for step in zip(*sides, strict=True) for rate in step]

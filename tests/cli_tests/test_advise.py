@@ -70,6 +70,7 @@ def test_the_space_reuses_what_is_finished_and_trains_what_is_proposed(
 ) -> None:
     told = said(capsys, "advise", "my", "--budget", "5trials")
     assert told.startswith("my (Net, cosine, 1 epoch")
+    assert "(of 2 groups of equal other settings, the one that leaves most open)" in told
     assert "whether the best rate is above 0.8" in told
     assert "run my-advised.yaml trains them" in told
     planned = said(capsys, "plan", "my-advised.yaml")
