@@ -10,15 +10,24 @@ import yaml
 import tune_main
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
+from results.parquet.trials import Trial
 from results.store.local_store import LocalStore
 from results.store.manifest import Manifest
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
-from sweep.advice import advised_name
+from sweep.advice import Budget, SweepAdvice, advised_name, sweep_advice
 from sweep.written_space import space_content
 from tests.refusals import refused
-from tests.results_tests.result_samples import make_end, make_epoch, write_trial
-from trainable.config import TrainConfig
+from tests.results_tests.result_samples import (
+    make_config,
+    make_end,
+    make_epoch,
+    make_manifest,
+    make_trial,
+    write_trial,
+)
+from trainable.config import SHARED_HOLDOUT, TrainConfig
+from trainable.errors import UserError
 from trainable.limited_yaml import dump_yaml
 from trainable.records import Status
 
@@ -129,6 +138,33 @@ def test_a_sweep_without_a_finished_trial_is_refused(
     monkeypatch.chdir(tmp_path)
     make_store(tmp_path, "defaults: {epochs: 2}\ngrid: {batch_size: [32, 64]}\n", ended=[Status.FAILED] * 2)
     assert "no trial has finished yet" in refused(["advise", "my", "--budget", "1h"], capsys)
+
+
+def advised(folder: Path, trials: list[Trial], **changes: object) -> SweepAdvice:
+    manifest = make_manifest([trial.config for trial in trials], "my", **changes)
+    return sweep_advice(LocalStore(folder / "a store"), manifest, trials, Budget(num_trials=3))
+
+
+def test_only_trials_with_a_final_error_are_in_the_space(tmp_path: Path) -> None:
+    statuses = [Status.COMPLETE, Status.DIVERGED, Status.STOPPED, Status.FAILED, Status.INCOMPLETE]
+    rates = [0.1, 3.2, 0.2, 0.4, 0.8]
+    trials = [
+        make_trial(make_config(lr=lr, dataset="mine"), 9.0, status=status.value)
+        for lr, status in zip(rates, statuses, strict=True)
+    ]
+    found = advised(tmp_path, trials, data="/my images", label="coarse")
+    assert [config.lr for config in found.finished] == [0.1, 3.2]
+    assert found.run_command("a.yaml").endswith(
+        f"run a.yaml --data '/my images' --label coarse --store '{tmp_path}/a store'"
+    )
+    assert advised(tmp_path, trials).run_command("a.yaml").count("--data DIR") == 1
+
+
+def test_a_search_over_subsets_is_refused(tmp_path: Path) -> None:
+    shared = {"holdout": 0.1, "train_subset": 1000, "recipe_version": SHARED_HOLDOUT}
+    trials = [make_trial(make_config(lr=lr, **shared), 9.0, holdout_error_percent=9.0) for lr in (0.1, 0.2)]
+    with pytest.raises(UserError, match="a search over train_subset"):
+        advised(tmp_path, trials)
 
 
 def test_the_new_sweep_has_a_name_of_its_own() -> None:
