@@ -33,6 +33,7 @@ LEDGER = [
     "tests/integration_tests/test_power_cuts.py",
 ]
 REMOTE_LEDGER = [f"{TRAINABLE}remote_ledger.py", f"{TRAINABLE}trial_log.py", f"{RESULTS}remote_superseded.py"]
+INSIGHT = [f"{RESULTS}insight_{name}.py" for name in ("optima", "law", "noise")]
 TESTS = {
     "results/store/lease.py": [f"{RESULTS}lease.py", LOST_SWEEP, CONTRACT],
     "results/store/remote_journal.py": [LOST_SWEEP, f"{RESULTS}remote_store_copies.py", CONTRACT],
@@ -43,6 +44,7 @@ TESTS = {
     "trainable/ledger/reading.py": LEDGER,
     "trainable/ledger/remote_ledger.py": [*REMOTE_LEDGER, CONTRACT],
     "trainable/ledger/remote.py": [f"{TRAINABLE}remote.py"],
+    **{f"results/insight/{name}.py": INSIGHT for name in ("critical", "law", "noise", "optima", "regret", "runs")},
 }
 """Module -> pytest's arguments: the tests that stand for it."""
 COMPARISONS = "Eq_NotEq NotEq_Eq Lt_LtE Lt_GtE LtE_Lt LtE_Gt Gt_GtE Gt_LtE GtE_Gt GtE_Lt Is_IsNot IsNot_Is"

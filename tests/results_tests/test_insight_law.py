@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from results.insight.law import LINEAR, SQUARE_ROOT, Band, Law, Preferred, Verdict, law
+from results.insight.law import LINEAR, SQUARE_ROOT, Band, Law, Preferred, Verdict, _band, law
 from results.insight.optima import BestRates, optima
-from results.insight.regret import Rule, rule_regret
+from results.insight.regret import Rule, rate_regret, rule_regret
 from results.insight.runs import Noise, Run
 from results.published.cells import published_cells
 from results.published.recipe import published_recipe
@@ -49,6 +50,13 @@ def test_too_little_to_tell() -> None:
     both = dataclasses.replace(few, exponent=Band(0.7, 0.6, 0.8), levelling_factor=0.2)
     assert [both.verdict(exponent) for exponent in (LINEAR, SQUARE_ROOT)] == [Verdict.REJECTED] * 2
     assert both.preferred is Preferred.POWER
+    assert dataclasses.replace(few, levelling_factor=0.5).preferred is Preferred.EITHER
+
+
+def test_quantiles_of_a_band() -> None:
+    """Values 0 to 99 spread over -0.5 to 99.5."""
+    band = _band(np.arange(100.0), np.ones(100), 0.95)
+    assert (band.low, band.value, band.high) == pytest.approx((2, 49.5, 97))
 
 
 def test_what_a_rule_costs() -> None:
@@ -71,6 +79,13 @@ def test_rates_far_outside_the_grid_have_no_measured_cost() -> None:
     far = next(regret for regret in rule_regret(best, Rule.LINEAR, 64) if regret.batch_size == 4096)
     assert not far.is_measured
     assert far.why == "rates from 0.2 to 3.2 were better than chance"
+
+
+@pytest.mark.parametrize(("octaves", "is_measured"), [(0.4, True), (0.6, False)])
+def test_how_far_outside_the_grid_a_cost_is_told(octaves: float, is_measured: bool) -> None:
+    best = optima(simulated_runs(power_law(0.5), range(-2, 3)))
+    rates = [0.2 / 2**octaves, 3.2 * 2**octaves]
+    assert [rate_regret(best.fits[256], lr, best.critical_deviance).is_measured for lr in rates] == [is_measured] * 2
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from results.insight.optima import Status, optima
 from results.insight.regret import Rule, rule_regret
@@ -81,8 +82,32 @@ def test_divergence_bounds_the_optimum_without_moving_it() -> None:
     best = optima(runs)
     for optimum in best.optima:
         assert optimum.low <= truth[optimum.batch_size] <= optimum.high <= 4 * truth[optimum.batch_size]
+        assert optimum.status is not Status.CANNOT_TELL
     below = optima([run if run.lr > 0.15 else Run(run.batch_size, run.lr, math.inf) for run in runs])
     assert all(regret.low >= 0 for regret in rule_regret(below, Rule.LINEAR, 512) if regret.is_measured)
+
+
+def test_deviance_and_likelihood_are_those_of_student() -> None:
+    best = optima(simulated_runs(power_law(0.5, SIZES), range(-2, 3)), Noise(0.02, 10))
+    degrees = best.fit_noise.degrees_of_freedom
+    assert best.critical_deviance == pytest.approx(stats.t.ppf(0.975, degrees) ** 2)
+    roots = np.sqrt([fit.profile for fit in best.fits.values()])
+    assert np.allclose(best.likelihoods(), stats.t.pdf(roots, degrees) / stats.t.pdf(0, degrees))
+
+
+def test_no_interval_is_narrower_than_the_grid_of_optima() -> None:
+    truth = power_law(0.5, SIZES)
+    exact = [
+        Run(size, lr, 8 + math.log2(lr / best) ** 2) for size, best in truth.items() for lr in (0.2, 0.4, 0.8, 1.6)
+    ]
+    for found in optima(exact, Noise(1e-6, 1000)).optima:
+        assert found.low * 2**0.049 <= found.lr <= found.high / 2**0.049
+
+
+def test_rates_that_diverge_bound_the_optimum() -> None:
+    errors = {0.1: 90.0, 0.2: 9.0, 0.4: 8.0, 0.8: 9.0, 1.6: math.nan, 3.2: 90.0}
+    curve = curves_of([Run(8, lr, error) for lr, error in errors.items()], 90.0)[0][0]
+    assert curve.bounds == (math.log2(0.1), math.log2(1.6))
 
 
 def _cubic(u: float) -> float:
