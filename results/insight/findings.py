@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -146,7 +146,7 @@ def _insight(group: Group, own: _Known, others: Noise, anchor: int | None) -> In
         best,
         law(best),
         start,
-        {} if start is None else {rule: tuple(rule_regret(best, rule, start)) for rule in Rule},
+        {} if start is None or len(best.fits) < 2 else {rule: _regrets(best, rule, start, group) for rule in Rule},
         seed_noise,
         noise_components(group.predictions),
     )
@@ -159,6 +159,17 @@ def _anchor(best: BestRates, wanted: int | None) -> int | None:
     return known[0] if known else None
 
 
+def _regrets(best: BestRates, rule: Rule, start: int, group: Group) -> tuple[Regret, ...]:
+    """Return the costs of a rule, none of which makes a run worse than guessing."""
+    least = {optimum.batch_size: optimum.error_percent for optimum in best.optima}
+    return tuple(
+        replace(regret, high=min(regret.high, group.chance_error_percent - least[regret.batch_size]))
+        if regret.is_measured
+        else regret
+        for regret in rule_regret(best, rule, start)
+    )
+
+
 def _num_rates(optimum: Optimum, runs: Sequence[Run]) -> int:
     return len({run.lr for run in runs if run.batch_size == optimum.batch_size})
 
@@ -168,10 +179,13 @@ def _too_few(best: BestRates, runs: Sequence[Run], noise: Noise) -> list[str]:
     few = [str(item.batch_size) for item in best.optima if _num_rates(item, runs) < MIN_RATES]
     found = []
     if few and len(few) < len(best.optima):
-        found.append(f"fewer than {MIN_RATES} rates at batch size {', '.join(few)}: nothing is told there")
+        sizes = ", ".join(few)
+        found.append(
+            f"fewer than {MIN_RATES} rates at batch size {sizes}: try {MIN_RATES} or more, each twice the last"
+        )
     if 0 < len(best.fits) < MIN_BATCH_SIZES:
-        sizes = counted(len(best.fits), "batch size", "batch sizes")
-        found.append(f"{sizes} with enough rates: a law between batch size and rate needs {MIN_BATCH_SIZES}")
+        sizes = counted(len(best.fits), "batch size")
+        found.append(f"only {sizes} with enough rates: a law between batch size and rate needs {MIN_BATCH_SIZES}")
     if not noise.degrees_of_freedom and best.fits:
         found.append("one seed per configuration: the noise between seeds is not known")
     return found

@@ -32,6 +32,7 @@ WITHIN_GROUP = ("batch_size", "lr", "seed", "noise_scale")
 NAMED_FIELDS = (*WITHIN_GROUP, "model", "schedule", "epochs", "holdout", "recipe_version")
 """Training fields that a label gives by itself, or that need no word."""
 ASSUMED_CLASSES = 10
+LEFT_OUT = "left out"
 CHOSEN_ON_TEST = "no images were held out: rates are chosen on the test images, so the best errors come out too low"
 
 
@@ -107,6 +108,7 @@ def groups_of_trials(trials: Iterable[Trial], *, scale: str = "", num_classes: i
     trials = list(trials)
     chance, assumption = _chance_error(trials, num_classes)
     names = [name for name in FIELD_NAMES if name not in WITHIN_GROUP]
+    has_datasets = len({trial.config.dataset for trial in trials}) > 1
     words = dict(zip(map(id, trials), variants([trial.config for trial in trials], NAMED_FIELDS), strict=True))
     groups = []
     for members in grouped(trials, lambda trial: tuple(getattr(trial.config, name) for name in names)).values():
@@ -121,7 +123,13 @@ def groups_of_trials(trials: Iterable[Trial], *, scale: str = "", num_classes: i
         used = [trial for trial in members if _is_final(trial)]
         groups.append(
             Group(
-                label=_label(config.model, config.schedule, config.epochs, words[id(members[0])]),
+                label=_label(
+                    config.model,
+                    config.schedule,
+                    config.epochs,
+                    config.dataset * has_datasets,
+                    words[id(members[0])],
+                ),
                 family=tuple(getattr(config, name) for name in names if name != "epochs"),
                 epochs=config.epochs,
                 error=error,

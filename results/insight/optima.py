@@ -45,6 +45,9 @@ GUESSED_NOISE = 0.03
 MIN_VARIANCE = 1e-6
 """Least variance of a run in squared points, so that equal errors can be fitted."""
 
+TOO_FEW_RATES = "fewer than 3 rates"
+WITHIN_NOISE = "all errors within noise of each other"
+OPEN_ON_BOTH_SIDES = "the interval reaches beyond the measured rates on both sides"
 BETTER_THAN_CHANCE = "is better than chance"
 """End of the reason where too many rates diverged or taught nothing."""
 
@@ -226,7 +229,7 @@ def _unknown(curve: Curve, why: str = "") -> Optimum:
     low, high = (2.0 ** float(curve.rates[index]) for index in (0, -1))
     if not why:
         at_chance = "only one error" if len(curve.errors) else "no error"
-        why = f"{at_chance} {BETTER_THAN_CHANCE}" if len(curve.rates) >= MIN_RATES else "fewer than 3 rates"
+        why = f"{at_chance} {BETTER_THAN_CHANCE}" if len(curve.rates) >= MIN_RATES else TOO_FEW_RATES
     return Optimum(curve.batch_size, Status.CANNOT_TELL, why, math.nan, 0.0, math.inf, math.nan, low, high)
 
 
@@ -239,7 +242,7 @@ def _optimum(fit: Fit, noise: Noise) -> Optimum:
     measured_low, measured_high = float(curve.rates[0]), float(curve.rates[-1])
     status, why = _status(low >= measured_low, high <= measured_high)
     if _within_noise(curve, noise):
-        status, why = Status.CANNOT_TELL, "all errors within noise of each other"
+        status, why = Status.CANNOT_TELL, WITHIN_NOISE
     a, shape, _ = np.unravel_index(int(fit.deviance.argmin()), fit.deviance.shape)
     heights = fit.amplitudes[a] * all_shapes(curve.log2_lrs - best)[shape]
     error = float(np.average(curve.errors - heights, weights=curve.weights(noise.variance)))
@@ -263,7 +266,7 @@ def _status(closed_below: bool, closed_above: bool) -> tuple[Status, str]:
         return Status.AT_LEAST, "the interval reaches above the highest rate"
     if closed_above:
         return Status.AT_MOST, "the interval reaches below the lowest rate"
-    return Status.CANNOT_TELL, "the interval reaches beyond the measured rates on both sides"
+    return Status.CANNOT_TELL, OPEN_ON_BOTH_SIDES
 
 
 def _within_noise(curve: Curve, noise: Noise) -> bool:
