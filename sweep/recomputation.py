@@ -190,17 +190,18 @@ class Recomputation:
         fresh = Stamp(made[: made.rstrip().rfind(b"\n") + 1], code_hash(), self.data, is_intact=True)
         if content == made or (stamp is not None and stamp.is_intact and stamp.body == fresh.body):
             return
-        is_same_code = stamp is not None and stamp.code == fresh.code
         if stamp is None and content.count(b"\n") != made.count(b"\n"):
             why = "has no checksum, as an earlier version wrote it, and was not compared"
             compared.notes.append(f"/{file} {why}: {_remedy(file)}")
-        elif stamp is not None and stamp.is_intact and not is_same_code:
-            why = "was made by another version of the program or its packages, and was not compared"
-            compared.notes.append(f"/{file} {why}: {_remedy(file)}")
-        elif stamp is None or (is_same_code and stamp.data == fresh.data):
+        elif stamp is not None and stamp.is_intact and stamp.code != fresh.code:
+            why = "was made by another version of the program or its packages, or on another processor"
+            compared.notes.append(f"/{file} {why}, and was not compared: {_remedy(file)}")
+        elif stamp is None or (stamp.code, stamp.data) == (fresh.code, fresh.data):
             _add(compared, file, list(_line_differences(content, made)))
         else:
-            compared.findings.append((file, "was changed after it was made", _remedy(file)))
+            differences = list(_line_differences(stamp.body, fresh.body)) if stamp.data == fresh.data else []
+            is_named = 0 < len(differences) < MAX_DIFFERENCES  # else most are those of the other version
+            _add(compared, file, differences if is_named else ["was changed after it was made"])
 
 
 def _add(compared: Comparison, file: str, found: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ class Stamp:
     body: bytes
     """The text without that line."""
     code: str
-    """Hash of the code that made the text."""
+    """Hash of the code and the processor that made the text."""
     data: str
     """Fingerprint of the tables that the text was made from."""
     is_intact: bool
@@ -50,8 +50,11 @@ def read_stamp(content: bytes) -> Stamp | None:
 
 @functools.cache
 def code_hash() -> str:
-    """Return 12 hexadecimal digits that change with the code that makes tables, reports and figures."""
-    digest = hashlib.sha256(provenance.source_hash().encode())
+    """Return 12 hexadecimal digits that change with the code that makes reports, its packages and the processor.
+
+    The processor counts, because the last bits of fits can differ, and with them digits of figures.
+    """
+    digest = hashlib.sha256(f"{provenance.source_hash()} {provenance.processor_name()}".encode())
     for package in _DRAWN_WITH:
         digest.update(f"{package} {importlib.metadata.version(package)}\0".encode())
     folder = provenance.ROOT / "results"

@@ -18,6 +18,7 @@ from results.parquet.files import CARD, export_into_store
 from results.parquet.schema import EPOCHS_SCHEMA
 from results.parquet.stamp import read_stamp
 from results.report.files import HTML, MARKDOWN, write_report
+from results.report.markdown import render_markdown
 from results.store.local_store import LocalStore
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from sweep import recomputation
@@ -178,15 +179,23 @@ def test_what_has_gone_on_or_is_of_another_version_is_no_damage(
     assert out.count("1 training has gone on since the Parquet files were written") == 1
     assert out.count("was made from other data than the ledgers hold now") == 3
     assert out.count("\n") == 5
-    assert small.answer(("export", PLANNED))[0] == 0
+    assert [small.answer((command, PLANNED))[0] for command in ("export", "report")] == [0, 0]
     monkeypatch.setattr(recomputation, "code_hash", lambda: "0" * 12)
     monkeypatch.setattr(stamp, "code_hash", lambda: "0" * 12)
+    assert small.answer(("verify", PLANNED))[:2] == (0, "read 19 files of 3 trainings and their sweeps: no damage\n")
+    monkeypatch.setattr(
+        "results.report.files.render_markdown", lambda page: render_markdown(page).replace("## The space", "## Space")
+    )
     status, out, _ = small.answer(("verify", PLANNED))
-    assert (status, out.count("was made by another version of the program")) == (0, 2)
+    assert (status, out.count("was made by another version of the program")) == (0, 1)
     page = store.sweep_folder(PLANNED) / MARKDOWN
-    page.write_text(page.read_text().replace("18.00", "17.00"))
+    text = page.read_text()
+    page.write_text(text.replace("18.00", "17.00"))
     status, out, _ = small.answer(("verify", PLANNED))
-    assert (status, f"{page} was changed after it was made" in out) == (1, True)
+    assert (status, out.count(f"{page} differs in line "), out.count("holds 17.00, recomputed 18.00")) == (1, 4, 3)
+    page.write_text(text.replace("e", "f"))
+    status, out, _ = small.answer(("verify", PLANNED))
+    assert (status, out.count(f"{page} was changed after it was made: ")) == (1, 1)
 
 
 def test_another_sweep_that_trains_a_trial_again_is_no_damage(small: SmallStore) -> None:
