@@ -1,7 +1,7 @@
 """What a group of runs tells, in plain sentences: each with its numbers and the reason why it can be said."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from results.insight.findings import Critical, Insight
@@ -69,8 +69,8 @@ def critical_sentence(critical: Critical) -> Sentence:
     """Return what groups that differ in their epochs alone tell of the largest batch that costs no more epochs."""
     found, budgets = critical.found, f"runs of {_list(map(str, critical.epochs))} epochs"
     if found.status is Status.INSIDE:
-        band = f"({found.low:.0f} to {found.high:.0f})"
-        text = f"Up to about {found.value:.0f} images {band} larger batches need hardly more epochs; beyond, they do."
+        span = f"({found.low:.0f} to {found.high:.0f})"
+        text = f"Up to about {found.value:.0f} images {span} larger batches need hardly more epochs; beyond, they do."
         return Sentence(text, f"{found.why}; {budgets}")
     if found.status is Status.AT_MOST:
         return Sentence(f"Batches above {found.high:.0f} images need more epochs.", f"{found.why}; {budgets}")
@@ -143,21 +143,31 @@ def _rates(optima: Iterable[Optimum]) -> list[Sentence]:
     if inside := groups.get(Status.INSIDE):
         known = (f"{rate(item.lr)} at batch {item.batch_size} ({band(item.told)})" for item in inside)
         found.append(Sentence(f"Best rates: {_list(known)}.", "95 % intervals, which lie between measured rates"))
-    for item in groups.get(Status.AT_LEAST, ()):
-        top = item.measured_high
-        tries = _list(map(rate, (2 * top, 4 * top) if item.high > 2 * top else (2 * top,)))
-        text = f"At batch {item.batch_size} the best rate is at least {rate(item.low)}: try {tries}."
-        found.append(Sentence(text, item.why))
-    for item in groups.get(Status.AT_MOST, ()):
-        low = item.measured_low
-        tries = _list(map(rate, (low / 2, low / 4) if item.low < low / 2 else (low / 2,)))
-        text = f"At batch {item.batch_size} the best rate is at most {rate(item.high)}: try {tries}."
-        found.append(Sentence(text, item.why))
+    for status in (Status.AT_LEAST, Status.AT_MOST):
+        if bounded := groups.get(status):
+            found.append(Sentence(_bounds(bounded), bounded[0].why))
     for why, members in grouped(groups.get(Status.CANNOT_TELL, ()), lambda optimum: optimum.why).items():
         if why != TOO_FEW_RATES:  # a caution says it
             text = f"At batch {_sizes(members)} the best rate cannot be told{_remedy(why)}."
             found.append(Sentence(text, why))
     return found
+
+
+def _bounds(optima: Sequence[Optimum]) -> str:
+    """Return the bounds of best rates beyond the measured ones, and the rates to try."""
+    bounds = []
+    for item in optima:
+        low, high = item.measured_low, item.measured_high
+        if item.status is Status.AT_LEAST:
+            bound, first, second, is_far = item.low, 2 * high, 4 * high, item.high > 2 * high
+        else:
+            bound, first, second, is_far = item.high, low / 2, low / 4, item.low < low / 2
+        tries = [first, second] if is_far else [first]
+        bounds.append((item.batch_size, f"{item.status} {rate(bound)}", _list(map(rate, tries))))
+    if len(bounds) == 1:
+        ((batch_size, bound_text, to_try),) = bounds
+        return f"At batch {batch_size} the best rate is {bound_text}: try {to_try}."
+    return f"The best rate is {_list(f'{text} at batch {size} (try {to_try})' for size, text, to_try in bounds)}."
 
 
 def _remedy(why: str) -> str:

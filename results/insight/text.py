@@ -36,7 +36,9 @@ def insight_text(found: Findings, *, everything: bool = False) -> str:
     parts += _critical_text(found, everything=everything)
     hidden = len(telling) - len(shown)
     more = [f"{counted(hidden, 'more group tells', 'more groups tell')} of best rates"] * bool(hidden)
-    more += [f"{counted(len(silent), 'other group tells', 'other groups tell')} nothing"] * bool(silent)
+    more += [
+        f"{counted(len(silent), 'other group of settings tells', 'other groups of settings tell')} nothing"
+    ] * bool(silent)
     if more and not everything:
         parts.append(f"{'; '.join(more)} (--all shows them).")
     return "\n\n".join(part.rstrip("\n") for part in parts) or "no trials: nothing can be told"
