@@ -3,8 +3,10 @@
 **Model.** At batch size B the error at rate lr is y = c_B + A_B g(log2 lr - m_B) + e, with g one of
 `results.insight.shapes`. c_B is profiled exactly. A_B and the steepness on either side are drawn towards values that
 all batch sizes share, so that a batch size with a rate on one side only borrows its curvature from the others.
-Var e = s2 + (0.2 h)^2, with h the height above the batch size's least error. s2 comes from repeated runs and from the
-residuals together, with nu = nu0 + n - 2 K - 2 degrees of freedom (n cells, K batch sizes).
+Var e = s2 + f (0.2 h)^2, with h the height above the batch size's least error; f is 1, more where rates are crowded
+or over two octaves from the least error (`Curve.weights`): many of them would make certain what the shapes get wrong.
+s2 comes from repeated runs and from the residuals together, with nu = nu0 + n - 2 K - 2 degrees of freedom (n cells,
+those with f > 1 in part; K batch sizes).
 
 **Interval.** The rates whose profile deviance D(m), minimised over everything else, is at most the 95 % point of
 F(1, nu) (Cox and Hinkley, 'Theoretical Statistics', 1974, section 9.3; Bates and Watts, 'Nonlinear Regression
