@@ -1,5 +1,6 @@
 """What a sweep, or the published rows, tell: the functions of this room applied to groups of equal other settings."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -212,6 +213,6 @@ def _critical(insights: Sequence[Insight]) -> Critical:
 
 def _least_error(insight: Insight, optimum: Optimum) -> float:
     """Return the fitted error at the best rate, or the least measured one."""
-    if optimum.batch_size in insight.best.fits:
+    if math.isfinite(optimum.error_percent):
         return optimum.error_percent
     return min(run.error_percent for run in insight.group.runs if run.batch_size == optimum.batch_size)

@@ -6,7 +6,7 @@ from typing import Any
 
 from results.insight.findings import Findings, Insight
 from results.insight.law import Band, Preferred
-from results.insight.optima import Status
+from results.insight.optima import Optimum, Status
 from results.insight.regret import Regret, Rule
 from results.insight.sentences import Sentence, band, critical_sentence, nothing_told, points, rate, sentences
 from results.parquet.markdown import escaped
@@ -72,18 +72,11 @@ def table_columns(insight: Insight) -> list[Column]:
     law = insight.law
     by_law = (law.levelling_lrs if law.preferred is Preferred.LEVELLING else law.power_lrs) if law else {}
     header = "by levelling off" if law and law.preferred is Preferred.LEVELLING else "by the power law"
-    told = [item.status is not Status.CANNOT_TELL for item in optima]
     columns = [
         Column("batch size", "right", [str(item.batch_size) for item in optima]),
-        Column(
-            "rates tried", "left", [f"{rate(item.measured_low)} to {rate(item.measured_high)}" for item in optima]
-        ),
+        Column("rates tried", "left", [_tried(item) for item in optima]),
         Column("best rate", "left", [_optimum_text(item.status, item.lr, item.told) for item in optima]),
-        Column(
-            "error",
-            "right",
-            [f"{item.error_percent:.2f}" if known else "-" for item, known in zip(optima, told, strict=True)],
-        ),
+        Column("error", "right", [_error_text(item) for item in optima]),
     ]
     if by_law:
         columns.append(Column(header, "left", [_band_text(by_law.get(item.batch_size)) for item in optima]))
@@ -94,6 +87,15 @@ def table_columns(insight: Insight) -> list[Column]:
             Column(f"cost of the {'linear' if rule is Rule.LINEAR else 'square-root'} rule", "left", values)
         )
     return columns
+
+
+def _tried(optimum: Optimum) -> str:
+    return " to ".join(dict.fromkeys([rate(optimum.measured_low), rate(optimum.measured_high)]))
+
+
+def _error_text(optimum: Optimum) -> str:
+    is_known = optimum.status is not Status.CANNOT_TELL and math.isfinite(optimum.error_percent)
+    return f"{optimum.error_percent:.2f}" if is_known else "-"
 
 
 def _optimum_text(status: Status, lr: float, told: tuple[float, float]) -> str:

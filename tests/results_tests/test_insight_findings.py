@@ -158,6 +158,13 @@ def test_each_status_has_its_words(made: Insight) -> None:
     assert "At batch 64 the best rate is at most 0.5: try 0.1 and 0.05." in told(
         status=Status.AT_MOST, low=0.0, high=0.5, measured_low=0.2
     )
+    two = [
+        dataclasses.replace(item, status=Status.AT_MOST, low=0.0, high=0.5, measured_low=0.2)
+        for item in made.best.optima[:2]
+    ]
+    best = dataclasses.replace(made.best, optima=tuple(two))
+    words = "at most 0.5 at batch 64 (try 0.1 and 0.05) and at most 0.5 at batch 128 (try 0.1 and 0.05)."
+    assert words in texts(dataclasses.replace(made, best=best))
     assert "At batch 64 the best rate cannot be told: try lower rates, or more epochs." in told(
         status=Status.CANNOT_TELL, why="no error is better than chance"
     )
@@ -223,6 +230,8 @@ def test_the_published_rows_level_off(published: Findings) -> None:
     why = f"*Why: {first.law.levelling_factor:.2g} times as likely as steady growth, over batch sizes 32 to 4096.*"
     assert why in text
     assert "At batch 64 the best rate is at least 0.2" in text
+    assert "| 8          | 0.0061" in text
+    assert "nan" not in text
     assert text.count("\n## ") == 2
     assert text.endswith("(--all shows them).")
     everything = insight_text(published, everything=True)
