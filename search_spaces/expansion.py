@@ -13,6 +13,7 @@ from models.user_code import UserCode, provide
 from search_spaces.loader import LoadedSpace
 from search_spaces.own_code import OwnCode
 from search_spaces.proposals import ProposalMaker
+from search_spaces.repeats import RepeatsSpec, num_first, num_most
 from search_spaces.schema import Space, axis_values
 from search_spaces.trial_maker import TrialMaker, parts_of
 from search_spaces.unused import unused_axes
@@ -22,6 +23,7 @@ from trainable.errors import UserError, located
 from trainable.field_checks import ARGUMENT_PREFIX
 
 MAX_TRIALS = 100_000
+SEEDS_ELSEWHERE = "max decides the seeds: leave seed out of rows and grid"
 MAX_NAMED = 10**15
 """Largest number of trials that a message writes out."""
 
@@ -34,6 +36,8 @@ class Expansion:
     notes: list[str]
     sources: tuple[UserCode, ...] = ()
     """Sources of the models and losses of the user's own that the trials need."""
+    repeats: RepeatsSpec | None = None
+    """What decides the number of seeds; None if all trials are listed."""
     search: ProposalMaker | None = None
     """The search, if the space is one; `trials` is then empty, because its trials are not known in advance."""
 
@@ -69,7 +73,7 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     space, source = loaded.space, loaded.source
     if space.search is not None:
         search = ProposalMaker(loaded, overrides, scale)
-        return Expansion([], search.notes, search.sources, search)
+        return Expansion([], search.notes, search.sources, search=search)
     _check_count(space, source)
     maker = TrialMaker(loaded, overrides, scale)
     trials: list[PlannedTrial] = []
@@ -79,7 +83,7 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         made.append((path, combination, config))
         location = functools.partial(maker.where, path)
         with located(location):
-            trials += _repeat(space.repeats, PlannedTrial(config, 0, variables, location=location))
+            trials += _repeat(num_first(space.repeats), PlannedTrial(config, 0, variables, location=location))
     distinct, note = drop_duplicates(trials)
     why = unused_axes(space, made) if note else []
     notes = [f"{note} ({'; '.join(why)})" if why else note] if note else []
@@ -87,7 +91,11 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         notes.append(
             "held-out errors are on different images where train_subset or holdout differ: compare test errors"
         )
-    return Expansion(distinct, notes, maker.sources)
+    repeats = None if isinstance(space.repeats, int) else space.repeats
+    configurations = {dataclasses.replace(trial.config, seed=0) for trial in distinct}
+    if repeats is not None and len(distinct) != num_first(repeats) * len(configurations):
+        raise UserError(f"{source.where(('repeats',))}: {SEEDS_ELSEWHERE}")
+    return Expansion(distinct, notes, maker.sources, repeats=repeats)
 
 
 def parse_config(model: str, settings: Sequence[str]) -> TrainConfig:
@@ -149,11 +157,11 @@ def drop_duplicates(trials: Sequence[PlannedTrial]) -> tuple[list[PlannedTrial],
 
 def _check_count(space: Space, source: YamlSource) -> None:
     """Count the trials without making them, and refuse too many where they pass the limit."""
-    total = 0
+    total, most = 0, num_most(space.repeats)
     for path, part in parts_of(space):
         combinations = math.prod(len(axis_values(axis)) for axis in part.grid.values()) if part.grid else 0
         for key, count in (("rows", len(part.rows or ())), ("grid", combinations)):
-            num_trials = count * space.repeats
+            num_trials = count * most
             total += num_trials
             if total > MAX_TRIALS:
                 counted = f"{num_trials:,}" if num_trials < MAX_NAMED else f"more than {MAX_NAMED:,}"

@@ -128,7 +128,7 @@ def _default(value: object) -> str:
 
 def _type_words(schema: Mapping[str, Any], plural: str = "") -> str:
     """A JSON schema in words, or in the plural if `plural` is "s"."""
-    branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
+    branches = [branch for branch in (schema.get("anyOf") or schema.get("oneOf", ())) if branch.get("type") != "null"]
     kinds = [branch.get("type") for branch in branches]
     if {*kinds} >= {*PLAIN_WORDS}:
         return f"value{plural}" if "array" in kinds else f"number{plural}, word{plural}, true or false"

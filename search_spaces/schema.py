@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from search_spaces.repeats import MAX_REPEATS, Repeats, RepeatsSpec
 from trainable.records import KeepWeights
 from trainable.sweep_name import SWEEP_NAME_PATTERN
 from trainable.wording import format_value
@@ -16,7 +17,6 @@ from trainable.wording import format_value
 Scalar = bool | int | float | str | None
 Value = Scalar | list[int | float | str]
 
-MAX_REPEATS = 1000
 MAX_KEYS = 100
 """Largest number of derived keys, of parameters and of scales."""
 MAX_COUNT = 10**6
@@ -345,8 +345,8 @@ class Space(_Strict):
     """Several pieces, each with its own `defaults`, `rows` and `grid`."""
     derive: Annotated[dict[str, str], Field(max_length=MAX_KEYS)] = {}
     """Field and expression over other keys, for example `lr: base_lr * batch_size / 128`."""
-    repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
-    """Number of seeds for each configuration: seed, seed + 1, ..."""
+    repeats: Repeats = 1
+    """Number of seeds for each configuration: seed, seed + 1, ...; or a mapping, which lets the errors decide it."""
     scales: Annotated[dict[Name, Scale], Field(max_length=MAX_KEYS)] = {}
     """The same space at other sizes, for `--scale NAME`."""
     search: SearchSpec | None = None
@@ -383,7 +383,7 @@ SEARCH_SECTIONS: dict[str, type[BaseModel]] = {
     "confirm": ConfirmSpec,
 }
 """Sections of a search and their models; `parameters` has a Parameter for each of its keys."""
-SECTIONS: dict[str, type[BaseModel]] = {**SEARCH_SECTIONS, "resources": ResourceSpec}
+SECTIONS: dict[str, type[BaseModel]] = {**SEARCH_SECTIONS, "repeats": RepeatsSpec, "resources": ResourceSpec}
 
 
 def axis_values(axis: list[Value] | Values) -> list[Value]:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from search_spaces.repeats import ADAPTIVE, FIXED
 from search_spaces.schema import (
     EXAMPLES,
     SECTIONS,
@@ -47,6 +48,7 @@ BOUND_MESSAGES = {
     "less_than": ("must be below", "lt"),
 }
 """Messages by pydantic's type of error, and the key of the bound in the error's context."""
+UNION_TAGS = ("Values", "int", "float", "str", "bool", FIXED, ADAPTIVE)
 PARAMETERS = "parameters"
 PARAMETER_FORMS = "{values: [...]} or {min: ..., max: ...}"
 CHOICES: dict[KeyPath, Any] = {("search", "algorithm"): Algorithm, ("scheduler", "type"): SchedulerType}
@@ -205,4 +207,6 @@ def _is_about_long_form(path: KeyPath) -> bool:
 
 def _is_union_tag(part: str | int) -> bool:
     """Whether a part of pydantic's path names the branch of a union: `list[...]`, `Values`."""
-    return isinstance(part, str) and (part in ("Values", "int", "float", "str", "bool") or "[" in part)
+    return isinstance(part, str) and (
+        part in ("Values", "int", "float", "str", "bool", FIXED, ADAPTIVE) or "[" in part
+    )

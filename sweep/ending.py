@@ -51,6 +51,8 @@ def report_end(
         say(run_text(record))
     if status.best is not None:
         say(f"best: {status.best}")
+    if status.separation is not None:
+        say(status.separation)
     for line in front_lines(status.front):
         say(f"front: {line}")
     folder = store.location(manifest.name)

@@ -1,9 +1,12 @@
 """Run a sweep whose trials its space lists."""
 
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from results.store.holdings import Holdings, holdings, holdings_text
+from results.store.manifest import Manifest
+from sweep.adaptive_repeats import further_repeats
 from sweep.ending import report_end, report_stop
 from sweep.estimate.forecast import estimate_left
 from sweep.estimate.speeds import device_profile_here
@@ -17,6 +20,7 @@ from sweep.observers.run_clock import RunClock
 from sweep.preparation import PreparedRun, announce_ray
 from sweep.runs import RunRecord, append_run
 from sweep.trial_label import telling_fields
+from trainable.config import TrainConfig
 from trainable.wording import counted, say
 
 if TYPE_CHECKING:
@@ -53,18 +57,20 @@ def run_planned_sweep(prepared: PreparedRun) -> ExitCode:
                 results = counted(num_superseded, "earlier result is", "earlier results are")
                 say(f"note: {results} kept, marked superseded")
             held = holdings(store, manifest)
-        record = _train(prepared, held, context, clock)
+        record, manifest = _train(prepared, held, context, clock)
     return report_end(store, manifest, record, context.stop.cause)
 
 
-def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock: RunClock) -> RunRecord:
-    """Train the trials that are left; record what the run took."""
-    from sweep.driver.tune_run import run_planned
+def _train(
+    prepared: PreparedRun, held: Holdings, context: "SweepContext", clock: RunClock
+) -> tuple[RunRecord, Manifest]:
+    """Train the trials that are left, and those that their errors ask for; record what the run took.
 
+    Returns:
+        The record, and the manifest with all trials that were decided on.
+    """
     store, manifest, cluster = prepared.store, prepared.manifest, context.cluster
-    writer, keeper = ParquetWriter(store, manifest), WeightsKeeper(store, manifest)
     num_slots, usual = cluster.num_slots(), cluster.usual_share
-    shares = {trial.config.trial_key: cluster.share(trial) for trial in held.left}
     left = {trial.config.trial_key: trial.config for trial in held.left}
     profile = device_profile_here(usual.num_threads, use_gpu=usual.gpus > 0, compiled=prepared.request.compile)
     expected, num_trials, interrupted = None, len(left), False
@@ -74,11 +80,15 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
         if expected is not None:
             say(f"estimate: {expected}, from {expected.basis}", flush=True)
         context.stop.raise_if_requested()
-        fields = telling_fields([trial.config for trial in manifest.trials])
-        outline = SweepOutline(name=manifest.name, num_before=held.done, fields=fields)
-        view = SweepView(make_console(), outline, left)
-        with writer.driven(num_slots), view:
-            run_planned(context, left, shares, (view, writer, keeper, clock))
+        _train_round(context, manifest, left, clock)
+        while further := further_repeats(store, manifest):
+            unfinished = {trial.config.trial_key: trial.config for trial in holdings(store, further).left}
+            left = {key: config for key, config in unfinished.items() if key not in manifest.keys}
+            manifest = further
+            say(f"repeats: {counted(len(left), 'more trial')} to separate the best configurations", flush=True)
+            num_trials += len(left)
+            store.write_manifest(manifest)
+            _train_round(context, manifest, left, clock)
     except KeyboardInterrupt:
         interrupted = True
     record = clock.stop(
@@ -89,9 +99,26 @@ def _train(prepared: PreparedRun, held: Holdings, context: "SweepContext", clock
         stopped_by=context.stop.stopped_by if interrupted else None,
     )
     append_run(store, manifest.name, record)
-    writer.write()
-    keeper.drop()
+    ParquetWriter(store, manifest).write()
+    WeightsKeeper(store, manifest).drop()
     if interrupted:
         again = " without --again" if prepared.request.retrain else ""
         report_stop(store, manifest, context.stop.cause, f"the same command{again}")
-    return record
+    return record, manifest
+
+
+def _train_round(
+    context: "SweepContext", manifest: Manifest, left: Mapping[str, TrainConfig], clock: RunClock
+) -> None:
+    """Train some trials of the sweep, and keep the Parquet files current meanwhile."""
+    from sweep.driver.tune_run import run_planned
+
+    store, cluster = context.prepared.store, context.cluster
+    writer, keeper = ParquetWriter(store, manifest), WeightsKeeper(store, manifest)
+    trials = [trial for trial in manifest.trials if trial.config.trial_key in left]
+    shares = {trial.config.trial_key: cluster.share(trial) for trial in trials}
+    fields = telling_fields([trial.config for trial in manifest.trials])
+    outline = SweepOutline(name=manifest.name, num_before=len(manifest.trials) - len(left), fields=fields)
+    view = SweepView(make_console(), outline, left)
+    with writer.driven(cluster.num_slots()), view:
+        run_planned(context, left, shares, (view, writer, keeper, clock))

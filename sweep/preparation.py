@@ -15,6 +15,7 @@ from search_spaces.expansion import Expansion, dataset_name, expand, parse_overr
 from search_spaces.loader import LoadedSpace, load_space
 from search_spaces.own_code import missing_import
 from search_spaces.resources import ResourceRule
+from sweep.adaptive_repeats import limits_of, with_decided_repeats
 from sweep.driver.capacity import check_possible, this_machine
 from sweep.estimate.work import DatasetSize
 from sweep.known_data import as_known, check_folder_given
@@ -124,7 +125,7 @@ def prepare(request: RunRequest) -> PreparedRun:
     slow = [] if request.is_joined else emulation_notes(space.trials, space.rule, this_machine())
     for note in (*space.expansion.notes, *slow, *missing):
         say(f"note: {note}")
-    manifest = with_earlier_trials(store, manifest, extend=request.extend)
+    manifest = with_earlier_trials(store, with_decided_repeats(store, manifest), extend=request.extend)
     return PreparedRun(request=request, store=store, manifest=manifest, data=data, rule=space.rule, search=search)
 
 
@@ -180,7 +181,13 @@ def _manifest(request: RunRequest, space: ExpandedSpace, data: "ImageData") -> M
     keep, sources = space.loaded.space.keep_weights, list(space.expansion.sources)
     label = request.label or ""
     return dataclasses.replace(
-        manifest, is_search=is_search, data=folder, label=label, keep_weights=keep, sources=sources
+        manifest,
+        is_search=is_search,
+        data=folder,
+        label=label,
+        keep_weights=keep,
+        sources=sources,
+        repeats=limits_of(space.expansion),
     )
 
 

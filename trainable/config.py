@@ -247,6 +247,8 @@ class PlannedTrial:
     It is None for trials read from a store."""
 
 
+FIRST_REPEATS = 2
+"""Number of seeds of a configuration before the errors decide on further ones: the least that shows a variance."""
 FIELD_NAMES = tuple(spec.name for spec in dataclasses.fields(TrainConfig))
 DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
 LATER_FIELDS = (

@@ -45,6 +45,9 @@ class Manifest:
     keep_weights: KeepWeights = "best"
     """Names the completed trials whose weights are kept, as the space said last."""
 
+    repeats: dict[str, float] | None = None
+    """Limits of the seeds of each configuration, `max` and `budget`, where the errors decide on them."""
+
     @property
     def keys(self) -> list[str]:
         """Keys of the trials, in the order of the plan."""
@@ -77,6 +80,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
         **({"sources": [dataclasses.asdict(code) for code in manifest.sources]} if manifest.sources else {}),
         **({"label": manifest.label} if manifest.label else {}),
         **({"keep_weights": manifest.keep_weights} if manifest.keep_weights != "best" else {}),
+        **({"repeats": manifest.repeats} if manifest.repeats else {}),
         "trials": [
             {"config": trial.config.to_dict(), "repeat": trial.repeat, "variables": dict(trial.variables)}
             for trial in manifest.trials

@@ -14,6 +14,7 @@ from search_spaces.expansion import Expansion, dataset_name, tie_to_data
 from search_spaces.listing import search_lines
 from search_spaces.proposals import ProposalMaker
 from search_spaces.resources import ResourceRule
+from sweep.adaptive_repeats import limits_of, repeats_notes, with_decided_repeats
 from sweep.driver.capacity import Capacity, capacity, this_machine
 from sweep.estimate.forecast import time_text
 from sweep.estimate.work import DatasetSize, trial_work
@@ -109,20 +110,22 @@ def plan_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
         UserError: `run` would refuse the space, too.
     """
     if expansion.search is None:
-        return _sweep_parts(request, expansion.trials, expansion.notes)
+        return _sweep_parts(request, expansion)
     return _search_parts(request, expansion.search)
 
 
-def _sweep_parts(request: PlanRequest, trials: Sequence[PlannedTrial], notes: Sequence[str]) -> Iterator[str]:
+def _sweep_parts(request: PlanRequest, expansion: Expansion) -> Iterator[str]:
     """Yield the plan of a sweep over a fixed list of trials."""
     data, name = request.data, request.sweep
     if not data.fingerprint and (existing := request.store.find_manifest(name)) is not None:
         known = [fingerprint for dataset, fingerprint in existing.images if dataset == data.name]
         data = dataclasses.replace(data, fingerprint=known[0] if known else "")
-    planned = Manifest(name, data.tie(trials), "", {}, "")
+    planned = Manifest(name, data.tie(expansion.trials), "", {}, "", repeats=limits_of(expansion))
+    planned = with_decided_repeats(request.store, planned)
     trials = with_earlier_trials(request.store, planned, extend=request.extend).trials
     configs = [trial.config for trial in trials]
     counts = plan_counts(request.store, configs, data.size.num_images)
+    notes = [*expansion.notes, *repeats_notes(planned)]
     yield plan_text(request.sweep, data.title, counts, notes, is_loaded=bool(request.data.fingerprint))
     yield from weights_lines(request.store, request.keep_weights, configs)
     here = capacity(request.rule, trials, this_machine())  # refuses what cannot be computed

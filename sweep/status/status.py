@@ -18,6 +18,7 @@ from results.store.search_progress import (
 )
 from results.store.store import Store
 from results.tables.layout import mean_text
+from sweep.adaptive_repeats import separation_text
 from sweep.runs import damaged_runs_text, last_run_text
 from sweep.stalled import read_stalled
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words
@@ -63,6 +64,8 @@ class SweepStatus:
     """What else the user should know."""
     interrupted: int = 0
     """Number of trials that a run of this sweep began and left unfinished, and that nobody trains now."""
+    separation: str | None = None
+    """Whether the best configuration is separated from the others, where the errors decide on repeats."""
     run_id: str | None = None
     """Identifier of the driver's run; None if no driver is running."""
     running_since: str | None = None
@@ -89,6 +92,8 @@ class StatusReader:
 
     def read(self) -> SweepStatus:
         store, name = self._store, self._manifest.name
+        if self._manifest.repeats is not None:  # its trials become more while it runs
+            self._manifest = store.manifest(name)
         record = search_record(store, self._manifest)
         trials = planned_trials(self._manifest, record)
         keys = [trial.config.trial_key for trial in trials]
@@ -153,6 +158,7 @@ def _count(
             for key, summary in unfinished.items()
             if key not in at_work
         ),
+        separation=separation_text(store, manifest),
         run_id=None if driver is None else driver.run_id,
         running_since=None if driver is None else driver.since or None,
     )
@@ -228,6 +234,8 @@ def status_text(status: SweepStatus) -> str:
     ]
     if status.best is not None:
         lines.append(f"  best     {status.best}")
+    if status.separation is not None:
+        lines.append(f"  repeats  {status.separation}")
     lines += [f"  front    {line}" for line in front_lines(status.front)]
     lines += [f"  stalled {key}: {printable_line(note)}" for key, note in status.stalled.items()]
     lines += [f"  note     {printable_line(note)}" for note in status.notes]
