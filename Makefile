@@ -64,6 +64,7 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/estimates.py
 	$(RUN) benchmarks/verdict_errors.py
 	$(RUN) benchmarks/insight_coverage.py
+	$(RUN) benchmarks/insight_repeats.py
 	$(RUN) benchmarks/kill_rounds.py --rounds 40
 	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 1
 	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 2

@@ -11,7 +11,7 @@ FIXED, ADAPTIVE = "fixed", "adaptive"
 
 
 class RepeatsSpec(BaseModel):
-    """As many seeds of each configuration as it takes to tell the best one from the others."""
+    """The number of seeds of each configuration is what it takes to tell the best one from the others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

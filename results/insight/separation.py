@@ -102,7 +102,8 @@ class _State:
     def __init__(self, errors: Sequence[Sequence[float]]) -> None:
         self.means: Floats = np.array([np.mean(found) if np.isfinite(found).all() else math.inf for found in errors])
         self.best = int(self.means.argmin())
-        near = [found for found, mean in zip(errors, self.means, strict=True) if mean <= NEAR_BEST * self.means.min()]
+        limit = NEAR_BEST * self.means.min()
+        near = [found for found, mean in zip(errors, self.means, strict=True) if mean <= limit < math.inf]
         degrees = sum(len(found) - 1 for found in near)
         squares = sum(float(np.var(found) * len(found)) for found in near if len(found) > 1)
         self._variance = max(squares / degrees, MIN_VARIANCE) if degrees else math.inf

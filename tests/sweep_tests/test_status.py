@@ -105,6 +105,7 @@ def test_json_has_every_figure(store: LocalStore, manifest: Manifest) -> None:
         "stalled": {},
         "notes": [],
         "interrupted": 0,
+        "separation": None,
         "run_id": None,
         "running_since": None,
     }
