@@ -3,7 +3,7 @@
 from trainable.errors import UserError
 from trainable.wording import nearest
 
-FIGURE_NAMES = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "learning_curves")
+FIGURE_NAMES = ("error_by_lr", "error_by_epochs", "heat_map", "pareto_front", "learning_curves", "insight")
 """Values of `plot --figure`; each names the file and the module that draws it."""
 SEARCH_FIGURE_NAMES = (
     "objective_front",

@@ -12,6 +12,7 @@ from results.figures import (
     error_by_epochs,
     error_by_lr,
     heat_map,
+    insight,
     learning_curves,
     objective_front,
     optimisation_history,
@@ -22,6 +23,8 @@ from results.figures import (
 from results.figures.points import SGD, Point, published_points, sweep_points, title
 from results.figures.ranks import ALL_RANKS, Ranks, shown_words
 from results.figures.style import literal_text, without_controls
+from results.insight.findings import findings
+from results.insight.groups import groups_of_published, groups_of_trials
 from results.parquet.search_results import SearchResults, free_fields
 from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
 from results.statistics.importance import MIN_TRIALS, Importance
@@ -191,6 +194,15 @@ def _learning_curves(results: Results) -> Iterable[Figure]:
     return learning_curves.draw_learning_curves(panels, heading)
 
 
+def _insight(results: Results) -> list[Figure]:
+    groups = groups_of_trials(trial for cell in results.cells for trial in cell.trials)
+    groups += groups_of_published() if results.published and results.sweep is None else []
+    found = [each for each in findings(groups).insights if each.tells_rates]
+    shown = shown_words(Ranks(1, insight.MOST_GROUPS), len(found), "groups of equal settings")
+    note = results.note("insight", shown)
+    return [insight.draw_insight(each, each.label + note) for each in found[: insight.MOST_GROUPS]]
+
+
 def _optimisation_history(search: SearchResults, results: Results) -> list[Figure]:
     found = optimisation_history.optimisation_history(search)
     return [optimisation_history.draw_optimisation_history(found, search_title(search, results))] if found else []
@@ -240,6 +252,7 @@ DRAWERS: dict[str, Callable[[Results], Iterable[Figure]]] = {
     "heat_map": _heat_map,
     "pareto_front": _pareto_front,
     "learning_curves": _learning_curves,
+    "insight": _insight,
 }
 SEARCH_DRAWERS: dict[str, Callable[[SearchResults, Results], list[Figure]]] = {
     "objective_front": _objective_front,
@@ -259,6 +272,7 @@ MOST_SERIES = 12
 NO_GRID = "a search over ranges fills no grid and is not judged by test error (see error_by_lr)"
 NO_WHOLE_TRIALS = "a trial of a population is only one generation of a training"
 WHY_EMPTY = {
+    "insight": "no batch size has runs at enough learning rates to tell the best one",
     "optimisation_history": "the sweep is not a search, or none of its trials has ended",
     "best_by_epochs": "the sweep is not a search, or none of its trials has completed",
     "parallel_coordinates": "the sweep is not a search, or none of its trials has completed",

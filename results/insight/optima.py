@@ -245,8 +245,7 @@ def _optimum(fit: Fit, noise: Noise) -> Optimum:
     status, why = _status(low >= measured_low, high <= measured_high)
     if _within_noise(curve, noise):
         status, why = Status.CANNOT_TELL, WITHIN_NOISE
-    a, shape, _ = np.unravel_index(int(fit.deviance.argmin()), fit.deviance.shape)
-    heights = fit.amplitudes[a] * all_shapes(curve.log2_lrs - best)[shape]
+    heights = fitted_heights(fit, curve.log2_lrs - best)
     error = float(np.average(curve.errors - heights, weights=curve.weights(noise.variance)))
     return Optimum(
         curve.batch_size,
@@ -259,6 +258,12 @@ def _optimum(fit: Fit, noise: Noise) -> Optimum:
         2.0**measured_low,
         2.0**measured_high,
     )
+
+
+def fitted_heights(fit: Fit, octaves: Floats) -> Floats:
+    """Return the points above the least error at these distances from the best rate, by the most likely shape."""
+    amplitude, shape, _ = np.unravel_index(int(fit.deviance.argmin()), fit.deviance.shape)
+    return np.asarray(fit.amplitudes[amplitude] * all_shapes(octaves)[shape])
 
 
 def _status(closed_below: bool, closed_above: bool) -> tuple[Status, str]:

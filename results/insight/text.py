@@ -17,16 +17,17 @@ MAX_GROUPS = 3
 """Groups that are shown unless all are asked for."""
 
 
-def insight_text(found: Findings, *, everything: bool = False) -> str:
+def insight_text(found: Findings, *, everything: bool = False, heading: str = "##") -> str:
     """Return the groups as Markdown.
 
     Args:
         found: what is told.
         everything: show every group, and why the others tell nothing.
+        heading: marks of the headings.
     """
     telling = [insight for insight in found.insights if insight.tells_rates]
     shown = telling if everything else telling[:MAX_GROUPS]
-    parts = [_group_text(insight) for insight in shown]
+    parts = [_group_text(insight, heading) for insight in shown]
     silent = [insight for insight in found.insights if not insight.tells_rates]
     if not telling:
         parts += [f"{_name(insight)}: {nothing_told(insight)}" for insight in silent[: None if everything else 1]]
@@ -48,11 +49,15 @@ def _name(insight: Insight) -> str:
     return escaped(insight.label)
 
 
-def _group_text(insight: Insight) -> str:
-    runs = counted(len(insight.group.runs), "run")
+def group_heading(insight: Insight) -> str:
+    """Return the settings of a group, which error was measured, and the number of runs."""
+    return f"{insight.label} ({insight.group.error}, {counted(len(insight.group.runs), 'run')})"
+
+
+def _group_text(insight: Insight, heading: str) -> str:
     cautions = [f"- Caution: {escaped(caution)}." for caution in insight.cautions]
     told = [_line(sentence) for sentence in sentences(insight)]
-    blocks = [f"## {_name(insight)} ({insight.group.error}, {runs})", "\n".join(cautions), "\n".join(told)]
+    blocks = [f"{heading} {escaped(group_heading(insight))}", "\n".join(cautions), "\n".join(told)]
     return "\n\n".join([block for block in blocks if block] + [markdown_table(table_columns(insight))])
 
 

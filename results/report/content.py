@@ -15,6 +15,7 @@ from results.parquet.search_results import SearchResults, read_search, searched_
 from results.parquet.trials import Cell, EpochsByKey, Trial, epochs_from_table, group_repeats, trials_from_table
 from results.published.cells import table_cells
 from results.report.formatting import Facts, config_words, trial_anchor
+from results.report.insight_section import InsightSection, insight_section
 from results.report.linked_table import LinkedTable
 from results.report.search_section import SearchSection, search_section
 from results.report.summary import summary_facts
@@ -53,6 +54,8 @@ class Report:
     description: str
     facts: Facts
     table: LinkedTable
+    insight: InsightSection | None
+    """None if the errors tell of no best learning rate."""
     references: list[str]
     """A line for every published table that the space names."""
     comparison: Comparison | None
@@ -105,6 +108,7 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
         table=LinkedTable(
             table_columns(rows, with_mean=_has_repeats(shown)), list(map(anchor_of, shown)), note=caption(rows)
         ),
+        insight=insight_section(cells, metadata.get("scale", "")),
         references=_references(named, cells),
         comparison=comparison,
         comparison_anchors=[anchor_of(cell) if cell else None for cell in compared],

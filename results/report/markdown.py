@@ -20,6 +20,8 @@ def render_markdown(report: Report) -> str:
         markdown_table(report.table.columns),
         *([paragraph(report.table.note)] if report.table.note else []),
     ]
+    if report.insight:
+        sections += ["## What it means", report.insight.markdown]
     if report.search_section:
         sections += ["## The search", *_search(report.search_section)]
     if report.references or report.comparison:

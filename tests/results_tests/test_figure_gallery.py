@@ -26,9 +26,9 @@ def test_every_name_has_a_drawer() -> None:
 
 
 def test_all_leaves_out_what_would_be_empty() -> None:
-    assert tuple(draw("all", SWEEP)) == FIGURE_NAMES
+    assert tuple(draw("all", SWEEP)) == tuple(name for name in FIGURE_NAMES if name != "insight")
     published = [name for name in FIGURE_NAMES if name != "learning_curves"]
-    assert [*draw("all", PUBLISHED)] == ["error_by_lr", "error_by_lr_2", *published[1:]]
+    assert [*draw("all", PUBLISHED)] == ["error_by_lr", "error_by_lr_2", *published[1:], "insight_2", "insight_3"]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def test_all_leaves_out_what_would_be_empty() -> None:
     [
         ("learning_curves", PUBLISHED, "no published learning curves"),
         ("heat_map", DIVERGED, "no finished trial"),
+        ("insight", SWEEP, "no batch size has runs at enough learning rates"),
         ("all", DIVERGED, "every figure would be empty"),
         *((name, SWEEP, "not a search") for name in SEARCH_FIGURE_NAMES),
         ("heatmap", SWEEP, "did you mean 'heat_map'"),

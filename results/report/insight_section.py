@@ -1,0 +1,54 @@
+"""The section of a report that says what the results mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from results.insight.findings import findings
+from results.insight.groups import groups_of_trials
+from results.insight.sentences import Sentence, sentences
+from results.insight.text import MAX_GROUPS, group_heading, insight_text, table_columns
+from results.parquet.trials import Cell
+from results.report.linked_table import LinkedTable
+
+
+@dataclass(frozen=True, slots=True)
+class InsightGroup:
+    """What the runs with equal settings but batch size, learning rate and seed tell."""
+
+    heading: str
+    cautions: tuple[str, ...]
+    sentences: list[Sentence]
+    table: LinkedTable
+
+
+@dataclass(frozen=True, slots=True)
+class InsightSection:
+    """What the errors tell about learning rates and batch sizes."""
+
+    groups: list[InsightGroup]
+    """The groups that tell the most."""
+    markdown: str
+    """The same, and what is left out, as Markdown."""
+
+
+def insight_section(cells: Sequence[Cell], scale: str) -> InsightSection | None:
+    """Return the section; None if no group of runs tells of a best rate.
+
+    Args:
+        cells: the configurations of the sweep.
+        scale: the scale of its space; empty for the full size.
+    """
+    found = findings(groups_of_trials((trial for cell in cells for trial in cell.trials), scale=scale))
+    telling = [insight for insight in found.insights if insight.tells_rates]
+    if not telling:
+        return None
+    groups = [
+        InsightGroup(
+            group_heading(insight),
+            insight.cautions,
+            sentences(insight),
+            LinkedTable(table_columns(insight), [None] * len(insight.best.optima)),
+        )
+        for insight in telling[:MAX_GROUPS]
+    ]
+    return InsightSection(groups, insight_text(found, heading="###"))
