@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from benchmarks import large_batch
+from benchmarks import batch_and_rate, large_batch
 from results.parquet.files import read_trials
 from results.parquet.search_results import params_text, read_search, spent, stopped_by_epoch
 from results.parquet.trials import group_repeats, trials_from_table
@@ -63,6 +63,17 @@ def test_the_search_stopped_large_batches_first_as_its_readme_says() -> None:
     assert f"All {len(large)} with batch size 256 were among the {rungs[1]}" in text
     assert f"came to {best:.2f} %" in text
     assert search.chosen[0].number == 0
+
+
+def test_the_page_on_batch_size_and_rate_is_what_its_trials_give() -> None:
+    """`python benchmarks/batch_and_rate.py` writes it."""
+    page = batch_and_rate.PAGE.read_text(encoding="utf-8")
+    assert batch_and_rate.refresh(page) == page
+    for name in (batch_and_rate.FIRST, batch_and_rate.ADVISED, batch_and_rate.NOISE):
+        table = read_trials(LocalStore(batch_and_rate.FOLDER), name)
+        assert {trial.config.dataset for trial in trials_from_table(table)} == {"cifar10-jpeg"}
+        space = (batch_and_rate.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        assert table.schema.metadata[b"batchscape.space"].decode() == space
 
 
 def test_the_page_on_large_batches_is_what_its_trials_give() -> None:
