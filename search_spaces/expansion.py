@@ -95,6 +95,8 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
     configurations = {dataclasses.replace(trial.config, seed=0) for trial in distinct}
     if repeats is not None and len(distinct) != num_first(repeats) * len(configurations):
         raise UserError(f"{source.where(('repeats',))}: {SEEDS_ELSEWHERE}")
+    if repeats is not None:
+        _check_budget(repeats, len(configurations), source)
     return Expansion(distinct, notes, maker.sources, repeats=repeats)
 
 
@@ -153,6 +155,16 @@ def drop_duplicates(trials: Sequence[PlannedTrial]) -> tuple[list[PlannedTrial],
     dropped = len(trials) - len(distinct)
     note = f"{dropped} of {len(trials)} trials left out: same configuration as another trial" if dropped else ""
     return distinct, note
+
+
+def _check_budget(repeats: RepeatsSpec, num_configurations: int, source: YamlSource) -> None:
+    """Refuse a budget that does not suffice for the seeds that every configuration begins with."""
+    allowed, least = int(repeats.budget * repeats.max * num_configurations + 1e-9), num_first(repeats)
+    if allowed < least * num_configurations:
+        raise UserError(
+            f"{source.where(('repeats', 'budget'))}: {allowed} trials are fewer than two seeds for each of "
+            f"{num_configurations} configurations: give at least {math.ceil(100 * least / repeats.max) / 100:g}"
+        )
 
 
 def _check_count(space: Space, source: YamlSource) -> None:

@@ -17,8 +17,8 @@ class RepeatsSpec(BaseModel):
 
     max: Annotated[int, Field(ge=2, le=MAX_REPEATS)] = 10
     """Largest number of seeds of a configuration. Every configuration begins with two."""
-    budget: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Largest number of trials in all, as a share of `max` for every configuration."""
+    budget: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    """Largest number of trials in all, as a share of `max` for every configuration. Trials that are finished stay."""
     until: Literal["separated"] = "separated"
     """When to end before that: once the best configuration is separated from all others."""
 

@@ -39,6 +39,8 @@ KIND_MESSAGES = {
     "number_type": "must be a number",
     "bool_type": "must be one value or a list of numbers (grid takes several)",
     "scalar_type": "must be one number or word",
+    "repeats_type": "must be a whole number or a mapping such as {max: 10, budget: 0.5}",
+    "finite_number": "must be a finite number",
 }
 """Messages by pydantic's type of error. In a union, the error of the first branch (bool, or int) stands for all."""
 BOUND_MESSAGES = {
@@ -168,6 +170,8 @@ def _kind(problem: ErrorDetails) -> str:
     kind, path = problem["type"], problem["loc"]
     if kind == "int_type" and path[-1] == "int":
         return "number_type"
+    if kind == "int_type" and path[0] == "repeats" and len(path) == 2:
+        return "repeats_type"
     if kind == "bool_type" and path[0] in (PARAMETERS, "first"):
         return "scalar_type"
     return kind

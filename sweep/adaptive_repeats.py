@@ -67,7 +67,10 @@ def separation_text(store: Store, manifest: Manifest) -> str | None:
     if not contest.rivals:
         return f"separated: {_name(firsts, contest.best)} is better than all others"
     rivals = counted(len(contest.rivals), "rival")
-    return f"open: {_name(firsts, contest.best)} has {rivals} within {contest.largest_gap:.2g} points"
+    is_spent = sum(contest.num_runs) >= _limits(manifest.repeats).max_total(len(firsts))
+    why = "the budget is spent" if is_spent else "all of them have max seeds"
+    gap = math.ceil(100 * contest.largest_gap) / 100
+    return f"open: {_name(firsts, contest.best)} has {rivals} within {gap:.3g} points, and {why}"
 
 
 def repeats_notes(manifest: Manifest) -> list[str]:
@@ -76,7 +79,9 @@ def repeats_notes(manifest: Manifest) -> list[str]:
         return []
     most = _limits(manifest.repeats).max_total(len(_firsts(manifest)))
     further = most - len(manifest.trials)
-    return [f"the errors decide on up to {counted(further, 'further trial')}: {most} in all"] if further > 0 else []
+    if further <= 0:
+        return []
+    return [f"the errors decide on up to {counted(further, 'further trial')}, {most} in all; times are without them"]
 
 
 def _firsts(manifest: Manifest) -> list[PlannedTrial]:

@@ -78,7 +78,8 @@ def _train(
     try:
         left, expected = estimate_left(store, left, DatasetSize.of(prepared.data), profile, num_slots)
         if expected is not None:
-            say(f"estimate: {expected}, from {expected.basis}", flush=True)
+            first = f" for the first {counted(len(left), 'trial')}" if manifest.repeats else ""
+            say(f"estimate: {expected}{first}, from {expected.basis}", flush=True)
         context.stop.raise_if_requested()
         _train_round(context, manifest, left, clock)
         while further := further_repeats(store, manifest):
@@ -86,7 +87,7 @@ def _train(
             left = {key: config for key, config in unfinished.items() if key not in manifest.keys}
             manifest = further
             say(f"repeats: {counted(len(left), 'more trial')} to separate the best configurations", flush=True)
-            num_trials += len(left)
+            num_trials, expected = num_trials + len(left), None
             store.write_manifest(manifest)
             _train_round(context, manifest, left, clock)
     except KeyboardInterrupt:

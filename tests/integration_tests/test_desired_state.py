@@ -1,6 +1,7 @@
 """`run` makes the store hold what is asked for: trials are reused, resumed, added or trained again."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -96,19 +97,23 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
 
     stopped = start_and_interrupt("run", str(both), *options, "--again")
     assert "0 of 2 trials done; the same command without --again resumes" in stopped
-    both.write_text(both.read_text().replace("0.1]}", "0.1, 1.0e+18]}\nrepeats: 2"))  # the new value diverges
+    both.write_text(both.read_text().replace("0.1]}", "0.1, 1.0e+18]}\nrepeats: {max: 3}"))  # 1e18 diverges
     gone_on = cli("run", str(both), *options)
     assert gone_on.returncode == 0, gone_on.stderr
     assert "both: 6 trials on digits, " in gone_on.stdout
+    assert "repeats: 2 more trials to separate the best configurations" in gone_on.stdout
+    assert re.search(
+        r"^open: lr=0\.\d+ has 1 rival within .* points, and all of them have max seeds$", gone_on.stdout, re.M
+    )
     trainings = [(0.05, 1, True), (0.05, 2, True), (0.05, 3, False), (0.1, 1, True), (0.1, 2, False)]
     added = pq.read_table(store / "both" / "trials.parquet")
-    assert [row for row in rows(store, "both", ["COMPLETE"] * 7 + ["DIVERGED"] * 2) if row in trainings] == trainings
+    assert [row for row in rows(store, "both", ["COMPLETE"] * 9 + ["DIVERGED"] * 2) if row in trainings] == trainings
     newest = added.filter(pc.invert(added["superseded"]))
-    assert newest["repeat"].to_pylist() == newest["seed"].to_pylist() == [0, 1] * 3
-    assert [error is None for error in newest["test_error_percent"].to_pylist()] == [False] * 4 + [True] * 2
+    assert newest["repeat"].to_pylist() == newest["seed"].to_pylist() == [0, 1, 2] * 2 + [0, 1]
+    assert [error is None for error in newest["test_error_percent"].to_pylist()] == [False] * 6 + [True] * 2
     table = cli("table", "both", *options).stdout.splitlines()
     assert len(table) == 5  # three rows, the newest of each
-    assert "Test Error (median of 2 runs)" in table[0]
+    assert "Test Error (median of 3 runs)" in table[0]
     assert [line for line in table if "diverged" in line]
 
     shared = cli(

@@ -1,12 +1,16 @@
 """A sweep under random kills (see benchmarks/kill_rounds.py), and that the rounds would notice what must not be."""
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import ROOT, Cli
 from tests.integration_tests.fault_table import record
 from tests.integration_tests.kill_rounds import KINDS, run_rounds
 from tests.integration_tests.killed_sweep import EPOCHS_A_TRIAL, Plan, TrialState, differences, violations
@@ -100,3 +104,33 @@ def test_rows_that_differ_or_are_missing_are_reported() -> None:
     assert list(differences(rows, rows)) == []
     assert len(list(differences(rows, {"trials": [{"lr": 1}, {"lr": 3}]}))) == 1
     assert len(list(differences(rows, {"trials": [{"lr": 1}]}))) == 1
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+def test_repeats_that_the_errors_decide_are_the_same_after_kills(tmp_path: Path, cli: Cli) -> None:
+    """The driver is killed in the first round, and in later ones."""
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "name: adaptive\n"
+        "defaults: {model: resnet_preact_8, dataset: digits, batch_size: 64, train_subset: 256, epochs: 1}\n"
+        "grid: {lr: [0.02, 0.05, 0.2, 0.8]}\nrepeats: {max: 5, budget: 0.8}\n",
+        encoding="utf-8",
+    )
+    whole, killed = (("--store", str(tmp_path / name), "--max-concurrent", "2") for name in ("whole", "killed"))
+    assert cli("run", str(space), *whole).returncode == 0
+    command = [sys.executable, str(ROOT / "tune_main.py"), "run", str(space), *killed]
+    for moment in (3, 9, 12):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as driver:
+            assert driver.stdout is not None
+            while not (line := driver.stdout.readline()).startswith(f"[{moment}/"):
+                assert line, "the run has ended"
+            driver.kill()
+    assert cli("run", str(space), *killed).returncode == 0
+    columns = ["trial_key", "repeat", "generation", "holdout_error_percent", "test_error_percent"]
+    tables = [
+        pq.read_table(tmp_path / name / "adaptive" / "trials.parquet", columns=columns)
+        for name in ("whole", "killed")
+    ]
+    assert tables[0].num_rows > 12
+    assert tables[0].equals(tables[1])

@@ -87,7 +87,10 @@ SPACE_MISTAKES = {
     "empty grid": ("grid: {lr: []}\n", "grid.lr: is empty"),
     "no trials": ("defaults: {lr: 0.1}\n", "needs rows or grid"),
     "repeats 0": ("rows: [{lr: 0.1}]\nrepeats: 0\n", "repeats"),
-    "repeats a word": ("rows: [{lr: 0.1}]\nrepeats: many\n", "repeats: must be a whole number, got 'many'"),
+    "repeats a word": (
+        "rows: [{lr: 0.1}]\nrepeats: many\n",
+        "repeats: must be a whole number or a mapping such as {max: 10",
+    ),
     "name that leads out": ("rows: [{lr: 0.1}]\nname: ../../etc\n", "is not a valid name"),
     "not a mapping": ("- lr: 0.1\n", "a space is a mapping"),
     "broken YAML": ("rows: [{lr: 0.1\n", "not valid YAML"),

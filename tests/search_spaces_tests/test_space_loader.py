@@ -65,8 +65,14 @@ def test_what_is_no_mapping_is_no_space(tmp_path: Path, text: str) -> None:
             "derive:\n  lr: 0.1\ngrid: {seed: [1]}\n",
             "FILE:2: derive.lr: must be an expression, got 0.1: put a fixed value into defaults",
         ),
-        ("repeats: two\ngrid: {lr: [1]}\n", "FILE:1: repeats: must be a whole number, got 'two'"),
-        ("repeats: 2.0\ngrid: {lr: [1]}\n", "FILE:1: repeats: must be a whole number, got 2.0"),
+        (
+            "repeats: two\ngrid: {lr: [1]}\n",
+            "FILE:1: repeats: must be a whole number or a mapping such as {max: 10",
+        ),
+        (
+            "repeats: 2.0\ngrid: {lr: [1]}\n",
+            "FILE:1: repeats: must be a whole number or a mapping such as {max: 10",
+        ),
         (
             "defaults:\n  lr: {a: 1}\ngrid: {seed: [1]}\n",
             "FILE:2: defaults.lr: must be one value or a list of numbers (grid takes several), got {'a': 1}",

@@ -51,12 +51,23 @@ def store(tmp_path: Path) -> LocalStore:
 
 
 def test_the_best_and_its_rival_get_more_seeds(store: LocalStore) -> None:
-    assert repeats_notes(first_manifest()) == ["the errors decide on up to 12 further trials: 18 in all"]
+    assert repeats_notes(first_manifest()) == [
+        "the errors decide on up to 12 further trials, 18 in all; times are without them"
+    ]
     manifest = run(store, first_manifest())
     seeds = {lr: sum(trial.config.lr == lr for trial in manifest.trials) for lr in MEANS}
     assert seeds == {0.1: 6, 0.2: 6, 0.4: 2}
     assert [trial.repeat for trial in manifest.trials] == [*range(6), *range(6), 0, 1]
-    assert separation_text(store, manifest) == "open: lr=0.1 has 1 rival within 0.1 points"
+    assert (
+        separation_text(store, manifest)
+        == "open: lr=0.1 has 1 rival within 0.1 points, and all of them have max seeds"
+    )
+
+
+def test_the_end_says_that_the_budget_is_spent(store: LocalStore) -> None:
+    manifest = run(store, dataclasses.replace(first_manifest(), repeats={"max": 6, "budget": 0.5}))
+    assert len(manifest.trials) == 9
+    assert str(separation_text(store, manifest)).endswith("points, and the budget is spent")
 
 
 @pytest.mark.parametrize("num_trials", range(0, 15, 2))
@@ -81,6 +92,13 @@ def test_the_manifest_keeps_the_limits(tmp_path: Path) -> None:
     assert len(expansion.trials) == 4
     manifest = dataclasses.replace(first_manifest(), repeats=limits_of(expansion))
     assert manifest_from_json(manifest_to_json(manifest), manifest.name, "").repeats == {"max": 6, "budget": 0.5}
+
+
+def test_a_budget_below_two_seeds_each_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("grid: {lr: [0.1, 0.2]}\nrepeats: {max: 5, budget: 0.3}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"my.yaml:2: repeats.budget: 3 trials are fewer than two seeds for each of"):
+        expand(load_space(str(path)), {})
 
 
 def test_seeds_of_ones_own_are_refused(tmp_path: Path) -> None:
