@@ -128,9 +128,7 @@ def test_repeats_that_the_errors_decide_are_the_same_after_kills(tmp_path: Path,
             driver.kill()
     assert cli("run", str(space), *killed).returncode == 0
     columns = ["trial_key", "repeat", "generation", "holdout_error_percent", "test_error_percent"]
-    tables = [
-        pq.read_table(tmp_path / name / "adaptive" / "trials.parquet", columns=columns)
-        for name in ("whole", "killed")
-    ]
+    files = [tmp_path / name / "adaptive" / "trials.parquet" for name in ("whole", "killed")]
+    tables = [pq.read_table(file, columns=columns) for file in files]
     assert tables[0].num_rows > 12
     assert tables[0].equals(tables[1])

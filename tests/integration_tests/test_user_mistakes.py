@@ -89,7 +89,7 @@ SPACE_MISTAKES = {
     "repeats 0": ("rows: [{lr: 0.1}]\nrepeats: 0\n", "repeats"),
     "repeats a word": (
         "rows: [{lr: 0.1}]\nrepeats: many\n",
-        "repeats: must be a whole number or a mapping such as {max: 10",
+        "repeats: must be a whole number or a mapping",
     ),
     "name that leads out": ("rows: [{lr: 0.1}]\nname: ../../etc\n", "is not a valid name"),
     "not a mapping": ("- lr: 0.1\n", "a space is a mapping"),
