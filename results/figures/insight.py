@@ -25,7 +25,7 @@ CURVE_POINTS = 60
 HEADROOM = 0.08
 """Room above the curves, as a part of their range."""
 RULE_OFFSET = 0.05
-"""Octaves by which the marks of the two rules are moved apart, as a part of the range of batch sizes."""
+"""Distance between the marks of the two rules, as a part of the logarithmic range of batch sizes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,11 @@ class Critical:
     epochs: tuple[int, ...]
     found: CriticalBatchSize
 
+    @property
+    def is_told(self) -> bool:
+        """Whether there is a band, or a bound."""
+        return self.found.status is not Status.CANNOT_TELL
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:

@@ -178,7 +178,7 @@ def _chance_error(trials: Sequence[Trial], num_classes: int | None) -> tuple[flo
         return chance, ""
     return chance, (
         f"the number of classes is not known: errors above {SATURATED_SHARE * chance:.0f} % count as guessing "
-        "(--classes N tells it)"
+        "(`insight --classes N` tells it)"
     )
 
 

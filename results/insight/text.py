@@ -41,7 +41,7 @@ def insight_text(found: Findings, *, everything: bool = False, heading: str = "#
         f"{counted(len(silent), 'other group of settings tells', 'other groups of settings tell')} nothing"
     ] * bool(silent)
     if more and not everything:
-        parts.append(f"{'; '.join(more)} (--all shows them).")
+        parts.append(f"{'; '.join(more)} (`insight --all` shows them).")
     return "\n\n".join(part.rstrip("\n") for part in parts) or "no trials: nothing can be told"
 
 
@@ -67,7 +67,7 @@ def _line(sentence: Sentence) -> str:
 
 def _critical_text(found: Findings, *, everything: bool) -> list[str]:
     """Return the sentences on the critical batch size: those that tell it, or all."""
-    told = [item for item in found.critical if everything or item.found.status is not Status.CANNOT_TELL]
+    told = [item for item in found.critical if everything or item.is_told]
     return ["\n".join(f"- {escaped(item.label)}: {_line(critical_sentence(item))[2:]}" for item in told)] * bool(told)
 
 

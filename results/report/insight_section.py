@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from results.insight.findings import findings
 from results.insight.groups import groups_of_trials
-from results.insight.sentences import Sentence, sentences
+from results.insight.sentences import Sentence, critical_sentence, sentences
 from results.insight.text import MAX_GROUPS, group_heading, insight_text, table_columns
 from results.parquet.trials import Cell
 from results.report.linked_table import LinkedTable
@@ -27,6 +27,10 @@ class InsightSection:
 
     groups: list[InsightGroup]
     """The groups that tell the most."""
+    critical: list[tuple[str, Sentence]]
+    """Label of groups that differ in their epochs alone, and what they tell of the critical batch size."""
+    num_hidden: int
+    """Number of groups that tell of best rates and are not among `groups`."""
     markdown: str
     """The same, and what is left out, as Markdown."""
 
@@ -51,4 +55,5 @@ def insight_section(cells: Sequence[Cell], scale: str) -> InsightSection | None:
         )
         for insight in telling[:MAX_GROUPS]
     ]
-    return InsightSection(groups, insight_text(found, heading="###"))
+    critical = [(item.label, critical_sentence(item)) for item in found.critical if item.is_told]
+    return InsightSection(groups, critical, len(telling) - len(groups), insight_text(found, heading="###"))

@@ -102,8 +102,7 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     assert gone_on.returncode == 0, gone_on.stderr
     assert "both: 6 trials on digits, " in gone_on.stdout
     assert "repeats: 2 more trials to separate the best configurations" in gone_on.stdout
-    told = r"^open: lr=0\.\d+ has 1 rival within .* points, and all of them have max seeds$"
-    assert re.search(told, gone_on.stdout, re.MULTILINE)
+    assert re.search("\nopen: lr=0.+ has 1 rival within .+ points, and all of them have max seeds\n", gone_on.stdout)
     trainings = [(0.05, 1, True), (0.05, 2, True), (0.05, 3, False), (0.1, 1, True), (0.1, 2, False)]
     added = pq.read_table(store / "both" / "trials.parquet")
     assert [row for row in rows(store, "both", ["COMPLETE"] * 9 + ["DIVERGED"] * 2) if row in trainings] == trainings
@@ -115,9 +114,7 @@ def test_the_life_of_a_sweep(space: Path, tmp_path: Path, cli: Cli) -> None:
     assert "Test Error (median) | n |" in table[0]
     assert [line for line in table if "diverged" in line]
 
-    shared = cli(
-        "run", str(space), *options
-    )  # once extended it stays so; the other sweep's new trainings stand here, too
+    shared = cli("run", str(space), *options)  # it stays extended, and the other's new trainings stand here, too
     assert "small: 2 trials on digits, 2 reused (2 of both), 0 to train" in shared.stdout
     assert rows(store) == trainings
 

@@ -121,7 +121,7 @@ def test_cautions_on_what_was_trained() -> None:
         "trained at the scale smoke (5 epochs instead of 200): full size may differ",
         "1 trial is left out: stopped early, so that the error is not final",
         "1 trial is left out: failed",
-        "the number of classes is not known: errors above 81 % count as guessing (--classes N tells it)",
+        "the number of classes is not known: errors above 81 % count as guessing (`insight --classes N` tells it)",
     )
     assert "classes" not in " ".join(the_insight(trials, num_classes=10).cautions)
 
@@ -233,7 +233,7 @@ def test_the_published_rows_level_off(published: Findings) -> None:
     assert "| 8          | 0.0061" in text
     assert "nan" not in text
     assert text.count("\n## ") == 2
-    assert text.endswith("(--all shows them).")
+    assert text.endswith("(`insight --all` shows them).")
     everything = insight_text(published, everything=True)
     assert (
         "- ResNet-110, multistep, 160 epochs, published: no best rate can be told: fewer than 3 rates" in everything

@@ -4,13 +4,21 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
+from results.insight.sentences import Sentence
 from results.lint.rows import rows_of_cells
 from results.parquet.files import read_epochs, read_trials
+from results.parquet.markdown import escaped
 from results.parquet.trials import group_repeats
 from results.report.content import Report, make_report
 from results.report.formatting import config_words, moment, named_values, plain
+from results.report.html import render_html
+from results.report.insight_section import InsightGroup, InsightSection
+from results.report.linked_table import LinkedTable
+from results.report.markdown import render_markdown
 from results.store.local_store import LocalStore
+from results.tables.layout import Column
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
 from tests.results_tests.result_samples import make_config, make_trial
@@ -152,3 +160,31 @@ def test_a_configuration_is_told_with_what_the_sequel_changes() -> None:
     words = "warmup_epochs 5, label_smoothing 0.1"
     assert config_words(warm) == f"ResNet-preact-20, batch size 128, lr 0.1, cosine, 200 epochs, {words}"
     assert [row.protocol.variant for row in rows_of_cells([warm])] == [words]
+
+
+def test_what_the_results_mean_is_in_both_forms() -> None:
+    folder = ROOT / "results" / "examples" / "batch_and_rate"
+    trials, epochs = (read(LocalStore(folder), "batch_and_rate") for read in (read_trials, read_epochs))
+    report = make_report(trials, epochs, "batch_and_rate")
+    assert report.insight is not None
+    (group,) = report.insight.groups
+    html, markdown = render_html(report, {}), render_markdown(report)
+    assert "## What it means\n\n### ResNet-preact-8, cosine, 8 epochs (held-out error, 50 runs)" in markdown
+    assert len(group.sentences) > 5
+    for sentence in group.sentences:
+        assert str(escape(sentence.text)) in html
+        assert escaped(sentence.text) in markdown
+
+
+def test_nothing_is_said_where_the_errors_tell_of_no_best_rate(report: Report) -> None:
+    assert report.insight is None
+    assert "What it means" not in render_html(report, {}) + render_markdown(report)
+
+
+def test_text_of_the_sections_is_escaped(report: Report) -> None:
+    sentence = Sentence(SCRIPT, SCRIPT)
+    table = LinkedTable([Column(SCRIPT, "left", [SCRIPT])], [None])
+    section = InsightSection([InsightGroup(SCRIPT, (SCRIPT,), [sentence], table)], [(SCRIPT, sentence)], 1, "")
+    html = render_html(dataclasses.replace(report, insight=section), {})
+    assert html.count(str(escape(SCRIPT))) >= 9
+    assert SCRIPT not in html
