@@ -62,7 +62,7 @@ def separation_text(store: Store, manifest: Manifest) -> str | None:
         return None
     firsts = _firsts(manifest)
     contest = _contest(store, manifest.repeats, firsts)
-    if contest.best is None:
+    if contest.best is None or len(firsts) < 2:
         return None
     if not contest.rivals:
         return f"separated: {_name(firsts, contest.best)} is better than all others"
