@@ -138,11 +138,12 @@ def advice_text(found: SweepAdvice, file: str) -> str:
     if not advice.proposals:
         known = f"known to {SETTLED_OCTAVES:g} octaves, a factor of {2**SETTLED_OCTAVES:.2g}"
         return f"{heading}: nothing is open: the best rate at every batch size is {known}\n{_gain_text(advice)}"
+    factor = f"factor of {2**SETTLED_OCTAVES:.2g}"
     seconds = sum(found.seconds[proposal.batch_size] for proposal in advice.proposals)
     trials = counted(len(advice.proposals), "trial")
     return "\n".join(
         [
-            f"{heading}: the best rate is open at {sizes}",
+            f"{heading}: at {sizes} the best rate is known less exactly than to a {factor}",
             plain_table(_columns(found)).rstrip(),
             f"in all: {trials}, {format_seconds(seconds)} one after the other",
             _gain_text(advice),

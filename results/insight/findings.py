@@ -18,6 +18,7 @@ from trainable.errors import UserError
 from trainable.grouping import grouped
 from trainable.wording import counted
 
+COSTS = ("points", "low", "high")
 NEAR_BEST = 1.5
 """Repeats tell the noise of good rates where their error is at most this many times the least of the batch size."""
 
@@ -167,9 +168,10 @@ def _anchor(best: BestRates, wanted: int | None) -> int | None:
 
 def _regrets(best: BestRates, rule: Rule, start: int, group: Group) -> tuple[Regret, ...]:
     """Return the costs of a rule, none of which makes a run worse than guessing."""
-    least = {optimum.batch_size: optimum.error_percent for optimum in best.optima}
+    least = {size: float(fit.curve.errors.min()) for size, fit in best.fits.items()}
+    most = {size: max(group.chance_error_percent - error, 0.0) for size, error in least.items()}
     return tuple(
-        replace(regret, high=min(regret.high, group.chance_error_percent - least[regret.batch_size]))
+        replace(regret, **{name: min(getattr(regret, name), most[regret.batch_size]) for name in COSTS})
         if regret.is_measured
         else regret
         for regret in rule_regret(best, rule, start)

@@ -30,8 +30,8 @@ MANY_DEGREES = 10_000
 """Degrees of freedom at which Student's t is the normal distribution, for a variance taken as known."""
 REMEDIES = {
     TOO_FEW_RATES: "try 3 or more, each twice the last",
-    WITHIN_NOISE: "any rate tried will do until more seeds, or rates farther apart, are trained",
-    OPEN_ON_BOTH_SIDES: "try lower and higher ones",
+    WITHIN_NOISE: "train more seeds, or rates farther apart",
+    OPEN_ON_BOTH_SIDES: "train more seeds, or rates farther apart",
 }
 """Reason why a best rate cannot be told -> what to do."""
 MAX_P_VALUE = 0.05
@@ -60,8 +60,11 @@ def sentences(insight: Insight) -> list[Sentence]:
 def nothing_told(insight: Insight) -> str:
     """Return in one line why a group tells no best rate."""
     reasons = grouped(insight.best.optima, lambda optimum: optimum.why)
-    parts = [f"{why} at batch size {_sizes(members)}{_remedy(why)}" for why, members in reasons.items()]
-    told = f"no best rate can be told: {'; '.join(parts)}" if parts else "no trial has a final error"
+    parts = [
+        f"at batch size {_sizes(members)}: {why}{f' ({remedy})' if (remedy := _remedy(why)) else ''}"
+        for why, members in reasons.items()
+    ]
+    told = f"no best rate can be told {'; '.join(parts)}" if parts else "no trial has a final error"
     return "; ".join([told, *(caution for caution in insight.cautions if LEFT_OUT in caution)])
 
 
@@ -142,13 +145,15 @@ def _rates(optima: Iterable[Optimum]) -> list[Sentence]:
     found = []
     if inside := groups.get(Status.INSIDE):
         known = (f"{rate(item.lr)} at batch {item.batch_size} ({band(item.told)})" for item in inside)
-        found.append(Sentence(f"Best rates: {_list(known)}.", "95 % intervals, which lie between measured rates"))
+        head = "Best rate" if len(inside) == 1 else "Best rates"
+        found.append(Sentence(f"{head}: {_list(known)}.", "95 % intervals, which lie between measured rates"))
     for status in (Status.AT_LEAST, Status.AT_MOST):
         if bounded := groups.get(status):
             found.append(Sentence(_bounds(bounded), bounded[0].why))
     for why, members in grouped(groups.get(Status.CANNOT_TELL, ()), lambda optimum: optimum.why).items():
         if why != TOO_FEW_RATES:  # a caution says it
-            text = f"At batch {_sizes(members)} the best rate cannot be told{_remedy(why)}."
+            remedy = _remedy(why)
+            text = f"At batch {_sizes(members)} the best rate cannot be told{': ' * bool(remedy)}{remedy}."
             found.append(Sentence(text, why))
     return found
 
@@ -171,10 +176,10 @@ def _bounds(optima: Sequence[Optimum]) -> str:
 
 
 def _remedy(why: str) -> str:
-    """Return what to do where a best rate cannot be told."""
+    """Return what to do where a best rate cannot be told; empty if there is nothing to say."""
     if why.endswith(BETTER_THAN_CHANCE):
-        return ": try lower rates, or more epochs"
-    return f": {REMEDIES[why]}" if why in REMEDIES else ""
+        return "try lower rates, or more epochs"
+    return REMEDIES.get(why, "")
 
 
 def _costs(insight: Insight) -> list[Sentence]:
@@ -201,8 +206,8 @@ def _cost(rule: Rule, regrets: Iterable[Regret], origin: str) -> list[Sentence]:
     why = f"error at the rule's rates above the least error, 95 %{unknown}"
     if worst.low > 0:
         return [Sentence(f"{what} costs {points(worst.points)} points {span} at {worst.batch_size}.", why)]
-    most = max(regret.high for regret in measured)
-    return [Sentence(f"{what} costs from nothing to {points(most)} points at the other batch sizes.", why)]
+    most = max(measured, key=lambda regret: regret.high)
+    return [Sentence(f"{what} costs at most {points(most.high)} points, at {most.batch_size}; perhaps nothing.", why)]
 
 
 def _noise(insight: Insight) -> list[Sentence]:

@@ -81,7 +81,7 @@ def table_columns(insight: Insight) -> list[Column]:
         Column("batch size", "right", [str(item.batch_size) for item in optima]),
         Column("rates tried", "left", [_tried(item) for item in optima]),
         Column("best rate", "left", [_optimum_text(item.status, item.lr, item.told) for item in optima]),
-        Column("error", "right", [_error_text(item) for item in optima]),
+        Column("error (%)", "right", [_error_text(item) for item in optima]),
     ]
     if by_law:
         columns.append(Column(header, "left", [_band_text(by_law.get(item.batch_size)) for item in optima]))

@@ -235,17 +235,15 @@ def test_the_published_rows_level_off(published: Findings) -> None:
     assert text.count("\n## ") == 2
     assert text.endswith("(`insight --all` shows them).")
     everything = insight_text(published, everything=True)
-    assert (
-        "- ResNet-110, multistep, 160 epochs, published: no best rate can be told: fewer than 3 rates" in everything
-    )
+    assert "- ResNet-110, multistep, 160 epochs, published: no best rate can be told at batch size" in everything
     assert all(insight.label in everything for insight in published.insights)
 
 
 def test_nothing_to_tell_is_one_line() -> None:
     few = findings(groups_of_trials(made_trials(octaves=[0], seeds=[0])))
     assert insight_text(few) == (
-        "ResNet-preact-20, cosine, 200 epochs: no best rate can be told: fewer than 3 rates at batch size 64, 128, "
-        "256 and 512: try 3 or more, each twice the last"
+        "ResNet-preact-20, cosine, 200 epochs: no best rate can be told at batch size 64, 128, "
+        "256 and 512: fewer than 3 rates (try 3 or more, each twice the last)"
     )
     assert insight_text(findings([])) == "no trials: nothing can be told"
     unfinished = [
