@@ -235,6 +235,7 @@ def test_three_nodes_one_is_killed_one_joins_late(
         assert [{name: row[name] for name in uninterrupted[0]} for row in rows] == uninterrupted
 
 
+@pytest.mark.faults
 def test_two_nodes_a_search_one_is_killed(running: Running, tmp_path: Path) -> None:
     *_, doomed, idle = running.nodes.nodes
     idle.kill()
