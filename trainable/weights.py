@@ -1,6 +1,7 @@
 """All weights of a model in one vector, so that an optimiser step takes few kernels however many layers there are."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +72,10 @@ class MasterWeights:
         self._rounded = self._rounded_master.to(dtype)  # the same memory if dtype is fp32
         for name, parameter in named.items():
             parameter.data = values[name] if id(parameter) in exact else self._layouts[name].view(self._rounded)
+        positions: dict[torch.dtype, list[int]] = {}
+        for position, parameter in enumerate(self.parameters):
+            positions.setdefault(parameter.dtype, []).append(position)
+        self._positions_by_dtype = list(positions.values())
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """Return views of a vector [P] by parameter name, in the shapes of the parameters."""
@@ -78,11 +83,18 @@ class MasterWeights:
 
     def set_gradients(self, gradients: tuple[Tensor, ...]) -> None:
         """Copy the gradients of `parameters`, in that order, into the gradient of the master weights."""
-        torch._foreach_copy_(self._gradients, gradients)
+        for own, others in self._grouped(gradients):
+            torch._foreach_copy_(own, others)
 
     def add_gradients(self, gradients: tuple[Tensor, ...]) -> None:
         """Add the gradients of `parameters`, in that order, to the gradient of the master weights."""
-        torch._foreach_add_(self._gradients, gradients)
+        for own, others in self._grouped(gradients):
+            torch._foreach_add_(own, others)
+
+    def _grouped(self, gradients: tuple[Tensor, ...]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """Pair own gradients with others of one dtype: a list that mixes dtypes takes a kernel for each tensor."""
+        for positions in self._positions_by_dtype:
+            yield [self._gradients[i] for i in positions], [gradients[i] for i in positions]
 
     def gradient_norm(self) -> Tensor:
         """Return the L2 norm of the gradient over all parameters, on the device."""

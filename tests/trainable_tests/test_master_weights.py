@@ -77,3 +77,30 @@ def test_names_are_those_of_the_model_in_any_precision(make_training: MakeTraini
         assert state.keys() == {name for name in plain.state_dict() if "num_batches_tracked" not in name}
         assert {tensor.dtype for tensor in state.values()} == {torch.float32}
         plain.load_state_dict(state)
+
+
+@pytest.mark.parametrize(("precision", "num_lists"), [("bf16", 2), ("fp32", 1)])
+def test_gradients_are_copied_in_one_list_for_each_dtype(
+    make_training: MakeTraining,
+    tiny_config: TrainConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    num_lists: int,
+) -> None:
+    """A GPU copies a list in few kernels if all sources share a dtype, else in one kernel for each tensor."""
+    weights = make_training(dataclasses.replace(tiny_config, precision=precision)).learner.weights
+    gradients = tuple(torch.randn_like(parameter) for parameter in weights.parameters)
+    lists: list[set[torch.dtype]] = []
+    for name in ("_foreach_copy_", "_foreach_add_"):
+        call = getattr(torch, name)
+
+        def noted(own: list[torch.Tensor], others: list[torch.Tensor], call: Callable[..., None] = call) -> None:
+            lists.append({tensor.dtype for tensor in others})
+            call(own, others)
+
+        monkeypatch.setattr(torch, name, noted)
+    weights.set_gradients(gradients)
+    weights.add_gradients(gradients)
+    assert [len(dtypes) for dtypes in lists] == [1] * 2 * num_lists
+    for own, gradient in zip(weights._gradients, gradients, strict=True):
+        assert torch.equal(own, 2 * gradient.float())
