@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def _call_libc(function: str, *arguments: int) -> None:
 def device_name(device: torch.device) -> str:
     """Return the name of the GPU or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+
+
+def release_memory(device: torch.device) -> None:
+    """Return the GPU memory of ended trainings, with their CUDA graphs, which may be part of reference cycles."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def reset_peak_memory(device: torch.device) -> None:

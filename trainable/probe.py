@@ -13,7 +13,7 @@ from models.user_code import UserCode, UserCodeError, provide
 from trainable.canonical import MAX_COUNT
 from trainable.config import TrainConfig, architecture_fields
 from trainable.data.contract import ImageData
-from trainable.device import device_name, peak_memory_bytes, prepare_device, reset_peak_memory
+from trainable.device import device_name, peak_memory_bytes, prepare_device, release_memory, reset_peak_memory
 from trainable.engine import EVAL_BATCH_SIZE, evaluate
 from trainable.errors import UserError
 from trainable.gpu_share import Case, Needs
@@ -116,8 +116,7 @@ class GpuProbe:
             torch.OutOfMemoryError: the training does not fit on the GPU.
         """
         self._training = None  # frees the memory of the previous one first
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_memory(self._device)
         reset_peak_memory(self._device)
         data = _noise(max(EVAL_BATCH_SIZE, case[1]), self._image_size)
         training = self._training = _training(case, data, self._device)
@@ -150,6 +149,7 @@ def gpu_memory() -> tuple[str, int]:
 
 def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) -> Probe:
     model, batch_size, precision = case
+    release_memory(device)
     reset_peak_memory(device)
     training = _training(case, images, device)
     seconds_per_image = _seconds_per_step(training, device, seconds) / batch_size

@@ -105,6 +105,9 @@ class StaticEpoch:
 def record_graph(step: Callable[[], None], restore: Callable[[], None]) -> Callable[[], None]:
     """Record `step` as a CUDA graph, after a few steps that `restore` undoes.
 
+    The graph is captured on the stream of those steps, where cuBLAS has its workspace already. On torch's own stream
+    all graphs would share a workspace, which is freed with the first of them (pytorch/pytorch#193402).
+
     Source: pytorch.org/docs, 'CUDA semantics', section 'Whole-network capture'.
 
     Raises:
@@ -118,7 +121,7 @@ def record_graph(step: Callable[[], None], restore: Callable[[], None]) -> Calla
             restore()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=stream):
         step()
     return graph.replay
 
@@ -126,10 +129,19 @@ def record_graph(step: Callable[[], None], restore: Callable[[], None]) -> Calla
 def static_epoch_or_none(
     learner: Learner, data: TrialData, batch_size: int, *, augmented: bool, record: Recorder = record_graph
 ) -> StaticEpoch | None:
-    """Return the static epoch, or None with a warning if the step of this model cannot be recorded here."""
+    """Return the static epoch, or None with a warning if the step of this model cannot be recorded here.
+
+    Raises:
+        torch.OutOfMemoryError: the device has too little memory.
+    """
     try:
         return StaticEpoch(learner, data, batch_size, augmented=augmented, record=record)
     except RuntimeError as error:
+        cause: BaseException | None = error
+        while cause is not None:  # the end of a capture fails as well, and hides what made the capture fail
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            cause = cause.__context__
         reason = str(error).partition("\n")[0]
         warnings.warn(f"training without a CUDA graph: {reason}", RuntimeWarning, stacklevel=2)
         return None

@@ -25,7 +25,7 @@ from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.descent import open_session
-from trainable.device import prepare_device
+from trainable.device import prepare_device, release_memory
 from trainable.execution import Share
 from trainable.heartbeat import Beat, Heartbeat
 from trainable.ledger.filesystems import is_lasting, trouble_text
@@ -171,6 +171,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take over the next trial."""
         self.cleanup()
+        release_memory(self._device)
         self._assign(new_config)
         return True
 

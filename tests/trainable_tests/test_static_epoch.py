@@ -1,7 +1,9 @@
 """The step that a CUDA graph records, replayed here by calling it; on a GPU it is recorded for real."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +11,11 @@ import torch
 
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.device import prepare_device
+from trainable.device import prepare_device, release_memory
 from trainable.execution import Execution
 from trainable.records import EpochRecord
 from trainable.splits import prepare
-from trainable.static_epoch import StaticEpoch, static_epoch_or_none
+from trainable.static_epoch import WARM_UP_STEPS, StaticEpoch, record_graph, static_epoch_or_none
 from trainable.training import Training
 
 MakeTraining = Callable[[TrainConfig], Training]
@@ -115,6 +117,54 @@ def test_a_step_that_cannot_be_recorded_falls_back_and_changes_nothing(
     assert training.state() == before
 
 
+def out_of_memory(step: Step, restore: Step) -> Step:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def out_of_memory_in_a_capture(step: Step, restore: Step) -> Step:
+    """What `torch.cuda.graph` does: it ends the capture, which fails too."""
+    try:
+        return out_of_memory(step, restore)
+    finally:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("record", [out_of_memory, out_of_memory_in_a_capture])
+def test_too_little_memory_is_no_reason_to_train_without_a_graph(
+    make_training: MakeTraining, tiny_config: TrainConfig, record: Callable[[Step, Step], Step]
+) -> None:
+    training = make_training(tiny_config)
+    before = training.state()
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        static_epoch_or_none(training.learner, training.data, 16, augmented=True, record=record)
+    assert training.state() == before
+
+
+def test_a_graph_is_captured_on_the_stream_of_its_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = [SimpleNamespace(wait_stream=lambda other: None)]
+
+    @contextlib.contextmanager
+    def stream(chosen: SimpleNamespace) -> Iterator[None]:
+        current.append(chosen)
+        yield
+        current.pop()
+
+    def graph(recorded: object, stream: SimpleNamespace | None = None) -> contextlib.AbstractContextManager[None]:
+        return torch.cuda.stream(stream or SimpleNamespace())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    used: list[list[int]] = [[], []]
+    for streams in used:
+        record_graph(lambda streams=streams: streams.append(id(current[-1])), lambda: None)  # type: ignore[misc]
+        assert len(streams) == WARM_UP_STEPS + 1
+        assert len(set(streams)) == 1
+        assert streams[0] != id(current[0])
+
+
 def test_steps_are_reported(make_training: MakeTraining, short_config: TrainConfig) -> None:
     told: list[int] = []
     with_static_epoch(make_training(short_config)).run_epoch(1, told.append)
@@ -164,3 +214,19 @@ def test_graph_against_eager_on_a_gpu(
     eager = Training(config, data, device, Execution(graph=False))
     assert str(graph.execution) == "graph"
     assert figures(graph) == figures(eager)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_graph_outlives_another_one(tiny_data: ImageData, tiny_config: TrainConfig) -> None:
+    device = prepare_device(1, use_gpu=True)
+    data = prepare(tiny_data, tiny_config, device)
+    first, second, alone = (Training(tiny_config, data, device, Execution(graph=True)) for _ in range(3))
+    assert str(second.execution) == "graph"
+    first.run_epoch(1)
+    second.run_epoch(1)
+    del first
+    release_memory(device)
+    filler = torch.full((2**28,), float("nan"), device=device)  # takes the freed memory
+    alone.run_epoch(1)
+    assert figures(second) == figures(alone)
+    del filler

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from trainable.ledger.ledger import Ledger
 from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
+from trainable.training import Training
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, placement, report
 
 
@@ -118,6 +120,22 @@ def test_an_actor_takes_one_trial_after_the_other(make_trainable: Make, tmp_path
     assert len(read_trial(tmp_path / "b").epochs) == 4
     assert len(read_trial(tmp_path / "a").epochs) == 1
     make_trainable("a").step()  # the first trial is free for others
+
+
+def test_an_actor_frees_a_training_before_the_next_one(make_trainable: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[object] = []
+    training: list[weakref.ref[Training]] = []
+    monkeypatch.setattr("trainable.device.torch.cuda.empty_cache", lambda: alive.append(training[0]()))
+    trainable = make_trainable()
+    trainable.step()
+    assert trainable._session is not None
+    assert trainable._session._training is not None
+    training.append(weakref.ref(trainable._session._training))
+    trainable._session._training.cycle = trainable._session._training  # type: ignore[attr-defined]
+    trainable._device = torch.device("cuda", 0)
+    assert trainable.reset_config({TRIAL_KEY: "b"})
+    trainable._device = torch.device("cpu")
+    assert alive == [None]
 
 
 def test_a_known_trial_is_replayed_through_step(make_trainable: Make) -> None:
