@@ -5,6 +5,7 @@ import dataclasses
 import io
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -285,7 +286,7 @@ def _make_learner(
     optimizer, buffers = make_optimizer(config, weights, lr)
     return Learner(
         model,
-        torch.compile(model, dynamic=False) if execution.compile else model,
+        _compiled(model) if execution.compile else model,
         weights,
         optimizer,
         buffers,
@@ -297,6 +298,17 @@ def _make_learner(
         nchw=memory_format == torch.contiguous_format,
         references=tuple(name for name in (config.model, config.loss or "") if is_reference(name)),
     )
+
+
+def _compiled(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Compile the model; too many recompilations raise an error, where torch would go on without compiled code.
+
+    What was compiled for earlier trainings of this process is forgotten, since it counts towards torch's limit.
+    """
+    torch.compiler.reset()
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(model, dynamic=False)
+    return compiled
 
 
 def _copy_into(own: dict[str, torch.Tensor], loaded: dict[str, torch.Tensor]) -> None:

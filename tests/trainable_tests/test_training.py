@@ -1,6 +1,7 @@
 """A whole training: it learns, it repeats itself bit for bit, and it resumes where it was interrupted."""
 
 import dataclasses
+import functools
 import io
 import pickle
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from tests.malicious import Malicious
 from trainable.config import TrainConfig
 from trainable.records import EpochRecord
 from trainable.schedule import lr_at_step
-from trainable.training import Training
+from trainable.training import Training, _compiled
 
 MakeTraining = Callable[[TrainConfig], Training]
 FORMATS = ("fp32", "bf16", "fp16")
@@ -211,3 +212,21 @@ def test_record_carries_clock_and_attempt(make_training: MakeTraining, short_con
     assert record.train_seconds > 0
     assert record.eval_seconds > 0
     assert record.images_per_second == pytest.approx(16 / record.train_seconds)
+
+
+class Doubling(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 2 * images
+
+
+def test_compiled_code_is_run_or_the_training_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch trains without compiled code after too many recompilations, if it is left to itself."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=False):
+        for size in range(2, 6):
+            compiled = _compiled(Doubling())
+            compiled(torch.ones(size))
+        compiled(torch.ones(6))
+        with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+            compiled(torch.ones(7))
+    torch.compiler.reset()
