@@ -1,6 +1,8 @@
 """The number format in which a device trains."""
 
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -37,9 +39,16 @@ class Precision:
 
     def apply(self) -> None:
         """Set, for the whole process, whether fp32 products on a GPU may be rounded to TF32."""
-        format_of_products = "tf32" if self.name == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = format_of_products
-        torch.backends.cudnn.conv.fp32_precision = format_of_products  # type: ignore[attr-defined] # not in the stub
+        use_tf32 = self.name == "tf32"
+        format_of_products = "tf32" if use_tf32 else "ieee"
+        cudnn: Any = torch.backends.cudnn  # the stub lacks some settings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates `allow_tf32`
+            # Torch's getters of the old settings, which inductor calls, raise if the new ones differ from them.
+            torch.backends.cuda.matmul.allow_tf32 = use_tf32
+            cudnn.allow_tf32 = use_tf32
+        for products in (torch.backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn):
+            products.fp32_precision = format_of_products
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:

@@ -1,5 +1,7 @@
 """Which number format a device gets."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -70,10 +72,17 @@ def test_products_round_to_tf32_only_where_that_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, name: str, fmt: str
 ) -> None:
     pretend_gpu(monkeypatch, (8, 0))
-    before = torch.backends.cuda.matmul.fp32_precision
     try:
-        resolve_precision(name, CUDA).apply()
-        assert torch.backends.cuda.matmul.fp32_precision == fmt
-        assert torch.backends.cudnn.conv.fp32_precision == fmt  # type: ignore[attr-defined]
+        for first in ("tf32", "fp32"):  # an actor trains in one format after another
+            resolve_precision(first, CUDA).apply()
+            resolve_precision(name, CUDA).apply()
+            cudnn: Any = torch.backends.cudnn
+            for products in (torch.backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn):
+                assert products.fp32_precision == fmt
+            # inductor reads these, and torch refuses to tell them if they differ from those above
+            assert torch.backends.cuda.matmul.allow_tf32 == (fmt == "tf32")
+            assert cudnn.allow_tf32 == (fmt == "tf32")
+            assert torch.get_float32_matmul_precision() == ("high" if fmt == "tf32" else "highest")
+            assert torch.backends.mkldnn.matmul.fp32_precision == "none"  # type: ignore[attr-defined]
     finally:
-        torch.backends.cuda.matmul.fp32_precision = before
+        resolve_precision("fp32", CPU).apply()
