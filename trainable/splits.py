@@ -75,15 +75,18 @@ def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> Trial
     """Split the data set as the configuration says. No image is copied on a CPU."""
     subset = None if config.recipe_version == SHARED_HOLDOUT else config.train_subset
     labels = data.train_labels[:subset]
-    train = Split(as_tensor(data.train_images[:subset]).to(device), as_tensor(labels).to(device))
+    train = Split(as_tensor(data.train_images[:subset]), as_tensor(labels))
     holdout: Split | None = None
     num_trained, held_out = config.count_images(len(data.train_labels))
     if held_out:
         chosen = holdout_positions(labels, held_out)
         others = np.setdiff1d(np.arange(len(labels)), chosen)[:num_trained]
-        holdout = dataclasses.replace(train, positions=torch.from_numpy(chosen).to(device))
-        train = dataclasses.replace(train, positions=torch.from_numpy(others).to(device))
-    mean, std = train.channel_statistics()
+        holdout = dataclasses.replace(train, positions=torch.from_numpy(chosen))
+        train = dataclasses.replace(train, positions=torch.from_numpy(others))
+    mean, std = train.channel_statistics()  # before the upload: on a GPU each count would wait for a copy
+    train = Split(train.images.to(device), train.labels.to(device), _moved(train.positions, device))
+    if holdout is not None:
+        holdout = dataclasses.replace(train, positions=_moved(holdout.positions, device))
     return TrialData(
         train=train,
         holdout=holdout,
@@ -96,6 +99,10 @@ def prepare(data: ImageData, config: TrainConfig, device: torch.device) -> Trial
         num_classes=data.num_classes,
         class_names=data.class_names,
     )
+
+
+def _moved(positions: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if positions is None else positions.to(device)
 
 
 def holdout_positions(labels: Labels, count: int) -> NDArray[np.int64]:

@@ -35,6 +35,14 @@ def test_everything_by_default(numbered: ImageData) -> None:
     assert data.num_classes == 4
 
 
+@pytest.mark.parametrize("holdout", [0.0, 0.25])
+def test_nothing_is_read_back_from_the_device(numbered: ImageData, holdout: float) -> None:
+    data = prepare(numbered, TrainConfig(holdout=holdout), torch.device("meta"))  # whose memory cannot be read
+    assert data.train.images.is_meta
+    assert data.mean.is_meta
+    assert (data.holdout is not None) == (holdout > 0)
+
+
 def test_nothing_is_copied_without_a_holdout(numbered: ImageData) -> None:
     data = prepare(numbered, TrainConfig(train_subset=120), CPU)
     assert data.train.images.data_ptr() == numbered.train_images.ctypes.data
