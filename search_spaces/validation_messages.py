@@ -39,7 +39,7 @@ KIND_MESSAGES = {
     "number_type": "must be a number",
     "bool_type": "must be one value or a list of numbers (grid takes several)",
     "scalar_type": "must be one number or word",
-    "repeats_type": "must be a whole number or a mapping such as {max: 10, budget: 0.5}",
+    "repeats_type": "must be a whole number or a mapping such as {max: 10}",
     "finite_number": "must be a finite number",
 }
 """Messages by pydantic's type of error. In a union, the error of the first branch (bool, or int) stands for all."""

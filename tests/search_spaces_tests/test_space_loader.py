@@ -67,11 +67,11 @@ def test_what_is_no_mapping_is_no_space(tmp_path: Path, text: str) -> None:
         ),
         (
             "repeats: two\ngrid: {lr: [1]}\n",
-            "FILE:1: repeats: must be a whole number or a mapping such as {max: 10",
+            "FILE:1: repeats: must be a whole number or a mapping such as {max: 10}, got 'two'",
         ),
         (
             "repeats: 2.0\ngrid: {lr: [1]}\n",
-            "FILE:1: repeats: must be a whole number or a mapping such as {max: 10",
+            "FILE:1: repeats: must be a whole number or a mapping such as {max: 10}, got 2.0",
         ),
         (
             "defaults:\n  lr: {a: 1}\ngrid: {seed: [1]}\n",
