@@ -13,7 +13,7 @@ from tests.integration_tests.running_sweeps import PATIENCE_SECONDS, Start, tabl
 from trainable.ledger.files import LOCK
 from trainable.ledger.reading import read_trial
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.faults]
 
 SPACE = """
 defaults: {model: resnet_preact_8, test_subset: 20, precision: fp32}
