@@ -57,7 +57,7 @@ class Preferred(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Median of a quantity's posterior with its central band, of 95 % unless said."""
+    """Median of a quantity's posterior with its central 95 % band."""
 
     value: float
     low: float
@@ -99,8 +99,8 @@ class Law:
         return Verdict.CANNOT_TELL if other in self.exponent else Verdict.COMPATIBLE
 
 
-def law(best: BestRates, level: float = LEVEL) -> Law | None:
-    """Fit both laws, with bands of a level; None for fewer than three batch sizes with a fit."""
+def law(best: BestRates) -> Law | None:
+    """Fit both laws; None for fewer than three batch sizes with a fit."""
     if len(best.fits) < MIN_BATCH_SIZES:
         return None
     batch_sizes = tuple(best.fits)
@@ -117,16 +117,16 @@ def law(best: BestRates, level: float = LEVEL) -> Law | None:
     levelling = _posterior(smoothed, grid, [offsets + fall - middle for fall in falls])
     return Law(
         batch_sizes=batch_sizes,
-        exponent=_band(EXPONENTS, power.sum(axis=0), level),
-        lr_max=_exp2(_spread_band(offsets - middle, levelling, level)),
-        noise_batch_size=_exp2(_band(noise_sizes, levelling.sum(axis=0), level)),
+        exponent=_band(EXPONENTS, power.sum(axis=0)),
+        lr_max=_exp2(_spread_band(offsets - middle, levelling)),
+        noise_batch_size=_exp2(_band(noise_sizes, levelling.sum(axis=0))),
         levelling_factor=float(levelling.mean() / power.mean()),
         power_lrs={
-            batch_size: _exp2(_spread_band(offsets + EXPONENTS * (size - centre), power, level))
+            batch_size: _exp2(_spread_band(offsets + EXPONENTS * (size - centre), power))
             for batch_size, size in zip(batch_sizes, log2_sizes, strict=True)
         },
         levelling_lrs={
-            batch_size: _exp2(_spread_band(offsets + fall - middle, levelling, level))
+            batch_size: _exp2(_spread_band(offsets + fall - middle, levelling))
             for batch_size, fall in zip(batch_sizes, falls, strict=True)
         },
     )
@@ -166,20 +166,20 @@ def _posterior(smoothed: Floats, grid: Floats, means: list[Floats]) -> Floats:
     return np.asarray(np.einsum("t,tij->ij", prior / prior.sum(), np.exp(total)))
 
 
-def _band(values: Floats, weights: Floats, level: float) -> Band:
+def _band(values: Floats, weights: Floats) -> Band:
     """Return the quantiles of values on an even grid, each spread over its cell."""
     step = values[1] - values[0]
     edges = np.append(values - step / 2, values[-1] + step / 2)
     cumulative = np.concatenate([[0.0], np.cumsum(weights)]) / weights.sum()
-    low, middle, high = np.interp([(1 - level) / 2, 0.5, (1 + level) / 2], cumulative, edges)
+    low, middle, high = np.interp([(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], cumulative, edges)
     return Band(float(middle), float(low), float(high))
 
 
-def _spread_band(values: Floats, weights: Floats, level: float) -> Band:
+def _spread_band(values: Floats, weights: Floats) -> Band:
     """Return the quantiles of values that lie anyhow, in octaves."""
     edges = np.arange(values.min() - STEP / 2, values.max() + STEP, STEP / 2)
     counts, _ = np.histogram(values, edges, weights=weights)
-    return _band((edges[1:] + edges[:-1]) / 2, counts, level)
+    return _band((edges[1:] + edges[:-1]) / 2, counts)
 
 
 def _exp2(band: Band) -> Band:

@@ -7,9 +7,6 @@ from results.insight.optima import optima
 from results.insight.runs import Run
 from results.lint.rows import ErrorByLr
 
-SURE_LEVEL = 0.99
-"""Level at which the linear rule must be rejected: 95 % would report one clean table in twenty."""
-
 
 def against_linear_rule(grids: Sequence[ErrorByLr]) -> str | None:
     """Describe how the best rate grows if that rejects the linear rule, else return None."""
@@ -18,8 +15,8 @@ def against_linear_rule(grids: Sequence[ErrorByLr]) -> str | None:
         for curve in grids
         for row in curve.rows
     )
-    found, sure = law(best), law(best, SURE_LEVEL)
-    if found is None or sure is None or sure.verdict(LINEAR) is not Verdict.REJECTED:
+    found = law(best)
+    if found is None or found.verdict(LINEAR) is not Verdict.REJECTED:
         return None
     root = "rejected, too" if found.verdict(SQUARE_ROOT) is Verdict.REJECTED else "not rejected"
     return (

@@ -55,7 +55,7 @@ def test_too_little_to_tell() -> None:
 
 def test_quantiles_of_a_band() -> None:
     """Values 0 to 99 spread over -0.5 to 99.5."""
-    band = _band(np.arange(100.0), np.ones(100), 0.95)
+    band = _band(np.arange(100.0), np.ones(100))
     assert (band.low, band.value, band.high) == pytest.approx((2, 49.5, 97))
 
 

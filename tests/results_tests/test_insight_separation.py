@@ -62,6 +62,14 @@ def test_a_resumed_contest_decides_the_same() -> None:
         assert contest(one_missing, TEN).num_runs <= num_runs
 
 
+@pytest.mark.parametrize(("gap", "rivals"), [(1.70, (1,)), (1.74, ())])
+def test_the_radius_by_hand(gap: float, rivals: tuple[int, ...]) -> None:
+    """s2 = 0.02 = Var(difference), so sqrt(4 s2 2 ln(2 sqrt(4/3) / 0.05)) = 0.783; Student's t with 2 degrees of
+    freedom widens it by 4.303 / 1.960 to 1.719."""
+    runs = [[7.9, 8.1], [7.9 + gap, 8.1 + gap]]
+    assert contest(runs, Limits(2)).rivals == rivals
+
+
 def test_what_diverged_is_out_and_costs_no_further_run() -> None:
     state = contest([[math.inf] * 10, *errors_around([8.0, 8.05])], TEN)
     assert state.num_runs[0] == 2

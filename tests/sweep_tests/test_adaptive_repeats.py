@@ -79,6 +79,16 @@ def test_killed_at_any_trial_it_decides_the_same(store: LocalStore, tmp_path: Pa
     assert run(store, resumed).keys == whole.keys
 
 
+@pytest.mark.parametrize("status", [Status.DIVERGED, Status.FAILED])
+def test_what_diverged_or_failed_is_out(store: LocalStore, status: Status) -> None:
+    for trial in first_manifest().trials:
+        if trial.config.lr == 0.4:
+            write_trial(store, trial.config, [make_epoch(1, 1.0)], make_end(status, 1))
+    manifest = run(store, first_manifest())
+    assert sum(trial.config.lr == 0.4 for trial in manifest.trials) == 2
+    assert str(separation_text(store, manifest)).startswith("open: lr=0.1 has 1 rival")
+
+
 def test_a_seed_that_was_decided_stays(store: LocalStore) -> None:
     manifest = run(store, first_manifest())
     write_trial(store, manifest.trials[1].config, [make_epoch(1, 50.0)], make_end(Status.COMPLETE, 1))
