@@ -18,7 +18,9 @@ from results.insight.optima import Optimum, Status
 from results.insight.regret import Rule
 from results.insight.sentences import critical_sentence, points, sentences
 from results.insight.text import insight_text
-from results.parquet.trials import Trial
+from results.parquet.files import read_trials
+from results.parquet.trials import Trial, trials_from_table
+from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.results_tests.insight_samples import power_law, simulated_runs
 from tests.results_tests.result_samples import make_config, make_trial
@@ -274,3 +276,12 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         assert tune_main.main(["insight", *arguments, *anchor]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert tune_main.main(["insight", "quickstart", "--store", str(tmp_path)]) == 2
+
+
+def test_no_cost_makes_a_run_worse_than_guessing() -> None:
+    """The curve is known to the left of its minimum only, where the fit alone would allow a cost of 161 points."""
+    trials = trials_from_table(read_trials(LocalStore(ROOT / "results" / "examples"), "initial_lr-smoke"))
+    insight = findings(groups_of_trials(trials)).insights[0]
+    costs = {regret.batch_size: regret for regret in insight.regrets[Rule.LINEAR]}
+    least = min(run.error_percent for run in insight.group.runs if run.batch_size == 64)
+    assert costs[64].points <= costs[64].high == pytest.approx(90 - least)
