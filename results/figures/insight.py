@@ -24,6 +24,8 @@ MOST_CURVES = 12
 CURVE_POINTS = 60
 HEADROOM = 0.08
 """Room above the curves, as a part of their range."""
+LEGEND_ROOM = 1.25
+"""Top of the panel of costs as a multiple of the largest cost, so that its legend covers nothing."""
 RULE_OFFSET = 0.05
 """Distance between the marks of the two rules, as a part of the logarithmic range of batch sizes."""
 
@@ -176,12 +178,13 @@ def _draw_regrets(axes: Axes, insight: Insight) -> None:
     ):
         _draw_rule(axes, [regret for regret in insight.regrets[rule] if regret.is_measured], color, marker, factor)
     axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_ylim(top=LEGEND_ROOM * (max(regret.high for regret in measured) or 1))
     _batch_axis(axes, sizes)
     handles = [
         Line2D([], [], color=color, marker=marker, ms=5, label=f"{words} rule from batch size {insight.anchor}")
         for words, color, marker in (("linear", COLORS[2], "s"), ("square-root", COLORS[3], "D"))
     ]
-    axes.legend(handles=handles, fontsize="small", loc="best", frameon=False)
+    axes.legend(handles=handles, fontsize="small", loc="upper left", frameon=False)
 
 
 def _say_instead(axes: Axes, text: str) -> None:
