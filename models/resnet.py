@@ -1,8 +1,8 @@
 """Post-activation residual network for small images (He et al. 2015, 'Deep Residual Learning', section 4.2)."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from models.fused import norm_relu
 from models.layers import block_shapes, conv1x1, conv3x3
 from models.names import STAGE_CHANNELS
 
@@ -24,9 +24,8 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(conv1x1(in_channels, out_channels, stride), nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return functional.relu(y + self.shortcut(x))
+        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
+        return norm_relu(self.bn2, y, self.shortcut(x))
 
 
 class ResNet(nn.Module):
@@ -39,6 +38,7 @@ class ResNet(nn.Module):
         self.head = nn.Linear(STAGE_CHANNELS[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks(self.stem(x))
+        convolution, norm, _ = self.stem  # the ReLU is done together with the norm
+        x = self.blocks(norm_relu(norm, convolution(x)))
         logits: Tensor = self.head(x.mean(dim=(2, 3)))
         return logits

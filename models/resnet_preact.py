@@ -1,8 +1,8 @@
 """Pre-activation residual network for small images (He et al. 2016, 'Identity Mappings', section 5)."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from models.fused import norm_relu
 from models.layers import block_shapes, conv1x1, conv3x3
 from models.names import STAGE_CHANNELS
 
@@ -26,8 +26,8 @@ class PreactBlock(nn.Module):
             self.shortcut = conv1x1(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        activated = functional.relu(self.bn1(x))
-        y = functional.relu(self.bn2(self.conv1(activated)))
+        activated = norm_relu(self.bn1, x)
+        y = norm_relu(self.bn2, self.conv1(activated))
         y = self.conv2(y)
         shortcut: Tensor = self.shortcut(activated if self.shortcut_after_activation else x)
         total: Tensor = y + shortcut
@@ -50,6 +50,6 @@ class ResNetPreact(nn.Module):
         self.head = nn.Linear(STAGE_CHANNELS[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.bn(self.blocks(self.stem(x))))
+        x = norm_relu(self.bn, self.blocks(self.stem(x)))
         logits: Tensor = self.head(x.mean(dim=(2, 3)))
         return logits

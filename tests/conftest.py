@@ -15,6 +15,7 @@ from trainable.config import TrainConfig
 from trainable.data.contract import ImageData, make_image_data
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["BATCHSCAPE_FUSED"] = "off"  # no command of a test compiles the kernel; test_fused.py does it once
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 

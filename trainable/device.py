@@ -4,15 +4,20 @@ import contextlib
 import ctypes
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from models import fused
 from trainable.cache_folder import cache_folder
 from trainable.gpu_share import memory_fraction
 from trainable.provenance import processor_name
 
 COMPILED_CODE = "TORCHINDUCTOR_CACHE_DIR"
+FUSED = "BATCHSCAPE_FUSED"
+"""Environment variable that switches the fused CPU kernel off if it is one of OFF."""
+OFF = ("0", "off", "no", "false")
 CUBLAS_WORKSPACE = ":4096:8"
 MALLOC_OPTIONS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
 """Options of mallopt(3): no mmap for large blocks (M_MMAP_MAX), never shrink the heap (M_TRIM_THRESHOLD), grow it by
@@ -39,6 +44,20 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
         if fraction is not None:
             torch.cuda.set_per_process_memory_fraction(fraction, 0)
     return torch.device("cuda", 0)
+
+
+def kernel_folder() -> Path:
+    """Return the folder of our own compiled kernels."""
+    return cache_folder() / "kernels"
+
+
+def builds_fused_kernel(tell: Callable[[str], None]) -> bool:
+    """Compile the fused CPU kernel if that has not been done; return whether trainings are to use it.
+
+    Args:
+        tell: is given a line if the kernel is compiled now, or cannot be.
+    """
+    return os.environ.get(FUSED, "").lower() not in OFF and fused.build(kernel_folder(), tell)
 
 
 def _keep_compiled_code_private() -> None:

@@ -1,5 +1,6 @@
 """How a training is executed. This decides its speed and at most the last bits: it is not part of a trial's key."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from trainable.wording import counted
@@ -18,13 +19,17 @@ class Execution:
     autocast: str | None = None
     """Layer or operation of an own model for which it computes under torch.autocast with fp32 weights; None if the
     weights are rounded once per step."""
+    fused: bool = False
+    """Compute batch normalisation and ReLU by our kernel (CPU, built-in models, bf16 and fp32 only)."""
 
     def on(self, device_type: str) -> "Execution":
         """Return what a device of this type ('cuda' or 'cpu') can do of it."""
-        return self if device_type == "cuda" else Execution(graph=False, compile=False)
+        if device_type == "cuda":
+            return dataclasses.replace(self, fused=False)
+        return Execution(graph=False, fused=self.fused)
 
     def __str__(self) -> str:
-        parts = ["compiled"] * self.compile + ["graph" if self.graph else "eager"]
+        parts = ["compiled"] * self.compile + ["fused"] * self.fused + ["graph" if self.graph else "eager"]
         return " ".join([*parts, *([] if self.autocast is None else [f"autocast ({self.autocast})"])])
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "ray", "numpy")
 TRAINING_SOURCES = ("models", "trainable")
 """Packages whose source decides what a training computes."""
+SOURCE_FILES = ("*.py", "*.cpp")
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 """Folder in which NVIDIA's driver for Linux describes each GPU."""
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
@@ -24,7 +25,7 @@ def source_hash() -> str:
     """Return the first 12 hex digits of the SHA-256 of the training source; driver and workers must agree on it."""
     digest = hashlib.sha256()
     for package in TRAINING_SOURCES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+        for path in sorted(path for pattern in SOURCE_FILES for path in (ROOT / package).rglob(pattern)):
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

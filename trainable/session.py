@@ -37,7 +37,7 @@ CHECKPOINT_SHARE = 0.02
 """Largest share of the training time that checkpoints may take."""
 FIRST_CHECKPOINT_SECONDS = 0.05
 """Assumed cost of a checkpoint until the first one has been measured."""
-REPORTED_CHANGES = ("code", "versions", "device", "num_threads", "precision_resolved")
+REPORTED_CHANGES = ("code", "versions", "device", "num_threads", "precision_resolved", "execution")
 """Fields of an attempt that may change the results of a resumed trial; the user is told if they differ."""
 REPEATABLE_FIELDS = ("train_loss", "holdout_loss", "test_loss", "gradient_norm")
 """Fields of an epoch that are equal if the same training is done again."""

@@ -1,5 +1,6 @@
 """One training in this process, without Ray, with a progress bar."""
 
+import dataclasses
 import time
 import uuid
 from pathlib import Path
@@ -12,7 +13,7 @@ from models.user_code import UserCodeError
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.device import prepare_device
+from trainable.device import builds_fused_kernel, prepare_device
 from trainable.errors import RunEndedError, UserError
 from trainable.execution import COMPILE_NEEDS_GPU, DEFAULT_EXECUTION, Execution
 from trainable.ledger.filesystems import cannot_write, trouble_text
@@ -46,6 +47,8 @@ def train(
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
     if execution.compile and device.type != "cuda":
         raise UserError(COMPILE_NEEDS_GPU)
+    if device.type == "cpu" and builds_fused_kernel(lambda line: console.print(line, highlight=False, markup=False)):
+        execution = dataclasses.replace(execution, fused=True)
     gpus = 1.0 if device.type == "cuda" else 0.0
     run = RunInfo(uuid.uuid4().hex, num_threads, provenance.code_identity(), execution, gpus=gpus, keep_weights=True)
     trial_data = prepare(data, config, device)

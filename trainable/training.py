@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from models import fused
 from models.own_model import Traits, as_loss, attributes, guarded, seeded, set_attributes, traits
 from models.registry import build_model
 from models.user_code import forget_executed, is_reference
 from trainable.augmentation import training_batches
 from trainable.config import TrainConfig
+from trainable.device import kernel_folder
 from trainable.engine import EvalMetrics, Learner, OnStep, evaluate, train_epoch
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.noise_scale import NoiseScale
@@ -82,12 +84,19 @@ class Training:
                 self.execution,
                 graph=self.execution.graph and not self._references,  # what their code does may not be recordable
                 autocast=how.autocast if is_mixed else None,
+                fused=self._switches_on_fused(model),
             )
             self.learner = _make_learner(config, model, how.memory_format, (device, self.precision, self.execution))
         self._static: StaticEpoch | None = None
         if self.execution.graph:
             self._static = static_epoch_or_none(self.learner, data, config.batch_size, augmented=self._augmented)
             self.execution = dataclasses.replace(self.execution, graph=self._static is not None)
+
+    def _switches_on_fused(self, model: nn.Module) -> bool:
+        """Let the model use the fused kernel if this training can; return whether it does."""
+        is_plain = bool(self._references) or self.config.ghost_batch_size is not None
+        fits = self.execution.fused and not is_plain and self.precision.dtype in fused.DTYPES
+        return fits and fused.switch_on(model, kernel_folder())
 
     @property
     def finished(self) -> bool:

@@ -31,10 +31,12 @@ from sweep.preparation import PreparedRun
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
+from trainable.device import builds_fused_kernel
 from trainable.errors import RunEndedError, UserError
 from trainable.execution import Execution, Share
 from trainable.session import RunInfo
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
+from trainable.wording import say
 
 MAX_DEATHS = 2
 """How often a trial is retried after its process or its node died without an epoch in between."""
@@ -49,6 +51,8 @@ class SweepContext:
     run_id: str
     stop: StopRequest
     """Asked at every step whether the run is to stop."""
+    is_fused: bool = False
+    """Whether trials on CPUs use the fused kernel where it lies."""
 
 
 @contextlib.contextmanager
@@ -75,7 +79,8 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         if any(0 < share.gpus < 1 for share in cluster.expected):
             speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
             cluster.check_memory(trials, peak_memory(speeds))
-        yield SweepContext(cluster, prepared, run_id, stop)
+        is_fused = any(share.gpus == 0 for share in cluster.expected) and builds_fused_kernel(say)
+        yield SweepContext(cluster, prepared, run_id, stop, is_fused)
 
 
 def run_planned(
@@ -135,7 +140,7 @@ def _fit(
         context.run_id,
         cluster.usual_share.num_threads,
         provenance.code_identity(),
-        Execution(compile=prepared.request.compile),
+        Execution(compile=prepared.request.compile, fused=context.is_fused),
         sweep,
         keep_final_state=settings is not None and settings.scheduler.type == "pbt",
         keep_weights=writes_weights(prepared.manifest.keep_weights, settings),

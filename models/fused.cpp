@@ -1,0 +1,233 @@
+// Batch normalisation, ReLU and the addition of a residual block in one pass over memory, for training on a CPU.
+//
+// x is [N, C, H, W] in channels_last order: `rows` = N H W rows of C numbers, C a multiple of 16; bf16 or fp32.
+//   forward:   m, v = mean and variance of x by channel,  s = weight / sqrt(v + eps),  o = bias - m s
+//              y = max(0, x s + o + residual), where the residual is optional
+//   backward:  g = dy where y > 0, else 0;  h = (x - m) / sqrt(v + eps)
+//              dbias = sum g,  dweight = sum g h,  dresidual = g
+//              dx = s (g - dbias / rows - h dweight / rows)
+// Rows are summed in fp32 in blocks of a fixed size, and the blocks in fp64 in their order: the result does not depend
+// on the number of threads. The vectors are those of GCC, which compiles them for any processor.
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+namespace {
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using Optional = std::optional<Tensor>;
+using bf16 = uint16_t;  // the upper half of an fp32
+
+constexpr int64_t LANES = 16, BLOCK_ROWS = 256, BLOCKS_PER_THREAD = 16;
+typedef float Vector __attribute__((vector_size(64)));
+typedef uint32_t Bits __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+
+inline void load(const float* from, Vector& to) { std::memcpy(&to, from, sizeof to); }
+inline void load(const bf16* from, Vector& to) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  Bits bits = __builtin_convertvector(halves, Bits) << 16;
+  std::memcpy(&to, &bits, sizeof to);
+}
+inline void store(const Vector& value, float* to) { std::memcpy(to, &value, sizeof value); }
+inline void store(const Vector& value, bf16* to) {  // rounds to the nearest, ties to even; a NaN stays one
+#ifdef __AVX512BF16__
+  const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<const __m512&>(value));
+  std::memcpy(to, &halves, sizeof halves);
+#else
+  Bits bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  rounded = (bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16) | 0x40 : rounded;
+  Halves halves = __builtin_convertvector(rounded, Halves);
+  std::memcpy(to, &halves, sizeof halves);
+#endif
+}
+#define LOAD(name, from) Vector name; load(from, name)
+
+// Calls visit(block, first row, row after the last) for all blocks of rows, on all threads.
+template <class Visit>
+void for_blocks(int64_t rows, Visit visit) {
+  at::parallel_for(0, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS, BLOCKS_PER_THREAD, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      visit(block, block * BLOCK_ROWS, std::min(rows, (block + 1) * BLOCK_ROWS));
+  });
+}
+
+// Calls `at_channel(c)` for each 16 channels, and what it returns with the position of these channels in each row.
+template <class AtChannel>
+void for_each(int64_t rows, int64_t channels, AtChannel at_channel) {
+  for_blocks(rows, [&](int64_t, int64_t first, int64_t last) {
+    for (int64_t c = 0; c < channels; c += LANES) {
+      auto visit = at_channel(c);
+      for (int64_t row = first; row < last; ++row) visit(row * channels + c);
+    }
+  });
+}
+
+// The same for two sums over all rows: visit(position, first addend, second addend). Returns the sums [2 * channels].
+template <class AtChannel>
+std::vector<double> sums(int64_t rows, int64_t channels, AtChannel at_channel) {
+  const int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS, width = 2 * channels;
+  std::vector<float> parts(blocks * width);
+  for_blocks(rows, [&](int64_t block, int64_t first, int64_t last) {
+    for (int64_t c = 0; c < channels; c += LANES) {
+      auto visit = at_channel(c);
+      Vector one[4] = {}, two[4] = {};  // four of each, since an addition has to wait for the one before
+      for (int64_t row = first; row < last; ++row) {
+        Vector a, b;
+        visit(row * channels + c, a, b);
+        one[row & 3] += a;
+        two[row & 3] += b;
+      }
+      store(one[0] + one[1] + one[2] + one[3], &parts[block * width + c]);
+      store(two[0] + two[1] + two[2] + two[3], &parts[block * width + channels + c]);
+    }
+  });
+  std::vector<double> total(width);
+  for (int64_t block = 0; block < blocks; ++block)
+    for (int64_t c = 0; c < width; ++c) total[c] += parts[block * width + c];
+  return total;
+}
+
+struct Size {
+  int64_t rows, channels;
+  explicit Size(const Tensor& x) : rows(x.size(0) * x.size(2) * x.size(3)), channels(x.size(1)) {}
+};
+
+template <typename T>
+T* data(const Tensor& tensor) { return tensor.defined() ? static_cast<T*>(tensor.data_ptr()) : nullptr; }
+
+struct Norm { Tensor weight, bias, mean, variance; double momentum, eps; };
+
+// `stats` [4, channels]: m, 1 / sqrt(v + eps), s and o of the formulae.
+template <typename T>
+void forward(const Tensor& x, const Tensor& residual, Tensor& y, const Norm& norm, Tensor& stats) {
+  const Size size(x);
+  const int64_t n = size.rows, C = size.channels;
+  const T *px = data<T>(x), *pr = data<T>(residual);
+  T* py = data<T>(y);
+  float *mean = data<float>(stats), *inverse = mean + C, *scale = inverse + C, *offset = scale + C;
+  float *running_mean = data<float>(norm.mean), *running_variance = data<float>(norm.variance);
+  auto sum = sums(n, C, [=](int64_t c) {
+    LOAD(shift, running_mean + c);  // near the mean, so that the squares stay small
+    return [=](int64_t at, Vector& one, Vector& two) {
+      LOAD(value, px + at);
+      one = value - shift;
+      two = one * one;
+    };
+  });
+  for (int64_t c = 0; c < C; ++c) {
+    const double d = sum[c] / n, variance = std::max(0.0, sum[C + c] / n - d * d);
+    mean[c] = running_mean[c] + d;
+    inverse[c] = 1 / std::sqrt(variance + norm.eps);
+    scale[c] = inverse[c] * data<float>(norm.weight)[c];
+    offset[c] = data<float>(norm.bias)[c] - mean[c] * scale[c];
+    running_mean[c] += norm.momentum * (mean[c] - running_mean[c]);
+    running_variance[c] += norm.momentum * (variance * n / (n - 1) - running_variance[c]);
+  }
+  for_each(n, C, [=](int64_t c) {
+    LOAD(s, scale + c);
+    LOAD(o, offset + c);
+    return [=](int64_t at) {
+      LOAD(value, px + at);
+      value = value * s + o;
+      if (pr) {
+        LOAD(other, pr + at);
+        value += other;
+      }
+      store(value < 0.f ? Vector{} : value, py + at);  // a NaN stays one
+    };
+  });
+}
+
+// `y` is given only if there is a residual; else x tells where y > 0.
+template <typename T>
+void backward(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& stats, const variable_list& wanted) {
+  const Size size(x);
+  const int64_t n = size.rows, C = size.channels;
+  const T *px = data<T>(x), *py = data<T>(y), *pdy = data<T>(dy);
+  T *pdx = data<T>(wanted[0]), *pdr = data<T>(wanted[1]);
+  float *dweight = data<float>(wanted[2]), *dbias = data<float>(wanted[3]);
+  const float *mean = data<float>(stats), *inverse = mean + C, *scale = inverse + C, *offset = scale + C;
+  auto through_relu = [=](int64_t at, const Vector& value, const Vector& s, const Vector& o, Vector& g) {
+    load(pdy + at, g);
+    Vector out = value * s + o;
+    if (py) load(py + at, out);
+    g = out > 0.f ? g : Vector{};
+  };
+  auto sum = sums(n, C, [=](int64_t c) {
+    LOAD(m, mean + c);
+    LOAD(s, scale + c);
+    LOAD(o, offset + c);
+    return [=](int64_t at, Vector& one, Vector& two) {
+      LOAD(value, px + at);
+      through_relu(at, value, s, o, one);
+      two = one * (value - m);
+    };
+  });
+  std::vector<float> slopes(C), constants(C);  // dx = s g + slope x + constant
+  for (int64_t c = 0; c < C; ++c) {
+    const double s = scale[c], slope = s * sum[C + c] * inverse[c] * inverse[c] / n;
+    dbias[c] = sum[c];
+    dweight[c] = sum[C + c] * inverse[c];
+    slopes[c] = -slope;
+    constants[c] = slope * mean[c] - s * sum[c] / n;
+  }
+  const float *pslopes = slopes.data(), *pconstants = constants.data();
+  for_each(n, C, [=](int64_t c) {
+    LOAD(s, scale + c);
+    LOAD(o, offset + c);
+    LOAD(slope, pslopes + c);
+    LOAD(constant, pconstants + c);
+    return [=](int64_t at) {
+      LOAD(value, px + at);
+      Vector g;
+      through_relu(at, value, s, o, g);
+      store(s * g + slope * value + constant, pdx + at);
+      if (pdr) store(g, pdr + at);
+    };
+  });
+}
+
+class NormRelu : public torch::autograd::Function<NormRelu> {
+ public:
+  static Tensor forward(AutogradContext* context, Tensor x, Optional residual, Tensor weight, Tensor bias, Tensor mean, Tensor variance, double momentum, double eps) {
+    const Norm norm{weight, bias, mean, variance, momentum, eps};
+    Tensor y = at::empty_like(x), stats = at::empty({4, x.size(1)}, weight.options());
+    auto compute = x.scalar_type() == at::kBFloat16 ? ::forward<bf16> : ::forward<float>;
+    compute(x, residual.value_or(Tensor()), y, norm, stats);
+    context->save_for_backward({x, residual ? y : Tensor(), stats});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &y = saved[1], &stats = saved[2];
+    Tensor dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+    Tensor dx = at::empty_like(x), dresidual = y.defined() ? at::empty_like(x) : Tensor();
+    Tensor dweight = at::empty({x.size(1)}, stats.options()), dbias = at::empty_like(dweight);
+    auto compute = x.scalar_type() == at::kBFloat16 ? ::backward<bf16> : ::backward<float>;
+    compute(x, y, dy, stats, {dx, dresidual, dweight, dbias});
+    return {dx, dresidual, dweight, dbias, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+Tensor norm_relu(const Tensor& x, const Optional& residual, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& variance, double momentum, double eps) {
+  return NormRelu::apply(x, residual, weight, bias, mean, variance, momentum, eps);
+}
+}  // namespace
+
+TORCH_LIBRARY(batchscape, library) { library.def("norm_relu", &norm_relu); }

@@ -1,0 +1,173 @@
+"""A kernel for batch normalisation with ReLU and the addition of a block, on CPUs: see fused.cpp.
+
+It is compiled once for each kind of machine, by the user's C++ compiler. Where there is none, torch's own operations
+do the same work in more passes over memory.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+OPTIONS = (
+    *("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fPIC", "-shared", "-fopenmp"),
+)
+BUILD_SECONDS = 300.0
+"""Time after which a compiler is stopped; usually it takes 10 to 25 s."""
+DTYPES = (torch.bfloat16, torch.float32)
+LANES = 16
+"""The number of channels is a multiple of it."""
+CPU_FIELDS = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+"""Lines of /proc/cpuinfo that tell for which processor code is compiled."""
+
+
+def norm_relu(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    """Return relu(norm(x) + residual), by the fused kernel if it is switched on."""
+    if _is_fused(norm, x, residual):
+        settings = norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps
+        fused: Tensor = torch.ops.batchscape.norm_relu(x, residual, *settings)
+        return fused
+    y = norm(x)
+    return functional.relu(y if residual is None else y + residual)
+
+
+def _is_fused(norm: nn.Module, x: Tensor, residual: Tensor | None) -> bool:
+    if not (norm.training and getattr(norm, "fused", False)):
+        return False
+    tensors = (x,) if residual is None else (x, residual)
+    return x.numel() > x.shape[1] and all(  # torch refuses a single value per channel
+        tensor.dtype == x.dtype
+        and tensor.dtype in DTYPES
+        and tensor.device.type == "cpu"
+        and tensor.shape == x.shape
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+        for tensor in tensors
+    )
+
+
+def switch_on(model: nn.Module, folder: Path) -> bool:
+    """Let a built-in model train with the kernel that lies in this folder; return whether it does.
+
+    Nothing is compiled here, so that processes of trials never do it.
+    """
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    fits = all(norm.num_features % LANES == 0 and norm.weight.dtype == torch.float32 for norm in norms)
+    if not fits or not _load(folder):
+        return False
+    for norm in norms:
+        norm.fused = True  # type: ignore[assignment]  # torch takes it for a tensor
+    return True
+
+
+def build(folder: Path, tell: Callable[[str], None]) -> bool:
+    """Compile the kernel into this folder, unless it lies there; return whether it can be used.
+
+    Args:
+        tell: is given one line if the kernel is compiled, and one if that fails, which is not tried again.
+    """
+    try:
+        compiler = _compiler()
+        if compiler is None or _load(folder):
+            return _load(folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be compiling it
+            failed = _library(folder).with_suffix(f".{_digest(_output([compiler, '--version']))[:8]}.log")
+            if _load(folder) or failed.exists():
+                return _load(folder)
+            tell("compiling the fused CPU kernel, once for this machine ...")
+            problem = _compile(compiler, _library(folder))
+            if problem is None and _load(folder) and _agrees():
+                return True
+            _library(folder).unlink(missing_ok=True)
+            failed.write_text(problem or "it cannot be loaded, or computes something else than torch\n")
+            tell(f"note: this fails ({failed} tells why), so that training takes torch's own operations")
+    except (OSError, subprocess.SubprocessError) as error:
+        tell(f"note: no fused CPU kernel ({error}): training takes torch's own operations")
+    return False
+
+
+def _compiler() -> str | None:
+    """Return the path of a C++ compiler; None if there is none, or if the system is not Linux."""
+    names = (os.environ.get("CXX", ""), "g++", "c++")
+    return next(filter(None, map(shutil.which, names)), None) if sys.platform == "linux" else None
+
+
+def _compile(compiler: str, library: Path) -> str | None:
+    """Compile the library; return what the compiler complained about if it failed."""
+    torch_folder = Path(torch.__file__).parent
+    scratch = library.with_suffix(f".{secrets.token_hex(4)}")
+    where = [f"-I{torch_folder / 'include'}", f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10"]
+    try:
+        _output([compiler, *OPTIONS, str(SOURCE), "-o", str(scratch), *where])
+        scratch.replace(library)
+    except subprocess.CalledProcessError as error:
+        return str(error.stdout)
+    except FileNotFoundError:
+        return "the compiler has written nothing\n"
+    except subprocess.TimeoutExpired:
+        return f"it took more than {BUILD_SECONDS:.0f} s\n"
+    finally:
+        scratch.unlink(missing_ok=True)
+    return None
+
+
+def _output(command: list[str]) -> str:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    done: subprocess.CompletedProcess[str] = subprocess.run(command, check=True, timeout=BUILD_SECONDS, **streams)  # type: ignore[call-overload]  # noqa: S603
+    return done.stdout
+
+
+def _library(folder: Path) -> Path:
+    """Return where the library for this source, this torch and this processor lies."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    processor = sorted({line for line in lines if line.startswith(CPU_FIELDS)})
+    parts = (SOURCE.read_text(), torch.__version__, platform.machine(), *OPTIONS, *processor)
+    return folder / f"norm_relu-{_digest(*parts)[:16]}.so"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _load(folder: Path) -> bool:
+    """Load the library, if it lies there and has not been loaded; return whether it is loaded."""
+    if hasattr(torch.ops.batchscape, "norm_relu"):
+        return True
+    library = _library(folder)
+    if not library.exists():
+        return False
+    try:
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError):
+        return False
+    return hasattr(torch.ops.batchscape, "norm_relu")
+
+
+def _agrees() -> bool:
+    """Return whether the kernel and torch compute nearly the same in fp32."""
+    random = torch.Generator().manual_seed(0)
+    x, residual = (torch.randn(8, 32, 6, 6, generator=random).to(memory_format=torch.channels_last) for _ in range(2))
+    ours, theirs = nn.BatchNorm2d(32), nn.BatchNorm2d(32)
+    ours.fused = True  # type: ignore[assignment]
+    results = []
+    for norm in (ours, theirs):
+        y = norm_relu(norm, norm_relu(norm, x.requires_grad_()), residual.requires_grad_())
+        gradients = torch.autograd.grad(y.square().sum(), [x, residual, norm.weight, norm.bias])
+        results.append([y, *gradients, norm.running_var])
+    return all(torch.allclose(own, other, rtol=1e-3, atol=1e-3) for own, other in zip(*results, strict=True))
