@@ -23,10 +23,12 @@ EVAL_BATCH_SIZE = 1000
 OWN_EVAL_FACTOR = 8
 """Largest evaluation batch with a user's model, as a multiple of the training batch."""
 
+Logits = Callable[[Tensor], Tensor]
+"""Maps images uint8 [EVAL_BATCH_SIZE, H, W, C] to logits fp32 [B, num_classes], which the next call may overwrite."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits fp32 [B, num_classes] and labels int64 [B] to the mean loss []."""
 OnStep = Callable[[int], None]
-"""Called after each step with the number of steps done in the epoch."""
+"""Called after each step, or several that are launched together, with the number of steps done in the epoch."""
 BeforeStep = Callable[[int, Tensor, Tensor, Tensor | None], None]
 """Called before each step with its number in the epoch, from 0, and the arguments of `Learner.step`."""
 
@@ -220,8 +222,13 @@ def train_epoch(
 
 
 @torch.no_grad()  # in inference mode, what a user's model keeps from an evaluation could not be trained with
-def predict(learner: Learner, data: TrialData, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+def predict(
+    learner: Learner, data: TrialData, split: Split, recorded: Logits | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits fp32 [B, num_classes] and labels int64 [B] of a split, in batches of EVAL_BATCH_SIZE at most.
+
+    Args:
+        recorded: computes the logits of whole batches; None leaves it to the model.
 
     Raises:
         UserCodeError: the user's model raised something.
@@ -232,20 +239,23 @@ def predict(learner: Learner, data: TrialData, split: Split) -> Iterator[tuple[T
         size = min(size, OWN_EVAL_FACTOR * learner.config.batch_size)
     for start in range(0, len(split), size):
         images, labels = split.take(slice(start, start + size))
+        if recorded is not None and len(labels) == EVAL_BATCH_SIZE:
+            yield recorded(images), labels
+            continue
         with learner.watched():
             logits = learner.logits(learner.model, normalize(images, data.mean, data.std))
         yield logits, labels
 
 
-def evaluate(learner: Learner, data: TrialData, split: Split) -> EvalMetrics:
-    """Measure the cross entropy and the error on a split without augmentation.
+def evaluate(learner: Learner, data: TrialData, split: Split, recorded: Logits | None = None) -> EvalMetrics:
+    """Measure the cross entropy and the error on a split without augmentation; `recorded` is that of `predict`.
 
     Raises:
         UserCodeError: the user's model raised something.
     """
     loss_sum = torch.zeros((), dtype=torch.float64, device=learner.device)
     correct: list[Tensor] = []
-    for logits, labels in predict(learner, data, split):
+    for logits, labels in predict(learner, data, split, recorded):
         loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
         correct.append(logits.argmax(dim=1) == labels)
         PULSE.beat()

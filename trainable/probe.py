@@ -14,10 +14,11 @@ from trainable.canonical import MAX_COUNT
 from trainable.config import TrainConfig, architecture_fields
 from trainable.data.contract import ImageData
 from trainable.device import device_name, peak_memory_bytes, prepare_device, release_memory, reset_peak_memory
-from trainable.engine import EVAL_BATCH_SIZE, evaluate
+from trainable.engine import EVAL_BATCH_SIZE
 from trainable.errors import UserError
 from trainable.gpu_share import Case, Needs
 from trainable.splits import TrialData, prepare
+from trainable.static_epoch import images_per_graph
 from trainable.training import Training
 
 SECONDS = 1.0
@@ -71,7 +72,7 @@ def probe(
         UserError: the device does not support a precision, or a model of the user's own cannot be trained.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
-    images = _noise(max(EVAL_BATCH_SIZE, *(size for _, size, _ in cases)), image_size)
+    images = _noise(_num_images({size for _, size, _ in cases}, image_size), image_size)
     probes: list[Probe] = []
     for model, precision in dict.fromkeys((model, precision) for model, _, precision in cases):
         image_seconds = 0.0
@@ -90,6 +91,11 @@ def _with_a_small_one(sizes: Set[int]) -> list[int]:
     """Return the sizes in rising order, the smallest at most FIRST_BATCH."""
     smallest = min(sizes)
     return sorted(sizes | {min(smallest, FIRST_BATCH)})
+
+
+def _num_images(batch_sizes: Set[int], image_size: int) -> int:
+    """Return the number of images of a probe: enough for an evaluation batch, and for the steps of a CUDA graph."""
+    return max(EVAL_BATCH_SIZE, *(images_per_graph(size, 3 * image_size**2) for size in batch_sizes))
 
 
 def _noise(num_images: int, image_size: int) -> ImageData:
@@ -118,7 +124,7 @@ class GpuProbe:
         self._training = None  # frees the memory of the previous one first
         release_memory(self._device)
         reset_peak_memory(self._device)
-        data = _noise(max(EVAL_BATCH_SIZE, case[1]), self._image_size)
+        data = _noise(_num_images({case[1]}, self._image_size), self._image_size)
         training = self._training = _training(case, data, self._device)
         self.measure(0.0)
         test = dataclasses.replace(training.config, test_subset=EVAL_BATCH_SIZE)
@@ -192,9 +198,9 @@ def _seconds_per_step(training: Training, device: torch.device, seconds: float) 
 
 def _evaluation_seconds(training: Training, data: TrialData) -> float:
     """Return the time of a second evaluation, since the first one also allocates memory."""
-    evaluate(training.learner, data, data.test)
+    training.evaluate(data.test)
     started = time.perf_counter()
-    evaluate(training.learner, data, data.test)
+    training.evaluate(data.test)
     return time.perf_counter() - started
 
 

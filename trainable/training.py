@@ -27,7 +27,7 @@ from trainable.precision import Precision, resolve_precision
 from trainable.randomness import generator, plan_epoch
 from trainable.records import EpochRecord
 from trainable.schedule import lr_at_step
-from trainable.splits import TrialData
+from trainable.splits import Split, TrialData
 from trainable.static_epoch import StaticEpoch, static_epoch_or_none
 from trainable.weights import MasterWeights
 
@@ -141,8 +141,8 @@ class Training:
         test: EvalMetrics | None = None
         started = time.perf_counter()
         if not diverged:
-            holdout = evaluate(learner, data, data.holdout) if data.holdout else None
-            test = evaluate(learner, data, data.test)
+            holdout = self.evaluate(data.holdout) if data.holdout else None
+            test = self.evaluate(data.test)
             diverged = not all(math.isfinite(metrics.loss) for metrics in (holdout, test) if metrics is not None)
         record = EpochRecord(
             epoch=self.epochs_done,
@@ -162,6 +162,14 @@ class Training:
             **({} if noise is None else noise.columns()),
         )
         return EpochOutcome(record, diverged, _bits(test) if test else None)
+
+    def evaluate(self, split: Split) -> EvalMetrics:
+        """Measure the loss and the error on a split, as after an epoch.
+
+        Raises:
+            UserCodeError: the user's model raised something.
+        """
+        return evaluate(self.learner, self.data, split, None if self._static is None else self._static.logits)
 
     @property
     def _augmented(self) -> bool:

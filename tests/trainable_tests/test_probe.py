@@ -1,5 +1,6 @@
 """A few steps, timed."""
 
+import itertools
 import time
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def test_epochs_of_a_single_step_are_measured(monkeypatch: pytest.MonkeyPatch) -
             timer.on_step(1)
             clock.now += 1.0
     assert timer.seconds_per_step == pytest.approx(0.001)
+
+
+def test_steps_that_are_launched_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    timer = _StepTimer(CPU, 1.0, 8)
+    with pytest.raises(_EnoughError):
+        for _ in range(100):
+            timer.begin_epoch()
+            for before, step in itertools.pairwise((0, 8, 16, 17, 18)):
+                clock.now += 0.01 * (step - before)
+                timer.on_step(step)
+    assert timer.seconds_per_step == pytest.approx(0.01)
 
 
 def test_a_process_of_several_on_a_gpu_is_prepared_and_measures_again_and_again() -> None:

@@ -1,34 +1,48 @@
-"""The step that a CUDA graph records, replayed here by calling it; on a GPU it is recorded for real."""
+"""The steps that CUDA graphs record, replayed here by calling them; on a GPU they are recorded for real."""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from trainable import engine, static_epoch
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import prepare_device, release_memory
+from trainable.engine import predict
 from trainable.execution import Execution
+from trainable.heartbeat import PULSE
+from trainable.randomness import plan_epoch
 from trainable.records import EpochRecord
 from trainable.splits import prepare
-from trainable.static_epoch import WARM_UP_STEPS, StaticEpoch, record_graph, static_epoch_or_none
+from trainable.static_epoch import WARM_UPS, StaticEpoch, images_per_graph, record_graphs, static_epoch_or_none
 from trainable.training import Training
 
 MakeTraining = Callable[[TrainConfig], Training]
 Step = Callable[[], None]
 
 
-def replay_by_calling(step: Step, restore: Step) -> Step:
-    """What `record_graph` does, without a GPU: warm up, undo, and give the step back."""
-    for _ in range(3):
-        step()
+@pytest.fixture(autouse=True)
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five steps in a graph, so that 12 steps are two graphs of 5 and two of 1; and evaluation in batches of 12."""
+    monkeypatch.setattr(static_epoch, "STEPS_PER_GRAPH", 5)
+    for module in (engine, static_epoch):
+        monkeypatch.setattr(module, "EVAL_BATCH_SIZE", 12)
+
+
+def replay_by_calling(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
+    """What `record_graphs` does, without a GPU: warm up, undo, and give the parts back."""
+    for part in parts:
+        part()
         restore()
-    step()  # a recording leaves half-changed state behind as well
-    return step
+    parts[0]()  # a recording leaves half-changed state behind as well
+    return parts
 
 
 def with_static_epoch(training: Training) -> Training:
@@ -100,11 +114,41 @@ def test_resumed_at_any_epoch_is_as_uninterrupted(
         assert resumed.state() == states[-1]
 
 
+def test_steps_whose_gradients_overflow_are_skipped_alike(
+    make_training: MakeTraining, tiny_config: TrainConfig
+) -> None:
+    changes = {"precision": "fp16", "batch_size": 2, "epochs": 1, "train_subset": 12, "test_subset": 1}
+    config = dataclasses.replace(tiny_config, **changes)  # type: ignore[arg-type]
+    plain, static = make_training(config), make_training(config)
+    for training in (plain, static):
+        training.learner.scaler.load_state_dict({**training.learner.scaler.state_dict(), "scale": 2.0**20})
+    with_static_epoch(static)
+    assert figures(static) == figures(plain)
+    assert static.state() == plain.state()
+    assert 2.0**14 < static.learner.scaler.get_scale() < 2.0**20  # some of the 6 steps were skipped, but not all
+
+
+def test_an_epoch_that_was_broken_off_leaves_no_trace_in_the_next(
+    make_training: MakeTraining, short_config: TrainConfig
+) -> None:
+    config = dataclasses.replace(short_config, epochs=1, train_subset=56)  # groups of 5, 1 and 1
+    whole, broken = with_static_epoch(make_training(config)), with_static_epoch(make_training(config))
+    start = broken.state()
+
+    def stop(step: int) -> None:
+        raise InterruptedError(step)
+
+    with pytest.raises(InterruptedError, match="5"):
+        broken.run_epoch(1, stop)
+    broken.load_state(start)
+    assert figures(broken) == figures(whole)
+
+
 def test_a_step_that_cannot_be_recorded_falls_back_and_changes_nothing(
     make_training: MakeTraining, tiny_config: TrainConfig
 ) -> None:
-    def refuse(step: Step, restore: Step) -> Step:
-        step()
+    def refuse(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
+        parts[0]()
         raise RuntimeError("operation not permitted when stream is capturing\nlong story")
 
     training = make_training(tiny_config)
@@ -117,21 +161,21 @@ def test_a_step_that_cannot_be_recorded_falls_back_and_changes_nothing(
     assert training.state() == before
 
 
-def out_of_memory(step: Step, restore: Step) -> Step:
+def out_of_memory(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def out_of_memory_in_a_capture(step: Step, restore: Step) -> Step:
+def out_of_memory_in_a_capture(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
     """What `torch.cuda.graph` does: it ends the capture, which fails too."""
     try:
-        return out_of_memory(step, restore)
+        return out_of_memory(parts, restore)
     finally:
         raise RuntimeError("operation failed due to a previous error during capture")
 
 
 @pytest.mark.parametrize("record", [out_of_memory, out_of_memory_in_a_capture])
 def test_too_little_memory_is_no_reason_to_train_without_a_graph(
-    make_training: MakeTraining, tiny_config: TrainConfig, record: Callable[[Step, Step], Step]
+    make_training: MakeTraining, tiny_config: TrainConfig, record: static_epoch.Recorder
 ) -> None:
     training = make_training(tiny_config)
     before = training.state()
@@ -140,8 +184,11 @@ def test_too_little_memory_is_no_reason_to_train_without_a_graph(
     assert training.state() == before
 
 
-def test_a_graph_is_captured_on_the_stream_of_its_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     current = [SimpleNamespace(wait_stream=lambda other: None)]
+    pools: list[object] = []
 
     @contextlib.contextmanager
     def stream(chosen: SimpleNamespace) -> Iterator[None]:
@@ -149,26 +196,94 @@ def test_a_graph_is_captured_on_the_stream_of_its_warm_up(monkeypatch: pytest.Mo
         yield
         current.pop()
 
-    def graph(recorded: object, stream: SimpleNamespace | None = None) -> contextlib.AbstractContextManager[None]:
+    def graph(
+        recorded: object, pool: object = None, stream: SimpleNamespace | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        pools.append(pool)
         return torch.cuda.stream(stream or SimpleNamespace())  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
     monkeypatch.setattr(torch.cuda, "stream", stream)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
+    numbers: Iterator[Any] = itertools.count()
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=next(numbers)))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(torch.cuda, "graph", graph)
-    used: list[list[int]] = [[], []]
-    for streams in used:
-        record_graph(lambda streams=streams: streams.append(id(current[-1])), lambda: None)  # type: ignore[misc]
-        assert len(streams) == WARM_UP_STEPS + 1
-        assert len(set(streams)) == 1
-        assert streams[0] != id(current[0])
+    done: list[tuple[str, int]] = []
+
+    def note(name: str) -> None:
+        done.append((name, id(current[-1])))
+
+    for start in (0, 2):
+        done.clear()
+        parts = [functools.partial(note, name) for name in ("group", "step")]
+        replays: list[Any] = [*record_graphs(parts, functools.partial(note, "restore"))]
+        assert replays == [start, start + 1]
+        warm_up = ["group", "restore", "step", "restore"] * WARM_UPS
+        assert [name for name, _ in done] == [*warm_up, "group", "step"]
+        assert len({place for _, place in done}) == 1
+        assert done[0][1] != id(current[0])
+    assert pools[0] is pools[1] is not None
+    assert pools[2] is pools[3] is not pools[0]
 
 
-def test_steps_are_reported(make_training: MakeTraining, short_config: TrainConfig) -> None:
+def test_steps_are_reported_when_they_are_launched(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
     told: list[int] = []
-    with_static_epoch(make_training(short_config)).run_epoch(1, told.append)
-    assert told == [1, 2]
+    moves = PULSE.moves
+    with_static_epoch(make_training(dataclasses.replace(tiny_config, batch_size=8))).run_epoch(1, told.append)
+    assert told == [5, 10, 11, 12]
+    assert PULSE.moves - moves == len(told) + 3  # and three batches of the evaluation
+
+
+def names_of_replays(make_training: MakeTraining, config: TrainConfig) -> list[str]:
+    """The names of the replays of an epoch."""
+    called: list[str] = []
+
+    def record(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
+        return [functools.partial(called.append, name) for name in ("group", "step", "evaluation")]
+
+    training = make_training(config)
+    StaticEpoch(training.learner, training.data, config.batch_size, augmented=True, record=record).run(
+        plan_epoch(config.train_subset or 96, "none", 0, 0), [0.1] * training.steps_per_epoch
+    )
+    return called
+
+
+def test_a_graph_holds_fewer_steps_of_large_batches_and_of_models_with_many_kernels(
+    make_training: MakeTraining, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(tiny_config, batch_size=8)
+    assert names_of_replays(make_training, config) == ["group"] * 2 + ["step"] * 2
+    assert names_of_replays(make_training, dataclasses.replace(config, train_subset=24)) == ["group"]
+    num_weights = len(make_training(config).learner.weights.parameters)
+    monkeypatch.setattr(static_epoch, "WEIGHTS_PER_GRAPH", 4 * num_weights)
+    assert names_of_replays(make_training, config) == ["group"] * 3
+    assert names_of_replays(make_training, dataclasses.replace(config, ghost_batch_size=4)) == ["group"] * 6
+    monkeypatch.setattr(static_epoch, "WEIGHTS_PER_GRAPH", 0)
+    assert names_of_replays(make_training, config) == ["group"] * 12
+    monkeypatch.setattr(static_epoch, "STEPS_PER_GRAPH", 8)
+    monkeypatch.setattr(static_epoch, "CHUNK_BYTES", 48 * 2**20)
+    cifar, sizes = 3 * 32 * 32, (8, 512, 1024, 2048, 4096, 8192)
+    assert [images_per_graph(size, cifar) // size for size in sizes] == [8, 8, 4, 2, 1, 1]
+    assert [images_per_graph(size, 3 * 9 * 9) // size for size in (1, 8, 16)] == [1, 1, 8]  # by the alignment
+
+
+def test_whole_evaluation_batches_are_replayed(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
+    training = make_training(tiny_config)
+    plain = training.evaluate(training.data.test)
+    static = with_static_epoch(training)._static
+    assert static is not None
+    calls: list[str] = []
+    replay = static._replay_evaluation
+    static._replay_evaluation = lambda: calls.append("evaluation") or replay()  # type: ignore[func-returns-value]
+    found = training.evaluate(training.data.test)
+    assert len(calls) == 2  # 12, 12 and 8 of 32 images
+    assert (found.loss, found.error_percent) == (plain.loss, plain.error_percent)
+    assert torch.equal(found.correct, plain.correct)
+    images, _ = training.data.test.take(slice(12))
+    expected, _ = next(predict(training.learner, training.data, training.data.test))
+    training.learner.model.train()  # whatever was recorded before: an evaluation leaves the running means alone
+    assert torch.equal(static.logits(images), expected)
 
 
 def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, short_config: TrainConfig) -> None:
