@@ -23,6 +23,7 @@ Measured = TypeVar("Measured")
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 STAT = Path("/proc/stat")
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def option_parser(doc: str | None, *, rounds: int | None = None, quick: str = "") -> argparse.ArgumentParser:
@@ -95,12 +96,32 @@ def _busy_seconds() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def bf16_by() -> str:
+    """Return the instructions by which the processor multiplies in bf16 (Linux): 'AMX', 'AVX-512' or 'none'.
+
+    ONEDNN_MAX_CPU_ISA, which keeps torch from using them, is told as well.
+    """
+    try:
+        flags = set(CPU_INFO.read_text().partition("\nflags")[2].partition("\n")[0].split())
+    except OSError:
+        return "unknown"
+    found = "AMX" if "amx_bf16" in flags else "AVX-512" if "avx512_bf16" in flags else "none"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return f"{found}, limited to {limit}" if limit else found
+
+
+def processor() -> str:
+    """Return the name of the processor and by what it multiplies in bf16: figures hold for this kind alone."""
+    return f"{provenance.processor_name()} (bf16: {bf16_by()})"
+
+
 def write_report(name: str, command: str, figures: Mapping[str, Any], folder: Path = RESULTS) -> Path:
     """Write `<name>.json` into the folder: the figures, and what is needed to judge them."""
     content = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
         "processor": provenance.processor_name(),
+        "bf16_by": bf16_by(),
         "num_cpus": os.cpu_count(),
         "versions": provenance.versions(),
         **figures,

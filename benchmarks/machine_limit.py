@@ -1,20 +1,19 @@
-"""What the machine could do, and how much of it training uses: `python benchmarks/machine_limit.py [--rounds 3]`.
+"""How fast the processor multiplies, and where training spends its time: `python benchmarks/machine_limit.py`.
 
 Measured in turn, in two processes of one thread each that work at the same time (the sum of both): matrix products in
-bf16 (the best of several sizes), the network's convolutions alone (forward, and both gradients, as our loop has them:
-bf16 where the processor computes in it, channels_last), and our training. The limits are what the network's
-arithmetic would take at the peak, and what its convolutions take alone. Finally torch's profiler shows where the time
-of an epoch goes, again in both processes.
+bf16 (the best of several sizes), and the network's convolutions alone (forward, and both gradients, as our loop has
+them: bf16 where the processor computes in it, channels_last). Finally torch's profiler shows where the time of an
+epoch goes, again in both processes. How much of what the convolutions allow training reaches:
+benchmarks/training_speed.py.
 """
 
 import functools
 import os
 import statistics
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +27,13 @@ from torch.nn import functional
 from benchmarks import harness
 from benchmarks.crew import Crew
 from benchmarks.time_shares import profile_epoch
-from benchmarks.trial_process import Load, TrialProcess
+from benchmarks.trial_process import Load, TrialProcess, Work, measured
 from models.registry import build_model
+from trainable.device import builds_fused_kernel
 from trainable.precision import resolve_precision
 
-BATCH_SIZES = (128, 2048)
+BATCH_SIZES = (8, 32, 128, 512, 2048)
+PROFILED_BATCH_SIZES = (128, 2048)
 MATRIX_SIZES = (512, 1024, 2048)
 IMAGE_SHAPE = (3, 32, 32)
 FLOP_PER_MAC = 2
@@ -100,10 +101,11 @@ class LimitProcess(TrialProcess):
         """Measure FLOP per second in bf16."""
         left, right = (torch.randn(size, size).bfloat16() for _ in range(2))
         product = torch.empty(size, size, dtype=torch.bfloat16)
-        return FLOP_PER_MAC * size**3 / self._seconds(lambda: torch.mm(left, right, out=product))
+        work = self._measured(lambda: torch.mm(left, right, out=product), 1)
+        return FLOP_PER_MAC * size**3 * work.num_images / work.seconds
 
-    def convolutions(self, batch_size: int) -> float:
-        """Measure images per second, forward and backward."""
+    def convolutions(self, batch_size: int) -> Work:
+        """Measure the convolutions of a step, forward and backward."""
         convolutions = self._convolutions(batch_size)
 
         def step() -> None:
@@ -112,11 +114,7 @@ class LimitProcess(TrialProcess):
             for convolution in convolutions:
                 convolution.backward()
 
-        return batch_size / self._seconds(step)
-
-    def images_per_second(self, batch_size: int) -> float:
-        """Measure images per second of our training."""
-        return self.epochs(batch_size).training
+        return self._measured(step, batch_size)
 
     def time_shares(self, batch_size: int) -> dict[str, float]:
         """Profile the training half of an epoch: next to nothing is evaluated."""
@@ -130,16 +128,10 @@ class LimitProcess(TrialProcess):
         layers = Counter(layer for layer in layers_of(self.load.model) if layer.is_convolution)
         return [Convolution(layer, num_times, batch_size, dtype) for layer, num_times in layers.items()]
 
-    def _seconds(self, work: Callable[[], object]) -> float:
-        """Return the mean time of a call over a short while in which the other members call it as well."""
-
-        def timed() -> float:
-            started = time.perf_counter()
-            work()
-            return time.perf_counter() - started
-
+    def _measured(self, work: Callable[[], object], num_images: int) -> Work:
+        """Measure work for a short while in which the other members do it as well."""
         work()
-        return statistics.fmean(self.window.samples(timed, self.load.seconds / 6))
+        return measured(self.window, work, num_images, self.load.seconds / 4)
 
 
 class Convolution:
@@ -171,34 +163,29 @@ class Convolution:
 def measure(num_rounds: int, load: Load) -> tuple[dict[str, list[float]], dict[int, list[dict[str, float]]]]:
     """Return every figure, round by round, and each process's profile at each batch size."""
     with Crew(2, LimitProcess, 1, load) as crew:
-        cases: dict[tuple[str, int], Callable[[], list[float]]] = {
+        cases = {
             (method, size): partial(crew.ask, method, size)
-            for method, sizes in (
-                ("matrix_products", MATRIX_SIZES),
-                ("convolutions", BATCH_SIZES),
-                ("images_per_second", BATCH_SIZES),
-            )
+            for method, sizes in (("matrix_products", MATRIX_SIZES), ("convolutions", BATCH_SIZES))
             for size in sizes
         }
         answers = harness.interleaved(num_rounds, cases)
-        shares = {size: crew.ask("time_shares", size) for size in BATCH_SIZES}
-    rates = {case: [sum(members) for members in rounds] for case, rounds in answers.items()}
-    return limits(rates, training_flop(load.model)), shares
+        shares = {size: crew.ask("time_shares", size) for size in PROFILED_BATCH_SIZES}
+    peaks = [[sum(members) for members in answers["matrix_products", size]] for size in MATRIX_SIZES]
+    convolutions = {
+        size: [sum(work.num_images / work.seconds for work in members) for members in answers["convolutions", size]]
+        for size in BATCH_SIZES
+    }
+    best = [max(sizes) for sizes in zip(*peaks, strict=True)]
+    return limits(best, convolutions, training_flop(load.model)), shares
 
 
-def limits(rates: dict[tuple[str, int], list[float]], flop_per_image: int) -> dict[str, list[float]]:
-    """Compare the rates of training with those of the peak and of the convolutions."""
-    peaks = [max(rounds) for rounds in zip(*(rates["matrix_products", size] for size in MATRIX_SIZES), strict=True)]
+def limits(peaks: list[float], convolutions: dict[int, list[float]], flop_per_image: int) -> dict[str, list[float]]:
+    """Compare the images per second of the convolutions alone with those at the peak, in FLOP per second."""
     at_peak = [peak / flop_per_image for peak in peaks]
     figures = {"bf16 GFLOP/s": [peak / 1e9 for peak in peaks], "images/s at the bf16 peak": at_peak}
-    for size in BATCH_SIZES:
-        training, convolutions = rates["images_per_second", size], rates["convolutions", size]
-        figures |= {
-            f"images/s of convolutions alone, batch {size}": convolutions,
-            f"images/s of our training, batch {size}": training,
-            f"training / the peak, batch {size}": harness.ratios(training, at_peak),
-            f"training / convolutions alone, batch {size}": harness.ratios(training, convolutions),
-        }
+    for size, rates in convolutions.items():
+        figures[f"images/s of convolutions alone, batch {size}"] = rates
+        figures[f"convolutions alone / the peak, batch {size}"] = harness.ratios(rates, at_peak)
     return figures
 
 
@@ -213,16 +200,21 @@ def main() -> None:
     arguments = harness.option_parser(
         __doc__, rounds=3, quick="short measurements, to see that it works"
     ).parse_args()
-    load = Load().quick() if arguments.quick else Load()
+    load = replace(Load().quick() if arguments.quick else Load(), fused=builds_fused_kernel(print))
     busy_before = harness.busy_cores()
     measured, profiles = measure(arguments.rounds, load)
     report = {name: harness.summary(rounds) for name, rounds in measured.items()}
     shares = {size: mean_shares(members) for size, members in profiles.items()}
-    harness.print_figures("", {name: {"median (least to most)": figure} for name, figure in report.items()})
+    harness.print_figures(
+        harness.processor(), {name: {"median (least to most)": figure} for name, figure in report.items()}
+    )
     for size, groups in shares.items():
-        harness.print_figures(f"our training under the profiler, batch {size}", groups)
+        harness.print_figures(
+            f"our training ({'fused' if load.fused else 'plain'}) under the profiler, batch {size}", groups
+        )
     figures = {
         "model": load.model,
+        "fused": load.fused,
         "busy_cores_before": busy_before,
         "num_rounds": arguments.rounds,
         "seconds_a_measurement": load.seconds,

@@ -12,6 +12,8 @@ OTHER = "other operators"
 HOST = "outside of operators"
 """Python, autograd's engine, and whatever else the epoch's clock counts and no operator does."""
 GROUPS = {
+    "fused batch norm, ReLU, addition, backward": r"NormRelu>$",
+    "fused batch norm, ReLU, addition, forward": r"^batchscape::norm_relu",
     "convolution backward": r"convolution_backward",
     "convolution forward": r"conv2d|convolution",
     "batch norm backward": r"batch_?norm.*backward",
@@ -23,7 +25,7 @@ GROUPS = {
     "crop, flip, normalise": r"^aten::(index|flip|where|sub|div|constant_pad_nd|pad|take_along_dim|gather)$",
 }
 """Group -> pattern in an operator's name; the first group that matches counts."""
-ENGINE = re.compile(r"^autograd::|^torch::autograd|Backward\d*$")
+ENGINE = re.compile(r"^autograd::|^torch::autograd(?!.*NormRelu>$)|Backward\d*$")
 STEP = re.compile(r"^Optimizer\.")
 
 

@@ -1,10 +1,12 @@
 """Interleaved rounds, and what is told of several rounds."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.harness import busy_cores, interleaved, print_figures, ratios, summary
+from benchmarks import harness
+from benchmarks.harness import bf16_by, busy_cores, interleaved, print_figures, ratios, summary
 
 
 def test_everything_is_measured_once_a_round_in_turn() -> None:
@@ -45,3 +47,23 @@ def test_a_table_is_aligned_and_never_wrapped(capsys: pytest.CaptureFixture[str]
 
 def test_busy_cores_are_counted() -> None:
     assert 0 <= busy_cores(0.05) < 1000
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "told"),
+    [
+        ("avx2 avx512f", None, "none"),
+        ("avx512f avx512_bf16", None, "AVX-512"),
+        ("avx512_bf16 amx_bf16 amx_tile", None, "AMX"),
+        ("avx512_bf16 amx_bf16", "AVX512_CORE", "AMX, limited to AVX512_CORE"),
+    ],
+)
+def test_by_what_a_processor_multiplies_in_bf16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, limit: str | None, told: str
+) -> None:
+    monkeypatch.setattr(harness, "CPU_INFO", tmp_path / "cpuinfo")
+    harness.CPU_INFO.write_text(f"model name\t: A\nflags\t\t: fpu {flags} vme\nbugs\t\t: b\n\nmodel name\t: A\n")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert bf16_by() == told

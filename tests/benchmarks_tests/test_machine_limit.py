@@ -6,8 +6,6 @@ import pytest
 
 from benchmarks.crew import Window
 from benchmarks.machine_limit import (
-    BATCH_SIZES,
-    MATRIX_SIZES,
     LimitProcess,
     layers_of,
     limits,
@@ -37,18 +35,13 @@ def test_the_arithmetic_of_the_published_network() -> None:
 
 def test_rates_are_measured(process: LimitProcess) -> None:
     assert process.matrix_products(32) > 0
-    assert process.convolutions(4) > 1
-    assert process.images_per_second(8) > 0
+    assert process.convolutions(4).num_images % 4 == 0
 
 
-def test_training_is_compared_with_its_limits_round_by_round() -> None:
-    rates = {("matrix_products", size): [1e9 * size, 2e9] for size in MATRIX_SIZES}
-    rates |= {("convolutions", size): [20.0, 10.0] for size in BATCH_SIZES}
-    rates |= {("images_per_second", size): [10.0, 8.0] for size in BATCH_SIZES}
-    figures = limits(rates, 10**8)
-    assert figures["bf16 GFLOP/s"] == [max(MATRIX_SIZES), 2.0]
-    assert figures["training / the peak, batch 128"] == [10 / (10 * max(MATRIX_SIZES)), 8 / 20]
-    assert figures["training / convolutions alone, batch 128"] == [0.5, 0.8]
+def test_convolutions_are_compared_with_the_peak_round_by_round() -> None:
+    figures = limits([1e9, 2e9], {128: [5.0, 10.0]}, 10**8)
+    assert figures["bf16 GFLOP/s"] == [1.0, 2.0]
+    assert figures["convolutions alone / the peak, batch 128"] == [0.5, 0.5]
 
 
 def test_the_time_of_an_epoch_is_shared_out_completely(process: LimitProcess) -> None:
