@@ -21,15 +21,18 @@ class Execution:
     weights are rounded once per step."""
     fused: bool = False
     """Compute batch normalisation and ReLU by our kernel (CPU, built-in models, bf16 and fp32 only)."""
+    streams: bool = False
+    """Train beside other trials in one process, each on a CUDA stream of its own."""
 
     def on(self, device_type: str) -> "Execution":
         """Return what a device of this type ('cuda' or 'cpu') can do of it."""
         if device_type == "cuda":
             return dataclasses.replace(self, fused=False)
-        return Execution(graph=False, fused=self.fused)
+        return Execution(graph=False, fused=self.fused, streams=self.streams)
 
     def __str__(self) -> str:
         parts = ["compiled"] * self.compile + ["fused"] * self.fused + ["graph" if self.graph else "eager"]
+        parts += ["streams"] * self.streams
         return " ".join([*parts, *([] if self.autocast is None else [f"autocast ({self.autocast})"])])
 
 
@@ -44,6 +47,8 @@ class Share:
     """Number of CPUs."""
     gpus: float = 0.0
     """Number of GPUs, below 1 for a share of one. A trial uses only the first of several."""
+    streams: bool = False
+    """Whether the trials of a GPU train in one process, on CUDA streams, and not each in its own."""
 
     @property
     def num_threads(self) -> int:

@@ -34,7 +34,7 @@ class Beat:
 
 
 class Pulse:
-    """Counts the moves of this process, which trains one trial at a time."""
+    """Counts the moves of one training."""
 
     def __init__(self) -> None:
         self.moves = 0
@@ -54,12 +54,23 @@ class Pulse:
         self.moves += 1
 
 
-PULSE = Pulse()
-"""The pulse of this process. A global: whatever computes may beat, and nothing has to pass it on."""
+class _ThreadPulse(threading.local):
+    """The pulse of the training on which a thread works."""
+
+    def __init__(self) -> None:
+        self.pulse = Pulse()
+
+    def beat(self) -> None:
+        """Count a move."""
+        self.pulse.beat()
+
+
+PULSE = _ThreadPulse()
+"""A global: whatever computes may beat, and nothing has to pass it on."""
 
 
 class Heartbeat:
-    """A thread that tells of this process's pulse. It falls silent, too, if Python's lock is never freed."""
+    """A thread that tells of a training's pulse. It falls silent, too, if Python's lock is never freed."""
 
     def __init__(self, node: str, tell: Callable[[str, Beat], None]) -> None:
         """
@@ -69,31 +80,33 @@ class Heartbeat:
         """
         self._node = node
         self._tell = tell
+        self._pulse = Pulse()
         self._trial_key = ""
         self._is_busy = False
         self._allowed_seconds = 0.0
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def begin(self, trial_key: str, allowed_seconds: float) -> None:
-        """Note that this process works on a trial now.
+        """Note that this thread works on a trial now.
 
         Args:
             allowed_seconds: time without a move that the trial may take before anything is known of its speed.
         """
         if trial_key != self._trial_key:
-            PULSE.slowest_seconds = 0.0
-        PULSE.begin()
+            self._pulse.slowest_seconds = 0.0
+        PULSE.pulse = self._pulse
+        self._pulse.begin()
         self._trial_key, self._allowed_seconds, self._is_busy = trial_key, allowed_seconds, True
 
     def rest(self) -> None:
-        """Note that the process waits for the driver."""
-        PULSE.begin()
+        """Note that the trial waits for the driver."""
+        self._pulse.begin()
         self._is_busy = False
 
     def beat(self) -> Beat:
         """Return what there is to tell now."""
-        allowed = max(self._allowed_seconds, SLOWEST_FACTOR * PULSE.slowest_seconds)
-        return Beat(platform.node(), os.getpid(), self._node, PULSE.moves, self._is_busy, allowed)
+        allowed = max(self._allowed_seconds, SLOWEST_FACTOR * self._pulse.slowest_seconds)
+        return Beat(platform.node(), os.getpid(), self._node, self._pulse.moves, self._is_busy, allowed)
 
     def _run(self) -> None:
         told = -1

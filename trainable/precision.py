@@ -1,5 +1,6 @@
 """The number format in which a device trains."""
 
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +10,18 @@ import torch
 from trainable.errors import UserError
 
 PURE_FP16 = "pure_fp16"
+TF32 = "tf32"
 DTYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
-    "tf32": torch.float32,
+    TF32: torch.float32,
     "fp32": torch.float32,
     PURE_FP16: torch.float16,
 }
 AMPERE = (8, 0)
 """First compute capability of NVIDIA GPUs with bf16 and TF32."""
+_WARNINGS = threading.Lock()
+"""Held while warnings are ignored, which is a setting of all threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,10 @@ class Precision:
 
     def apply(self) -> None:
         """Set, for the whole process, whether fp32 products on a GPU may be rounded to TF32."""
-        use_tf32 = self.name == "tf32"
+        use_tf32 = self.name == TF32
         format_of_products = "tf32" if use_tf32 else "ieee"
         cudnn: Any = torch.backends.cudnn  # the stub lacks some settings
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates `allow_tf32`
             # Torch's getters of the old settings, which inductor calls, raise if the new ones differ from them.
             torch.backends.cuda.matmul.allow_tf32 = use_tf32

@@ -58,9 +58,8 @@ def repeat(config: TrainConfig, data: ImageData, recorded: TrialFiles, weights: 
     attempts = {attempt.attempt: attempt for attempt in recorded.attempts}
     device = prepare_device(max(1, last.num_threads), use_gpu=use_gpu)
     words = last.execution.partition("autocast")[0].split()
-    training = Training(
-        config, prepare(data, config, device), device, Execution("graph" in words, "compiled" in words)
-    )
+    execution = Execution("graph" in words, "compiled" in words, streams="streams" in words)
+    training = Training(config, prepare(data, config, device), device, execution)
     counted = {record.attempt for record in recorded.epochs}
     other = [
         text

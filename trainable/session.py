@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import platform
 import time
 import traceback
@@ -19,6 +20,7 @@ from trainable.config import TrainConfig
 from trainable.device import device_name, peak_memory_bytes, reset_peak_memory
 from trainable.engine import OnStep
 from trainable.execution import DEFAULT_EXECUTION, Execution
+from trainable.heartbeat import end_process
 from trainable.ledger.files import TENSORBOARD
 from trainable.ledger.filesystems import is_lasting
 from trainable.ledger.ledger import Ledger
@@ -28,6 +30,7 @@ from trainable.ledger.remote_ledger import RemoteFolder, open_ledger, read_final
 from trainable.ledger.trial_log import TrialLog, append, log_name
 from trainable.records import Attempt, Progress, Status, TrialEnd
 from trainable.saved_weights import saved_weights
+from trainable.side_by_side import Turns, is_lost
 from trainable.splits import TrialData
 from trainable.tensorboard import TrialEvents
 from trainable.training import EpochOutcome, Training
@@ -85,12 +88,14 @@ class TrialSession:
         device: torch.device,
         run: RunInfo,
         parent_state: ParentState | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """Open the ledger of the trial.
 
         Args:
             data: the data set, cut as the configuration says.
             parent_state: called if the trial has a parent and begins from its state.
+            turns: those of all trainings of this process; None if there are no others.
 
         Raises:
             LedgerBusyError: another process works on this trial.
@@ -102,6 +107,7 @@ class TrialSession:
         self._device = device
         self._run = run
         self._parent_state = parent_state
+        self._turns = turns or Turns()
         self._folder = folder
         self._ledger = open_ledger(folder, config.to_dict(), run.store_id)
         if not self._has_ended():
@@ -126,11 +132,16 @@ class TrialSession:
         if self.epochs_reported < len(self._ledger.epochs) or self._has_ended():
             return self._replay()
         try:
-            training = self._training or self._begin()
-            outcome = training.run_epoch(self._ledger.attempts[-1].attempt, on_step)
-            self._log.trim()
-            return self._record(training, outcome)
+            if (training := self._training) is None:
+                with self._turns.alone():
+                    training = self._begin()
+            with self._turns.together():
+                outcome = training.run_epoch(self._ledger.attempts[-1].attempt, self._turns.giving_way(on_step))
+                self._log.trim()
+                return self._record(training, outcome)
         except Exception as error:
+            if self._run.execution.streams and is_lost(self._device, self._turns):
+                end_process(os.getpid())  # this trial's fault or another's: each resumes in a process of its own
             self._log.close()
             if is_lasting(error):  # not the trial's failure: the next run resumes it
                 raise
@@ -191,9 +202,11 @@ class TrialSession:
         return Progress(record, Status.INCOMPLETE, replayed=True, note=self._take_note())
 
     def _begin(self) -> Training:
-        if self._run.keep_output:
+        is_only = not self._run.execution.streams  # the output and the peak are those of the process
+        if self._run.keep_output and is_only:
             self._log.start()
-        reset_peak_memory(self._device)
+        if is_only:
+            reset_peak_memory(self._device)
         number = len(self._ledger.attempts) + 1
         try:
             training = self._new_training()
@@ -277,7 +290,7 @@ class TrialSession:
         self._checkpoint_seconds = self._checkpointed_at - started
 
     def _finish(self, status: Status, *, bits: str | None = None, error: str | None = None) -> None:
-        peak_memory = peak_memory_bytes(self._device)
+        peak_memory = None if self._run.execution.streams else peak_memory_bytes(self._device)
         self._log.close()
         if self._events is not None and self._ledger.epochs:
             self._events.add_hparams(self._config, self._ledger.epochs[-1])

@@ -177,21 +177,23 @@ def record_graphs(parts: Sequence[Part], restore: Callable[[], None]) -> list[Pa
     """Record each part as a CUDA graph, after a few calls that `restore` undoes.
 
     The graphs are captured on the stream of those calls, where cuBLAS has its workspace already. On torch's own
-    stream all graphs would share a workspace, which is freed with the first of them (pytorch/pytorch#193402). The
-    parts share one memory pool: they are never replayed at the same time, and none reads what another has left there.
+    stream all graphs would share a workspace, which is freed with the first of them (pytorch/pytorch#193402). A
+    training that has a stream of its own uses it: torch's new streams are those of a small pool. The parts share one
+    memory pool: they are never replayed at the same time, and none reads what another has left there.
 
     Source: pytorch.org/docs, 'CUDA semantics', sections 'Whole-network capture' and 'Graph memory management'.
 
     Raises:
         RuntimeError: a part cannot be recorded.
     """
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
+    current = torch.cuda.current_stream()
+    stream = torch.cuda.Stream() if current == torch.cuda.default_stream() else current  # type: ignore[no-untyped-call]
+    stream.wait_stream(current)
     with torch.cuda.stream(stream):
         for part in [*parts] * WARM_UPS:
             part()
             restore()
-    torch.cuda.current_stream().wait_stream(stream)
+    current.wait_stream(stream)
     pool = torch.cuda.graph_pool_handle()
     replays: list[Part] = []
     for part in parts:
@@ -212,7 +214,7 @@ def static_epoch_or_none(
     """
     try:
         return StaticEpoch(learner, data, batch_size, augmented=augmented, record=record)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
         cause: BaseException | None = error
         while cause is not None:  # the end of a capture fails as well, and hides what made the capture fail
             if isinstance(cause, torch.OutOfMemoryError):

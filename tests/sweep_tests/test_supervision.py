@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,3 +195,21 @@ def test_a_process_tells_of_its_trial_only_while_it_moves(monkeypatch: pytest.Mo
         ("a", False, SLOWEST_FACTOR * 50.0),
         ("b", True, 7.0),
     ]
+
+
+def test_each_thread_counts_the_moves_of_its_own_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainable.heartbeat.threading.Thread.start", lambda thread: None)
+    first, second = (Heartbeat("abc", lambda key, beat: None) for _ in range(2))
+
+    def work(heartbeat: Heartbeat) -> None:
+        heartbeat.begin("a", 7.0)
+        PULSE.beat()
+
+    monkeypatch.undo()
+    first.begin("b", 7.0)
+    thread = threading.Thread(target=work, args=[second])
+    thread.start()
+    thread.join()
+    for _ in range(3):
+        PULSE.beat()
+    assert (first.beat().moves, second.beat().moves) == (4, 2)

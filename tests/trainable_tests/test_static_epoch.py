@@ -204,6 +204,7 @@ def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory
 
     monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda: current[0])
     monkeypatch.setattr(torch.cuda, "stream", stream)
     numbers: Iterator[Any] = itertools.count()
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=next(numbers)))
@@ -225,14 +226,19 @@ def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory
         assert done[0][1] != id(current[0])
     assert pools[0] is pools[1] is not None
     assert pools[2] is pools[3] is not pools[0]
+    own = SimpleNamespace(wait_stream=lambda other: None)
+    done.clear()
+    with stream(own):  # a training that has one records on it
+        record_graphs([functools.partial(note, "step")], lambda: None)
+    assert {place for _, place in done} == {id(own)}
 
 
 def test_steps_are_reported_when_they_are_launched(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
     told: list[int] = []
-    moves = PULSE.moves
+    moves = PULSE.pulse.moves
     with_static_epoch(make_training(dataclasses.replace(tiny_config, batch_size=8))).run_epoch(1, told.append)
     assert told == [5, 10, 11, 12]
-    assert PULSE.moves - moves == len(told) + 3  # and three batches of the evaluation
+    assert PULSE.pulse.moves - moves == len(told) + 3  # and three batches of the evaluation
 
 
 def names_of_replays(make_training: MakeTraining, config: TrainConfig) -> list[str]:
