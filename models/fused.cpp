@@ -7,7 +7,8 @@
 //              dbias = sum g,  dweight = sum g h,  dresidual = g
 //              dx = s (g - dbias / rows - h dweight / rows)
 // Rows are summed in fp32 in blocks of a fixed size, and the blocks in fp64 in their order: the result does not depend
-// on the number of threads. The vectors are those of GCC, which compiles them for any processor.
+// on the number of threads. The vectors are those of GCC, which compiles them for any processor. Without contraction
+// (-ffp-contract=off) each of them gives the same bits.
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -29,10 +30,17 @@ using torch::autograd::variable_list;
 using Optional = std::optional<Tensor>;
 using bf16 = uint16_t;  // the upper half of an fp32
 
-constexpr int64_t LANES = 16, BLOCK_ROWS = 256, BLOCKS_PER_THREAD = 16;
-typedef float Vector __attribute__((vector_size(64)));
-typedef uint32_t Bits __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+#ifdef __AVX512F__
+constexpr int64_t LANES = 16;
+#elif defined __AVX__
+constexpr int64_t LANES = 8;
+#else
+constexpr int64_t LANES = 4;  // vectors wider than registers would be slow
+#endif
+constexpr int64_t BLOCK_ROWS = 256, BLOCKS_PER_THREAD = 16;
+typedef float Vector __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
 
 inline void load(const float* from, Vector& to) { std::memcpy(&to, from, sizeof to); }
 inline void load(const bf16* from, Vector& to) {
@@ -66,7 +74,7 @@ void for_blocks(int64_t rows, Visit visit) {
   });
 }
 
-// Calls `at_channel(c)` for each 16 channels, and what it returns with the position of these channels in each row.
+// Calls `at_channel(c)` for each LANES channels, and what it returns with the position of these channels in each row.
 template <class AtChannel>
 void for_each(int64_t rows, int64_t channels, AtChannel at_channel) {
   for_blocks(rows, [&](int64_t, int64_t first, int64_t last) {

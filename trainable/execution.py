@@ -30,6 +30,14 @@ class Execution:
             return dataclasses.replace(self, fused=False)
         return Execution(graph=False, fused=self.fused, streams=self.streams)
 
+    @classmethod
+    def parse(cls, text: str) -> "Execution":
+        """Read how a training was executed, without the layer that was computed under autocast."""
+        words = text.partition("autocast")[0].split()
+        return cls(
+            graph="graph" in words, compile="compiled" in words, fused="fused" in words, streams="streams" in words
+        )
+
     def __str__(self) -> str:
         parts = ["compiled"] * self.compile + ["fused"] * self.fused + ["graph" if self.graph else "eager"]
         parts += ["streams"] * self.streams

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,13 +15,22 @@ from models.user_code import UserCode, UserCodeError, provide
 from trainable.canonical import MAX_COUNT
 from trainable.config import TrainConfig, architecture_fields
 from trainable.data.contract import ImageData
-from trainable.device import device_name, peak_memory_bytes, prepare_device, release_memory, reset_peak_memory
+from trainable.device import (
+    builds_fused_kernel,
+    device_name,
+    peak_memory_bytes,
+    prepare_device,
+    release_memory,
+    reset_peak_memory,
+)
 from trainable.engine import EVAL_BATCH_SIZE
 from trainable.errors import UserError
+from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.gpu_share import Case, Needs
 from trainable.splits import TrialData, prepare
 from trainable.static_epoch import images_per_graph
 from trainable.training import Training
+from trainable.wording import say
 
 SECONDS = 1.0
 """Time for the measured steps of one probe."""
@@ -49,6 +60,8 @@ class Probe:
     eval_seconds_per_image: float
     peak_memory_bytes: int | None
     """Peak memory of the process (CPU) or on the GPU; None if it is unknown."""
+    fused: bool
+    """Whether the fused CPU kernel computed."""
 
 
 class _EnoughError(Exception):
@@ -72,6 +85,7 @@ def probe(
         UserError: the device does not support a precision, or a model of the user's own cannot be trained.
     """
     device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
+    is_fused = device.type == "cpu" and builds_fused_kernel(partial(say, file=sys.stderr))
     images = _noise(_num_images({size for _, size, _ in cases}, image_size), image_size)
     probes: list[Probe] = []
     for model, precision in dict.fromkeys((model, precision) for model, _, precision in cases):
@@ -80,7 +94,7 @@ def probe(
             if image_seconds * size * (1 + MIN_STEPS) > MAX_OVERRUN * seconds:
                 break
             try:
-                probes.append(_probe((model, size, precision), images, device, seconds))
+                probes.append(_probe((model, size, precision), images, device, seconds, is_fused=is_fused))
             except UserCodeError as error:
                 raise UserError(f"a probe failed: {error}") from None
             image_seconds = probes[-1].train_seconds_per_image
@@ -153,11 +167,11 @@ def gpu_memory() -> tuple[str, int]:
     return properties.name, properties.total_memory
 
 
-def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) -> Probe:
+def _probe(case: Case, images: ImageData, device: torch.device, seconds: float, *, is_fused: bool) -> Probe:
     model, batch_size, precision = case
     release_memory(device)
     reset_peak_memory(device)
-    training = _training(case, images, device)
+    training = _training(case, images, device, Execution(fused=is_fused))
     seconds_per_image = _seconds_per_step(training, device, seconds) / batch_size
     num_evaluated = min(EVAL_BATCH_SIZE, max(FIRST_BATCH, int(seconds / seconds_per_image)))
     test = dataclasses.replace(training.config, test_subset=num_evaluated)
@@ -169,10 +183,13 @@ def _probe(case: Case, images: ImageData, device: torch.device, seconds: float) 
         train_seconds_per_image=seconds_per_image,
         eval_seconds_per_image=_evaluation_seconds(training, prepare(images, test, device)) / num_evaluated,
         peak_memory_bytes=peak_memory_bytes(device),
+        fused=training.execution.fused,
     )
 
 
-def _training(case: Case, images: ImageData, device: torch.device) -> Training:
+def _training(
+    case: Case, images: ImageData, device: torch.device, execution: Execution = DEFAULT_EXECUTION
+) -> Training:
     architecture, batch_size, precision = case
     config = TrainConfig(
         **architecture_fields(architecture),
@@ -183,7 +200,7 @@ def _training(case: Case, images: ImageData, device: torch.device) -> Training:
         lr=LR,
         precision=precision,
     )
-    return Training(config, prepare(images, config, device), device)
+    return Training(config, prepare(images, config, device), device, execution)
 
 
 def _seconds_per_step(training: Training, device: torch.device, seconds: float) -> float:

@@ -125,8 +125,9 @@ class Attempt:
     code: str
     """Identity of the source code (see `provenance.code_identity`)."""
     execution: str = "eager"
-    """How the training steps ran: eager, graph, compiled eager or compiled graph, with `streams` if other trials
-    trained in the same process, and for own models perhaps with `autocast (LAYER)`."""
+    """How the training steps ran: eager, graph, compiled eager or compiled graph, with `fused` before if our CPU
+    kernel computed batch normalisation, with `streams` if other trials trained in the same process, and for own
+    models perhaps with `autocast (LAYER)`."""
     sweep: str | None = None
     """Name of the sweep whose driver started the attempt; None if the trial was trained alone, by `train`."""
     damage: str | None = None
@@ -280,9 +281,10 @@ class TrialRow:
     """Number format in which the last attempt trained: bf16, fp16, tf32, fp32 or pure_fp16."""
     execution: str
     """How the training steps of the last attempt ran: eager, graph (a CUDA graph), compiled eager or compiled
-    graph. `streams` follows if other trials trained in the same process, on CUDA streams; `autocast (LAYER)` if an
-    own model was trained by torch.autocast in mixed precision because of that layer or operation, instead of with
-    weights that are rounded once per step."""
+    graph. `fused` comes before if our CPU kernel computed batch normalisation and ReLU. `streams` follows if other
+    trials trained in the same process, on CUDA streams; `autocast (LAYER)` if an own model was trained by
+    torch.autocast in mixed precision because of that layer or operation, instead of with weights that are rounded
+    once per step."""
     versions: str
     """Versions of Python and of the packages that matter in the last attempt, as a JSON object."""
     code: str

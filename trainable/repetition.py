@@ -57,9 +57,7 @@ def repeat(config: TrainConfig, data: ImageData, recorded: TrialFiles, weights: 
         raise UserError(f"it was trained on {last.device}, and torch finds no GPU here")
     attempts = {attempt.attempt: attempt for attempt in recorded.attempts}
     device = prepare_device(max(1, last.num_threads), use_gpu=use_gpu)
-    words = last.execution.partition("autocast")[0].split()
-    execution = Execution("graph" in words, "compiled" in words, streams="streams" in words)
-    training = Training(config, prepare(data, config, device), device, execution)
+    training = Training(config, prepare(data, config, device), device, Execution.parse(last.execution))
     counted = {record.attempt for record in recorded.epochs}
     other = [
         text

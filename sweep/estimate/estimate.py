@@ -71,7 +71,7 @@ def estimate(
     Raises:
         NoHistoryError: no speed was measured with this profile and precision.
     """
-    here = [speed for speed in speeds if speed.profile == profile]
+    here = _as_latest([speed for speed in speeds if speed.profile == profile])
     if not here:
         others = sorted({str(speed.profile) for speed in speeds})
         raise NoHistoryError(f"nothing was measured on {profile}" + f" (only on {'; '.join(others)})" * bool(others))
@@ -102,6 +102,12 @@ def estimate(
         memory=_most_memory(works, used),
         basis=_basis(works, used, profile),
     )
+
+
+def _as_latest(speeds: Sequence[Speed]) -> list[Speed]:
+    """Leave out what was trained without the fused kernel, if the latest such training had it, and the reverse."""
+    latest = {(speed.model, speed.precision_resolved): speed.fused for speed in reversed(speeds)}
+    return [speed for speed in speeds if speed.fused == latest[speed.model, speed.precision_resolved]]
 
 
 def _usable(works: Sequence[TrialWork], speeds: Sequence[Speed], profile: DeviceProfile) -> list[Speed]:

@@ -102,7 +102,8 @@ def time_text(
         say(f"probing {counted(len(cases), 'configuration')} ...", file=sys.stderr, flush=True)
         device, probes = time_steps(cases, num_threads, dataset.image_size)
         profile = dataclasses.replace(profile, device=device)
-        speeds += [Speed(profile=profile, run="", **dataclasses.asdict(measured)) for measured in probes]
+        probed = [Speed(profile=profile, run="", **dataclasses.asdict(measured)) for measured in probes]
+        speeds = [*probed, *speeds]  # the latest first
     numbers = sorted({*(slots or usual_slots(num_slots))})
     try:
         found = estimate(works, speeds, read_overheads(store), profile, numbers, dataset.image_size)

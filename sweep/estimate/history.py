@@ -8,6 +8,7 @@ from results.store.sweep_files import TRIALS_PARQUET
 from sweep.estimate.speeds import DeviceProfile, Speed
 from trainable.config import SHARED_HOLDOUT, TrainConfig
 from trainable.errors import UserError
+from trainable.execution import Execution
 from trainable.ledger.noticed import notice
 from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, TrialFiles
@@ -55,8 +56,9 @@ def _speeds_of(config: TrainConfig, files: TrialFiles) -> Iterator[Speed]:
         train_seconds, eval_seconds = (sum(getattr(epoch, name) for epoch in epochs) for name in TIMES)
         if not num_trained or not num_eval or not train_seconds or not eval_seconds:
             continue
+        how = Execution.parse(attempt.execution)
         yield Speed(
-            profile=DeviceProfile(attempt.device, attempt.num_threads, "compiled" in attempt.execution),
+            profile=DeviceProfile(attempt.device, attempt.num_threads, how.compile),
             model=config.architecture,
             batch_size=config.images_per_pass,
             precision=config.precision,
@@ -65,6 +67,7 @@ def _speeds_of(config: TrainConfig, files: TrialFiles) -> Iterator[Speed]:
             train_seconds_per_image=train_seconds / num_trained,
             eval_seconds_per_image=eval_seconds / (num_eval * len(epochs)),
             peak_memory_bytes=end.peak_memory_bytes if end and attempt.attempt == last else None,
+            fused=how.fused,
         )
 
 
@@ -100,8 +103,9 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
                 continue
             num_train = row.images_per_second * row.train_seconds / row.epochs_done
             num_eval = num_test + round(num_train * config.holdout / (1 - config.holdout))
+            how = Execution.parse(row.execution)
             yield Speed(
-                profile=DeviceProfile(row.device, row.num_threads, "compiled" in row.execution),
+                profile=DeviceProfile(row.device, row.num_threads, how.compile),
                 model=config.architecture,
                 batch_size=config.images_per_pass,
                 precision=config.precision,
@@ -110,4 +114,5 @@ def _parquet_speeds(store: Store, datasets: Collection[str]) -> Iterator[Speed]:
                 train_seconds_per_image=1 / row.images_per_second,
                 eval_seconds_per_image=row.eval_seconds / (num_eval * row.epochs_done),
                 peak_memory_bytes=row.peak_memory_bytes,
+                fused=how.fused,
             )

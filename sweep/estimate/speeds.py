@@ -45,6 +45,8 @@ class Speed:
     train_seconds_per_image: float
     eval_seconds_per_image: float
     peak_memory_bytes: int | None = None
+    fused: bool = False
+    """Whether the fused CPU kernel computed."""
 
     @property
     def is_probe(self) -> bool:

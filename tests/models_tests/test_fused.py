@@ -16,6 +16,7 @@ from tests.trainable_tests.golden_trainings import FILE, TRAININGS
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.data.digits import load_digits
+from trainable.device import prepare_device
 from trainable.execution import Execution
 from trainable.splits import prepare
 from trainable.training import Training
@@ -24,6 +25,12 @@ CPU = torch.device("cpu")
 FUSED = Execution(fused=True)
 BAND = 1.1
 """The gradient of a bf16 step is at most so many times as far from that of fp32 as without the kernel."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Several would wait for each other on a busy machine."""
+    prepare_device(1, use_gpu=False)
 
 
 @pytest.fixture(scope="session")

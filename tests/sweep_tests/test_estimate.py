@@ -120,6 +120,15 @@ def test_only_this_device_profile_and_precision_count() -> None:
         alone([explicit], HISTORY)
 
 
+@pytest.mark.parametrize("latest", [True, False])
+def test_trials_with_and_without_the_fused_kernel_are_not_mixed(latest: bool) -> None:
+    now, before = ([make_speed(64, factor, fused=kind)] * 3 for factor, kind in ((1.0, latest), (1.3, not latest)))
+    own = make_speed(64, model="resnet_8", fused=False)  # a model that never had it
+    works = [make_work(64), make_work(64, "resnet_8")]
+    assert alone(works, [*now, own, *before]).wall == alone(works, [*now, own]).wall
+    assert alone(works, before).basis.startswith("3 trials")  # better than nothing
+
+
 def test_what_auto_is_was_seen() -> None:
     both = [make_speed(64, 0.5, precision_resolved="bf16", precision="auto"), make_speed(64, precision="fp32")]
     work = make_work(64)

@@ -79,11 +79,12 @@ def test_held_out_images_are_evaluated_too(store: LocalStore) -> None:
 def test_each_process_that_worked_on_a_trial_is_a_speed(store: LocalStore) -> None:
     config = make_config(test_subset=40)
     with Ledger(store.trial_folder(config.trial_key), config.to_dict()) as ledger:
-        ledger.begin(make_attempt(run_id="one"))
+        ledger.begin(make_attempt(run_id="one", execution="fused eager"))
         ledger.append(EPOCHS[0])
         ledger.begin(make_attempt(2, run_id="two", device="a GPU", execution="compiled graph"))
         ledger.append(make_epoch(2, 40.0, attempt=2, train_seconds=1.0, images_per_second=100.0))
     first, second = read_speeds(store, {"cifar10"})
+    assert (first.fused, second.fused) == (True, False)
     assert (first.run, first.profile, first.train_seconds_per_image) == (
         "one",
         DeviceProfile("a processor", 1),

@@ -296,6 +296,8 @@ def test_a_processor_neither_records_nor_compiles(make_training: MakeTraining, s
     assert str(make_training(short_config).execution) == "eager"
     assert str(Execution(compile=True).on("cpu")) == "eager"
     assert str(Execution(compile=True).on("cuda")) == "compiled graph"
+    everything = Execution(graph=False, compile=True, fused=True, streams=True)
+    assert Execution.parse(f"{everything} autocast (graph)") == everything
     assert str(Execution(graph=False).on("cuda")) == "eager"
 
 
