@@ -189,18 +189,20 @@ def record_graphs(parts: Sequence[Part], restore: Callable[[], None]) -> list[Pa
     current = torch.cuda.current_stream()
     stream = torch.cuda.Stream() if current == torch.cuda.default_stream() else current  # type: ignore[no-untyped-call]
     stream.wait_stream(current)
-    with torch.cuda.stream(stream):
-        for part in [*parts] * WARM_UPS:
-            part()
-            restore()
-    current.wait_stream(stream)
-    pool = torch.cuda.graph_pool_handle()
     replays: list[Part] = []
-    for part in parts:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, stream=stream):
-            part()
-        replays.append(graph.replay)
+    try:
+        with torch.cuda.stream(stream):  # leaves it also where a capture fails, which torch does not
+            for part in [*parts] * WARM_UPS:
+                part()
+                restore()
+            pool = torch.cuda.graph_pool_handle()
+            for part in parts:
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool=pool, stream=stream):
+                    part()
+                replays.append(graph.replay)
+    finally:
+        current.wait_stream(stream)
     return replays
 
 

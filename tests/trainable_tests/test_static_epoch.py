@@ -184,36 +184,48 @@ def test_too_little_memory_is_no_reason_to_train_without_a_graph(
     assert training.state() == before
 
 
+class FakeCuda:
+    """Stands for the streams and graphs of `torch.cuda`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waited: list[object] = []
+        """The streams for which the first one has waited."""
+        self.current = [SimpleNamespace(wait_stream=self.waited.append)]
+        self.pools: list[object] = []
+        self.numbers: Iterator[Any] = itertools.count()
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.current[-1])
+        monkeypatch.setattr(torch.cuda, "default_stream", lambda: self.current[0])
+        monkeypatch.setattr(torch.cuda, "stream", self.stream)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=next(self.numbers)))
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+
+    @contextlib.contextmanager
+    def stream(self, chosen: SimpleNamespace) -> Iterator[None]:
+        depth = len(self.current)
+        self.current.append(chosen)
+        try:
+            yield
+        finally:
+            del self.current[depth:]
+
+    @contextlib.contextmanager
+    def graph(self, recorded: object, pool: object = None, stream: SimpleNamespace | None = None) -> Iterator[None]:
+        self.pools.append(pool)
+        self.current.append(stream or SimpleNamespace())
+        yield  # torch, too, stays on the stream if the capture fails
+        self.current.pop()
+
+
 def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    current = [SimpleNamespace(wait_stream=lambda other: None)]
-    pools: list[object] = []
-
-    @contextlib.contextmanager
-    def stream(chosen: SimpleNamespace) -> Iterator[None]:
-        current.append(chosen)
-        yield
-        current.pop()
-
-    def graph(
-        recorded: object, pool: object = None, stream: SimpleNamespace | None = None
-    ) -> contextlib.AbstractContextManager[None]:
-        pools.append(pool)
-        return torch.cuda.stream(stream or SimpleNamespace())  # type: ignore[arg-type]
-
-    monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
-    monkeypatch.setattr(torch.cuda, "default_stream", lambda: current[0])
-    monkeypatch.setattr(torch.cuda, "stream", stream)
-    numbers: Iterator[Any] = itertools.count()
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=next(numbers)))
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
-    monkeypatch.setattr(torch.cuda, "graph", graph)
+    cuda = FakeCuda(monkeypatch)
     done: list[tuple[str, int]] = []
 
     def note(name: str) -> None:
-        done.append((name, id(current[-1])))
+        done.append((name, id(cuda.current[-1])))
 
     for start in (0, 2):
         done.clear()
@@ -222,15 +234,29 @@ def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory
         assert replays == [start, start + 1]
         warm_up = ["group", "restore", "step", "restore"] * WARM_UPS
         assert [name for name, _ in done] == [*warm_up, "group", "step"]
-        assert len({place for _, place in done}) == 1
-        assert done[0][1] != id(current[0])
-    assert pools[0] is pools[1] is not None
-    assert pools[2] is pools[3] is not pools[0]
+        assert {place for _, place in done} == {id(cuda.waited[-1])}
+        assert cuda.waited[-1] is not cuda.current[0]
+    assert cuda.pools[0] is cuda.pools[1] is not None
+    assert cuda.pools[2] is cuda.pools[3] is not cuda.pools[0]
     own = SimpleNamespace(wait_stream=lambda other: None)
     done.clear()
-    with stream(own):  # a training that has one records on it
+    with cuda.stream(own):  # a training that has one records on it
         record_graphs([functools.partial(note, "step")], lambda: None)
     assert {place for _, place in done} == {id(own)}
+
+
+@pytest.mark.parametrize("failing_call", [0, WARM_UPS])
+def test_a_failed_recording_leaves_its_stream_behind(monkeypatch: pytest.MonkeyPatch, failing_call: int) -> None:
+    cuda = FakeCuda(monkeypatch)
+    calls = itertools.count()
+
+    def part() -> None:
+        if next(calls) == failing_call:
+            raise RuntimeError("failed")
+
+    with pytest.raises(RuntimeError, match="failed"):
+        record_graphs([part], lambda: None)
+    assert len(cuda.current) == len(cuda.waited) == 1
 
 
 def test_steps_are_reported_when_they_are_launched(make_training: MakeTraining, tiny_config: TrainConfig) -> None:

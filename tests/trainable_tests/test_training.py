@@ -229,4 +229,7 @@ def test_compiled_code_is_run_or_the_training_fails(monkeypatch: pytest.MonkeyPa
         compiled(torch.ones(6))
         with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
             compiled(torch.ones(7))
+        compiled = _compiled(Doubling())
+        for batch in torch.split(torch.ones(12, 3), 3):  # the batches of a chunk are alike
+            compiled(batch)
     torch.compiler.reset()
