@@ -1,6 +1,7 @@
 """The steps that CUDA graphs record, replayed here by calling them; on a GPU they are recorded for real."""
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import itertools
@@ -149,16 +150,19 @@ def test_a_step_that_cannot_be_recorded_falls_back_and_changes_nothing(
 ) -> None:
     def refuse(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
         parts[0]()
+        training.learner.weights.master.detach().add_(1.0)
+        training.learner.weights.round()
         raise RuntimeError("operation not permitted when stream is capturing\nlong story")
 
-    training = make_training(tiny_config)
-    before = training.state()
+    training = make_training(dataclasses.replace(tiny_config, precision="bf16"))
+    before, rounded = training.state(), copy.deepcopy(training.learner.model.state_dict())
     with pytest.warns(
         RuntimeWarning, match="without a CUDA graph: operation not permitted when stream is capturing$"
     ):
         static = static_epoch_or_none(training.learner, training.data, 16, augmented=True, record=refuse)
     assert static is None
     assert training.state() == before
+    assert all(torch.equal(value, rounded[name]) for name, value in training.learner.model.state_dict().items())
 
 
 def out_of_memory(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
