@@ -60,7 +60,7 @@ def summary(rounds: Sequence[float]) -> dict[str, Any]:
 def print_figures(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Print a line for each row, never wrapped, with some columns or those of the first row."""
     names = list(columns) or list(next(iter(rows.values()), {}))
-    lines = [["", *names], *([name, *(_cell(row.get(column)) for column in names)] for name, row in rows.items())]
+    lines = [["", *names], *([name, *(cell(row.get(column)) for column in names)] for name, row in rows.items())]
     widths = [max(len(line[index]) for line in lines) for index in range(len(names) + 1)]
     print(title)
     for name, *cells in lines:
@@ -68,14 +68,14 @@ def print_figures(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Se
         print("  ".join([name.ljust(widths[0]), *padded]).rstrip())
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401 (what stands in a report)
-    """Round to three digits, or to whole numbers from 100 on."""
+def cell(value: Any) -> str:  # noqa: ANN401 (what stands in a report)
+    """Return the text of a figure or a summary, rounded to three digits, or to whole numbers from 100 on."""
     if isinstance(value, Mapping):
-        return f"{_cell(value['median'])} ({_cell(value['min'])} to {_cell(value['max'])})"
+        return f"{cell(value['median'])} ({cell(value['min'])} to {cell(value['max'])})"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     if isinstance(value, list):
-        return " to ".join(_cell(part) for part in value)
+        return " to ".join(cell(part) for part in value)
     return "-" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 

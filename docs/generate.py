@@ -6,6 +6,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 PAGES = {
+    "benchmarks.md": "benchmarks.page",
     "cli.md": "cli.reference",
     "from-python.ipynb": "docs.notebook",
     "published-tables.md": "results.statistics.sequel_text",
