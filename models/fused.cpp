@@ -15,7 +15,7 @@
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -46,7 +46,12 @@ inline void load(const float* from, Vector& to) { std::memcpy(&to, from, sizeof 
 inline void load(const bf16* from, Vector& to) {
   Halves halves;
   std::memcpy(&halves, from, sizeof halves);
+#ifdef __AVX512F__
+  const __m512i wide = _mm512_cvtepu16_epi32(reinterpret_cast<const __m256i&>(halves));
+  Bits bits = reinterpret_cast<const Bits&>(wide) << 16;
+#else
   Bits bits = __builtin_convertvector(halves, Bits) << 16;
+#endif
   std::memcpy(&to, &bits, sizeof to);
 }
 inline void store(const Vector& value, float* to) { std::memcpy(to, &value, sizeof value); }
@@ -77,10 +82,12 @@ void for_blocks(int64_t rows, Visit visit) {
 // Calls `at_channel(c)` for each LANES channels, and what it returns with the position of these channels in each row.
 template <class AtChannel>
 void for_each(int64_t rows, int64_t channels, AtChannel at_channel) {
-  for_blocks(rows, [&](int64_t, int64_t first, int64_t last) {
-    for (int64_t c = 0; c < channels; c += LANES) {
+  for_blocks(rows, [=](int64_t, int64_t first, int64_t last) {
+    const int64_t step = channels;  // a copy, which the stores of `visit` cannot change
+    for (int64_t c = 0; c < step; c += LANES) {
       auto visit = at_channel(c);
-      for (int64_t row = first; row < last; ++row) visit(row * channels + c);
+#pragma GCC unroll 4
+      for (int64_t at = first * step + c; at < last * step; at += step) visit(at);
     }
   });
 }
@@ -90,18 +97,27 @@ template <class AtChannel>
 std::vector<double> sums(int64_t rows, int64_t channels, AtChannel at_channel) {
   const int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS, width = 2 * channels;
   std::vector<float> parts(blocks * width);
-  for_blocks(rows, [&](int64_t block, int64_t first, int64_t last) {
+  float* into = parts.data();
+  for_blocks(rows, [=](int64_t block, int64_t first, int64_t last) {
     for (int64_t c = 0; c < channels; c += LANES) {
       auto visit = at_channel(c);
       Vector one[4] = {}, two[4] = {};  // four of each, since an addition has to wait for the one before
-      for (int64_t row = first; row < last; ++row) {
+      auto add = [&](int64_t row, int part) {
         Vector a, b;
         visit(row * channels + c, a, b);
-        one[row & 3] += a;
-        two[row & 3] += b;
+        one[part] += a;
+        two[part] += b;
+      };
+      int64_t row = first;
+      for (; row + 4 <= last; row += 4) {
+        add(row, 0);
+        add(row + 1, 1);
+        add(row + 2, 2);
+        add(row + 3, 3);
       }
-      store(one[0] + one[1] + one[2] + one[3], &parts[block * width + c]);
-      store(two[0] + two[1] + two[2] + two[3], &parts[block * width + channels + c]);
+      for (; row < last; ++row) add(row, 0);
+      store(one[0] + one[1] + one[2] + one[3], into + block * width + c);
+      store(two[0] + two[1] + two[2] + two[3], into + block * width + channels + c);
     }
   });
   std::vector<double> total(width);
