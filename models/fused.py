@@ -42,15 +42,35 @@ CPU_FIELDS = ("model name", "flags", "Features", "CPU implementer", "CPU part")
 def norm_relu(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
     """Return relu(norm(x) + residual), by the fused kernel if it is switched on."""
     if _is_fused(norm, x, residual):
-        settings = norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps
-        fused: Tensor = torch.ops.batchscape.norm_relu(x, residual, *settings)
-        return fused
+        y: Tensor = _call(norm, x, None, residual)[0]
+        return y
     y = norm(x)
     return functional.relu(y if residual is None else y + residual)
 
 
+def add_norm_relu(norm: nn.Module, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return x + residual, and relu(norm(x + residual)), by the fused kernel if it is switched on."""
+    if residual is None:
+        return x, norm_relu(norm, x)
+    if _is_fused(norm, x, residual):
+        y, total = _call(norm, x, residual, None)
+        return total, y
+    total = x + residual
+    return total, functional.relu(norm(total))
+
+
+def _call(norm: nn.Module, x: Tensor, before: Tensor | None, after: Tensor | None) -> list[Tensor]:
+    own, buffers = norm._parameters, norm._buffers  # nn.Module finds an attribute in them in a microsecond
+    statistics = buffers["running_mean"], buffers["running_var"]
+    settings = norm.training, norm.momentum, norm.eps
+    results: list[Tensor] = torch.ops.batchscape.norm_relu(
+        x, before, after, own["weight"], own["bias"], *statistics, *settings
+    )
+    return results
+
+
 def _is_fused(norm: nn.Module, x: Tensor, residual: Tensor | None) -> bool:
-    if not (norm.training and getattr(norm, "fused", False)):
+    if not getattr(norm, "fused", False) or (torch.is_grad_enabled() and not norm.training):
         return False
     tensors = (x,) if residual is None else (x, residual)
     return x.numel() > x.shape[1] and all(  # torch refuses a single value per channel

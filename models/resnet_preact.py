@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.fused import norm_relu
+from models.fused import add_norm_relu, norm_relu
 from models.layers import block_shapes, conv1x1, conv3x3
 from models.names import STAGE_CHANNELS
 
@@ -25,13 +25,11 @@ class PreactBlock(nn.Module):
         if in_channels != out_channels:
             self.shortcut = conv1x1(in_channels, out_channels, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        activated = norm_relu(self.bn1, x)
+    def forward(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the two summands of the block's output; those of its input are given, since BN-ReLU adds them up."""
+        total, activated = add_norm_relu(self.bn1, x, residual)
         y = norm_relu(self.bn2, self.conv1(activated))
-        y = self.conv2(y)
-        shortcut: Tensor = self.shortcut(activated if self.shortcut_after_activation else x)
-        total: Tensor = y + shortcut
-        return total
+        return self.conv2(y), self.shortcut(activated if self.shortcut_after_activation else total)
 
 
 class ResNetPreact(nn.Module):
@@ -40,16 +38,17 @@ class ResNetPreact(nn.Module):
     def __init__(self, depth: int, num_classes: int) -> None:
         super().__init__()
         self.stem = conv3x3(3, STAGE_CHANNELS[0])
-        self.blocks = nn.Sequential(
-            *(
-                PreactBlock(in_channels, out_channels, stride, shortcut_after_activation=is_first)
-                for in_channels, out_channels, stride, is_first in block_shapes(depth)
-            )
+        self.blocks = nn.ModuleList(
+            PreactBlock(in_channels, out_channels, stride, shortcut_after_activation=is_first)
+            for in_channels, out_channels, stride, is_first in block_shapes(depth)
         )
         self.bn = nn.BatchNorm2d(STAGE_CHANNELS[-1])
         self.head = nn.Linear(STAGE_CHANNELS[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = norm_relu(self.bn, self.blocks(self.stem(x)))
+        x, residual = self.stem(x), None
+        for block in self.blocks:
+            x, residual = block(x, residual)
+        _, x = add_norm_relu(self.bn, x, residual)
         logits: Tensor = self.head(x.mean(dim=(2, 3)))
         return logits
