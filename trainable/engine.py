@@ -20,6 +20,8 @@ from trainable.weights import MasterWeights
 
 EVAL_BATCH_SIZE = 1000
 """Number of images per evaluation batch; it is fixed so that results do not depend on the training batch size."""
+CPU_EVAL_PART = 250
+"""Number of images of such a batch that a CPU takes at once, so that they stay in its caches; it changes no bit."""
 OWN_EVAL_FACTOR = 8
 """Largest evaluation batch with a user's model, as a multiple of the training batch."""
 
@@ -242,8 +244,10 @@ def predict(
         if recorded is not None and len(labels) == EVAL_BATCH_SIZE:
             yield recorded(images), labels
             continue
+        part = CPU_EVAL_PART if learner.device.type == "cpu" and not learner.references else size
         with learner.watched():
-            logits = learner.logits(learner.model, normalize(images, data.mean, data.std))
+            inputs = (normalize(few, data.mean, data.std) for few in torch.split(images, part))
+            logits = torch.cat([learner.logits(learner.model, few) for few in inputs])
         yield logits, labels
 
 

@@ -43,7 +43,7 @@ def make_optimizer(config: TrainConfig, weights: MasterWeights, lr: Tensor) -> t
         momentum=config.momentum,
         nesterov=config.nesterov,
         foreach=False,
-        fused=lr.is_cuda,  # one kernel that reads lr on the device
+        fused=lr.is_cuda or weights.master.dtype == torch.float32,  # one pass over memory; a GPU reads lr itself
     )
     if not config.momentum:
         return optimizer, {}
