@@ -79,11 +79,13 @@ class StaticEpoch:
             learner.weights.round()
             learner.scaler.load_state_dict(scaler_state)
 
-        parts = functools.partial(self._train, self._group), functools.partial(self._train, 1), self._evaluate
+        counts = sorted({self._group, 1}, reverse=True)  # what needs most memory first: the others use it again
+        parts: list[Part] = [*(functools.partial(self._train, count) for count in counts), self._evaluate]
         try:
-            self._replay_group, self._replay_step, self._replay_evaluation = record(parts, restore)
+            *replays, self._replay_evaluation = record(parts, restore)
         finally:
             restore()
+        self._replays = dict(zip(counts, replays, strict=True))
 
     @torch.no_grad()
     def run(self, plan: EpochPlan, lrs: Sequence[float], on_step: OnStep | None = None) -> TrainMetrics:
@@ -94,12 +96,9 @@ class StaticEpoch:
         self._position.zero_()
         num_done = 0
         while num_done < self._num_steps:
-            if num_done + self._group <= self._num_steps:
-                self._replay_group()
-                num_done += self._group
-            else:
-                self._replay_step()
-                num_done += 1
+            count = self._group if num_done + self._group <= self._num_steps else 1
+            self._replays[count]()
+            num_done += count
             PULSE.beat()
             if on_step is not None:
                 on_step(num_done)

@@ -10,8 +10,9 @@ import torch
 from models.user_code import UserCode, provide
 from trainable import probe as module
 from trainable.config import TrainConfig
+from trainable.engine import EVAL_BATCH_SIZE
 from trainable.errors import UserError
-from trainable.probe import FIRST_BATCH, GpuProbe, _EnoughError, _StepTimer, gpu_memory, probe
+from trainable.probe import FIRST_BATCH, GpuProbe, _EnoughError, _num_images, _StepTimer, gpu_memory, probe
 
 CPU = torch.device("cpu")
 
@@ -99,6 +100,12 @@ def test_steps_that_are_launched_together_are_counted(monkeypatch: pytest.Monkey
                 clock.now += 0.01 * (step - before)
                 timer.on_step(step)
     assert timer.seconds_per_step == pytest.approx(0.01)
+
+
+def test_there_are_images_for_the_steps_of_a_graph_and_for_an_evaluation() -> None:
+    assert _num_images({512, 16}, 32) == 4096
+    assert _num_images({16384}, 32) == 16384
+    assert _num_images({2}, 32) == EVAL_BATCH_SIZE
 
 
 def test_a_process_of_several_on_a_gpu_is_prepared_and_measures_again_and_again() -> None:

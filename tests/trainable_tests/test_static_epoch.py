@@ -271,12 +271,14 @@ def test_steps_are_reported_when_they_are_launched(make_training: MakeTraining, 
     assert PULSE.pulse.moves - moves == len(told) + 3  # and three batches of the evaluation
 
 
-def names_of_replays(make_training: MakeTraining, config: TrainConfig) -> list[str]:
-    """The names of the replays of an epoch."""
-    called: list[str] = []
+def replayed(make_training: MakeTraining, config: TrainConfig) -> list[int]:
+    """The numbers of steps that an epoch replays at a time."""
+    called: list[int] = []
 
-    def record(parts: Sequence[Step], restore: Step) -> Sequence[Step]:
-        return [functools.partial(called.append, name) for name in ("group", "step", "evaluation")]
+    def record(parts: Sequence[Any], restore: Step) -> Sequence[Step]:
+        counts = [part.args[0] for part in parts[:-1]]
+        assert len(counts) == len(set(counts))  # nothing is recorded twice
+        return [*(functools.partial(called.append, count) for count in counts), parts[-1]]
 
     training = make_training(config)
     StaticEpoch(training.learner, training.data, config.batch_size, augmented=True, record=record).run(
@@ -289,14 +291,14 @@ def test_a_graph_holds_fewer_steps_of_large_batches_and_of_models_with_many_kern
     make_training: MakeTraining, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = dataclasses.replace(tiny_config, batch_size=8)
-    assert names_of_replays(make_training, config) == ["group"] * 2 + ["step"] * 2
-    assert names_of_replays(make_training, dataclasses.replace(config, train_subset=24)) == ["group"]
+    assert replayed(make_training, config) == [5, 5, 1, 1]
+    assert replayed(make_training, dataclasses.replace(config, train_subset=24)) == [3]
     num_weights = len(make_training(config).learner.weights.parameters)
     monkeypatch.setattr(static_epoch, "WEIGHTS_PER_GRAPH", 4 * num_weights)
-    assert names_of_replays(make_training, config) == ["group"] * 3
-    assert names_of_replays(make_training, dataclasses.replace(config, ghost_batch_size=4)) == ["group"] * 6
+    assert replayed(make_training, config) == [4] * 3
+    assert replayed(make_training, dataclasses.replace(config, ghost_batch_size=4)) == [2] * 6
     monkeypatch.setattr(static_epoch, "WEIGHTS_PER_GRAPH", 0)
-    assert names_of_replays(make_training, config) == ["group"] * 12
+    assert replayed(make_training, config) == [1] * 12
     monkeypatch.setattr(static_epoch, "STEPS_PER_GRAPH", 8)
     monkeypatch.setattr(static_epoch, "CHUNK_BYTES", 48 * 2**20)
     cifar, sizes = 3 * 32 * 32, (8, 512, 1024, 2048, 4096, 8192)
