@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -193,23 +193,38 @@ def _is_loaded() -> bool:
     return hasattr(torch.ops.batchscape, "norm_relu")
 
 
-def _differences(dtype: torch.dtype) -> list[float]:
-    """Return how far output, gradients and statistics are from those of torch, as parts of their norms."""
+def layer_results(dtype: torch.dtype, *, is_fused: bool, images: Sequence[Tensor] | None = None) -> list[Tensor]:
+    """Return all that one layer computes: outputs, gradients and running statistics, and outputs of an evaluation.
+
+    Args:
+        images: input, residual and gradient of the output.
+    """
     random = torch.Generator().manual_seed(0)
-    x, residual, dy = (
-        torch.randn(8, 32, 9, 9, generator=random).to(dtype, memory_format=torch.channels_last) for _ in range(3)
-    )
-    results: list[list[Tensor]] = []
-    for is_fused in (True, False):
-        norm = nn.BatchNorm2d(32)
-        norm.fused = is_fused  # type: ignore[assignment]
-        inputs = [norm.weight, norm.bias, x.requires_grad_(), residual.requires_grad_()]
-        results.append([])
-        for used in (3, 4):  # without the residual, and with it
-            y = norm_relu(norm, x, *inputs[3:used])
-            results[-1] += [y.detach(), *torch.autograd.grad(y, inputs[:used], dy)]
-        results[-1] += [getattr(norm, name) for name in ("running_mean", "running_var")]
-    return [float((own - other).norm() / other.norm()) for own, other in zip(*results, strict=True)]
+    images = images or [torch.randn(8, 32, 9, 9, generator=random) for _ in range(3)]
+    x, residual, dy = (part.to(dtype, memory_format=torch.channels_last) for part in images)
+    norm = nn.BatchNorm2d(x.shape[1], dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+    nn.init.zeros_(norm.weight[:1])  # its outputs are exactly 0, and let no gradient through
+    norm.fused = is_fused  # type: ignore[assignment]
+    inputs = [norm.weight, norm.bias, x.requires_grad_(), residual.requires_grad_()]
+    found: list[Tensor] = []
+    for used, compute in ((3, norm_relu), (4, norm_relu), (4, add_norm_relu)):
+        added = residual if used == 4 else None
+        outputs = _as_list(compute(norm.train(), x, added))
+        found += [*outputs, *torch.autograd.grad(outputs, inputs[:used], [dy] * len(outputs))]
+        found += [getattr(norm, name) for name in ("running_mean", "running_var")]
+        with torch.no_grad():
+            found += _as_list(compute(norm.eval(), x, added))
+    return [part.detach().clone().double() for part in found]
+
+
+def _as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else [*outputs]
+
+
+def _differences(dtype: torch.dtype) -> list[float]:
+    """Return how far all results are from those of torch, as parts of their norms."""
+    ours, theirs = (layer_results(dtype, is_fused=is_fused) for is_fused in (True, False))
+    return [float((own - other).norm() / other.norm()) for own, other in zip(ours, theirs, strict=True)]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """The fused kernel: it computes what torch computes, more exactly, and where it cannot be used, torch does."""
 
 import copy
-import dataclasses
+import hashlib
+import itertools
 import json
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,19 +15,28 @@ from torch.nn import functional
 
 from models import fused
 from models.registry import build_model
-from tests.trainable_tests.golden_trainings import FILE, TRAININGS
+from tests.trainable_tests.golden_trainings import FILE, kind_of_device, losses_of
+from tests.trainable_tests.golden_trainings import FUSED as GOLDEN
+from trainable import device
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.data.digits import load_digits
 from trainable.device import prepare_device
 from trainable.execution import Execution
+from trainable.ledger.reading import read_trial
+from trainable.records import Progress
+from trainable.session import RunInfo, TrialSession
 from trainable.splits import prepare
 from trainable.training import Training
 
 CPU = torch.device("cpu")
 FUSED = Execution(fused=True)
-BAND = 1.1
-"""The gradient of a bf16 step is at most so many times as far from that of fp32 as without the kernel."""
+BAND = 1.03
+"""The gradient in bf16 is at most so many times as far from the exact one as without the kernel. Measured: 0.97 to
+1.00 for resnet_8, resnet_preact_8 and resnet_20 and batches of 16 and 48."""
+FACTORS = (7919, 104729, 611953)
+BITS = {torch.bfloat16: "2ebffed41fffc4f8", torch.float32: "d81b7a142de241d2"}
+"""Beginning of the SHA-256 of what one layer computes. They change if the kernel rounds or sums otherwise."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +51,9 @@ def folder(request: pytest.FixtureRequest) -> Path:
     assert request.config.cache is not None
     path = request.config.cache.mkdir("kernels")
     lines: list[str] = []
-    if not fused.build(path, lines.append):
-        pytest.skip(f"no fused kernel on this machine: {lines or 'no C++ compiler'}")
+    if fused._compiler() is None:
+        pytest.skip("no C++ compiler")
+    assert fused.build(path, lines.append), lines
     return path
 
 
@@ -49,36 +62,22 @@ def switched_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainable.training.kernel_folder", lambda: folder)
 
 
-def gradients_of_layer(dtype: torch.dtype, *, is_fused: bool, residual: bool) -> list[Tensor]:
-    """Output, gradients and running statistics of one layer with 16 channels and 1,536 rows."""
-    random = torch.Generator().manual_seed(1)
-    x, added, dy = (
-        torch.randn(6, 16, 16, 16, generator=random).to(dtype, memory_format=torch.channels_last) for _ in range(3)
-    )
-    norm = nn.BatchNorm2d(16, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-    norm.fused = is_fused  # type: ignore[assignment]
-    inputs = [x.requires_grad_(), norm.weight, norm.bias, *([added.requires_grad_()] if residual else [])]
-    y = fused.norm_relu(norm, x, added if residual else None)
-    statistics = [norm.running_mean, norm.running_var]
-    return [y, *torch.autograd.grad(y, inputs, dy), *(value for value in statistics if value is not None)]
-
-
-@pytest.mark.parametrize("residual", [False, True])
-def test_one_layer_is_as_exact_in_fp32_as_torch(folder: Path, residual: bool) -> None:
-    exact = gradients_of_layer(torch.float64, is_fused=False, residual=residual)
-    for ours, truth in zip(gradients_of_layer(torch.float32, is_fused=True, residual=residual), exact, strict=True):
+def test_one_layer_is_as_exact_in_fp32_as_torch(folder: Path) -> None:
+    exact = fused.layer_results(torch.float64, is_fused=False)
+    for ours, truth in zip(fused.layer_results(torch.float32, is_fused=True), exact, strict=True):
         assert (ours - truth).norm() <= 1e-6 * truth.norm()
 
 
 @pytest.mark.parametrize("dtype", fused.DTYPES)
-def test_the_number_of_threads_changes_no_bit(folder: Path, dtype: torch.dtype) -> None:
-    results = []
-    before = torch.get_num_threads()
-    for threads in (1, 3):
+def test_a_layer_has_the_same_bits_on_every_processor_and_with_more_threads(folder: Path, dtype: torch.dtype) -> None:
+    """Numbers drawn by torch.randn may differ in their last bits between instruction sets: these are exact."""
+    images = [((torch.arange(307_200) * factor % 1999 - 999) / 512).view(8, 32, 40, 30) for factor in FACTORS]
+    found = set()
+    for threads in (3, 1):
         torch.set_num_threads(threads)
-        results.append(gradients_of_layer(dtype, is_fused=True, residual=True))
-    torch.set_num_threads(before)
-    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+        results = fused.layer_results(dtype, is_fused=True, images=images)
+        found.add(hashlib.sha256(b"".join(part.numpy().tobytes() for part in results)).hexdigest()[:16])
+    assert found == {BITS[dtype]}
 
 
 def training(config: TrainConfig, data: ImageData, execution: Execution) -> Training:
@@ -86,51 +85,64 @@ def training(config: TrainConfig, data: ImageData, execution: Execution) -> Trai
     return Training(bound, prepare(data, bound, CPU), CPU, execution)
 
 
-@pytest.mark.parametrize("name", list(TRAININGS)[:2])
-def test_a_training_stays_near_its_golden_losses(switched_on: None, name: str) -> None:
-    """A relative change of 1e-6 of the learning rate moves these losses by up to 2 % and gradients by up to 10 %."""
-    ours = training(TRAININGS[name], load_digits(), FUSED)
-    assert str(ours.execution) == "fused eager"
-    for golden in json.loads(FILE.read_text())["losses"][name][:-1]:
-        assert ours.run_epoch(1).record.train_loss == pytest.approx(float.fromhex(golden[0]), rel=0.05)
+@pytest.mark.parametrize("name", GOLDEN)
+def test_losses_are_those_that_were_recorded(switched_on: None, name: str) -> None:
+    found, recorded = losses_of(GOLDEN[name], load_digits(), FUSED), json.loads(FILE.read_text())
+    if kind_of_device() == recorded["fused_device"]:
+        assert found == recorded["fused"][name]
+    else:  # convolutions round otherwise: the first epoch is still close
+        assert float.fromhex(found[0][0]) == pytest.approx(float.fromhex(recorded["fused"][name][0][0]), rel=1e-2)
 
 
 @pytest.mark.parametrize("model", ["resnet_8", "resnet_preact_8"])
-def test_gradients_in_fp32_are_nearer_to_fp64_than_those_of_torch(folder: Path, model: str) -> None:
-    random = torch.Generator().manual_seed(0)
-    base = build_model(model, 10, random).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images, labels = torch.randn(48, 3, 32, 32, generator=random), torch.arange(48) % 10
+def test_gradients_stay_in_the_band_of_the_exact_ones(folder: Path, model: str) -> None:
+    errors = dict.fromkeys(itertools.product(fused.DTYPES, (True, False)), 0.0)
+    labels = torch.arange(16) % 10
+    for seed in range(5):
+        random = torch.Generator().manual_seed(seed)
+        base = build_model(model, 10, random).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = torch.randn(16, 3, 32, 32, generator=random)
 
-    def gradient(dtype: torch.dtype, *, is_fused: bool) -> Tensor:
-        network = copy.deepcopy(base).to(dtype)
-        assert not is_fused or fused.switch_on(network, folder)
-        logits = network(images.to(dtype, memory_format=torch.channels_last))
-        parts = torch.autograd.grad(functional.cross_entropy(logits, labels), list(network.parameters()))
-        return torch.cat([part.double().flatten() for part in parts])
+        def gradient(dtype: torch.dtype, is_fused: bool, base: nn.Module = base, images: Tensor = images) -> Tensor:
+            network = copy.deepcopy(base)
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear) or dtype == torch.float64:
+                    layer.to(dtype)
+            assert not is_fused or fused.switch_on(network, folder)
+            loss = functional.cross_entropy(network(images.to(dtype, memory_format=torch.channels_last)), labels)
+            return torch.cat([part.double().flatten() for part in torch.autograd.grad(loss, [*network.parameters()])])
 
-    exact = gradient(torch.float64, is_fused=False)
-    ours, theirs = (gradient(torch.float32, is_fused=is_fused) for is_fused in (True, False))
-    assert (ours - exact).norm() <= (theirs - exact).norm() <= 0.01 * exact.norm()
+        exact = gradient(torch.float64, False)
+        for case in errors:
+            errors[case] += float((gradient(*case) - exact).norm() / exact.norm()) / 5
+    assert errors[torch.float32, True] <= errors[torch.float32, False] <= 0.01
+    assert errors[torch.bfloat16, True] <= BAND * errors[torch.bfloat16, False] <= 0.2
 
 
-@pytest.mark.parametrize("model", ["resnet_8", "resnet_preact_8"])
-def test_gradients_in_bf16_stay_in_the_band_of_fp32(
-    switched_on: None, tiny_config: TrainConfig, tiny_data: ImageData, model: str
+def test_killed_and_resumed_is_as_unbroken(
+    switched_on: None, tiny_config: TrainConfig, tiny_data: ImageData, tmp_path: Path
 ) -> None:
-    errors = {}
-    for execution in (FUSED, Execution()):
-        errors[execution] = 0.0
-        for seed in range(5):
-            config = dataclasses.replace(tiny_config, model=model, seed=seed, epochs=1, batch_size=96, lr=1e-6)
-            exact, rounded = (
-                training(dataclasses.replace(config, precision=precision), tiny_data, how)
-                for precision, how in (("fp32", Execution()), ("bf16", execution))
-            )
-            for each in (exact, rounded):
-                each.run_epoch(1)
-            truth = exact.learner.weights.gradient
-            errors[execution] += float((rounded.learner.weights.gradient - truth).norm() / truth.norm()) / 5
-    assert errors[FUSED] <= BAND * errors[Execution()]
+    def run(folder: str, execution: Execution, num_epochs: int = 9) -> list[Progress]:
+        run = RunInfo(f"{num_epochs}", 1, "code", execution, checkpoint_share=float("inf"))
+        data = prepare(tiny_data, tiny_config, CPU)
+        session, done = TrialSession(tiny_config, data, tmp_path / folder, CPU, run), list[Progress]()
+        while len(done) < num_epochs and not (done and done[-1].ended):
+            done.append(session.next_epoch())
+        session.close()
+        return done
+
+    unbroken = run("unbroken", FUSED)
+    run("killed", FUSED, 1)
+    resumed = run("killed", FUSED)
+    assert not any(progress.note for progress in resumed)
+    figures = [
+        [(p.record.train_loss, p.record.gradient_norm) for p in way if p.record] for way in (unbroken, resumed)
+    ]
+    assert len(figures[0]) == 3 and figures[0] == figures[1]
+    run("elsewhere", FUSED, 1)
+    notes = [progress.note for progress in run("elsewhere", Execution())]
+    assert notes == [None, "resumes with other execution than its first epochs", None]
+    assert [attempt.execution for attempt in read_trial(tmp_path / "elsewhere").attempts] == ["fused eager", "eager"]
 
 
 @pytest.mark.parametrize("changes", [{"ghost_batch_size": 8}, {"precision": "fp16"}])
@@ -152,6 +164,9 @@ def test_a_process_without_the_library_trains_without_it(
     assert str(training(tiny_config, tiny_data, FUSED).execution) == "eager"
 
 
+WRITES_A_FILE = "for word; do case $word in *.part) touch $word;; esac; done"
+
+
 def compiler_in(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a compiler that does this, and count its calls."""
     monkeypatch.setattr(fused, "_load", lambda _: False)
@@ -162,16 +177,58 @@ def compiler_in(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder / "calls"
 
 
-@pytest.mark.parametrize("text", ["echo no headers; exit 1", "exit 0", "kill -9 $$"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("echo no headers; exit 1", "no headers"),
+        ("exit 0", "false"),
+        (WRITES_A_FILE, "false"),
+        ("kill -9 $$", "SIGKILL"),
+    ],
+)
 def test_a_failed_build_is_told_once_and_not_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str
 ) -> None:
+    monkeypatch.setattr(sys, "executable", "false")  # stands for a kernel that computes something else
     calls = compiler_in(tmp_path, text, monkeypatch)
     lines: list[str] = []
-    for _ in range(2):
-        assert not fused.build(tmp_path / "kernels", lines.append)
+    kernels = tmp_path / "kernels"
+    threads = [threading.Thread(target=fused.build, args=(kernels, lines.append)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not fused.build(kernels, lines.append)
     assert len(lines) == 2 and "once for this machine" in lines[0] and "torch's own operations" in lines[1]
     assert calls.read_text() == "called\n"
+    (log,) = kernels.glob("*.log")
+    assert why in log.read_text() and sorted(kernels.iterdir()) == sorted([log, kernels / "lock"])
+
+
+def test_a_damaged_library_or_that_of_another_machine_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    monkeypatch.setattr(fused, "_is_loaded", lambda: bool(loaded))
+    monkeypatch.setattr(torch.ops, "load_library", loaded.append)
+    library, whole = fused._library(tmp_path), b"ELF" + hashlib.sha256(b"ELF").digest()
+    for content in (b"", whole[:20], b"FLE" + whole[3:]):
+        library.write_bytes(content)
+        assert not fused._load(tmp_path)
+    library.write_bytes(whole)
+    for owner, name, value in ((torch, "__version__", "9.9"), (fused, "CPU_FIELDS", ("processor",))):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, value)
+            assert not fused._load(tmp_path)
+    assert not loaded
+    assert fused._load(tmp_path) and loaded == [library]
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "0", "no", "false", "", "on"])
+def test_a_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setattr(fused, "build", lambda folder, tell: True)
+    monkeypatch.setenv(device.FUSED, value)
+    assert device.builds_fused_kernel(print) == (value in ("", "on"))
 
 
 def test_without_a_compiler_or_a_folder_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
