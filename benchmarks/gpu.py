@@ -60,7 +60,7 @@ class Effort:
     num_rounds: int = 3
     profile: tuple[Work, ...] = tuple(Work(size, 64, num_test=1) for size in (128, 8))
     joint: gpu_together.Joint = gpu_together.Joint(  # noqa: RUF009 (frozen)
-        tuple(Work(size, 96) for size in (128, 8, 32, 512)), (1, 2, 4, 8, 16), 1.2
+        tuple(Work(size, 160) for size in (128, 8, 32, 512)), (1, 2, 4, 8, 16), 1.2
     )
     switches: tuple[Work, ...] = (Work(128, 200, num_test=10_000), Work(8, 400, num_test=10_000))
     num_switches: int = len(gpu_speed.SWITCHES)

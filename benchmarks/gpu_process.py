@@ -83,8 +83,8 @@ class Bench:
 
     def num_test(self, work: Work) -> int:
         """Return the number of images that are evaluated."""
-        num_train = self.num_steps(work) * work.batch_size
-        return work.num_test or max(1, min(num_train // EVAL_SHARE, len(self.images.test_labels)))
+        asked = work.num_test or self.num_steps(work) * work.batch_size // EVAL_SHARE
+        return max(1, min(asked, len(self.images.test_labels)))
 
     def training(self, work: Work, execution: Execution = GRAPH) -> Training:
         """Make a training on whole batches, as many as there are at most."""
@@ -181,7 +181,7 @@ class Worker:
     def __init__(self, job: GpuJob) -> None:
         context: Any = multiprocessing.get_context(job.start_method)
         self.pipe, far_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(far_end, job), daemon=True)
+        self._process = context.Process(target=_serve, args=(far_end, job))
         self._process.start()
         far_end.close()
         self.is_over = False
@@ -210,13 +210,17 @@ class Worker:
         return answer
 
     def end(self) -> None:
+        """Kill the process and wait for its end."""
+        self.kill()
+        self._process.join(END_SECONDS)
+
+    def kill(self) -> None:
         """Kill the process, with all that it has started."""
         self.is_over = True
         self.pipe.close()
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
-        self._process.join(END_SECONDS)
 
 
 def _serve(pipe: connection.Connection, job: GpuJob) -> None:

@@ -89,40 +89,38 @@ def measure_mps(job: GpuJob, joint: Joint, deadline: float, keep: Keep, *, use_g
 
 
 def measure_processes(job: GpuJob, joint: Joint, deadline: float, keep: Keep, way: str = "processes") -> None:
-    """Measure trainings in processes of their own; those of a smaller count are used again.
+    """Measure trainings in processes of their own, the largest number of which starts first and then waits its turn.
 
-    After a failure the next batch size begins with new processes.
+    After a failure the next batch size begins with new processes, and fewer if not all could be made ready.
     """
     workers: list[Worker] = []
+    counts = list(joint.counts)
     try:
         for work in joint.works:
-            num_ready = 0
-            for count in joint.counts:
-                labels = {"way": way, "batch_size": work.batch_size, "count": count}
-                name = f"{way}, batch_size {work.batch_size}, count {count}"
-                if time.monotonic() + joint.seconds >= deadline:
-                    keep("left_out", name)
-                    continue
-                try:
+            names = {count: f"{way}, batch_size {work.batch_size}, count {count}" for count in counts}
+            count = counts[-1]
+            try:
+                if time.monotonic() < deadline:
                     workers += [Worker(job) for _ in range(count - len(workers))]
-                    found = _together(workers[:count], num_ready, work, joint.seconds, deadline, way)
-                except ProcessFailedError as error:
-                    keep("failed", f"{name}: {error}")
-                    _end(workers)
-                    break
-                num_ready = count
-                keep("cells", labels | found)
+                    _ask(workers, min(deadline, time.monotonic() + START_SECONDS), prepare, work)
+                    if way == MPS:
+                        check_clients()  # they may have gone past the service
+                for count in counts:
+                    if time.monotonic() + joint.seconds >= deadline:
+                        keep("left_out", names[count])
+                        continue
+                    found = _together(workers[:count], joint.seconds, deadline)
+                    keep("cells", {"way": way, "batch_size": work.batch_size, "count": count} | found)
+            except ProcessFailedError as error:
+                keep("failed", f"{names[count]}: {error}")
+                _end(workers)
+                counts = [fewer for fewer in counts if fewer < count] or counts[:1]
     finally:
         _end(workers)
 
 
-def _together(
-    workers: Sequence[Worker], num_ready: int, work: Work, seconds: float, deadline: float, way: str
-) -> Row:
-    """Make the workers ready that are not, and let all train at the same time."""
-    _ask(workers[num_ready:], min(deadline, time.monotonic() + START_SECONDS), prepare, work)
-    if way == MPS:
-        check_clients()  # they may have gone past the service
+def _together(workers: Sequence[Worker], seconds: float, deadline: float) -> Row:
+    """Let all train at the same time."""
     begins = time.monotonic() + LEAD_SECONDS
     ends = begins + seconds
     answers = _ask(workers, min(deadline, ends + START_SECONDS), rate, begins, ends)
@@ -139,5 +137,7 @@ def _ask(
 
 
 def _end(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.kill()
     while workers:
         workers.pop().end()

@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 CONTROL = "nvidia-cuda-mps-control"
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 6.0
 
 
 class MpsUnavailableError(Exception):

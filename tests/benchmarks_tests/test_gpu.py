@@ -264,8 +264,9 @@ def test_a_gpu_gets_the_compiler_tf32_and_a_cold_start_of_each_batch_size() -> N
         return {case.name for lane in Run(JOB, Effort(), is_gpu, None).lanes(section) for case in lane}
 
     more = {section: names(section, True) - names(section, False) for section in SECTIONS if section != "together"}
-    assert more["tests"] == {f"cold_start {size}" for size in (8, 32, 128, 512)}
-    assert len(more["speed"]) == 4
+    cold = {f"compiled, batch_size {size}" for size in (8, 32, 128, 512)}
+    assert more["tests"] == cold | {"strong peer, compiled, batch_size 128"}
+    assert len(more["speed"]) == 2 * 4
     assert more["profiler"] == {"batch_size 128, compiled", "batch_size 8, compiled"}
     assert len(more["switches"]) == 2 * 3
     assert not more["machine"] | more["formats"]
