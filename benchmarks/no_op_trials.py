@@ -20,6 +20,7 @@ from trainable.precision import resolve_precision
 from trainable.session import TrialSession
 from trainable.splits import TrialData
 from trainable.training import EpochOutcome, Training
+from trainable.trial_worker import TrialWorker
 from trainable.tune_adapter import TrainingTrainable
 
 
@@ -58,8 +59,14 @@ class NoOpSession(TrialSession):
         return NoTraining(self._config, self._data, self._run.execution)
 
 
-class NoOpTrainable(TrainingTrainable):
-    """The trainable that Tune runs instead of TrainingTrainable."""
+class NoOpWorker(TrialWorker):
+    """A worker that opens sessions without the training."""
 
     def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
         return NoOpSession(config, data, folder, self._device, self._run)
+
+
+class NoOpTrainable(TrainingTrainable):
+    """The trainable that Tune runs instead of TrainingTrainable."""
+
+    WORKER = NoOpWorker

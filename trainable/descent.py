@@ -12,6 +12,7 @@ from trainable.config import TrainConfig
 from trainable.ledger.locks import LedgerBusyError
 from trainable.ledger.remote_ledger import RemoteFolder, read_final_state
 from trainable.session import RunInfo, TrialSession
+from trainable.side_by_side import Turns
 from trainable.splits import TrialData
 
 BUSY_POLL_SECONDS = 0.2
@@ -24,6 +25,7 @@ def open_session(
     folder: Path | RemoteFolder,
     device: torch.device,
     run: RunInfo,
+    turns: Turns | None = None,
 ) -> TrialSession:
     """Open the session of a trial.
 
@@ -32,13 +34,14 @@ def open_session(
             most trials.
         data: the data set, cut as all these configurations say.
         folder: the folder of the trial; the folders of its ancestors are beside it.
+        turns: those of all trainings of this process; None if there are no others.
 
     Raises:
         LedgerBusyError: another process works on this trial.
         RemoteError: a remote store does not answer, or refuses.
     """
     parent_state = functools.partial(final_state, ancestors, data, folder, device, run) if ancestors else None
-    return TrialSession(config, data, folder, device, run, parent_state)
+    return TrialSession(config, data, folder, device, run, parent_state, turns)
 
 
 def final_state(

@@ -40,10 +40,14 @@ def prepare_device(num_threads: int, *, use_gpu: bool, gpus: float = 1.0) -> tor
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     if gpus < 1:
-        fraction = memory_fraction(gpus, torch.cuda.get_device_properties(0).total_memory)
-        if fraction is not None:
-            torch.cuda.set_per_process_memory_fraction(fraction, 0)
+        limit_memory(gpus)
     return torch.device("cuda", 0)
+
+
+def limit_memory(gpus: float) -> None:
+    """Let torch's allocator use this share of the GPU's memory."""
+    fraction = memory_fraction(gpus, torch.cuda.get_device_properties(0).total_memory)
+    torch.cuda.set_per_process_memory_fraction(1.0 if fraction is None else fraction, 0)
 
 
 def kernel_folder() -> Path:

@@ -57,7 +57,7 @@ class Split:
         return mean.float().to(self.images.device), std.float().to(self.images.device)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TrialData:
     """The splits of a trial, and mean and standard deviation (fp32 [C]) of the images that it trains on."""
 

@@ -7,9 +7,9 @@ checkpoints are not used: nothing here saves or restores them.
 
 import contextlib
 import dataclasses
+import os
 import platform
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,19 @@ import torch
 from ray import tune
 from ray.experimental import internal_kv
 from ray.tune.result import DONE
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from models.costs import multiply_accumulates
-from models.user_code import UserCode, provide
+from models.user_code import provide
 from trainable import provenance
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
-from trainable.descent import open_session
-from trainable.device import prepare_device, release_memory
+from trainable.device import prepare_device
 from trainable.execution import Share
-from trainable.heartbeat import Beat, Heartbeat
-from trainable.ledger.filesystems import is_lasting, trouble_text
-from trainable.ledger.locks import LedgerBusyError
-from trainable.ledger.remote import RemoteError
-from trainable.ledger.remote_ledger import RemoteFolder
+from trainable.heartbeat import Beat
+from trainable.host import HOST_CALLS, TrialHost
 from trainable.records import EpochRecord, Progress, Status
-from trainable.session import RunInfo, TrialSession
-from trainable.splits import TrialData, prepare
-from trainable.wording import one_line
+from trainable.side_by_side import can_share_process
+from trainable.trial_worker import Assignment, Node, TrialSetup, TrialWorker
 
 TRIAL_KEY = "trial_key"
 """Key of Tune's configuration under which the trial's key stands."""
@@ -52,32 +47,6 @@ NOTE = "note"
 STORE_TROUBLE = "store_trouble"
 HEARTBEATS = "batchscape-heartbeats"
 """Namespace of Ray's key-value store in which processes tell that they move, under RUN_ID/TRIAL_KEY."""
-SLOWEST_CPU, SLOWEST_GPU = 1e9, 1e11
-"""Floating-point operations per second below which no device is taken to be at work."""
-OPERATIONS = 6
-"""Floating-point operations of a training step for each multiply-accumulate of a forward pass."""
-ASSUMED_COST = 4e9
-"""Multiply-accumulates of a forward pass of a model of the user's own: about those of ResNet-50 on 224x224 pixels."""
-BUSY_SECONDS = 60.0
-BUSY_POLL_SECONDS = 0.2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TrialSetup:
-    """What every trial of a sweep is given besides the data set."""
-
-    configs: dict[str, TrainConfig]
-    """Configurations of the trials that are known before the run, by trial key."""
-    trials_folder: Path | RemoteFolder
-    """Folder of the trials' ledgers; its path is absolute."""
-    run: RunInfo
-    source_hash: str
-    """Hash of the driver's training source; a worker that has another source refuses to work."""
-    sources: tuple[UserCode, ...] = ()
-    """Sources of the models and losses of the user's own."""
-    marker: Path | None = None
-    """File beside the ledgers that holds the run's id: a node that cannot read it cannot see the store. None if that
-    need not be checked."""
 
 
 def report(progress: Progress) -> dict[str, Any]:
@@ -120,23 +89,117 @@ def sees(marker: Path, run_id: str) -> bool:
         return False
 
 
+class HostDiedError(Exception):
+    """The process in which a trial trained beside others has died."""
+
+
+class HostKeeper:
+    """Starts a process for the trials of each GPU that train on streams.
+
+    It is an actor of the driver, and the hosts are its own: all end with the driver, however that ends.
+    """
+
+    def __init__(self, sweep: TrialSetup, data: Sequence[Any]) -> None:
+        """
+        Args:
+            data: a reference to the data set in Ray's object store.
+        """
+        self._sweep = sweep
+        self._data = data[0]
+        self._hosts: dict[tuple[str, str], Any] = {}
+
+    def host(self, node: str, gpu: str) -> Any:  # noqa: ANN401
+        """Return the host for a GPU of a node, which is started if there is none, or if it has died."""
+        found = self._hosts.get((node, gpu))
+        try:
+            if found is not None:
+                ray.get(found.ready.remote())
+                return found
+        except ray.exceptions.RayActorError:
+            pass
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        options = {"num_cpus": 0, "max_concurrency": HOST_CALLS, "scheduling_strategy": there}
+        found = ray.remote(TrialHost).options(**options).remote(gpu, self._sweep, self._data, this_node)
+        self._hosts[node, gpu] = found
+        return found
+
+
+def start_hosts(sweep: TrialSetup, data: ImageData) -> Any:  # noqa: ANN401
+    """Start the keeper of the hosts, beside the driver."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(HostKeeper).options(num_cpus=0, scheduling_strategy=here).remote(sweep, [ray.put(data)])
+
+
+def this_node(run_id: str) -> Node:
+    """Return the node of this process, and how it tells the driver of a run of its trials."""
+
+    def tell(trial_key: str, beat: Beat) -> None:
+        internal_kv._internal_kv_put(f"{run_id}/{trial_key}", beat.to_bytes(), namespace=HEARTBEATS)
+
+    identifier = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    return Node(identifier, ray.util.get_node_ip_address(), tell)
+
+
+class HostedTrial:
+    """A trial that another process on this node trains, beside others."""
+
+    def __init__(self, keeper: Any, trial: Assignment) -> None:  # noqa: ANN401
+        self._keeper = keeper
+        self._trial = trial
+        self._host: Any = None
+
+    def step(self) -> Progress:
+        """
+        Raises:
+            HostDiedError: the other process has died.
+        """
+        try:
+            if self._host is None:
+                gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0] if self._trial.share.gpus else ""
+                node = ray.get_runtime_context().get_node_id()
+                self._host = ray.get(self._keeper.host.remote(node, gpu))
+                ray.get(self._host.begin.remote(self._trial, os.getpid()))
+            progress: Progress = ray.get(self._host.step.remote(self._trial.trial_key))
+        except ray.exceptions.RayActorError as error:
+            raise HostDiedError(f"the worker process has died in which it trained beside others: {error}") from None
+        return progress
+
+    def cleanup(self) -> None:
+        """Write a checkpoint, and release the trial for other processes."""
+        host, self._host = self._host, None
+        with contextlib.suppress(ray.exceptions.RayActorError):
+            if host is not None:
+                ray.get(host.end.remote(self._trial.trial_key))
+
+
 class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is untyped here
     """Trains one configuration, one epoch per step. Tune reuses the actor for the next trial (`reset_config`).
 
     Ray may run `setup` in a second process while a cached actor has already taken over the trial. So `setup` has no
-    side effects: the first `step` opens the ledger and takes its lock.
+    side effects.
     """
 
-    _session: TrialSession | None = None
-    """The open session; None before the first step, and if `setup` failed (Ray calls `cleanup` even then)."""
+    WORKER: type[TrialWorker] = TrialWorker
+    """What trains in this process."""
+    _trial: TrialWorker | HostedTrial | None = None
+    """None if `setup` failed (Ray calls `cleanup` even then)."""
+    _own: TrialWorker | None = None
+    """Trains in this process; None if a host has trained all trials so far."""
 
-    def setup(self, config: dict[str, Any], sweep: TrialSetup, data: ImageData) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        sweep: TrialSetup,
+        data: ImageData,
+        hosts: Any = None,  # noqa: ANN401
+    ) -> None:
         """Prepare the device and check that this worker can do the trial.
 
         Args:
             config: TRIAL_KEY and SHARE; for trials that are not in the sweep's `configs` also CONFIG and ANCESTORS.
             sweep: what all trials of the sweep have in common.
             data: the data set in Ray's object store; all trials of a node share its arrays without copying them.
+            hosts: the HostKeeper, if trials may train on streams.
 
         Raises:
             RuntimeError: the worker runs other code than the driver, does not see the store, or was given a GPU that
@@ -150,115 +213,48 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc] # Ray's class is 
         if sweep.marker is not None and not sees(sweep.marker, sweep.run.run_id):
             raise RuntimeError(f"the node {platform.node()} does not see the store's {sweep.marker.parent}")
         provide(sweep.sources)
-        self._sweep = sweep
-        self._data = data
-        share = share_of(config)  # Tune reuses an actor only for trials with the same share
-        self._run = dataclasses.replace(
-            sweep.run, num_threads=share.num_threads, gpus=share.gpus, node=ray.util.get_node_ip_address()
-        )
-        if share.gpus and not torch.cuda.is_available():
+        gpus = share_of(config).gpus
+        if gpus and not torch.cuda.is_available():
             raise RuntimeError(
-                f"the node {platform.node()} gave this trial {share.gpus:g} GPU, and its torch "
+                f"the node {platform.node()} gave this trial {gpus:g} GPU, and its torch "
                 f"{torch.__version__} finds none: install the CUDA build there"
             )
-        self._device = prepare_device(share.num_threads, use_gpu=share.gpus > 0, gpus=share.gpus)
-        self._prepared: tuple[Any, TrialData] | None = None
-        self._session = None
-        node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-        self._heartbeat = Heartbeat(node, self._tell)
+        self._sweep = sweep
+        self._data = data
+        self._hosts = hosts
         self._assign(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take over the next trial."""
         self.cleanup()
-        release_memory(self._device)
         self._assign(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Replay or train one epoch; if the ledger cannot be opened, report the failure of the trial."""
-        self._heartbeat.begin(self._key, self._honest_seconds())
-        try:
-            return self._step()
-        finally:
-            self._heartbeat.rest()
-
-    def _step(self) -> dict[str, Any]:
-        try:
-            session = self._session or self._open()
-        except (OSError, RemoteError, LedgerBusyError) as error:
-            return self._report_error(error)
-        try:
-            progress = session.next_epoch()
-        except OSError as error:
-            if not is_lasting(error):
-                raise
-            with contextlib.suppress(OSError):
-                self.cleanup()
-            return self._report_error(error)
-        if progress.ended:
-            self.cleanup()
-        return report(progress)
-
-    def cleanup(self) -> None:
-        """Close the trial. One that a scheduler stops gets a checkpoint, so that another sweep can resume it."""
-        session, self._session = self._session, None
-        if session is not None:
-            with contextlib.closing(session), contextlib.suppress(OSError, RemoteError):  # an older one will do
-                session.save_checkpoint()
-
-    def _honest_seconds(self) -> float:
-        """Return the time without a move that the slowest device may need: for a step, or on a GPU for an epoch.
-
-        The host sends a GPU the steps of an epoch ahead, and then waits for all of them.
-        """
-        images = self._data.train_images
-        operations = OPERATIONS * (multiply_accumulates(self._config.model, images.shape[1]) or ASSUMED_COST)
-        if self._device.type == "cuda":
-            return operations * len(images) / SLOWEST_GPU
-        return operations * self._config.batch_size / SLOWEST_CPU
-
-    def _tell(self, trial_key: str, beat: Beat) -> None:
-        internal_kv._internal_kv_put(f"{self._run.run_id}/{trial_key}", beat.to_bytes(), namespace=HEARTBEATS)
-
-    def _report_error(self, error: Exception) -> dict[str, Any]:
-        """Report an error that the trial's ledger does not hold."""
-        trouble = None
-        if isinstance(error, OSError) and is_lasting(error):
-            folder = self._sweep.trials_folder
-            trouble = trouble_text(error, folder if isinstance(folder, Path) else folder.local)
-            if isinstance(folder, RemoteFolder):
-                trouble += f" of the node {platform.node()}"
-        progress = Progress(None, Status.FAILED, replayed=False, error=one_line(error), store_trouble=trouble)
-        return report(progress)
-
-    def _assign(self, config: dict[str, Any]) -> None:
-        self._key = str(config[TRIAL_KEY])
-        self._config = config_of(config, self._sweep.configs)
-        self._ancestors = [TrainConfig.from_dict(values) for values in config.get(ANCESTORS, ())]
-
-    def _open(self) -> TrialSession:
-        config = self._config
-        cut = (config.train_subset, config.test_subset, config.holdout, config.recipe_version)
-        if self._prepared is None or self._prepared[0] != cut:
-            self._prepared = (cut, prepare(self._data, config, self._device))
-        folder = self._sweep.trials_folder / self._key
-        self._session = self._wait_for_session(config, self._prepared[1], folder)
-        return self._session
-
-    def _wait_for_session(self, config: TrainConfig, data: TrialData, folder: Path | RemoteFolder) -> TrialSession:
-        """Open the session, and wait if a process that outlived its driver still holds the trial's lock.
-
-        Ray ends such processes within seconds.
+        """Replay or train one epoch; if the ledger cannot be opened, report the failure of the trial.
 
         Raises:
-            LedgerBusyError: another process holds the lock for longer than BUSY_SECONDS.
+            RuntimeError: the trainable was not set up.
         """
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                return open_session(config, self._ancestors, data, folder, self._device, self._run)
-            except LedgerBusyError:
-                if time.monotonic() > deadline:
-                    raise LedgerBusyError("another process is training it: run again afterwards") from None
-                time.sleep(BUSY_POLL_SECONDS)
+        if self._trial is None:
+            raise RuntimeError("it was not set up")
+        return report(self._trial.step())
+
+    def cleanup(self) -> None:
+        """Write a checkpoint, and release the trial for other processes."""
+        if self._trial is not None:
+            self._trial.cleanup()
+
+    def _assign(self, carried: dict[str, Any]) -> None:
+        config, share = config_of(carried, self._sweep.configs), share_of(carried)
+        ancestors = tuple(TrainConfig.from_dict(values) for values in carried.get(ANCESTORS, ()))
+        trial = Assignment(str(carried[TRIAL_KEY]), config, ancestors, share)
+        if share.streams and self._hosts is not None and can_share_process(config, self._sweep.run.execution):
+            self._trial = HostedTrial(self._hosts, trial)
+            return
+        if self._own is None:  # Tune reuses an actor only for trials with as many CPUs and GPUs
+            device = prepare_device(share.num_threads, use_gpu=share.gpus > 0, gpus=share.gpus)
+            node = this_node(self._sweep.run.run_id)
+            self._own = self.WORKER(self._sweep, self._data, device, node, None)
+        self._own.assign(trial)
+        self._trial = self._own

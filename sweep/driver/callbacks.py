@@ -23,7 +23,8 @@ from trainable.ledger.remote import RemoteError
 from trainable.ledger.trial_log import MAX_BYTES
 from trainable.records import Progress, Status
 from trainable.session import record_failure
-from trainable.tune_adapter import TRIAL_KEY, TrialSetup, config_of, from_report, share_of
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import SHARE, TRIAL_KEY, config_of, from_report, share_of
 
 PROCESS_DIED = "the trial's process died: it was killed, or its memory was not enough"
 BYTES_PER_WEIGHT, CHECKPOINT_SPARE_BYTES, EPOCH_BYTES = 8, 2**17, 512
@@ -122,6 +123,16 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         if self._steps is not None and key in self._steps.stopped:
             progress = dataclasses.replace(progress, status=Status.STOPPED)
         self._pass_on(key, progress)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
+        """Give a trial a process of its own if that in which it trained beside others has died.
+
+        Any of them may have killed it. It counts for none: one that does it again kills only its own.
+        """
+        share = share_of(trial.config)
+        if share.streams and failure_reason(trial) == PROCESS_DIED:
+            trial.config[SHARE] = dataclasses.asdict(dataclasses.replace(share, streams=False))
+            trial.run_metadata.num_failures -= 1
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """Record a trial whose process died, or could not be set up, more often than it is retried."""

@@ -35,7 +35,8 @@ from trainable.device import builds_fused_kernel
 from trainable.errors import RunEndedError, UserError
 from trainable.execution import Execution, Share
 from trainable.session import RunInfo
-from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, placement
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, placement, start_hosts
 from trainable.wording import say
 
 MAX_DEATHS = 2
@@ -167,7 +168,8 @@ def _fit(
             marker=marker,
         )
         callback = ObserverCallback(observers, setup, prepared.store, context.stop, steps, supervision)
-        trainable = tune.with_parameters(TrainingTrainable, sweep=setup, data=prepared.data)
+        hosts = start_hosts(setup, prepared.data) if any(share.streams for share in cluster.expected) else None
+        trainable = tune.with_parameters(TrainingTrainable, sweep=setup, data=prepared.data, hosts=hosts)
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement),
             param_space=param_space,

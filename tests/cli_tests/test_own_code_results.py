@@ -158,7 +158,7 @@ def test_trials_without_a_result_make_way_for_the_mended_file(
 
 
 def test_sources_travel_to_the_workers(store: LocalStore) -> None:
-    from trainable.tune_adapter import TrialSetup
+    from trainable.trial_worker import TrialSetup
 
     sources = planned().sources
     setup = TrialSetup({}, store.trials_folder, RunInfo("run", 1, ""), "", sources=sources)

@@ -17,7 +17,8 @@ from trainable.ledger.identity import IDENTITY, make_identity, read_identity
 from trainable.ledger.remote_ledger import open_ledger
 from trainable.records import Progress, Status
 from trainable.session import RunInfo, record_failure
-from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import TRIAL_KEY, report
 
 CONFIG = make_config()
 MANIFEST = make_manifest([CONFIG])

@@ -29,7 +29,8 @@ from trainable.errors import UserError
 from trainable.execution import Share
 from trainable.records import EpochRecord, Progress, Status
 from trainable.session import RunInfo
-from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import TRIAL_KEY, report
 
 GUARD = RayGuard(Path(), joins_cluster=False)
 

@@ -27,7 +27,8 @@ from tests.results_tests.result_samples import make_config, make_manifest
 from trainable.errors import RunEndedError
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
-from trainable.tune_adapter import TRIAL_KEY, TrialSetup, report
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import TRIAL_KEY, report
 
 
 @pytest.mark.parametrize(("is_terminal", "number"), [(True, signal.SIGTERM), (False, signal.SIGUSR1)])

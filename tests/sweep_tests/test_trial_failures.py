@@ -11,7 +11,8 @@ from tests.results_tests.result_samples import make_config
 from trainable.ledger.reading import read_trial
 from trainable.records import Status
 from trainable.session import RunInfo
-from trainable.tune_adapter import SHARE, TRIAL_KEY, TrialSetup
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import SHARE, TRIAL_KEY
 
 DIED = "Failure # 1 (occurred at 2026-01-01)\nThe actor is dead because its worker process has died. Exit type: X\n"
 RAISED = (

@@ -22,7 +22,8 @@ from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
 from trainable.session import RunInfo
 from trainable.training import Training
-from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, TrialSetup, from_report, placement, report
+from trainable.trial_worker import TrialSetup
+from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, from_report, placement, report
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def setup(short_config: TrainConfig, tmp_path: Path) -> TrialSetup:
 
 Make = Callable[..., TrainingTrainable]
 TWO_CPUS = Share(2.0)
+NEXT = {TRIAL_KEY: "b", SHARE: dataclasses.asdict(TWO_CPUS)}
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_what_a_trial_is_given_is_reserved_and_on_record(make_trainable: Make, t
 def test_an_actor_takes_one_trial_after_the_other(make_trainable: Make, tmp_path: Path) -> None:
     trainable = make_trainable()
     trainable.step()
-    assert trainable.reset_config({TRIAL_KEY: "b"})  # in the middle of the first one
+    assert trainable.reset_config(NEXT)  # in the middle of the first one
     results = [trainable.step() for _ in range(4)]
     assert [result["done"] for result in results] == [False, False, False, True]
     assert len(read_trial(tmp_path / "b").epochs) == 4
@@ -128,13 +130,15 @@ def test_an_actor_frees_a_training_before_the_next_one(make_trainable: Make, mon
     monkeypatch.setattr("trainable.device.torch.cuda.empty_cache", lambda: alive.append(training[0]()))
     trainable = make_trainable()
     trainable.step()
-    assert trainable._session is not None
-    assert trainable._session._training is not None
-    training.append(weakref.ref(trainable._session._training))
-    trainable._session._training.cycle = trainable._session._training  # type: ignore[attr-defined]
-    trainable._device = torch.device("cuda", 0)
-    assert trainable.reset_config({TRIAL_KEY: "b"})
-    trainable._device = torch.device("cpu")
+    worker = trainable._own
+    assert worker is not None
+    assert worker._session is not None
+    assert worker._session._training is not None
+    training.append(weakref.ref(worker._session._training))
+    worker._session._training.cycle = worker._session._training  # type: ignore[attr-defined]
+    worker._device = torch.device("cuda", 0)
+    assert trainable.reset_config(NEXT)
+    worker._device = torch.device("cpu")
     assert alive == [None]
 
 
@@ -159,7 +163,7 @@ def test_a_trial_that_cannot_be_opened_has_failed_and_the_next_is_trained(
     assert (progress.record, progress.status, result["done"]) == (None, Status.FAILED, True)
     assert progress.error is not None
     assert progress.error.startswith("OSError: [Errno 40]")
-    assert trainable.reset_config({TRIAL_KEY: "b"})
+    assert trainable.reset_config(NEXT)
     assert from_report(trainable.step()).record is not None
 
 
