@@ -9,7 +9,7 @@ from search_spaces.schema import AUTO, ResourceSpec
 from trainable.config import FIELD_NAMES, PlannedTrial, TrainConfig
 from trainable.errors import UserError, located
 from trainable.execution import Share
-from trainable.gpu_share import Case, share_for
+from trainable.gpu_share import Case, Sharing, share_for
 from trainable.wording import nearest
 
 DEFAULT_CPUS = 1.0
@@ -47,12 +47,14 @@ class ResourceRule:
         """Whether the share of a GPU must be measured."""
         self._gpus = None if self.is_auto else self._parse("gpus", gpus)
 
-    def share(self, trial: PlannedTrial, default_gpus: float, measured: Mapping[Case, float] | None = None) -> Share:
+    def share(
+        self, trial: PlannedTrial, default_gpus: float, measured: Mapping[Case, Sharing] | None = None
+    ) -> Share:
         """The CPUs and GPUs for this trial.
 
         Args:
             default_gpus: GPUs of a trial if neither the space nor the command line says anything.
-            measured: measured share of a GPU per case, for `gpus: auto`.
+            measured: how each case shares a GPU, for `gpus: auto`.
 
         Raises:
             UserError: An expression cannot be computed, or a number is impossible.
@@ -64,9 +66,9 @@ class ResourceRule:
         if gpus is not None and (gpus < 0 or (gpus > 1 and not float(gpus).is_integer())):
             what = "must be a fraction below 1 or a whole number"
             raise UserError(f"{self.location('gpus')}: {what}, got {gpus:g}{for_trial(trial)}")
-        if gpus is None:
-            gpus = share_for(case_of(trial.config), measured) if measured else default_gpus
-        return Share(DEFAULT_CPUS if cpus is None else float(cpus), float(gpus))
+        sharing = share_for(case_of(trial.config), measured) if gpus is None and measured else Sharing(default_gpus)
+        gpus = sharing.gpus if gpus is None else float(gpus)
+        return Share(DEFAULT_CPUS if cpus is None else float(cpus), gpus, sharing.streams)
 
     def location(self, key: str) -> str:
         """Where the value of this key comes from: `file:line: resources.key`, or the name of the option."""

@@ -1,7 +1,7 @@
 """How many trainings of one kind share a GPU, chosen from their memory and their joint speed. No torch."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,55 +28,86 @@ class Needs:
     gpu_bytes: int
     """Total memory of the GPU."""
 
-    def fit(self, count: int) -> bool:
-        """Return whether `count` such trainings fit on the GPU at once."""
+    def fit(self, count: int, *, streams: bool) -> bool:
+        """Return whether `count` such trainings fit on the GPU at once, in one process on streams or each in its own.
+
+        Those on streams share a context, but each must also fit into its share, in case it gets a process of its own.
+        """
+        if streams:
+            fits = CONTEXT_BYTES + count * HEADROOM * self.peak_bytes <= self.gpu_bytes
+            return fits and count * (self.peak_bytes + CONTEXT_BYTES) <= self.gpu_bytes
         return count * (HEADROOM * self.peak_bytes + CONTEXT_BYTES) <= self.gpu_bytes
 
 
 class GpuWorkers(Protocol):
-    """Processes that share one GPU and train the same configuration."""
+    """Trainings of the same configuration that share one GPU: processes, or streams of one."""
 
     def needs(self, case: Case) -> Needs:
-        """Return the memory of one process."""
+        """Return the memory of one training."""
 
     def rate(self, case: Case) -> float:
-        """Return the images per second of all processes together; `needs` has been called before."""
+        """Return the images per second of all trainings together; `needs` has been called before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How trainings of one kind share a GPU."""
+
+    gpus: float = 1.0
+    """Share of a GPU that each gets."""
+    streams: bool = False
+    """Whether they train in one process, on CUDA streams, and not each in its own."""
+    rate: float = 0.0
+    """Images per second of a GPU that is shared in this way."""
+
+
+StartWorkers = Callable[[int, bool], AbstractContextManager[GpuWorkers | None]]
+"""Starts a number of trainings on a GPU, on streams or not; gives None if that is not possible."""
 
 
 def choose_shares(
-    cases: Sequence[Case], start_workers: Callable[[int], AbstractContextManager[GpuWorkers | None]]
-) -> dict[Case, tuple[float, float]]:
-    """Return the share of a GPU for each case, and the images per second of a GPU that is shared in this way.
+    cases: Sequence[Case], start_workers: StartWorkers, on_streams: Collection[Case] = ()
+) -> dict[Case, Sharing]:
+    """Return how each case shares a GPU.
 
     The number of trainings on one GPU is raised as long as they fit (with HEADROOM) and are MIN_GAIN times as fast
-    together.
+    together: first with a process for each, then on streams of one process, which are chosen only if they are
+    MIN_GAIN times as fast as the processes.
 
     Args:
-        start_workers: starts a number of processes, or gives None if there is no room for them.
+        on_streams: the cases that may train on streams.
     """
-    chosen: dict[Case, tuple[float, float]] = {}
+    chosen = _raised(cases, start_workers, streams=False)
+    for case, sharing in _raised([case for case in cases if case in on_streams], start_workers, streams=True).items():
+        if case in chosen and sharing.rate >= MIN_GAIN * chosen[case].rate:
+            chosen[case] = sharing
+    return {case: chosen.get(case, Sharing()) for case in cases}
+
+
+def _raised(cases: Sequence[Case], start_workers: StartWorkers, *, streams: bool) -> dict[Case, Sharing]:
+    best: dict[Case, Sharing] = {}
     promising = list(cases)
-    for count in COUNTS:
+    for count in COUNTS[1:] if streams else COUNTS:  # one training on a stream is one process
         if not promising:
             break
-        with start_workers(count) as workers:
+        with start_workers(count, streams) as workers:
             if workers is None:
                 break
             for case in list(promising):
-                holds = workers.needs(case).fit(count) or count == 1
+                holds = workers.needs(case).fit(count, streams=streams) or count == 1
                 rate = workers.rate(case) if holds else 0.0
-                if case not in chosen or rate >= MIN_GAIN * chosen[case][1]:
-                    chosen[case] = 1 / count, rate
+                if holds and (case not in best or rate >= MIN_GAIN * best[case].rate):
+                    best[case] = Sharing(1 / count, streams, rate)
                 else:
                     promising.remove(case)
-    return {case: chosen.get(case, (1.0, 0.0)) for case in cases}
+    return best
 
 
-def share_for(case: Case, measured: Mapping[Case, float]) -> float:
-    """Return the share measured for the case or for the next larger batch of its model and precision, else 1."""
+def share_for(case: Case, measured: Mapping[Case, Sharing]) -> Sharing:
+    """Return what was measured for the case or for the next larger batch of its model and precision, else 1 GPU."""
     model, batch_size, precision = case
     sizes = [size for name, size, asked in measured if (name, asked) == (model, precision) and size >= batch_size]
-    return measured[model, min(sizes), precision] if sizes else 1.0
+    return measured[model, min(sizes), precision] if sizes else Sharing()
 
 
 def memory_fraction(gpus: float, gpu_bytes: int) -> float | None:

@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from trainable.engine import EVAL_BATCH_SIZE
 from trainable.errors import UserError
 from trainable.execution import DEFAULT_EXECUTION, Execution
 from trainable.gpu_share import Case, Needs
+from trainable.side_by_side import own_stream, run_side_by_side
 from trainable.splits import TrialData, prepare
 from trainable.static_epoch import images_per_graph
 from trainable.training import Training
@@ -40,6 +43,7 @@ MIN_STEPS = 2
 """Smallest number of measured steps, after one that is not measured."""
 MAX_OVERRUN = 4.0
 """Factor on the requested seconds that a probe may take; larger batches are left out."""
+MPS_FOLDER = "/tmp/nvidia-mps"  # noqa: S108 (NVIDIA's own default)
 LR = 0.01
 """Learning rate at which training on noise does not diverge; the speed does not depend on it."""
 LOOK_SECONDS, MAX_STRIDE = 0.02, 8
@@ -124,7 +128,7 @@ class GpuProbe:
 
     def __init__(self, num_threads: int, image_size: int, sources: Iterable[UserCode] = ()) -> None:
         provide(sources)
-        self._device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
+        self.device = prepare_device(num_threads, use_gpu=torch.cuda.is_available())
         self._image_size = image_size
         self._training: Training | None = None
 
@@ -135,17 +139,25 @@ class GpuProbe:
             UserError: the device does not support the precision.
             torch.OutOfMemoryError: the training does not fit on the GPU.
         """
-        self._training = None  # frees the memory of the previous one first
-        release_memory(self._device)
-        reset_peak_memory(self._device)
+        self.drop()
+        reset_peak_memory(self.device)
         data = _noise(_num_images({case[1]}, self._image_size), self._image_size)
-        training = self._training = _training(case, data, self._device)
+        training = self._training = _training(case, data, self.device)
         self.measure(0.0)
         test = dataclasses.replace(training.config, test_subset=EVAL_BATCH_SIZE)
-        _evaluation_seconds(training, prepare(data, test, self._device))
+        _evaluation_seconds(training, prepare(data, test, self.device))
         _, gpu_bytes = gpu_memory()
-        held = torch.cuda.max_memory_reserved(self._device) if self._device.type == "cuda" else 0
+        held = torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else 0
         return Needs(held, gpu_bytes)
+
+    def drop(self) -> None:
+        """Free the memory of the configuration."""
+        self._training = None
+        release_memory(self.device)
+
+    def means(self) -> tuple[bool, bool]:
+        """Return whether torch finds a GPU, and whether the Multi-Process Service runs on this node."""
+        return self.device.type == "cuda", mps_runs()
 
     def measure(self, seconds: float) -> float:
         """Return the images per second, measured over about this time.
@@ -156,7 +168,43 @@ class GpuProbe:
         training = self._training
         if training is None:
             raise RuntimeError("prepare a configuration first")
-        return training.config.batch_size / _seconds_per_step(training, self._device, seconds)
+        return training.config.batch_size / _seconds_per_step(training, self.device, seconds)
+
+
+class StreamsProbe:
+    """A process that does several trainings on its GPU, each on a CUDA stream: otherwise like GpuProbe."""
+
+    def __init__(self, count: int, num_threads: int, image_size: int, sources: Iterable[UserCode] = ()) -> None:
+        self._probes = [GpuProbe(num_threads, image_size, sources) for _ in range(count)]
+        self._streams = [own_stream(probe.device) for probe in self._probes]
+
+    def prepare(self, case: Case) -> Needs:
+        """Prepare one training, alone, and return its memory; raises as `GpuProbe.prepare`."""
+        for probe in self._probes:
+            probe.drop()
+        with self._streams[0]():
+            return self._probes[0].prepare(case)
+
+    def prepare_others(self, case: Case) -> None:
+        """Prepare the others, one after the other."""
+        for probe, stream in list(zip(self._probes, self._streams, strict=True))[1:]:
+            with stream():
+                probe.prepare(case)
+
+    def measure(self, seconds: float) -> float:
+        """Return the images per second of all together, measured over about this time."""
+        works = [partial(probe.measure, seconds) for probe in self._probes]
+        return sum(run_side_by_side(works, self._streams))
+
+
+def mps_runs() -> bool:
+    """Return whether NVIDIA's Multi-Process Service runs on this machine, where its clients look for it."""
+    folder = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", MPS_FOLDER))
+    try:
+        os.kill(int((folder / "nvidia-cuda-mps-control.pid").read_text()), 0)
+    except (OSError, ValueError) as error:
+        return isinstance(error, PermissionError)  # another user's
+    return True
 
 
 def gpu_memory() -> tuple[str, int]:
@@ -253,7 +301,7 @@ class _StepTimer:
         if num_steps < self._stride and self._is_warm:
             return
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+            torch.cuda.current_stream(self._device).synchronize()  # others may be at work beside it
         now = time.perf_counter()
         elapsed = now - self._since
         self._since, self._step = now, step

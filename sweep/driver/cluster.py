@@ -23,7 +23,7 @@ from trainable.config import PlannedTrial
 from trainable.data.contract import ImageData
 from trainable.errors import UserError
 from trainable.execution import COMPILE_NEEDS_GPU, Share
-from trainable.gpu_share import Case
+from trainable.gpu_share import Case, Sharing
 from trainable.probe import gpu_memory
 from trainable.provenance import gpus_are_hidden
 from trainable.wording import first_line, say
@@ -43,8 +43,8 @@ class Cluster:
     """CPUs and GPUs of each trial."""
     default_gpus: float
     """GPUs of a trial if neither the space nor the command line says."""
-    measured: Mapping[Case, float]
-    """Case -> measured share of a GPU; empty unless it was to be measured."""
+    measured: Mapping[Case, Sharing]
+    """Case -> how it shares a GPU; empty unless it was to be measured."""
     expected: Sequence[Share]
     """Shares of the trials that the cluster was opened for; those of its corners for a search."""
 
@@ -162,9 +162,9 @@ def _checked_cluster(
     default_gpus = 1.0 if has_gpus else 0.0
     given = [(trial, rule.share(trial, default_gpus)) for trial in trials]
     check_possible(rule, given, nodes)
-    measured: dict[Case, float] = {}
+    measured: dict[Case, Sharing] = {}
     if rule.is_auto and has_gpus:
-        measured = measured_shares(given, nodes, image_size)
+        measured = measured_shares(given, nodes, image_size, compiled=request.compile)
         given = [(trial, rule.share(trial, default_gpus, measured)) for trial in trials]
     if request.compile and not any(share.gpus for _, share in given):
         raise UserError(COMPILE_NEEDS_GPU)

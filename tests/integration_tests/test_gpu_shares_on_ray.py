@@ -63,6 +63,7 @@ sys.exit(main(sys.argv[1:]))
 """A driver whose trials train on streams; without a GPU these are only threads."""
 
 
+@pytest.mark.faults
 def test_trials_beside_each_other_in_one_process_that_is_killed(tmp_path: Path) -> None:
     """They train in one process; when it is killed each resumes in its own, and none is blamed."""
     space, store = tmp_path / "beside.yaml", tmp_path / "store"

@@ -10,6 +10,7 @@ from tests.search_spaces_tests.space_samples import load_text
 from trainable.config import PlannedTrial
 from trainable.errors import UserError
 from trainable.execution import Share
+from trainable.gpu_share import Sharing
 
 SPACE = """
     grid: {batch_size: [64, 512], base_lr: [0.1]}
@@ -56,8 +57,14 @@ def test_the_command_line_comes_first_and_nothing_said_is_one_gpu_where_there_is
 def test_shares_that_were_measured(tmp_path: Path) -> None:
     rule, trials = declared(tmp_path, "auto")
     assert rule.is_auto
-    measured = {("resnet_preact_20", 128, "auto"): 0.125, ("resnet_preact_20", 512, "auto"): 0.5}
-    assert [rule.share(trial, 1.0, measured).gpus for trial in trials] == [0.125, 0.5]
+    measured = {
+        ("resnet_preact_20", 128, "auto"): Sharing(0.125, streams=True),
+        ("resnet_preact_20", 512, "auto"): Sharing(0.5),
+    }
+    found = [rule.share(trial, 1.0, measured) for trial in trials]
+    assert [(share.gpus, share.streams) for share in found] == [(0.125, True), (0.5, False)]
+    [options, _] = [ResourceRule(None, None, 0.125).share(trial, 1.0, measured) for trial in trials]
+    assert (options.gpus, options.streams) == (0.125, False)  # the user's own share is one of processes
     assert [rule.share(trial, 0.0).gpus for trial in trials] == [0.0, 0.0]  # nothing to measure
 
 

@@ -57,3 +57,15 @@ def test_where_ray_says_nothing() -> None:
     for trial in (SimpleNamespace(error_file=None), SimpleNamespace(error_file="/no/such/file")):
         assert failure_reason(trial) == PROCESS_DIED
         assert PROCESS_DIED in failure_details(trial)
+
+
+def test_a_trial_whose_host_died_gets_a_process_of_its_own_and_no_blame(tmp_path: Path) -> None:
+    """One that fails by itself stays, as does one that has a process of its own."""
+    setup = TrialSetup({}, tmp_path, RunInfo("run", 1, ""), "")
+    callback = ObserverCallback([], setup, LocalStore(tmp_path), StopRequest(), None)
+    for text, streams, expected in ((DIED, True, (False, 0)), (RAISED, True, (True, 1)), (DIED, False, (False, 1))):
+        trial = trial_of(tmp_path / "error.txt", text)
+        trial.config = {TRIAL_KEY: "key", SHARE: {"cpus": 1.0, "gpus": 0.25, "streams": streams}}
+        trial.run_metadata = SimpleNamespace(num_failures=1)
+        callback.on_trial_recover(0, [trial], trial)
+        assert (trial.config[SHARE]["streams"], trial.run_metadata.num_failures) == expected

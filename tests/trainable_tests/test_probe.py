@@ -1,6 +1,8 @@
 """A few steps, timed."""
 
 import itertools
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +14,17 @@ from trainable import probe as module
 from trainable.config import TrainConfig
 from trainable.engine import EVAL_BATCH_SIZE
 from trainable.errors import UserError
-from trainable.probe import FIRST_BATCH, GpuProbe, _EnoughError, _num_images, _StepTimer, gpu_memory, probe
+from trainable.probe import (
+    FIRST_BATCH,
+    GpuProbe,
+    StreamsProbe,
+    _EnoughError,
+    _num_images,
+    _StepTimer,
+    gpu_memory,
+    mps_runs,
+    probe,
+)
 
 CPU = torch.device("cpu")
 
@@ -117,3 +129,28 @@ def test_a_process_of_several_on_a_gpu_is_prepared_and_measures_again_and_again(
         assert process.prepare(case).gpu_bytes == gpu_memory()[1]
         assert process.measure(0.01) > 0
         assert process.measure(0.01) > 0
+
+
+def test_several_on_streams_of_one_process_measure_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure, prepared = GpuProbe.measure, threading.Barrier(2, timeout=30)
+
+    def together(probe: GpuProbe, seconds: float) -> float:
+        if seconds:
+            prepared.wait()  # or it would break
+        return measure(probe, seconds)
+
+    monkeypatch.setattr(GpuProbe, "measure", together)
+    process = StreamsProbe(2, num_threads=1, image_size=16)
+    for size in (2, 4):
+        process.prepare(("resnet_8", size, "fp32"))
+        assert [probe._training is not None for probe in process._probes] == [True, False]  # one alone is measured
+        process.prepare_others(("resnet_8", size, "fp32"))
+        assert process.measure(0.01) > 0
+
+
+def test_the_service_is_found_where_its_clients_look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    assert not mps_runs()
+    for pid, runs in ((os.getpid(), True), (2**22 + 1, False), ("", False)):  # above the largest number of a process
+        (tmp_path / "nvidia-cuda-mps-control.pid").write_text(f"{pid}\n")
+        assert mps_runs() is runs
