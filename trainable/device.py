@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def builds_fused_kernel(tell: Callable[[str], None]) -> bool:
         tell: is given a line if the kernel is compiled now, or cannot be.
     """
     return os.environ.get(FUSED, "").lower() not in OFF and fused.build(kernel_folder(), tell)
+
+
+def fused_kernel_meanwhile(tell: Callable[[str], None]) -> Callable[[], bool]:
+    """Begin `builds_fused_kernel` in a thread of its own; return a function that waits for its answer."""
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(builds_fused_kernel(tell)), daemon=True)
+    thread.start()
+
+    def answer() -> bool:
+        thread.join()
+        return answers == [True]
+
+    return answer
 
 
 def _keep_compiled_code_private() -> None:

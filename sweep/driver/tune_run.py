@@ -9,6 +9,7 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ from sweep.preparation import PreparedRun
 from sweep.search.search import Search
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
-from trainable.device import builds_fused_kernel
+from trainable.device import builds_fused_kernel, fused_kernel_meanwhile
 from trainable.errors import RunEndedError, UserError
 from trainable.execution import Execution, Share
+from trainable.provenance import gpu_names
 from trainable.session import RunInfo
 from trainable.trial_worker import TrialSetup
 from trainable.tune_adapter import SHARE, TRIAL_KEY, TrainingTrainable, placement, start_hosts
@@ -68,6 +70,8 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
     """
     request = prepared.request
     with contextlib.ExitStack() as stack:
+        # Ray takes about as long to start as a compiler.
+        is_kernel_there = partial(builds_fused_kernel, say) if gpu_names() else fused_kernel_meanwhile(say)
         with warning_held_back():
             cluster = stack.enter_context(connected(request, prepared.rule, trials, prepared.data))
 
@@ -80,7 +84,7 @@ def opened(prepared: PreparedRun, trials: Sequence[PlannedTrial], run_id: str) -
         if any(0 < share.gpus < 1 for share in cluster.expected):
             speeds = read_speeds(prepared.store, DatasetSize.of(prepared.data).equally_fast)
             cluster.check_memory(trials, peak_memory(speeds))
-        is_fused = any(share.gpus == 0 for share in cluster.expected) and builds_fused_kernel(say)
+        is_fused = any(share.gpus == 0 for share in cluster.expected) and is_kernel_there()
         yield SweepContext(cluster, prepared, run_id, stop, is_fused)
 
 

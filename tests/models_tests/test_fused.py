@@ -231,6 +231,26 @@ def test_a_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch, value: str)
     assert device.builds_fused_kernel(print) == (value in ("", "on"))
 
 
+@pytest.mark.parametrize("answer", [True, False])
+def test_it_is_compiled_while_something_else_starts(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+    started = threading.Event()
+
+    def build(tell: object) -> bool:
+        started.set()
+        return answer
+
+    monkeypatch.setattr(device, "builds_fused_kernel", build)
+    wait = device.fused_kernel_meanwhile(print)
+    assert started.wait(10)
+    assert wait() is answer
+
+
+def test_a_thread_that_breaks_leaves_torch_s_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    monkeypatch.setattr(device, "builds_fused_kernel", lambda tell: 1 / 0)
+    assert device.fused_kernel_meanwhile(print)() is False
+
+
 def test_without_a_compiler_or_a_folder_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler_in(tmp_path, "exit 1", monkeypatch)
     (tmp_path / "file").touch()
