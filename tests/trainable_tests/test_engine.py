@@ -109,6 +109,20 @@ def test_evaluation_does_not_depend_on_position_or_batches(
     assert parts.error_percent == whole.error_percent
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_parts_of_an_evaluation_batch_change_no_bit(
+    make_training: MakeTraining, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    training = trained(make_training, dataclasses.replace(tiny_config, precision=precision))
+    split = training.data.train
+    whole = evaluate(training.learner, training.data, split)
+    monkeypatch.setattr(engine, "CPU_EVAL_PART", 7)
+    assert len(split) % 7
+    parts = evaluate(training.learner, training.data, split)
+    assert torch.equal(parts.correct, whole.correct)
+    assert parts.loss == whole.loss
+
+
 def test_evaluation_counts_what_the_model_gets_right(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
     training = trained(make_training, tiny_config)
     data, model = training.data, training.learner.model.eval()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from models.registry import build_model
@@ -107,6 +107,31 @@ def test_steps_are_those_of_the_formula(changes: dict[str, Any], on: str) -> Non
             torch.testing.assert_close(
                 weight.flatten(1) if weight.dim() > 1 else weight, separate[name], rtol=1e-4, atol=tolerance
             )
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("changes", [{}, {"nesterov": False}, {"momentum": 0.0}], ids=str)
+@pytest.mark.parametrize("on", ["all", "matrices"])
+def test_fused_sgd_has_the_bits_of_the_plain_one(on: str, changes: dict[str, Any], num_threads: int) -> None:
+    config = TrainConfig(weight_decay=DECAY, weight_decay_on=on, **changes)
+    model = build_model("resnet_14", 3, torch.Generator().manual_seed(0))
+    weights = MasterWeights(model, torch.float32)
+    optimizer, _ = make_optimizer(config, weights, lr := torch.tensor(0.1))
+    plain = nn.Parameter(weights.master.detach().clone())
+    start = 0 if on == "all" else weights.ends[on]
+    parts = [nn.Parameter(plain.detach()[:start]), nn.Parameter(plain.detach()[start:])]
+    groups = [{"params": [part], "weight_decay": DECAY * (on == "all" or part is parts[0])} for part in parts]
+    reference = SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.nesterov, foreach=False, fused=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    for step in range(3):
+        weights.gradient.copy_(torch.randn(len(plain), generator=torch.Generator().manual_seed(step)))
+        parts[0].grad, parts[1].grad = weights.gradient[:start].clone(), weights.gradient[start:].clone()
+        optimizer.step()
+        reference.step()
+    torch.set_num_threads(before)
+    assert optimizer.param_groups[0]["fused"]
+    assert torch.equal(weights.master, plain)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lars", "adamw", "muon"])
