@@ -177,8 +177,9 @@ def record_graphs(parts: Sequence[Part], restore: Callable[[], None]) -> list[Pa
 
     The graphs are captured on the stream of those calls, where cuBLAS has its workspace already. On torch's own
     stream all graphs would share a workspace, which is freed with the first of them (pytorch/pytorch#193402). A
-    training that has a stream of its own uses it: torch's new streams are those of a small pool. The parts share one
-    memory pool: they are never replayed at the same time, and none reads what another has left there.
+    training that has a stream of its own uses it: torch's new streams are those of a small pool. All others use the
+    same one, since cuBLAS keeps a workspace of 32 MiB for each stream. The parts share one memory pool: they are
+    never replayed at the same time, and none reads what another has left there.
 
     Source: pytorch.org/docs, 'CUDA semantics', sections 'Whole-network capture' and 'Graph memory management'.
 
@@ -186,7 +187,7 @@ def record_graphs(parts: Sequence[Part], restore: Callable[[], None]) -> list[Pa
         RuntimeError: a part cannot be recorded.
     """
     current = torch.cuda.current_stream()
-    stream = torch.cuda.Stream() if current == torch.cuda.default_stream() else current  # type: ignore[no-untyped-call]
+    stream = _capture_stream() if current == torch.cuda.default_stream() else current
     stream.wait_stream(current)
     replays: list[Part] = []
     try:
@@ -200,9 +201,17 @@ def record_graphs(parts: Sequence[Part], restore: Callable[[], None]) -> list[Pa
                 with torch.cuda.graph(graph, pool=pool, stream=stream):
                     part()
                 replays.append(graph.replay)
+    except BaseException:
+        _capture_stream.cache_clear()  # a capture that failed may still be going on there
+        raise
     finally:
         current.wait_stream(stream)
     return replays
+
+
+@functools.cache
+def _capture_stream() -> torch.cuda.Stream:
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 def static_epoch_or_none(

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 import torch
 
-from benchmarks.gpu import QUICK, SECTIONS, TOTAL_SECONDS, Effort, Run
+from benchmarks.gpu import QUICK, SECTIONS, TOTAL_SECONDS, Effort, Report, Run, measure
 from benchmarks.gpu_machine import CLOCKS, nvidia_smi
 from benchmarks.gpu_process import Bench, Case, GpuJob, Row, Work, images_per_second, run_lanes
 from benchmarks.gpu_profile import KINDS, spans_of, summarize
@@ -91,6 +91,16 @@ def test_a_checkout_of_three_packages_and_torch_are_enough(tmp_path: Path) -> No
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     assert process.stdout.strip() == "set()"
+
+
+def test_without_the_device_there_is_nothing_to_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.gpu.describe", fail)
+    with pytest.raises(SystemExit, match="2"):
+        measure(JOB, QUICK, Report(tmp_path, {}), [*SECTIONS], 60.0)
+    assert capfd.readouterr().err.splitlines()[-1] == "gpu: the device cannot be used: ValueError: no reason"
+    assert not [*tmp_path.iterdir()]
 
 
 def sleep(bench: Bench, seconds: float) -> Row:

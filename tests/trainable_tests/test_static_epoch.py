@@ -197,6 +197,9 @@ class FakeCuda:
         self.current = [SimpleNamespace(wait_stream=self.waited.append)]
         self.pools: list[object] = []
         self.numbers: Iterator[Any] = itertools.count()
+        monkeypatch.setattr(
+            static_epoch, "_capture_stream", functools.cache(static_epoch._capture_stream.__wrapped__)
+        )
         monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
         monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.current[-1])
         monkeypatch.setattr(torch.cuda, "default_stream", lambda: self.current[0])
@@ -231,6 +234,7 @@ def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory
     def note(name: str) -> None:
         done.append((name, id(cuda.current[-1])))
 
+    streams = []
     for start in (0, 2):
         done.clear()
         parts = [functools.partial(note, name) for name in ("group", "step")]
@@ -240,6 +244,8 @@ def test_graphs_are_captured_on_the_stream_of_their_warm_up_and_share_its_memory
         assert [name for name, _ in done] == [*warm_up, "group", "step"]
         assert {place for _, place in done} == {id(cuda.waited[-1])}
         assert cuda.waited[-1] is not cuda.current[0]
+        streams.append(cuda.waited[-1])
+    assert streams[0] is streams[1]  # for each stream cuBLAS would keep memory for ever
     assert cuda.pools[0] is cuda.pools[1] is not None
     assert cuda.pools[2] is cuda.pools[3] is not cuda.pools[0]
     own = SimpleNamespace(wait_stream=lambda other: None)
@@ -261,6 +267,8 @@ def test_a_failed_recording_leaves_its_stream_behind(monkeypatch: pytest.MonkeyP
     with pytest.raises(RuntimeError, match="failed"):
         record_graphs([part], lambda: None)
     assert len(cuda.current) == len(cuda.waited) == 1
+    record_graphs([lambda: None], lambda: None)
+    assert cuda.waited[1] is not cuda.waited[0]  # on which the capture may still be going on
 
 
 def test_steps_are_reported_when_they_are_launched(make_training: MakeTraining, tiny_config: TrainConfig) -> None:
