@@ -22,6 +22,7 @@ FAULTS = (
     "a search is killed, its driver, Ray and all workers, again and again",
     "one worker is killed",
     "a worker is killed again and again (out of memory)",
+    "the process of several trials of a GPU is killed",
     "a worker stands still",
     "torch cannot allocate memory",
     "a trial raises",

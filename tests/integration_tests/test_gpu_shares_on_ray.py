@@ -1,17 +1,28 @@
 """Shares of a GPU on a Ray that was told of a GPU that does not exist: what is measured, reserved and printed."""
 
+import contextlib
 import json
 import platform
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.integration_tests.fault_table import record, user_sees
 from tests.integration_tests.processes import family, holder, kill
-from tests.integration_tests.running_sweeps import Start, end_of, figures, trained_here, wait_for_epochs
+from tests.integration_tests.running_sweeps import (
+    Start,
+    end_of,
+    epoch_lines,
+    figures,
+    trained_here,
+    wait_for_epochs,
+)
 from trainable.config import TrainConfig
 from trainable.ledger.files import LOCK
 from trainable.ledger.reading import read_trial
@@ -45,10 +56,11 @@ def test_shares_are_measured_before_and_a_gpu_that_torch_does_not_find_is_report
     assert ended.stderr.count(f"{reason}: install the CUDA build there\n") == 2
 
 
+EACH_ALONE = "each resumes in a process of its own, to the figures of an uninterrupted training; none is blamed"
 BESIDE = """
 name: beside
-defaults: {model: resnet_preact_8, epochs: 20, train_subset: 256, test_subset: 20, precision: fp32}
-grid: {batch_size: [16, 32], seed: [0, 1]}
+defaults: {model: resnet_preact_8, epochs: 16, train_subset: 256, test_subset: 20, precision: fp32, batch_size: 32}
+grid: {lr: [0.05, 0.1, 0.2, 0.4]}
 resources: {cpus: 0.5}
 """
 ON_STREAMS = f"""
@@ -63,30 +75,43 @@ sys.exit(main(sys.argv[1:]))
 """A driver whose trials train on streams; without a GPU these are only threads."""
 
 
-@pytest.mark.faults
-def test_trials_beside_each_other_in_one_process_that_is_killed(tmp_path: Path) -> None:
-    """They train in one process; when it is killed each resumes in its own, and none is blamed."""
-    space, store = tmp_path / "beside.yaml", tmp_path / "store"
-    space.write_text(BESIDE)
+@contextlib.contextmanager
+def driver_of(space: Path, store: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", ON_STREAMS, "run", str(space), "--store", str(store), "--max-concurrent", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, process_group=0) as driver:
         try:
-            wait_for_epochs(store, 4)
-            [host] = [pid for pid, title in family(driver.pid).items() if "TrialHost" in title]
-            holders = {holder(driver.pid, folder / LOCK) for folder in store.glob("trials/*")}
-            kill([host])
-            ended = end_of(driver)
+            yield driver
         finally:
             driver.kill()
-    assert holders <= {host, None}
-    assert (ended.returncode, ended.stderr) == (0, "")
-    interrupted = 0
+
+
+@pytest.mark.faults
+def test_trials_beside_each_other_in_one_process_that_is_killed(tmp_path: Path) -> None:
+    """Two runs: the first is stopped; in the second the process of two trials is killed, and each gets its own."""
+    space, store = tmp_path / "beside.yaml", tmp_path / "store"
+    space.write_text(BESIDE)
+    with driver_of(space, store) as driver:
+        wait_for_epochs(store, 4)
+        driver.send_signal(signal.SIGINT)
+        assert end_of(driver).returncode == 130
+    before = epoch_lines(store)
+    with driver_of(space, store) as driver:
+        wait_for_epochs(store, 4, before)
+        [host] = [pid for pid, title in family(driver.pid).items() if "TrialHost" in title]
+        assert {holder(driver.pid, folder / LOCK) for folder in store.glob("trials/*")} <= {host, None}
+        kill([host])
+        ended = end_of(driver)
+    assert ended.stderr == ""
+    seen = dict.fromkeys(user_sees(ended.stdout))
+    record("the process of several trials of a GPU is killed", seen, ended.returncode, EACH_ALONE)
+    in_their_own = 0
     for folder in store.glob("trials/*"):
         trial = read_trial(folder)
         assert trial.end is not None
         assert trial.end.status is Status.COMPLETE
         executions = [attempt.execution for attempt in trial.attempts]
-        assert executions in (["eager streams"], ["eager streams", "eager"])
-        interrupted += len(executions) - 1
+        assert executions[0] == "eager streams"
+        in_their_own += executions.count("eager")
         assert figures(trial.epochs) == trained_here(TrainConfig.from_dict(trial.config), tmp_path / folder.name)
-    assert interrupted == 2
+    assert in_their_own == 2

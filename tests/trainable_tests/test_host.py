@@ -1,12 +1,15 @@
 """The process that trains the trials of a GPU beside each other, called without Ray, on the CPU."""
 
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
@@ -19,12 +22,13 @@ from trainable.execution import Share
 from trainable.host import TrialHost
 from trainable.ledger.reading import read_trial
 from trainable.records import Progress, Status
-from trainable.session import RunInfo
-from trainable.splits import TrialData
+from trainable.session import RunInfo, TrialSession
+from trainable.splits import TrialData, prepare
 from trainable.trial_worker import Assignment, Node, TrialSetup
 from trainable.tune_adapter import SHARE, TRIAL_KEY, HostDiedError, HostedTrial, TrainingTrainable
 
 HERE = Node("abc", "127.0.0.1", lambda key, beat: None)
+CPU = torch.device("cpu")
 SHARED = Share(1.0, 0.25, streams=True)
 
 
@@ -131,3 +135,58 @@ def test_the_death_of_a_host_is_told_in_words_that_tell_it_from_an_error(monkeyp
     with pytest.raises(HostDiedError, match="worker process has died"):
         trial.step()
     trial.cleanup()
+
+
+def test_the_gpu_is_that_of_the_trials(
+    sweep: TrialSetup, tiny_data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # as Ray leaves it for an actor without a GPU
+    seen: list[tuple[str, bool]] = []
+
+    def prepare_device(num_threads: int, *, use_gpu: bool) -> torch.device:
+        seen.append((os.environ["CUDA_VISIBLE_DEVICES"], use_gpu))
+        return torch.device("cpu")
+
+    monkeypatch.setattr("trainable.host.prepare_device", prepare_device)
+    for gpu in ("3", ""):
+        TrialHost(gpu, sweep, tiny_data, lambda run_id: HERE)
+    assert seen == [("3", True), ("3", False)]
+
+
+def test_a_trial_trains_on_its_stream_and_is_freed_while_nothing_else_runs(
+    host: TrialHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current: list[str] = ["none"]
+    told: list[tuple[str, str, bool]] = []
+
+    @contextlib.contextmanager
+    def on_stream() -> Iterator[None]:
+        current.append("own")
+        yield
+        current.pop()
+
+    def noted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401
+            told.append((name, current[-1], host._turns._is_alone))
+            return function(*given, **named)
+
+        return call
+
+    device = SimpleNamespace(type="cuda")  # as far as the worker itself asks
+    monkeypatch.setattr("trainable.trial_worker.own_stream", lambda device: on_stream)
+    monkeypatch.setattr("trainable.trial_worker.prepare", noted("prepare", lambda d, c, _: prepare(d, c, CPU)))
+    monkeypatch.setattr("trainable.trial_worker.release_memory", noted("release", lambda device: None))
+    monkeypatch.setattr(torch.cuda, "synchronize", noted("synchronize", lambda device: None))
+    monkeypatch.setattr(torch, "set_num_threads", noted("threads", torch.set_num_threads))
+    monkeypatch.setattr(TrialSession, "next_epoch", noted("epoch", lambda session: session._replay()))
+    begin(host, "a")
+    host._guests["a"].worker._device = device  # type: ignore[assignment]
+    host.step("a")
+    host.end("a")
+    assert told == [
+        ("threads", "none", False),
+        ("prepare", "own", True),
+        ("synchronize", "own", True),
+        ("epoch", "own", False),
+        ("release", "none", True),
+    ]

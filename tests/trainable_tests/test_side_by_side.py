@@ -11,6 +11,7 @@ import torch
 
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
+from trainable.engine import OnStep
 from trainable.execution import Execution
 from trainable.ledger.reading import read_trial
 from trainable.records import EpochRecord, Progress, Status
@@ -141,7 +142,12 @@ def test_a_session_prepares_alone_and_trains_together(
                 entered.append("alone")
                 yield
 
-    turns = Noted()
+        def giving_way(self, on_step: OnStep | None) -> OnStep:
+            give_way = super().giving_way(on_step)
+            return lambda step: gave_way.append(step) or give_way(step)  # type: ignore[func-returns-value]
+
+    turns, gave_way = Noted(), list[int]()
+    monkeypatch.setattr("trainable.session.TrialLog.start", lambda log: pytest.fail("the output is that of all"))
     begin = TrialSession._begin
 
     def noted_begin(session: TrialSession) -> Training:
@@ -155,6 +161,7 @@ def test_a_session_prepares_alone_and_trains_together(
         for _ in range(2):
             session.next_epoch(lambda step: seen.append(turns._num_together))
     assert (entered, set(seen)) == (["alone"], {1})
+    assert gave_way == [1, 2] * 2
 
 
 def test_a_thread_is_put_on_its_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
