@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks.gpu_process import COMPILED, EAGER, GRAPH, Bench, Case, Row, Work
 from benchmarks.harness import summary
-from benchmarks.strong_loop import StrongLoop
+from benchmarks.strong_loop import Recipe, StrongLoop
 from benchmarks.trial_process import run_epoch
 from models.registry import build_model
 from trainable import engine, static_epoch, training
@@ -70,15 +70,8 @@ def _epoch_of(trained: Training) -> Epoch:
 def peer_loop(bench: Bench, work: Work, compile_mode: str | None = None) -> StrongLoop:
     """Make the strong peer's training of as many images as ours."""
     num_train, num_test = bench.num_steps(work) * work.batch_size, bench.num_test(work)
-    return StrongLoop(
-        work.model,
-        bench.images,
-        work.batch_size,
-        bench.device,
-        num_train=num_train,
-        num_test=num_test,
-        compile_mode=compile_mode,
-    )
+    recipe = Recipe(work.model, work.batch_size, num_train=num_train, num_test=num_test, compile_mode=compile_mode)
+    return StrongLoop(recipe, bench.images, bench.device)
 
 
 def _peer_epoch(bench: Bench, work: Work, compile_mode: str | None) -> Epoch:

@@ -12,6 +12,7 @@ weights with fp32 master weights in place of autocast, evaluation in batches of 
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,61 +28,56 @@ CHUNK = 4096
 EVAL_BATCH_SIZES = {"cpu": 1000, "cuda": 2000}
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained, and how it is executed."""
+
+    model_name: str
+    batch_size: int
+    lr: float = 0.01
+    total_steps: int = 10**6
+    """Length of the cosine."""
+    num_train: int | None = None
+    """Number of training images to take; None takes all."""
+    num_test: int | None = None
+    compile_mode: str | None = None
+    """Mode of torch.compile; None compiles nothing."""
+
+
 class StrongLoop:
     """A model with its data set and what it takes to train it. Set threads and `mallopt` first, as for a trial."""
 
-    def __init__(
-        self,
-        model_name: str,
-        data: ImageData,
-        batch_size: int,
-        device: torch.device,
-        *,
-        num_train: int | None = None,
-        num_test: int | None = None,
-        lr: float = 0.01,
-        total_steps: int = 10**6,
-        compile_mode: str | None = None,
-        graph: bool = True,
-    ) -> None:
-        """Build the model and upload the data.
-
-        Args:
-            num_train: take only so many training images; None takes all.
-            num_test: take only so many test images; None takes all.
-            total_steps: the length of the cosine.
-            compile_mode: the mode of torch.compile; None compiles nothing.
-            graph: whether to record the step as a CUDA graph, on a GPU.
-        """
-        model = build_model(model_name, data.num_classes, torch.Generator().manual_seed(0))
+    def __init__(self, recipe: Recipe, data: ImageData, device: torch.device) -> None:
+        """Build the model and upload the data."""
+        self.recipe, self.device = recipe, device
+        model = build_model(recipe.model_name, data.num_classes, torch.Generator().manual_seed(0))
         self.model = model.to(memory_format=torch.channels_last).to(device)  # type: ignore[call-overload]
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.num_batches_tracked = None  # a count that nothing reads, for an operation in each layer
         self.forward: Callable[[Tensor], Tensor] = self.model
-        if compile_mode is not None:
-            self.forward = torch.compile(self.model, mode=compile_mode, dynamic=False)
-        self.device, self.batch_size, self.lr, self.total_steps = device, batch_size, lr, total_steps
+        if recipe.compile_mode is not None:
+            self.forward = torch.compile(self.model, mode=recipe.compile_mode, dynamic=False)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
-            lr=torch.tensor(lr, device=device),
+            lr=torch.tensor(recipe.lr, device=device),
             momentum=0.9,
             nesterov=True,
             weight_decay=1e-4,
             fused=True,
         )
-        images = as_tensor(data.train_images[:num_train]).to(device)
+        images = as_tensor(data.train_images[: recipe.num_train]).to(device)
         self.std, self.mean = torch.std_mean(images.float(), (0, 1, 2))
         padded = self._normalized(functional.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING)))
         self.images = torch.cat([padded, padded.flip(2)])
-        self.labels = as_tensor(data.train_labels[:num_train]).to(device)
-        self.test_images = self._normalized(as_tensor(data.test_images[:num_test]).to(device))
-        self.test_labels = as_tensor(data.test_labels[:num_test]).to(device)
+        self.labels = as_tensor(data.train_labels[: recipe.num_train]).to(device)
+        self.test_images = self._normalized(as_tensor(data.test_images[: recipe.num_test]).to(device))
+        self.test_labels = as_tensor(data.test_labels[: recipe.num_test]).to(device)
         self.steps_done = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        self._records = graph and device.type == "cuda"
-        self._inputs = self.images[:batch_size, PADDING:-PADDING, PADDING:-PADDING].clone()
-        self._targets = self.labels[:batch_size].clone()
+        self._records = device.type == "cuda"
+        self._inputs = self.images[: recipe.batch_size, PADDING:-PADDING, PADDING:-PADDING].clone()
+        self._targets = self.labels[: recipe.batch_size].clone()
 
     def train_epoch(self, num_steps: int) -> None:
         """Do some steps, at most as many as an epoch has, on images in random order, and wait for the last."""
@@ -90,8 +86,8 @@ class StrongLoop:
             if self._records and self.graph is None:
                 self.graph = self._recorded()
             for images, labels in self._batches(num_steps):
-                progress = self.steps_done / self.total_steps
-                self.optimizer.param_groups[0]["lr"].fill_(self.lr * 0.5 * (1 + math.cos(math.pi * progress)))
+                progress = self.steps_done / self.recipe.total_steps
+                self.optimizer.param_groups[0]["lr"].fill_(self.recipe.lr * 0.5 * (1 + math.cos(math.pi * progress)))
                 if self.graph is None:
                     self._step(images, labels)
                 else:
@@ -121,15 +117,15 @@ class StrongLoop:
 
     def _batches(self, num_steps: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield random batches, cropped and flipped: images bf16 [B, H, W, C] and labels [B]."""
-        order = torch.randperm(len(self.labels), device=self.device)[: num_steps * self.batch_size]
-        for chosen in torch.split(order, max(1, CHUNK // self.batch_size) * self.batch_size):
+        order = torch.randperm(len(self.labels), device=self.device)[: num_steps * self.recipe.batch_size]
+        for chosen in torch.split(order, max(1, CHUNK // self.recipe.batch_size) * self.recipe.batch_size):
             rows, columns = torch.randint(0, 2 * PADDING + 1, (2, len(chosen)), device=self.device)
             size = self.images.shape[1] - 2 * PADDING
             windows = self.images.unfold(1, size, 1).unfold(2, size, 1)  # [2N, 9, 9, C, H, W], a view
             flipped = torch.randint(0, 2, (len(chosen),), device=self.device) * len(self.labels)
             images = windows.permute(0, 1, 2, 4, 5, 3)[chosen + flipped, rows, columns]
             yield from zip(
-                *(torch.split(part, self.batch_size) for part in (images, self.labels[chosen])), strict=True
+                *(torch.split(part, self.recipe.batch_size) for part in (images, self.labels[chosen])), strict=True
             )
 
     def _step(self, images: Tensor, labels: Tensor) -> None:

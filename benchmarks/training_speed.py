@@ -34,7 +34,7 @@ from benchmarks import conventional, harness
 from benchmarks.crew import Crew, Window
 from benchmarks.images import noise
 from benchmarks.machine_limit import BATCH_SIZES, LimitProcess
-from benchmarks.strong_loop import StrongLoop
+from benchmarks.strong_loop import Recipe, StrongLoop
 from benchmarks.trial_process import LR, Load, TrialProcess, Work, measured, total
 from trainable.device import builds_fused_kernel
 
@@ -135,9 +135,8 @@ class BothProcess(LimitProcess):
     def _strong_loop(self, batch_size: int) -> StrongLoop:
         if batch_size not in self._loops:
             num_train, num_test = max(self.load.epoch_images, batch_size), self.load.test_images
-            self._loops[batch_size] = StrongLoop(
-                self.load.model, self.images, batch_size, self.device, num_train=num_train, num_test=num_test, lr=LR
-            )
+            recipe = Recipe(self.load.model, batch_size, LR, num_train=num_train, num_test=num_test)
+            self._loops[batch_size] = StrongLoop(recipe, self.images, self.device)
             self._loops[batch_size].train_epoch(1)  # also allocates memory and prepares the convolutions
         return self._loops[batch_size]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.strong_loop import PADDING, StrongLoop
+from benchmarks.strong_loop import PADDING, Recipe, StrongLoop
 from trainable.config import TrainConfig
 from trainable.data.contract import ImageData
 from trainable.device import prepare_device
@@ -23,7 +23,7 @@ def one_thread() -> None:
 
 
 def test_a_training_image_is_a_window_of_the_padded_image_perhaps_mirrored(tiny_data: ImageData) -> None:
-    loop = StrongLoop("resnet_preact_8", tiny_data, 4, CPU, num_train=12)
+    loop = StrongLoop(Recipe("resnet_preact_8", 4, num_train=12), tiny_data, CPU)
     images = tiny_data.train_images[:12]
     mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))
     padded = np.pad(images, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
@@ -50,7 +50,7 @@ def test_steps_on_the_same_images_give_our_weights(
 ) -> None:
     config = dataclasses.replace(tiny_config, augmentation="none", batch_size=96, lr=0.01, precision="bf16")
     ours = Training(config, prepare(tiny_data, config, CPU), CPU)
-    loop = StrongLoop(config.model, tiny_data, 96, CPU, lr=config.lr, total_steps=config.epochs)
+    loop = StrongLoop(Recipe(config.model, 96, config.lr, config.epochs), tiny_data, CPU)
     loop.model.load_state_dict(ours.weights(), strict=False)
     monkeypatch.setattr(loop, "_batches", lambda _: [(loop.images[:96, 4:-4, 4:-4], loop.labels)])
     for _ in range(config.epochs):
@@ -62,7 +62,7 @@ def test_steps_on_the_same_images_give_our_weights(
 
 
 def test_it_learns(tiny_data: ImageData) -> None:
-    loop = StrongLoop("resnet_preact_8", tiny_data, 16, CPU, lr=0.05, total_steps=18)
+    loop = StrongLoop(Recipe("resnet_preact_8", 16, 0.05, 18), tiny_data, CPU)
     for _ in range(3):
         loop.train_epoch(6)
     assert loop.evaluate() > 0.9
