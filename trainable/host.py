@@ -3,7 +3,6 @@
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
@@ -50,6 +49,7 @@ class TrialHost:
         self._lock = threading.Lock()
         self._guests: dict[str, _Guest] = {}
         self._free: list[TrialWorker] = []
+        self._closed = threading.Event()
         threading.Thread(target=self._watch, name="guests", daemon=True).start()
 
     def ready(self) -> None:
@@ -91,6 +91,12 @@ class TrialHost:
                     self._free.append(guest.worker)
                     self._limit_memory()
 
+    def close(self) -> None:
+        """End all trials, and look after their processes no more."""
+        self._closed.set()
+        for key in list(self._guests):
+            self.end(key)
+
     def _new_worker(self) -> TrialWorker:
         return TrialWorker(self._sweep, self._data, self._device, self._node, (self._turns, self._cuts))
 
@@ -101,8 +107,7 @@ class TrialHost:
 
     def _watch(self) -> None:
         """End the trials whose processes have died, so that others can train them."""
-        while True:
-            time.sleep(LOOK_SECONDS)
+        while not self._closed.wait(LOOK_SECONDS):
             for key, guest in list(self._guests.items()):
                 try:
                     os.kill(guest.pid, 0)

@@ -53,7 +53,7 @@ def test_proposals_go_to_tune_and_ends_to_the_search(search: Search, tmp_path: P
         carried = searcher.suggest("a trial")
         assert isinstance(carried, dict)
         config = TrainConfig.from_dict(carried[CONFIG])
-        assert carried[SHARE] == {"cpus": 1.0, "gpus": 0.5}
+        assert carried[SHARE] == {"cpus": 1.0, "gpus": 0.5, "streams": False}
         assert carried[TRIAL_KEY] == config.trial_key == watch.added[-1].config.trial_key
         assert not any(steps.report(config.trial_key, after_epoch(config, e)) for e in range(1, config.epochs + 1))
         assert search.record.proposals[number].status is Status.COMPLETE

@@ -44,8 +44,7 @@ def host(sweep: TrialSetup, tiny_data: ImageData, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("trainable.host.LOOK_SECONDS", 0.01)
     made = TrialHost("", sweep, tiny_data, lambda run_id: HERE)
     yield made
-    for key in list(made._guests):
-        made.end(key)
+    made.close()
 
 
 def begin(host: TrialHost, key: str, pid: int | None = None) -> None:
