@@ -56,13 +56,18 @@ def kernel_folder() -> Path:
     return cache_folder() / "kernels"
 
 
+def allows_fused_kernel() -> bool:
+    """Return whether the user lets computations on CPUs use the fused kernel."""
+    return os.environ.get(FUSED, "").lower() not in OFF
+
+
 def builds_fused_kernel(tell: Callable[[str], None]) -> bool:
     """Compile the fused CPU kernel if that has not been done; return whether trainings are to use it.
 
     Args:
         tell: is given a line if the kernel is compiled now, or cannot be.
     """
-    return os.environ.get(FUSED, "").lower() not in OFF and fused.build(kernel_folder(), tell)
+    return allows_fused_kernel() and fused.build(kernel_folder(), tell)
 
 
 def fused_kernel_meanwhile(tell: Callable[[str], None]) -> Callable[[], bool]:

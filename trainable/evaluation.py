@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from trainable.data.contract import Images, Labels
-from trainable.device import prepare_device
+from trainable.device import allows_fused_kernel, prepare_device
 from trainable.engine import predict
 from trainable.errors import UserError
 from trainable.execution import Execution
@@ -51,7 +51,8 @@ def predictions(weights: StoredWeights, images: Images, labels: Labels, num_thre
         resolve_precision(precision, device)
     except UserError:
         precision = "fp32"
-    training = Training(metadata.config_in(precision), data, device, Execution(graph=False))
+    execution = Execution(graph=False, fused=allows_fused_kernel())
+    training = Training(metadata.config_in(precision), data, device, execution)
     training.load_weights(loaded_tensors(weights))
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     predicted, losses = [], []
