@@ -84,6 +84,8 @@ class Heartbeat:
         self._trial_key = ""
         self._is_busy = False
         self._allowed_seconds = 0.0
+        self._has_begun = threading.Event()
+        """Set when another trial begins, of which is told at once: it may stand still soon."""
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def begin(self, trial_key: str, allowed_seconds: float) -> None:
@@ -92,11 +94,14 @@ class Heartbeat:
         Args:
             allowed_seconds: time without a move that the trial may take before anything is known of its speed.
         """
-        if trial_key != self._trial_key:
+        is_new = trial_key != self._trial_key
+        if is_new:
             self._pulse.slowest_seconds = 0.0
         PULSE.pulse = self._pulse
         self._pulse.begin()
         self._trial_key, self._allowed_seconds, self._is_busy = trial_key, allowed_seconds, True
+        if is_new:
+            self._has_begun.set()
 
     def rest(self) -> None:
         """Note that the trial waits for the driver."""
@@ -111,7 +116,8 @@ class Heartbeat:
     def _run(self) -> None:
         told = -1
         while True:
-            time.sleep(TELL_SECONDS)
+            self._has_begun.wait(TELL_SECONDS)
+            self._has_begun.clear()
             beat = self.beat()
             if self._trial_key and beat.moves != told:
                 try:
