@@ -184,7 +184,7 @@ def measure(job: GpuJob, effort: Effort, report: Report, sections: Sequence[str]
             continue
         deadline += budget * seconds / TOTAL_SECONDS
         left = deadline - time.monotonic()
-        print(f"{name} ({left:.0f} s)", flush=True)
+        print(f"{name} (at most {left:.0f} s)", flush=True)
         run.section(name, left, partial(report.keep, name))
 
 

@@ -200,7 +200,10 @@ def main() -> None:
     arguments = harness.option_parser(
         __doc__, rounds=3, quick="short measurements, to see that it works"
     ).parse_args()
-    load = replace(Load().quick() if arguments.quick else Load(), fused=builds_fused_kernel(print))
+    load = Load()
+    if arguments.quick:
+        load = replace(load.quick(), noise=(max(PROFILED_BATCH_SIZES), 200))
+    load = replace(load, fused=builds_fused_kernel(print))
     busy_before = harness.busy_cores()
     measured, profiles = measure(arguments.rounds, load)
     report = {name: harness.summary(rounds) for name, rounds in measured.items()}

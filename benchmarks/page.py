@@ -19,17 +19,17 @@ def refresh(text: str) -> str:
 def training_speed(report: dict[str, Any]) -> str:
     """Return the tables of `training_speed.py`, and in which circumstances they were measured."""
     made = (
-        f"{report['processor']}, {report['num_cpus']} cores, bf16 by {report.get('bf16_by', 'AVX-512')}; our trials "
-        f"{report.get('execution', 'eager')}; {report['num_rounds']} rounds, before which other processes kept\n"
+        f"{report['processor']}, {report['num_cpus']} cores, bf16 by {report['bf16_by']}; our trials "
+        f"{report['execution']}; {report['num_rounds']} rounds, before which other processes kept\n"
         f"{report['busy_cores_before']:.1f} cores busy (`{report['command']}`).\n"
     )
     for key, title in SPEEDS.items():
-        rows = report.get(key, {})
+        rows = report[key]
         for part, is_ratio in ((title, False), (f"ratios of {title}", True)):
             names = [name for row in rows.values() for name in row if (" / " in name) == is_ratio]
             columns = list(dict.fromkeys(names))
             lines = [[_label(name), *(cell(row.get(column)) for column in columns)] for name, row in rows.items()]
-            made += f"\n{markdown_table([part, *columns], lines)}" if lines else ""
+            made += f"\n{markdown_table([part, *columns], lines)}"
     return made
 
 

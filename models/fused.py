@@ -4,15 +4,19 @@ It is compiled once for each kind of machine, by the user's C++ compiler. Where 
 do the same work in more passes over memory. This file also runs as a script: it checks a library.
 """
 
+import atexit
+import contextlib
 import fcntl
 import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +28,9 @@ OPTIONS = (
     *("-fPIC", "-shared", "-fopenmp", "-DAT_PER_OPERATOR_HEADERS"),
 )
 """No contraction: the bits of a result must not depend on the compiler or on the processor's instruction set."""
-BUILD_SECONDS = 300.0
+COMPILERS = ("g++", "c++")
+"""Names of compilers that are looked for, unless CXX names one."""
+BUILD_SECONDS = 60.0
 """Time after which a compiler is stopped; usually it takes 10 to 25 s."""
 DIGEST_BYTES = 32
 """A library ends with the SHA-256 of what is before: half a file must not be loaded, that would end the process."""
@@ -37,6 +43,10 @@ LANES = 16
 """The number of channels is a multiple of it."""
 CPU_FIELDS = ("model name", "flags", "Features", "CPU implementer", "CPU part")
 """Lines of /proc/cpuinfo that tell for which processor code is compiled."""
+
+
+class NoCompilerError(Exception):
+    """There is no C++ compiler; the message says which are looked for."""
 
 
 def norm_relu(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -101,37 +111,62 @@ def build(folder: Path, tell: Callable[[str], None]) -> bool:
     """Compile the kernel into this folder, unless it lies there; return whether it can be used.
 
     Args:
-        tell: is given one line if the kernel is compiled, and one if that fails, which is not tried again.
+        tell: is given a line if the kernel is compiled, and one that says why it cannot be used.
     """
+    if sys.platform != "linux" or _load(folder):
+        return _load(folder)
     try:
         compiler = _compiler()
-        if compiler is None or _load(folder):
-            return _load(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be compiling it
+            _acquire(lock, tell)
             failed = _library(folder).with_suffix(f".{_digest(_output([compiler, '--version']))[:8]}.log")
-            if _load(folder) or failed.exists():
-                return _load(folder)
-            tell("compiling the fused CPU kernel, once for this machine ...")
-            problem = _compile(compiler, _library(folder))
-            if problem is None and _load(folder):
-                return True
-            failed.write_text(problem or "it cannot be loaded\n")
-            tell(f"note: this fails ({failed} tells why), so that training takes torch's own operations")
-    except (OSError, subprocess.SubprocessError) as error:
-        tell(f"note: no fused CPU kernel ({error}): training takes torch's own operations")
+            if not _load(folder) and not failed.exists():
+                tell("compiling the fused CPU kernel, once for this machine (about 15 s) ...")
+                _compile(compiler, _library(folder), failed)
+        if _load(folder):
+            return True
+        problem = f"{compiler} cannot compile it; {failed} tells why, remove it to try again"
+    except subprocess.TimeoutExpired:
+        problem = f"the compiler has not answered for {BUILD_SECONDS:.0f} s"
+    except subprocess.CalledProcessError:
+        problem = f"{compiler} does not work"
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}"
+    except NoCompilerError as error:
+        problem = str(error)
+    tell(f"note: training without the fused CPU kernel: {problem}")
     return False
 
 
-def _compiler() -> str | None:
-    """Return the path of a C++ compiler; None if there is none, or if the system is not Linux."""
-    names = (os.environ.get("CXX", ""), "g++", "c++")
-    return next(filter(None, map(shutil.which, names)), None) if sys.platform == "linux" else None
+def _compiler() -> str:
+    """Return the path of a C++ compiler.
+
+    Raises:
+        NoCompilerError: there is none.
+    """
+    chosen = os.environ.get("CXX", "")
+    found = next(filter(None, map(shutil.which, [chosen] if chosen else COMPILERS)), None)
+    if found is None:
+        raise NoCompilerError(f"there is no C++ compiler ({chosen or ' or '.join(COMPILERS)})")
+    return found
 
 
-def _compile(compiler: str, library: Path) -> str | None:
-    """Compile the library and check it in a process of its own; return what is wrong if that fails."""
+def _acquire(lock: IO[str], tell: Callable[[str], None]) -> None:
+    """Wait until no other process compiles."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tell("waiting for another process, which compiles the fused CPU kernel ...")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _compile(compiler: str, library: Path, failed: Path) -> None:
+    """Compile the library and check it in a process of its own; write into `failed` what is wrong with it.
+
+    Raises:
+        TimeoutExpired: it took longer than BUILD_SECONDS.
+    """
     torch_folder = Path(torch.__file__).parent
     scratch = library.with_suffix(SCRATCH)  # one that a killed process has left is written again
     where = [f"-I{torch_folder / 'include'}", f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10"]
@@ -142,21 +177,33 @@ def _compile(compiler: str, library: Path) -> str | None:
             file.write(hashlib.sha256(file.read()).digest())
         scratch.replace(library)
     except subprocess.CalledProcessError as error:
-        return f"{error}\n{error.stdout}"
+        failed.write_text(f"{error}\n{error.stdout}")
     except FileNotFoundError:
-        return "the compiler has written nothing\n"
-    except subprocess.TimeoutExpired:
-        return f"it took more than {BUILD_SECONDS:.0f} s\n"
+        failed.write_text("the compiler has written nothing\n")
     finally:
         scratch.unlink(missing_ok=True)
-    return None
 
 
 def _output(command: list[str]) -> str:
+    """Return what a program prints. It ends with this process, but Ctrl-C does not make it fail."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    streams["start_new_session"] = True  # Ctrl-C is no failure of the compiler
-    done: subprocess.CompletedProcess[str] = subprocess.run(command, check=True, timeout=BUILD_SECONDS, **streams)  # type: ignore[call-overload]  # noqa: S603
-    return done.stdout
+    with subprocess.Popen(command, start_new_session=True, **streams) as process:  # type: ignore[call-overload]  # noqa: S603
+
+        def kill() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        atexit.register(kill)  # in a thread, nothing is raised here when the program ends
+        try:
+            text, _ = process.communicate(timeout=BUILD_SECONDS)
+        except BaseException:
+            kill()
+            raise
+        finally:
+            atexit.unregister(kill)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, text)
+    return str(text)
 
 
 def _library(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,10 @@ def folder(request: pytest.FixtureRequest) -> Path:
     assert request.config.cache is not None
     path = request.config.cache.mkdir("kernels")
     lines: list[str] = []
-    if fused._compiler() is None:
-        pytest.skip("no C++ compiler")
+    try:
+        fused._compiler()
+    except fused.NoCompilerError as error:
+        pytest.skip(str(error))
     assert fused.build(path, lines.append), lines
     return path
 
@@ -203,7 +206,7 @@ def compiler_in(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Pat
         ("kill -9 $$", "SIGKILL"),
     ],
 )
-def test_a_failed_build_is_told_once_and_not_tried_again(
+def test_a_failed_build_is_told_and_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str
 ) -> None:
     monkeypatch.setattr(sys, "executable", "false")  # stands for a kernel that computes something else
@@ -216,9 +219,13 @@ def test_a_failed_build_is_told_once_and_not_tried_again(
     for thread in threads:
         thread.join()
     assert not fused.build(kernels, lines.append)
-    assert len(lines) == 2 and "once for this machine" in lines[0] and "torch's own operations" in lines[1]
-    assert calls.read_text() == "called\n"
+    waiting, compiling, *notes = sorted(
+        lines, key=lambda line: "waiting compiling note".find(line.split()[0].strip(":"))
+    )
+    assert waiting.startswith("waiting for another process") and "once for this machine" in compiling
     (log,) = kernels.glob("*.log")
+    assert len(notes) == 3 and all(f"; {log} tells why, remove it to try again" in note for note in notes)
+    assert calls.read_text() == "called\n"
     assert why in log.read_text() and sorted(kernels.iterdir()) == sorted([log, kernels / "lock"])
 
 
@@ -273,11 +280,33 @@ def test_without_a_compiler_or_a_folder_nothing_is_built(tmp_path: Path, monkeyp
     (tmp_path / "file").touch()
     lines: list[str] = []
     assert not fused.build(tmp_path / "file" / "kernels", lines.append)
-    assert len(lines) == 1
-    monkeypatch.delenv("CXX")
-    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CXX", "/bin/false")
     assert not fused.build(tmp_path / "kernels", lines.append)
-    assert len(lines) == 1
+    monkeypatch.setenv("PATH", "")
+    for chosen in ("a-compiler", ""):
+        monkeypatch.setenv("CXX", chosen)
+        assert not fused.build(tmp_path / "kernels", lines.append)
+    assert [line.removeprefix("note: training without the fused CPU kernel: ") for line in lines] == [
+        f"{tmp_path}/file/kernels: Not a directory",
+        "/bin/false does not work",
+        "there is no C++ compiler (a-compiler)",
+        "there is no C++ compiler (g++ or c++)",
+    ]
+    assert list((tmp_path / "kernels").iterdir()) == [tmp_path / "kernels" / "lock"]
+
+
+def test_a_compiler_that_hangs_is_ended_with_its_children_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler_in(tmp_path, f"sleep 1000 & echo $! > {tmp_path}/child; wait", monkeypatch)
+    monkeypatch.setattr(fused, "BUILD_SECONDS", 1.0)
+    lines: list[str] = []
+    assert not fused.build(tmp_path / "kernels", lines.append)
+    assert lines[-1].endswith("the compiler has not answered for 1 s")
+    assert not list((tmp_path / "kernels").glob("*.log"))
+    child = Path("/proc", (tmp_path / "child").read_text().strip(), "stat")
+    while child.exists() and child.read_text().split()[2] != "Z":
+        time.sleep(0.01)
 
 
 def test_the_benchmark_compares_it_with_torch(

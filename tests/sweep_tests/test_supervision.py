@@ -5,6 +5,7 @@ import io
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -176,8 +177,10 @@ def test_a_process_tells_of_its_trial_only_while_it_moves(monkeypatch: pytest.Mo
         PULSE.beat()
 
     monkeypatch.setattr("trainable.heartbeat.threading.Thread.start", lambda thread: None)
-    monkeypatch.setattr("trainable.heartbeat.time.sleep", wait)
     heartbeat = Heartbeat("abc", lambda key, beat: told.append((key, beat.is_busy, beat.allowed_seconds)))
+    woken: list[str] = []
+    event = SimpleNamespace(wait=wait, clear=lambda: None, set=lambda: woken.append(heartbeat._trial_key))
+    monkeypatch.setattr(heartbeat, "_has_begun", event)
     moments: list[Callable[[], None]] = [
         lambda: None,
         lambda: heartbeat.begin("a", 7.0),
@@ -185,6 +188,7 @@ def test_a_process_tells_of_its_trial_only_while_it_moves(monkeypatch: pytest.Mo
         at_work,
         lambda: None,
         heartbeat.rest,
+        lambda: heartbeat.begin("a", 7.0),
         lambda: heartbeat.begin("b", 7.0),
     ]
     with pytest.raises(OverError):
@@ -193,8 +197,10 @@ def test_a_process_tells_of_its_trial_only_while_it_moves(monkeypatch: pytest.Mo
         ("a", True, 7.0),
         ("a", True, SLOWEST_FACTOR * 50.0),
         ("a", False, SLOWEST_FACTOR * 50.0),
+        ("a", True, SLOWEST_FACTOR * 50.0),
         ("b", True, 7.0),
     ]
+    assert woken == ["a", "b"]
 
 
 def test_each_thread_counts_the_moves_of_its_own_trial(monkeypatch: pytest.MonkeyPatch) -> None:
