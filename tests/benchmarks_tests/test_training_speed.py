@@ -101,6 +101,7 @@ def _burn() -> None:
         pass
 
 
+@pytest.mark.faults
 def test_the_quick_form_measures_everything(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "training_speed.py"), "--quick", "--rounds", "1"]
     command += ["--to", str(tmp_path)]

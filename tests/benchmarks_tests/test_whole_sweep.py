@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.ray
+@pytest.mark.faults
 def test_the_quick_form_runs_the_same_trials_on_both_sides(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "whole_sweep.py"), "--quick", "--rounds", "1"]
     process = subprocess.run(
