@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -43,11 +44,9 @@ def profiled(bench: Bench, work: Work, way: str) -> Row:
     bench.release()
     train: Callable[[], object]
     if way == PEER:
-        loop = peer_loop(bench, work)
-        train = lambda: loop.train_epoch(num_steps)  # noqa: E731
+        train = partial(peer_loop(bench, work).train_epoch, num_steps)
     else:
-        training = bench.training(work, WAYS[way])
-        train = lambda: run_epoch(training)  # noqa: E731
+        train = partial(run_epoch, bench.training(work, WAYS[way]))
     with mock.patch("trainable.training.evaluate", return_value=nothing), tempfile.TemporaryDirectory() as folder:
         train()
         path = Path(folder) / "trace.json"

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks.gpu_process import COMPILED, EAGER, GRAPH, Bench, Case, Row, Work
 from benchmarks.harness import summary
-from benchmarks.strong_loop import Recipe, StrongLoop
+from benchmarks.strong_loop import Recipe, StrongLoop, cudnn
 from benchmarks.trial_process import run_epoch
 from models.registry import build_model
 from trainable import engine, static_epoch, training
@@ -114,18 +114,6 @@ def _rates(bench: Bench, starts: Mapping[str, Start], num_rounds: int) -> dict[s
             over_first = [pair[index] / first[index] for pair, first in zip(measured, base, strict=True)]
             figures[name][f"{kind}_times_the_first"] = summary(over_first)
     return figures
-
-
-@contextlib.contextmanager
-def cudnn(*, deterministic: bool, benchmark: bool) -> Iterator[None]:
-    """Set how cuDNN chooses its algorithms."""
-    settings = torch.backends.cudnn
-    before = settings.deterministic, settings.benchmark
-    settings.deterministic, settings.benchmark = deterministic, benchmark
-    try:
-        yield
-    finally:
-        settings.deterministic, settings.benchmark = before
 
 
 def padded_stem(*arguments: Any, **options: Any) -> nn.Module:  # noqa: ANN401 (those of build_model)

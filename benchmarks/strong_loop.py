@@ -14,6 +14,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,22 @@ PADDING = 4
 CHUNK = 4096
 """Number of images that are augmented at a time, or one batch."""
 EVAL_BATCH_SIZES = {"cpu": 1000, "cuda": 2000}
+
+
+@contextlib.contextmanager
+def cudnn(*, deterministic: bool, benchmark: bool) -> Iterator[None]:
+    """Set how cuDNN chooses its algorithms."""
+    settings = torch.backends.cudnn
+    before = settings.deterministic, settings.benchmark
+    settings.deterministic, settings.benchmark = deterministic, benchmark
+    try:
+        yield
+    finally:
+        settings.deterministic, settings.benchmark = before
+
+
+_fast_cudnn = partial(cudnn, deterministic=False, benchmark=True)
+"""Ours is reproducible and cannot be as free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,7 @@ class StrongLoop:
     def train_epoch(self, num_steps: int) -> None:
         """Do some steps, at most as many as an epoch has, on images in random order, and wait for the last."""
         self.model.train()
-        with self._fast_cudnn():
+        with _fast_cudnn():
             if self._records and self.graph is None:
                 self.graph = self._recorded()
             for images, labels in self._batches(num_steps):
@@ -105,7 +122,7 @@ class StrongLoop:
         self.model.eval()
         size = EVAL_BATCH_SIZES[self.device.type]
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        with self._fast_cudnn(), torch.autocast(self.device.type, torch.bfloat16):
+        with _fast_cudnn(), torch.autocast(self.device.type, torch.bfloat16):
             for images, labels in zip(
                 *(torch.split(part, size) for part in (self.test_images, self.test_labels)), strict=True
             ):
@@ -147,14 +164,3 @@ class StrongLoop:
         with torch.cuda.graph(graph, stream=stream):
             self._step(self._inputs, self._targets)
         return graph
-
-    @contextlib.contextmanager
-    def _fast_cudnn(self) -> Iterator[None]:
-        """Let cuDNN choose by measuring; ours is reproducible and cannot."""
-        cudnn = torch.backends.cudnn
-        before = cudnn.benchmark, cudnn.deterministic
-        cudnn.benchmark, cudnn.deterministic = True, False
-        try:
-            yield
-        finally:
-            cudnn.benchmark, cudnn.deterministic = before
