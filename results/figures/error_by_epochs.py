@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from results.figures.points import (
     Point,
     Source,
+    bars_line,
     distinguishing_words,
     error_bars,
     of_source,
@@ -152,7 +153,7 @@ def draw_error_by_epochs(panels: Panels, title: str, note: str = "") -> Figure:
         for source, base_lr in zip(sources, panels.base_lrs, strict=True)
     ]
     lines = [f"{line}; {rule}" for line, rule in zip(title.split("\n"), rules, strict=True)]
-    figure.suptitle(wrapped("\n".join(lines) + note, 110), fontsize="medium")
+    figure.suptitle(wrapped("\n".join(lines) + note + bars_line(panels.points), 110), fontsize="medium")
     return figure
 
 

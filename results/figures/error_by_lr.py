@@ -15,6 +15,7 @@ from results.figures.points import (
     SGD,
     Point,
     Source,
+    bars_line,
     distinguishing_words,
     error_bars,
     lars_points,
@@ -134,6 +135,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, free: Collection[str] = 
         legend_beside(panels[titles[-1]], "" if "batch_size" in free else "batch size", list(handles.items()))
         width += legend_beside_width([handle for members in handles.values() for handle in members])
     figure.set_size_inches(max(7.2, width), 4.2)
+    title += bars_line([point for line in lines for point in line.points])
     figure.suptitle(wrapped(title, int(11 * figure.get_figwidth())), fontsize="medium")
     for name, axes in panels.items():
         axes.set_title(name, fontsize="medium")

@@ -155,6 +155,15 @@ def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:
     return list(zip(*spreads, strict=True)) if any(map(any, spreads)) else None
 
 
+def bars_line(points: Sequence[Point]) -> str:
+    """Return the further line of a title that says what the error bars of these points are; empty without bars."""
+    counts = sorted({len(point.errors) for point in points if error_bars([point])})
+    if not counts:
+        return ""
+    runs = f"{counts[-1]} runs" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    return f"\nmeans of {runs}; error bars: from the lowest to the highest"
+
+
 def with_error(points: Iterable[Point]) -> list[Point]:
     """Return the points with at least one finished run."""
     return [point for point in points if point.errors]

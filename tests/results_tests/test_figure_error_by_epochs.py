@@ -40,9 +40,11 @@ def test_among_equal_rules_the_published_one() -> None:
 
 
 def test_repeats_have_a_range() -> None:
-    (series,) = error_by_epochs([make_point(errors=(7.0, 8.0, 12.0))]).by_epochs
+    panels = error_by_epochs([make_point(errors=(7.0, 8.0, 12.0))])
+    (series,) = panels.by_epochs
     assert (series.groups, [point.error for point in series.points]) == ([200], [9.0])
     assert error_bars(series.points) == [(2.0,), (3.0,)]
+    assert "means of 3 runs" in draw_error_by_epochs(panels, "title").get_suptitle()
 
 
 def test_points_without_an_error_have_no_bar() -> None:

@@ -48,6 +48,7 @@ def test_repeats_give_a_mean_and_a_span() -> None:
     (line,) = error_by_lr(points_of(*runs))
     assert drawn(line)[2] == [10.0]
     assert error_bars(line.points) == [(2.0,), (3.0,)]
+    assert "means of 3 runs" in draw_error_by_lr([line], "title").get_suptitle()
 
 
 def test_trials_without_an_error_are_no_points() -> None:
@@ -136,7 +137,7 @@ def test_title_labels_and_legend() -> None:
     (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
-    assert figure.get_suptitle() == "a title"
+    assert figure.get_suptitle() == "a title\nmeans of 3 runs; error bars: from the lowest to the highest"
     assert [text.get_text() for text in legend.get_texts()] == ["64", "256"]
     assert axes.get_xlabel()
     assert "%" in axes.get_ylabel()

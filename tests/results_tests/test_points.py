@@ -7,6 +7,7 @@ from results.figures.heat_map import heat_maps
 from results.figures.points import (
     PUBLISHED_DATASET,
     Source,
+    bars_line,
     distinguishing_words,
     published_point,
     published_points,
@@ -134,3 +135,10 @@ def test_a_title_names_what_the_whole_sweep_departs_in() -> None:
     assert title(sweep_points(cells, "mine")) == (
         "mine, ResNet-preact-20, cifar10, cosine, 200 epochs, AdamW, label_smoothing 0.1"
     )
+
+
+def test_error_bars_are_explained() -> None:
+    once, twice, thrice = (make_point(errors=errors) for errors in ((8.0,), (8.0, 9.0), (8.0, 9.0, 7.0)))
+    assert bars_line([once, make_point(errors=(8.0, 8.0))]) == ""
+    assert bars_line([once, twice]) == "\nmeans of 2 runs; error bars: from the lowest to the highest"
+    assert "of 2 to 3 runs" in bars_line([once, twice, thrice])
