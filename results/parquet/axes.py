@@ -1,0 +1,189 @@
+"""The axes of tables, figures and pages: the fields that vary, their values and scale, and which of them matter most.
+
+Everything is decided from the trials alone. The parameters of a search, where they are known, tell the scale of a
+range and the order of choices.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.names import display_name
+from results.parquet.search_results import Parameter
+from results.parquet.settings import OPTIMIZER_NAMES
+from results.parquet.trials import Cell, determines, varying_fields
+from trainable.canonical import ZERO_IS_NONE
+from trainable.config import TrainConfig, value_of
+from trainable.grouping import grouped
+from trainable.wording import format_value
+
+FIRST = ("batch_size", "lr")
+"""Fields that come first where both vary, as in the published tables."""
+LOGARITHMIC = ("batch_size", "lr")
+"""Fields whose scale is logarithmic however their values are spaced."""
+OWNERS = ("model", "dataset", "schedule")
+STRUCTURE = (*OWNERS, "batch_size", "lr", "epochs")
+"""Fields that are never left out; others are if an owner tells their value, as a schedule tells its milestones."""
+LABELS = {
+    "lr": "initial learning rate",
+    "epochs": "number of epochs",
+    "warmup_epochs": "warm-up (epochs)",
+    "train_subset": "training images",
+    "test_subset": "test images",
+    "cutout_size": "cutout size (pixels)",
+    "ghost_batch_size": "ghost batch size (images)",
+}
+"""Field -> label of its axis, where it is not the name without underscores."""
+NONE_WORDS = {
+    "train_subset": "all",
+    "test_subset": "all",
+    "clip_grad_norm": "no limit",
+    "ghost_batch_size": "whole batch",
+}
+"""Field -> the word for None."""
+LOG_RATIO = 10
+"""Ratio of two values from which on their axis is logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A field that varies, with its values in the order of an axis."""
+
+    name: str
+    values: tuple[Any, ...]
+    """The distinct values: numbers in rising order, words in the order of the space, None last."""
+    is_number: bool
+    """Whether every value is a number; None is 0 for the fields where it means 0."""
+    is_log: bool
+    """Whether the scale is logarithmic: all values are above 0, and evenly spaced in their logarithm."""
+
+    @property
+    def label(self) -> str:
+        """Name for people, with the unit."""
+        return LABELS.get(self.name, self.name.replace("_", " "))
+
+    def value(self, config: TrainConfig) -> Any:  # noqa: ANN401 (whatever the field holds)
+        """Return the value of a configuration, one of `values` for those that the axis is made of."""
+        return axis_value(config, self.name)
+
+    def text(self, value: object) -> str:
+        """Return a value for a tick, a column or a legend."""
+        return value_words(self.name, value)
+
+
+def axis_value(config: TrainConfig, name: str) -> Any:  # noqa: ANN401 (whatever the field holds)
+    """Return the value of a field; 0 instead of None where None means 0."""
+    value = value_of(config, name)
+    return 0 if value is None and name in ZERO_IS_NONE else value
+
+
+def value_words(name: str, value: object) -> str:
+    """Return the value of a field in words: `LARS`, `ResNet-20`, `0.0005`, `whole batch`."""
+    if value is None:
+        return NONE_WORDS.get(name, "none")
+    if name == "model":
+        return display_name(str(value))
+    if name == "optimizer":
+        return OPTIMIZER_NAMES.get(str(value), str(value))
+    return str(value).lower() if isinstance(value, bool) else format_value(value, digits=4)
+
+
+def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter] = ()) -> list[Axis]:
+    """Return the fields in which configurations differ, in the order of the fields.
+
+    A field that depends on another one is left out if that one tells its value.
+    """
+    names = [
+        name
+        for name in varying_fields(configs)
+        if name in STRUCTURE or not any(determines(owner, name, configs) for owner in OWNERS)
+    ]
+    searched = {parameter.name: parameter for parameter in parameters}
+    axes = [_axis(name, [axis_value(config, name) for config in configs], searched.get(name)) for name in names]
+    return [axis for axis in axes if len(axis.values) > 1]
+
+
+def ranked_axes(
+    measured: Iterable[Cell | tuple[TrainConfig, float | None]], parameters: Sequence[Parameter] = ()
+) -> list[Axis]:
+    """Return the fields in which configurations differ, the most important first.
+
+    `measured` has cells, or configurations with an error each (None if the trial has none). The rank is the share of
+    the errors' variance that the field explains alone. Batch size and lr come first where both vary.
+    """
+    pairs = [pair for item in measured for pair in (_pairs(item) if isinstance(item, Cell) else [item])]
+    axes = varying_axes([config for config, _ in pairs], parameters)
+    known = [(config, error) for config, error in pairs if error is not None and math.isfinite(error)]
+    has_both = {*FIRST} <= {axis.name for axis in axes}
+
+    def rank(axis: Axis) -> tuple[int, float]:
+        if axis.name in FIRST and has_both:
+            return FIRST.index(axis.name) - len(FIRST), 0.0
+        return (0, -explained_share(axis, known))
+
+    return sorted(axes, key=rank)
+
+
+def explained_share(axis: Axis, known: Sequence[tuple[TrainConfig, float]]) -> float:
+    """Return the share of the errors' variance, from 0 to 1, that a field explains alone.
+
+    It is adjusted for the number of values, so that a field with many values does not win by chance. Numbers that
+    hardly repeat, drawn from a range, are divided into about sqrt(n) equal parts first.
+    """
+    present = {axis.value(config) for config, _ in known}
+    values = [value for value in axis.values if value in present]
+    parts = len(values)
+    if axis.is_number and parts > len(known) // 2:
+        parts = max(2, round(math.sqrt(len(known))))
+    part = {value: index * parts // len(values) for index, value in enumerate(values)}
+    groups = [
+        [error for _, error in members] for members in grouped(known, lambda pair: part[axis.value(pair[0])]).values()
+    ]
+    freedom = len(known) - len(groups)
+    if freedom < 1 or len(groups) < 2:
+        return 0.0
+    within, total = math.fsum(map(_squares, groups)), _squares([error for _, error in known])
+    share = 1 - (within / freedom) / (total / (len(known) - 1)) if total else 0.0
+    return round(min(max(share, 0.0), 1.0), 9)
+
+
+def _pairs(cell: Cell) -> list[tuple[TrainConfig, float | None]]:
+    return [(cell.config, error) for error in cell.test_errors] or [(cell.config, None)]
+
+
+def _squares(errors: Sequence[float]) -> float:
+    mean = statistics.fmean(errors)
+    return math.fsum((error - mean) ** 2 for error in errors)
+
+
+def _axis(name: str, values: Sequence[Any], parameter: Parameter | None) -> Axis:
+    choices = (parameter.choices if parameter is not None else None) or ()
+    given = dict.fromkeys(value for value in choices if value in {*values})
+    distinct = [value for value in dict.fromkeys([*given, *values]) if value is not None]
+    has_none = None in values
+    if all(isinstance(value, bool) for value in distinct) or _are_numbers(distinct):
+        distinct.sort()
+    is_number = _are_numbers(distinct) and not has_none
+    is_log = is_number and distinct[0] > 0 and (_is_log(distinct) if name not in LOGARITHMIC else True)
+    if is_number and parameter is not None and parameter.choices is None:
+        is_log = parameter.log and distinct[0] > 0
+    return Axis(name, (*distinct, *([None] * has_none)), is_number, is_log)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _is_log(rising: Sequence[float]) -> bool:
+    """Return whether rising positive numbers are spaced more evenly in their logarithms than as they are."""
+    if len(rising) < 3:
+        return rising[-1] >= LOG_RATIO * rising[0]
+    return _unevenness([math.log(value) for value in rising]) < _unevenness(rising)
+
+
+def _unevenness(rising: Sequence[float]) -> float:
+    """Return the largest distance between numbers, scaled to [0, 1], and as many evenly spaced ones."""
+    span, last = rising[-1] - rising[0], len(rising) - 1
+    return max(abs((value - rising[0]) / span - index / last) for index, value in enumerate(rising))

@@ -1,0 +1,276 @@
+"""The data of the interactive page: all trials column by column, their thinned learning curves and their details."""
+
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from results.parquet.schema import METADATA_PREFIX
+from results.parquet.search_results import SearchResults, read_search
+from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
+from results.report.formatting import config_words, moment, plain
+from results.report.trial_list import VALUES_OF_TRIAL, trial_list
+from results.tables.layout import in_table_order
+from trainable.config import is_field, value_of
+from trainable.ledger.checksums import parse_json
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
+from trainable.rounding import round_significant
+from trainable.wording import counted, printable
+
+VERSION = 1
+"""Version of the format, raised when a page of an older version could not read the data."""
+MOST_EPOCHS = 64
+"""Largest number of epochs of a learning curve."""
+LEAST_EPOCHS = 16
+"""Number of epochs that every learning curve keeps, however many there are."""
+MOST_POINTS = 160_000
+"""Number of points of one metric that all learning curves share if they have more than `LEAST_EPOCHS` each."""
+CURVE_DIGITS = 5
+"""Number of significant digits of a value of a learning curve."""
+RESULT_DIGITS = 6
+LOG_FROM_RATIO = 20
+"""Ratio of largest to smallest value from which an axis begins as a logarithmic one."""
+METRICS = {
+    "test_error_percent": "test error (%)",
+    "holdout_error_percent": "holdout error (%)",
+    "train_error_percent": "training error (%)",
+    "train_loss": "training loss (nats)",
+    "holdout_loss": "holdout loss (nats)",
+    "test_loss": "test loss (nats)",
+    "lr": "learning rate",
+    "gradient_norm": "gradient norm",
+}
+"""Column of `epochs` that can be drawn as a learning curve -> label."""
+FINAL_ONLY = ("test_error_percent", "test_error_percent_last5", "holdout_error_percent", "train_loss")
+"""Results that are none while a trial has not ended for good."""
+RESULTS = {
+    "test_error_percent": "test error (%)",
+    "test_error_percent_last5": "median test error of the last 5 epochs (%)",
+    "holdout_error_percent": "holdout error (%)",
+    "train_loss": "training loss (nats)",
+    "total_seconds": "time (s)",
+    "train_seconds": "training time (s)",
+    "images_per_second": "images/s",
+    "peak_memory_bytes": "peak memory (MB)",
+    "epochs_done": "epochs done",
+    "attempts": "attempts",
+}
+"""Column of `trials` that is a result -> label."""
+IDENTITIES = {"proposal": "proposal", "purpose": "purpose", "seed": "seed", "generation": "training number"}
+NOT_SHOWN = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE, PUBLISHED_GHOST_BATCH_SIZE)
+"""Variables that are no parameters: what a scaled-down trial stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of the page's trials."""
+
+    name: str
+    """Name that is unique among the columns."""
+    label: str
+    """Name for people, with its unit."""
+    role: str
+    """'parameter', 'result' or 'identity'."""
+    kind: str = "number"
+    """'number' or 'word'."""
+    log: bool = False
+    """Whether an axis begins as a logarithmic one."""
+    values: list[str] = field(default_factory=list)
+    """The distinct words in their order; empty for numbers."""
+
+
+Column = tuple[Field, list[Any]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def page_data(trials: pa.Table, epochs: pa.Table) -> dict[str, Any]:
+    """Return the data of the page as JSON values, made from the two tables of a sweep.
+
+    Superseded trainings are left out. Texts are printable, but may hold markup.
+    """
+    metadata = {name.decode(): value.decode() for name, value in (trials.schema.metadata or {}).items()}
+    cells = in_table_order(group_repeats(trials_from_table(trials)))
+    listed = [trial for cell in cells for trial in cell.trials]
+    search = read_search(trials)
+    columns = [*_parameters(listed, search), *_results(listed, search), *_identities(listed)]
+    return {
+        "sweep": printable(metadata.get(f"{METADATA_PREFIX}sweep", "")),
+        "version": VERSION,
+        "metric": next(spec.name for spec, _ in columns if spec.role == "result"),
+        "shared": [[name, printable(value)] for name, value in trial_list(cells).shared],
+        "fields": [asdict(spec) for spec, _ in columns],
+        "trials": {
+            "key": [trial.row.trial_key for trial in listed],
+            "status": [trial.row.status.lower() for trial in listed],
+            "cell": [number for number, cell in enumerate(cells, start=1) for _ in cell.trials],
+            **{spec.name: values for spec, values in columns},
+        },
+        "curves": _curves(epochs, [trial.row.trial_key for trial in listed]),
+        "details": _details(cells, {spec.name for spec, _ in columns}),
+    }
+
+
+def page_json(data: dict[str, Any]) -> str:
+    """Return the data as JSON text that no markup can end, with a line for each part and each trial's details."""
+    parts = [f"{json.dumps(name)}:{_lines(value)}" for name, value in data.items()]
+    return "{" + ",\n".join(parts).replace("<", "\\u003c").replace("\x7f", "\\u007f") + "}"
+
+
+def _lines(value: object) -> str:
+    """Return JSON text in which the parts of a mapping or a list stand on lines of their own."""
+    if isinstance(value, dict):
+        return "{" + ",\n".join(f"{json.dumps(name)}:{_compact(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",\n".join(map(_compact, value)) + "]"
+    return _compact(value)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _parameters(trials: Sequence[Trial], search: SearchResults | None) -> list[Column]:
+    """Return the searched parameters, then the other training fields and variables in which the trials differ."""
+    configs = [trial.config for trial in trials]
+    variables = [parse_json(trial.row.variables) for trial in trials]
+    parameters = {parameter.name: parameter for parameter in search.parameters} if search else {}
+    proposed = {item.trial.row.trial_key: item.params for item in search.trials} if search else {}
+    columns = []
+    for name in dict.fromkeys([*parameters, *varying_fields(configs), *(key for own in variables for key in own)]):
+        if name in NOT_SHOWN:
+            continue
+        values = [
+            params[name]
+            if name in (params := proposed.get(trial.row.trial_key, {}))
+            else value_of(trial.config, name)
+            if is_field(name)
+            else own.get(name)
+            for trial, own in zip(trials, variables, strict=True)
+        ]
+        if len(set(values)) > 1:
+            searched = parameters.get(name)
+            unique = name if is_field(name) else f"variable.{name}"
+            columns.append(
+                _column(Field(unique, name, "parameter"), values, is_log=searched.log if searched else None)
+            )
+    return columns
+
+
+def _column(spec: Field, values: Sequence[Any], is_log: bool | None = None) -> Column:
+    """Return the column of these values as numbers if they are ones, else as words."""
+    known = [value for value in values if value is not None]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known):
+        words = [printable(plain(value)) for value in values]
+        return replace(spec, label=printable(spec.label), kind="word", values=list(dict.fromkeys(words))), words
+    if is_log is None:
+        is_log = bool(known) and 0 < LOG_FROM_RATIO * min(known) <= max(known)
+    return replace(spec, label=printable(spec.label), log=is_log), list(values)
+
+
+def _results(trials: Sequence[Trial], search: SearchResults | None) -> list[Column]:
+    """Return the objectives of a search, and the results in which the trials differ."""
+    columns = []
+    for index, objective in enumerate(search.objectives if search else ()):
+        own = [trial.row.objective_values for trial in trials]
+        values = [values[index] if values else None for values in own]
+        columns.append(_result(f"objective.{objective.metric}", f"objective: {objective.label}", values))
+    for name, label in RESULTS.items():
+        is_known = [trial.status.is_final or name not in FINAL_ONLY for trial in trials]
+        values = [getattr(trial.row, name) if known else None for trial, known in zip(trials, is_known, strict=True)]
+        if name == "peak_memory_bytes":
+            values = [None if value is None else value / 1e6 for value in values]
+        if len(set(values)) > 1 or not columns:
+            columns.append(_result(name, label, values))
+    return columns
+
+
+def _result(name: str, label: str, values: Sequence[float | None]) -> Column:
+    return _column(
+        Field(name, label, "result"),
+        [round_significant(value, RESULT_DIGITS) if isinstance(value, float) else value for value in values],
+    )
+
+
+def _identities(trials: Sequence[Trial]) -> list[Column]:
+    """Return what tells trials of one configuration apart, where the trials differ in it."""
+    named: dict[str, list[Any]] = {
+        "proposal": [trial.row.proposal for trial in trials],
+        "purpose": [trial.row.purpose for trial in trials],
+        "seed": [trial.config.seed for trial in trials],
+        "generation": [trial.row.generation for trial in trials],
+    }
+    return [
+        _column(Field(name, IDENTITIES[name], "identity"), values, is_log=False)
+        for name, values in named.items()
+        if len(set(values)) > 1
+    ]
+
+
+def _curves(table: pa.Table, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the thinned learning curves of these trials, with null for a value that is not finite or not known."""
+    table = table.filter(pc.invert(table["superseded"]))
+    keyed = table["trial_key"].combine_chunks().dictionary_encode()
+    numbers = {key: number for number, key in enumerate(keyed.dictionary.to_pylist())}
+    owners = np.asarray(keyed.indices)
+    epochs = table["epoch"].to_numpy()
+    order = np.lexsort((epochs, owners))
+    bounds = np.searchsorted(owners[order], range(len(numbers) + 1))
+    most = max(LEAST_EPOCHS, min(MOST_EPOCHS, MOST_POINTS // max(len(numbers), 1)))
+    kept = [
+        _thinned(order[bounds[own] : bounds[own + 1]], most) if own is not None else order[:0]
+        for own in map(numbers.get, keys)
+    ]
+    is_thinned = bool(len(numbers)) and int(np.diff(bounds).max()) > most
+    rule = f"{counted(most, 'epoch')} of each trial at most are in this page: the first, the last and evenly spaced "
+    curves: dict[str, Any] = {
+        "metrics": [],
+        "rule": f"{rule}ones between them." if is_thinned else "All epochs are in this page.",
+        "epochs": [epochs[rows].tolist() for rows in kept],
+    }
+    for name, label in METRICS.items():
+        values = table[name].cast("float64").to_numpy()
+        known = values[np.isfinite(values)]
+        if len(known):
+            is_log = bool(known.min() > 0 and known.max() >= LOG_FROM_RATIO * known.min())
+            curves["metrics"].append({"name": name, "label": label, "log": is_log})
+            curves[name] = [_rounded(values[rows]) for rows in kept]
+    return curves
+
+
+def _thinned(rows: Rows, most: int) -> Rows:
+    """Return at most `most` of the rows: the first, the last and evenly spaced ones between them."""
+    if len(rows) <= most:
+        return rows
+    chosen: Rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    return chosen
+
+
+def _rounded(values: np.ndarray[Any, Any]) -> list[float | None]:
+    return [float(f"{value:.{CURVE_DIGITS}g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _details(cells: Sequence[Cell], shown: Collection[str]) -> list[dict[str, str]]:
+    """Return what else there is to tell of each trial, by its name: what all trials share is left out."""
+    trials = [trial for cell in cells for trial in cell.trials]
+    own = {name: [value_of(trial) for trial in trials] for name, value_of in VALUES_OF_TRIAL.items()}
+    own = {name: values for name, values in own.items() if name not in shown and len(set(values)) > 1}
+    details = []
+    words = [config_words(cell) for cell in cells for _ in cell.trials]
+    for number, trial in enumerate(trials):
+        row = trial.row
+        facts = {
+            "configuration": words[number],
+            "progress": f"{row.epochs_done} of {counted(trial.config.epochs, 'epoch')}",
+            "attempts": str(row.attempts),
+            "start (UTC)": moment(row.start_time),
+            "end (UTC)": moment(row.end_time),
+            **{name: values[number] for name, values in own.items()},
+            "error": row.error or "",
+        }
+        details.append({name: printable(value) for name, value in facts.items() if value not in ("", "-")})
+    return details
