@@ -81,7 +81,8 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     metadata = _metadata(trials)
     cells = in_table_order(group_repeats(trials_from_table(trials)))
     records = epochs_from_table(epochs)
-    listed = trial_list(cells)
+    search = read_search(trials)
+    listed = trial_list(cells, search.objectives if search else ())
     anchors = {
         anchor: group.anchor if len(group.trial_anchors) > 1 else anchor
         for group in listed.groups
@@ -95,7 +96,6 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     compared = [item.cell for item in comparison.cells] if comparison else []
     space = metadata.get("space", "")
     named = _loaded(space)
-    search = read_search(trials)
     shown = cells if search is None else in_table_order(shown_cells(search))
     rows = table_rows(shown)
     if search is not None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from results.parquet.search_results import Objective
 from results.parquet.trials import Cell, Trial
 from results.report.formatting import Facts, config_words, moment, named_values, plain, trial_anchor
 from results.tables.layout import Column, format_seconds, number_column, percent, row_values
@@ -36,22 +37,23 @@ class TrialList:
         return row_values(self.columns)
 
 
-def trial_list(cells: Sequence[Cell]) -> TrialList:
-    """Return the trials of the configurations, in the given order."""
+def trial_list(cells: Sequence[Cell], objectives: Sequence[Objective] = ()) -> TrialList:
+    """Return the trials of the configurations, in the given order, with the values of a search's objectives."""
     trials = [trial for cell in cells for trial in cell.trials]
+    own = [Column(name, "left", list(map(value_of, trials))) for name, value_of in VALUES_OF_TRIAL.items()]
+    columns: list[Column] = []
     shared: Facts = []
-    own: list[Column] = []
-    for name, value_of in VALUES_OF_TRIAL.items():
-        values = [value_of(trial) for trial in trials]
-        if len(set(values)) == 1 and name != "seed":
-            shared.append((name, values[0]))
-        elif values:
-            own.append(Column(name, "left", values))
+    for column in [*_outcome(trials, objectives), *own]:
+        is_shared = column.header in VALUES_OF_TRIAL or (len(trials) > 1 and column.header in OUTCOMES_OFTEN_SHARED)
+        if is_shared and len({*column.values}) == 1:
+            shared.append((column.header, column.values[0]))
+        else:
+            columns.append(column)
     groups = [
         Group(f"runs-{number}", config_words(cell), [trial_anchor(trial) for trial in cell.trials])
         for number, cell in enumerate(cells, start=1)
     ]
-    return TrialList(shared, [*_outcome(trials), *own], groups)
+    return TrialList(shared, columns, groups)
 
 
 def _field(name: str) -> Callable[[Trial], str]:
@@ -72,15 +74,21 @@ VALUES_OF_TRIAL: dict[str, Callable[[Trial], str]] = {
     "damaged files": lambda trial: trial.row.damage or "-",
 }
 """Name -> value of a trial that tells where its numbers come from."""
+OUTCOMES_OFTEN_SHARED = ("status", "epochs done", "attempts")
+"""Outcomes that take no column if several trials have the same, as do the values above."""
 
 
-def _outcome(trials: Sequence[Trial]) -> list[Column]:
+def _outcome(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Column]:
     rows = [trial.row for trial in trials]
     is_search = any(row.proposal is not None for row in rows)
     return [
         Column("trial", "left", [row.trial_key for row in rows]),
         *([_proposals(rows)] if is_search else []),
         Column("status", "left", [row.status.lower() for row in rows]),
+        *(
+            number_column(objective.label, [_value_text(row.objective_values, index) for row in rows])
+            for index, objective in enumerate(objectives)
+        ),
         number_column("test error %", [percent(_final(trial, trial.row.test_error_percent)) for trial in trials]),
         number_column(
             "median of last 5", [percent(_final(trial, trial.row.test_error_percent_last5)) for trial in trials]
@@ -93,6 +101,12 @@ def _outcome(trials: Sequence[Trial]) -> list[Column]:
         Column("start (UTC)", "left", [moment(row.start_time) for row in rows]),
         Column("end (UTC)", "left", [moment(row.end_time) for row in rows]),
     ]
+
+
+def _value_text(values: Sequence[float | None] | None, index: int) -> str:
+    """Return the value of the objective of this index; `-` for a trial that has none."""
+    value = values[index] if values else None
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _proposals(rows: Sequence[TrialRow]) -> Column:

@@ -92,6 +92,15 @@ def test_what_trials_share_is_listed_once_and_what_differs_is_a_column(report: R
     assert not set(shared) & set(headers)
 
 
+def test_what_is_the_same_in_all_rows_takes_no_column(quickstart: Report) -> None:
+    shared = dict(quickstart.trials.shared)
+    assert (shared["status"], shared["epochs done"], shared["attempts"]) == ("complete", "10", "1")
+    assert [column.header for column in quickstart.trials.columns] == [
+        *("trial", "test error %", "median of last 5", "training", "evaluation", "images/s"),
+        *("start (UTC)", "end (UTC)", "batch_size", "lr"),
+    ]
+
+
 def test_each_trial_is_one_row_below_its_configuration(report: Report) -> None:
     rows = report.trials.rows
     anchors = [anchor for group in report.trials.groups for anchor in group.trial_anchors]

@@ -178,10 +178,16 @@ def test_before_it_is_over_there_is_only_a_best_so_far(tmp_path: Path) -> None:
 
 
 def test_trials_name_their_proposal(tmp_path: Path) -> None:
-    trials = reported(write_search(tmp_path), SWEEP).trials
+    report = reported(write_search(tmp_path), SWEEP)
+    trials = report.trials
+    assert report.search is not None
     (column,) = (column for column in trials.columns if column.header == "proposal")
     assert column.values.count("5, confirmed") == 3
     assert {"0", "5", "26"} <= set(column.values)
+    (steered,) = (column for column in trials.columns if column.header == "holdout error (%)")
+    stopped = report.search.stopped[0]
+    assert steered.values[column.values.index("5, confirmed")] == "-"
+    assert steered.values[column.values.index(str(stopped.number))] == f"{stopped.values[0]:.4g}"
 
 
 def test_a_value_is_written_with_its_unit() -> None:
