@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
@@ -14,12 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from results.figures.style import labelled_digits, wants_log, wrapped
+from results.figures.style import GRADIENT, labelled_digits, wants_log, wrapped
 from results.parquet.search_results import SearchResults, rounded
 from results.store.search_settings import Scalar
 from trainable.wording import printable_line
 
-COLOR_MAP = "viridis_r"
 STOPPED_COLOR = "#B5B5B5"
 MARGIN = 0.06
 """Margin of each axis above and below its values."""
@@ -135,7 +133,7 @@ def draw_parallel_coordinates(content: ParallelCoordinates, objective: str, titl
     complete = [line.value for line in content.lines if line.is_complete]
     norm = (LogNorm if wants_log(complete) else Normalize)(min(complete), max(complete))
     for line in content.lines:
-        color: Any = colormaps[COLOR_MAP](float(norm(line.value))) if line.is_complete else STOPPED_COLOR
+        color: Any = GRADIENT(float(norm(line.value))) if line.is_complete else STOPPED_COLOR
         style: Any = "solid" if line.is_complete else (0, (3, 2))
         axes.plot(
             range(count), line.heights, color=color, linestyle=style, linewidth=1.4 if line.is_complete else 0.8
@@ -149,7 +147,7 @@ def draw_parallel_coordinates(content: ParallelCoordinates, objective: str, titl
         _draw_scale(axes, position, scale)
     _bare(axes, [scale.name for scale in content.scales])
     axes.set_title(wrapped(title, int(11 * figure.get_figwidth())), fontsize="medium")
-    bar = figure.colorbar(ScalarMappable(norm, COLOR_MAP), ax=axes, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(norm, GRADIENT), ax=axes, pad=0.02)
     bar.set_label(wrapped(objective, BAR_WIDTH))
     if wants_log(complete):
         bar.ax.yaxis.set_major_locator(LogLocator(subs=labelled_digits(max(complete) / min(complete))))

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -25,8 +25,13 @@ from matplotlib.typing import ColorType
 from results.figures.points import Source
 from trainable.wording import printable, shortened
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
-"""Okabe & Ito (2008), without yellow, which has too little contrast on white, and with grey."""
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#3D9BD1", "#C98500", "#000000", "#7F7F7F")
+"""Okabe & Ito (2008), without yellow and with grey; sky blue and orange are darkened: each colour has a contrast of
+at least 3:1 with white and, black aside, which follows the page's theme, with the page of a dark report."""
+GRADIENT = LinearSegmentedColormap.from_list("batchscape", ("#2F63B8", "#B0508F", "#D07C00"))
+"""Colours of lines by a value: as far from white as from a dark page, and brighter with the value, also in grey."""
+INKS = BLACK, WHITE = "#010101", "#FEFEFE"
+"""Colours of text on a coloured area: a hair's breadth beside pure black and white, which follow the page's theme."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "h", ">", "d")
 HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", "++xx", "..", "oo")
 """More than there are colours, like the markers: series with the same colour differ in marker and hatch."""
@@ -70,10 +75,20 @@ def marker_face(source: Source, color: str) -> str:
 
 
 def text_color(background: ColorType) -> str:
-    """Return black or white, whichever has more contrast (WCAG 2 relative luminance)."""
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(background)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
+    """Return the one of INKS that has more contrast."""
+    return max(INKS, key=lambda ink: contrast(ink, background))
+
+
+def contrast(first: ColorType, second: ColorType) -> float:
+    """Return the ratio of contrast by WCAG 2, from 1 to 21."""
+    darker, brighter = sorted((luminance(first), luminance(second)))
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def luminance(color: ColorType) -> float:
+    """Return the relative luminance by WCAG 2, from 0 to 1."""
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def wants_log(values: Sequence[float]) -> bool:

@@ -16,6 +16,14 @@ _LEFT_OUT = re.compile(
 )
 _SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([0-9.]+)pt"')
 _OPENING = re.compile(r"<svg\b[^>]*>")
+THEMED = {
+    "#ffffff": "page",
+    "#000000": "text",
+    "#555555": "quiet",
+    **dict.fromkeys(("#b0b0b0", "#b5b5b5", "#bbbbbb", "#cccccc"), "faint"),
+}
+"""Colours that follow the page's theme, and the CSS variable that each becomes."""
+_COLOR = re.compile(rf"\b((?:fill|stroke)(?:: |=\"))({'|'.join(THEMED)})\b")
 
 
 def inline_figures(report: Report) -> dict[str, str]:
@@ -42,13 +50,18 @@ def inline_svg(stem: str, figure: Figure) -> str:
 
 
 def isolated(stem: str, svg: str) -> str:
-    """Return the SVG element without its size and without anything that would affect the page around it."""
+    """Return the SVG element without its size and without anything that would affect the page around it.
+
+    Black, white and grey follow the page's theme.
+    """
     text = _REFERENCES.sub(rf"\g<1>{stem}-", _LEFT_OUT.sub("", svg)).strip()
+    text = _COLOR.sub(lambda found: f"{found[1]}var(--{THEMED[found[2]]}, {found[2]})", text)
     size = _SIZE.search(text)
-    width = f' style="--width: {float(size[1]) / 72:.2f}in"' if size else ""
+    width = f"--width: {float(size[1]) / 72:.2f}in; " if size else ""
     box = re.search(r'viewBox="[^"]*"', text)
     opening = (
-        f'<svg role="img" aria-label="{stem.replace("_", " ")}" {box[0] if box else ""}{width} '
+        f'<svg role="img" aria-label="{stem.replace("_", " ")}" {box[0] if box else ""} '
+        f'style="{width}fill: var(--text, #000000)" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return _OPENING.sub(lambda _: opening, text, count=1)

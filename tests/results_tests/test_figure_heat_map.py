@@ -5,7 +5,7 @@ import pytest
 from results.figures.error_by_lr import published
 from results.figures.heat_map import MOST_COLUMNS, draw_heat_maps, heat_maps
 from results.figures.points import Point, title
-from results.figures.style import text_color
+from results.figures.style import BLACK, WHITE, text_color
 from tests.results_tests.figure_samples import make_point, overlaps
 
 
@@ -35,7 +35,7 @@ def test_a_random_search_has_no_map() -> None:
     assert heat_maps([make_point(lr=0.01 * (n + 1)) for n in range(MOST_COLUMNS + 1)]) == []
 
 
-@pytest.mark.parametrize(("background", "text"), [("white", "black"), ("#FFE838", "black"), ("#00224E", "white")])
+@pytest.mark.parametrize(("background", "text"), [("white", BLACK), ("#FFE838", BLACK), ("#00224E", WHITE)])
 def test_text_contrasts_with_its_cell(background: str, text: str) -> None:
     assert text_color(background) == text
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import tune_main
+from results.figures.style import COLORS, GRADIENT, contrast
 from results.parquet.files import export_tables, read_epochs, read_trials
 from results.parquet.markdown import code_block, escaped
 from results.parquet.stamp import read_stamp
-from results.report.figures import isolated
+from results.report.figures import THEMED, isolated
 from results.report.files import write_report
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
@@ -119,12 +120,24 @@ def test_an_inline_figure_keeps_to_itself() -> None:
     svg = (
         '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://w3.org/x"><svg width="72pt" viewBox="0 0 1 1">'
         '<metadata>http://a</metadata><style type="text/css">*{fill: red}</style><!-- </svg><script> -->'
-        '<path id="p" clip-path="url(#c)"/><use xlink:href="#p"/></svg>'
+        '<path id="p" clip-path="url(#c)"/><use xlink:href="#p" style="fill: #ffffff; stroke: #0072b2"/></svg>'
     )
     text = isolated("one", svg)
-    assert text.startswith('<svg role="img" aria-label="one" viewBox="0 0 1 1" style="--width: 1.00in"')
-    assert text.endswith('<path id="one-p" clip-path="url(#one-c)"/><use xlink:href="#one-p"/></svg>')
+    assert text.startswith('<svg role="img" aria-label="one" viewBox="0 0 1 1" style="--width: 1.00in; ')
+    assert text.endswith(
+        '<path id="one-p" clip-path="url(#one-c)"/><use xlink:href="#one-p" style="'
+        'fill: var(--page, #ffffff); stroke: #0072b2"/></svg>'
+    )
     assert "script" not in text
+
+
+def test_colours_of_data_stand_out_from_a_light_and_a_dark_page() -> None:
+    css = "\n".join(path.read_text() for path in sorted((ROOT / "results" / "report").glob("*.css")))
+    pages = set(re.findall(r"--page: (#[0-9a-f]{6});", css))
+    assert len(pages) == 2
+    drawn = [color for color in COLORS if color != "#000000"] + [GRADIENT(number / 20) for number in range(21)]
+    assert all(contrast(color, page) >= 3 for color in drawn for page in pages)
+    assert all(f"--{variable}: " in css for variable in THEMED.values())
 
 
 def test_markdown_text_cannot_leave_its_place() -> None:
