@@ -167,6 +167,8 @@ def test_a_search_that_was_taken_over_is_left_alone(
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
     assert "trials done" not in output
     assert errors.count("\n") == 1
+    if "another run may have taken the sweep" in errors:
+        return  # stopped while it renewed the lease: it has overwritten the record that would name the other run
     seen = re.sub(r"\d{4}-\S+ \S+ UTC", "TIME", errors.replace(f"on {platform.node()},", "on HOST,"))
     record(
         "a driver stands still, and another takes its sweep in a bucket over",
