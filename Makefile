@@ -5,16 +5,16 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 CLUSTER = tests/integration_tests/test_cluster.py
 
-.PHONY: quickstart test check-code test-ray test-quick test-ray-benchmarks test-cluster test-faults faults-table mutants benchmarks clean
+.PHONY: quickstart test check-code test-ray test-quick test-cluster test-faults faults-table mutants benchmarks clean
 
 quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
 	$(RUN) tune_main.py table quickstart
 	$(RUN) tune_main.py plot quickstart
 
-# Two at a time: most of the tests that start Ray, one after the other, beside all else; the shortest part comes last.
+# Two at a time: most of the tests that start Ray, one after the other, beside all else.
 test: $(VENV)/.ready-tests
-	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-cluster test-ray-benchmarks
+	$(MAKE) --jobs=2 --keep-going --output-sync=target check-code test-ray test-quick test-cluster
 
 check-code: $(VENV)/.ready-tests
 	$(RUN) -m ruff format --check .
@@ -22,10 +22,7 @@ check-code: $(VENV)/.ready-tests
 	$(RUN) -m mypy
 
 test-ray: $(VENV)/.ready-tests
-	$(RUN) -m pytest -m ray --ignore=tests/benchmarks_tests --ignore=$(CLUSTER)
-
-test-ray-benchmarks: $(VENV)/.ready-tests
-	$(RUN) -m pytest -m ray tests/benchmarks_tests
+	$(RUN) -m pytest -m ray --ignore=$(CLUSTER)
 
 test-quick: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m "not ray"
@@ -34,7 +31,7 @@ test-quick: $(VENV)/.ready-tests
 test-cluster: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m ray $(CLUSTER)
 
-# The tests that take minutes: a sweep that is killed 20 and 50 times, a full disk.
+# The tests that take minutes: a sweep that is killed 20 and 50 times, a full disk, benchmarks.
 test-faults: $(VENV)/.ready-tests
 	$(RUN) -m pytest -m faults
 

@@ -57,6 +57,7 @@ def test_loads_grow_with_the_gpus_and_short_epochs_are_pushed_together() -> None
     assert many.checkpoints == pytest.approx(200.0)  # of 0.1 s each, for 2 % of the time
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_in_short(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "driver_scale.py"), "--quick", "--to", str(tmp_path)]

@@ -52,6 +52,7 @@ def test_a_command_that_misses_trials_is_no_measurement() -> None:
         check(costs, 3, 2)
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_the_quick_form_measures_both_sides(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "store_scale.py"), "--quick", "--to", str(tmp_path)]

@@ -30,6 +30,7 @@ from trainable.records import Status
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.faults,
     pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
 ]
 SPACE = """
@@ -86,7 +87,6 @@ def driver_of(space: Path, store: Path) -> Iterator[subprocess.Popen[str]]:
             driver.kill()
 
 
-@pytest.mark.faults
 def test_trials_beside_each_other_in_one_process_that_is_killed(tmp_path: Path) -> None:
     """Two runs: the first is stopped; in the second the process of two trials is killed, and each gets its own."""
     space, store = tmp_path / "beside.yaml", tmp_path / "store"
