@@ -1,9 +1,10 @@
-"""Train and test error and loss against the epoch, with a row of panels per configuration."""
+"""Train and test error and loss against the epoch: a few configurations together, or a row of panels for each."""
 
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.points import distinguishing_words, sweep_points
 from results.figures.ranks import ALL_RANKS, Ranks
-from results.figures.style import COLORS, set_scale, wrapped
+from results.figures.style import COLORS, fill_with_legend, legend_height, look, set_scale, wrapped
 from results.parquet.search_results import SearchResults, params_text
 from results.parquet.trials import Cell, EpochsByKey
-from trainable.records import EpochRecord
+from trainable.records import EpochRecord, Status
 from trainable.wording import counted, shortened
 
 ROWS_PER_PAGE = 4
@@ -33,6 +34,12 @@ SPLITS: dict[str, tuple[str, Any, str]] = {
     "test": (COLORS[0], "solid", "o"),
 }
 MARKS_PER_LINE = 8
+MOST_SHARED = 9
+"""Largest number of configurations whose curves share a panel: those of a grid of three by three."""
+SWEEP_STYLES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), "dashdot")
+"""Line styles of the sweeps that are drawn together."""
+WIDTH = 8.4
+"""Width of a page in inches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class Panel:
     runs: list[LearningCurve]
     means: list[LearningCurve]
     """Mean curve of each split over the epochs that all repeats have; equal to the run if there is only one."""
+    sweep: str = ""
+    """Name of the sweep, where several are drawn together."""
 
 
 def has_epochs(cell: Cell, records: EpochsByKey) -> bool:
@@ -81,10 +90,18 @@ def learning_curves(cells: Sequence[Cell], records: EpochsByKey, sweep: str, ran
             if (epochs := records.get(trial.row.trial_key))
             for curve in curves_of(epochs)
         ]
-        num_runs = sum(curve.split == "test" for curve in runs)
         words = [f"batch size {point.batch_size}", f"lr {point.lr:.4g}", *distinguishing_words(point, points)]
-        panels.append(_panel(", ".join([*words, *([f"{num_runs} runs"] if num_runs > 1 else [])]), runs))
+        panels.append(_panel(", ".join([*words, *_run_words(cell)]), runs))
     return panels
+
+
+def _run_words(cell: Cell) -> list[str]:
+    """Return how many runs a configuration has, and how those ended that did not complete: `2 runs`, `1 diverged`."""
+    num_runs, ends = len(cell.trials), Counter(trial.status for trial in cell.trials)
+    unfinished = [(count, status.lower()) for status, count in ends.items() if status is not Status.COMPLETE]
+    if num_runs == 1:
+        return [words for _, words in unfinished]
+    return [f"{num_runs} runs", *(f"{count} {words}" for count, words in unfinished)]
 
 
 def _panel(label: str, runs: list[LearningCurve]) -> Panel:
@@ -165,37 +182,93 @@ def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
 
 
 def draw_learning_curves(panels: Sequence[Panel], title: str) -> Iterator[Figure]:
-    """Draw pages of at most `ROWS_PER_PAGE` configurations, errors on the left and losses on the right.
+    """Draw errors on the left and losses on the right, those of a few configurations in the same panels.
 
-    A page is drawn when it is asked for. Repeats are thin lines and their mean is thick; all panels of a column share
-    their scale.
+    More configurations fill pages with `ROWS_PER_PAGE` rows, and all panels of a column share their scale. A page is
+    drawn when it is asked for. Repeats are thin lines and their mean is thick.
     """
+    if 1 < len(panels) <= MOST_SHARED:
+        yield draw_shared(panels, title)
+        return
     pages = [panels[start : start + ROWS_PER_PAGE] for start in range(0, len(panels), ROWS_PER_PAGE)]
     for number, page in enumerate(pages, start=1):
         yield _draw_page(page, title if len(pages) == 1 else f"{title} ({number} of {len(pages)})")
 
 
+def draw_shared(panels: Sequence[Panel], title: str) -> Figure:
+    """Draw a row of panels for each split, in which each configuration has a colour and each sweep a line style."""
+    splits = [
+        split for split in reversed(SPLITS) if any(curve.split == split for panel in panels for curve in panel.runs)
+    ]
+    numbers = {label: index for index, label in enumerate(dict.fromkeys(panel.label for panel in panels))}
+    styles = {
+        sweep: SWEEP_STYLES[index % len(SWEEP_STYLES)]
+        for index, sweep in enumerate(dict.fromkeys(panel.sweep for panel in panels))
+    }
+    handles = [
+        Line2D([], [], color=look(n).color, marker=look(n).marker, label=label) for label, n in numbers.items()
+    ]
+    if len(styles) > 1:
+        handles += [Line2D([], [], color="black", linestyle=style, label=sweep) for sweep, style in styles.items()]
+    handles += _repeats_handle(panels)
+    below = legend_height(handles, WIDTH)
+    figure = Figure(figsize=(WIDTH, 2.5 * len(splits) + 0.8 + below), layout="constrained")
+    grid = figure.add_gridspec(len(splits) + 1, 2, height_ratios=[*[2.5] * len(splits), below])
+    for row, split in enumerate(splits):
+        for column in (0, 1):
+            axes = figure.add_subplot(grid[row, column], sharex=figure.axes[0] if figure.axes else None)
+            for panel in panels:
+                kind = look(numbers[panel.label])
+                own = Panel(
+                    panel.label,
+                    [curve for curve in panel.runs if curve.split == split],
+                    [curve for curve in panel.means if curve.split == split],
+                )
+                _draw_panel(axes, own, {split: (kind.color, styles[panel.sweep], kind.marker)}, losses=column == 1)
+            _label_panel(axes, panels, (split,), losses=column == 1)
+            axes.set_ylabel(f"{split} {axes.get_ylabel()}")
+            axes.tick_params(labelbottom=row == len(splits) - 1)
+            if row == len(splits) - 1:
+                axes.set_xlabel("epoch")
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    figure.suptitle(wrapped(title, 90), fontsize="medium")
+    fill_with_legend(figure.add_subplot(grid[-1, :]), handles, "", WIDTH)
+    return figure
+
+
+def _repeats_handle(panels: Sequence[Panel]) -> list[Line2D]:
+    """Return the entry of a legend that explains thin lines, if there are any."""
+    has_repeats = any(len(panel.runs) > len(panel.means) for panel in panels)
+    return [Line2D([], [], color="black", linewidth=0.6, label="single runs (thick line: mean)")] * has_repeats
+
+
+def _label_panel(axes: Axes, panels: Sequence[Panel], splits: Collection[str], *, losses: bool) -> None:
+    """Set the scale and the label of a vertical axis that shows these splits of all panels."""
+    axes.set_ylabel("loss (nats)" if losses else "error (%)")
+    values = [
+        value
+        for panel in panels
+        for curve in panel.runs
+        if curve.split in splits
+        for value in (curve.losses if losses else curve.errors)
+        if not math.isnan(value)
+    ]
+    if values:
+        set_scale(axes.yaxis, values)
+    else:
+        axes.set_yticks([])
+
+
 def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
-    figure = Figure(figsize=(8.4, 2.1 * len(panels) + 1.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.1 * len(panels) + 1.4), layout="constrained")
     grid = figure.subplots(len(panels), 2, squeeze=False, sharex=True, sharey="col")
     for (left, right), panel in zip(grid, panels, strict=True):
         for axes, losses in ((left, False), (right, True)):
-            _draw_panel(axes, panel, losses=losses)
-            axes.set_ylabel("loss (nats)" if losses else "error (%)")
+            _draw_panel(axes, panel, SPLITS, losses=losses)
+            _label_panel(axes, panels, SPLITS, losses=losses)
         left.set_title(shortened(panel.label, LABEL_WIDTH), loc="left", fontsize="small")
-    for column, losses in ((0, False), (1, True)):
-        values = [
-            value
-            for panel in panels
-            for curve in panel.runs
-            for value in (curve.losses if losses else curve.errors)
-            if not math.isnan(value)
-        ]
-        if values:
-            set_scale(grid[0][column].yaxis, values)
-        else:
-            grid[0][column].set_yticks([])
-        grid[-1][column].set_xlabel("epoch")
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
     grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     splits = {curve.split for panel in panels for curve in panel.means}
     handles = [
@@ -203,8 +276,7 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
         for split, (color, style, marker) in SPLITS.items()
         if split in splits
     ]
-    if any(len(panel.runs) > len(panel.means) for panel in panels):
-        handles.append(Line2D([], [], color="black", linewidth=0.6, label="single runs (thick line: mean)"))
+    handles += _repeats_handle(panels)
     figure.suptitle(wrapped(title, 90), fontsize="medium")
     figure.legend(
         handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=3, frameon=False
@@ -212,14 +284,15 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, panel: Panel, *, losses: bool) -> None:
+def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, tuple[str, Any, str]], *, losses: bool) -> None:
+    """Draw the curves of a panel with the colour, line style and marker of each split."""
     if len(panel.runs) > len(panel.means):
         for curve in panel.runs:
-            color, style, _ = SPLITS[curve.split]
+            color, style, _ = looks[curve.split]
             values = curve.losses if losses else curve.errors
             axes.plot(curve.epochs, values, color=color, linestyle=style, linewidth=0.6, alpha=0.7)
     for curve in panel.means:
-        color, style, marker = SPLITS[curve.split]
+        color, style, marker = looks[curve.split]
         axes.plot(
             curve.epochs,
             curve.losses if losses else curve.errors,

@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
+
 from results.figures.learning_curves import (
+    MOST_SHARED,
     ROWS_PER_PAGE,
     LearningCurve,
     curves_of,
@@ -56,18 +59,46 @@ def test_the_mean_ends_with_the_shortest_run() -> None:
 
 
 def test_many_configurations_make_pages_on_which_nothing_overlaps() -> None:
-    configs = [make_config(lr=0.1 * (n + 1), epochs=160) for n in range(ROWS_PER_PAGE + 1)]
+    configs = [make_config(lr=0.1 * (n + 1), epochs=160) for n in range(MOST_SHARED + 1)]
     epochs = {c.trial_key: [make_epoch(n, 90.0 / n) for n in range(1, 161)] for c in configs}
     cells = group_repeats(make_trial(config, 8.0) for config in configs)
     pages = list(draw_learning_curves(learning_curves(cells, epochs, "mine"), "a title"))
-    assert [len(page.axes) for page in pages] == [2 * ROWS_PER_PAGE, 2]
-    assert [overlaps(page) for page in pages] == [[], []]
+    assert [len(page.axes) for page in pages] == [2 * ROWS_PER_PAGE, 2 * ROWS_PER_PAGE, 4]
+    assert [overlaps(page) for page in pages] == [[], [], []]
 
 
 def test_splits_are_distinguishable_without_colour() -> None:
-    (page,) = draw_learning_curves(learning_curves(CELLS, EPOCHS, "mine"), "title")
+    (page,) = draw_learning_curves(learning_curves(CELLS[:1], EPOCHS, "mine"), "title")
     legend = page.legends[0].get_lines()
     assert len({(line.get_linestyle(), line.get_marker()) for line in legend}) == 3
+
+
+def test_a_few_configurations_share_a_panel() -> None:
+    """Rows of test and train, columns of error and loss: a thick mean and a thin line per run."""
+    (page,) = draw_learning_curves(learning_curves(CELLS, EPOCHS, "mine"), "title")
+    *panels, legend = page.axes
+    assert [axes.get_ylabel() for axes in panels] == [
+        *("test error (%)", "test loss (nats)"),
+        *("train error (%)", "train loss (nats)"),
+    ]
+    means = [line for line in panels[0].lines if line.get_linewidth() > 1]
+    assert [np.asarray(line.get_ydata()).tolist() for line in means] == [[21.0, 9.0], [21.0, 9.0]]
+    assert len({(line.get_color(), line.get_marker()) for line in means}) == 2
+    thin = [np.asarray(line.get_ydata()).tolist() for line in panels[0].lines if line not in means]
+    assert thin == [[20.0, 10.0], [22.0, 8.0]] * 2
+    entries = legend.get_legend()
+    assert entries is not None
+    assert [text.get_text() for text in entries.get_texts()] == [
+        *("batch size 128, lr 0.1, 2 runs", "batch size 128, lr 0.2, 2 runs"),
+        "single runs (thick line: mean)",
+    ]
+    assert overlaps(page) == []
+
+
+def test_runs_that_did_not_complete_are_told() -> None:
+    trials = [make_trial(CONFIGS[0], 8.0), make_trial(CONFIGS[1], None, status="DIVERGED")]
+    (panel,) = learning_curves(group_repeats(trials), EPOCHS, "mine")
+    assert panel.label == "batch size 128, lr 0.2, 2 runs, 1 diverged"
 
 
 def test_all_diverged_is_drawn() -> None:

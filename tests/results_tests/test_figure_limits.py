@@ -48,9 +48,10 @@ def searched(folder: Path) -> Results:
 
 
 def labels(results: Results) -> list[str]:
-    """The labels of the panels of learning curves."""
-    figures = draw("learning_curves", results).values()
-    return [title for figure in figures for axes in figure.axes if (title := axes.get_title(loc="left"))]
+    """The labels of the panels of learning curves, or those in the legend of a panel that is shared."""
+    found = [axes for figure in draw("learning_curves", results).values() for axes in figure.axes]
+    shared = [text.get_text() for axes in found if (legend := axes.get_legend()) for text in legend.get_texts()]
+    return shared or [title for axes in found if (title := axes.get_title(loc="left"))]
 
 
 def test_curves_are_those_of_the_best_and_a_line_says_so() -> None:
