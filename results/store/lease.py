@@ -68,6 +68,8 @@ class Lease:
         """Fencing token of this holder."""
         self.after_takeover = False
         """Whether a run that lost the lease, to this holder or one before it, may still wake up."""
+        self.read_only = False
+        """Whether nothing may be written in order to look; the time is then that of this machine's clock."""
         self._uri = uri
         self._remote = Remote(uri)
         self._sweep = sweep
@@ -256,6 +258,8 @@ class Lease:
 
     def _server_time_ns(self) -> int:
         """Return the time of a file that is written now, or of this machine's clock if the store is read-only."""
+        if self.read_only:
+            return time.time_ns()
         name = f"{self._sweep}/.clock-{uuid.uuid4().hex}"
         try:
             self._remote.write(name, b"\n")

@@ -171,7 +171,7 @@ class LocalStore(Store):
         """Do nothing: `trials_folder` is where the trials are."""
 
     def at_work(self, name: str, trials: Mapping[str, TrialSummary]) -> set[str]:
-        drivers = [living_driver(path.parent) for path in self.path.glob(f"*/{RECORD}")]
+        drivers = [living_driver(path.parent, read_only=self.read_only) for path in self.path.glob(f"*/{RECORD}")]
         return begun_by({driver.run_id for driver in drivers if driver is not None}, trials)
 
     def holding(self, file: str, keys: Collection[str]) -> set[str]:
@@ -199,7 +199,7 @@ class LocalStore(Store):
         return sum(supersede(self.trial_folder(config.trial_key), number) for config, number in trainings)
 
     def driver(self, name: str) -> Holder | None:
-        return living_driver(self.sweep_folder(name))
+        return living_driver(self.sweep_folder(name), read_only=self.read_only)
 
     def check_no_driver(self, name: str) -> None:
         if is_locked(self.sweep_folder(name) / LOCK):  # a driver in another container may just have died

@@ -223,7 +223,9 @@ class RemoteStore(Store):
 
     def _lease(self, sweep: str) -> Lease:
         """Return the lease of a sweep for looking at it."""
-        return self._leases.setdefault(sweep, Lease(self._uri, sweep))
+        lease = self._leases.setdefault(sweep, Lease(self._uri, sweep))
+        lease.read_only = self.read_only
+        return lease
 
     def _living_runs(self, sweeps: Collection[str]) -> set[str]:
         """Return the ids of the runs that drive these sweeps now."""

@@ -50,6 +50,8 @@ class Store(SweepFiles):
         """Local folder of the trials; in a remote store, of the copies that were made last."""
         self.store_id: str | None = None
         """Identity of a store in a folder, once this process has driven a sweep in it."""
+        self.read_only = False
+        """Whether not even a file that tells the storage's time may be written in order to look."""
 
     @property
     @abstractmethod
