@@ -274,6 +274,13 @@ def time_limit(text: str) -> "TimeLimit":
     return TimeLimit(seconds)
 
 
+def port(text: str) -> int:
+    """Accept the number of a TCP port; 0 is any free one."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
 def positive_whole(text: str) -> int:
     """Accept a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:

@@ -31,7 +31,9 @@ def remaining_seconds(
         return None
     means = {kind: statistics.fmean(values) for kind, values in measured.items()}
     usual = statistics.fmean(value for values in measured.values() for value in values)
-    left = [(trial.config, trial.config.epochs - trial.row.epochs_done) for trial in begun if not trial.status.is_final]
+    left = [
+        (trial.config, trial.config.epochs - trial.row.epochs_done) for trial in begun if not trial.status.is_final
+    ]
     left += [(config, config.epochs) for config in waiting]
     seconds = [epochs * means.get(_kind(config), usual) for config, epochs in left]
     ended = [trial.row.total_seconds for trial in begun if trial.status.is_final]

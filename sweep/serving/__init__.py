@@ -1,1 +1,1 @@
-"""The pages of `serve`: sweeps in a browser, read from their stores while they run. Nothing here writes to a store."""
+"""The pages of `serve`: sweeps in a browser, read from their stores while they run. Nothing writes to a store."""

@@ -8,6 +8,7 @@ from typing import Any
 from results.store.store import Store
 from sweep.serving.changes import Changes
 from sweep.serving.paced import Paced
+from sweep.serving.pages import list_html
 from sweep.serving.sweep_watch import SweepWatch
 from sweep.status.listing import DAMAGED, DONE, RUNNING, UNFINISHED
 from sweep.status.watch import default_seconds
@@ -31,6 +32,7 @@ class ServedStore:
         store.read_only = True
         self.store = store
         self.number = number
+        self.option = option
         self.seconds = default_seconds(option)
         self._lock = threading.Lock()
         self._watches: dict[str, SweepWatch] = {}
@@ -103,5 +105,5 @@ class Board:
 
     def _read(self) -> Changes:
         self._facts = [served.facts() for served in self.stores]
-        self._changes.update({"stores": self._facts}, None)
+        self._changes.update(list_html(self._facts), None)
         return self._changes

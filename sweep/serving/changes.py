@@ -28,24 +28,24 @@ class Changes:
         self._shape = ""
         self._changed_at: dict[str, tuple[int, int]] = {}
         """Trial key -> hash of the trial's data, and the number of the version that brought it."""
-        self._status: Data = {}
+        self._html: str | None = None
         self._data: Data | None = None
         self._answers: dict[str, bytes] = {}
 
-    def update(self, status: Data, data: Data | None) -> None:
+    def update(self, html: str, data: Data | None) -> None:
         """Take the present state; it is a new version if anything has changed.
 
         Args:
-            status: what is said of the sweep, sent whole.
+            html: what is said in words, sent whole.
             data: what `page_data` returns; None if nothing has begun. Data that is the same object has not changed.
         """
         with self._lock:
-            if status == self._status and data is self._data and self._number:
+            if html == self._html and data is self._data:
                 return
             number = self._number + 1
             if data is not self._data and data is not None:
                 self._take(data, number)
-            self._status, self._data, self._number = status, data, number
+            self._html, self._data, self._number = html, data, number
             self._answers.clear()
 
     def since(self, version: str) -> bytes | None:
@@ -77,7 +77,7 @@ class Changes:
         self._changed_at = changed
 
     def _answer(self, known: int) -> Data:
-        answer: Data = {"live": {"version": f"{self._run}-{self._number}", "status": self._status}}
+        answer: Data = {"live": {"version": f"{self._run}-{self._number}", "html": self._html}}
         if self._data is None:
             return answer
         if not known:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 REST_PER_WORK = 20
-"""Time between two readings as a multiple of what the last one took, so that reading leaves the processor to others."""
+"""Time between two readings as a multiple of what the last one took: the processor is for others."""
 Value = TypeVar("Value")
 
 

@@ -19,6 +19,7 @@ from sweep.estimate.remaining import remaining_seconds
 from sweep.runs import read_runs
 from sweep.serving.changes import Changes
 from sweep.serving.paced import Paced
+from sweep.serving.pages import facts_html
 from sweep.status.listing import DAMAGED, DONE, RUNNING, UNFINISHED
 from sweep.status.status import StatusReader, SweepStatus
 from sweep.status.watch import is_over
@@ -94,10 +95,10 @@ class SweepWatch:
         """Time at which the sweep was planned, UTC, ISO 8601; empty if unknown."""
         return self._readers.manifest.created if self._readers else ""
 
-    @property
     def trial_keys(self) -> set[str]:
-        """Keys of the trials that the page shows or names as failed."""
-        rows, status = self._kept, self._status
+        """Return the keys of the trials that have begun or failed."""
+        self.facts()
+        rows, status = self._rows.get(), self._status
         begun = rows.tables[0]["trial_key"].to_pylist() if rows else []
         return {*begun, *(status.errors if status else ())}
 
@@ -181,7 +182,7 @@ class SweepWatch:
         facts, rows = self.facts(), self._rows.get()
         if rows is not None and rows.data is None and len(rows.tables[0]):
             rows.data = page_data(*rows.tables)
-        self._changes.update(facts, rows.data if rows else None)
+        self._changes.update(facts_html(facts), rows.data if rows else None)
         return self._changes
 
 

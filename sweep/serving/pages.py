@@ -1,0 +1,53 @@
+"""The HTML of the pages, and the files that they load. Whatever comes from a store is escaped."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from trainable.wording import counted, format_value
+
+HERE = Path(__file__).resolve().parent
+REPORT = HERE.parents[1] / "results" / "report"
+JAVASCRIPT, CSS = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+STATIC = {
+    "live.js": ((HERE / "live.js").read_bytes(), JAVASCRIPT),
+    "serve.css": ((REPORT / "report.css").read_bytes() + (HERE / "serve.css").read_bytes(), CSS),
+}
+"""Name of a file -> its content and type."""
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals.update(counted=counted, format_value=format_value)
+Facts = Mapping[str, Any]
+"""What `SweepWatch.facts` returns."""
+
+
+def list_html(stores: Sequence[Facts]) -> str:
+    """Return the list of the sweeps of all stores, the part of its page that changes."""
+    return _ENVIRONMENT.get_template("list.html.jinja").render(stores=stores)
+
+
+def facts_html(facts: Facts) -> str:
+    """Return what is said of a sweep, the part of its page that is not made by scripts."""
+    return _ENVIRONMENT.get_template("facts.html.jinja").render(facts=facts)
+
+
+def list_page(stores: Sequence[Facts]) -> bytes:
+    """Return the page with the list of all sweeps."""
+    return _page("sweeps", list_html(stores), "")
+
+
+def sweep_page(facts: Facts, location: str) -> bytes:
+    """Return the page of one sweep."""
+    return _page(str(facts["sweep"]), facts_html(facts), location)
+
+
+def _page(title: str, live: str, location: str) -> bytes:
+    template = _ENVIRONMENT.get_template("page.html.jinja")
+    return template.render(title=title, live=live, location=location).encode(errors="replace")
