@@ -30,6 +30,7 @@ def loaded_by(*modules: str) -> set[str]:
         "search_spaces.listing",
         "sweep.observers.live_view",
         "sweep.estimate.forecast",
+        "sweep.serving.server",
     ],
 )
 def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
