@@ -36,6 +36,19 @@ LABELS = {
     "ghost_batch_size": "ghost batch size (images)",
 }
 """Field -> label of its axis, where it is not the name without underscores."""
+RESULTS = {
+    "test_error_percent": "test error (%)",
+    "test_error_percent_last5": "median test error of the last 5 epochs (%)",
+    "holdout_error_percent": "holdout error (%)",
+    "train_loss": "training loss (nats)",
+    "total_seconds": "time (s)",
+    "train_seconds": "training time (s)",
+    "images_per_second": "images/s",
+    "peak_memory_bytes": "peak memory (MB)",
+    "epochs_done": "epochs done",
+    "attempts": "attempts",
+}
+"""Column of `trials` that is a result -> label."""
 NONE_WORDS = {
     "train_subset": "all",
     "test_subset": "all",
@@ -62,7 +75,7 @@ class Axis:
     @property
     def label(self) -> str:
         """Name for people, with the unit."""
-        return LABELS.get(self.name, self.name.replace("_", " "))
+        return {**LABELS, **RESULTS}.get(self.name, self.name.replace("_", " "))
 
     def value(self, config: TrainConfig) -> Any:  # noqa: ANN401 (whatever the field holds)
         """Return the value of a configuration, one of `values` for those that the axis is made of."""
@@ -101,7 +114,7 @@ def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter]
         if name in STRUCTURE or not any(determines(owner, name, configs) for owner in OWNERS)
     ]
     searched = {parameter.name: parameter for parameter in parameters}
-    axes = [_axis(name, [axis_value(config, name) for config in configs], searched.get(name)) for name in names]
+    axes = [axis_of(name, [axis_value(config, name) for config in configs], searched.get(name)) for name in names]
     return [axis for axis in axes if len(axis.values) > 1]
 
 
@@ -158,7 +171,8 @@ def _squares(errors: Sequence[float]) -> float:
     return math.fsum((error - mean) ** 2 for error in errors)
 
 
-def _axis(name: str, values: Sequence[Any], parameter: Parameter | None) -> Axis:
+def axis_of(name: str, values: Sequence[Any], parameter: Parameter | None = None) -> Axis:
+    """Return the axis of these values of a field, a variable or a result."""
     choices = (parameter.choices if parameter is not None else None) or ()
     given = dict.fromkeys(value for value in choices if value in {*values})
     distinct = [value for value in dict.fromkeys([*given, *values]) if value is not None]

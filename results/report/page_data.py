@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from results.parquet.axes import RESULTS
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search
 from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
@@ -48,19 +49,6 @@ METRICS = {
 """Column of `epochs` that can be drawn as a learning curve -> label."""
 FINAL_ONLY = ("test_error_percent", "test_error_percent_last5", "holdout_error_percent", "train_loss")
 """Results that are none while a trial has not ended for good."""
-RESULTS = {
-    "test_error_percent": "test error (%)",
-    "test_error_percent_last5": "median test error of the last 5 epochs (%)",
-    "holdout_error_percent": "holdout error (%)",
-    "train_loss": "training loss (nats)",
-    "total_seconds": "time (s)",
-    "train_seconds": "training time (s)",
-    "images_per_second": "images/s",
-    "peak_memory_bytes": "peak memory (MB)",
-    "epochs_done": "epochs done",
-    "attempts": "attempts",
-}
-"""Column of `trials` that is a result -> label."""
 IDENTITIES = {"proposal": "proposal", "purpose": "purpose", "seed": "seed", "generation": "training number"}
 NOT_SHOWN = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE, PUBLISHED_GHOST_BATCH_SIZE)
 """Variables that are no parameters: what a scaled-down trial stands for."""
