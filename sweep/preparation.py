@@ -1,7 +1,6 @@
 """The first step of a run: check the request, open the store, load the data set. Ray is not started here."""
 
 import dataclasses
-import importlib.util
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from sweep.known_data import as_known, check_folder_given
 from sweep.plan.changes import with_earlier_trials
 from sweep.plan.emulation import emulation_notes
 from sweep.request import RunRequest, SpaceRequest
+from sweep.trackers.runs import check_installed
 from trainable.config import PlannedTrial
 from trainable.data.labels import check_subsets
 from trainable.data.sources import load_dataset
@@ -102,8 +102,8 @@ def prepare(request: RunRequest) -> PreparedRun:
     Raises:
         UserError: the space, the options, the store or the data set do not allow the run.
     """
-    if request.tracker is not None and importlib.util.find_spec(request.tracker) is None:
-        raise UserError(f"--log {request.tracker}: that package is not installed: pip install {request.tracker}")
+    if request.tracker is not None:
+        check_installed(request.tracker, f"--log {request.tracker}")
     space = read_space(request)
     search = space.expansion.search
     if search is not None and request.retrain:

@@ -15,6 +15,10 @@ WITHOUT_NAME = ("model", "dataset", "schedule")
 LONG_NAME = 8
 """Number of characters above which a name is abbreviated in a short label."""
 SHORT_DIGITS = 4
+MAX_RUN_NAME = 100
+"""Largest number of characters of a name for a tracker, which also names a folder."""
+KEY_DIGITS = 8
+"""Number of characters of the trial key that tell equal names apart."""
 
 
 def telling_fields(configs: Sequence[TrainConfig], fields: Sequence[str] = ()) -> list[str]:
@@ -41,6 +45,23 @@ def short_label(
         _short(short if initials.count(short) == 1 else name, name, value)
         for short, (name, value) in zip(initials, values.items(), strict=True)
     )
+
+
+def run_name(config: TrainConfig, fields: Sequence[str], taken: set[str]) -> str:
+    """Return a name for a tracker such as `batch_size=128, lr=0.1, seed 1`, and add it to the names that are taken.
+
+    A name that is taken, or cut off because it is long, has the beginning of the trial key at its end.
+    """
+    words = {
+        name: format_value(value, digits=SHORT_DIGITS, none="null", separator=" ")
+        for name, value in _values(config, fields, None).items()
+    }
+    full = ", ".join(f"seed {word}" if name == "seed" else f"{name}={word}" for name, word in words.items())
+    name = full[:MAX_RUN_NAME].strip() or config.trial_key
+    if name in taken or name != full:
+        name = f"{name} {config.trial_key[:KEY_DIGITS]}"
+    taken.add(name)
+    return name
 
 
 def _values(

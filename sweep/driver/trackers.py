@@ -3,68 +3,67 @@
 The ledgers stay the record: an error in a tracker switches it off, and the sweep continues.
 """
 
-import dataclasses
-import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.result import TRAINING_ITERATION
 
+from sweep.trackers.mlflow_export import refuse_deleted
+from sweep.trackers.runs import METRICS, SWEEP_TAG, TRIAL_KEY_TAG, shown_params
+from sweep.trackers.wandb_export import wandb_folder
+from sweep.trial_label import run_name
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.records import EpochRecord
-from trainable.tune_adapter import TRIAL_KEY, config_of
-from trainable.wording import first_line, printable_line, say
+from trainable.tune_adapter import config_of
+from trainable.wording import first_line, say
 
 PROJECT = "batchscape"
 """The project in W&B, in which each sweep is a group. In MLflow each sweep is an experiment."""
-METRICS = [spec.name for spec in dataclasses.fields(EpochRecord)]
-
-
-def tracked(value: object) -> object:
-    """Return a value of a configuration for a tracker; its pages are not ours, so text is one printable line."""
-    return printable_line(value) if isinstance(value, str) else value
 
 
 class _ShownTrial:
-    """A trial of Tune under its trial key, with its whole configuration in place of Tune's short one."""
+    """A trial of Tune under a readable name, with its whole configuration in place of Tune's short one."""
 
-    def __init__(self, trial: Any, config: TrainConfig) -> None:  # noqa: ANN401
+    def __init__(self, trial: Any, config: TrainConfig, name: str) -> None:  # noqa: ANN401
         self._trial = trial
-        values = {TRIAL_KEY: config.trial_key, **config.to_dict()}
-        self.config = {name: tracked(value) for name, value in values.items()}
+        self._name = name
+        self.config = shown_params(config)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._trial, name)
 
     def __str__(self) -> str:
-        return str(self.config[TRIAL_KEY])
+        return self._name
 
 
 class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Passes every trial of a sweep on to one of Ray's logging callbacks."""
 
-    def __init__(self, name: str, sweep: str, configs: Mapping[str, TrainConfig]) -> None:
+    def __init__(self, name: str, sweep: str, configs: Mapping[str, TrainConfig], fields: Sequence[str]) -> None:
         """
         Args:
             name: `mlflow` or `wandb`.
             configs: trial key -> configuration of the planned trials; Tune carries that of a proposed trial.
+            fields: training fields that tell the trials apart.
 
         Raises:
             UserError: the tracker cannot be reached, or cannot be written to.
         """
         self._name = name
+        self._sweep = sweep
         self._configs = configs
+        self._fields = fields
+        self._taken: set[str] = set()
         self._shown: dict[str, _ShownTrial] = {}
         self._is_on = True
         try:
             self._logger = _ray_logger(name, sweep)
             self._logger.setup()
             if name == "mlflow":
-                _refuse_deleted(self._logger.mlflow_util, sweep)
+                mlflow = self._logger.mlflow_util
+                refuse_deleted(mlflow._mlflow.get_experiment(mlflow.experiment_id), sweep)
         except Exception as error:
             raise UserError(f"--log {name}: {first_line(error)}") from None
 
@@ -72,8 +71,11 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         """Start a run in the tracker; a trial that restarts after its process died keeps its run."""
         if trial.trial_id not in self._shown:
             config = config_of(trial.config, self._configs)
-            self._shown[trial.trial_id] = _ShownTrial(trial, config)
-            self._tell("log_trial_start", self._shown[trial.trial_id])
+            shown = _ShownTrial(trial, config, run_name(config, self._fields, self._taken))
+            self._shown[trial.trial_id] = shown
+            if self._name == "mlflow":
+                self._logger.tags = {SWEEP_TAG: self._sweep, TRIAL_KEY_TAG: config.trial_key}
+            self._tell("log_trial_start", shown)
 
     def on_trial_result(
         self,
@@ -116,22 +118,12 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
             say(f"note: --log {self._name}: {first_line(error)}; the sweep continues without it", file=sys.stderr)
 
 
-def _refuse_deleted(mlflow: Any, sweep: str) -> None:  # noqa: ANN401
-    """Refuse an experiment that was deleted: MLflow finds it by its name, but starts no run in it."""
-    if mlflow._mlflow.get_experiment(mlflow.experiment_id).lifecycle_stage == "deleted":
-        raise UserError(
-            f"the experiment {sweep!r} was deleted there: `mlflow experiments restore --experiment-id "
-            f"{mlflow.experiment_id}` brings it back, or give another --name"
-        )
-
-
 def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
     """Make Ray's callback; its own variables say where it writes (MLFLOW_TRACKING_URI, WANDB_MODE and the like)."""
     if name == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-        return MLflowLoggerCallback(experiment_name=sweep, tags={"sweep": sweep})
+        return MLflowLoggerCallback(experiment_name=sweep)
     from ray.air.integrations.wandb import WandbLoggerCallback
 
-    folder = os.environ.get("WANDB_DIR", str(Path.cwd()))  # the default lies in the scratch folder
-    return WandbLoggerCallback(project=PROJECT, group=sweep, dir=folder)
+    return WandbLoggerCallback(project=PROJECT, group=sweep, dir=str(wandb_folder()))

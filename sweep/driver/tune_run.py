@@ -30,6 +30,7 @@ from sweep.kept_weights import writes_weights
 from sweep.observers.observer import Observer
 from sweep.preparation import PreparedRun
 from sweep.search.search import Search
+from sweep.trial_label import telling_fields
 from trainable import provenance
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.device import builds_fused_kernel, fused_kernel_meanwhile
@@ -155,7 +156,9 @@ def _fit(
     with contextlib.ExitStack() as stack:
         trackers = []
         if prepared.request.tracker is not None:
-            tracker = Tracker(prepared.request.tracker, sweep, configs)
+            shown = prepared.manifest.trials if prepared.search is None else prepared.search.corners
+            fields = telling_fields([trial.config for trial in shown])
+            tracker = Tracker(prepared.request.tracker, sweep, configs, fields)
             trackers = [stack.enter_context(contextlib.closing(tracker))]
         marker = None
         if cluster.request.is_joined and isinstance(folder, Path):

@@ -28,10 +28,10 @@ from results.report.content import make_report
 from results.report.html import render_html
 from results.report.markdown import render_markdown
 from results.store.local_store import LocalStore
-from sweep.driver.trackers import tracked
 from sweep.ending import report_end
 from sweep.observers.live_view import SweepView
 from sweep.observers.progress import SweepOutline
+from sweep.trackers.runs import tracked
 from tests.conftest import ROOT
 from tests.integration_tests.fault_table import record, user_sees
 from tests.results_tests.result_samples import make_config, make_end, make_epoch, make_manifest, write_trial

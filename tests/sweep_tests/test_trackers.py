@@ -1,6 +1,8 @@
 """What is shown in MLflow or W&B, and that it never harms the sweep. Without Ray running, without either package."""
 
 import importlib.util
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import tune_main
 from sweep.driver import trackers
 from sweep.driver.trackers import Tracker
+from sweep.trackers.runs import PIP_NAMES, check_installed
 from tests.results_tests.result_samples import make_config, make_epoch
 from trainable.errors import UserError
 from trainable.records import Progress, Status
@@ -28,11 +31,13 @@ class FakeLogger:
         self._fails_at = fails_at
 
     stage = "active"
+    tags: dict[str, str]
 
     @property
     def mlflow_util(self) -> SimpleNamespace:
         """What Ray's callback knows of MLflow."""
-        api = SimpleNamespace(get_experiment=lambda number: SimpleNamespace(lifecycle_stage=self.stage))
+        experiment = SimpleNamespace(lifecycle_stage=self.stage, experiment_id="7")
+        api = SimpleNamespace(get_experiment=lambda number: experiment)
         return SimpleNamespace(experiment_id="7", _mlflow=api)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
@@ -46,10 +51,10 @@ class FakeLogger:
 
 def make_tracker(monkeypatch: pytest.MonkeyPatch, logger: FakeLogger) -> Tracker:
     monkeypatch.setattr(trackers, "_ray_logger", lambda name, sweep: logger)
-    return Tracker("mlflow", "sweep", CONFIGS)
+    return Tracker("mlflow", "sweep", CONFIGS, ["lr", "seed"])
 
 
-def test_a_trial_is_shown_under_its_key_with_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_is_shown_under_a_readable_name_with_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = FakeLogger()
     tracker = make_tracker(monkeypatch, logger)
     for _ in range(2):  # its process died and it starts anew
@@ -60,7 +65,8 @@ def test_a_trial_is_shown_under_its_key_with_its_configuration(monkeypatch: pyte
     names = [name for name, _ in logger.calls]
     assert names == ["setup", "log_trial_start", "log_trial_result", "log_trial_end", "on_experiment_end"]
     (shown,) = logger.calls[1][1]
-    assert (str(shown), shown.config["lr"], shown.local_path) == (CONFIG.trial_key, 0.25, "here")
+    assert (str(shown), shown.config["lr"], shown.local_path) == ("lr=0.25, seed 0", 0.25, "here")
+    assert shown.config["trial_key"] == logger.tags["trial_key"] == CONFIG.trial_key
     metrics = logger.calls[2][1][2]
     assert (metrics["train_loss"], metrics["training_iteration"]) == (0.5, 3)
     assert None not in metrics.values()
@@ -105,5 +111,13 @@ def test_a_missing_package_is_one_line(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert tune_main.main(["run", "quickstart", "--log", package]) == 2
-    message = f"batchscape: --log {package}: that package is not installed: pip install {package}\n"
+    message = f"batchscape: --log {package}: that package is not installed: pip install {PIP_NAMES[package]}\n"
     assert capsys.readouterr() == ("", message)
+
+
+def test_a_folder_with_the_name_of_a_package_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb").mkdir()  # offline runs lie there
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    with pytest.raises(UserError, match="pip install wandb"):
+        check_installed("wandb", "--log wandb")

@@ -1,0 +1,1 @@
+"""Recorded sweeps in MLflow, Weights & Biases and TensorBoard. `sweep.driver.trackers` shows running ones."""
