@@ -156,9 +156,7 @@ def _fit(
     with contextlib.ExitStack() as stack:
         trackers = []
         if prepared.request.tracker is not None:
-            shown = prepared.manifest.trials if prepared.search is None else prepared.search.corners
-            fields = telling_fields([trial.config for trial in shown])
-            tracker = Tracker(prepared.request.tracker, sweep, configs, fields)
+            tracker = _tracker(prepared.request.tracker, prepared, configs)
             trackers = [stack.enter_context(contextlib.closing(tracker))]
         marker = None
         if cluster.request.is_joined and isinstance(folder, Path):
@@ -193,6 +191,11 @@ def _fit(
         )
         context.stop.raise_if_requested()
         _run(tuner, cluster.guard)
+
+
+def _tracker(name: str, prepared: PreparedRun, configs: Mapping[str, TrainConfig]) -> Tracker:
+    shown = prepared.manifest.trials if prepared.search is None else prepared.search.corners
+    return Tracker(name, prepared.manifest.name, configs, telling_fields([trial.config for trial in shown]))
 
 
 def _run(tuner: tune.Tuner, guard: RayGuard) -> None:
