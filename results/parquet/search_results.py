@@ -1,6 +1,5 @@
 """The results of a search, read from its Parquet files."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from results.store import search_settings as keys
 from results.store.pareto import pareto_front
 from results.store.search_settings import METRIC_NAMES, Scalar, check_settings, trained_params, value_text
 from trainable.canonical import ZERO_IS_NONE
-from trainable.config import FIELD_NAMES, TrainConfig, in_field_order, is_field, value_of
+from trainable.config import TrainConfig, in_field_order, value_of
 from trainable.grouping import grouped
 from trainable.ledger.checksums import parse_json
 from trainable.records import (
@@ -315,12 +314,6 @@ def free_fields(search: SearchResults) -> list[str]:
     return in_field_order(found)
 
 
-def searched_fields(search: SearchResults) -> list[str]:
-    """Return the training fields that the search varied: its parameters, and those that depend on them."""
-    parameters = {name for name in search.parameter_names if is_field(name)}
-    return in_field_order(parameters.union(varying_fields([proposed.trial.config for proposed in search.trials])))
-
-
 def attributes(search: SearchResults, proposed: SearchTrial) -> dict[str, Any]:
     """Return derived fields and test errors of a proposal as JSON values, for Optuna's dashboard."""
     fields = varying_fields([other.trial.config for other in search.trials])
@@ -341,11 +334,3 @@ def rounded(value: Scalar) -> Scalar:
 def params_text(proposed: SearchTrial) -> str:
     """Return `base_lr 0.1234, batch_size 64`."""
     return printable_line(", ".join(f"{name} {rounded(value)}" for name, value in proposed.params.items()))
-
-
-def with_rounded(cell: Cell) -> Cell:
-    """Return the cell with rounded values, for tables; drawn values have 17 digits."""
-    fields: dict[str, Any] = {name: rounded(getattr(cell.config, name)) for name in FIELD_NAMES}
-    arguments = cell.config.model_arguments()
-    fields["model_args"] = {key: rounded(value) for key, value in arguments.items()}
-    return dataclasses.replace(cell, config=dataclasses.replace(cell.config, **fields))

@@ -1,6 +1,7 @@
 """Rows of the `trials` table as typed objects, and their grouping into configurations with repeats."""
 
 import dataclasses
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,6 +102,12 @@ def group_repeats(trials: Iterable[Trial]) -> list[Cell]:
     """Group trials that differ in their seed only, in the order of their first appearance."""
     groups = grouped(trials, lambda trial: dataclasses.replace(trial.config, seed=0))
     return [Cell(group[0].config, tuple(group)) for group in groups.values()]
+
+
+def best_cell(cells: Iterable[Cell]) -> Cell | None:
+    """Return the configuration with the least mean test error; None if no trial has finished."""
+    finished = [cell for cell in cells if cell.test_errors]
+    return min(finished, key=lambda cell: statistics.fmean(cell.test_errors), default=None)
 
 
 def varying_fields(configs: Sequence[TrainConfig]) -> list[str]:

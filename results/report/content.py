@@ -11,7 +11,7 @@ from results.figures.parameter_importance import parameter_importance
 from results.lint.rows import Finding, rows_of_cells
 from results.lint.rules import lint
 from results.parquet.schema import METADATA_PREFIX
-from results.parquet.search_results import SearchResults, read_search, searched_fields, with_rounded
+from results.parquet.search_results import SearchResults, read_search
 from results.parquet.trials import Cell, EpochsByKey, Trial, epochs_from_table, group_repeats, trials_from_table
 from results.published.cells import table_cells
 from results.report.formatting import Facts, config_words, trial_anchor
@@ -23,8 +23,8 @@ from results.report.trial_list import TrialList, trial_list
 from results.statistics.compare import Comparison, compare
 from results.statistics.importance import Importance
 from results.statistics.matching import stands_for
-from results.tables.layout import caption, in_table_order, percent, table_columns, table_rows
-from results.tables.search_table import heading, shown_cells
+from results.tables.layout import caption, in_table_order, percent, table_columns
+from results.tables.search_table import heading, rounded_row, shown_cells, sweep_rows
 from trainable.errors import UserError
 from trainable.limited_yaml import load_limited
 from trainable.records import Status
@@ -96,10 +96,10 @@ def make_report(trials: pa.Table, epochs: pa.Table, sweep: str) -> Report:
     compared = [item.cell for item in comparison.cells] if comparison else []
     space = metadata.get("space", "")
     named = _loaded(space)
-    shown = cells if search is None else in_table_order(shown_cells(search))
-    rows = table_rows(shown)
+    shown = cells if search is None else shown_cells(search)
+    rows = sweep_rows(shown, search)
     if search is not None:
-        rows = table_rows(list(map(with_rounded, shown)), searched_fields(search))
+        rows = list(map(rounded_row, rows))
     importances = parameter_importance(search, records) if search else []
     return Report(
         sweep=sweep,

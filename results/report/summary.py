@@ -1,13 +1,12 @@
 """The facts at the top of a report."""
 
 import json
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from models.names import display_name
 from results.parquet.search_results import SearchResults
-from results.parquet.trials import Cell, Trial
+from results.parquet.trials import Cell, Trial, best_cell
 from results.report.formatting import Facts, config_words, moment, named_values, plain
 from results.report.search_section import chosen_facts
 from results.tables.layout import format_seconds, mean_text
@@ -60,10 +59,9 @@ def _status_counts(trials: Sequence[Trial], num_planned: int, *, is_search: bool
 
 def _best(cells: Sequence[Cell]) -> Facts:
     """Return the configuration with the best mean test error, and that it is selected on the test set."""
-    done = [cell for cell in cells if cell.test_errors]
-    if not done:
+    best = best_cell(cells)
+    if best is None:
         return []
-    best = min(done, key=lambda cell: statistics.fmean(cell.test_errors))
     errors = best.test_errors
     return [
         ("best test error", f"{mean_text(errors)} (n = {len(errors)}): {config_words(best)}"),

@@ -8,8 +8,8 @@ from results.parquet.search_results import Objective
 from results.parquet.trials import Cell, Trial
 from results.report.formatting import Facts, config_words, moment, named_values, plain, trial_anchor
 from results.tables.layout import Column, format_seconds, number_column, percent, row_values
+from results.tables.trial_table import proposal_column
 from trainable.config import FIELD_NAMES
-from trainable.records import Purpose, TrialRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _outcome(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[C
     is_search = any(row.proposal is not None for row in rows)
     return [
         Column("trial", "left", [row.trial_key for row in rows]),
-        *([_proposals(rows)] if is_search else []),
+        *([proposal_column(rows)] if is_search else []),
         Column("status", "left", [row.status.lower() for row in rows]),
         *(
             number_column(objective.label, [_value_text(row.objective_values, index) for row in rows])
@@ -107,12 +107,6 @@ def _value_text(values: Sequence[float | None] | None, index: int) -> str:
     """Return the value of the objective of this index; `-` for a trial that has none."""
     value = values[index] if values else None
     return "-" if value is None else f"{value:.4g}"
-
-
-def _proposals(rows: Sequence[TrialRow]) -> Column:
-    """Return the column of a search with the proposal that each trial is or confirms."""
-    texts = {Purpose.SEARCH: "{}", Purpose.CONFIRM: "{}, confirmed"}
-    return Column("proposal", "left", [texts.get(Purpose(row.purpose), "-").format(row.proposal) for row in rows])
 
 
 def _final(trial: Trial, error: float | None) -> float | None:

@@ -4,15 +4,18 @@ import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.names import display_name
+from results.parquet.axes import varying_axes
 from results.parquet.markdown import escaped
+from results.parquet.search_results import Objective
 from results.parquet.settings import OPTIMIZER_NAMES, shared_recipe_fields
-from results.parquet.trials import Cell, varying_fields
-from trainable.config import TrainConfig, in_field_order, value_of
+from results.parquet.trials import Cell
+from trainable.config import TrainConfig, value_of
 from trainable.records import Status
+from trainable.rounding import tidied
 from trainable.wording import format_value, json_text, printable_line
 
 FORMATS = ("markdown", "csv", "json")
@@ -24,6 +27,11 @@ BEFORE_BATCH_SIZE = ("optimizer", "precision", "weight_decay_on")
 AFTER_BATCH_SIZE = ("ghost_batch_size",)
 """Fields whose columns stand where the published sequel has them, as does `weight_decay` beside `weight_decay_on`;
 those of other fields come after the epochs."""
+RESULTS = (
+    *("num_runs", "num_planned", "test_error_percent", "mean_test_error_percent", "std_test_error_percent"),
+    *("total_seconds", "note"),
+)
+"""Fields of a row that are results of the runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +51,13 @@ class Column:
     """Indent of left-aligned values; None centres them in a centred column, otherwise puts them at the edge."""
     width: int = 0
     """Smallest width in characters; longer values widen the column."""
+    bold: Sequence[bool] = ()
+    """Whether each value is bold; none is if there is nothing."""
 
     def lines(self) -> list[str]:
         """Return the header, the rule and the values, equally wide and without the bars."""
-        cells = [self._aligned(value) for value in self.values]
+        bold = self.bold or [False] * len(self.values)
+        cells = [self._aligned(value, is_bold=mark) for value, mark in zip(self.values, bold, strict=True)]
         width = max(self.width, len(self.header), *(len(cell) for cell in cells), 1)
         rules = {
             "left": f":{'-' * (width + 1)}",
@@ -57,8 +68,9 @@ class Column:
         body = [cell.center(width) if centred else cell.ljust(width) for cell in cells]
         return [f" {self.header.ljust(width)} ", rules[self.align], *(f" {line} " for line in body)]
 
-    def _aligned(self, value: str) -> str:
-        return value.rjust(self.stop) if self.stop is not None else " " * (self.indent or 0) + value
+    def _aligned(self, value: str, *, is_bold: bool) -> str:
+        text, stars = (f"**{value}**", 2) if is_bold else (value, 0)
+        return text.rjust(self.stop + stars) if self.stop is not None else " " * (self.indent or 0) + text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +98,45 @@ class TableRow:
     """Text shown instead of the error if no run finished."""
     shared: dict[str, object] = field(default_factory=dict)
     """Values of fields of the recipe that are not as in the published tables and the same in all rows."""
+    unnamed: dict[str, object] = field(default_factory=dict)
+    """Values of the further fields that tell how to train the configuration again, in CSV and JSON only."""
+    objectives: dict[str, float | None] = field(default_factory=dict)
+    """Values of the objectives of a search by their metrics, from the proposal that the row trains or confirms."""
+    proposal: int | None = None
+    """Number of that proposal; None without a search."""
+    best: bool | None = None
+    """Whether the row is the best, or on the Pareto front; None in published tables, which mark none."""
 
 
-def table_rows(cells: Sequence[Cell], searched: Sequence[str] = ()) -> list[TableRow]:
-    """Return the rows in the order of the published tables: batch size and lr descending.
+def table_rows(cells: Sequence[Cell], columns: Sequence[str] | None = None) -> list[TableRow]:
+    """Return a row for each configuration.
 
-    Fields that differ are columns, as are the fields that a search has `searched`.
+    Args:
+        cells: the configurations.
+        columns: training fields that are columns, besides those of the published tables. By default these are the
+            fields that differ, and the rows are sorted by `in_table_order`.
     """
-    configs = [cell.config for cell in cells]
-    columns = in_field_order({*varying_fields(configs), *searched} - {*PUBLISHED_COLUMNS})
-    shared = [name for name in shared_recipe_fields(configs) if name not in columns]
-    return [_row(cell, columns, shared) for cell in in_table_order(cells)]
+    ordered = in_table_order(cells) if columns is None else cells
+    configs = [cell.config for cell in ordered]
+    names = [axis.name for axis in varying_axes(configs)] if columns is None else columns
+    others = [name for name in names if name not in PUBLISHED_COLUMNS]
+    shared = [name for name in shared_recipe_fields(configs) if name not in others]
+    return [_row(cell, others, shared) for cell in ordered]
 
 
 def in_table_order(cells: Sequence[Cell]) -> list[Cell]:
-    """Sort cells in the order of `table_rows`."""
+    """Sort by batch size and lr descending if the published tables have columns for all that differs.
+
+    Otherwise the order stays, which is that of the space.
+    """
 
     def rank(config: TrainConfig) -> tuple[str, int, str, int, float]:
         return (display_name(config.model), config.epochs, config.schedule, -config.batch_size, -config.lr)
 
-    return sorted(cells, key=lambda cell: rank(cell.config))
+    varying = {axis.name for axis in varying_axes([cell.config for cell in cells])}
+    published = {*PUBLISHED_COLUMNS, *BEFORE_BATCH_SIZE, *AFTER_BATCH_SIZE}
+    is_published = varying <= (published | {"weight_decay"} if "weight_decay_on" in varying else published)
+    return sorted(cells, key=lambda cell: rank(cell.config)) if is_published else list(cells)
 
 
 def _row(cell: Cell, others: Sequence[str], shared: Sequence[str]) -> TableRow:
@@ -136,16 +167,25 @@ def render(rows: Sequence[TableRow], form: str, *, with_mean: bool) -> str:
     What all rows share is a line below a Markdown table, and has columns in CSV and JSON.
     """
     if form == "markdown":
-        line = escaped(caption(rows))
-        return markdown_table(table_columns(rows, with_mean=with_mean)) + (f"\n{line}\n" if line else "")
-    flat = [_flat(row) for row in rows]
-    return csv_text(flat) if form == "csv" else json_text(flat) + "\n"
+        return markdown_table(table_columns(rows, with_mean=with_mean)) + caption_line(rows)
+    return rows_text([flat_row(row) for row in rows], form)
+
+
+def rows_text(rows: Sequence[Mapping[str, object]], form: str) -> str:
+    """Return rows with the same keys as CSV or JSON."""
+    return csv_text(rows) if form == "csv" else json_text(rows) + "\n"
 
 
 def caption(rows: Sequence[TableRow]) -> str:
     """Return what all rows share besides the published recipe; empty if it is nothing."""
     words = ", ".join(f"{name} {format_value(value)}" for name, value in (rows[0].shared if rows else {}).items())
     return f"All trials: {words}" if words else ""
+
+
+def caption_line(rows: Sequence[TableRow]) -> str:
+    """Return the caption for the space below a Markdown table."""
+    line = escaped(caption(rows))
+    return f"\n{line}\n" if line else ""
 
 
 def percent(value: float | None) -> str:
@@ -180,12 +220,46 @@ def error_header(rows: Sequence[TableRow]) -> str:
 
 def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
     """Return the columns of the published tables and the additional ones that the rows need."""
-    header = error_header(rows)
+    header, best = error_header(rows), best_marks(rows)
+    errors = [_error_text(row) for row in rows]
+    numbers = [str(row.proposal) for row in rows if row.proposal is not None]
+    columns = [*([number_column("proposal", numbers)] if numbers else []), *setting_columns(rows)]
+    columns += objective_columns(rows)
+    columns.append(
+        Column(header, "center", errors, stop=len(header) * 2 // 3, bold=() if rows and rows[0].objectives else best)
+    )
+    if any(row.num_planned > 1 for row in rows):
+        columns.append(Column("n", "right", [str(row.num_runs) for row in rows], stop=1))
+    if with_mean:
+        columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
+    columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
+    return columns
+
+
+def best_marks(rows: Sequence[TableRow]) -> list[bool]:
+    """Return which rows are to be marked as the best: none in a table of one row."""
+    return [bool(row.best) and len(rows) > 1 for row in rows]
+
+
+def objective_columns(rows: Sequence[TableRow]) -> list[Column]:
+    """Return a column for each objective of the search, in which the best rows are bold."""
+    best = best_marks(rows)
+    columns = []
+    for metric in rows[0].objectives if rows else ():
+        values = [row.objectives[metric] for row in rows]
+        texts = ["-" if value is None else f"{value:.4g}" for value in values]
+        column = number_column(Objective(metric).label, texts)
+        columns.append(replace(column, bold=[mark and text != "-" for mark, text in zip(best, texts, strict=True)]))
+    return columns
+
+
+def setting_columns(rows: Sequence[TableRow]) -> list[Column]:
+    """Return the columns that tell what the rows train."""
     others = {name: [row.other[name] for row in rows] for name in (rows[0].other if rows else ())}
     leading = [name for name in BEFORE_BATCH_SIZE if name in others]
     if "weight_decay_on" in others and "weight_decay" in others:
         leading.append("weight_decay")
-    columns = [
+    return [
         Column("Model", "center", [row.model for row in rows]),
         *(_setting_column(name, others.pop(name), is_leading=True) for name in leading),
         Column("batch size", "right", [str(row.batch_size) for row in rows], stop=7),
@@ -195,13 +269,6 @@ def table_columns(rows: Sequence[TableRow], *, with_mean: bool) -> list[Column]:
         Column("# of Epochs", "right", [str(row.epochs) for row in rows], stop=7),
         *(_setting_column(name, values) for name, values in others.items()),
     ]
-    columns.append(Column(header, "center", [_error_text(row) for row in rows], stop=len(header) * 2 // 3))
-    if any(row.num_planned > 1 for row in rows):
-        columns.append(Column("n", "right", [str(row.num_runs) for row in rows], stop=1))
-    if with_mean:
-        columns.append(Column("mean +- std", "center", [_mean_text(row) for row in rows]))
-    columns.append(Column("Training Time", "right", [_time_text(row) for row in rows], stop=9))
-    return columns
 
 
 def _setting_column(name: str, values: Sequence[Any], *, is_leading: bool = False) -> Column:
@@ -264,13 +331,17 @@ def _time_text(row: TableRow) -> str:
     return "-" if row.total_seconds is None else format_seconds(row.total_seconds)
 
 
-def _flat(row: TableRow) -> dict[str, object]:
-    """Return the fields of a row by name, with those of `other` and `shared` in the place of `other`."""
-    values: dict[str, object] = {}
-    for spec in fields(row):
-        if spec.name != "shared":
-            values |= row.other | row.shared if spec.name == "other" else {spec.name: getattr(row, spec.name)}
-    return values
+def flat_settings(row: TableRow) -> dict[str, object]:
+    """Return what the row trains by the names of the training fields."""
+    return {name: getattr(row, name) for name in PUBLISHED_COLUMNS} | row.other | row.shared | row.unnamed
+
+
+def flat_row(row: TableRow) -> dict[str, object]:
+    """Return all values of a row by name."""
+    proposal = {} if row.proposal is None else {"proposal": row.proposal}
+    results = row.objectives | {name: getattr(row, name) for name in RESULTS}
+    after = {} if row.best is None else {"best": row.best}
+    return flat_settings(row) | proposal | {name: tidied(value) for name, value in results.items()} | after
 
 
 def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
@@ -284,6 +355,8 @@ def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
 
 def csv_value(value: object) -> object:
     """Return a value for a cell of CSV. A spreadsheet would run a text that begins like a formula: it gets a `'`."""
+    if isinstance(value, tuple):
+        return json_text(value, None)
     if not isinstance(value, str):
         return value
     text = printable_line(value)

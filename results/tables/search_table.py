@@ -1,32 +1,132 @@
 """The table of a sweep; for a search, the configurations that it chose or completed."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
-from results.parquet.search_results import SearchResults, read_search, searched_fields, with_rounded
-from results.parquet.trials import Cell, group_repeats, trials_from_table
-from results.store.search_settings import SCHEDULER_TYPE
-from results.tables.layout import render, table_rows
+from models.user_code import is_reference
+from results.parquet.axes import varying_axes
+from results.parquet.schema import METADATA_PREFIX
+from results.parquet.search_results import SearchResults, read_search, rounded
+from results.parquet.settings import is_default
+from results.parquet.trials import Cell, Trial, best_cell, group_repeats, trials_from_table
+from results.store.search_settings import SCHEDULER_TYPE, Scalar
+from results.tables.layout import TableRow, flat_row, flat_settings, in_table_order, render, table_rows
+from results.tables.sorting import sort_rows
+from trainable.config import SETTABLE_FIELDS, in_field_order, is_field, value_of
 from trainable.records import Status
-from trainable.wording import counted
+from trainable.wording import command, counted
 
 
-def sweep_table(table: pa.Table, form: str, *, with_mean: bool) -> str:
-    """Return the table in one of `results.tables.layout.FORMATS`, made from the `trials` table."""
+def sweep_table(table: pa.Table, form: str, *, with_mean: bool, sort: str | None = None) -> str:
+    """Return the table in one of `results.tables.layout.FORMATS`, made from the `trials` table.
+
+    Args:
+        table: the `trials` table.
+        form: the format.
+        with_mean: whether Markdown has the mean and the standard deviation.
+        sort: a column that sorts the rows, as `sort_rows` takes it. By default planned rows are in the order of
+            `in_table_order`, those of a search in its order, the best first.
+
+    Raises:
+        UserError: there is no such column.
+    """
     search = read_search(table)
-    if search is None:
-        return render(table_rows(group_repeats(trials_from_table(table))), form, with_mean=with_mean)
-    cells, searched = shown_cells(search), searched_fields(search)
-    if form != "markdown":
-        return render(table_rows(cells, searched), form, with_mean=with_mean)
-    rows = table_rows(list(map(with_rounded, cells)), searched)
-    return f"{heading(search)}\n\n{render(rows, form, with_mean=with_mean)}"
+    rows = sweep_rows(shown_cells(search) if search else group_repeats(trials_from_table(table)), search)
+    if sort:
+        rows = sort_rows(rows, list(map(flat_row, rows)), sort)
+    if search is None or form != "markdown":
+        return render(rows, form, with_mean=with_mean)
+    shown = render(list(map(rounded_row, rows)), form, with_mean=with_mean)
+    return f"{heading(search)}\n\n{shown}{rounding_note(table, rows, search)}"
+
+
+def sweep_rows(cells: Sequence[Cell], search: SearchResults | None = None) -> list[TableRow]:
+    """Return the rows of a sweep, or of configurations of a search in the given order, with the best marked."""
+    if search is not None:
+        rows = table_rows(cells, searched_columns(search))
+        return with_unnamed(searched_rows(rows, [cell.trials[0] for cell in cells], search), cells)
+    ordered, best = in_table_order(cells), best_cell(cells)
+    rows = [replace(row, best=cell is best) for row, cell in zip(table_rows(ordered), ordered, strict=True)]
+    return with_unnamed(rows, ordered)
+
+
+def searched_columns(search: SearchResults) -> list[str]:
+    """Return the training fields that the search varied: its parameters, and those that depend on them."""
+    configs = [proposed.trial.config for proposed in search.trials]
+    parameters = {name for name in search.parameter_names if is_field(name)}
+    return in_field_order(parameters.union(axis.name for axis in varying_axes(configs, search.parameters)))
+
+
+def searched_rows(rows: Sequence[TableRow], trials: Sequence[Trial], search: SearchResults) -> list[TableRow]:
+    """Return the rows with what the search says of their trials, which it proposed or which confirm a proposal."""
+    proposals = {proposed.number: proposed for proposed in search.trials}
+    best = {proposed.number for proposed in (search.best if len(search.objectives) > 1 else search.chosen[:1])}
+    parameters = [name for name in search.parameter_names if not is_field(name)]
+    complete = []
+    for row, trial in zip(rows, trials, strict=True):
+        number = trial.row.proposal
+        proposed = None if number is None else proposals.get(number)
+        params: Mapping[str, Scalar] = proposed.params if proposed else {}
+        values = (proposed.trial.row.objective_values if proposed else None) or [None] * len(search.objectives)
+        complete.append(
+            replace(
+                row,
+                other=row.other | {name: params.get(name) for name in parameters},
+                objectives={item.metric: value for item, value in zip(search.objectives, values, strict=True)},
+                proposal=number,
+                best=number in best,
+            )
+        )
+    return complete
+
+
+def with_unnamed(rows: Sequence[TableRow], cells: Sequence[Cell]) -> list[TableRow]:
+    """Return the rows with all that a program needs to train them again and no column says yet."""
+    configs = [cell.config for cell in cells]
+    named = flat_settings(rows[0]) if rows else {}
+    missing = [
+        name
+        for name in SETTABLE_FIELDS
+        if name not in named
+        and name != "model_args"
+        and (name == "dataset" or not all(is_default(config, name) for config in configs))
+    ]
+    complete = []
+    for row, config in zip(rows, configs, strict=True):
+        unnamed = {name: value_of(config, name) for name in missing}
+        complete.append(
+            replace(row, unnamed=unnamed | ({"model": config.model} if is_reference(config.model) else {}))
+        )
+    return complete
+
+
+def rounded_row(row: TableRow) -> TableRow:
+    """Return the row with drawn values rounded, for people; they have 17 digits."""
+    other = {name: rounded(value) if isinstance(value, float) else value for name, value in row.other.items()}
+    return replace(row, lr=float(f"{row.lr:.4g}"), other=other)
+
+
+def rounding_note(table: pa.Table, rows: Sequence[TableRow], search: SearchResults, option: str = "") -> str:
+    """Return a line that says where all digits of the rows are, if they are rounded; `option` makes these rows."""
+    if all(rounded_row(row) == row for row in rows):
+        return ""
+    sweep = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}sweep".encode(), b"SWEEP").decode()
+    has_one_best = len(search.objectives) == 1 and not search.is_population and search.chosen
+    again = f", `{command('best', sweep, '--yaml')}` trains the best again" if has_one_best else ""
+    exact = command("table", sweep, *([option] if option else []), "--format", "csv")
+    return f"\nDrawn values are rounded: `{exact}` has all digits{again}.\n"
 
 
 def shown_cells(search: SearchResults) -> list[Cell]:
-    """Return the confirmed configurations if there are any, otherwise the finalists."""
-    return list(search.confirmed.values()) or group_repeats(trial.trial for trial in search.finalists)
+    """Return the confirmed configurations if there are any, otherwise the finalists, in the order of the search."""
+    ranked = sorted(search.finalists, key=lambda proposed: (proposed.values, proposed.number))
+    if not search.confirmed:
+        return group_repeats(proposed.trial for proposed in ranked)
+    numbers = [proposed.number for proposed in ranked if proposed.number in search.confirmed]
+    return [search.confirmed[number] for number in dict.fromkeys([*numbers, *search.confirmed])]
 
 
 def heading(search: SearchResults) -> str:

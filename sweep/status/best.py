@@ -1,12 +1,11 @@
 """The best configuration of a sweep, and a space that trains it again."""
 
 import dataclasses
-import statistics
 
 import pyarrow as pa
 
 from results.parquet.search_results import read_search
-from results.parquet.trials import Cell, group_repeats, trials_from_table, varying_fields
+from results.parquet.trials import Cell, best_cell, group_repeats, trials_from_table, varying_fields
 from results.tables.layout import mean_text
 from sweep.trial_label import describe
 from sweep.written_space import own_files_comment, space_content
@@ -43,9 +42,9 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
     search = read_search(table)
     if search is None:
         cells = [cell for cell in group_repeats(trials_from_table(table)) if cell.test_errors]
-        if not cells:
+        best = best_cell(cells)
+        if best is None:
             raise UserError(f"best {sweep}: no trial has finished yet")
-        best = min(cells, key=lambda cell: statistics.fmean(cell.test_errors))
         varied = varying_fields([cell.config for cell in cells])
         return BestConfiguration(sweep, best, varied, len(cells), None)
     if len(search.objectives) > 1:

@@ -7,9 +7,9 @@ import pytest
 from benchmarks import batch_and_rate, large_batch
 from results.parquet.files import read_trials
 from results.parquet.search_results import params_text, read_search, spent, stopped_by_epoch
-from results.parquet.trials import group_repeats, trials_from_table
+from results.parquet.trials import trials_from_table
 from results.store.local_store import LocalStore
-from results.tables.layout import render, table_rows
+from results.tables.search_table import sweep_table
 from tests.conftest import ROOT
 
 EXAMPLES = ROOT / "results" / "examples"
@@ -17,8 +17,7 @@ EXAMPLES = ROOT / "results" / "examples"
 
 @pytest.mark.parametrize("name", ["quickstart", "cifar10_smoke", "linear_scaling_cosine-smoke"])
 def test_the_pages_show_the_table_of_the_example(name: str) -> None:
-    trials = trials_from_table(read_trials(LocalStore(EXAMPLES), name))
-    table = render(table_rows(group_repeats(trials)), "markdown", with_mean=False)
+    table = sweep_table(read_trials(LocalStore(EXAMPLES), name), "markdown", with_mean=False)
     assert table == (EXAMPLES / name / "table.md").read_text()
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     assert any(table in page.read_text() for page in pages)

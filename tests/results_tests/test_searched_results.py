@@ -147,8 +147,8 @@ def test_the_table_of_a_search_shows_all_that_was_searched() -> None:
     """In a table of one row nothing differs, and AdamW must be seen nevertheless."""
     table = recipe_search().slice(1)
     header, _, row, *rest = sweep_table(table, "markdown", with_mean=False).splitlines()[2:]
-    assert [name.strip() for name in header.split("|")][2:5] == ["optimizer", "batch size", "ghost batch size"]
-    assert [value.strip() for value in row.split("|")][2:5] == ["AdamW", "30", "10"]
+    assert [name.strip() for name in header.split("|")][3:6] == ["optimizer", "batch size", "ghost batch size"]
+    assert [value.strip() for value in row.split("|")][3:6] == ["AdamW", "30", "10"]
     assert "label_smoothing" in header
     assert rest == []
 
