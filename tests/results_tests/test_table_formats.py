@@ -34,7 +34,7 @@ COLUMNS = [
 
 
 def test_json_holds_the_numbers() -> None:
-    diverged, done = json.loads(render(ROWS, "json", with_mean=False))
+    done, diverged = json.loads(render(ROWS, "json", with_mean=False))
     assert list(done) == COLUMNS
     assert (done["model"], done["batch_size"], done["lr"], done["weight_decay"]) == ("ResNet-preact-20", 128, 0.1, 0)
     assert (done["num_runs"], done["num_planned"], done["test_error_percent"]) == (2, 2, 8.625)
@@ -46,7 +46,7 @@ def test_json_holds_the_numbers() -> None:
 
 def test_csv_holds_the_same() -> None:
     text = render(ROWS, "csv", with_mean=False)
-    diverged, done = csv.DictReader(io.StringIO(text))
+    done, diverged = csv.DictReader(io.StringIO(text))
     assert list(done) == COLUMNS
     assert float(done["test_error_percent"]) == 8.625
     assert float(done["std_test_error_percent"]) == pytest.approx(0.5**0.5)
