@@ -145,16 +145,30 @@ class _Tests:
 
 
 def judged_family(
-    points: Sequence[float], standard_errors: Sequence[float], degrees_of_freedom: int, *, margin: float, alpha: float
+    points: Sequence[float],
+    standard_errors: Sequence[float],
+    degrees_of_freedom: float | Sequence[float],
+    *,
+    margin: float,
+    alpha: float,
+    choices: Sequence[tuple[int, int]] | None = None,
 ) -> list[Difference]:
-    """Test a family of differences; the arguments are those of `judge`."""
-    judgement = judge(np.array(points), np.array(standard_errors), degrees_of_freedom, margin=margin, alpha=alpha)
-    reach = t_quantile(1 - alpha / 2, degrees_of_freedom)
+    """Test a family of differences; the arguments are those of `judge`.
+
+    Where a side of a difference is the best of several configurations, `choices` has the numbers of those on the
+    reference side and on the other: p values and intervals then allow for the choice.
+    """
+    differences, errors = np.array(points), np.array(standard_errors)
+    degrees = np.broadcast_to(np.array(degrees_of_freedom, dtype=np.float64), differences.shape)
+    numbers = np.array(choices or [(1, 1)] * len(points)).reshape(-1, 2)
+    judgement = judge(differences, errors, degrees, margin=margin, alpha=alpha, choices=numbers)
+    reach = t_quantile(1 - alpha / 2 / numbers, degrees[:, None]) * errors[:, None]
     return [
-        Difference(point, error, (point - reach * error, point + reach * error), p_differs, p_reproduced, verdict)
-        for point, error, p_differs, p_reproduced, verdict in zip(
+        Difference(point, error, (point - low, point + high), p_differs, p_reproduced, verdict)
+        for point, error, (low, high), p_differs, p_reproduced, verdict in zip(
             points,
             standard_errors,
+            reach.tolist(),
             judgement.p_differs.tolist(),
             judgement.p_reproduced.tolist(),
             judgement.verdicts(),

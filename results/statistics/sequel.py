@@ -13,14 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-
 from results.published.cells import Configuration
 from results.published.recipe import published_recipe
 from results.statistics.compare import Difference, judged_family, rows_equal_p
 from results.statistics.matching import Published, published_configurations, published_repeats
 from results.statistics.noise import Dispersion, pooled_dispersion
-from results.statistics.verdicts import Judgement, Verdict, equivalence_p, holm, t_quantile, two_sided_p
+from results.statistics.verdicts import Verdict
 from trainable.grouping import grouped
 
 DEFAULTS = Configuration._field_defaults
@@ -108,7 +106,14 @@ def sequel_answers(margin: float = 0.5, alpha: float = 0.05) -> SequelAnswers:
     for question in QUESTIONS:
         pairs = question_pairs(question, published)
         errors = [math.sqrt(_variance(pair, dispersion)) for pair in pairs]
-        tests = _tests(pairs, [pair.points for pair in pairs], errors, dispersion, margin, alpha)
+        tests = judged_family(
+            [pair.points for pair in pairs],
+            errors,
+            dispersion.degrees_of_freedom,
+            margin=margin,
+            alpha=alpha,
+            choices=[(pair.num_without, pair.num_changed) for pair in pairs],
+        )
         averages: list[Average] = []
         if not question.best_lr and not any(test.verdict is Verdict.DIFFERS for test in tests):
             averages = _averages(pairs, tests, dispersion, margin, alpha)
@@ -167,37 +172,6 @@ def _averages(
         Average(epochs, mean, rows_equal_p(rows, dispersion))
         for epochs, mean, rows in zip(groups, means, members, strict=True)
     ]
-
-
-def _tests(
-    pairs: Sequence[Pair],
-    points: Sequence[float],
-    standard_errors: Sequence[float],
-    dispersion: Dispersion,
-    margin: float,
-    alpha: float,
-) -> list[Difference]:
-    """Test a family of differences, corrected for the choice of learning rates within each pair."""
-    differences, errors, degrees = np.array(points), np.array(standard_errors), dispersion.degrees_of_freedom
-    better = np.array(
-        [pair.num_changed if point < 0 else pair.num_without for pair, point in zip(pairs, points, strict=True)]
-    )
-    most = np.array([max(pair.num_changed, pair.num_without) for pair in pairs])
-    judgement = Judgement(
-        holm(np.minimum(1, better * two_sided_p(differences, errors, degrees))),
-        holm(np.minimum(1, most * equivalence_p(differences, errors, degrees, margin))),
-        alpha,
-    )
-    found = []
-    for index, (pair, verdict) in enumerate(zip(pairs, judgement.verdicts(), strict=True)):
-        low, high = (
-            t_quantile(1 - alpha / 2 / number, degrees) * standard_errors[index]
-            for number in (pair.num_without, pair.num_changed)
-        )
-        interval = (points[index] - low, points[index] + high)
-        p_values = (float(judgement.p_differs[index]), float(judgement.p_reproduced[index]))
-        found.append(Difference(points[index], standard_errors[index], interval, *p_values, verdict))
-    return found
 
 
 def effect(test: Difference) -> str:

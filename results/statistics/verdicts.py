@@ -65,16 +65,24 @@ class Judgement:
 
 
 def judge(
-    differences: Floats, standard_errors: Floats, degrees_of_freedom: int, *, margin: float, alpha: float
+    differences: Floats,
+    standard_errors: Floats,
+    degrees_of_freedom: float | Floats,
+    *,
+    margin: float,
+    alpha: float,
+    choices: NDArray[np.int64] | None = None,
 ) -> Judgement:
     """Run both tests on every difference; the last axis is a family.
 
     Args:
         differences: in points.
         standard_errors: in points, of the same shape.
-        degrees_of_freedom: degrees of freedom of the noise estimate behind the standard errors.
+        degrees_of_freedom: degrees of freedom of the noise estimates behind the standard errors.
         margin: largest difference, in points, that would not matter; above 0.
         alpha: chance of any wrong verdict of a kind in a family, in (0, 1).
+        choices: of a single family, for each difference the number of configurations of which the reference is the
+            best, and the number of those of which the other side is; None if nothing was chosen.
 
     Raises:
         ValueError: a standard error of 0.
@@ -83,24 +91,29 @@ def judge(
         raise ValueError("a standard error must be above 0")
     differs = two_sided_p(differences, standard_errors, degrees_of_freedom)
     reproduced = equivalence_p(differences, standard_errors, degrees_of_freedom, margin)
+    if choices is not None:
+        differs = np.minimum(1, np.where(differences < 0, choices[:, 1], choices[:, 0]) * differs)
+        reproduced = np.minimum(1, choices.max(axis=1) * reproduced)
     return Judgement(holm(differs), holm(reproduced), alpha)
 
 
-def two_sided_p(differences: Floats, standard_errors: Floats, degrees_of_freedom: int) -> Floats:
+def two_sided_p(differences: Floats, standard_errors: Floats, degrees_of_freedom: float | Floats) -> Floats:
     """Return the p values of Student's t test of 'the difference is 0'."""
     from scipy.special import stdtr
 
     return np.asarray(2 * stdtr(degrees_of_freedom, -np.abs(differences) / standard_errors))
 
 
-def equivalence_p(differences: Floats, standard_errors: Floats, degrees_of_freedom: int, margin: float) -> Floats:
+def equivalence_p(
+    differences: Floats, standard_errors: Floats, degrees_of_freedom: float | Floats, margin: float
+) -> Floats:
     """Return the larger p value of two one-sided t tests of 'the difference is at least `margin` points'."""
     from scipy.special import stdtr
 
     return np.asarray(stdtr(degrees_of_freedom, (np.abs(differences) - margin) / standard_errors))
 
 
-def equality_p(differences: Floats, standard_errors: Floats, degrees_of_freedom: int) -> float:
+def equality_p(differences: Floats, standard_errors: Floats, degrees_of_freedom: float) -> float:
     """Return the p value of 'all these independent differences are equal'; 1 for fewer than two."""
     from scipy.special import fdtrc
 
@@ -123,8 +136,8 @@ def holm(p_values: Floats) -> Floats:
     return result
 
 
-def t_quantile(probability: float, degrees_of_freedom: int) -> float:
-    """Return a quantile of Student's t distribution."""
+def t_quantile(probability: float | Floats, degrees_of_freedom: float | Floats) -> Floats:
+    """Return quantiles of Student's t distribution."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees_of_freedom, probability))
+    return np.asarray(stdtrit(degrees_of_freedom, probability))
