@@ -43,8 +43,8 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
         Column("n", "right", [str(len(cell.errors)) if cell.cell else "-" for cell in cells], stop=2),
         Column("published", "right", [percent(item.test_error_percent) for item in published], stop=6),
         Column("n", "right", [str(item.num_runs) for item in published], stop=2),
-        Column("difference", "right", [_signed(cell.difference_points) for cell in cells], stop=7),
-        Column(level, "center", [_interval(cell.test) for cell in cells]),
+        Column("difference", "right", [signed(cell.difference_points) for cell in cells], stop=7),
+        Column(level, "center", [interval_text(cell.test) for cell in cells]),
         Column("verdict", "left", [cell.verdict.value for cell in cells]),
     ]
     if any(cell.note for cell in cells):
@@ -111,7 +111,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         words = f"{mean.verdict} on average, which says nothing about any single row"
         if comparison.p_equal <= comparison.alpha:
             words = disagreement(mean, f"{mean.verdict} on average", comparison.p_equal)
-        lines.append(f"mean difference {_signed(mean.points)} points {_interval(mean)}: {words}")
+        lines.append(f"mean difference {signed(mean.points)} points {interval_text(mean)}: {words}")
     return lines + list(comparison.notes)
 
 
@@ -121,9 +121,11 @@ def disagreement(mean: Difference, verdict: str, p_equal: float) -> str:
     return words if mean.verdict is Verdict.REPRODUCED else f"{verdict}, but {words}"
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """Return a difference in points with its sign; `-` for None."""
     return "-" if value is None else f"{value:+.2f}"
 
 
-def _interval(test: Difference | None) -> str:
+def interval_text(test: Difference | None) -> str:
+    """Return `[-0.10, +0.30]`; `-` without a test."""
     return "-" if test is None else f"[{test.interval[0]:+.2f}, {test.interval[1]:+.2f}]"

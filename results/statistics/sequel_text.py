@@ -5,7 +5,7 @@ import math
 from results.published.cells import Configuration
 from results.published.recipe import published_recipe
 from results.statistics.compare import Difference
-from results.statistics.comparison_text import disagreement
+from results.statistics.comparison_text import disagreement, interval_text
 from results.statistics.matching import Published
 from results.statistics.sequel import Answer, Pair, SequelAnswers, effect, sequel_answers
 from results.tables.layout import Column, csv_text, markdown_table, percent
@@ -46,7 +46,7 @@ def _averages(answer: Answer, alpha: float) -> list[str]:
         verdict = f"{effect(average.test)} (rows equal: p = {average.p_equal:.2g})"
         if average.p_equal <= alpha:
             verdict = disagreement(average.test, effect(average.test), average.p_equal)
-        found = f"{average.test.points:+.2f} {_interval(average.test)}, {verdict}"
+        found = f"{average.test.points:+.2f} {interval_text(average.test)}, {verdict}"
         sentences.append(f"Average at {counted(average.epochs, 'epoch')}: {found}.")
     if len(answer.averages) > 1 and answer.p_equal <= alpha:
         sentences.append(f"Taken together, the rows disagree (p = {answer.p_equal:.2g}).")
@@ -71,7 +71,7 @@ def _columns(answer: Answer) -> list[Column]:
         Column("without", "right", [_error(pair.without) for pair in pairs], stop=9),
         Column("with", "right", [_error(pair.changed) for pair in pairs], stop=9),
         Column("difference", "right", [f"{test.points:+.2f}" for test in tests], stop=8),
-        Column("interval", "center", [_interval(test) for test in tests]),
+        Column("interval", "center", [interval_text(test) for test in tests]),
         Column("verdict", "left", [effect(test) for test in tests]),
     ]
 
@@ -82,10 +82,6 @@ def _chosen(configuration: Configuration, number: int) -> str:
 
 def _error(published: Published) -> str:
     return f"{percent(published.test_error_percent)} ({published.num_runs})"
-
-
-def _interval(test: Difference) -> str:
-    return f"[{test.interval[0]:+.2f}, {test.interval[1]:+.2f}]"
 
 
 def _notes(answers: SequelAnswers) -> list[str]:
