@@ -242,7 +242,7 @@ def compare_arms(
     pairings = [(other, pair_arms(first, other, by=by, best=best)) for other in others]
     notes = [note for _, pairing in pairings for note in pairing.notes]
     if not any(pairing.pairs for _, pairing in pairings):
-        raise UserError(f"nothing to compare: {'; '.join(notes)}")
+        raise UserError(f"nothing to compare: {'; '.join(pairing.notes[0] for _, pairing in pairings)}")
     found = [_measured_pair(other.label, pair) for other, pairing in pairings for pair in pairing.pairs]
     judged = [(compared, *measured) for compared, measured in found if measured is not None]
     excess = common_excess([measured for _, measured, _ in judged])

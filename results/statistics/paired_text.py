@@ -40,11 +40,10 @@ def render_pairs(comparison: PairedComparison, form: str) -> str:
 
 
 def setting_names(comparison: PairedComparison) -> list[str]:
-    """Return the fields that tell the pairs from each other, without those in which their sides differ."""
+    """Return the fields that tell the first sides of the pairs from each other, if not all pairs differ in them."""
     pairs = [compared.pair for compared in comparison.pairs]
-    apart = {comparison.by, comparison.best, *(pair.field for pair in pairs)}
-    shared = varying_fields([pair.other.config for pair in pairs])
-    return [name for name in shared if name not in apart]
+    names = varying_fields([pair.first.config for pair in pairs])
+    return [name for name in names if name != comparison.best and any(pair.field != name for pair in pairs)]
 
 
 def difference_words(compared: ComparedPair) -> str:
@@ -55,7 +54,7 @@ def difference_words(compared: ComparedPair) -> str:
 
 def pair_title(comparison: PairedComparison, compared: ComparedPair) -> str:
     """Return the words for a pair in a figure: its arm, its settings and what sets its sides apart."""
-    config = compared.pair.other.config
+    config = compared.pair.first.config
     words = [f"{name} {_value(config, name)}" for name in setting_names(comparison)]
     if comparison.best is not None:
         first, other = _best(comparison, compared)
@@ -125,7 +124,7 @@ def _seed_lines(comparison: PairedComparison) -> list[str]:
 
 def _columns(comparison: PairedComparison) -> list[Column]:
     pairs, best = comparison.pairs, comparison.best
-    configs = [compared.pair.other.config for compared in pairs]
+    configs = [compared.pair.first.config for compared in pairs]
     first, other = zip(*(compared.errors for compared in pairs), strict=True)
     columns = [Column("compared", "left", [compared.arm for compared in pairs])] * _has_arms(comparison)
     for name in setting_names(comparison):
@@ -204,15 +203,19 @@ def _without_error(compared: ComparedPair) -> str:
 def _flat(comparison: PairedComparison, compared: ComparedPair) -> dict[str, object]:
     pair, test = compared.pair, compared.test
     first, other = _sides(compared)
-    names = [*setting_names(comparison), *filter(None, [comparison.best])]
+    chosen = {
+        f"{side}_{name}": value_of(cell.config, name)
+        for name in filter(None, [comparison.best])
+        for side, cell in zip(("first", "other"), pair.sides, strict=True)
+    }
     return {
         "first": comparison.first,
         "other": compared.arm,
         "differs_in": pair.field,
         "first_value": first,
         "other_value": other,
-        **{name: value_of(pair.other.config, name) for name in names},
-        **({f"first_{comparison.best}": value_of(pair.first.config, comparison.best)} if comparison.best else {}),
+        **{name: value_of(pair.first.config, name) for name in setting_names(comparison)},
+        **chosen,
         "num_choices_first": pair.choices[0],
         "num_choices_other": pair.choices[1],
         "first_error_percent": compared.errors[0],

@@ -246,7 +246,7 @@ def _reasons(
     reasons = []
     for fields, number in misses.most_common(MOST_REASONS):
         apart = [field for field in fields if field != by]
-        text = f"the nearest differs in {' and '.join(fields) or by}"
+        text = f"the nearest differs in {' and '.join(filter(None, [', '.join(fields[:-1]), *fields[-1:]])) or by}"
         if {*fields} & {*TEST_IMAGES}:
             text = f"other test images ({', '.join(field for field in fields if field in TEST_IMAGES)} differ)"
         elif len(fields) < 2:

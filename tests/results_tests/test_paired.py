@@ -1,0 +1,383 @@
+"""Sweeps, and arms of one, compared with each other: what is paired, the statistics, and the command."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tune_main
+from results.figures.forest import forest_pages, forest_rows
+from results.parquet.collect import Collector
+from results.parquet.files import write_tables
+from results.parquet.trials import Trial
+from results.statistics.paired import (
+    Excess,
+    Measured,
+    Misses,
+    PairedComparison,
+    common_excess,
+    compare_arms,
+    judge_pairs,
+    measure,
+)
+from results.statistics.paired_text import pair_notes, render_pairs
+from results.statistics.pairing import Pairing, arms_by, pair_arms, sweep_arm
+from results.statistics.verdicts import t_quantile
+from results.store.local_store import LocalStore
+from tests.refusals import refused
+from tests.results_tests.result_samples import (
+    make_config,
+    make_end,
+    make_epoch,
+    make_manifest,
+    make_trial,
+    write_trial,
+)
+from trainable.errors import UserError
+from trainable.records import Status
+
+NUM_IMAGES = 400
+
+
+def misses(*rows: Sequence[int]) -> Misses:
+    return np.array(rows, dtype=np.int8)
+
+
+def correct_bits(missed: Sequence[int] | Misses) -> bytes:
+    return np.packbits(1 - np.asarray(missed)).tobytes()
+
+
+def run_of(missed: Misses, **fields: object) -> Trial:
+    """A trial of 2 epochs that missed these test images."""
+    return make_trial(
+        make_config(**{"epochs": 2, **fields}),
+        100 * float(missed.mean()),
+        test_correct_bits=correct_bits(missed),
+    )
+
+
+def runs(per_seed: Misses, first_seed: int = 0, **fields: object) -> list[Trial]:
+    return [run_of(missed, seed=first_seed + seed, **fields) for seed, missed in enumerate(per_seed)]
+
+
+def drawn(error: float, num_seeds: int, seed: int, shifts: Sequence[float] = ()) -> Misses:
+    """Misses of seeds whose true errors (percent) are shifted; which images are hard is always the same."""
+    hardness = np.random.default_rng(0).random(NUM_IMAGES)
+    noise = np.random.default_rng(seed).normal(0, 0.04, (num_seeds, NUM_IMAGES))
+    errors = error + np.array(shifts or [0.0] * num_seeds)
+    return np.asarray(hardness + noise < errors[:, None] / 100).astype(np.int8)
+
+
+def paired(first: Sequence[Trial], other: Sequence[Trial], **options: object) -> Pairing:
+    return pair_arms(sweep_arm("A", first), sweep_arm("B", other), **options)  # type: ignore[arg-type]
+
+
+def compared(first: Sequence[Trial], other: Sequence[Trial], **options: object) -> PairedComparison:
+    return compare_arms([sweep_arm("A", first), sweep_arm("B", other)], **options)  # type: ignore[arg-type]
+
+
+def configurations(*fields: Mapping[str, object], seed: int = 0) -> list[Trial]:
+    return [run_of(drawn(10, 1, seed)[0], **{**values, "seed": seed}) for values in fields]
+
+
+def fields_of(pairing: Pairing, *names: str) -> list[tuple[object, ...]]:
+    """Return what each pair differs in, and these fields of its first and other side."""
+    return [
+        (pair.field, *(getattr(cell.config, name) for name in names for cell in pair.sides)) for pair in pairing.pairs
+    ]
+
+
+def test_one_seed_is_mcnemars_test() -> None:
+    first, other = misses([1, 1, 0, 0, 0, 0, 0, 1]), misses([0, 0, 0, 1, 0, 0, 0, 1])
+    found = measure(first, other, paired=True)
+    lost, won, number = 1, 2, 8
+    variance = (lost + won - (lost - won) ** 2 / number) / number**2 * number / (number - 1)
+    assert found.points == 100 * (lost - won) / number
+    assert found.images == found.training == pytest.approx(1e4 * variance)
+    assert (found.degrees_of_freedom, math.isnan(found.excess)) == (0, True)
+
+
+def test_parts_of_the_variance_by_hand() -> None:
+    """Over seeds, image 1 of 4 differs by 100, 100 and image 2 by 100, 0."""
+    found = measure(misses([0, 0, 0, 0], [0, 0, 0, 0]), misses([1, 1, 0, 0], [1, 0, 0, 0]), paired=True)
+    assert found.points == 37.5
+    assert found.images == pytest.approx(6875 / 3 / 4)  # 62.5^2 + 12.5^2 + 2 * 37.5^2 = 6875
+    assert found.training == pytest.approx(5000 / 4 / 4 / 2)  # the variance of 100 and 0 in one image of 4, 2 seeds
+    assert found.excess == pytest.approx(312.5 / 312.5)  # the variance of 50 and 25 over that of the images
+    assert found.degrees_of_freedom == 1
+    apart = measure(misses([0, 0, 0, 0], [0, 0, 0, 0]), misses([1, 1, 0, 0], [1, 0, 0, 0]), paired=False)
+    assert (apart.points, apart.images, apart.degrees_of_freedom) == (37.5, found.images, 2)
+
+
+def test_the_interval_by_hand() -> None:
+    measured = Measured(points=-2.0, images=0.5, training=0.3, excess=2.0, degrees_of_freedom=4, num_images=400)
+    (test,) = judge_pairs([measured], common_excess([measured]), margin=0.5, alpha=0.05)
+    error, degrees = math.sqrt(2 * 0.3 + 0.2), 4 * (0.8 / 0.6) ** 2
+    assert test.standard_error == pytest.approx(error)
+    assert test.interval[1] == pytest.approx(-2 + float(t_quantile(0.975, degrees)) * error)
+
+
+def test_pairs_that_agree_share_their_noise_and_others_keep_their_own() -> None:
+    def pair(excess: float) -> Measured:
+        return Measured(0.0, 0.5, 0.3, excess, 4, NUM_IMAGES)
+
+    assert common_excess([pair(2.0), pair(3.0), pair(2.5)]) == Excess(2.5, math.inf, 12)
+    noise = common_excess([pair(1.0), pair(1.2), pair(60.0)])
+    assert 0 < noise.weight < 2
+    assert noise.for_pair(pair(60.0))[0] > 40
+    assert noise.for_pair(pair(1.0))[0] < 3
+    assert noise.for_pair(pair(0.1)) == pytest.approx((1.0, 4 + noise.weight))
+
+
+@pytest.mark.parametrize(
+    ("difference", "margin", "verdict"),
+    [(-4.0, 0.5, "better"), (4.0, 0.5, "worse"), (0.0, 3.0, "no difference"), (0.5, 0.1, "cannot tell")],
+)
+def test_verdicts(difference: float, margin: float, verdict: str) -> None:
+    found = compared(
+        runs(drawn(20, 4, 3)), runs(drawn(20 + difference, 4, 5), label_smoothing=0.1), margin=margin
+    ).pairs[0]
+    assert found.verdict == verdict
+    assert found.test is not None
+    assert found.test.points == pytest.approx(difference, abs=1.5)
+    assert found.is_paired
+
+
+def test_without_repeats_nothing_is_told() -> None:
+    """Every image but the hard ones differs, and McNemar's test is certain."""
+    comparison = compared(runs(drawn(40, 1, 1)), runs(drawn(10, 1, 2), label_smoothing=0.1))
+    test = comparison.pairs[0].test
+    assert test is not None
+    assert (comparison.pairs[0].verdict, test.p_differs, test.interval[1] < -20) == ("cannot tell", 1.0, True)
+    assert any(line.startswith("noise: one seed each, so that nothing tells") for line in pair_notes(comparison))
+
+
+def test_repeats_of_one_pair_tell_the_noise_of_another() -> None:
+    first = [*runs(drawn(20, 3, 1)), *runs(drawn(20, 1, 5), batch_size=64)]
+    other = [*runs(drawn(10, 3, 2), lr=0.2), *runs(drawn(10, 1, 6), batch_size=64, lr=0.2)]
+    assert [pair.verdict for pair in compared(first, other).pairs] == ["better", "better"]
+
+
+def test_common_seeds_tell_more_than_others() -> None:
+    """Seeds are shifted by up to 8 points, in both configurations alike."""
+    shifts = [-8.0, -3.0, 1.0, 4.0, 8.0]
+    first, other = drawn(30, 5, 1, shifts), drawn(27, 5, 2, shifts)
+    together, apart = (
+        compared(runs(first), runs(other, first_seed, label_smoothing=0.1)).pairs[0] for first_seed in (0, 100)
+    )
+    assert (together.is_paired, together.verdict) == (True, "better")
+    assert (apart.is_paired, apart.verdict) == (False, "cannot tell")
+    assert together.test
+    assert apart.test
+    assert together.test.points == apart.test.points
+    assert together.test.standard_error < apart.test.standard_error / 3
+
+
+def test_seeds_that_one_side_lacks_are_left_out_and_told() -> None:
+    comparison = compared(runs(drawn(20, 5, 1)), runs(drawn(20, 3, 2), 2, lr=0.2))
+    assert [trial.config.seed for trial in comparison.pairs[0].runs[0]] == [2, 3, 4]
+    assert "2 runs left out, whose seeds the other side lacks" in pair_notes(comparison)
+
+
+def test_equal_sweeps_with_other_seeds_differ_in_the_sweep_only() -> None:
+    comparison = compared(runs(drawn(20, 3, 1)), runs(drawn(20, 3, 2), 10))
+    assert [(pair.pair.field, pair.is_paired) for pair in comparison.pairs] == [("sweep", False)]
+    assert "1 pair has no seeds in common: paired over test images alone" in pair_notes(comparison)
+    assert "| sweep " in render_pairs(comparison, "markdown")
+
+
+def test_pairs_differ_in_one_field_and_others_are_told() -> None:
+    first = configurations({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.4, "epochs": 9})
+    other = configurations(*({"lr": lr, "optimizer": "adamw"} for lr in (0.1, 0.2, 0.8)))
+    pairing = paired(first, other)
+    assert fields_of(pairing, "lr") == [("optimizer", 0.1, 0.1), ("optimizer", 0.2, 0.2)]
+    assert pairing.notes == (
+        "1 configuration of B has no pair: the nearest differs in lr and optimizer",
+        "1 configuration of A has no pair: the nearest differs in epochs, lr and optimizer",
+    )
+
+
+def test_of_several_numbers_the_nearest_and_of_words_all() -> None:
+    rates = configurations(*({"lr": lr} for lr in (0.1, 0.2, 0.8)))
+    assert fields_of(paired(rates, configurations({"lr": 0.3})), "lr") == [("lr", 0.2, 0.3)]
+    words = configurations({"schedule": "linear"}, {"schedule": "constant"})
+    found = paired(words, configurations({"schedule": "multistep"}))
+    assert fields_of(found, "schedule") == [
+        ("schedule", "linear", "multistep"),
+        ("schedule", "constant", "multistep"),
+    ]
+
+
+def test_an_equal_configuration_comes_before_others() -> None:
+    found = paired(configurations({"lr": 0.1}, {"lr": 0.2}), configurations({"lr": 0.2}, {"lr": 0.3}, seed=1))
+    assert fields_of(found, "lr") == [("sweep", 0.2, 0.2), ("lr", 0.2, 0.3)]
+    assert found.notes == ("1 configuration of A has no pair: the nearest differs in lr, and has a nearer one",)
+
+
+def test_trainings_that_both_sweeps_share_are_not_compared() -> None:
+    shared = configurations({"lr": 0.1})
+    found = paired(shared, [*shared, *configurations({"lr": 0.2})])
+    assert fields_of(found, "lr") == [("lr", 0.1, 0.2)]
+    assert found.notes == ("1 configuration is the same trainings in A and B: nothing to compare",)
+    with pytest.raises(UserError, match="nothing to compare: 1 configuration is the same trainings in A and B"):
+        compared(shared, shared)
+    assert fields_of(
+        paired(shared, [dataclasses.replace(t, row=dataclasses.replace(t.row, generation=2)) for t in shared])
+    ) == [("sweep",)]
+
+
+def test_other_test_images_are_not_compared() -> None:
+    (note, _) = paired(configurations({}), configurations({"test_subset": 100})).notes
+    assert note == "1 configuration of B has no pair: other test images (test_subset differ)"
+
+
+def test_arms_of_one_sweep() -> None:
+    trials = configurations(*({"batch_size": size, "lr": lr} for size in (256, 64, 128) for lr in (0.1, 0.2)))
+    arms = arms_by(trials, "batch_size", "A")
+    assert [(arm.label, len(arm.cells)) for arm in arms] == [
+        *(("batch_size 64", 2), ("batch_size 128", 2), ("batch_size 256", 2)),
+    ]
+    assert [arm.label for arm in arms_by(trials, "batch_size=128", "A")][:2] == ["batch_size 128", "batch_size 64"]
+    comparison = compare_arms(arms, by="batch_size")
+    assert [(pair.arm, pair.pair.other.config.lr) for pair in comparison.pairs] == [
+        *(("batch_size 128", 0.1), ("batch_size 128", 0.2), ("batch_size 256", 0.1), ("batch_size 256", 0.2)),
+    ]
+    text = render_pairs(comparison, "markdown")
+    assert text.startswith("| compared       | lr  | batch_size 64 | other")
+    assert "- batch_size 128, batch_size 256 against batch_size 64: test error of the other minus" in text
+
+
+def test_versions_of_the_code_within_a_sweep() -> None:
+    """A sweep whose trials were trained again: those that were superseded are an arm."""
+    old, new = drawn(20, 3, 1), drawn(20, 3, 2)
+    trials = [
+        *(dataclasses.replace(t, row=dataclasses.replace(t.row, code="old", superseded=True)) for t in runs(old)),
+        *(dataclasses.replace(t, row=dataclasses.replace(t.row, code="new", generation=2)) for t in runs(new)),
+    ]
+    comparison = compare_arms(arms_by(trials, "code", "A"), by="code")
+    assert [(pair.arm, pair.pair.field, pair.is_paired) for pair in comparison.pairs] == [("code new", "code", True)]
+
+
+def test_the_best_of_each_side_allows_for_the_choice() -> None:
+    first = [trial for lr, seed in ((0.1, 1), (0.2, 2)) for trial in runs(drawn(20, 3, seed), lr=lr)]
+    other = [
+        trial
+        for lr, seed, error in ((0.001, 3, 14), (0.01, 4, 18), (0.1, 5, 30))
+        for trial in runs(drawn(error, 3, seed), lr=lr, optimizer="adamw")
+    ]
+    arms = arms_by([*first, *other], "optimizer", "A")
+    pairing = pair_arms(*arms, by="optimizer")
+    assert pairing.notes[0] == (
+        "2 configurations of optimizer adamw have no pair: the nearest differs in lr and optimizer "
+        "(`--best lr` compares the best of each side)"
+    )
+    comparison = compare_arms(arms, by="optimizer", best="lr")
+    (pair,) = comparison.pairs
+    assert (pair.pair.other.config.lr, pair.pair.choices, pair.verdict) == (0.001, (2, 3), "better")
+    alone = compare_arms(
+        [sweep_arm("A", [t for t in first if t.config.lr == pair.pair.first.config.lr]), sweep_arm("B", other[:3])],
+        best="lr",
+    ).pairs[0]
+    assert pair.test
+    assert alone.test
+    assert pair.test.p_differs == pytest.approx(3 * alone.test.p_differs)
+    assert pair.test.interval[1] - pair.test.points > alone.test.interval[1] - alone.test.points
+    assert "0.001 of 3" in render_pairs(comparison, "markdown")
+
+
+def test_the_mean_tells_more_than_its_rows() -> None:
+    sizes = (32, 64, 128, 256)
+    first = [t for size in sizes for t in runs(drawn(20, 2, size), batch_size=size)]
+    other = [t for size in sizes for t in runs(drawn(19, 2, 1 + size), batch_size=size, lr=0.2)]
+    comparison = compared(first, other)
+    (average,) = comparison.averages
+    tests = [pair.test for pair in comparison.pairs if pair.test]
+    assert average.test.points == pytest.approx(np.mean([test.points for test in tests]))
+    assert average.test.standard_error < min(test.standard_error for test in tests)
+    assert any(line.startswith("B: mean difference of 4 pairs -") for line in pair_notes(comparison))
+
+
+def test_runs_without_an_error_are_told() -> None:
+    diverged = make_trial(make_config(epochs=2, lr=0.2), None, status="DIVERGED", test_correct_bits=None)
+    comparison = compared(runs(drawn(20, 2, 1)), [diverged])
+    assert comparison.pairs[0].verdict == "no result"
+    assert "other: 1 diverged" in render_pairs(comparison, "markdown")
+    assert list(forest_pages(comparison, "")) == []
+
+
+def test_csv_json_and_figure_hold_the_same_numbers() -> None:
+    comparison = compared(runs(drawn(20, 3, 1)), runs(drawn(12, 3, 2), lr=0.2))
+    (row,) = csv.DictReader(io.StringIO(render_pairs(comparison, "csv")))
+    values = json.loads(render_pairs(comparison, "json"))
+    test = comparison.pairs[0].test
+    assert test
+    assert float(row["difference_points"]) == values["pairs"][0]["difference_points"] == test.points
+    assert (row["first_value"], row["other_value"], row["verdict"]) == ("0.1", "0.2", "better")
+    (drawn_row,) = forest_rows(comparison)
+    assert (drawn_row.label, drawn_row.points, drawn_row.interval) == (
+        "lr 0.2 instead of 0.1",
+        test.points,
+        test.interval,
+    )
+    assert [stem for stem, _ in forest_pages(comparison, "A and B")] == ["comparison"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    """Two sweeps of one configuration with two seeds, which differ in lr."""
+    store = LocalStore(tmp_path_factory.mktemp("compared") / "runs")
+    for name, lr, missed in (("one", 0.1, drawn(20, 2, 1)), ("two", 0.2, drawn(10, 2, 2))):
+        configs = [make_config(lr=lr, epochs=1, seed=seed) for seed in range(2)]
+        for config, wrong in zip(configs, missed, strict=True):
+            end = make_end(Status.COMPLETE, 1, test_correct_bits=correct_bits(wrong).hex())
+            write_trial(store, config, [make_epoch(1, 100 * float(wrong.mean()))], end)
+        store.sweep_folder(name).mkdir(exist_ok=True)
+        manifest = make_manifest(configs, name)
+        store.write_manifest(manifest)
+        write_tables(*Collector(store, manifest).tables(), store, name)
+    return store
+
+
+def test_the_command(store: LocalStore, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    before = sorted(path.stat().st_mtime_ns for path in store.sweep_folder("one").rglob("*"))
+    folder = tmp_path / "figures"
+    location = ["--store", store.location()]
+    assert tune_main.main(["compare", "one", "two", "--format", "json", "--to", str(folder), *location]) == 0
+    output = capsys.readouterr()
+    values = json.loads(output.out)
+    assert [pair["differs_in"] for pair in values["pairs"]] == ["lr"]
+    assert sorted(path.name for path in folder.iterdir()) == ["comparison.png", "comparison.svg"]
+    assert output.err.splitlines() == [f"{folder}/comparison.svg", f"{folder}/comparison.png"]
+    assert sorted(path.stat().st_mtime_ns for path in store.sweep_folder("one").rglob("*")) == before
+    assert "no configuration of 'one' is in the published tables" in refused(
+        ["compare", "one", "published", *location], capsys
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one", "one"], "compare one one: a sweep is named twice; `--by FIELD` compares the arms of one"),
+        (["one", "tow"], "no sweep 'tow'"),
+        (["one", "two", "published"], "compare one sweep at a time with the published tables"),
+        (["published", "one"], "write `compare one` for a sweep and the published tables"),
+        (["published", "--by", "lr"], "compare published --by: needs a sweep"),
+        (["one", "two", "--table", "main"], "compare one two --table: needs one sweep without --by"),
+        (["one", "--best", "lr"], "compare one --best: needs a second sweep or --by FIELD"),
+        (["one", "two", "--by", "lr"], "compare one two --by: arms are those of one sweep"),
+        (["one", "--by", "lr"], "--by lr: all trials of 'one' have 0.1; fields that vary: none"),
+        (["one", "--by", "seed"], "--by seed: arms differ in a setting"),
+        (["one", "--by", "colour"], "--by colour: no such field"),
+        (["one", "two", "--best", "lrr"], "--best lrr: no such field: did you mean 'lr'?"),
+    ],
+)
+def test_mistakes_are_one_line(
+    store: LocalStore, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert message in refused(["compare", *arguments, "--store", store.location()], capsys)
