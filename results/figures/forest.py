@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
 
-from results.figures.style import COLORS, set_title
+from results.figures.style import COLORS, set_title, wrapped
 from results.statistics.comparison_text import interval_text, signed
 from results.statistics.paired import PairedComparison
 from results.statistics.paired_text import pair_title
@@ -17,9 +17,10 @@ from results.statistics.sequel import effect
 from trainable.wording import shortened
 
 STEM = "comparison"
-ROWS_PER_PAGE = 40
-ROW_HEIGHT = 0.27
-LABEL_WIDTH = 60
+ROWS_PER_PAGE = 30
+ROW_HEIGHT = 0.36
+LINE_WIDTH = 50
+"""Width in characters of a line of a label, which has two at most."""
 LOOKS = {
     "better": (COLORS[0], "o"),
     "worse": (COLORS[1], "s"),
@@ -51,7 +52,7 @@ def forest_rows(comparison: PairedComparison) -> list[ForestRow]:
         tested.append((f"{mean.arm}: mean of {mean.num_pairs}", mean.test, doubt, True))
     return [
         ForestRow(
-            shortened(label, LABEL_WIDTH),
+            shortened(label, 2 * LINE_WIDTH),
             test.points,
             test.interval,
             effect(test),
@@ -73,7 +74,7 @@ def forest_pages(comparison: PairedComparison, title: str) -> Iterator[tuple[str
 
 def _draw(rows: Sequence[ForestRow], comparison: PairedComparison, title: str) -> Figure:
     """Draw the rows from top to bottom, with the margin as a band and the values in words to the right."""
-    figure = Figure(figsize=(10.5, 1.9 + ROW_HEIGHT * len(rows)), layout="constrained")
+    figure = Figure(figsize=(10.5, 1.7 + ROW_HEIGHT * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     margin = comparison.margin_points
     axes.axvspan(-margin, margin, color=COLORS[7], alpha=0.15, linewidth=0)
@@ -86,7 +87,7 @@ def _draw(rows: Sequence[ForestRow], comparison: PairedComparison, title: str) -
         axes.plot(row.points, index, color=color, marker=marker, mfc=face, ms=8 if row.is_average else 6, zorder=3)
         beside = blended_transform_factory(axes.transAxes, axes.transData)
         axes.text(1.01, index, row.text, transform=beside, va="center", fontsize=SMALL)
-    axes.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=SMALL)
+    axes.set_yticks(range(len(rows)), [wrapped(row.label, LINE_WIDTH) for row in rows], fontsize=SMALL)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(f"difference in test error from {comparison.first} (points): left of 0 is better")
     axes.grid(axis="x", alpha=0.25)

@@ -75,7 +75,7 @@ class Excess:
     weight: float
     """Degrees of freedom that it adds to those of a pair; infinite if the pairs differ by no more than chance."""
     degrees_of_freedom: int
-    """Of all pairs together."""
+    """Sum over all pairs."""
 
     def for_pair(self, measured: Measured) -> tuple[float, float]:
         """Return F of a pair with its degrees of freedom; 1 and 0 if nothing is known of it."""
