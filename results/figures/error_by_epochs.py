@@ -20,7 +20,7 @@ from results.figures.points import (
     published_points,
     with_error,
 )
-from results.figures.style import fill_with_legend, legend_height, look, text_color, wrapped
+from results.figures.style import fill_with_legend, legend_height, look, mark_lost, text_color, wrapped
 from trainable.grouping import grouped
 
 TABLES = ("linear_scaling_cosine", "linear_scaling_400", "linear_scaling_800")
@@ -48,7 +48,7 @@ class Series:
     groups: list[int]
     """Group of each bar on the axis: the batch size or the number of epochs."""
     points: list[Point]
-    """Configuration of each bar."""
+    """Configuration of each bar; those without an error diverged or failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Panels:
     """Points that follow the linear rule; of more than `MOST_BARS` of one source, those with the least errors."""
     num_points: int
     """Number of points that follow the linear rule."""
+    num_off: int
+    """Number of points with an error that do not follow it, or that have the same bar as one closer to it."""
     base_lrs: list[float]
     """Learning rate at batch size 128 for each source."""
     by_batch_size: list[Series]
@@ -79,7 +81,7 @@ def linear_rule(points: Sequence[Point]) -> list[Point]:
     """
 
     def on_line(base_lr: float) -> list[Point]:
-        return [point for point in points if abs(_base_lr(point) / base_lr - 1) <= TOLERANCE]
+        return [point for point in points if _is_on_line(point, base_lr)]
 
     candidates = sorted({_base_lr(point) for point in points})
     best = max(
@@ -88,35 +90,62 @@ def linear_rule(points: Sequence[Point]) -> list[Point]:
     return on_line(best)
 
 
+def _is_on_line(point: Point, base_lr: float) -> bool:
+    return abs(_base_lr(point) / base_lr - 1) <= TOLERANCE
+
+
 def _base_lr(point: Point) -> float:
     return point.lr * REFERENCE_BATCH_SIZE / point.batch_size
 
 
 def error_by_epochs(points: Sequence[Point]) -> Panels:
-    """Return what is drawn: the points of each source that follow its own linear rule."""
+    """Return what is drawn: the points of each source that follow its own linear rule, or all of a constant lr."""
     chosen: list[Point] = []
-    base_lrs, num_points = [], 0
+    base_lrs, num_points, num_off = [], 0, 0
     for source in Source:
-        members = linear_rule(with_error(of_source(points, source)))
-        if members:
-            num_points += len(members)
-            ranked = sorted(members, key=lambda point: point.error)[:MOST_BARS]
-            chosen += [point for point in members if point in ranked] if len(members) > MOST_BARS else members
-            base_lrs.append(Counter(map(_base_lr, members)).most_common(1)[0][0])
+        own = of_source(points, source)
+        known = with_error(own)
+        on_rule = known if _is_constant(known) else linear_rule(known)
+        if not on_rule:
+            continue
+        base_lrs.append(Counter(map(_base_lr, on_rule)).most_common(1)[0][0])
+        members = _without_doubles(on_rule, base_lrs[-1])
+        num_points, num_off = num_points + len(members), num_off + len(known) - len(members)
+        ranked = sorted(members, key=lambda point: point.error)[:MOST_BARS]
+        chosen += [point for point in members if point in ranked] if len(members) > MOST_BARS else members
+        lost = [point for point in own if point.is_lost and not point.errors]
+        chosen += [point for point in lost if _is_constant([*known, point]) or _is_on_line(point, base_lrs[-1])]
     return Panels(
         chosen,
         num_points,
+        num_off,
         base_lrs,
         _series(chosen, lambda point: point.epochs, lambda point: point.batch_size),
         _series(chosen, lambda point: point.batch_size, lambda point: point.epochs),
     )
 
 
+def _is_constant(points: Sequence[Point]) -> bool:
+    """Return whether several batch sizes have one lr."""
+    return len({point.lr for point in points}) == 1 < len({point.batch_size for point in points})
+
+
+def _without_doubles(points: Sequence[Point], base_lr: float) -> list[Point]:
+    """Return the points without those that have the bar of another one, whose lr is closer to the rule."""
+    bars = grouped(points, lambda point: (point.batch_size, point.epochs, *_words(point, points)))
+    kept = [min(members, key=lambda point: abs(_base_lr(point) / base_lr - 1)) for members in bars.values()]
+    return [point for point in points if point in kept]
+
+
+def _words(point: Point, points: Sequence[Point]) -> list[str]:
+    return distinguishing_words(point, points, ("batch_size", "lr", "epochs"))
+
+
 def _series(
     points: Sequence[Point], series_of: Callable[[Point], int], group_of: Callable[[Point], int]
 ) -> list[Series]:
     def label_of(point: Point) -> tuple[int, int, str]:
-        words = ", ".join(distinguishing_words(point, points, epochs=False))
+        words = ", ".join(_words(point, points))
         return (list(Source).index(point.source), series_of(point), words)
 
     series = []
@@ -153,12 +182,16 @@ def draw_error_by_epochs(panels: Panels, title: str, note: str = "") -> Figure:
         for source, base_lr in zip(sources, panels.base_lrs, strict=True)
     ]
     lines = [f"{line}; {rule}" for line, rule in zip(title.split("\n"), rules, strict=True)]
-    figure.suptitle(wrapped("\n".join(lines) + note + bars_line(panels.points), 110), fontsize="medium")
+    crosses = "\n×: runs diverged or failed" * any(point.is_lost for point in panels.points)
+    heading = "\n".join(lines) + note + bars_line(with_error(panels.points)) + crosses
+    figure.suptitle(wrapped(heading, 110), fontsize="medium")
     return figure
 
 
 def _rule(points: Sequence[Point], base_lr: float) -> str:
     """Return the linear rule of the points, with an equality sign only if all of them follow it to three digits."""
+    if _is_constant(points):
+        return f"lr {points[0].lr:.3g}"
     is_exact = {f"{_base_lr(point):.3g}" for point in points} == {f"{base_lr:.3g}"}
     return f"lr {'=' if is_exact else '≈'} {base_lr:.3g} × batch size / {REFERENCE_BATCH_SIZE}"
 
@@ -213,19 +246,26 @@ def _handles(series: Sequence[Series], name: str) -> dict[str, list[Patch]]:
 def _draw_panel(axes: Axes, series: Sequence[Series], groups_name: str) -> None:
     groups = sorted({group for item in series for group in item.groups})
     numbers = _numbers(series)
+    lost: list[tuple[float, str]] = []
     for item, positions in zip(series, bar_positions(series, groups), strict=True):
+        source, width = item.points[0].source, bar_width(series, groups)
+        bars = [(x, point) for x, point in zip(positions, item.points, strict=True) if point.errors]
+        known = [point for _, point in bars]
         axes.bar(
-            positions,
-            [point.error for point in item.points],
-            width=bar_width(series, groups),
-            yerr=error_bars(item.points),
-            **_style(numbers[item.label], item.points[0].source),
+            [x for x, _ in bars],
+            [point.error for point in known],
+            width=width,
+            yerr=error_bars(known),
+            **_style(numbers[item.label], source),
         )
+        color = look(numbers[item.label]).color
+        lost += [(x, color) for x, point in zip(positions, item.points, strict=True) if point.is_lost]
     axes.set_xticks(
         range(len(groups)), [str(group) for group in groups], rotation=45 if len(groups) > MOST_HORIZONTAL else 0
     )
     axes.set_xlim(-0.6, max(len(groups), 1) - 0.4)
     axes.set_ylim(bottom=0.0)
+    mark_lost(axes, lost)
     axes.set_xlabel(groups_name)
     axes.grid(visible=True, axis="y", alpha=0.3)
     axes.set_axisbelow(True)

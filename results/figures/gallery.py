@@ -20,16 +20,28 @@ from results.figures import (
     parameter_importance,
     pareto_front,
 )
-from results.figures.points import SGD, Point, published_points, sweep_points, title
+from results.figures.points import (
+    SGD,
+    Point,
+    axis_label,
+    leading_axes,
+    missing_words,
+    point_axes,
+    published_points,
+    sweep_points,
+    title,
+    with_error,
+)
 from results.figures.ranks import ALL_RANKS, Ranks, shown_words
 from results.figures.style import literal_text, without_controls
 from results.insight.findings import findings
 from results.insight.groups import groups_of_published, groups_of_trials
 from results.parquet.search_results import SearchResults, free_fields
-from results.parquet.trials import Cell, EpochsByKey, group_repeats, varying_fields
+from results.parquet.trials import Cell, EpochsByKey, group_repeats
 from results.statistics.importance import MIN_TRIALS, Importance
+from trainable.config import in_field_order
 from trainable.errors import UserError
-from trainable.wording import listed
+from trainable.wording import counted, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,15 @@ class Results:
     """Learning curves that are drawn; None for the best ones."""
     notes: list[str] = field(default_factory=list)
     """A line about each figure that does not show everything, added when it is drawn; its title says the same."""
+
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why a figure would show nothing, by its name; there is a note, too."""
+
+    def leave_out(self, figure: str, reason: str) -> list[Figure]:
+        """Add the note that a figure is left out because it would show nothing, and return no pages."""
+        self.left_out[figure] = reason
+        self.notes.append(f"{figure} is left out: {reason}")
+        return []
 
     def note(self, figure: str, words: str, remedy: str = "") -> str:
         """Add a note if there are words, and return the further line of the figure's title."""
@@ -97,7 +118,7 @@ def pages(figure: str, results: Results) -> Iterator[tuple[str, Figure]]:
             yield name if number == 1 else f"{name}_{number}", page
     if is_empty:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
-        raise UserError(f"{what} would be empty: {_why_empty(figure, results.search)}")
+        raise UserError(f"{what} would be empty: {_why_empty(figure, results)}")
 
 
 def _drawn(name: str, results: Results) -> Iterator[Figure]:
@@ -113,64 +134,119 @@ def _drawn(name: str, results: Results) -> Iterator[Figure]:
 
 
 def _pages(name: str, results: Results) -> Iterable[Figure]:
+    if (reason := _unsuited(name, results.search)) and not results.published:
+        return results.leave_out(name, reason)
     if name in DRAWERS:
         return DRAWERS[name](results)
     return SEARCH_DRAWERS[name](results.search, results) if results.search is not None else []
 
 
-def _why_empty(figure: str, search: SearchResults | None) -> str:
+def _unsuited(figure: str, search: SearchResults | None) -> str:
     if search is not None and search.is_population and figure in FIGURES_OF_TRIALS:
         return NO_WHOLE_TRIALS
-    if search is not None and search.has_ranges and figure in FIGURES_OF_CONFIGURATIONS:
-        return NO_GRID
-    return WHY_EMPTY.get(figure, "no finished trial has an error")
+    return NO_GRID if search is not None and search.has_ranges and figure in FIGURES_OF_CONFIGURATIONS else ""
+
+
+def _why_empty(figure: str, results: Results) -> str:
+    return results.left_out.get(figure, WHY_EMPTY.get(figure, "no finished trial has an error"))
 
 
 def _error_by_lr(results: Results) -> list[Figure]:
-    points = results.points(results.published_grids, scattered=True)
-    free = free_fields(results.search) if results.search is not None else []
-    lines = error_by_lr.error_by_lr(points, free)
-    if results.search is not None and len(lines) > MOST_SERIES:  # the batch size is the most useful distinction
-        configs = [trial.trial.config for trial in results.search.trials]
-        free = [name for name in varying_fields(configs) if name != "batch_size" or name in free]
-        lines = error_by_lr.error_by_lr(points, free)
-    others = [name for name in free if name != "lr"]
-    heading = title(points)
-    if others:
-        heading += f"\npoints also differ in {listed(others, MOST_NAMED)}"
-    if len(lines) > error_by_lr.MOST_LINES:
-        words = shown_words(Ranks(1, error_by_lr.MOST_LINES), len(lines), "lines")
-        lines = error_by_lr.best_lines(lines)
-        heading += results.note("error_by_lr", words)
-    figures = [error_by_lr.draw_error_by_lr(lines, heading, free)] if lines else []
+    figures = _own_error_by_lr(results)
     if results.published and results.sweep is None:
         lars = error_by_lr.published((SGD, "lars"))
         figures.append(error_by_lr.draw_error_by_lr(error_by_lr.error_by_lr(lars), title(lars)))
     return figures
 
 
+def _own_error_by_lr(results: Results) -> list[Figure]:
+    points, search = results.points(results.published_grids, scattered=True), results.search
+    known = with_error(points)
+    if not known:
+        return []
+    parameters = search.parameters if search is not None else ()
+    free = set(free_fields(search)) if search is not None else set()
+    axes = error_by_lr.line_axes(points, free, parameters)
+    if len({point.value(axes.x.name) for point in known}) < 2:
+        return results.leave_out("error_by_lr", ONE_POINT if len(known) == 1 else f"one {axes.x.label} has an error")
+    lines = error_by_lr.error_by_lr(points, axes)
+    if search is not None and len(lines) > MOST_SERIES:  # the first of the axes of lines is the most useful one
+        free |= {axis.name for axis in axes.lines[1:]}
+        axes = error_by_lr.line_axes(points, free, parameters)
+        lines = error_by_lr.error_by_lr(points, axes)
+    heading = title(points, axes.shown)
+    if others := [name for name in in_field_order(free) if name != axes.x.name]:
+        heading += f"\npoints also differ in {listed(others, MOST_NAMED)}"
+    if len(lines) > error_by_lr.MOST_LINES:
+        words = shown_words(Ranks(1, error_by_lr.MOST_LINES), len(lines), "lines")
+        lines = error_by_lr.best_lines(lines)
+        heading += results.note("error_by_lr", words)
+    heading += _missing(results, "error_by_lr", points)
+    return [error_by_lr.draw_error_by_lr(lines, heading, axes)]
+
+
+def _one_axis(points: Sequence[Point]) -> str:
+    leading, followers = leading_axes(point_axes(points), points)
+    return f"only one field varies: {axis_label(leading[0], followers)}" if leading else ONE_POINT
+
+
+def _missing(results: Results, figure: str, points: Sequence[Point], *, lost: bool = False) -> str:
+    """Return the further line of a title that counts the configurations without an error, and note it."""
+    words = missing_words(points, lost=lost)
+    return results.note(figure, f"configurations without an error: {words}" if words else "")
+
+
 def _error_by_epochs(results: Results) -> list[Figure]:
-    panels = error_by_epochs.error_by_epochs(results.points(error_by_epochs.published))
-    best = Ranks(1, len(panels.points))
-    note = results.note("error_by_epochs", shown_words(best, panels.num_points, "configurations on the lines"))
-    return [error_by_epochs.draw_error_by_epochs(panels, title(panels.points), note)] if panels.points else []
+    points = with_error(all_points := results.points(error_by_epochs.published))
+    if not points:
+        return []
+    for label, values in (
+        ("number of epochs", {p.epochs for p in points}),
+        ("batch size", {p.batch_size for p in points}),
+    ):
+        if len(values) < 2:
+            return results.leave_out("error_by_epochs", f"the {label} does not vary")
+    panels = error_by_epochs.error_by_epochs(all_points)
+    drawn = with_error(panels.points)
+    if len({point.epochs for point in drawn}) < 2 or len({point.batch_size for point in drawn}) < 2:
+        return results.leave_out("error_by_epochs", NO_RULE)
+    note = results.note(
+        "error_by_epochs", shown_words(Ranks(1, len(drawn)), panels.num_points, "configurations on the lines")
+    )
+    off = f"{counted(panels.num_off, 'further configuration')} with another lr"
+    note += results.note("error_by_epochs", off if panels.num_off else "")
+    note += _missing(results, "error_by_epochs", all_points)
+    return [error_by_epochs.draw_error_by_epochs(panels, title(drawn), note)]
 
 
 def _heat_map(results: Results) -> list[Figure]:
     points = results.points(results.published_grids)
-    maps, left_out = heat_map.heat_maps(points), heat_map.left_out(points)
+    if not with_error(points):
+        return []
+    axes = heat_map.map_axes(points, results.search.parameters if results.search is not None else ())
+    if axes is None:
+        return results.leave_out("heat_map", _one_axis(points))
+    maps, left_out = heat_map.heat_maps(points, axes), heat_map.left_out(points, axes)
+    if maps and all(len(panel.errors) == 1 for panel in maps):
+        return results.leave_out("heat_map", f"each of the {len(maps) + left_out} maps would have one cell")
     of_all = f"{left_out} of the {len(maps) + left_out} maps" if maps or left_out > 1 else "the only map"
-    limits = f"at most {heat_map.MOST_MAPS} are drawn, each of at most {heat_map.MOST_COLUMNS} learning rates"
+    limits = f"at most {heat_map.MOST_MAPS} are drawn, each of at most {heat_map.MOST_COLUMNS} columns"
     note = results.note(
         "heat_map", f"{of_all} {'is' if left_out == 1 else 'are'} not drawn: {limits}" * bool(left_out)
     )
-    return [heat_map.draw_heat_maps(maps, title(points) + note)] if maps else []
+    return [heat_map.draw_heat_maps(maps, title(points, axes.shown) + note)] if maps else []
 
 
 def _pareto_front(results: Results) -> list[Figure]:
-    found = pareto_front.clouds(results.points(published_points))
+    given = results.points(published_points)
+    found = pareto_front.clouds(given)
     points = [point for cloud in found for point in cloud.points]
-    return [pareto_front.draw_pareto_front(found, title(points))] if found else []
+    if not points:
+        return []
+    if reason := pareto_front.equal_cost(points):
+        return results.leave_out("pareto_front", reason)
+    heading = title(points) + _missing(results, "pareto_front", given, lost=True)
+    return [pareto_front.draw_pareto_front(found, heading)]
 
 
 def _learning_curves(results: Results) -> Iterable[Figure]:
@@ -270,6 +346,8 @@ MOST_NAMED = 4
 MOST_SERIES = 12
 """Largest number of lines of a search in a figure against lr."""
 NO_GRID = "a search over ranges fills no grid and is not judged by test error (see error_by_lr)"
+ONE_POINT = "only one configuration has an error"
+NO_RULE = "no rule for lr holds for several batch sizes and several numbers of epochs"
 NO_WHOLE_TRIALS = "a trial of a population is only one generation of a training"
 WHY_EMPTY = {
     "insight": "no batch size has runs at enough learning rates to tell the best one",
@@ -280,5 +358,5 @@ WHY_EMPTY = {
     "or the parameters do not predict the objective",
     "objective_front": "the sweep is not a search with two objectives, or none of its trials has completed",
     "learning_curves": "no epoch is recorded (there are no published learning curves)",
-    "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} learning rates",
+    "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} columns",
 }

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from results.figures.points import Point, Source, distinguishing_words, of_source, with_error
+from results.figures.points import Point, Source, distinguishing_words, of_source, point_axes, with_error
 from results.figures.style import (
     LINE_STYLES,
     MOST_VECTOR,
@@ -23,7 +23,7 @@ from results.figures.style import (
     set_title,
 )
 from results.store.pareto import pareto_front
-from trainable.wording import shortened
+from trainable.wording import listed, shortened
 
 SPACING = 0.045
 """Smallest gap between the numbers of the points on the front, as a fraction of the width of the axes."""
@@ -33,8 +33,14 @@ GPU_NAMES = ("NVIDIA", "GeForce", "Tesla", "Instinct", "Radeon")
 LOG_FROM = 2.0
 """Ratio of errors above which their axis is logarithmic; low, because the crowded low errors matter most."""
 MOST_NUMBERED = 20
+MOST_NAMED = 4
+"""Number of fields that a reason names."""
 NAME_WIDTH = 70
 """Width in characters of a configuration in the legend."""
+FREE = ("lr", "schedule", "momentum", "weight_decay", "weight_decay_on", "label_smoothing", "warmup_epochs")
+"""Fields that change neither the number of steps nor the work of a step."""
+EQUAL_RATIO = 1.02
+"""Ratio of the longest to the shortest time up to which the times are equal."""
 FOOT = 0.16
 """Fraction of the height of the axes below the lowest point, where the numbers are."""
 
@@ -60,6 +66,17 @@ def clouds(points: Sequence[Point]) -> list[Cloud]:
             hardware = ", ".join(sorted({point.hardware for point in members}))
             found.append(Cloud(source, members[0].origin, hardware, members, hours_error_front(members)))
     return found
+
+
+def equal_cost(points: Sequence[Point]) -> str:
+    """Return why the cost of a run is the same for all points; empty if it is not."""
+    hours = [point.hours for point in with_error(points) if point.hours]
+    if len(hours) < 2:
+        return "only one configuration has an error"
+    names = [axis.name for axis in point_axes(points)]
+    if {*names} <= {*FREE}:
+        return f"every run costs the same, whatever its {listed(names, MOST_NAMED)}"
+    return "every run took as long" if max(hours) <= EQUAL_RATIO * min(hours) else ""
 
 
 def hours_error_front(points: Sequence[Point]) -> list[Point]:
@@ -122,7 +139,10 @@ def hours_name(devices: Iterable[str]) -> str:
 
 def describe(point: Point, among: Sequence[Point]) -> str:
     """Describe a point on the front in the legend."""
-    parts = [f"batch {point.batch_size}", f"lr {point.lr:.4g}", *distinguishing_words(point, among)]
+    peers = of_source(among, point.source)
+    both = {"batch_size": f"batch {point.batch_size}", "lr": f"lr {point.lr:.4g}"}
+    varying = [name for name in both if len({peer.value(name) for peer in peers}) > 1] or [*both]
+    parts = [*(both[name] for name in varying), *distinguishing_words(point, among)]
     return f"{shortened(', '.join(parts), NAME_WIDTH)}: {point.error:.2f} %"
 
 

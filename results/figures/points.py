@@ -1,11 +1,15 @@
 """The data of figures: configurations with their errors, published or ours."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from models.names import display_name
+from results.parquet.axes import Axis, axis_of, ranked, varying_axes, zero_if_none
+from results.parquet.search_results import Parameter
 from results.parquet.settings import (
     OPTIMIZER_NAMES,
     is_default,
@@ -13,14 +17,19 @@ from results.parquet.settings import (
     setting_words,
     shared_recipe_fields,
 )
-from results.parquet.trials import Cell, determines, varying_fields
+from results.parquet.trials import Cell
 from results.published.cells import SEQUEL_FILE, PublishedCell, all_cells, table_names
-from trainable.config import TrainConfig, value_of
-from trainable.wording import counted, format_value, printable_line
+from trainable.config import DEFAULTS, value_of
+from trainable.records import Status
+from trainable.wording import counted, format_value, listed, printable_line
 
 PUBLISHED_DATASET = "cifar10"
 STRUCTURE = ("model", "dataset", "batch_size", "lr", "schedule", "epochs")
 """Fields that are attributes of a point; other fields that differ within a sweep are in `Point.other`."""
+MOST_FOLLOWERS = 3
+"""Number of fields that the label of an axis names besides its own."""
+LOST = (Status.DIVERGED, Status.FAILED)
+"""Ends without an error that figures mark at their edge."""
 OPTIMIZER, SGD = "optimizer", "sgd"
 SCHEDULE = "schedule"
 BASELINE = "baseline"
@@ -52,12 +61,24 @@ class Point:
     hours: float | None
     """Hours of one run on its device, training and evaluation; the median over the repeats."""
     hardware: str
-    other: tuple[tuple[str, str], ...] = ()
+    other: tuple[tuple[str, Any], ...] = ()
     """(name, value) of further training fields in which the cells of the sweep differ."""
     defaults: frozenset[str] = frozenset()
     """Names of those that have their default value, and `schedule` if it has."""
     shared: tuple[str, ...] = ()
     """Words for what all cells of the sweep share and the 16 first published tables have not."""
+    without_error: tuple[Status, ...] = ()
+    """Status of each run without an error."""
+
+    def value(self, name: str) -> Any:  # noqa: ANN401 (whatever the field holds)
+        """Return the value of a training field; its default if the field is not among those of the point."""
+        value = getattr(self, name) if name in STRUCTURE else dict(self.other).get(name, DEFAULTS.get(name))
+        return zero_if_none(name, value)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a run diverged or failed."""
+        return any(status in LOST for status in self.without_error)
 
     @property
     def error(self) -> float:
@@ -66,11 +87,6 @@ class Point:
         The mean of equal errors is exactly their value, without the rounding of the last bit.
         """
         return min(max(statistics.fmean(self.errors), min(self.errors)), max(self.errors))
-
-    @property
-    def variant(self) -> tuple[str, ...]:
-        """What distinguishes the point from others with the same batch size, lr and number of epochs."""
-        return (self.model, self.dataset, self.schedule, *(value for _, value in self.other))
 
     @property
     def optimizer(self) -> str:
@@ -115,7 +131,8 @@ def lars_points() -> list[Point]:
 def sweep_points(cells: Sequence[Cell], sweep: str) -> list[Point]:
     """Return the points of the cells of a sweep, in their order."""
     configs = [cell.config for cell in cells]
-    others, shared = _distinguishing_fields(configs), shared_recipe_fields(configs)
+    others = [axis.name for axis in varying_axes(configs) if axis.name not in STRUCTURE]
+    shared = shared_recipe_fields(configs)
     return [_sweep_point(cell, sweep, others, shared) for cell in cells]
 
 
@@ -133,20 +150,52 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str], shared: Sequence
         errors=tuple(cell.test_errors),
         hours=statistics.median(seconds) / 3600 if seconds else None,
         hardware=printable_line(", ".join(sorted({trial.row.device for trial in cell.trials}))),
-        other=tuple((name, format_value(value_of(config, name))) for name in others),
+        other=tuple((name, value_of(config, name)) for name in others),
         defaults=frozenset(name for name in (SCHEDULE, *others) if is_default(config, name)),
         shared=tuple(recipe_words(config, shared)),
+        without_error=tuple(trial.status for trial in cell.trials if trial.status is not Status.COMPLETE),
     )
 
 
-def _distinguishing_fields(configs: Sequence[TrainConfig]) -> list[str]:
-    """Return the fields outside STRUCTURE that differ and are not determined by model, data set or schedule."""
-    varying = [name for name in varying_fields(configs) if name not in STRUCTURE]
-    return [
-        name
-        for name in varying
-        if not any(determines(given, name, configs) for given in ("model", "dataset", "schedule"))
-    ]
+def point_axes(points: Sequence[Point], parameters: Sequence[Parameter] = ()) -> list[Axis]:
+    """Return the fields in which points differ, the most important first."""
+    names = dict.fromkeys([*STRUCTURE, *(name for point in points for name, _ in point.other)])
+    axes = [axis_of(name, [point.value(name) for point in points], parameters) for name in names]
+    varying = [axis for axis in axes if len(axis.values) > 1]
+    values = [({axis.name: point.value(axis.name) for axis in varying}, point) for point in points]
+    return ranked(varying, [(own, error) for own, point in values for error in point.errors or (None,)])
+
+
+def leading_axes(axes: Sequence[Axis], points: Sequence[Point]) -> tuple[list[Axis], dict[Axis, Axis]]:
+    """Return the axes that are independent of all before them, and for each other one that which it follows.
+
+    An axis follows another one if their values belong together in pairs, numbers in rising or falling order: the
+    learning rate follows the batch size under a linear rule.
+    """
+    leading: list[Axis] = []
+    followers: dict[Axis, Axis] = {}
+    for axis in axes:
+        owner = next((other for other in leading if _follows(axis, other, points)), None)
+        if owner is None:
+            leading.append(axis)
+        else:
+            followers[axis] = owner
+    return leading, followers
+
+
+def axis_label(axis: Axis, followers: Mapping[Axis, Axis]) -> str:
+    """Return the label of an axis, with the fields that follow it."""
+    others = listed([other.label for other, owner in followers.items() if owner == axis], MOST_FOLLOWERS)
+    return f"{axis.label} (with it: {others})" if others else axis.label
+
+
+def _follows(axis: Axis, other: Axis, points: Sequence[Point]) -> bool:
+    pairs = {(point.value(other.name), point.value(axis.name)) for point in points}
+    if not len(pairs) == len(axis.values) == len(other.values):
+        return False
+    first, second = other.positions, axis.positions
+    order = [second[value] for _, value in sorted(pairs, key=lambda pair: first[pair[0]])]
+    return not (axis.is_number and other.is_number) or order in (sorted(order), sorted(order, reverse=True))
 
 
 def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:
@@ -174,32 +223,35 @@ def of_source(points: Iterable[Point], source: Source) -> list[Point]:
     return [point for point in points if point.source is source]
 
 
-def distinguishing_words(point: Point, among: Sequence[Point], *, epochs: bool = True) -> list[str]:
-    """Return what distinguishes a point from the others of its source, without batch size and lr.
+def distinguishing_words(
+    point: Point, among: Sequence[Point], shown: Collection[str] = ("batch_size", "lr")
+) -> list[str]:
+    """Return what distinguishes a point from the others of its source, without the fields that are `shown` otherwise.
 
     Fields that are None in the point have no word. Where several settings differ, those that have their defaults have
     none either: a point without words is the baseline.
     """
     peers = of_source(among, point.source)
-    parts = []
-    if epochs and len({peer.epochs for peer in peers}) > 1:
-        parts.append(counted(point.epochs, "epoch"))
-    columns = zip(*(peer.variant for peer in peers), strict=True)
-    names = ("model", "dataset", SCHEDULE, *(name for name, _ in point.other))
-    differing = {
-        name: value for name, value, column in zip(names, point.variant, columns, strict=True) if len({*column}) > 1
+
+    def differs(name: str) -> bool:
+        return name not in shown and len({format_value(peer.value(name)) for peer in peers}) > 1
+
+    words = {
+        "batch_size": f"batch size {point.batch_size}",
+        "lr": f"lr {point.lr:.4g}",
+        "epochs": counted(point.epochs, "epoch"),
+        "model": point.model,
+        "dataset": point.dataset,
     }
-    own = {name: differing.pop(name) for name in STRUCTURE if name in differing}
-    settings = {name: setting_words(name, value) for name, value in differing.items()}
-    if SCHEDULE in own:
-        settings = {SCHEDULE: own.pop(SCHEDULE), **settings}
+    others = {name: setting_words(name, format_value(value)) for name, value in point.other}
+    settings = {name: text for name, text in {SCHEDULE: point.schedule, **others}.items() if differs(name)}
     if len(settings) > 1:
-        settings = {name: words for name, words in settings.items() if name not in point.defaults}
-    return [*parts, *(words for words in (*own.values(), *settings.values()) if words)]
+        settings = {name: text for name, text in settings.items() if name not in point.defaults}
+    return [*(text for name, text in words.items() if differs(name)), *filter(None, settings.values())]
 
 
-def title(points: Sequence[Point]) -> str:
-    """Return a line per source with its origin and the model, data set, schedule and epochs that its points share."""
+def title(points: Sequence[Point], shown: Collection[str] = ("batch_size", "lr")) -> str:
+    """Return a line per source with its origin and what its points share, without the fields that are `shown`."""
     lines = []
     for source in Source:
         members = of_source(points, source)
@@ -210,7 +262,19 @@ def title(points: Sequence[Point]) -> str:
             {point.dataset for point in members},
             {point.schedule for point in members},
             {counted(point.epochs, "epoch") for point in members},
+            *([{f"batch size {point.batch_size}" for point in members}] * ("batch_size" not in shown)),
+            *([{f"lr {point.lr:.4g}" for point in members}] * ("lr" not in shown)),
         ]
         words = [*(part.pop() for part in shared if len(part) == 1), *members[0].shared]
         lines.append(", ".join([members[0].origin, *words]))
     return "\n".join(lines)
+
+
+def missing_words(points: Sequence[Point], *, lost: bool = True) -> str:
+    """Return how many configurations have no error, by the status of their runs: `2 diverged, 1 stopped`.
+
+    `lost` counts diverged and failed ones, too, which some figures mark at their edge instead.
+    """
+    first = [point.without_error[0] for point in points if point.without_error and not point.errors]
+    counts = Counter(status.lower() for status in first if lost or status not in LOST)
+    return ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))

@@ -5,6 +5,7 @@ import io
 import re
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,10 @@ ENTRY_WIDTH = 44
 """Width in characters of an entry of a legend beside the axes."""
 TICK_GAP = 12.0
 """Smallest gap between tick labels in pixels, at matplotlib's 100 dots per inch."""
+
+
+LOST_STEP = 0.045
+"""Height of a cross at the upper edge, as a fraction of the height of the axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,32 @@ def set_scale(axis: Axis, values: Sequence[float]) -> None:
         set_log(axis, values)
     else:
         plain_numbers(axis)
+
+
+def mark_lost(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
+    """Put a cross at the upper edge of the axes for each (x, colour); those of one x stand below each other.
+
+    The axes grow upwards by the crosses, so that they cover no data.
+    """
+    if not marks:
+        return
+    rows: Counter[float] = Counter()
+    depth = LOST_STEP * max(Counter(x for x, _ in marks).values())
+    scale = axes.yaxis.get_transform()
+    low, high = (float(end) for end in scale.transform(axes.get_ylim()))
+    top = scale.inverted().transform([low + (high - low) / (1 - depth)])[0]
+    axes.set_ylim(axes.get_ylim()[0], top)
+    for x, color in marks:
+        style: Any = {"marker": "x", "color": color, "markersize": 6, "markeredgewidth": 1.6, "linestyle": "none"}
+        axes.plot([x], [1 - LOST_STEP * (rows[x] + 0.5)], transform=axes.get_xaxis_transform(), **style)
+        rows[x] += 1
+
+
+def lost_handle() -> Line2D:
+    """Return the entry of a legend for the crosses of `mark_lost`."""
+    return Line2D(
+        [], [], linestyle="none", marker="x", color="black", markeredgewidth=1.6, label="diverged or failed"
+    )
 
 
 def unzipped(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -6,7 +6,7 @@ range and the order of choices.
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,11 @@ class Axis:
         """Name for people, with the unit."""
         return {**LABELS, **RESULTS}.get(self.name, self.name.replace("_", " "))
 
+    @property
+    def positions(self) -> dict[Any, int]:
+        """Position of each value on the axis, from 0."""
+        return {value: position for position, value in enumerate(self.values)}
+
     def value(self, config: TrainConfig) -> Any:  # noqa: ANN401 (whatever the field holds)
         """Return the value of a configuration, one of `values` for those that the axis is made of."""
         return axis_value(config, self.name)
@@ -88,7 +93,11 @@ class Axis:
 
 def axis_value(config: TrainConfig, name: str) -> Any:  # noqa: ANN401 (whatever the field holds)
     """Return the value of a field; 0 instead of None where None means 0."""
-    value = value_of(config, name)
+    return zero_if_none(name, value_of(config, name))
+
+
+def zero_if_none(name: str, value: Any) -> Any:  # noqa: ANN401 (whatever the field holds)
+    """Return a value of a field; 0 instead of None where None means 0."""
     return 0 if value is None and name in ZERO_IS_NONE else value
 
 
@@ -113,8 +122,7 @@ def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter]
         for name in varying_fields(configs)
         if name in STRUCTURE or not any(determines(owner, name, configs) for owner in OWNERS)
     ]
-    searched = {parameter.name: parameter for parameter in parameters}
-    axes = [axis_of(name, [axis_value(config, name) for config in configs], searched.get(name)) for name in names]
+    axes = [axis_of(name, [axis_value(config, name) for config in configs], parameters) for name in names]
     return [axis for axis in axes if len(axis.values) > 1]
 
 
@@ -128,32 +136,35 @@ def ranked_axes(
     """
     pairs = [pair for item in measured for pair in (_pairs(item) if isinstance(item, Cell) else [item])]
     axes = varying_axes([config for config, _ in pairs], parameters)
-    known = [(config, error) for config, error in pairs if error is not None and math.isfinite(error)]
+    return ranked(axes, [({axis.name: axis.value(config) for axis in axes}, error) for config, error in pairs])
+
+
+def ranked(axes: Sequence[Axis], measured: Sequence[tuple[Mapping[str, Any], float | None]]) -> list[Axis]:
+    """Return axes, the most important first, by the errors of values: those of each field by its name."""
+    known = [(values, error) for values, error in measured if error is not None and math.isfinite(error)]
     has_both = {*FIRST} <= {axis.name for axis in axes}
 
     def rank(axis: Axis) -> tuple[int, float]:
         if axis.name in FIRST and has_both:
             return FIRST.index(axis.name) - len(FIRST), 0.0
-        return (0, -explained_share(axis, known))
+        return 0, -_explained_share(axis, [(values[axis.name], error) for values, error in known])
 
     return sorted(axes, key=rank)
 
 
-def explained_share(axis: Axis, known: Sequence[tuple[TrainConfig, float]]) -> float:
+def _explained_share(axis: Axis, known: Sequence[tuple[Any, float]]) -> float:
     """Return the share of the errors' variance, from 0 to 1, that a field explains alone.
 
     It is adjusted for the number of values, so that a field with many values does not win by chance. Numbers that
     hardly repeat, drawn from a range, are divided into about sqrt(n) equal parts first.
     """
-    present = {axis.value(config) for config, _ in known}
+    present = {value for value, _ in known}
     values = [value for value in axis.values if value in present]
     parts = len(values)
     if axis.is_number and parts > len(known) // 2:
         parts = max(2, round(math.sqrt(len(known))))
     part = {value: index * parts // len(values) for index, value in enumerate(values)}
-    groups = [
-        [error for _, error in members] for members in grouped(known, lambda pair: part[axis.value(pair[0])]).values()
-    ]
+    groups = [[error for _, error in members] for members in grouped(known, lambda pair: part[pair[0]]).values()]
     freedom = len(known) - len(groups)
     if freedom < 1 or len(groups) < 2:
         return 0.0
@@ -171,29 +182,30 @@ def _squares(errors: Sequence[float]) -> float:
     return math.fsum((error - mean) ** 2 for error in errors)
 
 
-def axis_of(name: str, values: Sequence[Any], parameter: Parameter | None = None) -> Axis:
-    """Return the axis of these values of a field, a variable or a result."""
-    choices = (parameter.choices if parameter is not None else None) or ()
-    given = dict.fromkeys(value for value in choices if value in {*values})
-    distinct = [value for value in dict.fromkeys([*given, *values]) if value is not None]
-    has_none = None in values
-    if all(isinstance(value, bool) for value in distinct) or _are_numbers(distinct):
+def axis_of(name: str, values: Iterable[Any], parameters: Sequence[Parameter] = ()) -> Axis:
+    """Return the axis of these values, which may repeat, of a field, a variable or a result."""
+    parameter = next((parameter for parameter in parameters if parameter.name == name), None)
+    found = dict.fromkeys(values)
+    choices = [choice for choice in (parameter and parameter.choices) or () if choice in found]
+    distinct = [value for value in dict.fromkeys([*choices, *found]) if value is not None]
+    if _are_numbers(distinct) or all(isinstance(value, bool) for value in distinct):
         distinct.sort()
-    is_number = _are_numbers(distinct) and not has_none
-    is_log = is_number and distinct[0] > 0 and (_is_log(distinct) if name not in LOGARITHMIC else True)
-    if is_number and parameter is not None and parameter.choices is None:
-        is_log = parameter.log and distinct[0] > 0
-    return Axis(name, (*distinct, *([None] * has_none)), is_number, is_log)
+    is_number = bool(distinct) and _are_numbers(distinct) and None not in found
+    if parameter is not None and parameter.choices is None:
+        is_log = parameter.log
+    else:
+        is_log = name in LOGARITHMIC or (is_number and is_geometric(distinct))
+    return Axis(name, (*distinct, *([None] * (None in found))), is_number, is_number and distinct[0] > 0 and is_log)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _is_log(rising: Sequence[float]) -> bool:
-    """Return whether rising positive numbers are spaced more evenly in their logarithms than as they are."""
-    if len(rising) < 3:
-        return rising[-1] >= LOG_RATIO * rising[0]
+def is_geometric(rising: Sequence[float]) -> bool:
+    """Return whether rising numbers are above 0 and spaced more evenly in their logarithms than as they are."""
+    if rising[0] <= 0 or len(rising) < 3:
+        return rising[0] > 0 and rising[-1] >= LOG_RATIO * rising[0]
     return _unevenness([math.log(value) for value in rising]) < _unevenness(rising)
 
 

@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, published
+from results.figures.error_by_lr import Line, draw_error_by_lr, error_by_lr, line_axes, published
 from results.figures.points import Point, Source, error_bars, sweep_points
 from results.figures.style import image, save
 from results.parquet.trials import group_repeats
@@ -51,7 +52,7 @@ def test_repeats_give_a_mean_and_a_span() -> None:
     assert "means of 3 runs" in draw_error_by_lr([line], "title").get_suptitle()
 
 
-def test_trials_without_an_error_are_no_points() -> None:
+def test_trials_without_an_error_are_marked_at_the_edge() -> None:
     lines = error_by_lr(
         points_of(
             ({"batch_size": 64, "lr": 0.1}, 9.0),
@@ -59,16 +60,33 @@ def test_trials_without_an_error_are_no_points() -> None:
             ({"batch_size": 128, "lr": 9.0}, None),
         )
     )
-    assert [drawn(line) for line in lines] == [("64", [0.1], [9.0])]
+    assert [drawn(line) for line in lines] == [("64", [0.1], [9.0]), ("128", [], [])]
+    assert [[point.lr for point in line.lost] for line in lines] == [[9.0], [9.0]]
+    (axes,) = draw_error_by_lr(lines, "title").axes
+    crosses = np.array([line.get_xydata() for line in axes.get_lines() if line.get_marker() == "x"])
+    assert crosses[:, 0, 0].tolist() == [9.0, 9.0]
+    assert len({*crosses[:, 0, 1]}) == 2
+    assert [text.get_text() for text in legend_of(axes)] == ["64", "128", "diverged or failed"]
 
 
-@pytest.mark.parametrize(("field", "values"), [("model", ("resnet_20", "resnet_110")), ("epochs", (10, 20))])
-def test_models_and_lengths_are_lines_of_their_own(field: str, values: tuple[object, object]) -> None:
-    lines = error_by_lr(points_of(*(({field: value, "lr": 0.1}, 9.0) for value in values)))
+@pytest.mark.parametrize(
+    ("field", "values", "title", "labels"),
+    [
+        ("model", ("resnet_20", "resnet_110"), "model", ["ResNet-20", "ResNet-110"]),
+        ("epochs", (20, 10), "number of epochs", ["10", "20"]),
+        ("weight_decay", (1e-3, 1e-4), "weight decay", ["0.0001", "0.001"]),
+        ("schedule", ("linear", "cosine"), "schedule", ["linear", "cosine"]),
+    ],
+)
+def test_any_field_that_differs_makes_lines(
+    field: str, values: tuple[object, object], title: str, labels: list[str]
+) -> None:
+    lines = error_by_lr(points_of(*(({field: value, "lr": lr}, 9.0) for value in values for lr in (0.1, 0.2))))
     assert len(lines) == 2
-    for line, value in zip(lines, values, strict=True):
-        assert str(value) in line.label
-        assert line.label.startswith("128")
+    (axes,) = draw_error_by_lr(lines, "title").axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert (legend.get_title().get_text(), [line.label for line in lines]) == (title, labels)
 
 
 def test_any_other_field_that_differs_makes_a_line_of_its_own() -> None:
@@ -89,26 +107,31 @@ def test_the_published_lines() -> None:
 
 def test_fields_that_are_free_make_no_lines() -> None:
     points = [
-        make_point(lr=0.1 * n, epochs=n, schedule="cosine" if n % 2 else "constant", other=(("momentum", f"0.{n}"),))
-        for n in (1, 2, 3)
+        make_point(lr=lr, epochs=epochs, schedule=schedule, other=(("momentum", momentum),))
+        for lr, epochs, schedule, momentum in [
+            (0.1, 2, "cosine", 0.9),
+            (0.2, 1, "constant", 0.5),
+            (0.3, 3, "cosine", 0.7),
+        ]
     ]
     assert len(error_by_lr(points)) == 3
-    (line,) = error_by_lr(points, ["lr", "epochs", "schedule", "momentum"])
+    (line,) = error_by_lr(points, line_axes(points, ["lr", "epochs", "schedule", "momentum"]))
     assert drawn(line)[:2] == ("128", [0.1, 0.2, pytest.approx(0.3)])
-    assert [line.label for line in error_by_lr(points, ["epochs", "momentum"])] == ["128, cosine", "128, constant"]
+    lines = error_by_lr(points, line_axes(points, ["epochs", "momentum"]))
+    assert [line.label for line in lines] == ["cosine", "constant"]
 
 
 def test_points_are_joined_only_where_they_differ_in_lr_alone() -> None:
     lines = error_by_lr(RANDOM)
     for free, style in ((["lr"], "-"), (["lr", "momentum"], "None")):
-        (axes,) = draw_error_by_lr(lines, "title", free).axes
+        (axes,) = draw_error_by_lr(lines, "title", line_axes(RANDOM, free)).axes
         assert axes.containers[0].lines[0].get_linestyle() == style  # type: ignore[attr-defined]
 
 
 def test_rates_drawn_from_a_range_are_not_what_the_axis_is_labelled_with() -> None:
     rates = [0.086194, 0.091892, 0.0953]
     points = [make_point(lr=lr) for lr in rates]
-    (axes,) = draw_error_by_lr(error_by_lr(points), "title", ["lr"]).axes
+    (axes,) = draw_error_by_lr(error_by_lr(points), "title", line_axes(points, ["lr"])).axes
     low, high = axes.get_xlim()
     shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
     assert len(shown) >= 2
@@ -162,7 +185,8 @@ def test_lines_are_distinguishable_without_colour() -> None:
 
 
 def test_one_batch_size_looks_alike_in_both_sources_hollow_where_published() -> None:
-    both = [make_point(), make_point(source=Source.PUBLISHED, origin="published"), make_point(batch_size=16)]
+    own = [make_point(), make_point(batch_size=16, lr=0.2), make_point(batch_size=16)]
+    both = [*own, make_point(source=Source.PUBLISHED, origin="published")]
     (axes,) = draw_error_by_lr(error_by_lr(both), "title").axes
     sixteen, theirs, ours = marks(axes)
     assert theirs[:2] == ours[:2] != sixteen[:2]

@@ -13,8 +13,14 @@ from tests.results_tests.result_samples import make_config, make_epoch, make_tri
 from trainable.errors import UserError
 
 CONFIG = make_config(epochs=1)
-SWEEP = Results(
+SINGLE = Results(
     "mine", group_repeats([make_trial(CONFIG, 9.0)]), epochs=lambda: {CONFIG.trial_key: [make_epoch(1, 9.0)]}
+)
+GRID = [make_config(epochs=epochs, batch_size=size, lr=size / 1280) for size in (64, 128) for epochs in (1, 2)]
+SWEEP = Results(
+    "mine",
+    group_repeats(make_trial(config, 9.0, total_seconds=60.0 * config.epochs) for config in GRID),
+    epochs=lambda: {GRID[0].trial_key: [make_epoch(1, 9.0)]},
 )
 DIVERGED = Results("mine", group_repeats([make_trial(CONFIG, None, status="DIVERGED")]))
 PUBLISHED = Results(published=True)
@@ -27,8 +33,21 @@ def test_every_name_has_a_drawer() -> None:
 
 def test_all_leaves_out_what_would_be_empty() -> None:
     assert tuple(draw("all", SWEEP)) == tuple(name for name in FIGURE_NAMES if name != "insight")
+    assert SWEEP.notes == []
     published = [name for name in FIGURE_NAMES if name != "learning_curves"]
     assert [*draw("all", PUBLISHED)] == ["error_by_lr", "error_by_lr_2", *published[1:], "insight_2", "insight_3"]
+
+
+def test_a_figure_of_one_point_is_left_out_with_a_line() -> None:
+    assert list(draw("all", SINGLE)) == ["learning_curves"]
+    assert SINGLE.notes == [
+        "error_by_lr is left out: only one configuration has an error",
+        "error_by_epochs is left out: the number of epochs does not vary",
+        "heat_map is left out: only one configuration has an error",
+        "pareto_front is left out: only one configuration has an error",
+    ]
+    with pytest.raises(UserError, match="figure 'heat_map' would be empty: only one configuration"):
+        draw("heat_map", SINGLE)
 
 
 @pytest.mark.parametrize(

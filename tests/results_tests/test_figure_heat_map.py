@@ -11,8 +11,8 @@ from tests.results_tests.figure_samples import make_point, overlaps
 
 def test_the_published_map() -> None:
     (heat_map,) = heat_maps(published())
-    assert heat_map.lrs == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 3.2]
-    assert heat_map.batch_sizes == [4096, 2048, 1024, 512, 256, 128, 64, 32]
+    assert heat_map.columns == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 3.2]
+    assert heat_map.rows == [4096, 2048, 1024, 512, 256, 128, 64, 32]
     assert len(heat_map.errors) == 39
     assert heat_map.errors[32, 0.1] == 7.25
     assert (4096, 0.1) not in heat_map.errors

@@ -119,7 +119,11 @@ def test_curves_of_a_search_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_lines_against_lr_are_bounded() -> None:
-    points = [make_point(lr=0.1 * (n + 1), batch_size=n + 1, errors=(50.0 - n / 10,)) for n in range(100)]
+    points = [
+        make_point(lr=0.1 * (n + 1) * factor, batch_size=n + 1, errors=(50.0 - n / 10,))
+        for n in range(100)
+        for factor in (1, 2)
+    ]
     lines = error_by_lr.best_lines(error_by_lr.error_by_lr(points))
     assert [line.label for line in lines] == [str(n + 1) for n in range(100 - error_by_lr.MOST_LINES, 100)]
 
@@ -139,9 +143,14 @@ def test_maps_are_bounded_and_those_left_out_are_counted() -> None:
 
 
 def test_a_map_that_is_not_drawn_is_told() -> None:
-    results = many()
+    trials = [
+        make_trial(make_config(lr=round(0.01 * (n + 1), 2), weight_decay=decay), 90.0)
+        for n in range(NUM_MANY)
+        for decay in (0.0, 0.1)
+    ]
+    results = Results("mine", group_repeats(trials))
     assert list(DRAWERS["heat_map"](results)) == []
-    told = "the only map is not drawn: at most 8 are drawn, each of at most 24 learning rates"
+    told = "the only map is not drawn: at most 8 are drawn, each of at most 24 columns"
     assert results.notes == [f"heat_map: {told}"]
 
 

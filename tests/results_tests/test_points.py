@@ -66,7 +66,7 @@ def test_a_cell_without_a_finished_run() -> None:
 def test_other_fields_that_differ_are_kept_unless_they_follow_from_the_schedule() -> None:
     configs = [make_config(weight_decay=decay, schedule=s) for decay in (0.0, 1e-4) for s in ("cosine", "multistep")]
     points = sweep_points(group_repeats(make_trial(config, 8.0) for config in configs), "mine")
-    assert {point.other for point in points} == {(("weight_decay", "0"),), (("weight_decay", "0.0001"),)}
+    assert {point.other for point in points} == {(("weight_decay", 0.0),), (("weight_decay", 1e-4),)}
 
 
 def test_a_field_that_is_none_has_no_word() -> None:
@@ -117,10 +117,9 @@ def test_of_several_settings_only_those_that_are_no_default_are_words() -> None:
         ["linear", "weight decay 0"],
         [],
     ]
-    lines = error_by_lr(points)
-    assert [line.label for line in lines][-1] == "128"
-    assert "baseline" in [line.label for line in error_by_lr(points, free=["lr", "batch_size"])]
-    assert [panel.label for panel in heat_maps(points)][-2:] == ["mine, linear, weight decay 0", "mine, baseline"]
+    assert [line.label for line in error_by_lr(points)].count("baseline") == 1
+    labels = [panel.label for panel in heat_maps(points)]
+    assert {"mine, linear, weight decay 0", "mine, baseline"} < {*labels}
 
 
 def test_a_setting_that_differs_alone_has_words_for_all_its_values() -> None:
