@@ -14,10 +14,13 @@ from cli.options import (
     add_space_options,
     add_store,
     add_trial_resources,
+    port,
     positive_whole,
     request_from,
     time_limit,
 )
+from cli.serve import PORT, beside
+from trainable.wording import say
 
 if TYPE_CHECKING:
     from sweep.request import RunRequest
@@ -28,6 +31,7 @@ EXAMPLES = (
     "run my_sweep.yaml --set epochs=5 --name short",
     "run initial_lr --scale smoke",
     "run initial_lr --time-limit 2h --fail-fast",
+    "run my_sweep.yaml --serve",
     "run my_sweep.yaml --store s3://bucket/prefix --address HEAD:6379",
 )
 RAY_ADDRESS = "RAY_ADDRESS"
@@ -68,6 +72,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the trials in this tracker, too (pip install it first)",
     )
     parser.add_argument(
+        "--serve",
+        nargs="?",
+        type=_serve_port,
+        const=PORT,
+        metavar="PORT",
+        help="show the store in the browser, too, and print the URL: as `serve --port PORT`, which goes on after the "
+        f"run, while this ends with it (default port: {PORT})",
+    )
+    parser.add_argument(
         "--time-limit",
         type=time_limit,
         metavar="TIME",
@@ -81,7 +94,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from sweep.run import run
 
-    return run(request_of(arguments))
+    if arguments.serve is None:
+        return run(request_of(arguments))
+    with beside(arguments.serve, arguments.store) as line:
+        say(line, flush=True)
+        return run(request_of(arguments))
+
+
+def _serve_port(text: str) -> int:
+    try:
+        return port(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error} (the space comes first: run SPACE --serve)") from None
 
 
 def request_of(arguments: argparse.Namespace) -> "RunRequest":

@@ -394,6 +394,8 @@ def test_port_in_use_and_foreign_address_are_one_line(
         f"batchscape: port {server.server_port} is in use: add --port {server.server_port + 1}, or --port 0 for any "
         "free one\n"
     )
+    assert tune_main.main(["run", "quickstart", "--serve", str(server.server_port)]) == 2
+    assert "in use: add --serve" in capsys.readouterr().err
     assert tune_main.main([*command, "0", "--host", "203.0.113.7"]) == 2
     assert "give an address of this machine with --host" in capsys.readouterr().err
     assert tune_main.main([*command, "70000"]) == 2

@@ -1,0 +1,86 @@
+"""The page of a sweep that really runs, in a browser: epochs come in, the driver dies, and another run resumes."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser_tests.conftest import Opener
+from tests.conftest import ROOT
+from tests.integration_tests.processes import family, kill
+
+PROGRAM = [sys.executable, str(ROOT / "tune_main.py")]
+SPACE = """
+name: live
+defaults: {dataset: digits, model: resnet_preact_8, epochs: 400, batch_size: 32, train_subset: 64, precision: fp32}
+grid: {lr: [0.1, 0.2]}
+"""
+PATIENCE_SECONDS = 120
+"""Longest wait, on a machine busy with other tests."""
+MILLISECONDS = 1000 * PATIENCE_SECONDS
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command of ours whose output can be read; it and its children are killed at the end."""
+    process = subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        kill(list(family(process.pid)))
+        process.communicate()
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    word, url, *_ = process.stdout.readline().split()
+    assert word == "serving"
+    return url
+
+
+def epochs_on(page: Page) -> int:
+    return int(page.locator("#live progress").get_attribute("value") or "0")
+
+
+def wait_for_epochs(page: Page, least: int) -> None:
+    page.wait_for_function(
+        "least => Number(document.querySelector('#live progress')?.value) >= least", arg=least, timeout=MILLISECONDS
+    )
+
+
+@pytest.mark.ray
+def test_page_of_a_sweep_that_runs_is_killed_and_resumed(tmp_path: Path, open_page: Opener) -> None:
+    space, store = tmp_path / "live.yaml", str(tmp_path / "store")
+    space.write_text(SPACE)
+    run = ["run", str(space), "--store", store, "--max-concurrent", "1"]
+    with started("serve", "--store", store, "--port", "0") as server:
+        page = open_page(url_of(server))
+        assert page.get_by_text("no sweeps yet").is_visible()
+        with started(*run) as driver:
+            page.get_by_role("link", name="live").click(timeout=MILLISECONDS)  # it came without a reload
+            page.evaluate("window.neverReloaded = true")
+            wait_for_epochs(page, 1)
+            seen = epochs_on(page)
+            assert page.locator(".state").inner_text() == "running"
+            wait_for_epochs(page, seen + 1)
+            driver.send_signal(signal.SIGKILL)
+        page.get_by_text("no driver is running").wait_for(timeout=MILLISECONDS)
+        at_death = epochs_on(page)
+        assert at_death > seen
+        assert page.evaluate("window.neverReloaded")
+        with started(*run, "--serve", "0") as resumed:
+            beside = open_page(f"{url_of(resumed)}1/live/")
+            page.get_by_text("running since").wait_for(timeout=MILLISECONDS)
+            for shown in (page, beside):
+                wait_for_epochs(shown, at_death + 1)
+            assert page.evaluate("window.neverReloaded")
+            for shown in (page, beside):
+                shown.close()  # or it would complain that its server has ended
+            resumed.send_signal(signal.SIGINT)
+            assert resumed.wait(PATIENCE_SECONDS) == 130
+            assert server.poll() is None
