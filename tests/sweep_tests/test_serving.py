@@ -15,7 +15,6 @@ import tune_main
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.parquet.stamp import stamped
-from results.report.page_data import page_data
 from results.store import lease
 from results.store.local_store import LocalStore
 from results.store.opening import open_store
@@ -23,7 +22,6 @@ from results.store.store import Store
 from sweep.runs import RunStart, append_run
 from sweep.serving import sweep_watch
 from sweep.serving.board import Board
-from sweep.serving.changes import Changes
 from sweep.serving.paced import Paced
 from sweep.serving.server import PageServer
 from tests.results_tests.result_samples import START, make_config, make_end, make_epoch, make_manifest, write_trial
@@ -146,27 +144,6 @@ def test_only_what_changed_is_sent_again(server: PageServer, store: LocalStore) 
     assert ask(server, f"/1/sweep/data?after={second['live']['version']}").status == 204
     for unknown in ("0", "x-1", "", second["live"]["version"].replace("-", "0-")):  # of a server before this one
         assert "only" not in ask(server, f"/1/sweep/data?after={unknown}").json["page"]
-
-
-def test_a_trial_that_begins_and_one_that_is_put_aside(tmp_path: Path) -> None:
-    store, changes = LocalStore(tmp_path), Changes()
-    manifest = make_manifest(CONFIGS)
-    collector = Collector(store, manifest)
-
-    def sent(version: str) -> Any:  # noqa: ANN401 (JSON)
-        changes.update("", page_data(*collector.tables()))
-        return json.loads(changes.since(version) or b"null")
-
-    train(store, CONFIGS[1], 1)
-    train(store, CONFIGS[2], 2)
-    version = sent("")["live"]["version"]
-    train(store, CONFIGS[0], 2)
-    began = sent(version)
-    assert sorted(began["page"]["trials"]["key"]) == sorted([DONE, BEGUN, FAILED])
-    assert began["page"]["only"] == [began["page"]["trials"]["key"].index(DONE)]
-    train(store, CONFIGS[0], 4, Status.COMPLETE)
-    store._supersede([(CONFIGS[0], 1)])
-    assert set(sent(began["live"]["version"])["page"]["trials"]["key"]) == {BEGUN, FAILED}
 
 
 def test_a_run_that_begins_later_is_followed(server: PageServer, store: LocalStore) -> None:
@@ -351,24 +328,6 @@ def test_a_bucket_is_only_read(s3: S3Server, monkeypatch: pytest.MonkeyPatch) ->
             page = ask(server, "/1/sweep/").text
         assert "access denied" in page
         assert "1 of 3" in page
-
-
-def test_one_reading_for_all_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    now, read = [0.0], []
-
-    def look() -> int:
-        read.append(now[0])
-        now[0] += 0.5
-        return len(read)
-
-    shared = Paced(look, 2.0, lambda: now[0])
-    assert [shared.get() for _ in range(300)] == [1] * 300
-    now[0] = 9.9  # a look of half a second is followed by ten of rest
-    assert shared.get() == 1
-    now[0] = 10.5
-    assert shared.get() == 2
-    assert read == [0.0, 10.5]
 
 
 def test_many_pages_ask_less_often(server: PageServer) -> None:

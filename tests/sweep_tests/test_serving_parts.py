@@ -1,0 +1,74 @@
+"""What the pages of `serve` share: one reading for all, what changed, and how long the rest takes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.parquet.collect import Collector
+from results.report.page_data import page_data
+from results.store.local_store import LocalStore
+from sweep.estimate.remaining import remaining_seconds
+from sweep.serving.changes import Changes
+from sweep.serving.paced import Paced
+from tests.results_tests.result_samples import make_config, make_manifest, make_trial
+from tests.results_tests.store_samples import train
+from trainable.records import Status
+
+CONFIGS = [make_config(epochs=4, lr=lr) for lr in (0.1, 0.2, 0.4)]
+FIRST, SECOND, THIRD = (config.trial_key for config in CONFIGS)
+
+
+def test_a_trial_that_begins_and_one_that_is_put_aside(tmp_path: Path) -> None:
+    store, changes = LocalStore(tmp_path), Changes()
+    manifest = make_manifest(CONFIGS)
+    collector = Collector(store, manifest)
+
+    def sent(version: str) -> Any:  # noqa: ANN401 (JSON)
+        changes.update("", page_data(*collector.tables()))
+        return json.loads(changes.since(version) or b"null")
+
+    train(store, CONFIGS[1], 1)
+    train(store, CONFIGS[2], 2)
+    version = sent("")["live"]["version"]
+    train(store, CONFIGS[0], 2)
+    began = sent(version)
+    assert sorted(began["page"]["trials"]["key"]) == sorted([FIRST, SECOND, THIRD])
+    assert began["page"]["only"] == [began["page"]["trials"]["key"].index(FIRST)]
+    train(store, CONFIGS[0], 4, Status.COMPLETE)
+    store._supersede([(CONFIGS[0], 1)])
+    assert set(sent(began["live"]["version"])["page"]["trials"]["key"]) == {SECOND, THIRD}
+
+
+def test_one_reading_for_all_pages() -> None:
+    now, read = [0.0], []
+
+    def look() -> int:
+        read.append(now[0])
+        now[0] += 0.5
+        return len(read)
+
+    shared = Paced(look, 2.0, lambda: now[0])
+    assert [shared.get() for _ in range(300)] == [1] * 300
+    now[0] = 9.9  # a look of half a second is followed by ten of rest
+    assert shared.get() == 1
+    now[0] = 10.5
+    assert shared.get() == 2
+    assert read == [0.0, 10.5]
+
+
+def test_the_rest_of_a_sweep_takes_as_long_as_what_was_trained() -> None:
+    small, large = make_config(epochs=10, batch_size=32), make_config(epochs=10, batch_size=64)
+    other = make_config(epochs=10, batch_size=128)
+    begun = [
+        make_trial(small, 10.0, epochs_done=10, total_seconds=20.0),
+        make_trial(large, None, epochs_done=5, total_seconds=20.0, status=Status.INCOMPLETE.value),
+    ]
+    assert remaining_seconds([], [small], 0, 1) is None
+    assert remaining_seconds(begun[:1], [], 0, 1) == 0
+    assert remaining_seconds(begun, [], 0, 1) == pytest.approx(20.0)
+    assert remaining_seconds(begun, [small, large], 0, 1) == pytest.approx(20.0 + 20.0 + 40.0)
+    assert remaining_seconds(begun, [small, large], 0, 2) == pytest.approx(40.0)
+    assert remaining_seconds(begun, [other], 0, 1) == pytest.approx(20.0 + 30.0)
+    assert remaining_seconds(begun, [], 2, 1) == pytest.approx(20.0 + 2 * 20.0)
