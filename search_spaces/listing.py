@@ -26,12 +26,13 @@ def list_spaces() -> str:
 
 
 def show_space(name_or_path: str, settings: Sequence[str], scale: str | None = None) -> str:
-    """A space with the fields that its trials share, and one line for each trial.
+    """A space with the fields that its trials share, and one line for each trial. What a W&B sweep loses is printed.
 
     Raises:
         UserError: as in `load_space` and `expand`.
     """
     loaded = load_space(name_or_path)
+    loaded.say_notes()
     expansion = expand(loaded, parse_overrides(settings), scale)
     search = expansion.search
     configs = [trial.config for trial in (expansion.trials if search is None else search.corners)]

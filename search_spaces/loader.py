@@ -1,6 +1,7 @@
 """Load a shipped space by its name, or any YAML file by its path, and check it."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,9 +10,10 @@ from search_spaces.own_code import dotted
 from search_spaces.schema import Space
 from search_spaces.search_checks import check_search
 from search_spaces.validation_messages import empty_key_message, empty_keys, validation_message
+from search_spaces.wandb_sweep import is_wandb_sweep, translated
 from search_spaces.yaml_source import YamlSource, parse_yaml
 from trainable.errors import UserError
-from trainable.wording import closest, nearest
+from trainable.wording import closest, nearest, say
 
 SUFFIXES = (".yaml", ".yml")
 SHIPPED = Path(__file__).resolve().parent
@@ -24,6 +26,13 @@ class LoadedSpace:
     name: str
     space: Space
     source: YamlSource
+    notes: tuple[str, ...] = ()
+    """What became of the keys of a W&B sweep, a line each."""
+
+    def say_notes(self) -> None:
+        """Print the notes to standard error."""
+        for note in self.notes:
+            say(f"note: {note}", file=sys.stderr)
 
 
 def shipped_spaces() -> list[str]:
@@ -32,7 +41,7 @@ def shipped_spaces() -> list[str]:
 
 
 def load_space(name_or_path: str) -> LoadedSpace:
-    """Load a shipped space by its name, or any file that ends in .yaml or .yml.
+    """Load a shipped space by its name, or any file that ends in .yaml or .yml: a space, or a W&B sweep.
 
     Raises:
         UserError: There is no such space or file, it is not YAML, or a key or value is wrong.
@@ -51,6 +60,9 @@ def load_space(name_or_path: str) -> LoadedSpace:
     if not isinstance(source.content, dict):
         this = "this file is empty" if source.content is None else "this file is not"
         raise UserError(f"{path}:1: a space is a mapping with rows or grid, or search and parameters: {this}")
+    notes: list[str] = []
+    if is_wandb_sweep(source.content):
+        source, notes = translated(source)
     source = dataclasses.replace(source, content=dotted(source.content, (), source))
     try:
         space = Space.model_validate(source.content)
@@ -59,4 +71,4 @@ def load_space(name_or_path: str) -> LoadedSpace:
     for empty in empty_keys(source.content):
         raise UserError(f"{source.where(empty)}: {empty_key_message(empty)}")
     check_search(space, source)
-    return LoadedSpace(space.name or path.stem, space, source)
+    return LoadedSpace(space.name or path.stem, space, source, tuple(notes))

@@ -79,6 +79,7 @@ def read_space(request: SpaceRequest) -> ExpandedSpace:
             line and key), or no sweep can have its name.
     """
     loaded = load_space(request.space)
+    loaded.say_notes()
     for index, table in enumerate(loaded.space.reference):
         with located(loaded.source.where(("reference", index))):
             table_cells(table)
