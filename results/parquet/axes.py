@@ -38,7 +38,7 @@ LABELS = {
 """Field -> label of its axis, where it is not the name without underscores."""
 RESULTS = {
     "test_error_percent": "test error (%)",
-    "test_error_percent_last5": "median test error of the last 5 epochs (%)",
+    "test_error_percent_last5": "median test error, last 5 epochs (%)",
     "holdout_error_percent": "holdout error (%)",
     "train_loss": "training loss (nats)",
     "total_seconds": "time (s)",

@@ -15,7 +15,7 @@ from trainable import provenance
 _LINE = re.compile(rb"<!-- batchscape: code ([0-9a-f]{12}), data ([0-9a-f]{12}), crc32 ([0-9a-f]{8}) -->\n\Z")
 _DRAWN_WITH = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
 """Packages that a report's text or figures may depend on."""
-_SOURCES = (".py", ".jinja", ".css", ".csv", ".json")
+_SOURCES = (".py", ".jinja", ".css", ".js", ".csv", ".json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from results.report.content import make_report
 from results.report.figures import inline_figures
 from results.report.html import render_html
 from results.report.markdown import render_markdown
+from results.report.page_data import page_data, page_json
 from results.store.store import Store
 from trainable.errors import UserError
 from trainable.ledger.files import write_atomically
@@ -21,7 +22,8 @@ MARKDOWN = "report.md"
 def report_texts(trials: pa.Table, epochs: pa.Table, sweep: str) -> dict[str, str]:
     """Return the content of both files, made from the tables of a sweep."""
     report = make_report(trials, epochs, sweep)
-    texts = {HTML: render_html(report, inline_figures(report)), MARKDOWN: f"{render_markdown(report)}\n"}
+    page = render_html(report, inline_figures(report), page_json(page_data(trials, epochs)))
+    texts = {HTML: page, MARKDOWN: f"{render_markdown(report)}\n"}
     return {name: stamped(text, trials, epochs) for name, text in texts.items()}
 
 

@@ -1,4 +1,4 @@
-"""Reports as one HTML file that needs neither network nor scripts."""
+"""Reports as one HTML file that needs no network. It can be read without scripts; with them it is interactive."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,10 @@ from results.report.linked_table import LinkedTable
 from results.statistics.comparison_text import comparison_columns, comparison_notes
 from trainable.wording import printable
 
+HERE = Path(__file__).resolve().parent
 TEMPLATE = "report.html.jinja"
+SCRIPTS = ("vendor/echarts.min.js", "page_model.js", "page_charts.js", "page_table.js", "page.js")
+"""Scripts of the interactive part, in the order in which they must be loaded."""
 
 
 def html_value(value: object) -> object:
@@ -19,13 +22,16 @@ def html_value(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def render_html(report: Report, figures: Mapping[str, str]) -> str:
+def render_html(report: Report, figures: Mapping[str, str], data: str = "") -> str:
     """Render a report as HTML; text from YAML files, errors and names is escaped.
 
-    `figures` maps file stems to SVG elements, the only markup that is not escaped.
+    Args:
+        report: the content.
+        figures: file stem -> SVG element. Apart from our scripts this is the only markup that is not escaped.
+        data: JSON text of `page_json` for the interactive part, which an empty text leaves out.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
+        loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
         finalize=html_value,
         undefined=jinja2.StrictUndefined,
@@ -37,6 +43,8 @@ def render_html(report: Report, figures: Mapping[str, str]) -> str:
     return environment.get_template(TEMPLATE).render(
         report=report,
         figures={stem: Markup(svg) for stem, svg in figures.items()},  # noqa: S704
+        data=Markup(data),  # noqa: S704
+        scripts=[Markup((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS if data],  # noqa: S704
         comparison=LinkedTable(comparison_columns(comparison), report.comparison_anchors) if comparison else None,
         warnings=comparison.warnings if comparison else (),
         notes=comparison_notes(comparison) if comparison else [],

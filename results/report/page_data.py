@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.parquet.axes import RESULTS
+from results.parquet.axes import RESULTS, Axis, ranked_axes
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search
-from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table, varying_fields
+from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table
 from results.report.formatting import config_words, moment, plain
 from results.report.trial_list import VALUES_OF_TRIAL, trial_list
 from results.tables.layout import in_table_order
-from trainable.config import is_field, value_of
+from trainable.config import is_field
 from trainable.ledger.checksums import parse_json
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
 from trainable.rounding import round_significant
@@ -85,11 +85,13 @@ def page_data(trials: pa.Table, epochs: pa.Table) -> dict[str, Any]:
     cells = in_table_order(group_repeats(trials_from_table(trials)))
     listed = [trial for cell in cells for trial in cell.trials]
     search = read_search(trials)
-    columns = [*_parameters(listed, search), *_results(listed, search), *_identities(listed)]
+    results = _results(listed, search)
+    metric, errors = results[0]
+    columns = [*_parameters(listed, search, errors), *results, *_identities(listed)]
     return {
         "sweep": printable(metadata.get(f"{METADATA_PREFIX}sweep", "")),
         "version": VERSION,
-        "metric": next(spec.name for spec, _ in columns if spec.role == "result"),
+        "metric": metric.name,
         "shared": [[name, printable(value)] for name, value in trial_list(cells).shared],
         "fields": [asdict(spec) for spec, _ in columns],
         "trials": {
@@ -122,31 +124,40 @@ def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _parameters(trials: Sequence[Trial], search: SearchResults | None) -> list[Column]:
-    """Return the searched parameters, then the other training fields and variables in which the trials differ."""
-    configs = [trial.config for trial in trials]
+def _parameters(
+    trials: Sequence[Trial], search: SearchResults | None, errors: Sequence[float | None]
+) -> list[Column]:
+    """Return searched parameters that are no training field, the fields that vary by importance, then variables."""
     variables = [parse_json(trial.row.variables) for trial in trials]
-    parameters = {parameter.name: parameter for parameter in search.parameters} if search else {}
+    searched = {parameter.name: parameter for parameter in search.parameters} if search else {}
     proposed = {item.trial.row.trial_key: item.params for item in search.trials} if search else {}
-    columns = []
-    for name in dict.fromkeys([*parameters, *varying_fields(configs), *(key for own in variables for key in own)]):
-        if name in NOT_SHOWN:
-            continue
-        values = [
-            params[name]
-            if name in (params := proposed.get(trial.row.trial_key, {}))
-            else value_of(trial.config, name)
-            if is_field(name)
-            else own.get(name)
-            for trial, own in zip(trials, variables, strict=True)
-        ]
-        if len(set(values)) > 1:
-            searched = parameters.get(name)
-            unique = name if is_field(name) else f"variable.{name}"
-            columns.append(
-                _column(Field(unique, name, "parameter"), values, is_log=searched.log if searched else None)
-            )
-    return columns
+    params = [{**own, **proposed.get(trial.row.trial_key, {})} for own, trial in zip(variables, trials, strict=True)]
+    named = {
+        name: [own.get(name) for own in params] for name in dict.fromkeys(name for own in params for name in own)
+    }
+    others = {
+        name: _column(
+            Field(f"variable.{name}", name, "parameter"),
+            values,
+            is_log=searched[name].log if name in searched else None,
+        )
+        for name, values in named.items()
+        if not is_field(name) and name not in NOT_SHOWN and len(set(values)) > 1
+    }
+    axes = ranked_axes(zip([trial.config for trial in trials], errors, strict=True), [*searched.values()])
+    return [
+        *(column for name, column in others.items() if name in searched),
+        *(_axis_column(axis, [axis.value(trial.config) for trial in trials]) for axis in axes),
+        *(column for name, column in others.items() if name not in searched),
+    ]
+
+
+def _axis_column(axis: Axis, values: Sequence[Any]) -> Column:
+    spec = Field(axis.name, printable(axis.label), "parameter", log=axis.is_log)
+    if axis.is_number:
+        return spec, list(values)
+    words = {value: printable(axis.text(value)) for value in axis.values}
+    return replace(spec, kind="word", values=list(dict.fromkeys(words.values()))), [words[value] for value in values]
 
 
 def _column(spec: Field, values: Sequence[Any], is_log: bool | None = None) -> Column:

@@ -1,5 +1,6 @@
 """The two files: self-contained, escaped, and the same for the same Parquet files."""
 
+import hashlib
 import re
 import shutil
 from html.parser import HTMLParser
@@ -14,12 +15,14 @@ from results.parquet.markdown import code_block, escaped
 from results.parquet.stamp import read_stamp
 from results.report.figures import THEMED, isolated
 from results.report.files import write_report
+from results.report.html import SCRIPTS
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.refusals import refused
 from tests.results_tests.report_samples import SWEEP, write_evil_sweep
 
 EXAMPLES = ROOT / "results" / "examples"
+REPORT = ROOT / "results" / "report"
 
 
 class Page(HTMLParser):
@@ -62,18 +65,39 @@ def page(html: str) -> Page:
     return Page(html)
 
 
-def test_no_script_runs_and_nothing_is_loaded(page: Page, html: str) -> None:
-    assert not {"script", "link", "iframe", "object", "embed", "img", "base"} & set(page.tags)
+def test_only_our_scripts_run_and_nothing_is_loaded(page: Page, html: str) -> None:
+    assert not {"link", "iframe", "object", "embed", "img", "base"} & set(page.tags)
+    found = re.findall(r"<script>\n(.*?)\n</script>", html, re.DOTALL)
+    assert found == [(REPORT / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    assert page.tags.count("script") == len(SCRIPTS) + 1, "and the data"
     assert page.handlers == []
     assert [link for link in page.links if not link.startswith("#")] == []
     assert "@import" not in html
-    assert re.findall(r"url\((?!#)", html) == []
+    assert re.findall(r"url\((?!#)", html[: html.index("<script")]) == []
+
+
+def test_the_library_is_what_its_package_ships() -> None:
+    rows = re.findall(
+        r"^\| `([^`]*)` .*`([0-9a-f]{64})` \|$", (REPORT / "vendor/README.md").read_text(), re.MULTILINE
+    )
+    assert {f"vendor/{name}" for name, _ in rows} == {name for name in SCRIPTS if name.startswith("vendor/")}
+    assert {name: hashlib.sha256((REPORT / "vendor" / name).read_bytes()).hexdigest() for name, _ in rows} == dict(
+        rows
+    )
+    assert all((REPORT / "vendor" / name).is_file() for name in ("LICENSE", "NOTICE"))
+
+
+def test_the_page_without_its_data_is_small_and_our_scripts_are_short(html: str) -> None:
+    assert sum(len((REPORT / name).read_bytes()) for name in SCRIPTS) < 1_500_000
+    assert all(len((REPORT / name).read_text().splitlines()) <= 600 for name in SCRIPTS if "/" not in name)
+    static = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert "trial-" in static[static.index("<noscript>") : static.index("</noscript>")]
 
 
 def test_ids_are_unique_and_every_link_has_its_anchor(page: Page, html: str) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
-    assert set(re.findall(r"url\(#([^)]*)\)", html)) <= set(page.ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", html[: html.index("<script")])) <= set(page.ids)
     assert {link for link in page.links if link.startswith("#runs-")} == {"#runs-1", "#runs-2", "#runs-3"}
 
 
