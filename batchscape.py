@@ -117,26 +117,35 @@ class Sweep:
         """
         with _our_packages():
             from sweep.status.best import best_configuration
+            from trainable.rounding import tidied
 
             best = best_configuration(self.name, self._trials)
             errors = best.cell.test_errors
             return {
-                "test_error_percent": sum(errors) / len(errors) if errors else None,
+                "test_error_percent": tidied(sum(errors) / len(errors)) if errors else None,
                 "num_runs": len(errors),
                 "config": best.cell.config.to_dict(),
                 "varied": best.varied,
             }
 
-    def table(self, *, mean: bool = False) -> str:
+    def table(self, *, mean: bool = False, sort: str | None = None, every_trial: bool = False) -> str:
         """Return the table in Markdown, in the form of the published ones.
 
         Args:
             mean: add the mean and the standard deviation over the repeats.
+            sort: name of a column in CSV, which sorts the rows; `NAME:desc` puts the largest first.
+            every_trial: return a row for each trial, without means.
+
+        Raises:
+            InputError: there is no such column.
         """
         with _our_packages():
             from results.tables.search_table import sweep_table
+            from results.tables.trial_table import trial_table
 
-            return sweep_table(self._trials, "markdown", with_mean=mean)
+            if every_trial:
+                return trial_table(self._trials, "markdown", sort=sort)
+            return sweep_table(self._trials, "markdown", with_mean=mean, sort=sort)
 
     def plot(self, figure: str = "error_by_lr", *, published: bool = False) -> Plot:
         """Draw a figure; the command `plot --help` lists the names.

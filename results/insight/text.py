@@ -11,6 +11,7 @@ from results.insight.regret import Regret, Rule
 from results.insight.sentences import Sentence, band, critical_sentence, nothing_told, points, rate, sentences
 from results.parquet.markdown import escaped
 from results.tables.layout import Column, markdown_table
+from trainable.rounding import tidied_results
 from trainable.wording import counted, json_text
 
 MAX_GROUPS = 3
@@ -135,7 +136,7 @@ def insight_json(found: Findings) -> str:
         }
         for item in found.critical
     ]
-    return json_text({"groups": groups, "critical_batch_size": critical})
+    return json_text(tidied_results({"groups": groups, "critical_batch_size": critical}))
 
 
 def _group_json(insight: Insight) -> dict[str, Any]:

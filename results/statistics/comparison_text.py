@@ -7,6 +7,7 @@ from results.parquet.markdown import escaped
 from results.statistics.compare import ComparedCell, Comparison, Difference
 from results.statistics.verdicts import Verdict
 from results.tables.layout import Column, csv_text, markdown_table, percent
+from trainable.rounding import tidied_results
 from trainable.wording import json_text, printable_line
 
 
@@ -59,7 +60,7 @@ def comparison_csv(comparison: Comparison) -> str:
         {name: "; ".join(value) if isinstance(value, list) else value for name, value in _flat(cell).items()}
         for cell in comparison.cells
     ]
-    return warnings + csv_text(rows)
+    return warnings + csv_text(tidied_results(rows))
 
 
 def comparison_json(comparison: Comparison) -> str:
@@ -75,7 +76,7 @@ def comparison_json(comparison: Comparison) -> str:
         "overall": dataclasses.asdict(comparison.overall) if comparison.overall else None,
         "cells": [_flat(cell) for cell in comparison.cells],
     }
-    return json_text(content) + "\n"
+    return json_text(tidied_results(content)) + "\n"
 
 
 def _flat(cell: ComparedCell) -> dict[str, object]:

@@ -8,9 +8,10 @@ from results.statistics.compare import Difference
 from results.statistics.comparison_text import disagreement, interval_text
 from results.statistics.matching import Published
 from results.statistics.sequel import Answer, Pair, SequelAnswers, effect, sequel_answers
-from results.tables.layout import Column, csv_text, markdown_table, percent
+from results.tables.layout import Column, markdown_table, percent, rows_text
 from trainable.reference_pages import refreshed
-from trainable.wording import counted, json_text
+from trainable.rounding import tidied_results
+from trainable.wording import counted
 
 
 def render_answers(answers: SequelAnswers, form: str) -> str:
@@ -19,11 +20,11 @@ def render_answers(answers: SequelAnswers, form: str) -> str:
         sections = [_section(answer, answers.alpha) for answer in answers.answers]
         return "\n".join([*sections, "".join(f"- {note}\n" for note in _notes(answers))])
     rows = [
-        _flat(answer, pair, test)
+        tidied_results(_flat(answer, pair, test))
         for answer in answers.answers
         for pair, test in zip(answer.pairs, answer.tests, strict=True)
     ]
-    return csv_text(rows) if form == "csv" else json_text(rows) + "\n"
+    return rows_text(rows, form)
 
 
 def refresh(page: str) -> str:

@@ -19,6 +19,7 @@ from sweep.search.curves import TrialCurve
 from sweep.search.scheduler import RayScheduler
 from sweep.search.simulation import ScheduledCurves, simulate
 from trainable.errors import UserError
+from trainable.rounding import tidied_results
 from trainable.wording import counted, json_text
 
 SEED = 0
@@ -176,7 +177,7 @@ def replay_text(result: Replay, sweep: str, objective: str) -> str:
 
 def replay_json(result: Replay, sweep: str, metric: str) -> str:
     """Return the fields of a Replay as JSON."""
-    return json_text({"sweep": sweep, "metric": metric, **asdict(result)})
+    return json_text(tidied_results({"sweep": sweep, "metric": metric, **asdict(result)}))
 
 
 def _text(estimate: Estimate, digits: int) -> str:
