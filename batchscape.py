@@ -117,12 +117,11 @@ class Sweep:
         """
         with _our_packages():
             from sweep.status.best import best_configuration
-            from trainable.rounding import tidied
 
             best = best_configuration(self.name, self._trials)
             errors = best.cell.test_errors
             return {
-                "test_error_percent": tidied(sum(errors) / len(errors)) if errors else None,
+                "test_error_percent": sum(errors) / len(errors) if errors else None,
                 "num_runs": len(errors),
                 "config": best.cell.config.to_dict(),
                 "varied": best.varied,

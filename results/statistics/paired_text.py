@@ -15,6 +15,7 @@ from results.statistics.verdicts import Verdict
 from results.tables.layout import Column, csv_text, markdown_table, number_column, percent
 from trainable.config import TrainConfig, value_of
 from trainable.records import Status
+from trainable.rounding import tidied
 from trainable.wording import counted, format_value, json_text
 
 ORDER = ("better", "worse", "no difference", "cannot tell", Verdict.NO_RESULT)
@@ -218,8 +219,8 @@ def _flat(comparison: PairedComparison, compared: ComparedPair) -> dict[str, obj
         **chosen,
         "num_choices_first": pair.choices[0],
         "num_choices_other": pair.choices[1],
-        "first_error_percent": compared.errors[0],
-        "other_error_percent": compared.errors[1],
+        "first_error_percent": tidied(compared.errors[0]),
+        "other_error_percent": tidied(compared.errors[1]),
         "num_runs_first": len(compared.runs[0]),
         "num_runs_other": len(compared.runs[1]),
         "paired_over_seeds": compared.is_paired,
@@ -232,7 +233,7 @@ def _flat(comparison: PairedComparison, compared: ComparedPair) -> dict[str, obj
 def _test_json(test: Difference | None) -> dict[str, object]:
     values = dataclasses.asdict(test) if test else {}
     low, high = test.interval if test else (None, None)
-    return {
+    found = {
         "difference_points": values.get("points"),
         "standard_error_points": values.get("standard_error"),
         "interval_low": low,
@@ -240,6 +241,7 @@ def _test_json(test: Difference | None) -> dict[str, object]:
         "p_differs": values.get("p_differs"),
         "p_no_difference": values.get("p_reproduced"),
     }
+    return {name: tidied(value) for name, value in found.items()}
 
 
 def _average_json(average: Average) -> dict[str, object]:
@@ -248,7 +250,7 @@ def _average_json(average: Average) -> dict[str, object]:
         "num_pairs": average.num_pairs,
         **_test_json(average.test),
         "verdict": effect(average.test),
-        "p_equal": average.p_equal,
+        "p_equal": tidied(average.p_equal),
     }
 
 

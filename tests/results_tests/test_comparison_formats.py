@@ -96,6 +96,8 @@ def test_csv_and_json_hold_the_same_numbers() -> None:
     assert list(from_csv[0]) == list(values["cells"][0])
     for name in ("batch_size", "test_error_percent", "difference_points", "standard_error_points", "p_differs"):
         assert float(from_csv[5][name]) == pytest.approx(values["cells"][5][name])
+    for text in (render_comparison(compared, "csv"), render_comparison(compared, "json")):
+        assert not re.search(r"[1-9]\d{12}", text), "results have at most 12 significant digits"
     assert from_csv[5]["tables"] == "linear_scaling_cosine; initial_lr_128; longer_training_200"
     assert values["cells"][7]["p_differs"] is None
     assert from_csv[7]["p_differs"] == ""

@@ -10,6 +10,7 @@ from sweep.search.curves import TrialCurve
 from sweep.search.replay import Estimate, rank_correlations, replay, replay_json, replay_text, scheduler_spec
 from trainable.errors import UserError
 from trainable.records import Status
+from trainable.rounding import tidied
 
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
 
@@ -78,7 +79,10 @@ def test_the_text_and_the_json_tell_the_same() -> None:
     )
     assert f"epochs saved    {result.epochs_saved_percent.mean:.1f} %" in text, "one order has no standard error"
     content = json.loads(replay_json(result, "sweep", "holdout_error_percent"))
-    assert content["epochs_saved_percent"] == {"mean": result.epochs_saved_percent.mean, "standard_error": None}
+    assert content["epochs_saved_percent"] == {
+        "mean": tidied(result.epochs_saved_percent.mean),
+        "standard_error": None,
+    }
     assert content["scheduler"] == {"type": "asha", "grace_epochs": 1, "reduction_factor": 3, "brackets": 1}
 
 
