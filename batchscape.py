@@ -233,8 +233,12 @@ class Published(Sweep):
         error = best.test_error_percent
         return {"test_error_percent": error, "num_runs": best.num_runs, "config": config, "varied": [*config]}
 
-    def table(self, name: str = "all", *, mean: bool = False) -> str:
+    def table(
+        self, name: str = "all", *, mean: bool = False, sort: str | None = None, every_trial: bool = False
+    ) -> str:
         """Return published tables as they were printed: the first 16, the `sequel`, or one by its name."""
+        if mean or sort or every_trial:
+            raise InputError("published tables are shown as they were printed: leave out mean, sort and every_trial")
         with _our_packages():
             from results.published.tables import published_table
 
