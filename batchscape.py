@@ -127,23 +127,16 @@ class Sweep:
                 "varied": best.varied,
             }
 
-    def table(self, *, mean: bool = False, sort: str | None = None, every_trial: bool = False) -> str:
+    def table(self, *, mean: bool = False, sort: str | None = None) -> str:
         """Return the table in Markdown, in the form of the published ones.
 
         Args:
             mean: add the mean and the standard deviation over the repeats.
             sort: name of a column in CSV, which sorts the rows; `NAME:desc` puts the largest first.
-            every_trial: return a row for each trial, without means.
-
-        Raises:
-            InputError: there is no such column.
         """
         with _our_packages():
             from results.tables.search_table import sweep_table
-            from results.tables.trial_table import trial_table
 
-            if every_trial:
-                return trial_table(self._trials, "markdown", sort=sort)
             return sweep_table(self._trials, "markdown", with_mean=mean, sort=sort)
 
     def plot(self, figure: str = "error_by_lr", *, published: bool = False) -> Plot:
@@ -233,12 +226,8 @@ class Published(Sweep):
         error = best.test_error_percent
         return {"test_error_percent": error, "num_runs": best.num_runs, "config": config, "varied": [*config]}
 
-    def table(
-        self, name: str = "all", *, mean: bool = False, sort: str | None = None, every_trial: bool = False
-    ) -> str:
+    def table(self, name: str = "all", *, mean: bool = False, sort: str | None = None) -> str:
         """Return published tables as they were printed: the first 16, the `sequel`, or one by its name."""
-        if mean or sort or every_trial:
-            raise InputError("published tables are shown as they were printed: leave out mean, sort and every_trial")
         with _our_packages():
             from results.published.tables import published_table
 
