@@ -204,8 +204,8 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
             except FieldError as error:
                 if hint := misplaced(path, is_unknown=False):
                     raise FieldError(error.field, hint) from None
-                is_variable = path[:1] == PARAMETERS and "did you mean" not in str(error)
-                raise FieldError(error.field, f"{error}{', or a name that derive uses' * is_variable}") from None
+                hint = "" if "did you mean" in str(error) else ", or a name that derive uses"
+                raise FieldError(error.field, f"{error}{hint}") from None
             if path[-1] in space.derive:
                 raise UserError(f"{path[-1]!r} is derived too: give it here or in derive, not in both")
     for key in space.derive:

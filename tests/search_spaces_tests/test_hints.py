@@ -39,6 +39,8 @@ SECTIONS = {
     "search: {algorithm: tpe, grace_epochs: 1}\n": "'grace_epochs' belongs into scheduler",
     "epochs: 3\n" + ROWS: "FILE:1: epochs: 'epochs' is a training field: write it into defaults, rows or grid",
     ROWS + "derive: {published_epochs: 200}\n": "derive.published_epochs: must be an expression, got 200: put a",
+    "grid:\n  base_lr: [0.1]\n": "grid.base_lr: unknown key 'base_lr': valid: model, ",
+    "rows: [{base_lr: 1}]\n": " more, or a name that derive uses",
     ROWS + "description: 3\n": "FILE:2: description: must be text, got 3",
 }
 LINES = {
