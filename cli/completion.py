@@ -12,7 +12,7 @@ EXAMPLES = (
 )
 
 
-FILES = ("space", "store", "data", "to")
+FILES = ("space", "store", "data", "to", "tensorboard")
 """Arguments that take a path."""
 
 

@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--wandb",
         type=not_empty,
-        metavar="PROJECT",
-        help="write the sweep as a group of a W&B project, with WANDB_MODE=offline into ./wandb (pip install wandb)",
+        metavar="NAME",
+        help="write the sweep as a group of this W&B project, with WANDB_MODE=offline into ./wandb (pip install "
+        "wandb)",
     )
     target.add_argument(
         "--tensorboard", type=output_folder, metavar="DIR", help="write event files, with the HPARAMS page"
