@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
 
-from results.figures.style import COLORS, set_title, wrapped
+from results.figures.style import COLORS, literal_text, set_title, without_controls, wrapped
 from results.statistics.comparison_text import interval_text, signed
 from results.statistics.paired import PairedComparison
 from results.statistics.paired_text import pair_title
@@ -69,9 +69,10 @@ def forest_pages(comparison: PairedComparison, title: str) -> Iterator[tuple[str
     rows = forest_rows(comparison)
     pages = [rows[start : start + ROWS_PER_PAGE] for start in range(0, len(rows), ROWS_PER_PAGE)]
     for number, page in enumerate(pages, 1):
-        yield f"{STEM}{f'_{number}' * (len(pages) > 1)}", _draw(page, comparison, title)
+        yield f"{STEM}{f'_{number}' * (len(pages) > 1)}", without_controls(_draw(page, comparison, title))
 
 
+@literal_text()
 def _draw(rows: Sequence[ForestRow], comparison: PairedComparison, title: str) -> Figure:
     """Draw the rows from top to bottom, with the margin as a band and the values in words to the right."""
     figure = Figure(figsize=(10.5, 1.7 + ROW_HEIGHT * len(rows)), layout="constrained")

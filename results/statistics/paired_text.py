@@ -49,7 +49,7 @@ def setting_names(comparison: PairedComparison) -> list[str]:
 
 def difference_words(compared: ComparedPair) -> str:
     """Return what sets both sides of a pair apart: `lr 0.2 instead of 0.1`, or `sweep`."""
-    first, other = _sides(compared)
+    first, other = (format_value(value, digits=None, none="none") for value in _sides(compared))
     return compared.pair.field if first == other else f"{compared.pair.field} {other} instead of {first}"
 
 
@@ -164,16 +164,14 @@ def _value(config: TrainConfig, name: str) -> str:
     return format_value(value_of(config, name), digits=None, none="none")
 
 
-def _sides(compared: ComparedPair) -> tuple[str, str]:
-    """Return the values of both sides in the field in which they differ."""
+def _sides(compared: ComparedPair) -> tuple[object, object]:
+    """Return the values of both sides in the field in which they differ; None for equal settings."""
     pair, name = compared.pair, compared.pair.field
     if name == SWEEP:
-        return SWEEP, SWEEP
+        return None, None
     if name in RUN_COLUMNS:
-        first, other = (format_value(getattr(cell.trials[0].row, name)) for cell in pair.sides)
-    else:
-        first, other = (_value(cell.config, name) for cell in pair.sides)
-    return first, other
+        return getattr(pair.first.trials[0].row, name), getattr(pair.other.trials[0].row, name)
+    return value_of(pair.first.config, name), value_of(pair.other.config, name)
 
 
 def _best(comparison: PairedComparison, compared: ComparedPair) -> tuple[str, str]:

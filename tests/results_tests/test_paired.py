@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 import tune_main
 from results.figures.forest import forest_pages, forest_rows
+from results.figures.style import save
 from results.parquet.collect import Collector
 from results.parquet.files import write_tables
 from results.parquet.trials import Trial
@@ -30,6 +32,7 @@ from results.statistics.paired_text import pair_notes, render_pairs
 from results.statistics.pairing import Pairing, arms_by, pair_arms, sweep_arm
 from results.statistics.verdicts import t_quantile
 from results.store.local_store import LocalStore
+from results.tables.layout import FORMATS
 from tests.refusals import refused
 from tests.results_tests.result_samples import (
     make_config,
@@ -41,6 +44,7 @@ from tests.results_tests.result_samples import (
 )
 from trainable.errors import UserError
 from trainable.records import Status
+from trainable.wording import printable
 
 NUM_IMAGES = 400
 
@@ -326,6 +330,25 @@ def test_csv_json_and_figure_hold_the_same_numbers() -> None:
         test.interval,
     )
     assert [stem for stem, _ in forest_pages(comparison, "A and B")] == ["comparison"]
+
+
+def test_foreign_text_is_shown_as_text(tmp_path: Path) -> None:
+    """Devices are named by drivers."""
+    nasty = "$x_ <script>|=1\x1b[31m"
+    devices = (("plain", drawn(20, 2, 1)), (nasty, drawn(12, 2, 2)))
+    trials = [
+        dataclasses.replace(trial, row=dataclasses.replace(trial.row, device=device, generation=number))
+        for number, (device, missed) in enumerate(devices)
+        for trial in runs(missed, 10 * number)
+    ]
+    comparison = compare_arms(arms_by(trials, "device", "A"), by="device")
+    markdown, lines, _ = (render_pairs(comparison, form) for form in FORMATS)
+    assert "<script>" not in markdown
+    assert printable(markdown + lines) == markdown + lines
+    assert len({line.count(" | ") for line in markdown.splitlines() if line.startswith("| ")}) == 1
+    ((stem, page),) = forest_pages(comparison, nasty)
+    svg, _ = save(page, tmp_path / stem)
+    ET.parse(svg)  # noqa: S314 (our own file)
 
 
 @pytest.fixture(scope="module")

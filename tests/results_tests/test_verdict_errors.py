@@ -5,7 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.verdict_errors import ALPHA, Scenario, describe, error_rates, power, simulate
+from benchmarks.verdict_errors import (
+    ALPHA,
+    PairScenario,
+    Scenario,
+    describe,
+    describe_pairs,
+    error_rates,
+    power,
+    simulate,
+    simulate_pairs,
+)
 
 NUM_TABLES = 4000
 FACTOR = 0.4
@@ -43,3 +53,23 @@ def test_repeats_give_power() -> None:
     one, three = (power(simulate(Scenario(10, n, 1, 0.5, (0.75,)), 500, FACTOR, random)) for n in (1, 3))
     assert one["differs"] < 0.6
     assert three["differs"] > 0.85
+
+
+PAIRS = [PairScenario(6, 3, 400, quality=0.2), PairScenario(1, 5, 400, quality=0.2)]
+
+
+@pytest.mark.parametrize("scenario", PAIRS, ids=describe_pairs)
+def test_intervals_of_two_sweeps_hold_the_truth_as_often_as_stated(scenario: PairScenario) -> None:
+    """McNemar's test on single seeds does not, where seeds differ in quality."""
+    num_comparisons = 100
+    found = simulate_pairs(scenario, num_comparisons, np.random.default_rng(1))
+    deviation = math.sqrt(ALPHA * (1 - ALPHA) / num_comparisons)
+    assert found["holds_truth"] > 1 - ALPHA - 2.5 * deviation
+    assert found["wrong_differs"] < ALPHA + 2.5 * deviation
+    assert found["mcnemar_holds_truth"] < 0.88
+
+
+def test_common_seeds_give_power_where_seeds_differ() -> None:
+    scenario = PairScenario(6, 3, 400, difference=-4.0, quality=0.3, shared=0.9)
+    found = simulate_pairs(scenario, 30, np.random.default_rng(1))
+    assert found["told_apart"] > found["told_apart_without_common_seeds"] + 0.2
