@@ -238,7 +238,7 @@ def simulate_pairs(scenario: PairScenario, num_comparisons: int, random: np.rand
         row: dict[str, Any] = {
             "holds_truth": np.mean([test.interval[0] <= truth <= test.interval[1] for test in tests]),
             "mcnemar_holds_truth": np.mean(
-                [abs(one.points - truth) < 1.96 * math.sqrt(one.images) for one in single]
+                [abs(item.points - truth) < 1.96 * math.sqrt(item.images) for item in single]
             ),
             "half_width": np.mean([test.interval[1] - test.points for test in tests]),
             "told_apart": np.mean([test.verdict is Verdict.DIFFERS for test in tests]),

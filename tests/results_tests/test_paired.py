@@ -6,7 +6,7 @@ import io
 import json
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from results.parquet.trials import Trial
 from results.statistics.paired import (
     Excess,
     Measured,
-    Misses,
     PairedComparison,
     common_excess,
     compare_arms,
@@ -29,11 +28,12 @@ from results.statistics.paired import (
     measure,
 )
 from results.statistics.paired_text import pair_notes, render_pairs
-from results.statistics.pairing import Pairing, arms_by, pair_arms, sweep_arm
+from results.statistics.pairing import arms_by, sweep_arm
 from results.statistics.verdicts import t_quantile
 from results.store.local_store import LocalStore
 from results.tables.layout import FORMATS
 from tests.refusals import refused
+from tests.results_tests.paired_samples import NUM_IMAGES, correct_bits, drawn, misses, runs
 from tests.results_tests.result_samples import (
     make_config,
     make_end,
@@ -42,59 +42,12 @@ from tests.results_tests.result_samples import (
     make_trial,
     write_trial,
 )
-from trainable.errors import UserError
 from trainable.records import Status
 from trainable.wording import printable
-
-NUM_IMAGES = 400
-
-
-def misses(*rows: Sequence[int]) -> Misses:
-    return np.array(rows, dtype=np.int8)
-
-
-def correct_bits(missed: Sequence[int] | Misses) -> bytes:
-    return np.packbits(1 - np.asarray(missed)).tobytes()
-
-
-def run_of(missed: Misses, **fields: object) -> Trial:
-    """A trial of 2 epochs that missed these test images."""
-    return make_trial(
-        make_config(**{"epochs": 2, **fields}),
-        100 * float(missed.mean()),
-        test_correct_bits=correct_bits(missed),
-    )
-
-
-def runs(per_seed: Misses, first_seed: int = 0, **fields: object) -> list[Trial]:
-    return [run_of(missed, seed=first_seed + seed, **fields) for seed, missed in enumerate(per_seed)]
-
-
-def drawn(error: float, num_seeds: int, seed: int, shifts: Sequence[float] = ()) -> Misses:
-    """Misses of seeds whose true errors (percent) are shifted; which images are hard is always the same."""
-    hardness = np.random.default_rng(0).random(NUM_IMAGES)
-    noise = np.random.default_rng(seed).normal(0, 0.04, (num_seeds, NUM_IMAGES))
-    errors = error + np.array(shifts or [0.0] * num_seeds)
-    return np.asarray(hardness + noise < errors[:, None] / 100).astype(np.int8)
-
-
-def paired(first: Sequence[Trial], other: Sequence[Trial], **options: object) -> Pairing:
-    return pair_arms(sweep_arm("A", first), sweep_arm("B", other), **options)  # type: ignore[arg-type]
 
 
 def compared(first: Sequence[Trial], other: Sequence[Trial], **options: object) -> PairedComparison:
     return compare_arms([sweep_arm("A", first), sweep_arm("B", other)], **options)  # type: ignore[arg-type]
-
-
-def configurations(*fields: Mapping[str, object], seed: int = 0) -> list[Trial]:
-    return [run_of(drawn(10, 1, seed)[0], **{**values, "seed": seed}) for values in fields]
-
-
-def fields_of(pairing: Pairing, *names: str) -> list[tuple[object, ...]]:
-    """Return what each pair differs in, and these fields of its first and other side."""
-    return [
-        (pair.field, *(getattr(cell.config, name) for name in names for cell in pair.sides)) for pair in pairing.pairs
-    ]
 
 
 def test_one_seed_is_mcnemars_test() -> None:
@@ -194,105 +147,6 @@ def test_equal_sweeps_with_other_seeds_differ_in_the_sweep_only() -> None:
     assert [(pair.pair.field, pair.is_paired) for pair in comparison.pairs] == [("sweep", False)]
     assert "1 pair has no seeds in common: paired over test images alone" in pair_notes(comparison)
     assert "| sweep " in render_pairs(comparison, "markdown")
-
-
-def test_pairs_differ_in_one_field_and_others_are_told() -> None:
-    first = configurations({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.4, "epochs": 9})
-    other = configurations(*({"lr": lr, "optimizer": "adamw"} for lr in (0.1, 0.2, 0.8)))
-    pairing = paired(first, other)
-    assert fields_of(pairing, "lr") == [("optimizer", 0.1, 0.1), ("optimizer", 0.2, 0.2)]
-    assert pairing.notes == (
-        "1 configuration of B has no pair: the nearest differs in lr and optimizer",
-        "1 configuration of A has no pair: the nearest differs in epochs, lr and optimizer",
-    )
-
-
-def test_of_several_numbers_the_nearest_and_of_words_all() -> None:
-    rates = configurations(*({"lr": lr} for lr in (0.1, 0.2, 0.8)))
-    assert fields_of(paired(rates, configurations({"lr": 0.3})), "lr") == [("lr", 0.2, 0.3)]
-    words = configurations({"schedule": "linear"}, {"schedule": "constant"})
-    found = paired(words, configurations({"schedule": "multistep"}))
-    assert fields_of(found, "schedule") == [
-        ("schedule", "linear", "multistep"),
-        ("schedule", "constant", "multistep"),
-    ]
-
-
-def test_an_equal_configuration_comes_before_others() -> None:
-    found = paired(configurations({"lr": 0.1}, {"lr": 0.2}), configurations({"lr": 0.2}, {"lr": 0.3}, seed=1))
-    assert fields_of(found, "lr") == [("sweep", 0.2, 0.2), ("lr", 0.2, 0.3)]
-    assert found.notes == ("1 configuration of A has no pair: the nearest differs in lr, and has a nearer one",)
-
-
-def test_trainings_that_both_sweeps_share_are_not_compared() -> None:
-    shared = configurations({"lr": 0.1})
-    found = paired(shared, [*shared, *configurations({"lr": 0.2})])
-    assert fields_of(found, "lr") == [("lr", 0.1, 0.2)]
-    assert found.notes == ("1 configuration is the same trainings in A and B: nothing to compare",)
-    with pytest.raises(UserError, match="nothing to compare: 1 configuration is the same trainings in A and B"):
-        compared(shared, shared)
-    assert fields_of(
-        paired(shared, [dataclasses.replace(t, row=dataclasses.replace(t.row, generation=2)) for t in shared])
-    ) == [("sweep",)]
-
-
-def test_other_test_images_are_not_compared() -> None:
-    (note, _) = paired(configurations({}), configurations({"test_subset": 100})).notes
-    assert note == "1 configuration of B has no pair: other test images (test_subset differ)"
-
-
-def test_arms_of_one_sweep() -> None:
-    trials = configurations(*({"batch_size": size, "lr": lr} for size in (256, 64, 128) for lr in (0.1, 0.2)))
-    arms = arms_by(trials, "batch_size", "A")
-    assert [(arm.label, len(arm.cells)) for arm in arms] == [
-        *(("batch_size 64", 2), ("batch_size 128", 2), ("batch_size 256", 2)),
-    ]
-    assert [arm.label for arm in arms_by(trials, "batch_size=128", "A")][:2] == ["batch_size 128", "batch_size 64"]
-    comparison = compare_arms(arms, by="batch_size")
-    assert [(pair.arm, pair.pair.other.config.lr) for pair in comparison.pairs] == [
-        *(("batch_size 128", 0.1), ("batch_size 128", 0.2), ("batch_size 256", 0.1), ("batch_size 256", 0.2)),
-    ]
-    text = render_pairs(comparison, "markdown")
-    assert text.startswith("| compared       | lr  | batch_size 64 | other")
-    assert "- batch_size 128, batch_size 256 against batch_size 64: test error of the other minus" in text
-
-
-def test_versions_of_the_code_within_a_sweep() -> None:
-    """A sweep whose trials were trained again: those that were superseded are an arm."""
-    old, new = drawn(20, 3, 1), drawn(20, 3, 2)
-    trials = [
-        *(dataclasses.replace(t, row=dataclasses.replace(t.row, code="old", superseded=True)) for t in runs(old)),
-        *(dataclasses.replace(t, row=dataclasses.replace(t.row, code="new", generation=2)) for t in runs(new)),
-    ]
-    comparison = compare_arms(arms_by(trials, "code", "A"), by="code")
-    assert [(pair.arm, pair.pair.field, pair.is_paired) for pair in comparison.pairs] == [("code new", "code", True)]
-
-
-def test_the_best_of_each_side_allows_for_the_choice() -> None:
-    first = [trial for lr, seed in ((0.1, 1), (0.2, 2)) for trial in runs(drawn(20, 3, seed), lr=lr)]
-    other = [
-        trial
-        for lr, seed, error in ((0.001, 3, 14), (0.01, 4, 18), (0.1, 5, 30))
-        for trial in runs(drawn(error, 3, seed), lr=lr, optimizer="adamw")
-    ]
-    arms = arms_by([*first, *other], "optimizer", "A")
-    pairing = pair_arms(*arms, by="optimizer")
-    assert pairing.notes[0] == (
-        "2 configurations of optimizer adamw have no pair: the nearest differs in lr and optimizer "
-        "(`--best lr` compares the best of each side)"
-    )
-    comparison = compare_arms(arms, by="optimizer", best="lr")
-    (pair,) = comparison.pairs
-    assert (pair.pair.other.config.lr, pair.pair.choices, pair.verdict) == (0.001, (2, 3), "better")
-    alone = compare_arms(
-        [sweep_arm("A", [t for t in first if t.config.lr == pair.pair.first.config.lr]), sweep_arm("B", other[:3])],
-        best="lr",
-    ).pairs[0]
-    assert pair.test
-    assert alone.test
-    assert pair.test.p_differs == pytest.approx(3 * alone.test.p_differs)
-    assert pair.test.interval[1] - pair.test.points > alone.test.interval[1] - alone.test.points
-    assert "0.001 of 3" in render_pairs(comparison, "markdown")
 
 
 def test_the_mean_tells_more_than_its_rows() -> None:
