@@ -25,6 +25,9 @@ def parse_model_name(name: str) -> tuple[str, int]:
     """
     match = _NAME.fullmatch(name)
     if match is None or match["family"] not in FAMILIES:
+        written = _NAME.fullmatch(name.casefold().replace("-", "_"))
+        if "-" in name and written and written["family"] in FAMILIES:  # as tables show it
+            raise ValueError(f"unknown model {name[:60]!r}: did you mean {written[0][:60]!r}?")
         known = " or ".join(f"{family}_DEPTH" for family in FAMILIES)
         raise ValueError(f"unknown model {name[:60]!r}: write {known}, for example resnet_preact_20, or FILE.py:NAME")
     depth = int(match["depth"])

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from models.user_code import is_reference
 from results.parquet.axes import varying_axes
+from results.parquet.markdown import escaped
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search, rounded
 from results.parquet.settings import is_default
@@ -113,7 +114,7 @@ def rounding_note(table: pa.Table, rows: Sequence[TableRow], search: SearchResul
     """Return a line that says where all digits of the rows are, if they are rounded; `option` makes these rows."""
     if all(rounded_row(row) == row for row in rows):
         return ""
-    sweep = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}sweep".encode(), b"SWEEP").decode()
+    sweep = escaped((table.schema.metadata or {}).get(f"{METADATA_PREFIX}sweep".encode(), b"SWEEP").decode())
     has_one_best = len(search.objectives) == 1 and not search.is_population and search.chosen
     again = f", `{command('best', sweep, '--yaml')}` trains the best again" if has_one_best else ""
     exact = command("table", sweep, *([option] if option else []), "--format", "csv")

@@ -126,7 +126,10 @@ def squeezed(text: str) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    ["status", "list", "best", "best --yaml", "table", "table --format csv", "table --format json", "lint", "logs"],
+    [
+        *("status", "list", "best", "best --yaml", "lint", "logs"),
+        *("table", "table --format csv", "table --format json", "table --all"),
+    ],
 )
 def test_nothing_commands_the_terminal(
     command: str, store: LocalStore, configs: list[TrainConfig], capsys: pytest.CaptureFixture[str]
@@ -164,6 +167,7 @@ def test_json_holds_the_text_itself(store: LocalStore, nasty: str, capsys: pytes
 def test_no_cell_of_csv_is_a_formula(store: LocalStore, nasty: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(said(capsys, store, "table", SWEEP, "--format", "csv"))))
     assert len(rows) == 4
+    rows += csv.DictReader(io.StringIO(said(capsys, store, "table", SWEEP, "--all", "--format", "csv")))
     assert [cell for row in rows for cell in row.values() if re.match(r"\s*[=+@-]", cell)] == []
     expected = printable_line(nasty.encode(errors="replace").decode())
     assert {row["dataset"].removeprefix("'") for row in rows} == {expected, "plain"}
@@ -201,6 +205,7 @@ def test_the_table_in_markdown_shows_the_text(
     store: LocalStore, nasty: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert_shown(said(capsys, store, "table", SWEEP), nasty)
+    assert_shown(said(capsys, store, "table", SWEEP, "--all"), nasty)
 
 
 def test_the_card_of_an_export_shows_the_text(store: LocalStore, nasty: str, tmp_path: Path) -> None:

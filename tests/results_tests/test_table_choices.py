@@ -60,6 +60,26 @@ def test_the_winner_of_a_search_can_be_trained_again_from_its_row(wide: LocalSto
         assert {row["trial_key"] for row in every} == set(keys)
 
 
+RECIPES: list[dict[str, object]] = [
+    {"schedule": "multistep", "milestones": [0.3]},
+    {"schedule": "linear", "lr_min_factor": 0.0},
+    {"optimizer": "adamw", "betas": [0.8, 0.9], "lr": 0.001},
+    {"optimizer": "lars", "eps": 1e-6, "nesterov": True},
+    {"train_subset": 1000, "test_subset": 500, "holdout": 0.1, "precision": "fp32"},
+    {"warmup_epochs": 5, "warmup_start_factor": 0.1, "clip_grad_norm": 1.5, "noise_scale": True},
+    {"ghost_batch_size": 32, "augmentation": "none", "label_smoothing": 0.1, "cutout_size": 8},
+    {"model": "resnet_110", "seed": 7, "weight_decay": 0.0},
+]
+
+
+@pytest.mark.parametrize("recipes", [RECIPES, *([recipe] for recipe in RECIPES)])
+def test_so_can_rows_of_a_planned_sweep_whatever_their_recipes(recipes: list[dict[str, object]]) -> None:
+    configs = [make_config(**recipe) for recipe in recipes]
+    rows = sweep_rows(group_repeats([make_trial(config, 5.0) for config in configs]))
+    trained = [trained_again(row).trial_key for row in from_csv(render(rows, "csv", with_mean=False))]
+    assert sorted(trained) == sorted(config.trial_key for config in configs)
+
+
 def test_what_was_searched_is_a_column_also_where_it_is_no_field(searched: LocalStore) -> None:
     table = read_trials(searched, SWEEP)
     assert from_csv(sweep_table(table, "csv", with_mean=False))[0]["base_lr"].startswith("0.1837876251")
