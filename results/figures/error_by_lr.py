@@ -247,7 +247,7 @@ def _set_x_axis(figure: Figure, panel: Axes, axes: LineAxes, points: Sequence[Po
         else:
             plain_numbers(panel.xaxis)
     else:
-        label_ticks(figure, panel, counts)
+        label_ticks(figure, panel.xaxis, counts)
 
 
 def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], axes: LineAxes) -> dict[str, list[Line2D]]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.points import distinguishing_words, sweep_points
 from results.figures.ranks import ALL_RANKS, Ranks
-from results.figures.style import COLORS, fill_with_legend, legend_height, look, set_scale, wrapped
+from results.figures.style import COLORS, SWEEP_STYLES, fill_with_legend, legend_height, look, set_scale, wrapped
 from results.parquet.search_results import SearchResults, params_text
 from results.parquet.trials import Cell, EpochsByKey
 from trainable.records import EpochRecord, Status
@@ -36,8 +36,6 @@ SPLITS: dict[str, tuple[str, Any, str]] = {
 MARKS_PER_LINE = 8
 MOST_SHARED = 9
 """Largest number of configurations whose curves share a panel: those of a grid of three by three."""
-SWEEP_STYLES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), "dashdot")
-"""Line styles of the sweeps that are drawn together."""
 WIDTH = 8.4
 """Width of a page in inches."""
 

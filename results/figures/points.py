@@ -206,10 +206,15 @@ def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:
 
 def bars_line(points: Sequence[Point]) -> str:
     """Return the further line of a title that says what the error bars of these points are; empty without bars."""
-    counts = sorted({len(point.errors) for point in points if error_bars([point])})
+    return spans_line([len(point.errors) for point in points if error_bars([point])])
+
+
+def spans_line(counts: Collection[int]) -> str:
+    """Return the further line of a title about error bars over these numbers of runs; empty if there are none."""
     if not counts:
         return ""
-    runs = f"{counts[-1]} runs" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    low, high = min(counts), max(counts)
+    runs = f"{high} runs" if low == high else f"{low} to {high} runs"
     return f"\nmeans of {runs}; error bars: from the lowest to the highest"
 
 

@@ -37,6 +37,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "h", ">", "d")
 HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", "++xx", "..", "oo")
 """More than there are colours, like the markers: series with the same colour differ in marker and hatch."""
 LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
+SWEEP_STYLES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), "dashdot")
+"""Line styles of the sweeps that are drawn together."""
 FORMATS = ("svg", "png")
 DPI = 160
 LOG_FROM_RATIO = 5
@@ -53,7 +55,7 @@ CHARACTER, HANDLE = 0.075, 0.65
 ENTRY_WIDTH = 44
 """Width in characters of an entry of a legend beside the axes."""
 TICK_GAP = 12.0
-"""Smallest gap between tick labels in pixels, at matplotlib's 100 dots per inch."""
+"""Smallest gap between the labels of a horizontal axis in pixels, at matplotlib's 100 dots per inch."""
 
 
 LOST_STEP = 0.045
@@ -172,22 +174,23 @@ def keep_apart(spans: Sequence[tuple[float, float]], ranks: Sequence[float], gap
     return sorted(kept)
 
 
-def label_ticks(figure: Figure, axes: Axes, ranks: dict[float, int]) -> None:
-    """Put ticks on a horizontal axis at these values; of overlapping labels, that with the lower rank is dropped."""
+def label_ticks(figure: Figure, axis: Axis, ranks: dict[float, int]) -> None:
+    """Put ticks on an axis at these values; of overlapping labels, that with the lower rank is dropped."""
     values = sorted(ranks)
-    axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.xaxis.set_minor_locator(NullLocator())
-    plain_numbers(axes.xaxis)
+    axis.set_major_locator(FixedLocator(values))
+    axis.set_minor_locator(NullLocator())
+    plain_numbers(axis)
     figure.draw_without_rendering()
-    labels = [label for label in axes.get_xticklabels() if label.get_text()]
+    labels = [label for label in axis.get_ticklabels() if label.get_text()]
     if len(labels) != len(values):
         return
     extents: list[Bbox] = [label.get_window_extent() for label in labels]
-    spans = [(extent.x0, extent.x1) for extent in extents]
-    kept = keep_apart(spans, [ranks[value] for value in values], TICK_GAP)
-    axes.xaxis.set_major_locator(FixedLocator([values[index] for index in kept]))
-    axes.xaxis.set_minor_locator(FixedLocator([value for index, value in enumerate(values) if index not in kept]))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    is_x = isinstance(axis, XAxis)
+    spans = [(extent.x0, extent.x1) if is_x else (extent.y0, extent.y1) for extent in extents]
+    kept = keep_apart(spans, [ranks[value] for value in values], TICK_GAP if is_x else 0.0)
+    axis.set_major_locator(FixedLocator([values[index] for index in kept]))
+    axis.set_minor_locator(FixedLocator([value for index, value in enumerate(values) if index not in kept]))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
 
 
 def legend_beside_width(handles: Sequence[Line2D | Patch]) -> float:

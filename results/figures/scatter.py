@@ -1,0 +1,243 @@
+"""Any field or result of trials against any other, with a third as colours and a fourth in panels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis as PlotAxis
+from matplotlib.axis import XAxis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+from results.figures.fields import (
+    is_parameter,
+)
+from results.figures.marks import LOST, LostTrial, Mark, Scatter
+from results.figures.style import (
+    GRADIENT,
+    LEGEND_ROWS,
+    MOST_VECTOR,
+    SWEEP_STYLES,
+    label_ticks,
+    labelled_digits,
+    look,
+    plain_numbers,
+    set_log,
+    wrapped,
+)
+from results.parquet.axes import Axis
+from trainable.grouping import grouped
+from trainable.wording import shortened
+
+LOST_COLOR = "#7F7F7F"
+MOST_LABELLED = 14
+"""Largest number of values of a field that are all labelled on its axis."""
+MOST_BAR_LABELS = 8
+MOST_COLUMNS = 3
+MOST_HORIZONTAL = 30
+"""Largest number of characters of all words of an axis that are written horizontally."""
+WIDTHS, HEIGHTS = {1: 5.6, 2: 3.9, 3: 3.2}, {1: 3.6}
+"""Size of a panel in inches, by the number of columns or rows."""
+LEGEND_WIDTH, EMPTY_WIDTH = 1.9, 0.6
+"""Width in inches of the legend or the colour bar, and of the margin without one."""
+ENTRY_WIDTH = 24
+"""Width in characters of an entry of the legend."""
+MARK_SIZE = 28
+"""Area of a mark in points squared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours and markers of a scatter."""
+
+    content: Scatter
+
+    @property
+    def color_axis(self) -> Axis | None:
+        """What colours tell; None if it is the sweep."""
+        return self.content.axes.get("color")
+
+    @property
+    def norm(self) -> Normalize | None:
+        """The scale of the colour bar; None if colours stand for words or sweeps."""
+        axis = self.color_axis
+        if axis is None or not axis.is_number:
+            return None
+        return (LogNorm if axis.is_log else Normalize)(min(axis.values), max(axis.values))
+
+    def look(self, sweep: str, values: Mapping[str, Any]) -> tuple[Any, str]:
+        """Return colour and marker of a mark; markers tell the sweeps apart, or else the words of the colours."""
+        own = look(self.content.sweeps.index(sweep))
+        axis, norm = self.color_axis, self.norm
+        if axis is None:
+            return own.color, own.marker
+        if "color" not in values:
+            return LOST_COLOR, own.marker
+        if norm is not None:
+            return GRADIENT(float(norm(values["color"]))), own.marker
+        word = look(axis.values.index(values["color"]))
+        return word.color, word.marker if len(self.content.sweeps) == 1 else own.marker
+
+    def line(self, sweep: str) -> Any:  # noqa: ANN401 (a line style of matplotlib)
+        """Return the line style of a sweep; none if the marks are not joined."""
+        return (
+            SWEEP_STYLES[self.content.sweeps.index(sweep) % len(SWEEP_STYLES)] if self.content.is_joined else "none"
+        )
+
+    def handles(self) -> list[Line2D]:
+        """Return the legend: the words that colours stand for, and the sweeps if there are several."""
+        axis, sweeps = self.color_axis, self.content.sweeps
+        entries = []
+        if axis is not None and not axis.is_number:
+            for value in axis.values:
+                words = shortened(axis.text(value), ENTRY_WIDTH)
+                entries.append((words, *self.look(sweeps[0], {"color": value}), self.line(sweeps[0])))
+        if len(sweeps) > 1:
+            for sweep in sweeps:
+                color, marker = self.look(sweep, {})
+                entries.append((sweep, color if axis is None else "black", marker, self.line(sweep)))
+        return [
+            Line2D([], [], label=words, color=color, marker=marker, linestyle=line)
+            for words, color, marker, line in entries
+        ]
+
+
+def draw_scatter(content: Scatter) -> Figure:
+    """Draw a mark per configuration, with bars over its repeats, and trials without a value at the edge."""
+    palette, panel_axis = Palette(content), content.axes.get("panel")
+    panels = (None,) if panel_axis is None else panel_axis.values
+    columns = min(len(panels), MOST_COLUMNS)
+    rows, has_legend = -(-len(panels) // columns), bool(palette.norm or palette.handles())
+    width = columns * WIDTHS[columns] + (LEGEND_WIDTH if has_legend else EMPTY_WIDTH)
+    figure = Figure(figsize=(width, rows * HEIGHTS.get(rows, 2.8) + 0.6), layout="constrained")
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for position, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+        _draw_marks(axes, palette, [mark for mark in content.marks if mark.values.get("panel") == panel])
+        _draw_lost(axes, palette, [trial for trial in content.lost if trial.values.get("panel") == panel])
+        if panel_axis is not None:
+            axes.set_title(f"{content.labels['panel']} {panel_axis.text(panel)}", fontsize="medium")
+        axes.grid(visible=True, which="major", alpha=0.3)
+        if position % columns == 0:
+            axes.set_ylabel(content.labels["y"])
+        if position + columns >= len(panels):
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(content.labels["x"])
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    figure.suptitle(wrapped(content.title, int(11 * width)), fontsize="medium")
+    _explain(figure, grid[: len(panels)], palette)
+    _set_axis(figure, grid[0].yaxis, content.axes["y"])
+    _set_axis(figure, grid[len(panels) - 1].xaxis, content.axes["x"])
+    return figure
+
+
+def _explain(figure: Figure, grid: Sequence[Axes], palette: Palette) -> None:
+    """Draw the colour bar, with a tick at each value if there are few, and the legend."""
+    axis, norm, label = palette.color_axis, palette.norm, palette.content.labels.get("color", "")
+    if axis is not None and norm is not None:
+        bar = figure.colorbar(ScalarMappable(norm, GRADIENT), ax=grid, pad=0.02, label=label).ax.yaxis
+        if len(axis.values) <= MOST_BAR_LABELS and is_parameter(axis.name):
+            bar.set_major_locator(FixedLocator(list(axis.values)))
+        elif axis.is_log:
+            bar.set_major_locator(LogLocator(subs=labelled_digits(max(axis.values) / min(axis.values))))
+        bar.set_minor_locator(NullLocator())
+        plain_numbers(bar)
+    if handles := palette.handles():
+        figure.legend(
+            handles=handles,
+            title=label if norm is None else "",
+            loc="outside right upper",
+            fontsize="small",
+            title_fontsize="small",
+            ncols=-(-len(handles) // LEGEND_ROWS),
+            frameon=False,
+        )
+
+
+def _position(axis: Axis, value: Any) -> float:  # noqa: ANN401 (whatever the field holds)
+    """Return where a value stands on an axis; words stand at whole numbers."""
+    return float(value) if axis.is_number else float(axis.values.index(value))
+
+
+def _draw_marks(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
+    """Draw the marks of a panel, with their error bars and the lines that join them."""
+    content = palette.content
+    for role, set_scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
+        set_scale("log" if content.axes[role].is_log else "linear")
+
+    def series_of(mark: Mark) -> tuple[str, Any]:
+        return mark.sweep, mark.values.get("color") if content.is_joined else palette.look(mark.sweep, mark.values)[1]
+
+    series = grouped(marks, series_of)
+    for (sweep, _), members in series.items():
+        members.sort(key=lambda mark: _position(content.axes["x"], mark.values["x"]))
+        xs, ys = ([_position(content.axes[role], mark.values[role]) for mark in members] for role in ("x", "y"))
+        colors, markers = zip(*(palette.look(sweep, mark.values) for mark in members), strict=True)
+        is_raster = len(members) > MOST_VECTOR
+        if content.is_joined:
+            axes.plot(xs, ys, color=colors[0], linestyle=palette.line(sweep), linewidth=1.4)
+        axes.scatter(xs, ys, c=colors, marker=markers[0], s=MARK_SIZE, zorder=3, rasterized=is_raster)
+        for mark, x, y, color in zip(members, xs, ys, colors, strict=True):
+            if mark.has_bars:
+                wide, high = (_bar(mark, role) if role in mark.spans else None for role in ("x", "y"))
+                axes.errorbar(x, y, yerr=high, xerr=wide, fmt="none", ecolor=color, capsize=3, elinewidth=1.0)
+
+
+def _bar(mark: Mark, role: str) -> list[list[float]]:
+    """Return the distances from a mean to the lowest and to the highest value."""
+    low, high = mark.spans[role]
+    return [[mark.values[role] - low], [high - mark.values[role]]]
+
+
+def _draw_lost(axes: Axes, palette: Palette, lost: Sequence[LostTrial]) -> None:
+    """Mark trials without a value: at the upper edge without y, at the right edge without x."""
+    transforms = {
+        (True, True): axes.transData,
+        (True, False): axes.get_xaxis_transform(),
+        (False, True): axes.get_yaxis_transform(),
+        (False, False): axes.transAxes,
+    }
+    for (status, *known), members in grouped(
+        lost, lambda trial: (trial.status, "x" in trial.values, "y" in trial.values)
+    ).items():
+        xs, ys = (
+            [
+                _position(palette.content.axes[role], trial.values[role]) if role in trial.values else 1.0
+                for trial in members
+            ]
+            for role in ("x", "y")
+        )
+        axes.update_datalim(list(zip(xs, ys, strict=True)), updatex=known[0], updatey=known[1])
+        axes.scatter(
+            xs,
+            ys,
+            c=[palette.look(trial.sweep, trial.values)[0] for trial in members],
+            marker=LOST[status][0],
+            s=1.5 * MARK_SIZE,
+            transform=transforms[known[0], known[1]],
+            clip_on=False,
+            zorder=4,
+            rasterized=len(members) > MOST_VECTOR,
+        )
+    axes.autoscale_view()
+
+
+def _set_axis(figure: Figure, plot_axis: PlotAxis, axis: Axis) -> None:
+    """Label an axis at its values if they are few, at their words, or at round numbers."""
+    is_x = isinstance(plot_axis, XAxis)
+    if not axis.is_number:
+        words = [shortened(axis.text(value), ENTRY_WIDTH) for value in axis.values]
+        plot_axis.set_ticks(range(len(words)), words)
+        if is_x and sum(map(len, words)) > MOST_HORIZONTAL:
+            plot_axis.set_tick_params(rotation=45)
+        (plot_axis.axes.set_xlim if is_x else plot_axis.axes.set_ylim)(-0.5, len(words) - 0.5)
+    elif is_parameter(axis.name) and len(axis.values) <= MOST_LABELLED:
+        label_ticks(figure, plot_axis, dict.fromkeys(axis.values, 1))
+    elif axis.is_log:
+        set_log(plot_axis, axis.values)
+    else:
+        plain_numbers(plot_axis)
