@@ -1,24 +1,37 @@
-"""Draw figures of a sweep as SVG and PNG. The word `published` in place of the sweep draws the
-published rows."""
+"""Draw figures of a sweep as SVG and PNG. Several sweeps are drawn together. The word `published` in
+place of the sweep draws the published rows."""
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.options import PUBLISHED, add_store, output_folder
-from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES, chosen_names
+from results.figures import ALL, FIGURE_NAMES, SCATTER, SEARCH_FIGURE_NAMES, TOGETHER, chosen_names
 from trainable.errors import UserError
 from trainable.wording import say
 
 if TYPE_CHECKING:
     from results.figures.gallery import Results
+    from results.parquet.search_results import SearchResults
+    from results.store.store import Store
 
+ROLES = {
+    "x": f"draw a {SCATTER} with this on the horizontal axis: a training field, a variable, a result column of "
+    "`trials`, or `objective` (default: the field that matters most)",
+    "y": "the same for the vertical axis (default: the test error, or the objective of a search)",
+    "color": "what colours tell (default: the next field by importance, or the sweeps)",
+    "panel": "what has panels of its own (default: a further field with few values)",
+}
 SUMMARY = "draw figures (SVG and PNG) of a sweep, of the published rows, or of both"
 EXAMPLES = (
     "plot quickstart",
     "plot quickstart --against published",
+    "plot my_sweep --x weight_decay --y test_error_percent --color lr --panel batch_size",
+    "plot my_sweep other_sweep",
     "plot published --figure heat_map",
     "plot my_sweep --figure learning_curves --curves 25-48",
     "plot my_search --against other_search --figure best_by_epochs",
@@ -26,13 +39,21 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP|published", help="a sweep in the store, or the published rows")
+    parser.add_argument(
+        "sweeps",
+        nargs="+",
+        metavar="SWEEP|published",
+        help=f"a sweep in the store, or the published rows; several sweeps share {', '.join(TOGETHER)}",
+    )
     parser.add_argument(
         "--figure",
         default="all",
         metavar="NAME",
-        help=f"one of {', '.join(FIGURE_NAMES)}; for a search also {', '.join(SEARCH_FIGURE_NAMES)} (default: all)",
+        help=f"one of {', '.join(FIGURE_NAMES)}; for a search also {', '.join(SEARCH_FIGURE_NAMES)}; "
+        f"{SCATTER} (default: all of them but {SCATTER})",
     )
+    for option, words in ROLES.items():
+        parser.add_argument(f"--{option}", metavar="FIELD", help=words)
     parser.add_argument(
         "--against",
         action="append",
@@ -53,53 +74,95 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from results.figures.fields import Roles
     from results.figures.ranks import parse_ranks
 
-    chosen_names(arguments.figure)  # refuses a wrong name before anything is read
+    figure, roles = arguments.figure, Roles(**{role: getattr(arguments, role) for role in ROLES})
+    chosen_names(figure)  # refuses a wrong name before anything is read
+    named = next(iter(roles.named()), None)
+    if named and figure not in (ALL, SCATTER):
+        raise UserError(f"--{named} says what is on the figure {SCATTER}, not on {figure}")
+    if named and len(arguments.sweeps) == 1:
+        figure = SCATTER
     curves = None if arguments.curves is None else parse_ranks(arguments.curves)
-    if arguments.sweep == PUBLISHED:
-        return _plot_published(arguments)
+    if arguments.sweeps[0] == PUBLISHED:
+        return _plot_published(arguments, figure)
 
-    from results.figures.gallery import Results
-    from results.parquet.files import read_epochs, read_trials
-    from results.parquet.search_results import read_search
-    from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
     from results.store.opening import open_store
     from results.store.sweep_files import FIGURES
 
-    store, sweep = open_store(arguments.store), arguments.sweep
-    table = read_trials(store, sweep)
-    others = [name for name in arguments.against if name != PUBLISHED]
-    results = Results(
-        sweep,
-        group_repeats(trials_from_table(table)),
-        PUBLISHED in arguments.against,
-        lambda: epochs_from_table(read_epochs(store, sweep)),
-        read_search(table),
-        {name: search for name in others if (search := read_search(read_trials(store, name)))},
+    store = open_store(arguments.store)
+    sweep, *others = (name for name in arguments.sweeps if name != PUBLISHED)
+    against = [*arguments.against, *(PUBLISHED for name in arguments.sweeps if name == PUBLISHED)]
+    _check_together(arguments.sweeps, figure, against)
+    results = _results(store, sweep)
+    results = replace(
+        results,
+        published=PUBLISHED in against,
+        against=_searches(store, results, [name for name in against if name != PUBLISHED]),
         curves=curves,
+        roles=roles,
+        beside=[_results(store, name) for name in others],
     )
-    for name in others:
-        if results.search is None or name not in results.against:
-            raise UserError(f"--against {name}: {sweep if results.search is None else name} is no search")
     if arguments.to:
-        _draw(arguments.figure, results, Path(arguments.to))
+        _draw(figure, results, Path(arguments.to))
         return 0
     with store.writing(sweep) as scratch:
-        paths = list(_saved(arguments.figure, results, scratch / FIGURES))
+        paths = list(_saved(figure, results, scratch / FIGURES))
     for path in paths:
         say(store.location(sweep, path.relative_to(scratch).as_posix()))
     _print_notes(results)
     return 0
 
 
-def _plot_published(arguments: argparse.Namespace) -> int:
+def _check_together(sweeps: Sequence[str], figure: str, against: Sequence[str]) -> None:
+    """Refuse what cannot be drawn together."""
+    if twice := [name for name, count in Counter(sweeps).items() if count > 1]:
+        raise UserError(f"plot {' '.join(sweeps)}: {twice[0]} is named twice")
+    num_sweeps = len([name for name in sweeps if name != PUBLISHED])
+    if PUBLISHED in against and (num_sweeps > 1 or figure == SCATTER):
+        raise UserError(f"published rows are drawn with one sweep, and not in {SCATTER}: leave out `{PUBLISHED}`")
+
+
+def _results(store: "Store", sweep: str) -> "Results":
+    from results.figures.gallery import Results
+    from results.parquet.files import read_epochs, read_trials
+    from results.parquet.search_results import read_search
+    from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
+
+    table = read_trials(store, sweep)
+    return Results(
+        sweep,
+        group_repeats(trials_from_table(table)),
+        epochs=lambda: epochs_from_table(read_epochs(store, sweep)),
+        search=read_search(table),
+    )
+
+
+def _searches(store: "Store", results: "Results", names: Sequence[str]) -> dict[str, "SearchResults"]:
+    """Return other searches by name, which are drawn beside that of the results.
+
+    Raises:
+        UserError: one of them, or the sweep itself, is no search.
+    """
+    searches = {}
+    for name in names:
+        search = _results(store, name).search
+        if results.search is None or search is None:
+            raise UserError(f"--against {name}: {results.sweep if results.search is None else name} is no search")
+        searches[name] = search
+    return searches
+
+
+def _plot_published(arguments: argparse.Namespace, figure: str) -> int:
     from results.figures.gallery import Results
     from results.store.sweep_files import FIGURES
 
-    if arguments.against:
-        raise UserError(f"plot published --against {arguments.against[0]}: write `plot SWEEP --against published`")
-    _draw(arguments.figure, Results(published=True), Path(arguments.to or FIGURES))
+    if others := [*arguments.sweeps[1:], *arguments.against]:
+        raise UserError(f"plot published and {others[0]}: write `plot SWEEP --against published`")
+    if figure == SCATTER:
+        raise UserError(f"{SCATTER} draws the trials of a sweep: name one in place of `{PUBLISHED}`")
+    _draw(figure, Results(published=True), Path(arguments.to or FIGURES))
     return 0
 
 

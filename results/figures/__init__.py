@@ -13,6 +13,10 @@ SEARCH_FIGURE_NAMES = (
     "parameter_importance",
 )
 """Further values for sweeps that are a search."""
+SCATTER = "scatter"
+"""A value that `all` does not stand for: it is drawn where fields are named, or several sweeps."""
+TOGETHER = (SCATTER, "learning_curves", "best_by_epochs")
+"""Figures that show several sweeps together; the last one only searches."""
 ALL = "all"
 
 
@@ -23,6 +27,6 @@ def chosen_names(figure: str) -> list[str]:
         UserError: no such figure.
     """
     names = [*FIGURE_NAMES, *SEARCH_FIGURE_NAMES]
-    if figure != ALL and figure not in names:
-        raise UserError(f"no figure {figure!r}: {nearest(figure, [*names, ALL])}")
+    if figure not in (*names, SCATTER, ALL):
+        raise UserError(f"no figure {figure!r}: {nearest(figure, [*names, SCATTER, ALL])}")
     return names if figure == ALL else [figure]

@@ -11,7 +11,7 @@ from results.figures.style import wants_log
 from results.parquet.axes import RESULTS, Axis, axis_of, axis_value, ranked_axes
 from results.parquet.schema import TRIALS_SCHEMA
 from results.parquet.search_results import Parameter, SearchResults
-from results.parquet.trials import Trial
+from results.parquet.trials import Cell, Trial
 from trainable.config import FIELD_NAMES, is_field
 from trainable.errors import UserError
 from trainable.field_checks import SYNONYMS
@@ -62,6 +62,15 @@ class SweepTrials:
     name: str
     trials: Sequence[Trial]
     search: SearchResults | None = None
+
+    @classmethod
+    def of_sweep(cls, name: str, cells: Sequence[Cell], search: SearchResults | None) -> "SweepTrials":
+        """Return all trials of a sweep; of a search its proposals, of a population those of the last generation."""
+        if search is None:
+            return cls(name, [trial for cell in cells for trial in cell.trials])
+        return cls(
+            name, [item.trial for item in (search.finalists if search.is_population else search.trials)], search
+        )
 
     @property
     def outcome(self) -> str:
@@ -153,7 +162,7 @@ def _named_axis(role: str, name: str, sweeps: Sequence[SweepTrials]) -> Axis:
     if not values:
         raise UserError(f"{what}: no trial of {_names(sweeps)} has a value")
     axis = axis_of(name, values, _parameters(sweeps))
-    if role != "y" and len(axis.values) < 2:
+    if len(axis.values) < 2 and not (role == "y" and is_mean(axis)):
         others = [other.name for other in shared_axes(sweeps)]
         hint = f"; what varies: {listed(others, MOST_NAMED)}" if others else ""
         raise UserError(f"{what}: it is {axis.text(axis.values[0])} in all trials of {_names(sweeps)}{hint}")

@@ -1,12 +1,15 @@
 """Figures by name: which points each of them shows, and why it may be empty."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from matplotlib.figure import Figure
 
 from results.figures import (
     ALL,
+    SCATTER,
+    TOGETHER,
     best_by_epochs,
     chosen_names,
     error_by_epochs,
@@ -14,12 +17,15 @@ from results.figures import (
     heat_map,
     insight,
     learning_curves,
+    marks,
     objective_front,
     optimisation_history,
     parallel_coordinates,
     parameter_importance,
     pareto_front,
+    scatter,
 )
+from results.figures.fields import Roles, SweepTrials
 from results.figures.points import (
     SGD,
     Point,
@@ -58,6 +64,10 @@ class Results:
     """Other searches to draw for comparison, by sweep name."""
     importances: Sequence[tuple[str, Importance]] | None = None
     """Result of `parameter_importance` if already known: computing it takes seconds."""
+    roles: Roles = field(default_factory=Roles)
+    """What is on the axes of a scatter, where somebody says."""
+    beside: "Sequence[Results]" = ()
+    """Other sweeps that are drawn in the same figures."""
     curves: Ranks | None = None
     """Learning curves that are drawn; None for the best ones."""
     notes: list[str] = field(default_factory=list)
@@ -112,10 +122,16 @@ def pages(figure: str, results: Results) -> Iterator[tuple[str, Figure]]:
         UserError: no such figure, or nothing to draw.
     """
     is_empty = True
-    for name in chosen_names(figure):
+    names = chosen_names(figure)
+    if results.beside and figure not in (ALL, *TOGETHER):
+        raise UserError(f"--figure {figure}: several sweeps are drawn together in {', '.join(TOGETHER)} only")
+    for name in TOGETHER if results.beside and figure == ALL else names:
+        parts = [name, *(results.roles.named().values() if name == SCATTER else ())]
+        parts += [f"with_{other.sweep}" for other in results.beside]
+        stem = re.sub(r"[^\w.-]", "_", "_".join(parts))
         for number, page in enumerate(_drawn(name, results), start=1):
             is_empty = False
-            yield name if number == 1 else f"{name}_{number}", page
+            yield stem if number == 1 else f"{stem}_{number}", page
     if is_empty:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
         raise UserError(f"{what} would be empty: {_why_empty(figure, results)}")
@@ -134,6 +150,8 @@ def _drawn(name: str, results: Results) -> Iterator[Figure]:
 
 
 def _pages(name: str, results: Results) -> Iterable[Figure]:
+    if name == SCATTER:
+        return _scatter(results)
     if (reason := _unsuited(name, results.search)) and not results.published:
         return results.leave_out(name, reason)
     if name in DRAWERS:
@@ -250,24 +268,61 @@ def _pareto_front(results: Results) -> list[Figure]:
 
 
 def _learning_curves(results: Results) -> Iterable[Figure]:
-    search, sweep, records = results.search, results.sweep or "", results.epochs()
+    search, sweep = results.search, results.sweep or ""
+    if results.beside:
+        return _curves_together((results, *results.beside))
     if search is None:
         ranks = results.curves or Ranks(1, learning_curves.MOST_PANELS)
         heading, what = title(sweep_points(results.cells, sweep)), "configurations"
-        total = sum(learning_curves.has_epochs(cell, records) for cell in results.cells)
-        panels = learning_curves.learning_curves(results.cells, records, sweep, ranks)
     else:
         most = learning_curves.MOST_PANELS if search.is_population else learning_curves.MOST_PANELS_OF_SEARCH
         ranks, heading, what = results.curves or Ranks(1, most), search_title(search, results), "panels"
-        curves = learning_curves.population_curves if search.is_population else learning_curves.search_curves
-        panels = curves(search, records, ALL_RANKS)
-        total, panels = len(panels), panels[ranks.positions]
         if ranks.last is not None and not search.is_population and len(search.trials) > ranks.last:
             heading += f"\nthe best of {len(search.trials)} trials"
+    panels, total = _curve_panels(results, ranks)
     if total and not panels:
         raise UserError(f"--curves {ranks.first}-{ranks.last}: there are only {total} {what}")
     heading += results.note("learning_curves", shown_words(ranks, total, what), "; plot --curves all draws all")
     return learning_curves.draw_learning_curves(panels, heading)
+
+
+def _curve_panels(
+    results: Results, ranks: Ranks, among: Sequence[Cell] = ()
+) -> tuple[list[learning_curves.Panel], int]:
+    """Return the learning curves at these ranks, and how many there are at all.
+
+    `among` are the cells of all sweeps of the figure, from which a label tells its configuration.
+    """
+    search, records = results.search, results.epochs()
+    if search is None:
+        total = sum(learning_curves.has_epochs(cell, records) for cell in results.cells)
+        return learning_curves.learning_curves(results.cells, records, results.sweep or "", ranks, among), total
+    curves = learning_curves.population_curves if search.is_population else learning_curves.search_curves
+    panels = curves(search, records, ALL_RANKS)
+    return panels[ranks.positions], len(panels)
+
+
+def _curves_together(sweeps: Sequence[Results]) -> list[Figure]:
+    """Draw the curves of several sweeps in the same panels: the best of each, unless others are asked for."""
+    first = sweeps[0]
+    ranks = first.curves or Ranks(1, max(1, learning_curves.MOST_SHARED // len(sweeps)))
+    among = [cell for results in sweeps if results.search is None for cell in results.cells]
+    panels, heading = [], []
+    for results in sweeps:
+        found, total = _curve_panels(results, ranks, among)
+        panels += [replace(panel, sweep=results.sweep or "") for panel in found]
+        shown = first.note("learning_curves", shown_words(ranks, total, f"configurations of {results.sweep}"))
+        heading.append(title(sweep_points(results.cells, results.sweep or "")) + shown)
+    if len(panels) > MOST_TOGETHER:
+        raise UserError(f"--curves: {len(panels)} curves of {len(sweeps)} sweeps; {MOST_TOGETHER} can share a figure")
+    return [learning_curves.draw_shared(panels, "\n".join(heading))] if panels else []
+
+
+def _scatter(results: Results) -> list[Figure]:
+    sweeps = [SweepTrials.of_sweep(each.sweep or "", each.cells, each.search) for each in (results, *results.beside)]
+    content = marks.scatter(sweeps, results.roles)
+    results.note(SCATTER, content.note)
+    return [scatter.draw_scatter(content)] if content.marks else []
 
 
 def _insight(results: Results) -> list[Figure]:
@@ -285,10 +340,19 @@ def _optimisation_history(search: SearchResults, results: Results) -> list[Figur
 
 
 def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
-    searches = {results.sweep or "": search, **results.against}
-    panels = best_by_epochs.best_by_epochs(searches)
+    beside = {other.sweep or "": other.search for other in results.beside if other.search is not None}
+    if len(beside) < len(results.beside):
+        return []
+    searches = {results.sweep or "": search, **results.against, **beside}
+    try:
+        panels = best_by_epochs.best_by_epochs(searches)
+    except UserError as error:
+        if not beside:
+            raise
+        results.note("best_by_epochs", str(error))
+        return []
     heading = search_title(search, results)
-    if results.against:
+    if len(searches) > 1:
         cells = group_repeats(trial.trial for other in searches.values() for trial in other.trials)
         heading = title(sweep_points(cells, " against ".join(searches)))
     return [best_by_epochs.draw_best_by_epochs(panels, heading)] if panels else []
@@ -341,6 +405,8 @@ FIGURES_OF_CONFIGURATIONS = ("error_by_epochs", "heat_map", "pareto_front")
 """Figures of configurations on a grid, by test error."""
 FIGURES_OF_TRIALS = (*FIGURES_OF_CONFIGURATIONS, "error_by_lr", "parameter_importance")
 """Figures of the final errors of trials, which a population does not have."""
+MOST_TOGETHER = 24
+"""Largest number of learning curves of several sweeps in a figure: as many look different."""
 MOST_NAMED = 4
 """Number of fields that a title names."""
 MOST_SERIES = 12

@@ -69,14 +69,21 @@ def has_epochs(cell: Cell, records: EpochsByKey) -> bool:
     return any(records.get(trial.row.trial_key) for trial in cell.trials)
 
 
-def learning_curves(cells: Sequence[Cell], records: EpochsByKey, sweep: str, ranks: Ranks = ALL_RANKS) -> list[Panel]:
+def learning_curves(
+    cells: Sequence[Cell],
+    records: EpochsByKey,
+    sweep: str,
+    ranks: Ranks = ALL_RANKS,
+    among: Sequence[Cell] = (),
+) -> list[Panel]:
     """Return what is drawn: a panel per configuration with an epoch, sorted by batch size, lr and epochs.
 
     Args:
         ranks: the configurations that are drawn, by their mean test error; unfinished ones come last.
+        among: further cells of the figure, from which a label tells its configuration.
     """
-    points = sweep_points(cells, sweep)
-    found = [pair for pair in zip(points, cells, strict=True) if has_epochs(pair[1], records)]
+    points = sweep_points([*cells, *among], sweep)
+    found = [pair for pair in zip(points, cells, strict=False) if has_epochs(pair[1], records)]
     found.sort(key=lambda pair: statistics.fmean(pair[0].errors) if pair[0].errors else math.inf)
     panels = []
     for point, cell in sorted(

@@ -22,7 +22,7 @@ from results.figures.points import spans_line, sweep_points, title
 from results.parquet.axes import Axis
 from results.parquet.trials import Trial, group_repeats
 from trainable.records import Status
-from trainable.wording import counted, listed
+from trainable.wording import listed
 
 LOST = {
     Status.DIVERGED: ("x", "×", "diverged"),
@@ -94,7 +94,9 @@ class Scatter:
         """The heading, and what the reader of the marks must know."""
         also = f"points also differ in {listed(self.others, MOST_NAMED)}" if self.others else ""
         lines = "\n".join(line for line in (*self.heading, also, self.note) if line)
-        return lines + spans_line([mark.num_runs for mark in self.marks if mark.has_bars])
+        has_bars = any(mark.has_bars for mark in self.marks)
+        counts = [mark.num_runs for mark in self.marks if mark.num_runs > 1 and (mark.has_bars or not has_bars)]
+        return lines + spans_line(counts, has_bars=has_bars)
 
     @property
     def note(self) -> str:
@@ -104,8 +106,7 @@ class Scatter:
         counts = Counter(trial.status for trial in self.lost)
         is_at_edge = any(not {"x", "y"} <= trial.values.keys() for trial in self.lost)
         parts = [f"{counts[status]} {words} ({sign})" for status, (_, sign, words) in LOST.items() if counts[status]]
-        where = ", at the edge" * is_at_edge
-        return f"{counted(len(self.lost), 'trial')} without a value{where}: {', '.join(parts)}"
+        return f"trials without a value{', at the edge' * is_at_edge}: {', '.join(parts)}"
 
 
 def scatter(sweeps: Sequence[SweepTrials], asked: Roles) -> Scatter:

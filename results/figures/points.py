@@ -209,13 +209,13 @@ def bars_line(points: Sequence[Point]) -> str:
     return spans_line([len(point.errors) for point in points if error_bars([point])])
 
 
-def spans_line(counts: Collection[int]) -> str:
-    """Return the further line of a title about error bars over these numbers of runs; empty if there are none."""
+def spans_line(counts: Collection[int], *, has_bars: bool = True) -> str:
+    """Return the further line of a title about means of these numbers of runs; empty if there are none."""
     if not counts:
         return ""
     low, high = min(counts), max(counts)
     runs = f"{high} runs" if low == high else f"{low} to {high} runs"
-    return f"\nmeans of {runs}; error bars: from the lowest to the highest"
+    return f"\nmeans of {runs}{'; error bars: from the lowest to the highest' * has_bars}"
 
 
 def with_error(points: Iterable[Point]) -> list[Point]:
