@@ -111,7 +111,7 @@ def resolved(asked: Roles, sweeps: Sequence[SweepTrials]) -> dict[str, Axis]:
     free = [axis for axis in shared_axes(sweeps) if axis.name not in taken]
     if "x" not in axes:
         if not free:
-            raise UserError(f"figure 'scatter' would be empty: no field varies in {_names(sweeps)}")
+            raise UserError(f"no field varies in {_names(sweeps)}: there is nothing to draw a result against")
         numbers = [axis for axis in free if axis.is_number]
         axes["x"] = next((axis for axis in free[:2] if axis.name == "lr"), (numbers or free)[0])
         free.remove(axes["x"])

@@ -311,7 +311,7 @@ def _curves_together(sweeps: Sequence[Results]) -> list[Figure]:
     for results in sweeps:
         found, total = _curve_panels(results, ranks, among)
         panels += [replace(panel, sweep=results.sweep or "") for panel in found]
-        shown = first.note("learning_curves", shown_words(ranks, total, f"configurations of {results.sweep}"))
+        shown = first.note("learning_curves", shown_words(ranks, total, f"curves of {results.sweep}"))
         heading.append(title(sweep_points(results.cells, results.sweep or "")) + shown)
     if len(panels) > MOST_TOGETHER:
         raise UserError(f"--curves: {len(panels)} curves of {len(sweeps)} sweeps; {MOST_TOGETHER} can share a figure")
@@ -320,7 +320,13 @@ def _curves_together(sweeps: Sequence[Results]) -> list[Figure]:
 
 def _scatter(results: Results) -> list[Figure]:
     sweeps = [SweepTrials.of_sweep(each.sweep or "", each.cells, each.search) for each in (results, *results.beside)]
-    content = marks.scatter(sweeps, results.roles)
+    try:
+        content = marks.scatter(sweeps, results.roles)
+    except UserError as error:
+        if not results.beside or results.roles.named():
+            raise
+        results.note(SCATTER, str(error))
+        return []
     results.note(SCATTER, content.note)
     return [scatter.draw_scatter(content)] if content.marks else []
 
