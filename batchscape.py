@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow
     from matplotlib.figure import Figure
 
-    from results.figures.gallery import Results
+    from results.figures.figure_data import Results
 
 __all__ = ["InputError", "Plot", "RunError", "Sweep", "load", "run"]
 
@@ -179,7 +179,7 @@ class Sweep:
         }
 
     def _results(self, *, published: bool) -> "Results":
-        from results.figures.gallery import Results
+        from results.figures.figure_data import Results
         from results.parquet.search_results import read_search
         from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 
@@ -234,7 +234,7 @@ class Published(Sweep):
             return published_table(name, "markdown")
 
     def _results(self, *, published: bool) -> "Results":
-        from results.figures.gallery import Results
+        from results.figures.figure_data import Results
 
         return Results(published=True)
 

@@ -15,7 +15,7 @@ from trainable.errors import UserError
 from trainable.wording import say
 
 if TYPE_CHECKING:
-    from results.figures.gallery import Results
+    from results.figures.figure_data import Results
     from results.parquet.search_results import SearchResults
     from results.store.store import Store
 
@@ -125,7 +125,7 @@ def _check_together(sweeps: Sequence[str], figure: str, against: Sequence[str]) 
 
 
 def _results(store: "Store", sweep: str) -> "Results":
-    from results.figures.gallery import Results
+    from results.figures.figure_data import Results
     from results.parquet.files import read_epochs, read_trials
     from results.parquet.search_results import read_search
     from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
@@ -155,7 +155,7 @@ def _searches(store: "Store", results: "Results", names: Sequence[str]) -> dict[
 
 
 def _plot_published(arguments: argparse.Namespace, figure: str) -> int:
-    from results.figures.gallery import Results
+    from results.figures.figure_data import Results
     from results.store.sweep_files import FIGURES
 
     if others := [*arguments.sweeps[1:], *arguments.against]:

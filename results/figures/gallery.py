@@ -1,8 +1,8 @@
 """Figures by name: which points each of them shows, and why it may be empty."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
@@ -25,7 +25,8 @@ from results.figures import (
     pareto_front,
     scatter,
 )
-from results.figures.fields import Roles, SweepTrials
+from results.figures.fields import SweepTrials
+from results.figures.figure_data import Results
 from results.figures.points import (
     SGD,
     Point,
@@ -43,69 +44,11 @@ from results.figures.style import literal_text, without_controls
 from results.insight.findings import findings
 from results.insight.groups import groups_of_published, groups_of_trials
 from results.parquet.search_results import SearchResults, free_fields
-from results.parquet.trials import Cell, EpochsByKey, group_repeats
-from results.statistics.importance import MIN_TRIALS, Importance
+from results.parquet.trials import Cell, group_repeats
+from results.statistics.importance import MIN_TRIALS
 from trainable.config import in_field_order
 from trainable.errors import UserError
 from trainable.wording import counted, listed
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """The data of figures: a sweep, the published rows, or both."""
-
-    sweep: str | None = None
-    cells: Sequence[Cell] = ()
-    published: bool = False
-    epochs: Callable[[], EpochsByKey] = dict
-    """Reads trial key -> epochs; called for learning curves and for the importances of a search."""
-    search: SearchResults | None = None
-    against: Mapping[str, SearchResults] = field(default_factory=dict)
-    """Other searches to draw for comparison, by sweep name."""
-    importances: Sequence[tuple[str, Importance]] | None = None
-    """Result of `parameter_importance` if already known: computing it takes seconds."""
-    roles: Roles = field(default_factory=Roles)
-    """What is on the axes of a scatter, where somebody says."""
-    beside: "Sequence[Results]" = ()
-    """Other sweeps that are drawn in the same figures."""
-    curves: Ranks | None = None
-    """Learning curves that are drawn; None for the best ones."""
-    notes: list[str] = field(default_factory=list)
-    """A line about each figure that does not show everything, added when it is drawn; its title says the same."""
-
-    left_out: dict[str, str] = field(default_factory=dict)
-    """Why a figure would show nothing, by its name; there is a note, too."""
-
-    def leave_out(self, figure: str, reason: str) -> list[Figure]:
-        """Add the note that a figure is left out because it would show nothing, and return no pages."""
-        self.left_out[figure] = reason
-        self.notes.append(f"{figure} is left out: {reason}")
-        return []
-
-    def note(self, figure: str, words: str, remedy: str = "") -> str:
-        """Add a note if there are words, and return the further line of the figure's title."""
-        if words:
-            self.notes.append(f"{figure}: {words}{remedy}")
-        return f"\n{words}{remedy}" if words else ""
-
-    def published_grids(self) -> list[Point]:
-        """Return the published rows on the learning rate, of the optimisers of the sweep."""
-        return error_by_lr.published({cell.config.optimizer or SGD for cell in self.cells} or {SGD})
-
-    def points(self, published: Callable[[], list[Point]], *, scattered: bool = False) -> list[Point]:
-        """Return the points of the figures of configurations.
-
-        Trials of a population are left out: an error after one generation does not belong to a configuration. A
-        search over ranges is left out unless `scattered`: its points fill no grid, and the best by test error is
-        not what the search found. Confirmations are left out of any search: they were trained on more images.
-        """
-        rows = published() if self.published else []
-        if self.search is None:
-            return [*rows, *sweep_points(self.cells, self.sweep or "")]
-        if self.search.is_population or (self.search.has_ranges and not scattered):
-            return rows
-        cells = group_repeats(trial.trial for trial in self.search.trials)
-        return [*rows, *sweep_points(cells, f"{self.sweep} (trials of the search)")]
 
 
 def draw(figure: str, results: Results) -> dict[str, Figure]:
@@ -325,8 +268,7 @@ def _scatter(results: Results) -> list[Figure]:
     except UserError as error:
         if not results.beside or results.roles.named():
             raise
-        results.note(SCATTER, str(error))
-        return []
+        return results.leave_out(SCATTER, str(error))
     results.note(SCATTER, content.note)
     return [scatter.draw_scatter(content)] if content.marks else []
 
@@ -348,15 +290,14 @@ def _optimisation_history(search: SearchResults, results: Results) -> list[Figur
 def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
     beside = {other.sweep or "": other.search for other in results.beside if other.search is not None}
     if len(beside) < len(results.beside):
-        return []
+        return results.leave_out("best_by_epochs", "not every sweep is a search")
     searches = {results.sweep or "": search, **results.against, **beside}
     try:
         panels = best_by_epochs.best_by_epochs(searches)
     except UserError as error:
         if not beside:
             raise
-        results.note("best_by_epochs", str(error))
-        return []
+        return results.leave_out("best_by_epochs", str(error))
     heading = search_title(search, results)
     if len(searches) > 1:
         cells = group_repeats(trial.trial for other in searches.values() for trial in other.trials)

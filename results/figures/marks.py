@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +127,16 @@ def scatter(sweeps: Sequence[SweepTrials], asked: Roles) -> Scatter:
     drawn = {axis.name for axis in axes.values()}
     others = [axis.name for axis in ranked(sweeps) if axis.name not in drawn]
     has_ranges = any(sweep.search is not None and sweep.search.has_ranges for sweep in sweeps)
-    return Scatter(axes, labels, [sweep.name for sweep in sweeps], marks, lost, _heading(sweeps), others, has_ranges)
+    return Scatter(
+        axes,
+        labels,
+        [sweep.name for sweep in sweeps],
+        marks,
+        lost,
+        _heading(sweeps, drawn | {*others}),
+        others,
+        has_ranges,
+    )
 
 
 def _known(trial: Trial, axes: Mapping[str, Axis]) -> dict[str, Any]:
@@ -160,11 +169,11 @@ def _marks(sweep: SweepTrials, axes: Mapping[str, Axis]) -> list[Mark]:
     return marks
 
 
-def _heading(sweeps: Sequence[SweepTrials]) -> list[str]:
+def _heading(sweeps: Sequence[SweepTrials], varying: Collection[str]) -> list[str]:
     """Return what each sweep is, and how it searched."""
     lines = []
     for sweep in sweeps:
-        lines.append(title(sweep_points(group_repeats(sweep.trials), sweep.name)))
+        lines.append(title(sweep_points(group_repeats(sweep.trials), sweep.name), varying))
         if sweep.search is not None:
             generation = ", trials of the last generation" * sweep.search.is_population
             lines.append(f"search by {sweep.search.method}{generation}")

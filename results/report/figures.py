@@ -5,7 +5,8 @@ import re
 from matplotlib.figure import Figure
 
 from results.figures import ALL, SEARCH_FIGURE_NAMES
-from results.figures.gallery import Results, pages
+from results.figures.figure_data import Results
+from results.figures.gallery import pages
 from results.figures.style import image, literal_text
 from results.report.content import Report
 from trainable.errors import UserError

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
-from results.figures.gallery import DRAWERS, SEARCH_DRAWERS, Results, draw
+from results.figures.figure_data import Results
+from results.figures.gallery import DRAWERS, SEARCH_DRAWERS, draw
 from results.figures.style import HATCHES, keep_apart, look, save
 from results.parquet.trials import group_repeats
 from tests.conftest import ROOT, Cli

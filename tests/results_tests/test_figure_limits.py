@@ -13,7 +13,8 @@ from results.figures import (
     parallel_coordinates,
     pareto_front,
 )
-from results.figures.gallery import DRAWERS, Results, draw, pages
+from results.figures.figure_data import Results
+from results.figures.gallery import DRAWERS, draw, pages
 from results.figures.learning_curves import MOST_PANELS, ROWS_PER_PAGE
 from results.figures.ranks import ALL_RANKS, Ranks, parse_ranks, shown_words
 from results.figures.style import MOST_VECTOR, save

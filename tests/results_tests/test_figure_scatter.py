@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 
 import tune_main
 from results.figures.fields import Roles, SweepTrials, resolved
-from results.figures.gallery import Results, draw
+from results.figures.figure_data import Results
+from results.figures.gallery import draw
 from results.figures.marks import Scatter, scatter
 from results.figures.scatter import draw_scatter
 from results.parquet.files import read_epochs, read_trials

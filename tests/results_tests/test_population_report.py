@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from results.figures.gallery import Results, draw
+from results.figures.figure_data import Results
+from results.figures.gallery import draw
 from results.figures.learning_curves import population_curves
 from results.figures.parallel_coordinates import parallel_coordinates
 from results.parquet.files import read_epochs, read_trials

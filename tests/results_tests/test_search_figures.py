@@ -7,7 +7,8 @@ import pytest
 
 from results.figures import SEARCH_FIGURE_NAMES
 from results.figures.best_by_epochs import best_by_epochs
-from results.figures.gallery import Results, draw
+from results.figures.figure_data import Results
+from results.figures.gallery import draw
 from results.figures.objective_front import objective_front
 from results.figures.optimisation_history import COMPLETE, STOPPED, optimisation_history
 from results.figures.parallel_coordinates import parallel_coordinates

@@ -7,7 +7,8 @@ import pytest
 
 import results.figures.parameter_importance as parameter_importance
 from results.figures.error_by_lr import AXES_WIDTH
-from results.figures.gallery import Results, draw
+from results.figures.figure_data import Results
+from results.figures.gallery import draw
 from results.figures.learning_curves import MOST_PANELS_OF_SEARCH, search_curves
 from results.figures.points import title
 from results.parquet.files import read_epochs, read_trials
