@@ -13,7 +13,10 @@ from trainable.wording import printable
 
 HERE = Path(__file__).resolve().parent
 TEMPLATE = "report.html.jinja"
-SCRIPTS = ("vendor/echarts.min.js", "page_model.js", "page_charts.js", "page_table.js", "page.js")
+SCRIPTS = (
+    "vendor/echarts.min.js",
+    *("page_model.js", "page_views.js", "page_charts.js", "page_parallel.js", "page_table.js", "page.js"),
+)
 """Scripts of the interactive part, in the order in which they must be loaded."""
 
 

@@ -34,7 +34,7 @@ class Detail {
     const facts = (pairs) => make("dl", {}, ...pairs.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
     const texts = (fields) => fields.map((field) => [field.label, textOf(field, model.value(field.name, index))]);
     this.content.replaceChildren(
-      make("p", {}, make("span", { class: `status ${status}` }, `${SYMBOLS[status]?.[1] ?? ""} ${status}`)),
+      make("p", {}, make("span", { class: `status ${status}` }, `${SYMBOLS[status] ?? ""} ${status}`)),
       ...(error ? [make("pre", { tabindex: "0" }, error)] : []),
       facts(texts(model.parameters)), make("h4", {}, "Results"), facts(texts(model.fields.filter((field) => field.role === "result"))),
       make("h4", {}, "Training"), facts([...texts(model.fields.filter((field) => field.role === "identity" && field.name !== "status")), ...Object.entries(rest)]),
@@ -67,13 +67,12 @@ class Detail {
     this.chart.resize();
     const spec = curves.metrics.find(({ name }) => name === metric), scale = new Scale({ ...spec, kind: "number", role: "result" }, known.map(([, value]) => value));
     const epochs = new Scale({ label: "epoch", kind: "number", log: false, role: "result" }, known.map(([epoch]) => epoch));
-    const { axis } = View.prototype;
     this.plot.setAttribute("aria-label", `Learning curve: ${spec.label} from ${numberText(known[0][1])} to ${numberText(known.at(-1)[1])} after epoch ${known.at(-1)[0]}.`);
     this.chart.setOption({ animation: false, grid: { left: 56, right: 14, top: 26, bottom: 30 },
       tooltip: { trigger: "axis", confine: true, backgroundColor: theme.box, borderColor: theme.line, textStyle: { color: theme.text, fontSize: 12 },
         formatter: ([{ value }]) => make("span", {}, `epoch ${value[0]}: ${numberText(value[2])}`) },
-      xAxis: axis(epochs, theme, null, { name: "", most: 5, splitLine: { show: false } }),
-      yAxis: axis(scale, theme, null, { most: 4, nameLocation: "end", nameGap: 8, nameTextStyle: { color: theme.quiet, fontSize: 12, align: "left", padding: [0, 0, 0, -48] } }),
+      xAxis: axisOptions(epochs, theme, null, { name: "", most: 5, splitLine: { show: false } }),
+      yAxis: axisOptions(scale, theme, null, { most: 4, nameLocation: "end", nameGap: 8, nameTextStyle: { color: theme.quiet, fontSize: 12, align: "left", padding: [0, 0, 0, -48] } }),
       series: [{ type: "line", data: known.map(([epoch, value]) => [epoch, scale.inner(value), value]), showSymbol: known.length < 20, symbolSize: 5,
         lineStyle: { color: theme.link, width: 2 }, itemStyle: { color: theme.link } }] }, { notMerge: true });
   }
@@ -148,7 +147,7 @@ class Page {
     const end = (position) => numberText(scale.isLog ? 10 ** scale.places.at(position) : scale.places.at(position), 4);
     const colors = field.kind === "word" ? field.values.slice(0, PALETTE.length).map((word) => key(colorAt(field, scale, word, this.theme), shortened(word, 18)))
       : scale.places.length ? [make("span", { class: "key" }, end(0), bar, end(-1))] : [];
-    const symbols = model.field("status").values.length > 1 ? model.field("status").values.map((word) => make("span", { class: "key" }, `${SYMBOLS[word][1]} ${word}`)) : [];
+    const symbols = model.field("status").values.length > 1 ? model.field("status").values.map((word) => make("span", { class: "key" }, `${SYMBOLS[word]} ${word}`)) : [];
     this.legend.replaceChildren(...colors, ...symbols);
   }
 

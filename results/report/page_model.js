@@ -7,12 +7,9 @@ const RAMPS = {
   dark: ["#7d6be0", "#5a8fd6", "#35b3a8", "#83d065", "#fde725"],
 };
 const STATUSES = ["complete", "stopped", "diverged", "failed", "incomplete"];
-const SYMBOLS = {
-  complete: ["circle", "●"], stopped: ["diamond", "◆"], diverged: ["triangle", "▲"],
-  failed: ["path://M0,2 L2,0 L5,3 L8,0 L10,2 L7,5 L10,8 L8,10 L5,7 L2,10 L0,8 L3,5 Z", "✖"],
-  incomplete: ["emptyCircle", "○"],
-};
+const SYMBOLS = { complete: "●", stopped: "◆", diverged: "▲", failed: "✖", incomplete: "○" };
 const NONE = "–";
+const MOST_PLACES = 64;
 
 // Makes an element; all texts become text nodes, never markup.
 function make(tag, attributes = {}, ...children) {
@@ -42,18 +39,24 @@ class Scale {
   constructor(field, values) {
     this.field = field;
     this.isLog = field.kind === "number" && field.log;
-    const places = new Set(), lost = [];
+    const places = new Set();
+    let least = Infinity, largest = -Infinity, isLost = false;
     for (const value of values) {
       const place = this.inner(value);
-      if (place === null) lost.push(value);
-      else places.add(place);
+      if (place === null) isLost = true;
+      else {
+        if (place < least) least = place;
+        if (place > largest) largest = place;
+        if (places.size <= MOST_PLACES || field.kind === "word") places.add(place);
+      }
     }
-    this.places = [...places].sort((a, b) => a - b);
+    this.isMany = places.size > MOST_PLACES && field.kind === "number";
+    this.places = this.isMany ? [least, largest] : [...places].sort((a, b) => a - b);  // the distinct ones, if they are few
     const low = this.places[0] ?? 0, high = this.places.at(-1) ?? 1;
     const span = high - low || (field.kind === "word" ? 1 : Math.abs(high) / 2 || 1);
     this.low = low - 0.05 * span;
     this.high = high + 0.05 * span;
-    this.edge = lost.length ? high + 0.14 * span : null;
+    this.edge = isLost ? high + 0.14 * span : null;
     if (this.edge !== null) this.high = high + 0.2 * span;
   }
 
@@ -82,12 +85,12 @@ class Scale {
   ticks(low = this.low, high = this.high, most = 7) {
     const seen = this.places.filter((place) => place >= low && place <= high);
     const gaps = seen.slice(1).map((place, index) => place - seen[index]);
-    const isFew = seen.length <= most + 2 && gaps.every((gap) => gap > 0.05 * (high - low));
+    const isFew = !this.isMany && seen.length <= most + 2 && gaps.every((gap) => gap > 0.05 * (high - low));
     let found = seen;
     if (this.field.kind === "word") {
       const step = Math.ceil(seen.length / 16);
       found = seen.filter((_, index) => index % step === 0);
-    } else if (!isFew || (this.field.role === "result" && !this.field.isShort)) {
+    } else if (!isFew || this.field.role === "result") {
       found = this.isLog ? logTicks(low, high, most) : linearTicks(low, high, most);
       if (found.length < 2) found = linearTicks(low, high, most);
     }
@@ -156,7 +159,11 @@ class Model {
   }
 
   scale(name) {
-    if (!this.scales.has(name)) this.scales.set(name, new Scale(this.field(name), this.data.trials[name]));
+    return this.cached(name, () => new Scale(this.field(name), this.data.trials[name]));
+  }
+
+  cached(name, makeScale) {
+    if (!this.scales.has(name)) this.scales.set(name, makeScale());
     return this.scales.get(name);
   }
 

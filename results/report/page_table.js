@@ -135,7 +135,7 @@ class TrialTable {
         cell.append(make("button", { type: "button", class: "key", title: key, "aria-label": `trial ${key.slice(0, 8)}: open` }, key.slice(0, 8)));
       } else if (field.name === "status") {
         const status = model.status(index);
-        cell.append(make("span", { class: `status ${status}` }, `${SYMBOLS[status]?.[1] ?? ""} ${status}`));
+        cell.append(make("span", { class: `status ${status}` }, `${SYMBOLS[status] ?? ""} ${status}`));
       } else cell.textContent = textOf(field, model.value(field.name, index));
     }
     return row;
