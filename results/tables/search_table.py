@@ -16,7 +16,8 @@ from results.parquet.trials import Cell, Trial, best_cell, group_repeats, trials
 from results.store.search_settings import SCHEDULER_TYPE, Scalar
 from results.tables.layout import TableRow, flat_row, flat_settings, in_table_order, render, table_rows
 from results.tables.sorting import sort_rows
-from trainable.config import SETTABLE_FIELDS, in_field_order, is_field, value_of
+from trainable.config import SETTABLE_FIELDS, TrainConfig, in_field_order, is_field, value_of
+from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.records import Status
 from trainable.wording import command, counted
 
@@ -88,20 +89,20 @@ def with_unnamed(rows: Sequence[TableRow], cells: Sequence[Cell]) -> list[TableR
     """Return the rows with all that a program needs to train them again and no column says yet."""
     configs = [cell.config for cell in cells]
     named = flat_settings(rows[0]) if rows else {}
+    arguments = {f"{ARGUMENT_PREFIX}{key}" for config in configs for key in config.model_arguments()}
     missing = [
         name
-        for name in SETTABLE_FIELDS
+        for name in (*SETTABLE_FIELDS, *sorted(arguments))
         if name not in named
         and name != "model_args"
         and (name == "dataset" or not all(is_default(config, name) for config in configs))
     ]
-    complete = []
-    for row, config in zip(rows, configs, strict=True):
-        unnamed = {name: value_of(config, name) for name in missing}
-        complete.append(
-            replace(row, unnamed=unnamed | ({"model": config.model} if is_reference(config.model) else {}))
-        )
-    return complete
+
+    def unnamed(config: TrainConfig) -> dict[str, object]:
+        own = {"model": config.model} if is_reference(config.model) else {}
+        return {name: value_of(config, name) for name in missing} | own
+
+    return [replace(row, unnamed=unnamed(config)) for row, config in zip(rows, configs, strict=True)]
 
 
 def rounded_row(row: TableRow) -> TableRow:

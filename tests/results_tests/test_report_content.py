@@ -56,6 +56,11 @@ def test_the_table_has_the_published_columns_and_a_row_a_configuration(report: R
     assert [row[1] for row in report.table.rows] == ["4096", "2048", "1024", "512"]
 
 
+def test_the_best_row_is_marked_in_both_forms(quickstart: Report) -> None:
+    assert render_html(quickstart, {}).count("<strong>0.28</strong>") == 1
+    assert render_markdown(quickstart).count("**0.28**") == 1
+
+
 def test_a_row_leads_to_its_trial_and_with_repeats_to_their_list(report: Report, quickstart: Report) -> None:
     groups = report.trials.groups
     assert report.table.anchors[:3] == [group.anchor for group in groups[:3]] == ["runs-1", "runs-2", "runs-3"]

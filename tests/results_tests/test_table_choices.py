@@ -80,6 +80,15 @@ def test_so_can_rows_of_a_planned_sweep_whatever_their_recipes(recipes: list[dic
     assert sorted(trained) == sorted(config.trial_key for config in configs)
 
 
+def test_own_models_are_named_with_their_files_and_arguments() -> None:
+    configs = [
+        make_config(model=f"net.py:{name}", model_args={"width": n}) for name, n in (("Wide", 64), ("Thin", 8))
+    ]
+    text = render(sweep_rows(group_repeats([make_trial(config, 5.0) for config in configs])), "csv", with_mean=False)
+    rows = [(row["model"], row["model_args.width"]) for row in from_csv(text)]
+    assert sorted(rows) == [("net.py:Thin", "8"), ("net.py:Wide", "64")]
+
+
 def test_what_was_searched_is_a_column_also_where_it_is_no_field(searched: LocalStore) -> None:
     table = read_trials(searched, SWEEP)
     assert from_csv(sweep_table(table, "csv", with_mean=False))[0]["base_lr"].startswith("0.1837876251")
