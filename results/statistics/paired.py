@@ -194,6 +194,12 @@ class ComparedPair:
         return Verdict.NO_RESULT if self.test is None else effect(self.test)
 
     @property
+    def has_equal_bits(self) -> bool:
+        """Whether runs with equal seeds get the same test images right."""
+        bits = [[trial.row.test_correct_bits for trial in runs] for runs in self.runs]
+        return self.test is not None and self.is_paired and bits[0] == bits[1]
+
+    @property
     def errors(self) -> tuple[float | None, float | None]:
         """Mean error of the runs of both sides."""
         first, other = (

@@ -16,8 +16,9 @@ from results.tables.layout import Column, csv_text, markdown_table, number_colum
 from trainable.config import TrainConfig, value_of
 from trainable.records import Status
 from trainable.rounding import tidied
-from trainable.wording import counted, format_value, json_text
+from trainable.wording import counted, format_value, json_text, listed
 
+MOST_LISTED = 8
 ORDER = ("better", "worse", "no difference", "cannot tell", Verdict.NO_RESULT)
 
 
@@ -70,7 +71,7 @@ def pair_notes(comparison: PairedComparison) -> list[str]:
     counts = Counter(str(compared.verdict) for compared in comparison.pairs)
     verdicts = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word])
     sweep = "sweep " * (comparison.by == SWEEP)
-    arms = ", ".join(dict.fromkeys(compared.arm for compared in comparison.pairs))
+    arms = listed(list(dict.fromkeys(compared.arm for compared in comparison.pairs)), MOST_LISTED)
     level = f"{100 * comparison.alpha:g} %"
     lines = [
         f"{sweep}{arms} against {comparison.first}: test error of the other minus that of {comparison.first}, in "
@@ -81,7 +82,11 @@ def pair_notes(comparison: PairedComparison) -> list[str]:
     if comparison.best is not None:
         lines.append(f"each side at its best {comparison.best} of those tried; intervals and verdicts allow for it")
     lines += [_average_line(average, comparison.alpha) for average in comparison.averages]
-    return [*lines, _noise_line(comparison), *_seed_lines(comparison), *comparison.notes]
+    if any(compared.test for compared in comparison.pairs):
+        lines.append(_noise_line(comparison))
+    left_out = len(comparison.notes) - MOST_LISTED
+    more = [f"and {counted(left_out, 'more note')} of this kind"] * (left_out > 0)
+    return [*lines, *_seed_lines(comparison), *comparison.notes[:MOST_LISTED], *more]
 
 
 def _average_line(average: Average, alpha: float) -> str:
@@ -97,7 +102,7 @@ def _noise_line(comparison: PairedComparison) -> str:
     if not excess.degrees_of_freedom:
         return (
             "noise: one seed each, so that nothing tells how much equal runs differ: the true intervals are wider "
-            "than these, which allow for the test images alone; `repeats: 3` in the space adds seeds"
+            "than these, which allow for the test images alone; repeats: 3 in the space adds seeds"
         )
     degrees = counted(excess.degrees_of_freedom, "degree of freedom", "degrees of freedom")
     return (
@@ -114,7 +119,11 @@ def _seed_lines(comparison: PairedComparison) -> list[str]:
         for cell, runs in zip(compared.pair.sides, compared.runs, strict=True)
         if compared.is_paired
     )
+    equal = sum(compared.has_equal_bits for compared in comparison.pairs)
     lines = []
+    if equal:
+        what = counted(equal, "pair gets", "pairs get")
+        lines.append(f"{what} the very same test images right in every run, as repeats bit for bit do")
     if unpaired:
         what = counted(unpaired, "pair has", "pairs have")
         lines.append(f"{what} no seeds in common: paired over test images alone")

@@ -106,7 +106,9 @@ def arms_by(trials: Sequence[Trial], field: str, sweep: str) -> list[Arm]:
     values = list(groups)
     if all(isinstance(value, int | float) for value in values):
         values.sort()
-    labels = {format_value(value, digits=None): value for value in values}
+    labels = {format_value(value): value for value in values}
+    if len(labels) < len(values):
+        labels = {format_value(value, digits=None): value for value in values}
     if first and first not in labels:
         raise UserError(f"--by {field}: no trial of {sweep!r} has it: {nearest(first, labels)}")
     labels = ({first: labels[first]} if first else {}) | labels
@@ -149,20 +151,32 @@ def pair_arms(first: Arm, other: Arm, *, by: str = SWEEP, best: str | None = Non
     paired, num_same = set(), 0
     for choice, candidates in zip(right, found, strict=True):
         name = by if by in candidates else next((name for name in frequent if name in candidates), by)
-        for partner in _nearest(choice, candidates.get(name, []), name):
-            paired |= {partner, choice}
-            pair = Pair(partner.cell, choice.cell, name, (partner.number, choice.number))
+        for near in _nearest(choice, candidates.get(name, []), name):
+            paired |= {near, choice}
+            pair = Pair(near.cell, choice.cell, name, (near.number, choice.number))
             num_same += pair.is_one_training
             pairs += [pair] * (not pair.is_one_training)
     notes = []
     if num_same:
         what = counted(num_same, "configuration is", "configurations are")
         notes.append(f"{what} the same trainings in {first.label} and {other.label}: nothing to compare")
-    for arm, own, theirs in ((other, right, left), (first, left, right)):
+    for arm, partner, own, theirs in ((other, first, right, left), (first, other, left, right)):
         if alone := [choice for choice in own if choice not in paired]:
             what = counted(len(alone), f"configuration of {arm.label} has", f"configurations of {arm.label} have")
-            notes.append(f"{what} no pair: {'; '.join(_reasons(alone, theirs, names, by, best))}")
-    return Pairing(tuple(pairs), tuple(notes))
+            notes.append(f"{what} no pair in {partner.label}: {'; '.join(_reasons(alone, theirs, names, by, best))}")
+    return Pairing(tuple(pairs), (*notes, *_run_notes(first, other, by)))
+
+
+def _run_notes(first: Arm, other: Arm, by: str) -> Iterator[str]:
+    """Yield in which versions of the code, devices and so on the runs of two arms differ."""
+    for column in RUN_COLUMNS:
+        ours, theirs = (
+            sorted({str(getattr(trial.row, column)) for cell in arm.cells for trial in cell.finished})
+            for arm in (first, other)
+        )
+        if column != by and ours != theirs and ours and theirs:
+            words = [listed(values, MOST_REASONS) for values in (ours, theirs)]
+            yield f"{column}: {words[0]} in {first.label}, {words[1]} in {other.label}"
 
 
 def _varying(configs: Sequence[TrainConfig]) -> list[str]:
@@ -252,7 +266,7 @@ def _reasons(
         elif len(fields) < 2:
             text += ", and has a nearer one"
         elif best is None and len(apart) == 1:
-            text += f" (`--best {apart[0]}` compares the best of each side)"
+            text += f" (--best {apart[0]} compares the best of each side)"
         reasons.append(f"{text} ({number})" if len(misses) > 1 else text)
     rest = len(misses) - MOST_REASONS
     return [*reasons, *([f"and {rest} more such reasons"] * (rest > 0))]

@@ -7,7 +7,7 @@ import pytest
 
 from results.parquet.trials import Trial
 from results.statistics.paired import compare_arms
-from results.statistics.paired_text import render_pairs
+from results.statistics.paired_text import pair_notes, render_pairs
 from results.statistics.pairing import Pairing, arms_by, pair_arms, sweep_arm
 from tests.results_tests.paired_samples import configurations, drawn, runs
 from trainable.errors import UserError
@@ -30,8 +30,8 @@ def test_pairs_differ_in_one_field_and_others_are_told() -> None:
     pairing = paired(first, other)
     assert fields_of(pairing, "lr") == [("optimizer", 0.1, 0.1), ("optimizer", 0.2, 0.2)]
     assert pairing.notes == (
-        "1 configuration of B has no pair: the nearest differs in lr and optimizer",
-        "1 configuration of A has no pair: the nearest differs in epochs, lr and optimizer",
+        "1 configuration of B has no pair in A: the nearest differs in lr and optimizer",
+        "1 configuration of A has no pair in B: the nearest differs in epochs, lr and optimizer",
     )
 
 
@@ -49,7 +49,7 @@ def test_of_several_numbers_the_nearest_and_of_words_all() -> None:
 def test_an_equal_configuration_comes_before_others() -> None:
     found = paired(configurations({"lr": 0.1}, {"lr": 0.2}), configurations({"lr": 0.2}, {"lr": 0.3}, seed=1))
     assert fields_of(found, "lr") == [("sweep", 0.2, 0.2), ("lr", 0.2, 0.3)]
-    assert found.notes == ("1 configuration of A has no pair: the nearest differs in lr, and has a nearer one",)
+    assert found.notes == ("1 configuration of A has no pair in B: the nearest differs in lr, and has a nearer one",)
 
 
 def test_trainings_that_both_sweeps_share_are_not_compared() -> None:
@@ -59,14 +59,21 @@ def test_trainings_that_both_sweeps_share_are_not_compared() -> None:
     assert found.notes == ("1 configuration is the same trainings in A and B: nothing to compare",)
     with pytest.raises(UserError, match="nothing to compare: 1 configuration is the same trainings in A and B"):
         compare_arms([sweep_arm("A", shared), sweep_arm("B", shared)])
-    assert fields_of(
-        paired(shared, [dataclasses.replace(t, row=dataclasses.replace(t.row, generation=2)) for t in shared])
-    ) == [("sweep",)]
+
+
+def test_a_sweep_that_was_trained_again_by_other_code() -> None:
+    old = [run for lr in (0.1, 0.2) for run in runs(drawn(20, 2, 1), lr=lr)]
+    new = [dataclasses.replace(t, row=dataclasses.replace(t.row, generation=2, code="new")) for t in old]
+    comparison = compare_arms([sweep_arm("A", old), sweep_arm("B", new)])
+    assert [(pair.pair.field, pair.verdict) for pair in comparison.pairs] == [("sweep", "no difference")] * 2
+    notes = pair_notes(comparison)
+    assert "2 pairs get the very same test images right in every run, as repeats bit for bit do" in notes
+    assert notes[-1] == "code: c0de in A, new in B"
 
 
 def test_other_test_images_are_not_compared() -> None:
     (note, _) = paired(configurations({}), configurations({"test_subset": 100})).notes
-    assert note == "1 configuration of B has no pair: other test images (test_subset differ)"
+    assert note == "1 configuration of B has no pair in A: other test images (test_subset differ)"
 
 
 def test_arms_of_one_sweep() -> None:
@@ -106,8 +113,8 @@ def test_the_best_of_each_side_allows_for_the_choice() -> None:
     arms = arms_by([*first, *other], "optimizer", "A")
     pairing = pair_arms(*arms, by="optimizer")
     assert pairing.notes[0] == (
-        "2 configurations of optimizer adamw have no pair: the nearest differs in lr and optimizer "
-        "(`--best lr` compares the best of each side)"
+        "2 configurations of optimizer adamw have no pair in optimizer sgd: the nearest differs in lr and optimizer "
+        "(--best lr compares the best of each side)"
     )
     comparison = compare_arms(arms, by="optimizer", best="lr")
     (pair,) = comparison.pairs
