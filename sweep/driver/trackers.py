@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.result import TRAINING_ITERATION
 
-from sweep.trackers.mlflow_export import refuse_deleted
+from sweep.trackers.mlflow_export import limit_retries, refuse_deleted
 from sweep.trackers.runs import METRICS, SWEEP_TAG, TRIAL_KEY_TAG, shown_params
 from sweep.trackers.wandb_export import wandb_folder
 from sweep.trial_label import run_name
@@ -121,6 +121,7 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
 def _ray_logger(name: str, sweep: str) -> Any:  # noqa: ANN401
     """Make Ray's callback; its own variables say where it writes (MLFLOW_TRACKING_URI, WANDB_MODE and the like)."""
     if name == "mlflow":
+        limit_retries()
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
         return MLflowLoggerCallback(experiment_name=sweep)

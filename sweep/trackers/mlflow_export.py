@@ -1,5 +1,6 @@
 """A sweep as an experiment of MLflow, a trial as a run."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ MOST_METRICS = 1000
 MOST_PARAMS = 100
 """Largest numbers of entries of one request."""
 MOST_RUNS = 1000
+RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+"""MLflow's own number of retries lasts four minutes before it says that a server is not there."""
 IDENTITY = "train_seconds"
 """A metric of each epoch that two trainings hardly share, so that a run is known to be of a training or not."""
 FINISHED = {Status.FAILED: "FAILED", Status.INCOMPLETE: "RUNNING"}
@@ -36,6 +39,7 @@ def export_mlflow(sweep: str, runs: Sequence[TrackedRun], uri: str) -> str:
         UserError: MLflow is not installed, or the place cannot be written.
     """
     check_installed("mlflow", OPTION)
+    limit_retries()
     from mlflow.tracking import MlflowClient
 
     try:
@@ -51,6 +55,12 @@ def export_mlflow(sweep: str, runs: Sequence[TrackedRun], uri: str) -> str:
         raise UserError(f"{OPTION} {uri}: {first_line(error)}") from None
     written = f"{counted(len(runs), 'run')} written to the experiment {sweep!r}"
     return written if uri.startswith("http") else f"{written}\nnext: mlflow ui --backend-store-uri {uri}"
+
+
+def limit_retries() -> None:
+    """Make MLflow give a server up after seconds, unless the user says otherwise."""
+    for name, value in RETRIES.items():
+        os.environ.setdefault(name, value)
 
 
 def refuse_deleted(experiment: Any, sweep: str) -> None:  # noqa: ANN401 (MLflow's)

@@ -7,6 +7,7 @@ In CI, TensorBoard's files are read for real, and MLflow and W&B are thin fakes:
 import importlib
 import json
 import math
+import os
 import shutil
 import struct
 import sys
@@ -171,6 +172,7 @@ def mlflow_runs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return SimpleNamespace(key=key, value=value, timestamp=timestamp, step=step)
 
     monkeypatch.setattr(FakeClient, "runs", {}, raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # so that it is as before afterwards
     fake_module(monkeypatch, "mlflow")
     fake_module(monkeypatch, "mlflow.tracking", MlflowClient=FakeClient)
     fake_module(monkeypatch, "mlflow.entities", Metric=entity, Param=entity, RunTag=entity)
@@ -234,8 +236,10 @@ def test_a_tracker_that_fails_is_one_line(
         raise ConnectionError("nobody there.\nat all")
 
     monkeypatch.setattr(FakeClient, "create_experiment", fail)
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     assert tune_main.main([*store_sweep(tmp_path, slow_epochs=1), "--mlflow", "http://x"]) == 2
     assert capsys.readouterr() == ("", "batchscape: export --mlflow http://x: nobody there\n")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"  # else that takes four minutes
 
 
 class FakeWandb:
