@@ -8,16 +8,12 @@ from markupsafe import Markup
 
 from results.report.content import Report
 from results.report.linked_table import LinkedTable
+from results.report.page_data import SCRIPTS
 from results.statistics.comparison_text import comparison_columns, comparison_notes
 from trainable.wording import printable
 
 HERE = Path(__file__).resolve().parent
 TEMPLATE = "report.html.jinja"
-SCRIPTS = (
-    "vendor/echarts.min.js",
-    *("page_model.js", "page_views.js", "page_charts.js", "page_parallel.js", "page_table.js", "page.js"),
-)
-"""Scripts of the interactive part, in the order in which they must be loaded."""
 
 
 def html_value(value: object) -> object:

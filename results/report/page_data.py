@@ -23,6 +23,11 @@ from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_
 from trainable.rounding import round_significant
 from trainable.wording import counted, printable
 
+SCRIPTS = (
+    "vendor/echarts.min.js",
+    *("page_model.js", "page_views.js", "page_charts.js", "page_parallel.js", "page_table.js", "page.js"),
+)
+"""Scripts of the interactive part, in the order in which they must be loaded."""
 VERSION = 1
 """Version of the format, raised when a page of an older version could not read the data."""
 MOST_EPOCHS = 64

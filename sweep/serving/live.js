@@ -3,6 +3,7 @@
 (() => {
   const LONGEST_SECONDS = 30;
   const live = document.getElementById("live"), trouble = document.getElementById("trouble");
+  const reading = document.getElementById("reading");
   let version = "", page = null, failures = 0, timer = 0, isAsking = false;
 
   // Makes an element like another one, and keeps what is alike: the focus, a selection, an opened part.
@@ -45,7 +46,11 @@
     renew(live, template);
     if (answer.page) {
       page = merged(page, answer.page);
-      if (window.batchscape) window.batchscape.update(page);
+      window.batchscape.update(page);
+    }
+    if (reading) {
+      reading.hidden = page !== null;
+      reading.textContent = "No trial has begun.";
     }
     version = answer.live.version;
   }
@@ -72,6 +77,7 @@
     timer = setTimeout(ask, 1000 * seconds);
   }
 
+  if (reading) reading.hidden = false;
   document.addEventListener("visibilitychange", ask);
   ask();
 })();

@@ -1,21 +1,33 @@
 """The HTML of the pages, and the files that they load. Whatever comes from a store is escaped."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from trainable.wording import counted, format_value
+from results.report.page_data import SCRIPTS
+from trainable.wording import counted
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parents[1] / "results" / "report"
 JAVASCRIPT, CSS = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
-STATIC = {
-    "live.js": ((HERE / "live.js").read_bytes(), JAVASCRIPT),
-    "serve.css": ((REPORT / "report.css").read_bytes() + (HERE / "serve.css").read_bytes(), CSS),
+PARTS = {
+    "page.css": (CSS, [REPORT / "report.css", REPORT / "page.css", HERE / "serve.css"]),
+    "explorer.js": (JAVASCRIPT, [REPORT / name for name in SCRIPTS]),
+    "live.js": (JAVASCRIPT, [HERE / "live.js"]),
 }
-"""Name of a file -> its content and type."""
+"""File that pages load -> its type, and what it is put together from."""
+
+
+def _files() -> dict[str, tuple[bytes, str]]:
+    contents = {name: b"\n".join(path.read_bytes() for path in paths) for name, (_, paths) in PARTS.items()}
+    return {f"{zlib.crc32(content):08x}-{name}": (content, PARTS[name][0]) for name, content in contents.items()}
+
+
+STATIC = _files()
+"""Name of a file, which changes with its content -> the content and its type."""
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(HERE),
     autoescape=True,
@@ -23,7 +35,7 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals.update(counted=counted, format_value=format_value)
+_ENVIRONMENT.globals.update(counted=counted, files={name.partition("-")[2]: f"/static/{name}" for name in STATIC})
 Facts = Mapping[str, Any]
 """What `SweepWatch.facts` returns."""
 

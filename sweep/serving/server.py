@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_changes(board.changes_since(after), min(store.seconds for store in board.stores))
         elif len(parts) == 2 and parts[0] == "static" and parts[1] in STATIC:
             content, kind = STATIC[parts[1]]
-            self._send(HTTPStatus.OK, content, kind)
+            self._send(HTTPStatus.OK, content, kind, {"Cache-Control": "max-age=31536000, immutable"})
         elif len(parts) >= 2 and parts[0].isdecimal() and 0 < int(parts[0][:9]) <= len(board.stores):
             served = board.stores[int(parts[0][:9]) - 1]
             watch = served.watch(parts[1])

@@ -66,8 +66,9 @@ def test_page_of_a_sweep_that_runs_is_killed_and_resumed(tmp_path: Path, open_pa
             page.evaluate("window.neverReloaded = true")
             wait_for_epochs(page, 1)
             seen = epochs_on(page)
-            assert page.locator(".state").inner_text() == "running"
+            assert page.locator(".badge").inner_text() == "running"
             wait_for_epochs(page, seen + 1)
+            page.locator("#explorer tbody tr").wait_for()  # in the table of the trials, too
             driver.send_signal(signal.SIGKILL)
         page.get_by_text("no driver is running").wait_for(timeout=MILLISECONDS)
         at_death = epochs_on(page)
