@@ -15,7 +15,7 @@ from results.parquet.markdown import code_block, escaped
 from results.parquet.stamp import read_stamp
 from results.report.figures import THEMED, isolated
 from results.report.files import write_report
-from results.report.html import SCRIPTS
+from results.report.page_data import SCRIPTS
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.refusals import refused
