@@ -15,6 +15,9 @@ from trainable.wording import printable
 HERE = Path(__file__).resolve().parent
 TEMPLATE = "report.html.jinja"
 
+MOST_ROWS = 200
+"""Number of rows above which a browser with scripts shows only the interactive table: laying out rows takes time."""
+
 
 def html_value(value: object) -> object:
     """Return a value for the template, which escapes markup; control characters are no part of HTML."""
@@ -41,6 +44,7 @@ def render_html(report: Report, figures: Mapping[str, str], data: str = "") -> s
     comparison = report.comparison
     return environment.get_template(TEMPLATE).render(
         report=report,
+        MOST_ROWS=MOST_ROWS,
         figures={stem: Markup(svg) for stem, svg in figures.items()},  # noqa: S704
         data=Markup(data),  # noqa: S704
         scripts=[Markup((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS if data],  # noqa: S704

@@ -21,10 +21,11 @@ class Detail {
     if (index === undefined) {
       const wasOpen = !this.panel.hidden;
       this.panel.hidden = true;
-      if (wasOpen) this.before?.focus?.();
+      if (wasOpen) (this.page.table.buttonOf(this.shown) ?? this.before)?.focus?.();
       return;
     }
     if (isFocused) this.before = document.activeElement;
+    this.shown = model.opened;
     this.panel.hidden = false;
     const status = model.status(index), isPinned = model.pinned.has(model.opened);
     this.title.textContent = `Trial ${model.opened}`;
@@ -32,7 +33,7 @@ class Detail {
     this.pin.setAttribute("aria-pressed", String(isPinned));
     const { error, ...rest } = model.data.details[index] ?? {};
     const facts = (pairs) => make("dl", {}, ...pairs.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
-    const texts = (fields) => fields.map((field) => [field.label, textOf(field, model.value(field.name, index))]);
+    const texts = (fields) => fields.map((field) => [field.label, textOf(field, model.value(field.name, index), 10)]);
     this.content.replaceChildren(
       make("p", {}, make("span", { class: `status ${status}` }, `${SYMBOLS[status] ?? ""} ${status}`)),
       ...(error ? [make("pre", { tabindex: "0" }, error)] : []),
@@ -143,7 +144,7 @@ class Page {
       return make("span", { class: "key" }, spot, text);
     };
     const bar = make("i", { class: "ramp" });
-    bar.style.background = `linear-gradient(90deg, ${this.theme.ramp.join(", ")})`;
+    bar.style.background = `linear-gradient(90deg, ${RAMP.join(", ")})`;
     const end = (position) => numberText(scale.isLog ? 10 ** scale.places.at(position) : scale.places.at(position), 4);
     const colors = field.kind === "word" ? field.values.slice(0, PALETTE.length).map((word) => key(colorAt(field, scale, word, this.theme), shortened(word, 18)))
       : scale.places.length ? [make("span", { class: "key" }, end(0), bar, end(-1))] : [];
@@ -164,10 +165,9 @@ class Page {
   }
 
   clear() {
-    for (const name of [...this.model.constraints.keys()]) {
-      this.model.constrain(name, null);
-      if (name.startsWith("filter.")) this.table.clear(name.slice(7));
-    }
+    this.model.constraints.clear();
+    this.model.constrain("", null);
+    for (const name of [...this.filters.keys()]) this.table.clear(name);
     this.draw(false);
     this.parallel.restore();
   }

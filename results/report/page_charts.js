@@ -50,9 +50,9 @@ class Scatter extends PlaneView {
     }
     this.paint();
     this.markArea(model.constraints.get("scatter")?.area);
-    const [x, y] = this.scales(), lost = [x, y].some((scale) => scale.edge !== null) ? model.indices.filter((index) => [this.x, this.y].some((name) => model.value(name, index) === null)).length : 0;
+    const [x, y] = this.scales(), lost = [x, y].some((scale) => scale.edge !== null) ? model.allVisible.filter((index) => [this.x, this.y].some((name) => model.value(name, index) === null)).length : 0;
     this.describe(`Scatter plot of ${y.field.label} against ${x.field.label}, ${model.selected.length} trials in colour by ${model.field(model.color).label}. The table below has the same values.`,
-      lost ? `${lost} of ${model.keys.length} trials have no value: they are at the edge, at “none”.` : "");
+      [lost ? `${lost} of ${model.keys.length} trials have no value: they are at the edge, at “none”.` : "", apartNote(model)].filter(Boolean).join(" "));
   }
 
   // Returns a function from a trial to the pixels of its point.
@@ -68,10 +68,10 @@ class Scatter extends PlaneView {
     this.drawEdges(context, theme);
     if (model.isSelecting) {
       Object.assign(context, { globalAlpha: 0.5 });
-      for (const index of model.indices) drawSymbol(context, model.status(index), spot(index), size - 1, theme.faint);
+      for (const index of model.allVisible) drawSymbol(context, model.status(index), spot(index), size - 1, theme.faint);
     }
     context.globalAlpha = 0.9;
-    for (const index of model.selected) drawSymbol(context, model.status(index), spot(index), size, model.colorOf(index, theme));
+    for (const index of model.visible) drawSymbol(context, model.status(index), spot(index), size, model.colorOf(index, theme));
     for (const index of this.marked) {
       Object.assign(context, { strokeStyle: theme.text, lineWidth: 2, globalAlpha: 1 });
       context.beginPath();
@@ -93,12 +93,17 @@ class Scatter extends PlaneView {
   nearest(at) {
     const spot = this.spots();
     let best = null, least = 9;
-    for (const index of this.isInside(at) ? this.model.selected : []) {
+    for (const index of this.isInside(at) ? this.model.visible : []) {
       const [x, y] = spot(index), distance = Math.hypot(x - at[0], y - at[1]);
       if (distance < least) [best, least] = [index, distance];
     }
     return best;
   }
+}
+
+function apartNote(model) {
+  const number = model.indices.length - model.allVisible.length;
+  return number ? `Without ${number} ${number === 1 ? "trial that confirms" : "trials that confirm"} the choice, trained on all images: the test error has them.` : "";
 }
 
 class Curves extends PlaneView {
@@ -125,7 +130,7 @@ class Curves extends PlaneView {
   choose({ x, y }) {
     const { model } = this, name = this.metric, scale = this.scales()[1];
     this.page.constrain("curves", {
-      label: `learning curves: ${rangeText(scale, ...y)} in epochs ${Math.ceil(x[0])} to ${Math.floor(x[1])}`, area: { x, y },
+      label: `learning curves: ${rangeText(scale, ...y)} in epochs ${Math.ceil(x[0])}..${Math.floor(x[1])}`, area: { x, y },
       test: (index) => model.data.curves.epochs[index].some((epoch, at) => between(x, epoch) && between(y, scale.inner(model.data.curves[name][index][at]))),
     });
   }
@@ -140,7 +145,7 @@ class Curves extends PlaneView {
       setOptions(this.list, metrics, this.metric);
       this.drawAxes(this.page.theme);
     }
-    const known = model.selected.filter((index) => epochs[index].length), wanted = new Set(known);
+    const known = model.visible.filter((index) => epochs[index].length), wanted = new Set(known);
     const chosen = model.isSelecting ? model.some(known, MOST_CURVES) : model.ranked.filter((index) => wanted.has(index)).slice(0, BEST_CURVES);
     this.drawn = [...new Set([...chosen, ...model.highlighted.filter((index) => epochs[index].length)])];
     this.paint();
@@ -266,7 +271,7 @@ class HeatMap extends PlaneView {
 
   cells() {
     const { model } = this, [columns, rows] = this.steps, cells = new Map(), isSelected = new Set(model.selected);
-    for (const index of model.indices) {
+    for (const index of model.allVisible) {
       const x = columns.step(model.value(this.x, index)), y = rows.step(model.value(this.y, index));
       if (x === null || y === null) continue;
       const name = `${x} ${y}`;
@@ -318,11 +323,10 @@ class Steps {
 function cellShape(api, cell, { scale, theme, isText }) {
   const [x, y] = api.coord([cell.x, cell.y]), [width, height] = api.size([1, 1]);
   const fraction = cell.mean === null ? null : scale.fraction(cell.mean);
-  const fill = fraction === null ? theme.box : rampColor(theme.ramp, fraction);
+  const fill = fraction === null ? theme.box : rampColor(fraction);
   const text = !cell.isSelected ? "" : cell.mean === null ? SYMBOLS.diverged : numberText(cell.mean, 3) + (cell.lost ? SYMBOLS.diverged : "");
-  const isDarkCell = fraction !== null && (theme.isDark ? fraction < 0.35 : fraction < 0.62);
   return { type: "rect", shape: { x: x - width / 2 + 1, y: y - height / 2 + 1, width: width - 2, height: height - 2, r: 2 },
     style: { fill: cell.isSelected ? fill : theme.box, stroke: cell.mean === null ? theme.line : "none", lineWidth: 1 },
-    textContent: isText ? { style: { text, fill: fraction === null ? theme.quiet : isDarkCell ? "#fff" : "#111", fontSize: 11 } } : undefined,
+    textContent: isText ? { style: { text, fill: fraction === null ? theme.quiet : fraction > 0.7 ? "#111" : "#fff", fontSize: 11 } } : undefined,
     textConfig: { position: "inside" }, emphasis: { style: { stroke: theme.text, lineWidth: 2 } } };
 }

@@ -19,7 +19,13 @@ from results.report.trial_list import VALUES_OF_TRIAL, trial_list
 from results.tables.layout import in_table_order
 from trainable.config import is_field
 from trainable.ledger.checksums import parse_json
-from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
+from trainable.records import (
+    PUBLISHED_BATCH_SIZE,
+    PUBLISHED_EPOCHS,
+    PUBLISHED_GHOST_BATCH_SIZE,
+    PUBLISHED_MODEL,
+    Purpose,
+)
 from trainable.rounding import round_significant
 from trainable.wording import counted, printable
 
@@ -149,7 +155,8 @@ def _parameters(
         for name, values in named.items()
         if not is_field(name) and name not in NOT_SHOWN and len(set(values)) > 1
     }
-    axes = ranked_axes(zip([trial.config for trial in trials], errors, strict=True), [*searched.values()])
+    planned = [(t.config, error) for t, error in zip(trials, errors, strict=True) if t.row.purpose != Purpose.CONFIRM]
+    axes = ranked_axes(planned, [*searched.values()])
     return [
         *(column for name, column in others.items() if name in searched),
         *(_axis_column(axis, [axis.value(trial.config) for trial in trials]) for axis in axes),
@@ -161,7 +168,7 @@ def _axis_column(axis: Axis, values: Sequence[Any]) -> Column:
     spec = Field(axis.name, printable(axis.label), "parameter", log=axis.is_log)
     if axis.is_number:
         return spec, list(values)
-    words = {value: printable(axis.text(value)) for value in axis.values}
+    words = {value: printable(axis.text(value)) for value in (*axis.values, *values)}
     return replace(spec, kind="word", values=list(dict.fromkeys(words.values()))), [words[value] for value in values]
 
 
@@ -182,14 +189,16 @@ def _results(trials: Sequence[Trial], search: SearchResults | None) -> list[Colu
     for index, objective in enumerate(search.objectives if search else ()):
         own = [trial.row.objective_values for trial in trials]
         values = [values[index] if values else None for values in own]
-        columns.append(_result(f"objective.{objective.metric}", f"objective: {objective.label}", values))
+        columns.append(_result(f"objective.{objective.metric}", objective.label, values))
+    told = [values for _, values in columns]
     for name, label in RESULTS.items():
         is_known = [trial.status.is_final or name not in FINAL_ONLY for trial in trials]
         values = [getattr(trial.row, name) if known else None for trial, known in zip(trials, is_known, strict=True)]
         if name == "peak_memory_bytes":
             values = [None if value is None else value / 1e6 for value in values]
-        if len(set(values)) > 1 or not columns:
-            columns.append(_result(name, label, values))
+        column = _result(name, label, values)
+        if not columns or (len(set(values)) > 1 and column[1] not in told):
+            columns.append(column)
     return columns
 
 

@@ -2,10 +2,7 @@
 // The data of the page: trials by column, what is selected of them, and the scales and colours of their fields.
 
 const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8a63d2", "#7f7f7f"];
-const RAMPS = {
-  light: ["#2d1160", "#3b518b", "#21808c", "#3fa66b", "#b7b01c"],
-  dark: ["#7d6be0", "#5a8fd6", "#35b3a8", "#83d065", "#fde725"],
-};
+const RAMP = ["#2f63b8", "#b0508f", "#d07c00"];  // of enough contrast on both themes
 const STATUSES = ["complete", "stopped", "diverged", "failed", "incomplete"];
 const SYMBOLS = { complete: "●", stopped: "◆", diverged: "▲", failed: "✖", incomplete: "○" };
 const NONE = "–";
@@ -29,9 +26,18 @@ function numberText(value, digits = 5) {
   return String(Number(value.toPrecision(digits)));
 }
 
-function textOf(field, value) {
+// The digits after the point, by the unit of a result; its numbers then stand below each other.
+function decimalsOf(field) {
+  if (field.role !== "result" || field.kind !== "number") return null;
+  const found = [[/\(%\)$/, 2], [/\(s\)$/, 1], [/\(nats\)$/, 4], [/\(MB\)$|images\/s$/, 0]].find(([unit]) => unit.test(field.label));
+  return found ? found[1] : null;
+}
+
+function textOf(field, value, digits = 4) {
   if (value === null || value === undefined) return NONE;
-  return field.kind === "number" ? numberText(value) : value;
+  if (field.kind !== "number") return value;
+  const decimals = decimalsOf(field);
+  return decimals === null ? numberText(value, digits) : value.toFixed(decimals);
 }
 
 // A value on an axis: logarithms of numbers, positions of words, and a place at the edge for what has no value.
@@ -159,7 +165,8 @@ class Model {
   }
 
   scale(name) {
-    return this.cached(name, () => new Scale(this.field(name), this.data.trials[name]));
+    const values = this.data.trials[name];
+    return this.cached(name, () => new Scale(this.field(name), name === this.metric ? values.filter((_, index) => !this.isApart(index)) : values));
   }
 
   cached(name, makeScale) {
@@ -188,6 +195,19 @@ class Model {
       this.selection = this.indices.filter((index) => tests.every((test) => test(index)));
     }
     return this.selection;
+  }
+
+  // Whether a trial confirms a choice by an objective, which its training does not have: charts of the objective leave it out.
+  isApart(index) {
+    return this.metric?.startsWith("objective.") && this.data.trials.purpose?.[index] === "confirm" && this.value(this.metric, index) === null;
+  }
+
+  get visible() {
+    return this.selected.filter((index) => !this.isApart(index));
+  }
+
+  get allVisible() {
+    return this.indices.filter((index) => !this.isApart(index));
   }
 
   get highlighted() {
@@ -226,12 +246,12 @@ class Model {
 function colorAt(field, scale, value, theme) {
   if (field.kind === "word") return PALETTE[Math.max(field.values.indexOf(value), 0) % PALETTE.length];
   const fraction = scale.fraction(value);
-  return fraction === null ? theme.quiet : rampColor(theme.ramp, fraction);
+  return fraction === null ? theme.quiet : rampColor(fraction);
 }
 
-function rampColor(ramp, fraction) {
-  const position = Math.min(Math.max(fraction, 0), 1) * (ramp.length - 1), start = Math.min(Math.floor(position), ramp.length - 2);
-  const parts = [ramp[start], ramp[start + 1]].map((color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
+function rampColor(fraction) {
+  const position = Math.min(Math.max(fraction, 0), 1) * (RAMP.length - 1), start = Math.min(Math.floor(position), RAMP.length - 2);
+  const parts = [RAMP[start], RAMP[start + 1]].map((color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
   const mixed = parts[0].map((part, at) => Math.round(part + (position - start) * (parts[1][at] - part)));
   return `rgb(${mixed.join(",")})`;
 }
@@ -242,5 +262,5 @@ function currentTheme() {
   const chosen = document.documentElement.dataset.theme;
   const isDark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   return { ...Object.fromEntries(["page", "box", "text", "quiet", "line", "faint", "link"].map((name) => [name, named(name)])),
-    warn: named("warn-line"), ramp: RAMPS[isDark ? "dark" : "light"], isDark };
+    isDark };
 }

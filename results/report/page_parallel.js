@@ -30,11 +30,11 @@ class Parallel extends View {
   draw(isWhole) {
     const { model } = this;
     this.names = [...model.parameters.slice(0, MOST_AXES - 1).map((field) => field.name), model.metric];
-    this.chosen = model.some(model.selected, MOST_LINES);
+    this.chosen = model.some(model.visible, MOST_LINES);
     if (isWhole) this.drawAxes();
     this.paint();
     const left = model.parameters.length - this.names.length + 1;
-    const notes = [this.chosen.length < model.selected.length ? `${this.chosen.length} of ${model.selected.length} lines are drawn: the best half of them, the others evenly by rank.` : "",
+    const notes = [this.chosen.length < model.visible.length ? `${this.chosen.length} of ${model.visible.length} lines are drawn: the best half of them, the others evenly by rank.` : "",
       left > 0 ? `The first ${this.names.length - 1} of ${model.parameters.length} parameters.` : ""];
     this.describe(`Parallel coordinates: a line for each of ${this.chosen.length} trials through ${this.names.map((name) => model.field(name).label).join(", ")}. Filters of the table select the same.`,
       notes.filter(Boolean).join(" "));
@@ -72,7 +72,7 @@ class Parallel extends View {
       for (const index of indices) strokeLine(context, this.points(index), color(index), lineWidth, alpha);
     };
     const number = this.chosen.length;
-    if (model.isSelecting) draw(model.some(model.indices, MOST_LINES), () => theme.faint, 1, 0.3);
+    if (model.isSelecting) draw(model.some(model.allVisible, MOST_LINES), () => theme.faint, 1, 0.3);
     draw([...this.chosen].reverse(), (index) => model.colorOf(index, theme), number > 200 ? 1 : 1.6, number > 500 ? 0.4 : number > 100 ? 0.6 : 0.85);
     draw(this.marked, () => theme.text, 3, 1);
   }

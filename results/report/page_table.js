@@ -54,7 +54,7 @@ class TrialTable {
   }
 
   columns() {
-    const { model } = this, first = [model.field("status"), ...model.parameters, model.field(model.metric)].filter(Boolean);
+    const { model } = this, first = [...["status", "proposal", "purpose"].map((name) => model.field(name)), ...model.parameters, model.field(model.metric)].filter(Boolean);
     const key = { name: "key", label: "trial", kind: "word", role: "identity", values: [] };
     return [key, ...new Set([...first, ...model.fields])];
   }
@@ -66,7 +66,7 @@ class TrialTable {
     this.shape = shape;
     this.shown = columns;
     const kind = (field) => (field.kind === "number" ? "number" : null);
-    this.head.replaceChildren(...columns.map((field) => make("th", { scope: "col", class: kind(field), "data-name": field.name },
+    this.head.replaceChildren(...columns.map((field) => make("th", { scope: "col", class: [kind(field), field.label.length > 22 ? "long" : null].filter(Boolean).join(" ") || null, "data-name": field.name },
       make("button", { type: "button", onclick: () => this.sortBy(field) }, field.label, make("span", { class: "arrow", "aria-hidden": "true" })))));
     this.filters.replaceChildren(...columns.map((field) => make("td", { class: kind(field) },
       make("input", { type: "search", "aria-label": `filter ${field.label}`, value: this.page.filters.get(field.name) ?? null, size: field.kind === "number" ? 7 : 9,
@@ -95,6 +95,10 @@ class TrialTable {
     if (!input) return;
     input.value = "";
     input.removeAttribute("aria-invalid");
+  }
+
+  buttonOf(key) {
+    return [...this.body.rows].find((row) => row.dataset.key === key)?.querySelector("button");
   }
 
   sorted() {
