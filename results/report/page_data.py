@@ -1,8 +1,9 @@
 """The data of the interactive page: all trials column by column, their thinned learning curves and their details."""
 
+import itertools
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,9 +14,9 @@ import pyarrow.compute as pc
 from results.parquet.axes import RESULTS, Axis, ranked_axes
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search
-from results.parquet.trials import Cell, Trial, group_repeats, trials_from_table
-from results.report.formatting import config_words, moment, plain
-from results.report.trial_list import VALUES_OF_TRIAL, trial_list
+from results.parquet.trials import Trial, group_repeats, trials_from_table
+from results.report.formatting import moment, plain
+from results.report.trial_list import VALUES_OF_TRIAL
 from results.tables.layout import in_table_order
 from trainable.config import is_field
 from trainable.ledger.checksums import parse_json
@@ -40,9 +41,9 @@ MOST_EPOCHS = 64
 """Largest number of epochs of a learning curve."""
 LEAST_EPOCHS = 16
 """Number of epochs that every learning curve keeps, however many there are."""
-MOST_POINTS = 160_000
+MOST_POINTS = 100_000
 """Number of points of one metric that all learning curves share if they have more than `LEAST_EPOCHS` each."""
-CURVE_DIGITS = 5
+CURVE_DIGITS = 4
 """Number of significant digits of a value of a learning curve."""
 RESULT_DIGITS = 6
 LOG_FROM_RATIO = 20
@@ -99,11 +100,14 @@ def page_data(trials: pa.Table, epochs: pa.Table) -> dict[str, Any]:
     results = _results(listed, search)
     metric, errors = results[0]
     columns = [*_parameters(listed, search, errors), *results, *_identities(listed)]
+    told = {name: [value_of(trial) for trial in listed] for name, value_of in VALUES_OF_TRIAL.items()}
+    shared = {name: values[0] for name, values in told.items() if len(set(values)) == 1}
+    own = {name: told[name] for name in told.keys() - shared.keys() - {spec.name for spec, _ in columns}}
     return {
         "sweep": printable(metadata.get(f"{METADATA_PREFIX}sweep", "")),
         "version": VERSION,
         "metric": metric.name,
-        "shared": [[name, printable(value)] for name, value in trial_list(cells).shared],
+        "shared": [[name, printable(value)] for name, value in shared.items()],
         "fields": [asdict(spec) for spec, _ in columns],
         "trials": {
             "key": [trial.row.trial_key for trial in listed],
@@ -112,7 +116,7 @@ def page_data(trials: pa.Table, epochs: pa.Table) -> dict[str, Any]:
             **{spec.name: values for spec, values in columns},
         },
         "curves": _curves(epochs, [trial.row.trial_key for trial in listed]),
-        "details": _details(cells, {spec.name for spec, _ in columns}),
+        "details": _details(listed, {name: own[name] for name in told if name in own}),
     }
 
 
@@ -238,6 +242,7 @@ def _curves(table: pa.Table, keys: Sequence[str]) -> dict[str, Any]:
         _thinned(order[bounds[own] : bounds[own + 1]], most) if own is not None else order[:0]
         for own in map(numbers.get, keys)
     ]
+    ends = [0, *itertools.accumulate(map(len, kept))]
     is_thinned = bool(len(numbers)) and int(np.diff(bounds).max()) > most
     rule = f"{counted(most, 'epoch')} of each trial at most are in this page: the first, the last and evenly spaced "
     curves: dict[str, Any] = {
@@ -251,7 +256,8 @@ def _curves(table: pa.Table, keys: Sequence[str]) -> dict[str, Any]:
         if len(known):
             is_log = bool(known.min() > 0 and known.max() >= LOG_FROM_RATIO * known.min())
             curves["metrics"].append({"name": name, "label": label, "log": is_log})
-            curves[name] = [_rounded(values[rows]) for rows in kept]
+            rounded = _rounded(values[np.concatenate(kept)])
+            curves[name] = [rounded[start:end] for start, end in itertools.pairwise(ends)]
     return curves
 
 
@@ -264,20 +270,20 @@ def _thinned(rows: Rows, most: int) -> Rows:
 
 
 def _rounded(values: np.ndarray[Any, Any]) -> list[float | None]:
-    return [float(f"{value:.{CURVE_DIGITS}g}") if math.isfinite(value) else None for value in values.tolist()]
+    """Return the values with `CURVE_DIGITS` significant digits, and None for those that are not finite."""
+    is_known = np.isfinite(values) & (values != 0)
+    size = np.floor(np.log10(np.abs(values), where=is_known, out=np.zeros(len(values))))
+    scale = 10.0 ** np.clip(CURVE_DIGITS - 1 - size, 0, 22)
+    shortened = np.where(is_known, np.round(values * scale) / scale, values)
+    return [value if math.isfinite(value) else None for value in shortened.tolist()]
 
 
-def _details(cells: Sequence[Cell], shown: Collection[str]) -> list[dict[str, str]]:
-    """Return what else there is to tell of each trial, by its name: what all trials share is left out."""
-    trials = [trial for cell in cells for trial in cell.trials]
-    own = {name: [value_of(trial) for trial in trials] for name, value_of in VALUES_OF_TRIAL.items()}
-    own = {name: values for name, values in own.items() if name not in shown and len(set(values)) > 1}
+def _details(trials: Sequence[Trial], own: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Return what else there is to tell of each trial, by its name, with these values of each."""
     details = []
-    words = [config_words(cell) for cell in cells for _ in cell.trials]
     for number, trial in enumerate(trials):
         row = trial.row
         facts = {
-            "configuration": words[number],
             "progress": f"{row.epochs_done} of {counted(trial.config.epochs, 'epoch')}",
             "attempts": str(row.attempts),
             "start (UTC)": moment(row.start_time),

@@ -27,6 +27,7 @@ from results.parquet.files import read_epochs, read_trials
 from results.report.content import make_report
 from results.report.html import render_html
 from results.report.markdown import render_markdown
+from results.report.page_data import page_data, page_json
 from results.store.local_store import LocalStore
 from sweep.ending import report_end
 from sweep.observers.live_view import SweepView
@@ -218,6 +219,9 @@ def test_the_card_of_an_export_shows_the_text(store: LocalStore, nasty: str, tmp
 def test_reports_show_the_text(store: LocalStore, nasty: str) -> None:
     report = make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP)
     assert_shown(render_markdown(report), nasty)
+    data = page_json(page_data(read_trials(store, SWEEP), read_epochs(store, SWEEP)))
+    assert (printable(data), "<" in data) == (data, False)
+    assert printable_line(nasty.encode(errors="replace").decode()) in json.loads(data)["trials"]["dataset"]
     html = render_html(report, {})
     assert printable(html) == html
     page = Shown(html)
