@@ -144,8 +144,7 @@ def _compare_arms(arguments: argparse.Namespace) -> int:
         from results.figures.forest import forest_pages
         from results.figures.style import save
 
-        title = f"{', '.join(names)}: differences with {100 * (1 - arguments.alpha):g} % intervals"
-        for stem, page in forest_pages(comparison, title):
+        for stem, page in forest_pages(comparison, "" if arguments.by is None else arguments.sweep):
             for path in save(page, Path(arguments.to) / stem):
                 say(path, file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ from matplotlib.transforms import blended_transform_factory
 from results.figures.style import COLORS, literal_text, set_title, without_controls, wrapped
 from results.statistics.comparison_text import interval_text, signed
 from results.statistics.paired import PairedComparison
-from results.statistics.paired_text import pair_title
+from results.statistics.paired_text import arms_words, pair_title
 from results.statistics.sequel import effect
 from trainable.wording import shortened
 
@@ -64,9 +64,10 @@ def forest_rows(comparison: PairedComparison) -> list[ForestRow]:
     ]
 
 
-def forest_pages(comparison: PairedComparison, title: str) -> Iterator[tuple[str, Figure]]:
-    """Yield the name of the file and the figure of each page."""
+def forest_pages(comparison: PairedComparison, sweep: str = "") -> Iterator[tuple[str, Figure]]:
+    """Yield the name of the file and the figure of each page; `sweep` is the sweep whose arms are compared, if any."""
     rows = forest_rows(comparison)
+    title = f"{f'{sweep}: ' * bool(sweep)}{arms_words(comparison)}, {100 * (1 - comparison.alpha):g} % intervals"
     pages = [rows[start : start + ROWS_PER_PAGE] for start in range(0, len(rows), ROWS_PER_PAGE)]
     for number, page in enumerate(pages, 1):
         yield f"{STEM}{f'_{number}' * (len(pages) > 1)}", without_controls(_draw(page, comparison, title))

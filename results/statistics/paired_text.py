@@ -66,15 +66,20 @@ def pair_title(comparison: PairedComparison, compared: ComparedPair) -> str:
     return ", ".join([*[compared.arm] * _has_arms(comparison), *words]) or compared.arm
 
 
+def arms_words(comparison: PairedComparison) -> str:
+    """Return which arms are compared: `b, c against a`."""
+    arms = listed(list(dict.fromkeys(compared.arm for compared in comparison.pairs)), MOST_LISTED)
+    return f"{arms} against {comparison.first}"
+
+
 def pair_notes(comparison: PairedComparison) -> list[str]:
     """Return the lines below the table: what is compared, counts, averages, noise, and what has no pair."""
     counts = Counter(str(compared.verdict) for compared in comparison.pairs)
     verdicts = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word])
     sweep = "sweep " * (comparison.by == SWEEP)
-    arms = listed(list(dict.fromkeys(compared.arm for compared in comparison.pairs)), MOST_LISTED)
     level = f"{100 * comparison.alpha:g} %"
     lines = [
-        f"{sweep}{arms} against {comparison.first}: test error of the other minus that of {comparison.first}, in "
+        f"{sweep}{arms_words(comparison)}: test error of the other minus that of {comparison.first}, in "
         "points, for other seeds and other test images of the same kind",
         f"{verdicts}; margin {comparison.margin_points:g} points, chance of any wrong verdict of a kind at most "
         f"{level} (t tests, Holm); intervals allow for the noise but not for the number of rows",

@@ -166,7 +166,7 @@ def test_runs_without_an_error_are_told() -> None:
     comparison = compared(runs(drawn(20, 2, 1)), [diverged])
     assert comparison.pairs[0].verdict == "no result"
     assert "other: 1 diverged" in render_pairs(comparison, "markdown")
-    assert list(forest_pages(comparison, "")) == []
+    assert list(forest_pages(comparison)) == []
 
 
 def test_csv_json_and_figure_hold_the_same_numbers() -> None:
@@ -183,7 +183,7 @@ def test_csv_json_and_figure_hold_the_same_numbers() -> None:
         test.points,
         test.interval,
     )
-    assert [stem for stem, _ in forest_pages(comparison, "A and B")] == ["comparison"]
+    assert [stem for stem, _ in forest_pages(comparison)] == ["comparison"]
 
 
 def test_foreign_text_is_shown_as_text(tmp_path: Path) -> None:
