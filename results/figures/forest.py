@@ -65,7 +65,7 @@ def forest_rows(comparison: PairedComparison) -> list[ForestRow]:
 
 
 def forest_pages(comparison: PairedComparison, sweep: str = "") -> Iterator[tuple[str, Figure]]:
-    """Yield the name of the file and the figure of each page; `sweep` is the sweep whose arms are compared, if any."""
+    """Yield the name of the file and the figure of each page; `sweep` names the one whose arms are compared."""
     rows = forest_rows(comparison)
     title = f"{f'{sweep}: ' * bool(sweep)}{arms_words(comparison)}, {100 * (1 - comparison.alpha):g} % intervals"
     pages = [rows[start : start + ROWS_PER_PAGE] for start in range(0, len(rows), ROWS_PER_PAGE)]
