@@ -139,19 +139,26 @@ class Sweep:
 
             return sweep_table(self._trials, "markdown", with_mean=mean, sort=sort)
 
-    def plot(self, figure: str = "error_by_lr", *, published: bool = False) -> Plot:
+    def plot(self, figure: str = "error_by_lr", *, published: bool = False, **fields: str) -> Plot:
         """Draw a figure; the command `plot --help` lists the names.
 
         Args:
             published: draw the published rows, too.
+            fields: what is on the axes of a `scatter`: `x`, `y`, `color` and `panel`, as in the command.
 
         Raises:
             InputError: no such figure, or nothing to draw.
         """
         with _our_packages():
+            from dataclasses import replace
+
+            from results.figures.fields import Roles
             from results.figures.gallery import draw
 
-            return Plot(figure, draw(figure, self._results(published=published)))
+            if fields and figure != "scatter":
+                raise InputError(f"{', '.join(fields)}: only the figure 'scatter' takes fields")
+            results = replace(self._results(published=published), roles=Roles(**fields))
+            return Plot(figure, draw(figure, results))
 
     def weights(self, key: str | None = None) -> "dict[str, numpy.ndarray]":
         """Return the kept weights of a trial, as the names and arrays of its model's state dict.

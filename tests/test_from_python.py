@@ -88,6 +88,9 @@ def test_what_a_sweep_gives(tmp_path: Path) -> None:
     assert sweep.plot("error_by_lr").save(tmp_path) == [tmp_path / "error_by_lr.svg", tmp_path / "error_by_lr.png"]
     with pytest.raises(InputError, match="no figure 'error_by_l': did you mean 'error_by_lr'"):
         sweep.plot("error_by_l")
+    assert sweep.plot("scatter", x="lr", y="train_seconds").figures
+    with pytest.raises(InputError, match="did you mean 'lr'"):
+        sweep.plot("scatter", x="lrs")
 
 
 def test_figures_of_several_pages_are_shown_below_each_other() -> None:

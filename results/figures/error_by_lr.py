@@ -18,6 +18,7 @@ from results.figures.points import (
     Point,
     Source,
     axis_label,
+    axis_scale,
     bars_line,
     distinguishing_words,
     error_bars,
@@ -43,7 +44,7 @@ from results.figures.style import (
     set_scale,
     wrapped,
 )
-from results.parquet.axes import Axis, axis_of, is_geometric
+from results.parquet.axes import Axis, axis_of
 from results.parquet.search_results import Parameter
 from trainable.grouping import grouped
 from trainable.wording import shortened
@@ -258,7 +259,7 @@ def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], axes: LineAxe
     lost: dict[str, list[tuple[float, str]]] = {name: [] for name in panels}
     for panel in panels.values():
         if axes.x.is_number:
-            panel.set_xscale(**_scale(axes.x))
+            panel.set_xscale(**axis_scale(axes.x))
     for line in lines:
         kind, source = look(numbers[line.label]), line.first.source
         style: dict[str, Any] = {
@@ -286,12 +287,3 @@ def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], axes: LineAxe
 def _position(point: Point, x: Axis) -> float:
     value = point.value(x.name)
     return float(value) if x.is_number else float(x.values.index(value))
-
-
-def _scale(x: Axis) -> dict[str, Any]:
-    """Return the arguments of `set_xscale`; beside 0 a geometric series is linear up to its first number."""
-    if x.is_log or (x.name == "lr" and x.values[0] > 0):
-        return {"value": "log"}
-    if x.values[0] == 0 and len(x.values) > 2 and is_geometric(x.values[1:]):
-        return {"value": "symlog", "linthresh": x.values[1]}
-    return {"value": "linear"}

@@ -176,7 +176,8 @@ def _named_axis(role: str, name: str, sweeps: Sequence[SweepTrials]) -> Axis:
 
 
 def _check_name(role: str, name: str, sweeps: Sequence[SweepTrials]) -> None:
-    variables = {key for sweep in sweeps for trial in sweep.trials for key in parse_json(trial.row.variables)}
+    texts = {trial.row.variables for sweep in sweeps for trial in sweep.trials}
+    variables = {key for text in texts for key in parse_json(text) if key.isidentifier()}
     arguments = {
         f"model_args.{key}" for sweep in sweeps for trial in sweep.trials for key in trial.config.model_arguments()
     }

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from models.names import display_name
-from results.parquet.axes import Axis, axis_of, ranked, varying_axes, zero_if_none
+from results.parquet.axes import Axis, axis_of, is_geometric, ranked, varying_axes, zero_if_none
 from results.parquet.search_results import Parameter
 from results.parquet.settings import (
     OPTIMIZER_NAMES,
@@ -196,6 +196,17 @@ def _follows(axis: Axis, other: Axis, points: Sequence[Point]) -> bool:
     first, second = other.positions, axis.positions
     order = [second[value] for _, value in sorted(pairs, key=lambda pair: first[pair[0]])]
     return not (axis.is_number and other.is_number) or order in (sorted(order), sorted(order, reverse=True))
+
+
+def axis_scale(axis: Axis) -> dict[str, Any]:
+    """Return the arguments of `set_xscale`; beside 0 a geometric series is linear up to its first number."""
+    if not axis.is_number:
+        return {"value": "linear"}
+    if axis.is_log or (axis.name == "lr" and axis.values[0] > 0):
+        return {"value": "log"}
+    if axis.values[0] == 0 and len(axis.values) > 2 and is_geometric(axis.values[1:]):
+        return {"value": "symlog", "linthresh": axis.values[1]}
+    return {"value": "linear"}
 
 
 def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:

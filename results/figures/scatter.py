@@ -17,6 +17,7 @@ from results.figures.fields import (
     is_parameter,
 )
 from results.figures.marks import LOST, LostTrial, Mark, Scatter
+from results.figures.points import axis_scale
 from results.figures.style import (
     GRADIENT,
     LEGEND_ROWS,
@@ -48,6 +49,8 @@ ENTRY_WIDTH = 24
 """Width in characters of an entry of the legend."""
 MARK_SIZE = 28
 """Area of a mark in points squared."""
+MANY = 200
+"""Number of marks of a series above which they are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +58,21 @@ class Palette:
     """The colours and markers of a scatter."""
 
     content: Scatter
+    norm: Normalize | None
+    """The scale of the colour bar; None if colours stand for words or sweeps."""
+
+    @classmethod
+    def of_scatter(cls, content: Scatter) -> "Palette":
+        """Return the colours and markers of what is drawn."""
+        axis = content.axes.get("color")
+        if axis is None or not axis.is_number:
+            return cls(content, None)
+        return cls(content, (LogNorm if axis.is_log else Normalize)(min(axis.values), max(axis.values)))
 
     @property
     def color_axis(self) -> Axis | None:
         """What colours tell; None if it is the sweep."""
         return self.content.axes.get("color")
-
-    @property
-    def norm(self) -> Normalize | None:
-        """The scale of the colour bar; None if colours stand for words or sweeps."""
-        axis = self.color_axis
-        if axis is None or not axis.is_number:
-            return None
-        return (LogNorm if axis.is_log else Normalize)(min(axis.values), max(axis.values))
 
     def look(self, sweep: str, values: Mapping[str, Any]) -> tuple[Any, str]:
         """Return colour and marker of a mark; markers tell the sweeps apart, or else the words of the colours."""
@@ -108,7 +113,7 @@ class Palette:
 
 def draw_scatter(content: Scatter) -> Figure:
     """Draw a mark per configuration, with bars over its repeats, and trials without a value at the edge."""
-    palette, panel_axis = Palette(content), content.axes.get("panel")
+    palette, panel_axis = Palette.of_scatter(content), content.axes.get("panel")
     panels = (None,) if panel_axis is None else panel_axis.values
     columns = min(len(panels), MOST_COLUMNS)
     rows, has_legend = -(-len(panels) // columns), bool(palette.norm or palette.handles())
@@ -166,31 +171,47 @@ def _position(axis: Axis, value: Any) -> float:  # noqa: ANN401 (whatever the fi
 def _draw_marks(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
     """Draw the marks of a panel, with their error bars and the lines that join them."""
     content = palette.content
+    is_joined = content.is_joined
     for role, set_scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
-        set_scale("log" if content.axes[role].is_log else "linear")
+        axis = content.axes[role]
+        set_scale(**(axis_scale(axis) if is_parameter(axis.name) else {"value": "log" if axis.is_log else "linear"}))
 
     def series_of(mark: Mark) -> tuple[str, Any]:
-        return mark.sweep, mark.values.get("color") if content.is_joined else palette.look(mark.sweep, mark.values)[1]
+        return mark.sweep, mark.values.get("color") if is_joined else palette.look(mark.sweep, mark.values)[1]
 
     series = grouped(marks, series_of)
     for (sweep, _), members in series.items():
         members.sort(key=lambda mark: _position(content.axes["x"], mark.values["x"]))
-        xs, ys = ([_position(content.axes[role], mark.values[role]) for mark in members] for role in ("x", "y"))
+        xs, ys = (_positions(content.axes[role], members, role) for role in ("x", "y"))
         colors, markers = zip(*(palette.look(sweep, mark.values) for mark in members), strict=True)
         is_raster = len(members) > MOST_VECTOR
-        if content.is_joined:
+        if is_joined:
             axes.plot(xs, ys, color=colors[0], linestyle=palette.line(sweep), linewidth=1.4)
-        axes.scatter(xs, ys, c=colors, marker=markers[0], s=MARK_SIZE, zorder=3, rasterized=is_raster)
-        for mark, x, y, color in zip(members, xs, ys, colors, strict=True):
-            if mark.has_bars:
-                wide, high = (_bar(mark, role) if role in mark.spans else None for role in ("x", "y"))
-                axes.errorbar(x, y, yerr=high, xerr=wide, fmt="none", ecolor=color, capsize=3, elinewidth=1.0)
+        size = MARK_SIZE if len(members) <= MANY else MARK_SIZE / 3
+        axes.scatter(xs, ys, c=colors, marker=markers[0], s=size, zorder=3, rasterized=is_raster)
+    _draw_bars(axes, palette, [mark for mark in marks if mark.has_bars])
 
 
-def _bar(mark: Mark, role: str) -> list[list[float]]:
-    """Return the distances from a mean to the lowest and to the highest value."""
-    low, high = mark.spans[role]
-    return [[mark.values[role] - low], [high - mark.values[role]]]
+def _draw_bars(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
+    """Draw the error bars of a panel in the colours of their marks."""
+    for color, members in grouped(marks, lambda mark: palette.look(mark.sweep, mark.values)[0]).items():
+        xs, ys = (_positions(palette.content.axes[role], members, role) for role in ("x", "y"))
+        wide, high = (_bars(members, role) for role in ("x", "y"))
+        style: Any = {"fmt": "none", "ecolor": color, "capsize": 3, "elinewidth": 1.0}
+        for part in axes.errorbar(xs, ys, yerr=high, xerr=wide, **style).get_children():
+            part.set_rasterized(len(marks) > MOST_VECTOR)
+
+
+def _positions(axis: Axis, marks: Sequence[Mark], role: str) -> list[float]:
+    return [_position(axis, mark.values[role]) for mark in marks]
+
+
+def _bars(marks: Sequence[Mark], role: str) -> list[tuple[float, ...]] | None:
+    """Return the distances from each mean to the lowest and to the highest value; None if it is no mean."""
+    if role not in marks[0].spans:
+        return None
+    spans = [(mark.values[role] - mark.spans[role][0], mark.spans[role][1] - mark.values[role]) for mark in marks]
+    return list(zip(*spans, strict=True))
 
 
 def _draw_lost(axes: Axes, palette: Palette, lost: Sequence[LostTrial]) -> None:
@@ -239,5 +260,8 @@ def _set_axis(figure: Figure, plot_axis: PlotAxis, axis: Axis) -> None:
         label_ticks(figure, plot_axis, dict.fromkeys(axis.values, 1))
     elif axis.is_log:
         set_log(plot_axis, axis.values)
+        low, high = sorted(plot_axis.get_view_interval())
+        ticks = [float(tick) for tick in plot_axis.get_majorticklocs() if low <= tick <= high]
+        label_ticks(figure, plot_axis, {tick: int(f"{tick:e}".startswith("1.0")) for tick in ticks})
     else:
         plain_numbers(plot_axis)

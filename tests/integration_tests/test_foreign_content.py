@@ -235,10 +235,12 @@ def test_reports_show_the_text(store: LocalStore, nasty: str) -> None:
     [pytest.param([" ".join(DRAWN)], id="in titles"), pytest.param(DRAWN, id="in legends")],
 )
 def test_figures_are_whole_svg(datasets: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = write_store(tmp_path / "store", configs_on(datasets), datasets[0])
+    configs = [*configs_on(datasets), make_config(dataset=datasets[0], epochs=2, lr=0.4)]
+    store = write_store(tmp_path / "store", configs, datasets[0])
     said(capsys, store, "plot", SWEEP, "--to", str(tmp_path))
+    said(capsys, store, "plot", SWEEP, "--figure", "scatter", "--to", str(tmp_path))
     figures = sorted(tmp_path.glob("*.svg"))
-    assert {"error_by_lr", "learning_curves"} <= {path.stem for path in figures}
+    assert {"error_by_lr", "learning_curves", "scatter"} <= {path.stem for path in figures}
     for path in figures:
         ET.parse(path)  # noqa: S314 (our own file)
     said(capsys, store, "report", SWEEP, "--to", str(tmp_path))

@@ -197,6 +197,14 @@ def test_results_stand_on_any_axis_and_words_at_whole_numbers() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["SGD", "AdamW", "Muon"]
 
 
+def test_an_axis_beside_zero_and_one_with_many_values_can_be_read() -> None:
+    decays = [make_trial(make_config(weight_decay=decay), 8.0 + decay) for decay in (0.0, 1e-4, 1e-3, 1e-2)]
+    (axes,) = draw_scatter(scatter([SweepTrials("mine", decays)], Roles())).axes
+    assert (axes.get_xscale(), list(axes.get_xticks())) == ("symlog", [0.0, 1e-4, 1e-3, 1e-2])
+    rates = [make_trial(make_config(lr=0.001 * 1.3**n, momentum=0.9 - n % 3 / 10), 8.0 + n) for n in range(26)]
+    assert overlaps(draw_scatter(scatter([SweepTrials("mine", rates)], Roles(x="lr", panel="momentum")))) == []
+
+
 def test_a_landscape_has_the_error_as_its_colours() -> None:
     content = scatter([grid()], Roles(x="lr", y="weight_decay"))
     assert content.lost[0].values == {"x": 9.0, "y": 1e-4}
