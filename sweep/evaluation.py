@@ -17,7 +17,6 @@ from trainable.data.sources import load_dataset
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
 from trainable.processors import idle_processors, usable_processors
-from trainable.rounding import tidied_results
 from trainable.wording import command, counted, json_text, listed, one_line, shortened
 
 NUM_WORST = 16
@@ -194,7 +193,7 @@ def evaluation_json(evaluation: Evaluation, picture: str) -> str:
     values = {name: getattr(evaluation, name) for name in (*told, "class_names")}
     values |= {"loss": _finite(evaluation.loss), "num_images": len(evaluation.labels)}
     values |= {"confusion": evaluation.confusion.tolist(), "worst": worst, "picture": picture}
-    return json_text(tidied_results(values))
+    return json_text(values)
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

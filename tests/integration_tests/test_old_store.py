@@ -56,7 +56,7 @@ def test_status_and_table_read_it(old: Path, cli: Cli) -> None:
     status = cli("status", SEARCH, "--store", str(old / "store"))
     assert "4 of 8 trials (2 stopped early)" in status.stdout
     table = cli("table", "grid", "--store", str(old / "store")).stdout
-    assert [line.split("|")[6].strip() for line in table.splitlines()[2:]] == ["incomplete", "15.00", "18.75"]
+    assert [line.split("|")[6].strip() for line in table.splitlines()[2:]] == ["incomplete", "**15.00**", "18.75"]
 
 
 @pytest.mark.parametrize("sweep", ROWS_OF)
