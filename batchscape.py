@@ -17,6 +17,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -119,13 +120,9 @@ class Sweep:
             from sweep.status.best import best_configuration
 
             best = best_configuration(self.name, self._trials)
-            errors = best.cell.test_errors
-            return {
-                "test_error_percent": sum(errors) / len(errors) if errors else None,
-                "num_runs": len(errors),
-                "config": best.cell.config.to_dict(),
-                "varied": best.varied,
-            }
+            errors, config = best.cell.test_errors, best.cell.config.to_dict()
+            mean = sum(errors) / len(errors) if errors else None
+            return {"test_error_percent": mean, "num_runs": len(errors), "config": config, "varied": best.varied}
 
     def table(self, *, mean: bool = False, sort: str | None = None) -> str:
         """Return the table in Markdown, in the form of the published ones.
@@ -150,15 +147,12 @@ class Sweep:
             InputError: no such figure, or nothing to draw.
         """
         with _our_packages():
-            from dataclasses import replace
-
             from results.figures.fields import Roles
             from results.figures.gallery import draw
 
             if fields and figure != "scatter":
                 raise InputError(f"{', '.join(fields)}: only the figure 'scatter' takes fields")
-            results = replace(self._results(published=published), roles=Roles(**fields))
-            return Plot(figure, draw(figure, results))
+            return Plot(figure, draw(figure, replace(self._results(published=published), roles=Roles(**fields))))
 
     def weights(self, key: str | None = None) -> "dict[str, numpy.ndarray]":
         """Return the kept weights of a trial, as the names and arrays of its model's state dict.
@@ -190,8 +184,7 @@ class Sweep:
         from results.parquet.search_results import read_search
         from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 
-        cells = group_repeats(trials_from_table(self._trials))
-        search = read_search(self._trials)
+        cells, search = group_repeats(trials_from_table(self._trials)), read_search(self._trials)
         return Results(self.name, cells, published, lambda: epochs_from_table(self._epochs), search)
 
     def __repr__(self) -> str:
