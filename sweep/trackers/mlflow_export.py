@@ -100,16 +100,16 @@ def _known_runs(client: Any, experiment: str, sweep: str) -> Iterator[Any]:  # n
 
 
 def _run_id(client: Any, known: Sequence[Any], run: TrackedRun) -> str | None:  # noqa: ANN401
-    """Return the run of this training; runs of other trainings of the trial are marked as superseded."""
+    """Return the newest run of this training. Its others, and those of other trainings, are tagged as superseded."""
     seconds = {record.epoch: getattr(record, IDENTITY) for record in run.epochs}
     found = None
     for other in known:
-        other_id = other.info.run_id
+        other_id = str(other.info.run_id)
         history = client.get_metric_history(other_id, IDENTITY)
-        if any(seconds.get(metric.step) != metric.value for metric in history):
+        if found is None and all(seconds.get(metric.step) == metric.value for metric in history):
+            found = other_id
+        else:
             client.set_tag(other_id, SUPERSEDED_TAG, "true")
-        elif found is None:
-            found = str(other_id)
     return found
 
 

@@ -4,6 +4,7 @@ In CI, TensorBoard's files are read for real, and MLflow and W&B are thin fakes:
 65 MB, both seconds to start. Where they are installed, `pytest -m trackers` reads back by their own programs.
 """
 
+import copy
 import importlib
 import json
 import math
@@ -209,7 +210,9 @@ def check_mlflow_runs(runs: list[Any], histories: list[list[Any]]) -> None:
     assert not any(math.isnan(metric.value) for metric in histories[1])
 
 
-def test_a_run_of_another_training_of_the_trial_is_superseded(mlflow_runs: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_of_another_training_and_a_second_run_of_one_are_superseded(
+    mlflow_runs: dict[str, Any], tmp_path: Path
+) -> None:
     store_options = store_sweep(tmp_path, slow_epochs=1)
     assert tune_main.main([*store_options, "--mlflow", "x"]) == 0
     mlflow_runs["0"].history = [
@@ -218,11 +221,12 @@ def test_a_run_of_another_training_of_the_trial_is_superseded(mlflow_runs: dict[
     ]
     for _ in range(2):
         assert tune_main.main([*store_options, "--mlflow", "x"]) == 0
-    assert {number: "superseded" in run.data.tags for number, run in mlflow_runs.items()} == {
-        "0": True,
-        "1": False,
-        "2": False,
-    }
+    twin = copy.deepcopy(mlflow_runs["2"])  # as an interrupted `run --log mlflow` leaves it
+    twin.info.run_id = "3"
+    mlflow_runs["3"] = twin
+    assert tune_main.main([*store_options, "--mlflow", "x"]) == 0
+    superseded = {number for number, run in mlflow_runs.items() if "superseded" in run.data.tags}
+    assert superseded == {"0", "3"}
     assert len([metric for metric in mlflow_runs["2"].history if metric.key == IDENTITY]) == 1
 
 
