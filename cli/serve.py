@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 
 from cli.options import DEFAULT_STORE, not_empty, port
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             server.serve_forever()
         except KeyboardInterrupt:  # the usual way to end it: nothing needs to be said
+            if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+                os._exit(ExitCode.INTERRUPTED)  # requests to a bucket are under way, and would be waited for
             return ExitCode.INTERRUPTED
     return ExitCode.DONE
 

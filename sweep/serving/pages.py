@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from results.report.page_data import SCRIPTS
-from trainable.wording import counted
+from trainable.wording import command, counted
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parents[1] / "results" / "report"
@@ -35,7 +35,11 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals.update(counted=counted, files={name.partition("-")[2]: f"/static/{name}" for name in STATIC})
+_ENVIRONMENT.globals.update(
+    counted=counted,
+    start=command("run", "quickstart"),
+    files={name.partition("-")[2]: f"/static/{name}" for name in STATIC},
+)
 Facts = Mapping[str, Any]
 """What `SweepWatch.facts` returns."""
 

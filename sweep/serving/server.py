@@ -15,7 +15,7 @@ from sweep.serving.reports import report_page
 from sweep.serving.sweep_watch import SweepWatch
 from sweep.status.logs import trial_text
 from trainable.errors import UserError
-from trainable.wording import printable
+from trainable.wording import one_line, printable
 
 MAX_PORT = 65_535
 POLLS_PER_SECOND = 20.0
@@ -127,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
                 if isinstance(error, ConnectionError | TimeoutError):
                     raise
                 self._send(HTTPStatus.NOT_FOUND, f"{printable(str(error))}\n".encode(errors="replace"))
+            except Exception as error:  # one page that cannot be made leaves the others
+                text = f"{printable(one_line(error))}\n".encode(errors="replace")
+                self._send(HTTPStatus.INTERNAL_SERVER_ERROR, text)
 
     def _refuse(self) -> None:
         self.close_connection = True  # a body may follow

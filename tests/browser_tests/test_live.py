@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from sweep.serving import board
+from sweep.serving.paced import Paced
 from tests.browser_tests.conftest import Opener
 from tests.conftest import ROOT
 from tests.integration_tests.processes import family, kill
+from tests.results_tests.store_samples import train
+from tests.sweep_tests.test_serving import CONFIGS, FAILED, make_store, served
 
 PROGRAM = [sys.executable, str(ROOT / "tune_main.py")]
 SPACE = """
@@ -60,7 +64,7 @@ def test_page_of_a_sweep_that_runs_is_killed_and_resumed(tmp_path: Path, open_pa
     run = ["run", str(space), "--store", store, "--max-concurrent", "1"]
     with started("serve", "--store", store, "--port", "0") as server:
         page = open_page(url_of(server))
-        assert page.get_by_text("no sweeps yet").is_visible()
+        assert page.get_by_text("No sweeps yet").is_visible()
         with started(*run) as driver:
             page.get_by_role("link", name="live").click(timeout=MILLISECONDS)  # it came without a reload
             page.evaluate("window.neverReloaded = true")
@@ -84,4 +88,39 @@ def test_page_of_a_sweep_that_runs_is_killed_and_resumed(tmp_path: Path, open_pa
                 shown.close()  # or it would complain that its server has ended
             resumed.send_signal(signal.SIGINT)
             assert resumed.wait(PATIENCE_SECONDS) == 130
-            assert server.poll() is None
+            server.send_signal(signal.SIGINT)
+            assert server.wait(5) == 130
+
+
+def test_a_page_keeps_what_was_chosen_and_rests_while_it_is_hidden(
+    tmp_path: Path, open_page: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "default_seconds", lambda option: 0.05)
+    monkeypatch.setattr(Paced, "_is_due", lambda self: True)
+    store = make_store(tmp_path)
+    train(store, CONFIGS[1], 2)
+    with served(store) as server:
+        page = open_page(f"{server.url}1/sweep/")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        rows = page.locator("#explorer tbody tr")
+        page.locator("#explorer thead").get_by_role("button", name="learning rate").click()
+        rows.nth(0).locator("button").click()
+        opened = page.locator(".detail h3").inner_text()
+        order = [row.inner_text().split()[0] for row in rows.all()]
+        train(store, CONFIGS[1], 3)
+        wait_for_epochs(page, 7)
+        assert [row.inner_text().split()[0] for row in rows.all()] == order
+        assert page.locator(".detail h3").inner_text() == opened
+        assert "what it printed" in page.goto(f"{server.url}1/sweep/logs/{FAILED}").text()  # type: ignore[union-attr]
+        page.go_back()
+        rows.first.wait_for()
+        page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        page.wait_for_timeout(300)
+        asked.clear()
+        page.wait_for_timeout(500)
+        assert not asked
+        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_timeout(300)
+        assert asked
+        page.close()

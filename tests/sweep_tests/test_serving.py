@@ -297,7 +297,7 @@ def test_the_stored_report_is_served_apart_from_the_pages(server: PageServer, st
 def test_several_stores_and_an_empty_one(tmp_path: Path, store: LocalStore) -> None:
     with served(LocalStore(tmp_path / "none"), store) as server:
         listed = ask(server, "/").text
-        assert "no sweeps yet" in listed
+        assert "No sweeps yet" in listed
         assert '<a href="/2/sweep/">' in listed
         assert ask(server, "/2/sweep").headers["Location"] == "/2/sweep/"
         assert ask(server, "/1/sweep/").status == 404
