@@ -33,6 +33,7 @@ from results.store.local_store import LocalStore
 from trainable import provenance
 from trainable.ledger.ledger import Ledger
 from trainable.records import Attempt, Status, TrialEnd
+from trainable.wording import counted
 
 NUM_TRIALS, NUM_EPOCHS = 1000, 50
 TRAINED = 40
@@ -185,7 +186,7 @@ def measure_slowdown(folder: Path, pages: list[int], num_rounds: int, keys: list
             seconds = sweep_seconds(folder, keys, steps)
             return seconds, server.cpu_seconds - before, server.peak_bytes
 
-    names: dict[str, int | None] = {NO_SERVER: None} | {f"{number} pages": number for number in pages}
+    names: dict[str, int | None] = {NO_SERVER: None} | {counted(number, "page"): number for number in pages}
     cases = {name: (lambda number=number: measure(number)) for name, number in names.items()}
     found = harness.interleaved(num_rounds, cases)
     base = [seconds for seconds, _, _ in found[NO_SERVER]]

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from results.report.page_data import SCRIPTS
-from trainable.wording import command, counted
+from trainable.wording import command, counted, printable
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parents[1] / "results" / "report"
@@ -66,4 +66,4 @@ def sweep_page(facts: Facts, location: str) -> bytes:
 
 def _page(title: str, live: str, location: str) -> bytes:
     template = _ENVIRONMENT.get_template("page.html.jinja")
-    return template.render(title=title, live=live, location=location).encode(errors="replace")
+    return template.render(title=title, live=live, location=printable(location)).encode(errors="replace")

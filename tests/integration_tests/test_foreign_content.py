@@ -32,6 +32,8 @@ from results.store.local_store import LocalStore
 from sweep.ending import report_end
 from sweep.observers.live_view import SweepView
 from sweep.observers.progress import SweepOutline
+from sweep.serving.pages import sweep_page
+from sweep.serving.sweep_watch import SweepWatch
 from sweep.trackers.runs import tracked
 from tests.conftest import ROOT
 from tests.integration_tests.fault_table import record, user_sees
@@ -228,6 +230,18 @@ def test_reports_show_the_text(store: LocalStore, nasty: str) -> None:
     assert not {"script", "img", "link", "iframe"} & page.tags
     assert squeezed(printable(nasty.encode(errors="replace").decode())) in squeezed(page.text)
     assert page.text.count(f"{SWEEP}: report") == 1
+
+
+def test_pages_of_the_server_show_the_text(store: LocalStore, configs: list[TrainConfig], nasty: str) -> None:
+    watch = SweepWatch(store, SWEEP, 0.0)
+    html = sweep_page(watch.facts(), nasty).decode()
+    assert printable(html) == html
+    page = Shown(html)
+    assert not {"img", "iframe", "style"} & page.tags
+    for text in (nasty, f"Error: {nasty}"):
+        assert squeezed(printable(text).encode(errors="replace").decode()) in squeezed(page.text)
+    assert printable(answer := (watch.changes_since("") or b"").decode()) == answer
+    assert watch.trial_keys() == {config.trial_key for config in configs}
 
 
 @pytest.mark.parametrize(
