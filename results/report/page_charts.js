@@ -323,10 +323,10 @@ class Steps {
 function cellShape(api, cell, { scale, theme, isText }) {
   const [x, y] = api.coord([cell.x, cell.y]), [width, height] = api.size([1, 1]);
   const fraction = cell.mean === null ? null : scale.fraction(cell.mean);
-  const fill = fraction === null ? theme.box : rampColor(fraction);
+  const fill = fraction === null ? theme.box : rampColor(fraction, HEAT_RAMP);
   const text = !cell.isSelected ? "" : cell.mean === null ? SYMBOLS.diverged : numberText(cell.mean, 3) + (cell.lost ? SYMBOLS.diverged : "");
   return { type: "rect", shape: { x: x - width / 2 + 1, y: y - height / 2 + 1, width: width - 2, height: height - 2, r: 2 },
-    style: { fill: cell.isSelected ? fill : theme.box, stroke: cell.mean === null ? theme.line : "none", lineWidth: 1 },
-    textContent: isText ? { style: { text, fill: fraction === null ? theme.quiet : fraction > 0.7 ? "#111" : "#fff", fontSize: 11 } } : undefined,
+    style: { fill: cell.isSelected ? fill : theme.box, stroke: theme.line, lineWidth: 1 },
+    textContent: isText ? { style: { text, fill: fraction === null ? theme.quiet : fraction > 0.4 ? "#fff" : "#111", fontSize: 11 } } : undefined,
     textConfig: { position: "inside" }, emphasis: { style: { stroke: theme.text, lineWidth: 2 } } };
 }

@@ -3,6 +3,7 @@
 
 const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8a63d2", "#7f7f7f"];
 const RAMP = ["#2f63b8", "#b0508f", "#d07c00"];  // of enough contrast on both themes
+const HEAT_RAMP = ["#fee838", "#bbad6d", "#7c7b78", "#424e6c", "#00224e"];  // as in the static heat map: a high error is dark
 const STATUSES = ["complete", "stopped", "diverged", "failed", "incomplete"];
 const SYMBOLS = { complete: "●", stopped: "◆", diverged: "▲", failed: "✖", incomplete: "○" };
 const NONE = "–";
@@ -249,9 +250,9 @@ function colorAt(field, scale, value, theme) {
   return fraction === null ? theme.quiet : rampColor(fraction);
 }
 
-function rampColor(fraction) {
-  const position = Math.min(Math.max(fraction, 0), 1) * (RAMP.length - 1), start = Math.min(Math.floor(position), RAMP.length - 2);
-  const parts = [RAMP[start], RAMP[start + 1]].map((color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
+function rampColor(fraction, ramp = RAMP) {
+  const position = Math.min(Math.max(fraction, 0), 1) * (ramp.length - 1), start = Math.min(Math.floor(position), ramp.length - 2);
+  const parts = [ramp[start], ramp[start + 1]].map((color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
   const mixed = parts[0].map((part, at) => Math.round(part + (position - start) * (parts[1][at] - part)));
   return `rgb(${mixed.join(",")})`;
 }
