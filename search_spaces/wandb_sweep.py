@@ -275,8 +275,11 @@ class _Translation:
         kind = spec.get("distribution")
         known = (*SAME_RANGES, *EXPONENTS, *LISTS)
         if (kind is not None and kind not in known) or {"mu", "sigma", "a", "b"} & spec.keys():
-            got = f"the distribution {kind}" if kind else "this distribution"
+            got = f"the distribution {quoted(kind)}" if kind else "this distribution"
             self._refuse(path, f"{got} is not possible here: give min and max with uniform or log_uniform_values")
+        is_range = bool({"min", "max", "q"} & spec.keys()) or kind not in (None, *LISTS)
+        if ("value" in spec) + ("values" in spec) + is_range > 1:
+            self._refuse(path, "give either value, or values, or min and max")
         if "value" in spec and spec["value"] is None:
             self._refuse((*path, "value"), "is empty: give it a value, or leave the parameter out")
         return spec
