@@ -8,9 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from results.figures.style import MOST_VECTOR, look, set_scale, unzipped, wrapped
+from results.figures.style import MOST_VECTOR, look, lost_handle, mark_lost, set_scale, unzipped, wrapped
 from results.parquet.search_results import SearchResults, best_so_far, spent
 from trainable.errors import UserError
+from trainable.records import Status
 from trainable.wording import counted
 
 
@@ -25,6 +26,8 @@ class BestByEpochs:
     """(epochs, value) of the trials that were better than all before."""
     total_epochs: int
     """Epochs of all proposals."""
+    lost: list[int]
+    """Epochs of each trial that diverged or failed."""
 
 
 def best_by_epochs(searches: Mapping[str, SearchResults]) -> dict[str, list[BestByEpochs]]:
@@ -51,6 +54,7 @@ def _line(name: str, search: SearchResults, index: int) -> BestByEpochs:
         [(epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete],
         [(epochs[number], value) for number, value in best_so_far(search, index)],
         total,
+        [epochs[trial.number] for trial in search.trials if trial.trial.status in (Status.DIVERGED, Status.FAILED)],
     )
 
 
@@ -85,12 +89,15 @@ def draw_best_by_epochs(panels: Mapping[str, Sequence[BestByEpochs]], title: str
             axes.plot(*unzipped(steps), drawstyle="steps-post", color=kind.color, linewidth=1.4)
             axes.plot([], [], markersize=5, label=line.label, **marks)
         set_scale(axes.yaxis, [value for line in lines for _, value in line.complete])
+        mark_lost(axes, [(epoch, look(index).color) for index, line in enumerate(lines) for epoch in line.lost])
         axes.set_ylabel(words)
         axes.grid(visible=True, alpha=0.3)
     rows[-1].set_xlabel("epochs spent (marks: completed trials; lines: the best of them so far)")
     rows[-1].set_xlim(left=0)
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(wrapped(title, 80), fontsize="medium")
-    handles, labels = rows[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=1, fontsize="small", frameon=False)
+    handles = [*rows[0].get_legend_handles_labels()[0]]
+    if any(line.lost for lines in panels.values() for line in lines):
+        handles.append(lost_handle())
+    figure.legend(handles=handles, loc="outside lower center", ncols=1, fontsize="small", frameon=False)
     return figure

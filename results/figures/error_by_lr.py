@@ -22,6 +22,7 @@ from results.figures.points import (
     bars_line,
     distinguishing_words,
     error_bars,
+    group_rank,
     lars_points,
     leading_axes,
     point_axes,
@@ -157,13 +158,8 @@ def error_by_lr(points: Sequence[Point], axes: LineAxes | None = None) -> list[L
     points = [point for point in points if point.errors or point.is_lost]
     chosen = axes or line_axes(points)
 
-    on_x, positions = chosen.x.positions, {axis.name: axis.positions for axis in chosen.lines}
-
-    def line_of(point: Point) -> tuple[int, ...]:
-        values = (found[point.value(name)] for name, found in positions.items())
-        return (*values, list(Source).index(point.source))
-
-    groups = grouped(points, line_of)
+    on_x = chosen.x.positions
+    groups = grouped(points, group_rank(points, chosen.lines))
     lines = []
     for line in sorted(groups):
         members = sorted(groups[line], key=lambda point: on_x[point.value(chosen.x.name)])

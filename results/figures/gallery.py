@@ -28,6 +28,7 @@ from results.figures import (
 from results.figures.fields import SweepTrials
 from results.figures.figure_data import Results
 from results.figures.points import (
+    LOST,
     SGD,
     Point,
     axis_label,
@@ -131,8 +132,10 @@ def _own_error_by_lr(results: Results) -> list[Figure]:
     if len({point.value(axes.x.name) for point in known}) < 2:
         return results.leave_out("error_by_lr", ONE_POINT if len(known) == 1 else f"one {axes.x.label} has an error")
     lines = error_by_lr.error_by_lr(points, axes)
-    if search is not None and len(lines) > MOST_SERIES:  # the first of the axes of lines is the most useful one
-        free |= {axis.name for axis in axes.lines[1:]}
+    if search is not None and len(lines) > MOST_SERIES:
+        separate = {axis.name for axis in axes.lines}
+        best = next(axis.name for axis in point_axes(points, parameters, first=()) if axis.name in separate)
+        free |= separate - {best}
         axes = error_by_lr.line_axes(points, free, parameters)
         lines = error_by_lr.error_by_lr(points, axes)
     heading = title(points, axes.shown)
@@ -298,6 +301,8 @@ def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
         if not beside:
             raise
         return results.leave_out("best_by_epochs", str(error))
+    if panels and max(len(line.complete) for lines in panels.values() for line in lines) == 1:
+        return results.leave_out("best_by_epochs", "only one trial has completed")
     heading = search_title(search, results)
     if len(searches) > 1:
         cells = group_repeats(trial.trial for other in searches.values() for trial in other.trials)
@@ -307,11 +312,15 @@ def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
 
 def _parallel_coordinates(search: SearchResults, results: Results) -> list[Figure]:
     found = parallel_coordinates.parallel_coordinates(search)
-    heading, words = search_title(search, results), search.objectives[0].label
-    if found is not None:
-        shown = Ranks(1, parallel_coordinates.MOST_LINES)
-        heading += results.note("parallel_coordinates", shown_words(shown, found.num_trials, "trials"))
-    return [parallel_coordinates.draw_parallel_coordinates(found, words, heading)] if found else []
+    if found is None:
+        return []
+    shown = Ranks(1, parallel_coordinates.MOST_LINES)
+    unknown = sum(not trial.values and trial.trial.status not in LOST for trial in search.trials)
+    heading = search_title(search, results)
+    heading += results.note("parallel_coordinates", shown_words(shown, found.num_trials, "trials"))
+    words = f"{counted(unknown, 'trial')} without a value" if unknown else ""
+    heading += results.note("parallel_coordinates", words)
+    return [parallel_coordinates.draw_parallel_coordinates(found, search.objectives[0].label, heading)]
 
 
 def _parameter_importance(search: SearchResults, results: Results) -> list[Figure]:

@@ -17,6 +17,7 @@ from results.figures.points import (
     Source,
     axis_label,
     distinguishing_words,
+    group_rank,
     leading_axes,
     of_source,
     point_axes,
@@ -146,14 +147,8 @@ def left_out(points: Sequence[Point], axes: MapAxes | None = None) -> int:
 
 def _groups(points: Sequence[Point], axes: MapAxes) -> list[list[Point]]:
     """Return the points of each panel that has an error."""
-
-    positions = {axis.name: axis.positions for axis in axes.panels}
-
-    def panel_of(point: Point) -> tuple[int, ...]:
-        values = (found[point.value(name)] for name, found in positions.items())
-        return (list(Source).index(point.source), *values)
-
-    groups = grouped(points, panel_of)
+    rank = group_rank(points, axes.panels)
+    groups = grouped(points, lambda point: (list(Source).index(point.source), *rank(point)))
     return [groups[panel] for panel in sorted(groups) if any(point.errors for point in groups[panel])]
 
 

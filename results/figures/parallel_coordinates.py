@@ -13,12 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from results.figures.style import GRADIENT, labelled_digits, wants_log, wrapped
-from results.parquet.search_results import SearchResults, rounded
+from results.figures.points import LOST
+from results.figures.style import GRADIENT, LOST_STYLE, labelled_digits, wants_log, wrapped
+from results.parquet.axes import axis_of
+from results.parquet.search_results import Parameter, SearchResults
 from results.store.search_settings import Scalar
 from trainable.wording import printable_line
 
 STOPPED_COLOR = "#B5B5B5"
+LOST_COLOR = "#B03030"
+LOST_HEIGHT = 1.045
+"""Height at which the lines of trials without a value end."""
 MARGIN = 0.06
 """Margin of each axis above and below its values."""
 MOST_TICKS = 9
@@ -62,6 +67,8 @@ class ParallelCoordinates:
     scales: list[Scale]
     num_trials: int
     """Number of trials with a value; `lines` has at most `MOST_LINES`."""
+    lost: list[list[float]]
+    """Heights of the lines of trials that diverged or failed, at most `MOST_LINES`; they end above the objective."""
     lines: list[TrialLine]
     """Stopped trials, then completed ones from the worst to the best, so that the best are on top."""
     best: TrialLine | None
@@ -72,39 +79,44 @@ class ParallelCoordinates:
 
 def parallel_coordinates(search: SearchResults) -> ParallelCoordinates | None:
     """Return what is drawn; None if no trial has completed."""
-    trials = [trial for trial in search.trials if trial.values]
-    if not any(trial.is_complete for trial in trials):
+    known = [trial for trial in search.trials if trial.values]
+    lost = [trial for trial in search.trials if not trial.values and trial.trial.status in LOST]
+    if not any(trial.is_complete for trial in known):
         return None
     columns: list[tuple[Scale, list[float]]] = []
     for parameter in search.parameters:
-        values = [trial.params[parameter.name] for trial in trials]
-        columns.append(_column(parameter.name, values, log=parameter.log, choices=parameter.choices))
+        columns.append(_parameter_column(parameter, [trial.params[parameter.name] for trial in [*known, *lost]]))
     for index, objective in enumerate(search.objectives):
-        found = [trial.values[index] for trial in trials]
-        columns.append(_column(objective.label, found, log=wants_log(found), choices=None))
+        found = [trial.values[index] for trial in known]
+        scale, heights = _column(objective.label, found, log=wants_log(found))
+        columns.append((scale, [*heights, *([math.nan if index else LOST_HEIGHT] * len(lost))]))
+    rows = list(zip(*(heights for _, heights in columns), strict=True))
     lines = [
-        TrialLine(trial.number, [heights[row] for _, heights in columns], trial.values[0], trial.is_complete)
-        for row, trial in enumerate(trials)
+        TrialLine(trial.number, list(row), trial.values[0], trial.is_complete)
+        for trial, row in zip(known, rows, strict=False)
     ]
     lines.sort(key=lambda line: (line.is_complete, -line.value, line.number))
+    at_edge = [list(row) for row in rows[len(known) :]][:MOST_LINES]
     best = next((line for trial in search.best for line in lines if line.number == trial.number), None)
     label = "best of the last generation" if search.is_population else "best"
     if len(search.objectives) > 1:
         label = f"least {search.objectives[0].name}"
-    return ParallelCoordinates([scale for scale, _ in columns], len(lines), lines[-MOST_LINES:], best, label)
+    scales = [scale for scale, _ in columns]
+    return ParallelCoordinates(scales, len(lines), at_edge, lines[-MOST_LINES:], best, label)
 
 
-def _column(
-    name: str, values: Sequence[Scalar], *, log: bool, choices: Sequence[Scalar] | None
-) -> tuple[Scale, list[float]]:
-    """Return the axis and the height of each value on it."""
-    if choices is not None:
-        found = list(dict.fromkeys([*choices, *values]))
-        if all(isinstance(value, int | float) for value in found):
-            found.sort(key=lambda value: float(value or 0))
-        heights = {value: _height(index, 0, len(found) - 1) for index, value in enumerate(found)}
-        labels = [(height, str(rounded(value))) for value, height in heights.items()]
-        return Scale(name, labels), [heights[value] for value in values]
+def _parameter_column(parameter: Parameter, values: Sequence[Scalar]) -> tuple[Scale, list[float]]:
+    """Return the axis of a parameter, with words and None as categories, and the height of each value on it."""
+    if parameter.choices is None:
+        return _column(parameter.name, values, log=parameter.log)
+    axis = axis_of(parameter.name, [*parameter.choices, *values], [parameter])
+    heights = {value: _height(index, 0, len(axis.values) - 1) for value, index in axis.positions.items()}
+    ticks = [(height, axis.text(value)) for value, height in heights.items()]
+    return Scale(parameter.name, ticks), [heights[value] for value in values]
+
+
+def _column(name: str, values: Sequence[Scalar], *, log: bool) -> tuple[Scale, list[float]]:
+    """Return the axis of numbers and the height of each value on it."""
     numbers = [float(value) if isinstance(value, int | float) else math.nan for value in values]
     known = [number for number in numbers if not math.isnan(number)]
     low, high = min(known), max(known)
@@ -138,6 +150,9 @@ def draw_parallel_coordinates(content: ParallelCoordinates, objective: str, titl
         axes.plot(
             range(count), line.heights, color=color, linestyle=style, linewidth=1.4 if line.is_complete else 0.8
         )
+    for heights in content.lost:
+        axes.plot(range(count), heights, color=LOST_COLOR, linestyle="dotted", linewidth=1.0)
+        axes.plot([heights.index(LOST_HEIGHT)], [LOST_HEIGHT], color=LOST_COLOR, **LOST_STYLE)
     handles = []
     if content.best is not None:
         style = {"color": "black", "linewidth": 1.2, "marker": "o", "markersize": 4}
@@ -157,7 +172,10 @@ def draw_parallel_coordinates(content: ParallelCoordinates, objective: str, titl
         handles.append(
             Line2D([], [], color=STOPPED_COLOR, linestyle=(0, (3, 2)), linewidth=0.8, label="stopped early")
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
+    if content.lost:
+        style = {**LOST_STYLE, "linestyle": "dotted"}
+        handles.append(Line2D([], [], color=LOST_COLOR, linewidth=1.0, label="diverged or failed", **style))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small", frameon=False)
     return figure
 
 

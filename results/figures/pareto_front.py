@@ -75,7 +75,7 @@ def equal_cost(points: Sequence[Point]) -> str:
         return "only one configuration has an error"
     names = [axis.name for axis in point_axes(points)]
     if {*names} <= {*FREE}:
-        return f"every run costs the same, whatever its {listed(names, MOST_NAMED)}"
+        return f"every run costs the same, whatever its {listed(sorted(names), MOST_NAMED)}"
     return "every run took as long" if max(hours) <= EQUAL_RATIO * min(hours) else ""
 
 

@@ -1,5 +1,7 @@
 """The data of figures: configurations with their errors, published or ours."""
 
+import itertools
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -8,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from models.names import display_name
-from results.parquet.axes import Axis, axis_of, is_geometric, ranked, varying_axes, zero_if_none
+from results.parquet.axes import FIRST, Axis, axis_of, is_geometric, ranked, varying_axes, zero_if_none
 from results.parquet.search_results import Parameter
 from results.parquet.settings import (
     OPTIMIZER_NAMES,
@@ -157,13 +159,15 @@ def _sweep_point(cell: Cell, sweep: str, others: Sequence[str], shared: Sequence
     )
 
 
-def point_axes(points: Sequence[Point], parameters: Sequence[Parameter] = ()) -> list[Axis]:
-    """Return the fields in which points differ, the most important first."""
+def point_axes(
+    points: Sequence[Point], parameters: Sequence[Parameter] = (), first: Sequence[str] = FIRST
+) -> list[Axis]:
+    """Return the fields in which points differ, the most important first; `first` come before if all of them vary."""
     names = dict.fromkeys([*STRUCTURE, *(name for point in points for name, _ in point.other)])
     axes = [axis_of(name, [point.value(name) for point in points], parameters) for name in names]
     varying = [axis for axis in axes if len(axis.values) > 1]
     values = [({axis.name: point.value(axis.name) for axis in varying}, point) for point in points]
-    return ranked(varying, [(own, error) for own, point in values for error in point.errors or (None,)])
+    return ranked(varying, [(own, error) for own, point in values for error in point.errors or (None,)], first)
 
 
 def leading_axes(axes: Sequence[Axis], points: Sequence[Point]) -> tuple[list[Axis], dict[Axis, Axis]]:
@@ -181,6 +185,30 @@ def leading_axes(axes: Sequence[Axis], points: Sequence[Point]) -> tuple[list[Ax
         else:
             followers[axis] = owner
     return leading, followers
+
+
+def group_rank(points: Sequence[Point], axes: Sequence[Axis]) -> Callable[[Point], tuple[int, ...]]:
+    """Return the function that gives the rank of a point by its batch size, its epochs, its source and other `axes`.
+
+    If the values of the other axes form no grid, they are ranked as they first appear, which puts the baseline where
+    the space has it.
+    """
+    first = {axis.name: axis.positions for axis in axes if axis.name in ("batch_size", "epochs")}
+    others = [axis for axis in axes if axis.name not in first]
+
+    def values_of(point: Point) -> tuple[Any, ...]:
+        return tuple(point.value(axis.name) for axis in others)
+
+    found = dict.fromkeys(map(values_of, points))
+    if len(found) == math.prod(len(axis.values) for axis in others):
+        found = dict.fromkeys(itertools.product(*(axis.values for axis in others)))
+    ranks = {values: rank for rank, values in enumerate(found)}
+
+    def rank(point: Point) -> tuple[int, ...]:
+        leading = [positions[point.value(name)] for name, positions in first.items()]
+        return (*leading, list(Source).index(point.source), ranks[values_of(point)])
+
+    return rank
 
 
 def axis_label(axis: Axis, followers: Mapping[Axis, Axis]) -> str:

@@ -60,6 +60,9 @@ TICK_GAP = 12.0
 
 LOST_STEP = 0.045
 """Height of a cross at the upper edge, as a fraction of the height of the axes."""
+MOST_LOST = 0.3
+"""Largest height of crosses below each other, as a fraction of the height of the axes."""
+LOST_STYLE: Any = {"marker": "x", "markersize": 6, "markeredgewidth": 1.6, "linestyle": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +138,20 @@ def mark_lost(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
     """
     if not marks:
         return
-    rows: Counter[float] = Counter()
-    depth = LOST_STEP * max(Counter(x for x, _ in marks).values())
+    deepest = max(Counter(x for x, _ in marks).values())
+    step = min(LOST_STEP, MOST_LOST / deepest)
     scale = axes.yaxis.get_transform()
     low, high = (float(end) for end in scale.transform(axes.get_ylim()))
-    top = scale.inverted().transform([low + (high - low) / (1 - depth)])[0]
+    top = scale.inverted().transform([low + (high - low) / (1 - step * deepest)])[0]
     axes.set_ylim(axes.get_ylim()[0], top)
+    rows: Counter[float] = Counter()
+    places: dict[str, list[tuple[float, float]]] = {}
     for x, color in marks:
-        style: Any = {"marker": "x", "color": color, "markersize": 6, "markeredgewidth": 1.6, "linestyle": "none"}
-        axes.plot([x], [1 - LOST_STEP * (rows[x] + 0.5)], transform=axes.get_xaxis_transform(), **style)
+        places.setdefault(color, []).append((x, 1 - step * (rows[x] + 0.5)))
         rows[x] += 1
+    for color, found in places.items():
+        style: Any = {**LOST_STYLE, "color": color, "rasterized": len(found) > MOST_VECTOR}
+        axes.plot(*unzipped(found), transform=axes.get_xaxis_transform(), **style)
 
 
 def lost_handle() -> Line2D:

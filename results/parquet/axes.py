@@ -139,14 +139,19 @@ def ranked_axes(
     return ranked(axes, [({axis.name: axis.value(config) for axis in axes}, error) for config, error in pairs])
 
 
-def ranked(axes: Sequence[Axis], measured: Sequence[tuple[Mapping[str, Any], float | None]]) -> list[Axis]:
-    """Return axes, the most important first, by the errors of values: those of each field by its name."""
+def ranked(
+    axes: Sequence[Axis], measured: Sequence[tuple[Mapping[str, Any], float | None]], first: Sequence[str] = FIRST
+) -> list[Axis]:
+    """Return axes, the most important first, by the errors of values: those of each field by its name.
+
+    The fields `first` come before all others where all of them vary.
+    """
     known = [(values, error) for values, error in measured if error is not None and math.isfinite(error)]
-    has_both = {*FIRST} <= {axis.name for axis in axes}
+    has_all = {*first} <= {axis.name for axis in axes}
 
     def rank(axis: Axis) -> tuple[int, float]:
-        if axis.name in FIRST and has_both:
-            return FIRST.index(axis.name) - len(FIRST), 0.0
+        if axis.name in first and has_all:
+            return first.index(axis.name) - len(first), 0.0
         return 0, -_explained_share(axis, [(values[axis.name], error) for values, error in known])
 
     return sorted(axes, key=rank)
