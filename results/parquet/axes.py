@@ -56,6 +56,7 @@ NONE_WORDS = {
     "ghost_batch_size": "whole batch",
 }
 """Field -> the word for None."""
+CHANCE = 2.0
 LOG_RATIO = 10
 """Ratio of two values from which on their axis is logarithmic."""
 
@@ -144,15 +145,17 @@ def ranked(
 ) -> list[Axis]:
     """Return axes, the most important first, by the errors of values: those of each field by its name.
 
-    The fields `first` come before all others where all of them vary.
+    The fields `first` come before all others where all of them vary. Of those that explain nothing, batch size and lr
+    come first.
     """
     known = [(values, error) for values, error in measured if error is not None and math.isfinite(error)]
     has_all = {*first} <= {axis.name for axis in axes}
 
-    def rank(axis: Axis) -> tuple[int, float]:
+    def rank(axis: Axis) -> tuple[int, float, bool]:
         if axis.name in first and has_all:
-            return first.index(axis.name) - len(first), 0.0
-        return 0, -_explained_share(axis, [(values[axis.name], error) for values, error in known])
+            return first.index(axis.name) - len(first), 0.0, True
+        share = _explained_share(axis, [(values[axis.name], error) for values, error in known])
+        return 0, -share, axis.name not in FIRST
 
     return sorted(axes, key=rank)
 
@@ -160,8 +163,9 @@ def ranked(
 def _explained_share(axis: Axis, known: Sequence[tuple[Any, float]]) -> float:
     """Return the share of the errors' variance, from 0 to 1, that a field explains alone.
 
-    It is adjusted for the number of values, so that a field with many values does not win by chance. Numbers that
-    hardly repeat, drawn from a range, are divided into about sqrt(n) equal parts first.
+    It is adjusted for the number of values, so that a field with many values does not win by chance, and 0 within
+    `CHANCE` standard deviations of what a field without effect explains. Numbers that hardly repeat, drawn from a
+    range, are divided into about sqrt(n) equal parts first.
     """
     present = {value for value, _ in known}
     values = [value for value in axis.values if value in present]
@@ -170,12 +174,14 @@ def _explained_share(axis: Axis, known: Sequence[tuple[Any, float]]) -> float:
         parts = max(2, round(math.sqrt(len(known))))
     part = {value: index * parts // len(values) for index, value in enumerate(values)}
     groups = [[error for _, error in members] for members in grouped(known, lambda pair: part[pair[0]]).values()]
-    freedom = len(known) - len(groups)
-    if freedom < 1 or len(groups) < 2:
+    total = _squares([error for _, error in known])
+    if len(known) == len(groups) or len(groups) < 2 or total == 0:
         return 0.0
-    within, total = math.fsum(map(_squares, groups)), _squares([error for _, error in known])
-    share = 1 - (within / freedom) / (total / (len(known) - 1)) if total else 0.0
-    return round(min(max(share, 0.0), 1.0), 9)
+    share, by_chance = 1 - math.fsum(map(_squares, groups)) / total, (len(groups) - 1) / (len(known) - 1)
+    deviation = math.sqrt(2 * by_chance * (1 - by_chance) / (len(known) + 1))  # of a beta distribution
+    if share < by_chance + CHANCE * deviation:
+        return 0.0
+    return round(min((share - by_chance) / (1 - by_chance), 1.0), 9)
 
 
 def _pairs(cell: Cell) -> list[tuple[TrainConfig, float | None]]:
@@ -183,7 +189,7 @@ def _pairs(cell: Cell) -> list[tuple[TrainConfig, float | None]]:
 
 
 def _squares(errors: Sequence[float]) -> float:
-    mean = statistics.fmean(errors)
+    mean = statistics.fmean(errors) if errors else 0.0
     return math.fsum((error - mean) ** 2 for error in errors)
 
 

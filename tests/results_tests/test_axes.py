@@ -8,7 +8,7 @@ import pytest
 
 from results.parquet.axes import ranked_axes, varying_axes
 from results.parquet.search_results import Parameter
-from results.parquet.trials import group_repeats
+from results.parquet.trials import Trial, group_repeats
 from tests.results_tests.result_samples import make_config, make_trial
 from trainable.config import TrainConfig
 
@@ -112,19 +112,18 @@ def test_values_drawn_from_a_range_do_not_win_by_being_many() -> None:
 
 
 def test_every_repeat_counts() -> None:
-    trials = [
-        make_trial(make_config(lr=lr, epochs=epochs, seed=seed), error)
-        for lr, epochs, seed, error in [
-            (0.1, 10, 0, 8.0),
-            (0.1, 10, 1, 12.0),
-            (0.2, 10, 0, 9.0),
-            (0.1, 20, 0, 9.0),
-            (0.1, 20, 1, 9.2),
-            (0.2, 20, 0, None),
+    """Four means alone would say nothing: `lr` would come first."""
+
+    def trials(num_seeds: int) -> list[Trial]:
+        fields = [(lr, epochs, seed) for lr in (0.1, 0.2) for epochs in (20, 10) for seed in range(num_seeds)]
+        return [
+            make_trial(make_config(lr=lr, epochs=epochs, seed=seed), 100 / epochs + 30 * lr + 0.1 * seed)
+            for lr, epochs, seed in fields
         ]
-    ]
-    axes = ranked_axes(group_repeats(trials))
+
+    assert [axis.name for axis in ranked_axes(group_repeats(trials(1)))] == ["lr", "epochs"]
+    axes = ranked_axes(group_repeats([*trials(3), make_trial(make_config(lr=0.4, epochs=10), None)]))
     assert [(axis.name, axis.values, axis.label) for axis in axes] == [
         ("epochs", (10, 20), "number of epochs"),
-        ("lr", (0.1, 0.2), "initial learning rate"),
+        ("lr", (0.1, 0.2, 0.4), "initial learning rate"),
     ]
