@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as PlotAxis
@@ -20,11 +20,12 @@ from results.figures.marks import LOST, LostTrial, Mark, Scatter
 from results.figures.points import axis_scale
 from results.figures.style import (
     GRADIENT,
-    LEGEND_ROWS,
     MOST_VECTOR,
     SWEEP_STYLES,
     label_ticks,
     labelled_digits,
+    legend_columns,
+    legend_height,
     look,
     plain_numbers,
     set_log,
@@ -43,8 +44,10 @@ MOST_HORIZONTAL = 30
 """Largest number of characters of all words of an axis that are written horizontally."""
 WIDTHS, HEIGHTS = {1: 5.6, 2: 3.9, 3: 3.2}, {1: 3.6}
 """Size of a panel in inches, by the number of columns or rows."""
-LEGEND_WIDTH, EMPTY_WIDTH = 1.9, 0.6
-"""Width in inches of the legend or the colour bar, and of the margin without one."""
+BAR_WIDTH, MARGIN, LINE_HEIGHT = 1.2, 0.6, 0.2
+"""Inches that the colour bar takes, or the margin without one, and a line of the title."""
+SPREAD = 0.5
+"""Part of the space of a word over which marks are spread that would cover each other."""
 ENTRY_WIDTH = 24
 """Width in characters of an entry of the legend."""
 MARK_SIZE = 28
@@ -111,14 +114,24 @@ class Palette:
         ]
 
 
+class Placed(NamedTuple):
+    """A mark and where it stands."""
+
+    mark: Mark
+    x: float
+    y: float
+
+
 def draw_scatter(content: Scatter) -> Figure:
     """Draw a mark per configuration, with bars over its repeats, and trials without a value at the edge."""
     palette, panel_axis = Palette.of_scatter(content), content.axes.get("panel")
     panels = (None,) if panel_axis is None else panel_axis.values
     columns = min(len(panels), MOST_COLUMNS)
-    rows, has_legend = -(-len(panels) // columns), bool(palette.norm or palette.handles())
-    width = columns * WIDTHS[columns] + (LEGEND_WIDTH if has_legend else EMPTY_WIDTH)
-    figure = Figure(figsize=(width, rows * HEIGHTS.get(rows, 2.8) + 0.6), layout="constrained")
+    rows, handles = -(-len(panels) // columns), palette.handles()
+    width = columns * WIDTHS[columns] + (BAR_WIDTH if palette.norm else MARGIN)
+    heading = wrapped(content.title, int(12 * width))
+    height = rows * HEIGHTS.get(rows, 2.8) + LINE_HEIGHT * (heading.count("\n") + 1)
+    figure = Figure(figsize=(width, height + (legend_height(handles, width) if handles else 0)), layout="constrained")
     grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for position, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         _draw_marks(axes, palette, [mark for mark in content.marks if mark.values.get("panel") == panel])
@@ -133,7 +146,7 @@ def draw_scatter(content: Scatter) -> Figure:
             axes.set_xlabel(content.labels["x"])
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    figure.suptitle(wrapped(content.title, int(11 * width)), fontsize="medium")
+    figure.suptitle(heading, fontsize="medium")
     _explain(figure, grid[: len(panels)], palette)
     _set_axis(figure, grid[0].yaxis, content.axes["y"])
     _set_axis(figure, grid[len(panels) - 1].xaxis, content.axes["x"])
@@ -155,10 +168,10 @@ def _explain(figure: Figure, grid: Sequence[Axes], palette: Palette) -> None:
         figure.legend(
             handles=handles,
             title=label if norm is None else "",
-            loc="outside right upper",
+            loc="outside lower center",
             fontsize="small",
             title_fontsize="small",
-            ncols=-(-len(handles) // LEGEND_ROWS),
+            ncols=legend_columns(handles, figure.get_figwidth()),
             frameon=False,
         )
 
@@ -176,34 +189,46 @@ def _draw_marks(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
         axis = content.axes[role]
         set_scale(**(axis_scale(axis) if is_parameter(axis.name) else {"value": "log" if axis.is_log else "linear"}))
 
-    def series_of(mark: Mark) -> tuple[str, Any]:
+    def series_of(placed: Placed) -> tuple[str, Any]:
+        mark = placed.mark
         return mark.sweep, mark.values.get("color") if is_joined else palette.look(mark.sweep, mark.values)[1]
 
-    series = grouped(marks, series_of)
-    for (sweep, _), members in series.items():
-        members.sort(key=lambda mark: _position(content.axes["x"], mark.values["x"]))
-        xs, ys = (_positions(content.axes[role], members, role) for role in ("x", "y"))
-        colors, markers = zip(*(palette.look(sweep, mark.values) for mark in members), strict=True)
-        is_raster = len(members) > MOST_VECTOR
+    placed = _placed(content, marks)
+    for (sweep, _), members in grouped(placed, series_of).items():
+        colors, markers = zip(*(palette.look(sweep, mark.values) for mark, _, _ in members), strict=True)
+        xs, ys = [x for _, x, _ in members], [y for _, _, y in members]
         if is_joined:
             axes.plot(xs, ys, color=colors[0], linestyle=palette.line(sweep), linewidth=1.4)
         size = MARK_SIZE if len(members) <= MANY else MARK_SIZE / 3
+        size *= len(content.sweeps) - content.sweeps.index(sweep)  # a trial of several sweeps shows all its marks
+        is_raster = len(members) > MOST_VECTOR
         axes.scatter(xs, ys, c=colors, marker=markers[0], s=size, zorder=3, rasterized=is_raster)
-    _draw_bars(axes, palette, [mark for mark in marks if mark.has_bars])
+    _draw_bars(axes, palette, [each for each in placed if each.mark.has_bars])
 
 
-def _draw_bars(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
+def _placed(content: Scatter, marks: Sequence[Mark]) -> list[Placed]:
+    """Return where each mark stands, in the order of the x axis; marks of one word are spread beside each other."""
+    x_axis, y_axis = content.axes["x"], content.axes["y"]
+    crowds = grouped(marks, lambda mark: (mark.values["x"], None if y_axis.is_number else mark.values["y"]))
+    found = []
+    for crowd in crowds.values():
+        for index, mark in enumerate(crowd):
+            shift = 0.0 if x_axis.is_number or len(crowd) == 1 else SPREAD * (index / (len(crowd) - 1) - 0.5)
+            x, y = _position(x_axis, mark.values["x"]) + shift, _position(y_axis, mark.values["y"])
+            found.append(Placed(mark, x, y))
+    return sorted(found, key=lambda placed: placed.x)
+
+
+def _draw_bars(axes: Axes, palette: Palette, placed: Sequence[Placed]) -> None:
     """Draw the error bars of a panel in the colours of their marks."""
-    for color, members in grouped(marks, lambda mark: palette.look(mark.sweep, mark.values)[0]).items():
-        xs, ys = (_positions(palette.content.axes[role], members, role) for role in ("x", "y"))
-        wide, high = (_bars(members, role) for role in ("x", "y"))
+    for color, members in grouped(
+        placed, lambda placed: palette.look(placed.mark.sweep, placed.mark.values)[0]
+    ).items():
+        xs, ys = [x for _, x, _ in members], [y for _, _, y in members]
+        wide, high = (_bars([mark for mark, _, _ in members], role) for role in ("x", "y"))
         style: Any = {"fmt": "none", "ecolor": color, "capsize": 3, "elinewidth": 1.0}
         for part in axes.errorbar(xs, ys, yerr=high, xerr=wide, **style).get_children():
-            part.set_rasterized(len(marks) > MOST_VECTOR)
-
-
-def _positions(axis: Axis, marks: Sequence[Mark], role: str) -> list[float]:
-    return [_position(axis, mark.values[role]) for mark in marks]
+            part.set_rasterized(len(placed) > MOST_VECTOR)
 
 
 def _bars(marks: Sequence[Mark], role: str) -> list[tuple[float, ...]] | None:

@@ -197,6 +197,13 @@ def test_results_stand_on_any_axis_and_words_at_whole_numbers() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["SGD", "AdamW", "Muon"]
 
 
+def test_marks_of_one_word_are_spread_beside_each_other() -> None:
+    nesterov = [make_trial(make_config(nesterov=on, lr=lr), 8.0) for on in (True, False) for lr in (0.1, 0.2, 0.4)]
+    figure = draw_scatter(scatter([SweepTrials("mine", nesterov[:4])], Roles(x="nesterov", color="lr")))
+    (marks,) = figure.axes[0].collections
+    assert np.asarray(marks.get_offsets())[:, 0].tolist() == [0.0, 0.75, 1.0, 1.25]
+
+
 def test_an_axis_beside_zero_and_one_with_many_values_can_be_read() -> None:
     decays = [make_trial(make_config(weight_decay=decay), 8.0 + decay) for decay in (0.0, 1e-4, 1e-3, 1e-2)]
     (axes,) = draw_scatter(scatter([SweepTrials("mine", decays)], Roles())).axes
