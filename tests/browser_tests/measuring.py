@@ -12,13 +12,16 @@ _MEASURE = """() => {
   const in_box = e => { while ((e = e.parentElement)) if (scrolls(e)) return true; return false; };
   const name = e => `${e.tagName.toLowerCase()}.${e.className} ${e.textContent.trim().slice(0, 40)}`;
   const box = e => e.getBoundingClientRect();
+  const trials = window.batchscape?.page.model.data.trials;
+  const is_handled = name => trials && (name.startsWith("trial-") && trials.key.includes(name.slice(6))
+    || name.startsWith("runs-") && trials.cell.includes(Number(name.slice(5))));
   return {
     scroll_width: document.documentElement.scrollWidth,
     too_wide: all.filter(e => seen(e) && !in_box(e) && (box(e).right > width + 1 || box(e).left < -1)).map(name),
     cut_off: all.filter(e => seen(e) && ["hidden", "clip"].includes(style.get(e).overflowX)
       && e.scrollWidth > e.clientWidth + 1).map(name),
-    lost_links: [...document.querySelectorAll("a[href]")].filter(a =>
-      !document.getElementById(decodeURIComponent(a.hash.slice(1)))).map(a => a.getAttribute("href")),
+    lost_links: [...document.querySelectorAll("a[href]")].map(a => decodeURIComponent(a.hash.slice(1)))
+      .filter(name => !document.getElementById(name) && !is_handled(name)),
     num_links: document.querySelectorAll("a[href]").length,
     wide_tables: all.filter(e => e.tagName == "TABLE" && e.scrollWidth > e.parentElement.clientWidth).length,
     num_figures: [...document.querySelectorAll("figure svg")].filter(s => box(s).height > 100).length,

@@ -1,0 +1,323 @@
+"""The interactive part of a report in a real browser: table, charts, selection, keyboard, themes, foreign texts."""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import FloatRect, Page, expect
+
+from benchmarks.page_scale import SWEEP, tables
+from results.report.content import make_report
+from results.report.html import render_html
+from results.report.page_data import page_data, page_json
+from tests.browser_tests.conftest import DESK, PHONE, Opener
+from tests.browser_tests.measuring import layout
+
+NUM_TRIALS, NUM_EPOCHS = 60, 6
+METRIC = "objective.holdout_error_percent"
+MARKUP = "</script></noscript><img class=evil src=x onerror=alert(1)><b class=evil>&lt;i&gt;\"'"
+Data = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return page_data(*tables(NUM_TRIALS, NUM_EPOCHS))
+
+
+@pytest.fixture(scope="module")
+def report(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a search over six parameters, without its static figures."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render_html(make_report(*tables(NUM_TRIALS, NUM_EPOCHS), SWEEP), {}, page_json(data)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab(open_page: Opener, report: Path) -> Page:
+    return open_page(report)
+
+
+@pytest.fixture
+def page(tab: Page, report: Path) -> Page:
+    """The page as it is after loading."""
+    tab.set_viewport_size({"width": DESK, "height": 900})
+    tab.emulate_media(color_scheme="light")
+    tab.goto(report.as_uri())
+    assert status(tab) == f"{NUM_TRIALS} trials"
+    return tab
+
+
+def status(page: Page) -> str:
+    return page.get_by_role("status").inner_text()
+
+
+def num_selected(page: Page) -> int:
+    words = status(page).split()
+    assert words[1] == "of", words
+    return int(words[0])
+
+
+def column(page: Page, name: str) -> list[str]:
+    """Return the texts of a column of the table."""
+    texts: list[str] = page.evaluate(
+        """name => { const table = document.querySelector("table.explored"),
+          at = [...table.querySelectorAll(".names th")].findIndex(th => th.dataset.name == name);
+          return [...table.tBodies[0].rows].map(row => row.cells[at].textContent); }""",
+        name,
+    )
+    return texts
+
+
+def header(page: Page, name: str) -> Any:  # noqa: ANN401 (a locator)
+    return page.locator(f'th[data-name="{name}"]')
+
+
+def numbers(data: Data, name: str) -> list[float]:
+    return [value for value in data["trials"][name] if value is not None]
+
+
+def box_of(page: Page, view: str) -> FloatRect:
+    plot = page.locator(f".view.{view} .plot")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box
+    return box
+
+
+def drag(page: Page, box: FloatRect, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag the mouse between two points of a box, which are given as fractions of its width and height."""
+    points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=4)
+    page.mouse.up()
+
+
+def test_a_header_sorts_by_mouse_and_keyboard(page: Page, data: Data) -> None:
+    header(page, "lr").get_by_role("button").click()
+    assert [float(text) for text in column(page, "lr")] == sorted(numbers(data, "lr"))
+    assert header(page, "lr").get_attribute("aria-sort") == "ascending"
+
+    page.locator(".view.table .scroll").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    name = page.evaluate("document.activeElement.closest('th').dataset.name")
+    assert header(page, name).get_attribute("aria-sort") == "ascending"
+    assert header(page, "lr").get_attribute("aria-sort") == "none"
+
+    for _ in range(2):
+        header(page, METRIC).get_by_role("button").press("Enter")
+    values = column(page, METRIC)
+    assert values[-1] == "–", "a trial without a value is last in both directions"
+    known = [float(text) for text in values if text != "–"]
+    assert (known, len(known) < NUM_TRIALS) == (sorted(known, reverse=True), True)
+    assert header(page, METRIC).get_attribute("aria-sort") == "descending"
+
+
+def test_filters_select_in_all_views_and_can_be_taken_back(page: Page, data: Data) -> None:
+    page.get_by_label("filter initial learning rate").fill("<0.05")
+    page.get_by_label("filter schedule").fill("COS")
+    wanted = sum(
+        lr < 0.05 and schedule == "cosine"
+        for lr, schedule in zip(data["trials"]["lr"], data["trials"]["schedule"], strict=True)
+    )
+    assert 0 < wanted == num_selected(page) == len(column(page, "lr"))
+    assert set(column(page, "schedule")) == {"cosine"}
+    for view in ("scatter", "parallel"):
+        assert f" {wanted} trials" in str(page.locator(f".view.{view} .plot").get_attribute("aria-label"))
+
+    page.get_by_label("filter initial learning rate").fill("<about 1")
+    assert page.get_by_label("filter initial learning rate").get_attribute("aria-invalid") == "true"
+    page.get_by_role("button", name="Clear selection").click()
+    assert (status(page), page.get_by_label("filter schedule").input_value()) == (f"{NUM_TRIALS} trials", "")
+
+
+def test_a_drag_on_the_scatter_plot_selects_what_lies_in_it(page: Page, data: Data) -> None:
+    box = box_of(page, "scatter")
+    places = page.evaluate(
+        "points => points.map(point => batchscape.page.scatter.chart.convertToPixel('grid', point))",
+        [
+            [math.log10(lr), -1e9 if error is None else error]
+            for lr, error in zip(data["trials"]["lr"], data["trials"][METRIC], strict=True)
+        ],
+    )
+    drag(page, box, (0.3, 0.25), (0.6, 0.8))
+    inside, near = (
+        {
+            key[:8]
+            for key, (x, y) in zip(data["trials"]["key"], places, strict=True)
+            if 0.3 * box["width"] - gap <= x <= 0.6 * box["width"] + gap
+            and 0.25 * box["height"] - gap <= y <= 0.8 * box["height"] + gap
+        }
+        for gap in (-2, 2)
+    )
+    selected = set(column(page, "key"))
+    assert inside <= selected <= near
+    assert 5 < num_selected(page) == len(selected) < NUM_TRIALS
+    wanted = len(selected)
+    assert f" {wanted} trials" in str(page.locator(".view.parallel .plot").get_attribute("aria-label"))
+    assert f" of {wanted} trials" in str(page.locator(".view.curves .plot").get_attribute("aria-label"))
+    assert (
+        page.evaluate("[...batchscape.page.heat.cells().values()].reduce((sum, cell) => sum + cell.count, 0)")
+        == wanted
+    )
+
+
+def test_the_other_charts_select_as_well(page: Page, data: Data) -> None:
+    drag(page, box_of(page, "curves"), (0.9, 0.05), (0.95, 0.7))
+    from_curves = num_selected(page)
+    assert 0 < from_curves < NUM_TRIALS
+    page.get_by_role("button", name="Clear selection").click()
+
+    box = box_of(page, "parallel")
+    x, y = page.evaluate(
+        """batchscape.page.parallel.chart.getModel().getComponent("parallel").coordinateSystem
+          .getAxisLayout("dim1").position"""
+    )
+    drag(page, box, (x / box["width"], (y - 30) / box["height"]), (x / box["width"], (y - 100) / box["height"]))
+    assert 0 < num_selected(page) < NUM_TRIALS
+    page.get_by_role("button", name="Clear selection").click()
+
+    box = box_of(page, "heat")
+    page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5)
+    assert 0 < num_selected(page) < NUM_TRIALS
+
+
+def test_hovering_a_point_tells_the_configuration(page: Page, data: Data) -> None:
+    box = box_of(page, "scatter")
+    index = data["trials"][METRIC].index(min(numbers(data, METRIC)))
+    x, y = page.evaluate(
+        "([x, y]) => batchscape.page.scatter.chart.convertToPixel('grid', [Math.log10(x), y])",
+        [data["trials"]["lr"][index], data["trials"][METRIC][index]],
+    )
+    page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+    tip = page.locator(".view.scatter .hover")
+    expect(tip).to_contain_text(f"trial {data['trials']['key'][index][:8]}")
+    for name in ("momentum", "schedule", "weight_decay"):
+        expect(tip).to_contain_text(str(data["trials"][name][index])[:5])
+
+
+def test_metric_axes_and_colour_can_be_chosen(page: Page) -> None:
+    def label(view: str) -> str:
+        return str(page.locator(f".view.{view} .plot").get_attribute("aria-label"))
+
+    page.locator(".bar").get_by_label("metric").select_option("test_error_percent")
+    assert "Scatter plot of test error (%) against" in label("scatter")
+    assert "mean test error (%)" in label("heat")
+    page.locator(".bar").get_by_label("colour").select_option("schedule")
+    page.locator(".view.scatter").get_by_label("x").select_option("momentum")
+    assert "against momentum" in label("scatter")
+    assert "by schedule" in label("scatter")
+    page.locator(".view.curves").get_by_label("metric").select_option("train_loss")
+    assert "training loss (nats)" in label("curves")
+
+
+def test_a_trial_opens_and_closes_by_keyboard(page: Page, data: Data) -> None:
+    button = page.locator("table.explored tbody button").first
+    key = button.get_attribute("title")
+    index = data["trials"]["key"].index(key)
+    button.press("Enter")
+    panel = page.get_by_role("complementary")
+    expect(panel).to_be_visible()
+    for text in (f"Trial {key}", str(data["trials"]["schedule"][index]), "Attempts", "Log"):
+        expect(panel).to_contain_text(text, ignore_case=True)
+    assert panel.locator("canvas").count() == 1, "its learning curve"
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    assert page.evaluate("document.activeElement.title") == key
+
+
+def test_links_to_trials_and_configurations_arrive(page: Page, data: Data) -> None:
+    keys = data["trials"]["key"]
+    page.evaluate("location.hash = 'runs-3'")
+    page.wait_for_function("batchscape.page.model.isSelecting")
+    assert column(page, "key") == [
+        key[:8] for key, cell in zip(keys, data["trials"]["cell"], strict=True) if cell == 3
+    ]
+    page.locator('#search a[href^="#trial-"]').first.click()
+    expect(page.get_by_role("complementary")).to_be_visible()
+
+
+def test_new_data_keeps_sorting_filters_selection_and_choices(page: Page, data: Data) -> None:
+    header(page, "lr").get_by_role("button").click()
+    page.get_by_label("filter momentum").fill(">0.6")
+    drag(page, box_of(page, "scatter"), (0.2, 0.1), (0.6, 0.85))
+    page.locator(".bar").get_by_label("metric").select_option("test_error_percent")
+    page.locator(".bar").get_by_label("metric").select_option(METRIC)
+    before, keys = num_selected(page), column(page, "key")
+    more = copy.deepcopy(data)
+    for name in ("epochs", *(metric["name"] for metric in data["curves"]["metrics"])):
+        more["curves"][name].append(data["curves"][name][0])
+    for values in more["trials"].values():
+        values.append(values[0])
+    more["trials"]["key"][-1] = "f" * 16
+    more["trials"]["lr"][-1] = 0.5 * min(numbers(data, "lr"))
+    more["details"].append(data["details"][0])
+    page.evaluate("data => batchscape.update(data)", more)
+    assert status(page).endswith(f"of {NUM_TRIALS + 1} trials selected")
+    assert page.get_by_label("filter momentum").input_value() == ">0.6"
+    assert header(page, "lr").get_attribute("aria-sort") == "ascending"
+    assert (num_selected(page), column(page, "key")) == (before, keys)
+
+
+def test_the_charts_follow_the_theme(page: Page) -> None:
+    colors = """() => [getComputedStyle(document.body).backgroundColor, batchscape.page.theme.text,
+      batchscape.page.scatter.chart.getOption().xAxis[0].axisLabel.color]"""
+    light = page.evaluate(colors)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("batchscape.page.theme.isDark")
+    dark = page.evaluate(colors)
+    assert all(before != after for before, after in zip(light, dark, strict=True))
+    page.get_by_role("button", name="Light / dark").click()
+    assert page.evaluate(colors) == light, "the reader's choice beats that of the system"
+
+
+def test_without_scripts_everything_can_be_read(open_page: Opener, report: Path, data: Data) -> None:
+    page = open_page(report, scripts=False, width=PHONE)
+    text = page.locator("body").inner_text()
+    assert "Explore" not in text
+    for key in data["trials"]["key"]:
+        assert key in text
+    assert "All trials" in text
+    assert "{" not in text, "the data of the page is not shown"
+
+
+def marked(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    """Put markup before each text of a JSON value."""
+    if isinstance(value, dict):
+        return {name: marked(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [marked(part) for part in value]
+    return f"{MARKUP}{value}" if isinstance(value, str) else value
+
+
+def test_markup_in_any_field_is_shown_as_text(page: Page, data: Data) -> None:
+    evil = copy.deepcopy(data)
+    for part in ("sweep", "shared", "details"):
+        evil[part] = marked(data[part])
+    evil["details"] = [{f"{MARKUP}{name}": text for name, text in facts.items()} for facts in evil["details"]]
+    for facts in evil["details"]:
+        facts["error"] = MARKUP
+    evil["curves"]["rule"] = MARKUP
+    for metric in evil["curves"]["metrics"]:
+        metric["label"] = MARKUP + metric["label"]
+    for field in evil["fields"]:
+        field["label"] = MARKUP + field["label"]
+        if field["kind"] == "word":
+            field["values"] = marked(field["values"])
+            evil["trials"][field["name"]] = marked(evil["trials"][field["name"]])
+    evil["trials"]["key"] = marked(data["trials"]["key"])
+    page.evaluate("data => batchscape.update(data)", evil)
+    header(page, "schedule").get_by_role("button").click()
+    page.locator(".filters input").nth(1).fill("complete")
+    page.locator("table.explored tbody button").first.click()
+    box = box_of(page, "scatter")
+    for step in range(20):
+        page.mouse.move(box["x"] + box["width"] * (0.2 + step / 40), box["y"] + box["height"] * 0.7)
+    assert page.locator(".evil").count() == 0
+    assert MARKUP in page.get_by_role("complementary").inner_text()
+    assert MARKUP in column(page, "schedule")[0]
+    assert layout(page, PHONE).too_wide == []
