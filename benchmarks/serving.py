@@ -66,6 +66,18 @@ class Server:
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one run of the made-up sweep took, and the server beside it."""
+
+    seconds: float
+    cpu_seconds: float
+    """CPU-seconds of the sweep's workers."""
+    server_cpu_seconds: float
+    peak_bytes: int
+    """Peak of the server's resident memory."""
+
+
 @contextlib.contextmanager
 def serving(store: Path) -> Iterator[Server]:
     """Serve a store in a child process."""
@@ -123,8 +135,8 @@ def train(store: LocalStore, keys: list[str], steps: int) -> None:
             ledger.finish(TrialEnd(Status.COMPLETE, config.epochs, TIME, "made-up", test_correct_bits="00"))
 
 
-def sweep_seconds(folder: Path, keys: list[str], steps: int) -> float:
-    """Forget the last trials, train them again as a driver with workers, and return the seconds that it took."""
+def sweep_seconds(folder: Path, keys: list[str], steps: int) -> tuple[float, float]:
+    """Forget the last trials, train them again as a driver with workers; return seconds and CPU-seconds."""
     store = LocalStore(folder)
     for key in keys:
         shutil.rmtree(store.trial_folder(key), ignore_errors=True)
@@ -137,10 +149,13 @@ def sweep_seconds(folder: Path, keys: list[str], steps: int) -> float:
                 train(store, keys[number::WORKERS], steps)
                 os._exit(0)
             workers.append(pid)
+        cpu_seconds = 0.0
         for pid in workers:
-            if os.waitpid(pid, 0)[1]:
+            _, status, usage = os.wait4(pid, 0)
+            cpu_seconds += usage.ru_utime + usage.ru_stime
+            if status:
                 raise SystemExit("a made-up worker failed")
-        return time.perf_counter() - started
+        return time.perf_counter() - started, cpu_seconds
 
 
 async def look(port: int) -> None:
@@ -178,25 +193,24 @@ def open_pages(port: int, number: int) -> Iterator[None]:
 def measure_slowdown(folder: Path, pages: list[int], num_rounds: int, keys: list[str], steps: int) -> dict[str, Any]:
     """Time the made-up sweep in every case, in turn."""
 
-    def measure(number: int | None) -> tuple[float, float, int]:
+    def measure(number: int | None) -> Case:
         if number is None:
-            return sweep_seconds(folder, keys, steps), 0.0, 0
+            return Case(*sweep_seconds(folder, keys, steps), 0.0, 0)
         with serving(folder) as server, open_pages(server.port, number) if number else contextlib.nullcontext():
             before = server.cpu_seconds
             seconds = sweep_seconds(folder, keys, steps)
-            return seconds, server.cpu_seconds - before, server.peak_bytes
+            return Case(*seconds, server.cpu_seconds - before, server.peak_bytes)
 
     names: dict[str, int | None] = {NO_SERVER: None} | {counted(number, "page"): number for number in pages}
     cases = {name: (lambda number=number: measure(number)) for name, number in names.items()}
     found = harness.interleaved(num_rounds, cases)
-    base = [seconds for seconds, _, _ in found[NO_SERVER]]
     return {
         name: {
-            "seconds": harness.summary([seconds for seconds, _, _ in rounds]),
-            "seconds / without": harness.summary(harness.ratios([seconds for seconds, _, _ in rounds], base)),
-            "CPU-seconds of the server": harness.summary([cpu for _, cpu, _ in rounds]),
-            "cores of the server": harness.summary([cpu / seconds for seconds, cpu, _ in rounds]),
-            "peak bytes": max(peak for _, _, peak in rounds),
+            "seconds": harness.summary([case.seconds for case in rounds]),
+            "CPU-seconds of the sweep": harness.summary([case.cpu_seconds for case in rounds]),
+            "CPU-seconds of the server": harness.summary([case.server_cpu_seconds for case in rounds]),
+            "server / sweep": harness.summary([case.server_cpu_seconds / case.cpu_seconds for case in rounds]),
+            "peak bytes": max(case.peak_bytes for case in rounds),
         }
         for name, rounds in found.items()
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 REST_PER_WORK = 20
-"""Time between two readings as a multiple of what the last one took: the processor is for others."""
+"""Time between two readings as a multiple of the processor time that the last one took."""
 Value = TypeVar("Value")
 
 
@@ -17,16 +17,23 @@ class Paced(Generic[Value]):
     """
 
     def __init__(
-        self, read: Callable[[], Value], seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[[], Value],
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        work: Callable[[], float] = time.thread_time,
     ) -> None:
         """
         Args:
             read: reads the value.
             seconds: shortest time between two readings.
+            clock: tells the time in seconds.
+            work: tells the processor time of the thread in seconds.
         """
         self._read = read
         self._seconds = seconds
         self._clock = clock
+        self._work = work
         self._lock = threading.Lock()
         self._values: list[Value] = []
         self._next_at = 0.0
@@ -36,10 +43,10 @@ class Paced(Generic[Value]):
         if self._is_due() and self._lock.acquire(blocking=not self._values):
             try:
                 if self._is_due():
-                    began_at = self._clock()
+                    worked = self._work()
                     self._values[:] = [self._read()]
-                    ended_at = self._clock()
-                    self._next_at = ended_at + max(self._seconds, REST_PER_WORK * (ended_at - began_at))
+                    worked = self._work() - worked
+                    self._next_at = self._clock() + max(self._seconds, REST_PER_WORK * worked)
             finally:
                 self._lock.release()
         return self._values[0]

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from results.parquet.collect import Collector
-from results.parquet.trials import trials_from_table
 from results.report.page_data import page_data
 from results.store.journal import RUNS
 from results.store.manifest import MANIFEST, Manifest, manifest_from_json
@@ -169,12 +168,11 @@ class SweepWatch:
             return kept
         if status is None or (kept and trials.equals(kept.tables[0]) and epochs.equals(kept.tables[1])):
             return kept
-        begun = trials_from_table(trials)
-        keys = {trial.row.trial_key for trial in begun}
+        keys = set(trials["trial_key"].to_pylist())
         waiting = [trial.config for trial in readers.manifest.trials if trial.config.trial_key not in keys]
-        num_known = sum(not trial.status.is_final for trial in begun) + len(waiting)
+        num_unknown = max(0, readers.collector.num_planned - len(keys) - len(waiting))
         num_slots = max(status.running, runs[-1].num_slots if runs else 1)
-        seconds = remaining_seconds(begun, waiting, max(0, status.left - num_known), num_slots)
+        seconds = remaining_seconds(trials, waiting, num_unknown, num_slots)
         self._kept = _Rows((trials, epochs), seconds)
         return self._kept
 

@@ -1,12 +1,15 @@
 """What the pages of `serve` share: one reading for all, what changed, and how long the rest takes."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from results.parquet.collect import Collector
+from results.parquet.schema import TRIALS_SCHEMA
 from results.report.page_data import page_data
 from results.store.local_store import LocalStore
 from sweep.estimate.remaining import remaining_seconds
@@ -49,7 +52,7 @@ def test_one_reading_for_all_pages() -> None:
         now[0] += 0.5
         return len(read)
 
-    shared = Paced(look, 2.0, lambda: now[0])
+    shared = Paced(look, 2.0, lambda: now[0], lambda: now[0])
     assert [shared.get() for _ in range(300)] == [1] * 300
     now[0] = 9.9  # a look of half a second is followed by ten of rest
     assert shared.get() == 1
@@ -61,11 +64,14 @@ def test_one_reading_for_all_pages() -> None:
 def test_the_rest_of_a_sweep_takes_as_long_as_what_was_trained() -> None:
     small, large = make_config(epochs=10, batch_size=32), make_config(epochs=10, batch_size=64)
     other = make_config(epochs=10, batch_size=128)
-    begun = [
+    trials = [
         make_trial(small, 10.0, epochs_done=10, total_seconds=20.0),
         make_trial(large, None, epochs_done=5, total_seconds=20.0, status=Status.INCOMPLETE.value),
+        make_trial(small, 10.0, epochs_done=10, total_seconds=900.0, superseded=True),
     ]
-    assert remaining_seconds([], [small], 0, 1) is None
+    rows = [dataclasses.asdict(trial.config) | dataclasses.asdict(trial.row) for trial in trials]
+    begun = pa.Table.from_pylist(rows, schema=TRIALS_SCHEMA)
+    assert remaining_seconds(begun[:0], [small], 0, 1) is None
     assert remaining_seconds(begun[:1], [], 0, 1) == 0
     assert remaining_seconds(begun, [], 0, 1) == pytest.approx(20.0)
     assert remaining_seconds(begun, [small, large], 0, 1) == pytest.approx(20.0 + 20.0 + 40.0)
