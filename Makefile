@@ -1,4 +1,4 @@
-# make quickstart   a real sweep on an embedded data set: Parquet, table, figure (installs into .venv first)
+# make quickstart   a real sweep on an embedded data set: Parquet, table, figures, page (installs into .venv first)
 # make test         all checks: format, lint, types, tests (installs into .venv first)
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,6 +11,7 @@ quickstart: $(VENV)/.ready
 	$(RUN) tune_main.py run quickstart
 	$(RUN) tune_main.py table quickstart
 	$(RUN) tune_main.py plot quickstart
+	$(RUN) tune_main.py report quickstart
 
 # Two at a time: most of the tests that start Ray, one after the other, beside all else.
 test: $(VENV)/.ready-tests
