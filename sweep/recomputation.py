@@ -12,6 +12,7 @@ from results.parquet.collect import Collector
 from results.parquet.files import CARD, SCHEMAS, checked_table, parquet_table, stamped_card
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.stamp import Stamp, code_hash, fingerprint, read_stamp
+from results.report.failure_logs import failure_logs
 from results.report.files import HTML, MARKDOWN, report_texts
 from results.store.manifest import Manifest
 from results.store.search_progress import planned_trials, search_record
@@ -68,7 +69,7 @@ class Recomputation:
         Raises:
             UserError: the log of the search is damaged or lost.
         """
-        self._sweep = manifest.name
+        self._store, self._sweep = store, manifest.name
         ended, self._is_at_rest = ended_runs(store, manifest.name)
         self.trials, self.epochs = Collector(store, manifest).tables()
         keys = [trial.config.trial_key for trial in planned_trials(manifest, search_record(store, manifest))]
@@ -90,7 +91,7 @@ class Recomputation:
     @functools.cached_property
     def texts(self) -> dict[str, str]:
         """The content of the report's two files."""
-        return report_texts(self.trials, self.epochs, self._sweep)
+        return report_texts(self.trials, self.epochs, self._sweep, failure_logs(self._store, self.trials))
 
     @functools.cached_property
     def data(self) -> str:

@@ -1,5 +1,6 @@
 """Writing the two files of a report from the Parquet files of a sweep."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow as pa
 from results.parquet.files import read_epochs, read_trials
 from results.parquet.stamp import stamped
 from results.report.content import make_report
+from results.report.failure_logs import failure_logs
 from results.report.figures import inline_figures
 from results.report.html import render_html
 from results.report.markdown import render_markdown
@@ -19,21 +21,24 @@ HTML = "report.html"
 MARKDOWN = "report.md"
 
 
-def report_texts(trials: pa.Table, epochs: pa.Table, sweep: str) -> dict[str, str]:
-    """Return the content of both files, made from the tables of a sweep."""
+def report_texts(
+    trials: pa.Table, epochs: pa.Table, sweep: str, logs: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the content of both files, made from the tables of a sweep and what `failure_logs` returns."""
     report = make_report(trials, epochs, sweep)
-    page = render_html(report, inline_figures(report), page_json(page_data(trials, epochs)))
+    page = render_html(report, inline_figures(report), page_json(page_data(trials, epochs, logs)))
     texts = {HTML: page, MARKDOWN: f"{render_markdown(report)}\n"}
     return {name: stamped(text, trials, epochs) for name, text in texts.items()}
 
 
 def write_report(store: Store, sweep: str, folder: Path) -> list[Path]:
-    """Write both forms of the report; equal Parquet files give equal bytes.
+    """Write both forms of the report; equal Parquet files and logs give equal bytes.
 
     Raises:
         UserError: no such sweep, no readable Parquet file, or the folder cannot be written.
     """
-    texts = report_texts(read_trials(store, sweep), read_epochs(store, sweep), sweep)
+    trials, epochs = read_trials(store, sweep), read_epochs(store, sweep)
+    texts = report_texts(trials, epochs, sweep, failure_logs(store, trials))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

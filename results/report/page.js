@@ -31,7 +31,7 @@ class Detail {
     this.title.textContent = `Trial ${model.opened}`;
     this.pin.textContent = isPinned ? "Unpin" : "Pin";
     this.pin.setAttribute("aria-pressed", String(isPinned));
-    const { error, ...rest } = model.data.details[index] ?? {};
+    const { error, log, ...rest } = model.data.details[index] ?? {};
     const facts = (pairs) => make("dl", {}, ...pairs.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
     const texts = (fields) => fields.map((field) => [field.label, textOf(field, model.value(field.name, index), 10)]);
     this.content.replaceChildren(
@@ -39,7 +39,7 @@ class Detail {
       ...(error ? [make("pre", { tabindex: "0" }, error)] : []),
       facts(texts(model.parameters)), make("h4", {}, "Results"), facts(texts(model.fields.filter((field) => field.role === "result"))),
       make("h4", {}, "Training"), facts([...texts(model.fields.filter((field) => field.role === "identity" && field.name !== "status")), ...Object.entries(rest)]),
-      make("h4", {}, "Log"), this.log(model.opened),
+      make("h4", {}, "Log"), log ? make("pre", { tabindex: "0" }, log) : this.log(model.opened),
       make("details", {}, make("summary", {}, "Shared by all trials"), facts(model.data.shared ?? [])));
     this.drawCurve(index);
     if (isFocused) this.title.focus();
@@ -67,7 +67,7 @@ class Detail {
     this.chart ??= echarts.init(this.plot, null, { renderer: "canvas" });
     this.chart.resize();
     const spec = curves.metrics.find(({ name }) => name === metric), scale = new Scale({ ...spec, kind: "number", role: "result" }, known.map(([, value]) => value));
-    const epochs = new Scale({ label: "epoch", kind: "number", log: false, role: "result" }, known.map(([epoch]) => epoch));
+    const epochs = new Scale({ label: "epoch", kind: "number", log: false, role: "result", isWhole: true }, known.map(([epoch]) => epoch));
     this.plot.setAttribute("aria-label", `Learning curve: ${spec.label} from ${numberText(known[0][1])} to ${numberText(known.at(-1)[1])} after epoch ${known.at(-1)[0]}.`);
     this.chart.setOption({ animation: false, grid: { left: 56, right: 14, top: 26, bottom: 30 },
       tooltip: { trigger: "axis", confine: true, backgroundColor: theme.box, borderColor: theme.line, textStyle: { color: theme.text, fontSize: 12 },

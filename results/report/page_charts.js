@@ -52,7 +52,7 @@ class Scatter extends PlaneView {
     this.markArea(model.constraints.get("scatter")?.area);
     const [x, y] = this.scales(), lost = [x, y].some((scale) => scale.edge !== null) ? model.allVisible.filter((index) => [this.x, this.y].some((name) => model.value(name, index) === null)).length : 0;
     this.describe(`Scatter plot of ${y.field.label} against ${x.field.label}, ${model.selected.length} trials in colour by ${model.field(model.color).label}. The table below has the same values.`,
-      [lost ? `${lost} of ${model.keys.length} trials have no value: they are at the edge, at “none”.` : "", apartNote(model)].filter(Boolean).join(" "));
+      [lost ? `${lost} of ${model.keys.length} trials ${lost === 1 ? "has no value: it is" : "have no value: they are"} at the edge, at “none”.` : "", apartNote(model)].filter(Boolean).join(" "));
   }
 
   // Returns a function from a trial to the pixels of its point.
@@ -123,7 +123,7 @@ class Curves extends PlaneView {
   scales() {
     const { curves } = this.model.data, known = (values) => values.flat().filter((value) => value !== null);
     const scale = (name, field, values) => this.model.cached(`curve ${name}`, () => new Scale({ kind: "number", role: "result", ...field }, known(values)));
-    return [scale("epoch", { label: "epoch", log: false }, curves.epochs),
+    return [scale("epoch", { label: "epoch", log: false, isWhole: true }, curves.epochs),
       scale(this.metric, curves.metrics.find(({ name }) => name === this.metric), curves[this.metric])];
   }
 

@@ -88,8 +88,8 @@ Column = tuple[Field, list[Any]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def page_data(trials: pa.Table, epochs: pa.Table) -> dict[str, Any]:
-    """Return the data of the page as JSON values, made from the two tables of a sweep.
+def page_data(trials: pa.Table, epochs: pa.Table, logs: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the data of the page as JSON values, made from the two tables of a sweep and `failure_logs`.
 
     Superseded trainings are left out. Texts are printable, but may hold markup.
     """
@@ -116,7 +116,7 @@ def page_data(trials: pa.Table, epochs: pa.Table) -> dict[str, Any]:
             **{spec.name: values for spec, values in columns},
         },
         "curves": _curves(epochs, [trial.row.trial_key for trial in listed]),
-        "details": _details(listed, {name: own[name] for name in told if name in own}),
+        "details": _details(listed, {name: own[name] for name in told if name in own}, logs or {}),
     }
 
 
@@ -278,7 +278,9 @@ def _rounded(values: np.ndarray[Any, Any]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in shortened.tolist()]
 
 
-def _details(trials: Sequence[Trial], own: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+def _details(
+    trials: Sequence[Trial], own: Mapping[str, Sequence[str]], logs: Mapping[str, str]
+) -> list[dict[str, str]]:
     """Return what else there is to tell of each trial, by its name, with these values of each."""
     details = []
     for number, trial in enumerate(trials):
@@ -290,6 +292,7 @@ def _details(trials: Sequence[Trial], own: Mapping[str, Sequence[str]]) -> list[
             "end (UTC)": moment(row.end_time),
             **{name: values[number] for name, values in own.items()},
             "error": row.error or "",
+            "log": logs.get(row.trial_key, ""),
         }
         details.append({name: printable(value) for name, value in facts.items() if value not in ("", "-")})
     return details

@@ -101,6 +101,7 @@ class Scale {
       found = this.isLog ? logTicks(low, high, most) : linearTicks(low, high, most);
       if (found.length < 2) found = linearTicks(low, high, most);
     }
+    if (this.field.isWhole) found = found.filter((place) => Math.abs(place - Math.round(place)) < 1e-9);
     const top = this.edge === null ? Infinity : this.places.at(-1) ?? Infinity;
     found = found.filter((place) => place >= low && place <= Math.min(high, top + 1e-9));
     return this.edge !== null && this.edge >= low && this.edge <= high ? [...found, this.edge] : found;

@@ -193,7 +193,7 @@ class PlaneView extends View {
 
   start() {
     super.start();
-    this.plot.append(this.area);
+    this.plot.append(this.canvas, this.area, this.tip);  // marks above the lines of the grid
     this.plot.addEventListener("pointerdown", (event) => this.press(event));
   }
 

@@ -25,6 +25,7 @@ import tune_main
 from results.figures.style import literal_text, save, without_controls
 from results.parquet.files import read_epochs, read_trials
 from results.report.content import make_report
+from results.report.failure_logs import failure_logs
 from results.report.html import render_html
 from results.report.markdown import render_markdown
 from results.report.page_data import page_data, page_json
@@ -120,6 +121,11 @@ def harmless(capsys: pytest.CaptureFixture[str]) -> str:
     out, error = capsys.readouterr()
     assert [text for text in (out, error) if printable(text) != text] == []
     return out + error
+
+
+def log_text(nasty: str) -> str:
+    """Return the text as it is read from a log."""
+    return re.sub(r"\r\n?", "\n", nasty.encode(errors="replace").decode())
 
 
 def squeezed(text: str) -> str:
@@ -221,9 +227,12 @@ def test_the_card_of_an_export_shows_the_text(store: LocalStore, nasty: str, tmp
 def test_reports_show_the_text(store: LocalStore, nasty: str) -> None:
     report = make_report(read_trials(store, SWEEP), read_epochs(store, SWEEP), SWEEP)
     assert_shown(render_markdown(report), nasty)
-    data = page_json(page_data(read_trials(store, SWEEP), read_epochs(store, SWEEP)))
+    trials, epochs = read_trials(store, SWEEP), read_epochs(store, SWEEP)
+    data = page_json(page_data(trials, epochs, failure_logs(store, trials)))
     assert (printable(data), "<" in data) == (data, False)
     assert printable_line(nasty.encode(errors="replace").decode()) in json.loads(data)["trials"]["dataset"]
+    logs = [details["log"] for details in json.loads(data)["details"] if "log" in details]
+    assert [squeezed(log) for log in logs] == [squeezed(f"log: {printable(log_text(nasty))}")]
     html = render_html(report, {})
     assert printable(html) == html
     page = Shown(html)
