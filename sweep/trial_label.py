@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from results.parquet.axes import varying_names
 from results.parquet.settings import recipe_fields
-from results.parquet.trials import varying_fields
 from trainable.config import FIELD_NAMES, TrainConfig, value_of
 from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.wording import format_value, printable_line
@@ -24,7 +24,7 @@ KEY_DIGITS = 8
 def telling_fields(configs: Sequence[TrainConfig], fields: Sequence[str] = ()) -> list[str]:
     """Return the fields that tell these configurations apart: `fields` or else those that vary, and the seed."""
     seed = ["seed"] if len({config.seed for config in configs}) > 1 else []
-    return [name for name in (*(fields or varying_fields(configs)), *seed) if name != "dataset_fingerprint"]
+    return [name for name in (*(fields or varying_names(configs)), *seed) if name != "dataset_fingerprint"]
 
 
 def describe(config: TrainConfig, fields: Sequence[str], variables: Mapping[str, float | str] | None = None) -> str:

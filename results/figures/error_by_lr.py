@@ -216,7 +216,9 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, axes: LineAxes | None = 
     first.set_ylabel("test error at the last epoch (%)")
     width = AXES_WIDTH + (len(titles) - 1) * PANEL_WIDTH
     if any(handles.values()):
-        legend_beside(panels[titles[-1]], axes.lead.label if axes.lead else "", list(handles.items()))
+        legend_beside(
+            panels[titles[-1]], axis_label(axes.lead, axes.followers) if axes.lead else "", list(handles.items())
+        )
         width += legend_beside_width([handle for members in handles.values() for handle in members])
     figure.set_size_inches(max(7.2, width), 4.2)
     title += bars_line([point for line in lines for point in line.points])
@@ -266,7 +268,7 @@ def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], axes: LineAxe
             "linewidth": 1.4,
             "rasterized": len(line.points) > MOST_VECTOR,
         }
-        shift = 0.0 if axes.x.is_number else DODGE * (numbers[line.label] / max(len(numbers) - 1, 1) - 0.5)
+        shift = 0.0 if axes.x.is_number else DODGE * (numbers[line.label] + 0.5 - len(numbers) / 2) / len(numbers)
         positions = [_position(point, axes.x) + shift for point in line.points]
         errors = [point.error for point in line.points]
         panels[line.panel].errorbar(positions, errors, yerr=error_bars(line.points), capsize=3, **style)

@@ -182,6 +182,9 @@ def leading_axes(axes: Sequence[Axis], points: Sequence[Point]) -> tuple[list[Ax
         owner = next((other for other in leading if _follows(axis, other, points)), None)
         if owner is None:
             leading.append(axis)
+        elif owner.is_number and not axis.is_number:  # words lead: what has a rate of its own is no scale of rates
+            leading[leading.index(owner)] = axis
+            followers = {name: axis if other == owner else other for name, other in followers.items()} | {owner: axis}
         else:
             followers[axis] = owner
     return leading, followers
@@ -200,7 +203,7 @@ def group_rank(points: Sequence[Point], axes: Sequence[Axis]) -> Callable[[Point
         return tuple(point.value(axis.name) for axis in others)
 
     found = dict.fromkeys(map(values_of, points))
-    if len(found) == math.prod(len(axis.values) for axis in others):
+    if others and _is_grid(points, [axis.name for axis in others]):
         found = dict.fromkeys(itertools.product(*(axis.values for axis in others)))
     ranks = {values: rank for rank, values in enumerate(found)}
 
@@ -272,8 +275,8 @@ def distinguishing_words(
 ) -> list[str]:
     """Return what distinguishes a point from the others of its source, without the fields that are `shown` otherwise.
 
-    Fields that are None in the point have no word. Where several settings differ, those that have their defaults have
-    none either: a point without words is the baseline.
+    Fields that are None in the point have no word. Where several settings differ, unless as a grid, those that have
+    their defaults have none either: a point without words is the baseline.
     """
     peers = of_source(among, point.source)
 
@@ -289,9 +292,15 @@ def distinguishing_words(
     }
     others = {name: setting_words(name, format_value(value)) for name, value in point.other}
     settings = {name: text for name, text in {SCHEDULE: point.schedule, **others}.items() if differs(name)}
-    if len(settings) > 1:
+    if len(settings) > 1 and not _is_grid(peers, list(settings)):
         settings = {name: text for name, text in settings.items() if name not in point.defaults}
     return [*(text for name, text in words.items() if differs(name)), *filter(None, settings.values())]
+
+
+def _is_grid(points: Sequence[Point], names: Sequence[str]) -> bool:
+    """Return whether the values of these fields occur in all combinations."""
+    found = {tuple(point.value(name) for name in names) for point in points}
+    return len(found) == math.prod(len(set(column)) for column in zip(*found, strict=True))
 
 
 def title(points: Sequence[Point], shown: Collection[str] = ("batch_size", "lr")) -> str:

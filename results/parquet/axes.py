@@ -113,17 +113,23 @@ def value_words(name: str, value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else format_value(value, digits=4)
 
 
-def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter] = ()) -> list[Axis]:
-    """Return the fields in which configurations differ, in the order of the fields.
+def varying_names(configs: Sequence[TrainConfig]) -> list[str]:
+    """Return the names of the fields in which configurations differ, in the order of the fields.
 
     A field that depends on another one is left out if that one tells its value.
     """
-    names = [
+    return [
         name
         for name in varying_fields(configs)
         if name in STRUCTURE or not any(determines(owner, name, configs) for owner in OWNERS)
     ]
-    axes = [axis_of(name, [axis_value(config, name) for config in configs], parameters) for name in names]
+
+
+def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter] = ()) -> list[Axis]:
+    """Return the axes of `varying_names`, in the order of the fields."""
+    axes = [
+        axis_of(name, [axis_value(config, name) for config in configs], parameters) for name in varying_names(configs)
+    ]
     return [axis for axis in axes if len(axis.values) > 1]
 
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import pyarrow as pa
 
+from results.parquet.axes import varying_names
 from results.parquet.search_results import read_search
-from results.parquet.trials import Cell, best_cell, group_repeats, trials_from_table, varying_fields
+from results.parquet.trials import Cell, best_cell, group_repeats, trials_from_table
 from results.tables.layout import mean_text
 from sweep.trial_label import describe
 from sweep.written_space import own_files_comment, space_content
@@ -45,7 +46,7 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
         best = best_cell(cells)
         if best is None:
             raise UserError(f"best {sweep}: no trial has finished yet")
-        varied = varying_fields([cell.config for cell in cells])
+        varied = varying_names([cell.config for cell in cells])
         return BestConfiguration(sweep, best, varied, len(cells), None)
     if len(search.objectives) > 1:
         raise UserError(
@@ -56,7 +57,7 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
         raise UserError(f"best {sweep}: no trial of the search has run to its end yet")
     chosen = search.chosen[0]
     cell = search.confirmed.get(chosen.number) or Cell(chosen.trial.config, (chosen.trial,))
-    varied = varying_fields([trial.trial.config for trial in search.trials])
+    varied = varying_names([trial.trial.config for trial in search.trials])
     return BestConfiguration(sweep, cell, varied, len(search.finalists), search.objectives[0].label)
 
 

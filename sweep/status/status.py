@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.parquet.trials import varying_fields
+from results.parquet.axes import varying_names
 from results.store.holder import Holder
 from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord
@@ -206,7 +206,7 @@ def lowest_error_text(configs: Sequence[TrainConfig], summaries: Mapping[str, Tr
     if not errors:
         return None
     best = min(errors, key=lambda config: statistics.fmean(errors[config]))
-    text = f"{describe(best, varying_fields(configs))}: test error {mean_text(errors[best])}"
+    text = f"{describe(best, varying_names(configs))}: test error {mean_text(errors[best])}"
     if max(len(repeats) for repeats in errors.values()) == 1:
         return f"{text} (lowest of {counted(len(errors), 'trial')})"
     return f"{text} (n = {len(errors[best])}, lowest of {counted(len(errors), 'configuration')})"

@@ -5,13 +5,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from results.figures import parallel_coordinates
+from results.figures import error_by_epochs, error_by_lr, parallel_coordinates
 from results.figures.figure_data import Results
 from results.figures.gallery import draw, pages
 from results.figures.heat_map import heat_maps, map_axes
 from tests.results_tests import space_samples
 from tests.results_tests.figure_samples import make_point, overlaps
 from trainable.errors import UserError
+from trainable.records import Status
 
 NO_GRID = "a search over ranges fills no grid and is not judged by test error (see error_by_lr)"
 GENERATION = "a trial of a population is only one generation of a training"
@@ -171,3 +172,61 @@ def test_words_are_categories_on_the_axis() -> None:
     assert axes is not None
     (heat_map,) = heat_maps(points, axes)
     assert (heat_map.columns, heat_map.rows) == ([10, 20], ["linear", "cosine"])
+
+
+def test_an_optimizer_with_an_lr_of_its_own_is_a_category() -> None:
+    points = [
+        make_point(lr=lr, other=(("optimizer", name),), errors=(error,))
+        for name, lr, error in (("sgd", 0.1, 9.0), ("adamw", 0.001, 8.0), ("lars", 0.01, 7.0))
+    ]
+    (line,) = error_by_lr.error_by_lr(points)
+    assert [point.value("optimizer") for point in line.points] == ["sgd", "adamw", "lars"]
+    figure = error_by_lr.draw_error_by_lr([line], "title")
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "optimizer (with it: initial learning rate)"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["SGD", "AdamW", "LARS"]
+    assert series(axes) == [[[0.0, 9.0], [1.0, 8.0], [2.0, 7.0]]]
+    assert axes.containers[0].lines[0].get_linestyle() == "None"  # type: ignore[attr-defined]
+
+
+def test_zero_stands_beside_a_geometric_series() -> None:
+    points = [make_point(other=(("weight_decay", value),), errors=(9.0,)) for value in (1e-3, 0.0, 1e-5, 1e-4)]
+    (axes,) = error_by_lr.draw_error_by_lr(error_by_lr.error_by_lr(points), "title").axes
+    assert axes.get_xscale() == "symlog"
+    assert list(axes.get_xticks()) == [0.0, 1e-5, 1e-4, 1e-3]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "1e-05", "0.0001", "0.001"]
+
+
+def test_values_that_form_a_grid_are_all_named() -> None:
+    points = [
+        make_point(lr=lr, other=(("momentum", momentum), ("weight_decay", decay)), defaults=frozenset({"momentum"}))
+        for lr in (0.1, 0.2)
+        for momentum in (0.95, 0.9)
+        for decay in (1e-3, 1e-4)
+    ]
+    assert [line.label for line in error_by_lr.error_by_lr(points)] == [
+        f"momentum {momentum}, weight decay {decay}" for momentum in (0.9, 0.95) for decay in (0.0001, 0.001)
+    ]
+
+
+def test_a_linear_rule_has_no_map_of_its_diagonal() -> None:
+    points = [make_point(batch_size=size, lr=size / 1280, epochs=n) for size in (64, 128) for n in (10, 20)]
+    axes = map_axes(points)
+    assert axes is not None
+    assert ((axes.rows.name, axes.columns.name), axes.panels) == (("batch_size", "epochs"), ())
+    (heat_map,) = heat_maps(points, axes)
+    assert len(heat_map.errors) == 4
+    assert [line.label for line in error_by_lr.error_by_lr(points)] == ["10", "20"]
+    assert map_axes(points[::2]) is None
+
+
+def test_bars_are_drawn_once_and_what_has_another_lr_is_counted() -> None:
+    rule = [make_point(batch_size=size, lr=size / 1280, epochs=n) for size in (64, 128) for n in (10, 20)]
+    others = [make_point(batch_size=64, lr=0.051, epochs=10), make_point(batch_size=64, lr=0.9, epochs=10)]
+    lost = make_point(batch_size=256, lr=0.2, epochs=10, errors=(), without_error=(Status.DIVERGED,))
+    panels = error_by_epochs.error_by_epochs([*rule, *others, lost])
+    assert (panels.points, panels.num_points, panels.num_off) == ([*rule, lost], 4, 2)
+    figure = error_by_epochs.draw_error_by_epochs(panels, "title")
+    assert [crosses(axes) for axes in figure.axes[:2]] == [[2.0], [pytest.approx(0.28)]]
+    assert "×: runs diverged or failed" in figure.get_suptitle()
+    assert [len(axes.patches) for axes in figure.axes[:2]] == [4, 4]
