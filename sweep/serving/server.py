@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from sweep.serving.access import Access
 from sweep.serving.board import Board
 from sweep.serving.pages import STATIC, list_page, sweep_page
-from sweep.serving.reports import report_page
+from sweep.serving.reports import Reports
 from sweep.serving.sweep_watch import SweepWatch
 from sweep.status.logs import trial_text
 from trainable.errors import UserError
@@ -60,6 +60,7 @@ class PageServer(ThreadingHTTPServer):
             raise UserError(_why(error, host, port)) from None
         self.board = board
         self.access = Access(host, self.server_port)
+        self.reports = Reports()
         self._polls = threading.Lock()
         self._next_poll_at = 0.0
 
@@ -165,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             page = sweep_page(watch.facts(), served.store.location())
             self._send(HTTPStatus.OK, page, HTML, {"Content-Security-Policy": OWN_PAGES})
         elif rest == ["report"]:
-            report = report_page(served.store, served.option, sweep)
+            report = self.server.reports.page(served.store, served.option, sweep)
             self._send(HTTPStatus.OK, report, HTML, {"Content-Security-Policy": REPORTS})
         elif len(rest) == 2 and rest[0] == "logs" and rest[1] in watch.trial_keys():
             text = trial_text(served.store, rest[1])

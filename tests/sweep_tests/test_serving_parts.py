@@ -9,14 +9,18 @@ import pyarrow as pa
 import pytest
 
 from results.parquet.collect import Collector
+from results.parquet.files import write_tables
 from results.parquet.schema import TRIALS_SCHEMA
 from results.report.page_data import page_data
 from results.store.local_store import LocalStore
 from sweep.estimate.remaining import remaining_seconds
+from sweep.serving import reports as serving_reports
 from sweep.serving.changes import Changes
 from sweep.serving.paced import Paced
+from sweep.serving.reports import Reports
 from tests.results_tests.result_samples import make_config, make_manifest, make_trial
 from tests.results_tests.store_samples import train
+from trainable.errors import UserError
 from trainable.records import Status
 
 CONFIGS = [make_config(epochs=4, lr=lr) for lr in (0.1, 0.2, 0.4)]
@@ -78,3 +82,38 @@ def test_the_rest_of_a_sweep_takes_as_long_as_what_was_trained() -> None:
     assert remaining_seconds(begun, [small, large], 0, 2) == pytest.approx(40.0)
     assert remaining_seconds(begun, [other], 0, 1) == pytest.approx(20.0 + 30.0)
     assert remaining_seconds(begun, [], 2, 1) == pytest.approx(20.0 + 2 * 20.0)
+
+
+def make_exported(folder: Path) -> LocalStore:
+    store = LocalStore(folder)
+    store.write_manifest(make_manifest(CONFIGS))
+    train(store, CONFIGS[0], 4, Status.COMPLETE)
+    write_tables(*Collector(store, store.manifest("sweep")).tables(), store, "sweep")
+    return store
+
+
+def test_a_report_is_made_once_for_all_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, made = make_exported(tmp_path), []
+
+    def make(option: str, sweep: str) -> bytes:
+        made.append((option, sweep))
+        return b"made"
+
+    monkeypatch.setattr(serving_reports, "_made", make)
+    reports = Reports()
+    assert [reports.page(store, "runs", "sweep") for _ in range(3)] == [b"made"] * 3
+    assert made == [("runs", "sweep")]
+    train(store, CONFIGS[1], 4, Status.COMPLETE)
+    write_tables(*Collector(store, store.manifest("sweep")).tables(), store, "sweep")
+    reports.page(store, "runs", "sweep")
+    assert len(made) == 2
+    assert store.read("sweep", "report.html") is None
+
+
+@pytest.mark.faults
+def test_a_report_is_made_by_the_command(tmp_path: Path) -> None:
+    store = make_exported(tmp_path)
+    assert b"<svg" in Reports().page(store, store.location(), "sweep")
+    with pytest.raises(UserError, match=r"^no sweep 'sweep' in"):
+        Reports().page(store, str(tmp_path / "none"), "sweep")
+    assert store.read("sweep", "report.html") is None
