@@ -1,5 +1,6 @@
 """Write everything that there is to say about a sweep into one HTML file, which any browser opens without a
-network, and one Markdown file."""
+network, and one Markdown file. The HTML page is interactive: its table sorts and filters, its charts are linked, and
+a click on a trial shows its curve, configuration, attempts and, if it failed, the end of its log."""
 
 import argparse
 from pathlib import Path

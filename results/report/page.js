@@ -49,8 +49,10 @@ class Detail {
   log(key) {
     const { logs } = this.page.root.dataset;
     if (!logs) return make("p", { class: "note" }, "On the machine with the store: ", make("code", {}, `python tune_main.py logs ${key}`));
-    if (this.logOf?.key === key) return this.logOf;
-    const text = make("pre", { tabindex: "0" }, "…");
+    const index = this.model.positions.get(key), state = `${key} ${this.model.status(index)} ${this.model.data.details[index]?.progress}`;
+    if (this.logOf?.state === state) return this.logOf.text;
+    const text = this.logOf?.key === key ? this.logOf.text : make("pre", { tabindex: "0" }, "…");
+    this.logOf = { key, state, text };
     fetch(logs + encodeURIComponent(key)).then((answer) => answer.text()).then((content) => {
       text.textContent = content.split("\n").slice(-40).join("\n");
     }, () => {
@@ -92,10 +94,7 @@ class Page {
     this.table = new TrialTable(this);
     this.detail = new Detail(this);
     this.charts = [this.scatter, this.parallel, this.curves, this.heat];
-    const [metric, metrics] = select("metric", [], "", (name) => {
-      this.model.metric = name;
-      this.draw(true);
-    });
+    const [metric, metrics] = select("metric", [], "", (name) => this.setMetric(name));
     const [color, colors] = select("colour", [], "", (name) => {
       this.model.color = name;
       this.draw(true);
@@ -113,8 +112,20 @@ class Page {
   }
 
   load(data) {
+    const hovered = this.charts.map((view) => this.model.keys[view.hovered]);
     this.model.load(data);
+    this.charts.forEach((view, number) => {
+      view.hovered = this.model.positions.get(hovered[number]) ?? null;
+    });
     this.root.classList.toggle("nothing", !data.trials.key.length);
+    this.draw(true);
+  }
+
+  setMetric(name) {
+    this.model.metric = name;
+    this.model.scales.clear();  // of an objective, they leave out confirmations
+    this.scatter.follow();
+    this.curves.follow();
     this.draw(true);
   }
 

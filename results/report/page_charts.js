@@ -20,10 +20,17 @@ class Scatter extends PlaneView {
     this.setZoom(null);
   }
 
+  // Takes the new metric in place of the old one.
+  follow() {
+    if (this.y !== this.followed) return;
+    this.y = this.followed = this.model.metric;
+    this.forget();
+  }
+
   defaults() {
     const { model } = this;
     if (!model.field(this.x)) this.x = model.axes[0] ?? model.results.at(-1).name;
-    if (!model.field(this.y) || this.y === this.followed) this.y = this.followed = model.metric;
+    if (!model.field(this.y)) this.y = this.followed = model.metric;
     setOptions(this.lists[0], model.fields, this.x);
     setOptions(this.lists[1], model.fields, this.y);
   }
@@ -117,6 +124,14 @@ class Curves extends PlaneView {
     });
     this.list = list;
     this.controls.append(label);
+  }
+
+  // Takes the new metric if there are curves of it.
+  follow() {
+    const found = this.model.data.curves.metrics.find(({ name }) => this.model.metric.endsWith(name));
+    if (!found || found.name === this.metric) return;
+    this.metric = found.name;
+    this.forget();
   }
 
   // The scales of the epochs and of the metric, over all trials.

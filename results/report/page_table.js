@@ -42,7 +42,7 @@ class TrialTable {
   showMore() {
     const before = this.body.rows.length;
     this.limit += ROWS;
-    this.draw(false);
+    this.draw();
     this.body.rows[before]?.querySelector("button").focus();
   }
 
@@ -77,7 +77,7 @@ class TrialTable {
     const isSame = this.order.name === field.name;
     this.order = { name: field.name, isFalling: isSame && !this.order.isFalling };
     this.limit = ROWS;
-    this.draw(false);
+    this.draw();
   }
 
   filter(field, input) {
@@ -124,7 +124,9 @@ class TrialTable {
       cell.querySelector(".arrow").textContent = !isSorted ? "" : this.order.isFalling ? " ▼" : " ▲";
     });
     const order = this.sorted(), shown = order.slice(0, this.limit), marked = new Set(model.highlighted);
+    const focused = this.body.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.key : null;
     this.body.replaceChildren(...shown.map((index) => this.row(index, marked.has(index))));
+    if (focused) this.buttonOf(focused)?.focus({ preventScroll: true });
     this.more.hidden = shown.length === order.length;
     this.count.textContent = shown.length < order.length ? `${shown.length} of ${order.length}` : `${order.length}`;
   }

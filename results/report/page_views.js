@@ -191,6 +191,13 @@ class PlaneView extends View {
     this.draw(true);
   }
 
+  // Drops zoom and selection, which are of other axes.
+  forget() {
+    this.zoom = null;
+    this.reset.hidden = true;
+    this.model.constrain(this.name, null);
+  }
+
   start() {
     super.start();
     this.plot.append(this.canvas, this.area, this.tip);  // marks above the lines of the grid
