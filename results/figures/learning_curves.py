@@ -15,9 +15,19 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.points import distinguishing_words, sweep_points
 from results.figures.ranks import ALL_RANKS, Ranks
-from results.figures.style import COLORS, SWEEP_STYLES, fill_with_legend, legend_height, look, set_scale, wrapped
+from results.figures.style import (
+    COLORS,
+    SWEEP_STYLES,
+    fill_with_legend,
+    legend_height,
+    look,
+    lost_handle,
+    set_scale,
+    wrapped,
+)
 from results.parquet.search_results import SearchResults, params_text
 from results.parquet.trials import Cell, EpochsByKey
+from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status
 from trainable.wording import counted, shortened
 
@@ -34,6 +44,8 @@ SPLITS: dict[str, tuple[str, Any, str]] = {
     "test": (COLORS[0], "solid", "o"),
 }
 MARKS_PER_LINE = 8
+YMARGIN = 0.05
+"""Margin above and below the curves, as a fraction of their height."""
 MOST_SHARED = 9
 """Largest number of configurations whose curves share a panel: those of a grid of three by three."""
 WIDTH = 8.4
@@ -50,6 +62,8 @@ class LearningCurve:
     """Error in percent."""
     losses: list[float]
     """Mean cross entropy in nats."""
+    is_diverged: bool = False
+    """Whether the run ended at a loss that is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,8 @@ class Panel:
     label: str
     runs: list[LearningCurve]
     means: list[LearningCurve]
-    """Mean curve of each split over the epochs that all repeats have; equal to the run if there is only one."""
+    """Mean curve of each split over the epochs that all repeats have; equal to the run if there is only one. Runs
+    that diverged do not count, unless all did."""
     sweep: str = ""
     """Name of the sweep, where several are drawn together."""
 
@@ -93,7 +108,7 @@ def learning_curves(
             curve
             for trial in cell.trials
             if (epochs := records.get(trial.row.trial_key))
-            for curve in curves_of(epochs)
+            for curve in curves_of(epochs, is_diverged=trial.status is Status.DIVERGED)
         ]
         words = [f"batch size {point.batch_size}", f"lr {point.lr:.4g}", *distinguishing_words(point, points)]
         panels.append(_panel(", ".join([*words, *_run_words(cell)]), runs))
@@ -110,10 +125,14 @@ def _run_words(cell: Cell) -> list[str]:
 
 
 def _panel(label: str, runs: list[LearningCurve]) -> Panel:
-    means = [
-        mean_curve(members) for split in SPLITS if (members := [curve for curve in runs if curve.split == split])
-    ]
+    by_split = grouped(runs, lambda curve: curve.split)
+    means = [mean_curve(whole(by_split[split])) for split in SPLITS if split in by_split]
     return Panel(label, runs, means)
+
+
+def whole(curves: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
+    """Return the curves of runs that did not diverge; all of them if all did."""
+    return [curve for curve in curves if not curve.is_diverged] or curves
 
 
 def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BEST_OF_SEARCH) -> list[Panel]:
@@ -131,7 +150,8 @@ def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BE
         own = records.get(trial.trial.row.trial_key, ())
         status = "" if trial.is_complete else f" ({trial.trial.row.status.lower()})"
         if own:
-            panels.append(_panel(f"proposal {trial.number}{status}: {params_text(trial)}", curves_of(own)))
+            curves = curves_of(own, is_diverged=trial.trial.status is Status.DIVERGED)
+            panels.append(_panel(f"proposal {trial.number}{status}: {params_text(trial)}", curves))
         cell = search.confirmed.get(trial.number)
         repeats = [epochs for run in cell.trials if (epochs := records.get(run.row.trial_key))] if cell else []
         if repeats:
@@ -155,7 +175,7 @@ def population_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks 
     return panels[ranks.positions]
 
 
-def curves_of(records: Sequence[EpochRecord]) -> list[LearningCurve]:
+def curves_of(records: Sequence[EpochRecord], *, is_diverged: bool = False) -> list[LearningCurve]:
     """Return the curves of train and test, and of the held-out images if there are any."""
     ordered = sorted(records, key=lambda record: record.epoch)
     epochs = [record.epoch for record in ordered]
@@ -166,7 +186,9 @@ def curves_of(records: Sequence[EpochRecord]) -> list[LearningCurve]:
     if any(record.holdout_error_percent is not None for record in ordered):
         values["held out"] = [(record.holdout_error_percent, record.holdout_loss) for record in ordered]
     return [
-        LearningCurve(split, epochs, _known([error for error, _ in pairs]), _known([loss for _, loss in pairs]))
+        LearningCurve(
+            split, epochs, _known([error for error, _ in pairs]), _known([loss for _, loss in pairs]), is_diverged
+        )
         for split, pairs in values.items()
     ]
 
@@ -210,12 +232,14 @@ def draw_shared(panels: Sequence[Panel], title: str) -> Figure:
         sweep: SWEEP_STYLES[index % len(SWEEP_STYLES)]
         for index, sweep in enumerate(dict.fromkeys(panel.sweep for panel in panels))
     }
+    line: Any = "solid" if len(styles) == 1 else "none"
     handles = [
-        Line2D([], [], color=look(n).color, marker=look(n).marker, label=label) for label, n in numbers.items()
+        Line2D([], [], color=look(number).color, marker=look(number).marker, linestyle=line, label=label)
+        for label, number in numbers.items()
     ]
     if len(styles) > 1:
         handles += [Line2D([], [], color="black", linestyle=style, label=sweep) for sweep, style in styles.items()]
-    handles += _repeats_handle(panels)
+    handles += _further_handles(panels)
     below = legend_height(handles, WIDTH)
     figure = Figure(figsize=(WIDTH, 2.5 * len(splits) + 0.8 + below), layout="constrained")
     grid = figure.add_gridspec(len(splits) + 1, 2, height_ratios=[*[2.5] * len(splits), below])
@@ -241,27 +265,36 @@ def draw_shared(panels: Sequence[Panel], title: str) -> Figure:
     return figure
 
 
-def _repeats_handle(panels: Sequence[Panel]) -> list[Line2D]:
-    """Return the entry of a legend that explains thin lines, if there are any."""
-    has_repeats = any(len(panel.runs) > len(panel.means) for panel in panels)
-    return [Line2D([], [], color="black", linewidth=0.6, label="single runs (thick line: mean)")] * has_repeats
+def _further_handles(panels: Sequence[Panel]) -> list[Line2D]:
+    """Return the entries of a legend that explain thin lines and crosses, if there are any."""
+    handles = []
+    if any(len(panel.runs) > len(panel.means) for panel in panels):
+        handles.append(Line2D([], [], color="black", linewidth=0.6, label="single runs (thick line: mean)"))
+    if any(curve.is_diverged for panel in panels for curve in panel.runs):
+        handles.append(lost_handle("diverged"))
+    return handles
 
 
 def _label_panel(axes: Axes, panels: Sequence[Panel], splits: Collection[str], *, losses: bool) -> None:
-    """Set the scale and the label of a vertical axis that shows these splits of all panels."""
+    """Set the scale and the label of a vertical axis that shows these splits of all panels.
+
+    Runs that diverged do not count for the scale.
+    """
     axes.set_ylabel("loss (nats)" if losses else "error (%)")
-    values = [
-        value
-        for panel in panels
-        for curve in panel.runs
-        if curve.split in splits
-        for value in (curve.losses if losses else curve.errors)
-        if not math.isnan(value)
+    drawn = [curve for panel in panels for curve in panel.runs if curve.split in splits]
+    known = [
+        [value for value in (curve.losses if losses else curve.errors) if not math.isnan(value)]
+        for curve in whole(drawn)
     ]
-    if values:
-        set_scale(axes.yaxis, values)
-    else:
+    values = [value for own in known for value in own]
+    if not values:
         axes.set_yticks([])
+        return
+    set_scale(axes.yaxis, values)
+    if len(known) < len(drawn) and min(values) < max(values):
+        scale = axes.yaxis.get_transform()
+        low, high = scale.transform([min(values), max(values)])
+        axes.set_ylim(*scale.inverted().transform([low - YMARGIN * (high - low), high + YMARGIN * (high - low)]))
 
 
 def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
@@ -281,7 +314,7 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
         for split, (color, style, marker) in SPLITS.items()
         if split in splits
     ]
-    handles += _repeats_handle(panels)
+    handles += _further_handles(panels)
     figure.suptitle(wrapped(title, 90), fontsize="medium")
     figure.legend(
         handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=3, frameon=False
@@ -291,6 +324,10 @@ def _draw_page(panels: Sequence[Panel], title: str) -> Figure:
 
 def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, tuple[str, Any, str]], *, losses: bool) -> None:
     """Draw the curves of a panel with the colour, line style and marker of each split."""
+    for curve in panel.runs:
+        if curve.is_diverged:
+            edge: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False, "linestyle": "none"}
+            axes.plot(curve.epochs[-1:], [1.0], color=looks[curve.split][0], marker="x", markeredgewidth=1.6, **edge)
     if len(panel.runs) > len(panel.means):
         for curve in panel.runs:
             color, style, _ = looks[curve.split]

@@ -154,11 +154,9 @@ def mark_lost(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
         axes.plot(*unzipped(found), transform=axes.get_xaxis_transform(), **style)
 
 
-def lost_handle() -> Line2D:
-    """Return the entry of a legend for the crosses of `mark_lost`."""
-    return Line2D(
-        [], [], linestyle="none", marker="x", color="black", markeredgewidth=1.6, label="diverged or failed"
-    )
+def lost_handle(label: str = "diverged or failed") -> Line2D:
+    """Return the entry of a legend for crosses at the upper edge."""
+    return Line2D([], [], linestyle="none", marker="x", color="black", markeredgewidth=1.6, label=label)
 
 
 def unzipped(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -95,10 +95,17 @@ def test_a_few_configurations_share_a_panel() -> None:
     assert overlaps(page) == []
 
 
-def test_runs_that_did_not_complete_are_told() -> None:
+def test_a_run_that_diverged_is_a_cross_at_the_edge_and_counts_neither_for_the_mean_nor_for_the_scale() -> None:
     trials = [make_trial(CONFIGS[0], 8.0), make_trial(CONFIGS[1], None, status="DIVERGED")]
-    (panel,) = learning_curves(group_repeats(trials), EPOCHS, "mine")
+    records = {**EPOCHS, CONFIGS[1].trial_key: [make_epoch(1, 90.0, train_loss=1e20, test_loss=None)]}
+    (panel,) = learning_curves(group_repeats(trials), records, "mine")
     assert panel.label == "batch size 128, lr 0.2, 2 runs, 1 diverged"
+    assert [mean.epochs for mean in panel.means] == [[1, 2], [1, 2]]
+    (page,) = draw_learning_curves([panel], "title")
+    losses = page.axes[1]
+    assert losses.get_ylim()[1] < 2.0
+    assert [np.asarray(line.get_xdata()).tolist() for line in losses.lines if line.get_marker() == "x"] == [[1], [1]]
+    assert "diverged" in [text.get_text() for text in page.legends[0].get_texts()]
 
 
 def test_all_diverged_is_drawn() -> None:
