@@ -16,7 +16,10 @@ from results.figures.points import (
     bars_line,
     distinguishing_words,
     error_bars,
+    group_rank,
+    leading_axes,
     of_source,
+    point_axes,
     published_points,
     with_error,
 )
@@ -144,12 +147,17 @@ def _words(point: Point, points: Sequence[Point]) -> list[str]:
 def _series(
     points: Sequence[Point], series_of: Callable[[Point], int], group_of: Callable[[Point], int]
 ) -> list[Series]:
+    leading, _ = leading_axes(point_axes(points), points)
+    rank = group_rank(points, [axis for axis in leading if axis.name not in ("batch_size", "lr", "epochs")])
+
     def label_of(point: Point) -> tuple[int, int, str]:
         words = ", ".join(_words(point, points))
         return (list(Source).index(point.source), series_of(point), words)
 
     series = []
-    for (_, value, words), members in sorted(grouped(points, label_of).items(), key=lambda item: item[0]):
+    for (_, value, words), members in sorted(
+        grouped(points, label_of).items(), key=lambda item: (item[0][:2], rank(item[1][0]))
+    ):
         ordered = sorted(members, key=group_of)
         label = f"{value}, {words}" if words else str(value)
         series.append(Series(label, value, list(map(group_of, ordered)), ordered))

@@ -278,7 +278,7 @@ def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], axes: LineAxe
     for name, marks in lost.items():
         mark_lost(panels[name], marks)
     if any(lost.values()):
-        found[lines[-1].first.origin].append(lost_handle())
+        found[list(found)[-1]].append(lost_handle())
     return found
 
 

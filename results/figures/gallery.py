@@ -31,9 +31,11 @@ from results.figures.points import (
     LOST,
     SGD,
     Point,
+    Source,
     axis_label,
     leading_axes,
     missing_words,
+    of_source,
     point_axes,
     published_points,
     sweep_points,
@@ -187,10 +189,17 @@ def _heat_map(results: Results) -> list[Figure]:
     points = results.points(results.published_grids)
     if not with_error(points):
         return []
-    axes = heat_map.map_axes(points, results.search.parameters if results.search is not None else ())
-    if axes is None:
-        return results.leave_out("heat_map", _one_axis(points))
-    maps, left_out = heat_map.heat_maps(points, axes), heat_map.left_out(points, axes)
+    parameters = results.search.parameters if results.search is not None else ()
+    maps: list[heat_map.HeatMap] = []
+    headings, left_out = [], 0
+    for members in filter(None, (of_source(points, source) for source in Source)):
+        axes = heat_map.map_axes(members, parameters)
+        if axes is None:
+            results.leave_out("heat_map", _one_axis(members))
+            continue
+        maps += heat_map.heat_maps(members, axes)
+        left_out += heat_map.left_out(members, axes)
+        headings.append(title(members, axes.shown))
     if maps and all(len(panel.errors) == 1 for panel in maps):
         return results.leave_out("heat_map", f"each of the {len(maps) + left_out} maps would have one cell")
     of_all = f"{left_out} of the {len(maps) + left_out} maps" if maps or left_out > 1 else "the only map"
@@ -198,7 +207,7 @@ def _heat_map(results: Results) -> list[Figure]:
     note = results.note(
         "heat_map", f"{of_all} {'is' if left_out == 1 else 'are'} not drawn: {limits}" * bool(left_out)
     )
-    return [heat_map.draw_heat_maps(maps, title(points, axes.shown) + note)] if maps else []
+    return [heat_map.draw_heat_maps(maps, "\n".join(headings) + note)] if maps else []
 
 
 def _pareto_front(results: Results) -> list[Figure]:

@@ -74,7 +74,9 @@ class Point:
 
     def value(self, name: str) -> Any:  # noqa: ANN401 (whatever the field holds)
         """Return the value of a training field; its default if the field is not among those of the point."""
-        value = getattr(self, name) if name in STRUCTURE else dict(self.other).get(name, DEFAULTS.get(name))
+        if name in STRUCTURE:
+            return getattr(self, name)
+        value = next((value for other, value in self.other if other == name), DEFAULTS.get(name))
         return zero_if_none(name, value)
 
     @property
@@ -281,7 +283,8 @@ def distinguishing_words(
     peers = of_source(among, point.source)
 
     def differs(name: str) -> bool:
-        return name not in shown and len({format_value(peer.value(name)) for peer in peers}) > 1
+        values = {peer.value(name) for peer in peers} if name not in shown else set()
+        return len(values) > 1 and len(set(map(format_value, values))) > 1
 
     words = {
         "batch_size": f"batch size {point.batch_size}",

@@ -164,7 +164,10 @@ def test_lines_of_parallel_coordinates_are_the_best(tmp_path: Path, monkeypatch:
     assert len(found.lines) == 3 < found.num_trials
     assert found.best in found.lines
     draw("parallel_coordinates", results)
-    assert results.notes == [f"parallel_coordinates: the best 3 of {found.num_trials} trials"]
+    assert results.notes == [
+        f"parallel_coordinates: the best 3 of {found.num_trials} trials",
+        "parallel_coordinates: 1 trial without a value",
+    ]
 
 
 def test_many_marks_are_pixels(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Figures of spaces that are not batch size x lr: what is on each of them, against what was worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -87,6 +89,15 @@ def test_one_map_of_a_grid_of_lr_and_weight_decay() -> None:
         "×  runs diverged or failed",
     ]
     assert (results.notes, overlaps(figure)) == ([], [])
+
+
+def test_published_rows_have_maps_of_their_own_fields() -> None:
+    figure = draw("heat_map", dataclasses.replace(space_samples.grid(), published=True))["heat_map"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["batch size", "weight decay"]
+    assert figure.get_suptitle().split("\n")[1:] == [
+        "published, ResNet-preact-20, cifar10, cosine, 200 epochs",
+        "decays, ResNet-preact-20, cifar10, cosine, 20 epochs, batch size 128",
+    ]
 
 
 def test_what_a_grid_of_lr_and_weight_decay_cannot_show() -> None:
@@ -218,6 +229,17 @@ def test_a_linear_rule_has_no_map_of_its_diagonal() -> None:
     assert len(heat_map.errors) == 4
     assert [line.label for line in error_by_lr.error_by_lr(points)] == ["10", "20"]
     assert map_axes(points[::2]) is None
+
+
+def test_bars_are_ordered_by_numbers() -> None:
+    points = [
+        make_point(batch_size=size, epochs=n, other=(("weight_decay", decay),))
+        for size in (64, 128)
+        for n in (10, 20)
+        for decay in (1e-3, 1e-5, 1e-4)
+    ]
+    labels = [series.label for series in error_by_epochs.error_by_epochs(points).by_batch_size]
+    assert labels[:3] == ["10, weight decay 1e-05", "10, weight decay 0.0001", "10, weight decay 0.001"]
 
 
 def test_bars_are_drawn_once_and_what_has_another_lr_is_counted() -> None:
