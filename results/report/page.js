@@ -143,7 +143,7 @@ class Page {
 
   drawState() {
     const { model } = this, total = model.keys.length, number = model.selected.length;
-    this.count.textContent = model.isSelecting ? `${number} of ${total} trials selected` : `${total} trials`;
+    this.count.textContent = model.isSelecting ? `${number} of ${total} trials selected` : `${total} ${total === 1 ? "trial" : "trials"}`;
     const chips = [...model.constraints].map(([name, { label }]) => make("button", { type: "button", class: "chip", "aria-label": `no longer select by ${label}`,
       onclick: () => this.release(name) }, make("span", {}, label), make("span", { "aria-hidden": "true" }, " ×")));
     const pins = model.pinned.size ? [make("button", { type: "button", class: "chip", onclick: () => this.unpin() }, `${model.pinned.size} pinned ×`)] : [];
@@ -158,7 +158,7 @@ class Page {
     bar.style.background = `linear-gradient(90deg, ${RAMP.join(", ")})`;
     const end = (position) => numberText(scale.isLog ? 10 ** scale.places.at(position) : scale.places.at(position), 4);
     const colors = field.kind === "word" ? field.values.slice(0, PALETTE.length).map((word) => key(colorAt(field, scale, word, this.theme), shortened(word, 18)))
-      : scale.places.length ? [make("span", { class: "key" }, end(0), bar, end(-1))] : [];
+      : scale.places.length > 1 ? [make("span", { class: "key" }, end(0), bar, end(-1))] : [];
     const symbols = model.field("status").values.length > 1 ? model.field("status").values.map((word) => make("span", { class: "key" }, `${SYMBOLS[word]} ${word}`)) : [];
     this.legend.replaceChildren(...colors, ...symbols);
   }

@@ -295,8 +295,10 @@ class HeatMap extends PlaneView {
       if (model.isSelecting && !isSelected.has(index)) continue;
       cell.isSelected = true;
       cell.count += 1;
-      if (value === null) cell.lost += 1;
-      else cell.values.push(value);
+      if (value === null) {
+        cell.lost += 1;
+        cell.symbol = SYMBOLS[model.status(index)];
+      } else cell.values.push(value);
     }
     for (const cell of cells.values()) cell.mean = cell.values.length ? cell.values.reduce((sum, value) => sum + value, 0) / cell.values.length : null;
     return cells;
@@ -339,7 +341,7 @@ function cellShape(api, cell, { scale, theme, isText }) {
   const [x, y] = api.coord([cell.x, cell.y]), [width, height] = api.size([1, 1]);
   const fraction = cell.mean === null ? null : scale.fraction(cell.mean);
   const fill = fraction === null ? theme.box : rampColor(fraction, HEAT_RAMP);
-  const text = !cell.isSelected ? "" : cell.mean === null ? SYMBOLS.diverged : numberText(cell.mean, 3) + (cell.lost ? SYMBOLS.diverged : "");
+  const text = !cell.isSelected ? "" : cell.mean === null ? cell.symbol : numberText(cell.mean, 3) + (cell.symbol ?? "");
   return { type: "rect", shape: { x: x - width / 2 + 1, y: y - height / 2 + 1, width: width - 2, height: height - 2, r: 2 },
     style: { fill: cell.isSelected ? fill : theme.box, stroke: theme.line, lineWidth: 1 },
     textContent: isText ? { style: { text, fill: fraction === null ? theme.quiet : fraction > 0.4 ? "#fff" : "#111", fontSize: 11 } } : undefined,

@@ -151,11 +151,23 @@ class Model {
     this.results = this.fields.filter((field) => field.role === "result" && field.kind === "number");
     if (!this.byName.has(this.metric)) this.metric = data.metric ?? this.results[0]?.name ?? null;
     const lr = this.parameters.slice(0, 2).find((field) => field.name === "lr") ?? this.parameters[0];
-    this.axes = [lr, this.parameters.find((field) => field !== lr)].map((field) => field?.name);  // of the scatter plot and the heat map
+    const others = this.parameters.filter((field) => field !== lr);
+    this.axes = [lr, others.find((field) => !this.areTied(lr, field)) ?? others[0]].map((field) => field?.name);  // of the scatter plot and the heat map
     if (!this.byName.has(this.color)) this.color = this.axes[1] ?? this.metric;
     this.scales = new Map();
     this.selection = null;
     this.ranking = null;
+  }
+
+  // Whether two fields rise together, as a learning rate and its base do: one of them tells the other.
+  areTied(one, other) {
+    const places = (field) => {
+      const scale = new Scale(field, []);
+      return this.data.trials[field.name].map((value) => scale.inner(value));
+    };
+    const left = places(one), right = places(other);
+    const order = [...this.indices].sort((a, b) => left[a] - left[b]), pairs = order.slice(1).map((index, at) => [index, order[at]]);
+    return pairs.every(([index, before]) => Math.sign(left[index] - left[before]) === Math.sign(right[index] - right[before]));
   }
 
   field(name) {
