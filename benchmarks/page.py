@@ -11,9 +11,24 @@ SPEEDS = {"images_per_second": "images per second", "images_per_cpu_second": "im
 
 def refresh(text: str) -> str:
     """Return the page with these tables up to date."""
+    makers = {"training_speed": training_speed, "page_scale": page_scale}
     return refreshed(
-        text, {"training_speed": training_speed(json.loads((RESULTS / "training_speed.json").read_text()))}
+        text, {name: make(json.loads((RESULTS / f"{name}.json").read_text())) for name, make in makers.items()}
     )
+
+
+def page_scale(report: dict[str, Any]) -> str:
+    """Return the table of `page_scale.py`."""
+    priority = "; the browser had precedence over them (`chrt -r 1`)" if report["is_real_time"] else ""
+    rows = [[act, cell(figures), cell(report["limits"][act])] for act, figures in report["milliseconds"].items()]
+    size, data, busy = report["page_bytes"] / 1e6, report["data_bytes"] / 1e6, report["busy_cores_before"]
+    made = (
+        f"{report['num_trials']:,} trials x {report['num_epochs']} epochs; {report['processor']}, "
+        f"{report['num_cpus']} cores, of which other processes\nkept {busy:.1f} busy{priority}. "
+        f"The file has {size:.1f} MB, {data:.1f} MB of them data of the charts; making\nit takes "
+        f"{report['processor_seconds_to_make']:.0f} s of processor (`{report['command']}`).\n"
+    )
+    return f"{made}\n{markdown_table(['act', 'milliseconds until all views stand', 'limit'], rows)}"
 
 
 def training_speed(report: dict[str, Any]) -> str:

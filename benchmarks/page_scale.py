@@ -5,13 +5,12 @@ report as `report` makes it. A headless Chromium opens the file, in a tab of its
 until the page stands and has answered, and that from an act to the end of the next frame but one, in which all views
 stand: a header of the table is pressed, a rectangle is dragged over half of the scatter plot, the metric is changed.
 
-Needs playwright (tests/requirements.txt) and a Chromium on PATH.
+Needs playwright (tests/requirements.txt) and a Chromium on PATH. `chrt -r 1 python ...` measures on a busy machine.
 """
 
 import json
 import math
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import harness
+from benchmarks.browser import running_browser
 from benchmarks.finished_sweep import TIME, random_record
 from results.parquet.collect import epoch_rows, trial_row
 from results.parquet.schema import EPOCHS_SCHEMA, METADATA_PREFIX, SEARCH_METADATA, TRIALS_SCHEMA
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 NUM_TRIALS, NUM_EPOCHS = 5000, 200
 LIMITS = {"load": 3000, "sort": 200, "brush": 200, "metric": 200}
 """Milliseconds that each act may take."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 ACTS = {
     "sort": """document.querySelector('th[data-name="lr"] button').click()""",
@@ -148,17 +147,9 @@ def measure(browser: "Browser", path: Path) -> dict[str, float]:
 
 def measure_rounds(path: Path, num_rounds: int) -> list[dict[str, float]]:
     """Measure so many times in one browser, after one time that does not count."""
-    from playwright.sync_api import sync_playwright
-
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if program is None:
-        raise SystemExit(f"none of {', '.join(BROWSERS)} on PATH")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+    with running_browser() as browser:
         rounds = [measure(browser, path) for _ in range(num_rounds + 1)][1:]
         version = browser.version
-        browser.close()
     print(f"Chromium {version}")
     return rounds
 
@@ -184,6 +175,7 @@ def main() -> None:
         "num_trials": num_trials,
         "num_epochs": num_epochs,
         "busy_cores_before": busy,
+        "is_real_time": os.sched_getscheduler(0) != os.SCHED_OTHER,
         "page_bytes": len(text.encode()),
         "data_bytes": data,
         "processor_seconds_to_make": seconds,

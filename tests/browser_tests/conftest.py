@@ -1,14 +1,13 @@
 """One browser for all tests of pages, which skip, and say so, where none is found."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from benchmarks.browser import MISSING, browser_path, running_browser
+
 DESK, TABLET, PHONE = 1440, 768, 390
 """Widths in CSS pixels."""
 Opener = Callable[..., Page]
@@ -17,14 +16,10 @@ Opener = Callable[..., Page]
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start the system's browser; of the playwright package only the driver is used."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} on PATH: `apt-get install chromium` (Debian) brings it")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=arguments)
+    if browser_path() is None:
+        pytest.skip(MISSING)
+    with running_browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")
