@@ -95,6 +95,10 @@ def drag(page: Page, box: FloatRect, start: tuple[float, float], end: tuple[floa
     page.mouse.up()
 
 
+def test_a_report_has_less_than_3_mb_beside_its_data(report: Path, data: Data) -> None:
+    assert report.stat().st_size - len(page_json(data)) < 3e6
+
+
 def test_a_header_sorts_by_mouse_and_keyboard(page: Page, data: Data) -> None:
     header(page, "lr").get_by_role("button").click()
     assert [float(text) for text in column(page, "lr")] == sorted(numbers(data, "lr"))
