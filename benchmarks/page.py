@@ -25,7 +25,8 @@ def page_scale(report: dict[str, Any]) -> str:
     made = (
         f"{report['num_trials']:,} trials x {report['num_epochs']} epochs; {report['processor']}, "
         f"{report['num_cpus']} cores, of which other processes\nkept {busy:.1f} busy{priority}. "
-        f"The file has {size:.1f} MB, {data:.1f} MB of them data of the charts; making\nit takes "
+        f"The file has {size:.1f} MB, {data:.1f} MB of them data of the charts and most of the rest\ntables for "
+        "readers without scripts; making it takes "
         f"{report['processor_seconds_to_make']:.0f} s of processor (`{report['command']}`).\n"
     )
     return f"{made}\n{markdown_table(['act', 'milliseconds until all views stand', 'limit'], rows)}"
