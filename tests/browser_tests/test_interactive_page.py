@@ -249,9 +249,9 @@ def test_new_data_keeps_sorting_filters_selection_and_choices(page: Page, data: 
     header(page, "lr").get_by_role("button").click()
     page.get_by_label("filter momentum").fill(">0.6")
     drag(page, box_of(page, "scatter"), (0.2, 0.1), (0.6, 0.85))
-    page.locator(".bar").get_by_label("metric").select_option("test_error_percent")
-    page.locator(".bar").get_by_label("metric").select_option(METRIC)
+    page.locator(".bar").get_by_label("colour").select_option("schedule")
     before, keys = num_selected(page), column(page, "key")
+    assert 0 < before < sum(momentum > 0.6 for momentum in data["trials"]["momentum"])
     more = copy.deepcopy(data)
     for name in ("epochs", *(metric["name"] for metric in data["curves"]["metrics"])):
         more["curves"][name].append(data["curves"][name][0])
@@ -264,6 +264,7 @@ def test_new_data_keeps_sorting_filters_selection_and_choices(page: Page, data: 
     assert status(page).endswith(f"of {NUM_TRIALS + 1} trials selected")
     assert page.get_by_label("filter momentum").input_value() == ">0.6"
     assert header(page, "lr").get_attribute("aria-sort") == "ascending"
+    assert page.locator(".bar").get_by_label("colour").input_value() == "schedule"
     assert (num_selected(page), column(page, "key")) == (before, keys)
 
 
