@@ -16,7 +16,6 @@ class Scatter extends PlaneView {
 
   choices(changed) {
     Object.assign(this, changed);
-    this.page.release("scatter");
     this.setZoom(null);
   }
 
@@ -44,7 +43,7 @@ class Scatter extends PlaneView {
     const place = (axis, index) => model.scale(names[axis]).place(model.value(names[axis], index));
     const text = ([low, high], axis) => rangeText(model.scale(names[axis]), low, high);
     this.page.constrain("scatter", {
-      label: `scatter plot: ${text(x, 0)}, ${text(y, 1)}`, area: { x, y },
+      label: `scatter plot: ${text(x, 0)}, ${text(y, 1)}`, area: { x, y }, names,
       test: (index) => between(x, place(0, index)) && between(y, place(1, index)),
     });
   }
@@ -56,7 +55,7 @@ class Scatter extends PlaneView {
       this.drawAxes(this.page.theme);
     }
     this.paint();
-    this.markArea(model.constraints.get("scatter")?.area);
+    this.markArea([this.x, this.y]);
     const [x, y] = this.scales(), lost = [x, y].some((scale) => scale.edge !== null) ? model.allVisible.filter((index) => [this.x, this.y].some((name) => model.value(name, index) === null)).length : 0;
     this.describe(`Scatter plot of ${y.field.label} against ${x.field.label}, ${model.selected.length} trials in colour by ${model.field(model.color).label}. The table below has the same values.`,
       [lost ? `${lost} of ${model.keys.length} trials ${lost === 1 ? "has no value: it is" : "have no value: they are"} at the edge, at “none”.` : "", apartNote(model)].filter(Boolean).join(" "));
@@ -119,7 +118,6 @@ class Curves extends PlaneView {
     this.grid = { left: 62, right: 20, top: 14, bottom: 48 };
     const [label, list] = select("metric", [], "", (name) => {
       this.metric = name;
-      this.page.release("curves");
       this.setZoom(null);
     });
     this.list = list;
@@ -145,7 +143,7 @@ class Curves extends PlaneView {
   choose({ x, y }) {
     const { model } = this, name = this.metric, scale = this.scales()[1];
     this.page.constrain("curves", {
-      label: `learning curves: ${rangeText(scale, ...y)} in epochs ${Math.ceil(x[0])}..${Math.floor(x[1])}`, area: { x, y },
+      label: `learning curves: ${rangeText(scale, ...y)} in epochs ${Math.ceil(x[0])}..${Math.floor(x[1])}`, area: { x, y }, names: [name],
       test: (index) => model.data.curves.epochs[index].some((epoch, at) => between(x, epoch) && between(y, scale.inner(model.data.curves[name][index][at]))),
     });
   }
@@ -164,7 +162,7 @@ class Curves extends PlaneView {
     const chosen = model.isSelecting ? model.some(known, MOST_CURVES) : model.ranked.filter((index) => wanted.has(index)).slice(0, BEST_CURVES);
     this.drawn = [...new Set([...chosen, ...model.highlighted.filter((index) => epochs[index].length)])];
     this.paint();
-    this.markArea(model.constraints.get("curves")?.area);
+    this.markArea([this.metric]);
     const which = model.isSelecting ? (chosen.length < known.length ? `${chosen.length} of the ${known.length} selected trials: the best half of them, the others evenly by rank.` : `${chosen.length} selected trials.`)
       : chosen.length < known.length ? `The best ${chosen.length} of ${known.length} trials; select to see others.` : "";
     return this.describe(`Learning curves: ${this.scales()[1].field.label} by epoch of ${this.drawn.length} trials.`, `${which} ${rule}`.trim());
@@ -209,7 +207,6 @@ class HeatMap extends PlaneView {
     this.lists = ["x", "y"].map((axis) => {
       const [label, list] = select(axis, [], "", (name) => {
         this[axis] = name;
-        this.page.release("heat");
         this.draw(true);
       });
       this.controls.append(label);
@@ -220,7 +217,7 @@ class HeatMap extends PlaneView {
   defaults() {
     const names = this.model.parameters.map((field) => field.name);
     if (!names.includes(this.x)) this.x = this.model.axes[0];
-    if (!names.includes(this.y) || this.y === this.x) this.y = names.find((name) => name !== this.x);
+    if (!names.includes(this.y) || this.y === this.x) this.y = [this.model.axes[1], ...names].find((name) => name && name !== this.x);
     setOptions(this.lists[0], this.model.parameters, this.x);
     setOptions(this.lists[1], this.model.parameters, this.y);
   }
@@ -231,7 +228,8 @@ class HeatMap extends PlaneView {
       const box = this.plot.getBoundingClientRect(), point = [event.clientX - box.left, event.clientY - box.top];
       if (!this.steps || this.wasDrag || !this.isInside(point)) return;
       const [x, y] = this.places(point).map(Math.round), area = { x: [x - 0.5, x + 0.5], y: [y - 0.5, y + 0.5] };
-      if (JSON.stringify(this.model.constraints.get("heat")?.area) === JSON.stringify(area)) this.page.release("heat");
+      const { area: before, names } = this.model.constraints.get("heat") ?? {};
+      if (JSON.stringify([before, names]) === JSON.stringify([area, [this.x, this.y]])) this.page.release("heat");
       else this.choose(area);
     });
   }
@@ -252,7 +250,7 @@ class HeatMap extends PlaneView {
     const area = { x: whole(x), y: whole(y) }, [columns, rows] = this.steps, names = [this.x, this.y], { model } = this;
     const text = (steps, range) => steps.texts.filter((_, step) => between(range, step)).join(", ");
     this.page.constrain("heat", {
-      label: `heat map: ${model.field(names[0]).label} ${text(columns, area.x)}; ${model.field(names[1]).label} ${text(rows, area.y)}`, area,
+      label: `heat map: ${model.field(names[0]).label} ${text(columns, area.x)}; ${model.field(names[1]).label} ${text(rows, area.y)}`, area, names,
       test: (index) => between(area.x, columns.step(model.value(names[0], index))) && between(area.y, rows.step(model.value(names[1], index))),
     });
   }
@@ -278,7 +276,7 @@ class HeatMap extends PlaneView {
     this.chart.setOption({ animation: false, grid: this.grid, series, xAxis: axis(columns, this.x), yAxis: axis(rows, this.y, { nameGap: this.grid.left - 22 }),
       tooltip: { trigger: "item", confine: true, transitionDuration: 0, backgroundColor: theme.box, borderColor: theme.line, textStyle: { color: theme.text, fontSize: 12 },
         formatter: (event) => this.cellCard([...cells.values()][event.dataIndex]) } }, { notMerge: true });
-    this.markArea(model.constraints.get("heat")?.area);
+    this.markArea(names);
     const binned = this.steps.filter((steps) => steps.isBinned).map((steps) => steps.field.label);
     this.describe(`Heat map: mean ${metric.label} for each ${model.field(this.x).label} and ${model.field(this.y).label}. The table has the trials of each cell.`,
       `Mean ${metric.label}${model.isSelecting ? " of the selected trials" : ""}; click a cell or drag over several to select.${binned.length ? ` Values of ${binned.join(" and ")} are in ${NUM_BINS} bins.` : ""}`);

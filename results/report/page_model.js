@@ -154,6 +154,9 @@ class Model {
     const others = this.parameters.filter((field) => field !== lr);
     this.axes = [lr, others.find((field) => !this.areTied(lr, field)) ?? others[0]].map((field) => field?.name);  // of the scatter plot and the heat map
     if (!this.byName.has(this.color)) this.color = this.axes[1] ?? this.metric;
+    for (const [name, { names }] of this.constraints) {
+      if (names?.some((field) => !this.byName.has(field) && !data.curves[field])) this.constraints.delete(name);
+    }
     this.scales = new Map();
     this.selection = null;
     this.ranking = null;

@@ -191,11 +191,10 @@ class PlaneView extends View {
     this.draw(true);
   }
 
-  // Drops zoom and selection, which are of other axes.
+  // Drops the zoom, which is of other axes.
   forget() {
     this.zoom = null;
     this.reset.hidden = true;
-    this.model.constrain(this.name, null);
   }
 
   start() {
@@ -288,10 +287,11 @@ class PlaneView extends View {
     this.area.hidden = false;
   }
 
-  // Draws the rectangle that stays selected.
-  markArea(chosen) {
-    this.area.hidden = !chosen;
-    if (!chosen) return;
+  // Draws the rectangle that stays selected, if it is one of these axes.
+  markArea(names) {
+    const { area: chosen, names: axes } = this.model.constraints.get(this.name) ?? {};
+    this.area.hidden = !chosen || String(axes) !== String(names);
+    if (this.area.hidden) return;
     const { left, top } = this.grid, [width, height] = this.size, at = this.pixels();
     const clamp = ([x, y]) => [Math.min(Math.max(x, left), left + width), Math.min(Math.max(y, top), top + height)];
     const [from, to] = [0, 1].map((end) => clamp(at(chosen.x[end], chosen.y[end])));
