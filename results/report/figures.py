@@ -1,5 +1,6 @@
 """The figures of a sweep as SVG elements for one HTML page."""
 
+import contextlib
 import re
 
 from matplotlib.figure import Figure
@@ -27,21 +28,20 @@ THEMED = {
 _COLOR = re.compile(rf"\b((?:fill|stroke)(?:: |=\"))({'|'.join(THEMED)})\b")
 
 
-def inline_figures(report: Report) -> dict[str, str]:
-    """Return file stem -> SVG element for all figures that the sweep can fill."""
-    try:
-        results = Results(
-            report.sweep,
-            report.cells,
-            epochs=lambda: report.epochs,
-            search=report.search,
-            importances=report.importances,
-        )
-        figures = {stem: inline_svg(stem, figure) for stem, figure in pages(ALL, results)}
-    except UserError:
-        return {}
+def inline_figures(report: Report) -> tuple[dict[str, str], dict[str, str]]:
+    """Return file stem -> SVG element for all figures that the sweep can fill, and name -> why one is left out."""
+    results = Results(
+        report.sweep,
+        report.cells,
+        epochs=lambda: report.epochs,
+        search=report.search,
+        importances=report.importances,
+    )
+    figures: dict[str, str] = {}
+    with contextlib.suppress(UserError):  # there is none
+        figures.update((stem, inline_svg(stem, figure)) for stem, figure in pages(ALL, results))
     ordered = sorted(figures, key=lambda stem: stem not in SEARCH_FIGURE_NAMES)  # figures of searches first
-    return {stem: figures[stem] for stem in ordered}
+    return {stem: figures[stem] for stem in ordered}, results.left_out
 
 
 @literal_text()

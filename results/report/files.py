@@ -26,7 +26,8 @@ def report_texts(
 ) -> dict[str, str]:
     """Return the content of both files, made from the tables of a sweep and what `failure_logs` returns."""
     report = make_report(trials, epochs, sweep)
-    page = render_html(report, inline_figures(report), page_json(page_data(trials, epochs, logs)))
+    figures, left_out = inline_figures(report)
+    page = render_html(report, figures, page_json(page_data(trials, epochs, logs)), left_out)
     texts = {HTML: page, MARKDOWN: f"{render_markdown(report)}\n"}
     return {name: stamped(text, trials, epochs) for name, text in texts.items()}
 

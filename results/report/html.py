@@ -24,13 +24,16 @@ def html_value(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def render_html(report: Report, figures: Mapping[str, str], data: str = "") -> str:
+def render_html(
+    report: Report, figures: Mapping[str, str], data: str = "", left_out: Mapping[str, str] | None = None
+) -> str:
     """Render a report as HTML; text from YAML files, errors and names is escaped.
 
     Args:
         report: the content.
         figures: file stem -> SVG element. Apart from our scripts this is the only markup that is not escaped.
         data: JSON text of `page_json` for the interactive part, which an empty text leaves out.
+        left_out: name of a figure -> why it is left out.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -46,6 +49,7 @@ def render_html(report: Report, figures: Mapping[str, str], data: str = "") -> s
         report=report,
         MOST_ROWS=MOST_ROWS,
         figures={stem: Markup(svg) for stem, svg in figures.items()},  # noqa: S704
+        left_out=left_out or {},
         data=Markup(data),  # noqa: S704
         scripts=[Markup((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS if data],  # noqa: S704
         comparison=LinkedTable(comparison_columns(comparison), report.comparison_anchors) if comparison else None,

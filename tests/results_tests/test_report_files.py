@@ -138,6 +138,7 @@ def test_figures_that_the_sweep_cannot_fill_are_left_out(tmp_path: Path) -> None
     assert text.count("<figure ") == text.count("<svg ") == text.count("</svg>") >= 4
     assert 'id="comparison"' not in text
     assert 'id="failures"' not in text
+    assert '<p class="note">error_by_epochs is left out: the number of epochs does not vary</p>' in text
 
 
 def test_an_inline_figure_keeps_to_itself() -> None:
