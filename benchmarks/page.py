@@ -5,13 +5,14 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, cell
 from trainable.reference_pages import markdown_table, refreshed
+from trainable.wording import counted
 
 SPEEDS = {"images_per_second": "images per second", "images_per_cpu_second": "images per second of processor time"}
 
 
 def refresh(text: str) -> str:
     """Return the page with these tables up to date."""
-    makers = {"training_speed": training_speed, "page_scale": page_scale}
+    makers = {"training_speed": training_speed, "page_scale": page_scale, "serving": serving}
     return refreshed(
         text, {name: make(json.loads((RESULTS / f"{name}.json").read_text())) for name, make in makers.items()}
     )
@@ -47,6 +48,30 @@ def training_speed(report: dict[str, Any]) -> str:
             lines = [[_label(name), *(cell(row.get(column)) for column in columns)] for name, row in rows.items()]
             made += f"\n{markdown_table([part, *columns], lines)}"
     return made
+
+
+def serving(report: dict[str, Any]) -> str:
+    """Return the tables of `serving.py`, and in which circumstances they were measured."""
+    made = (
+        f"{report['processor']}, {report['num_cpus']} cores; {report['num_trials']:,} trials of "
+        f"{report['num_epochs']} epochs, of which {report['num_trained']} are trained meanwhile;\n"
+        f"{counted(report['num_rounds'], 'round')}, before which other processes kept "
+        f"{report['busy_cores_before']:.1f} cores busy (`{report['command']}`).\n"
+    )
+    answers = [
+        [name, f"{cell(1000 * row['seconds'])} ms", f"{row['bytes']:,}"] for name, row in report["answers"].items()
+    ]
+    columns = ["CPU-seconds of the sweep", "CPU-seconds of the server", "server / sweep"]
+    lines = [
+        [
+            name,
+            *(cell(row[column]) for column in columns),
+            f"{row['peak bytes'] / 1e6:,.0f} MB" if row["peak bytes"] else "-",
+        ]
+        for name, row in report["slowdown"].items()
+    ]
+    made += f"\n{markdown_table(['answer', 'time', 'bytes'], answers)}"
+    return made + f"\n{markdown_table(['open', *columns, 'memory of the server'], lines)}"
 
 
 def _label(name: str) -> str:
