@@ -15,7 +15,7 @@ from tests.results_tests.searched_stores import SWEEP as SEARCH
 from tests.results_tests.searched_stores import write_search
 
 
-@pytest.fixture(scope="module", params=["evil", "tuned", "quickstart", "cifar10_smoke"])
+@pytest.fixture(scope="module", params=["evil", "tuned", "quickstart"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, open_page: Opener) -> Page:
     """The HTML report of a sweep, opened."""
     folder = tmp_path_factory.mktemp("report")
