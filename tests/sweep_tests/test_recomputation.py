@@ -192,7 +192,8 @@ def test_what_has_gone_on_or_is_of_another_version_is_no_damage(
     text = page.read_text()
     page.write_text(text.replace("18.00", "17.00"))
     status, out, _ = small.answer(("verify", PLANNED))
-    assert (status, out.count(f"{page} differs in line "), out.count("holds 17.00, recomputed 18.00")) == (1, 4, 3)
+    assert (status, out.count(f"{page} differs in line ")) == (1, 4)
+    assert out.replace("**", "").count("holds 17.00, recomputed 18.00") == 3
     body, _, last = text.rpartition("<!--")
     page.write_text(f"{body.replace('e', 'f')}<!--{last}")
     status, out, _ = small.answer(("verify", PLANNED))
