@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--by",
         type=not_empty,
         metavar="FIELD[=VALUE]",
-        help="compare the values of a training field within the sweep with its first value, or with VALUE; also of "
-        "code, device, execution, precision_resolved or num_threads",
+        help="compare the values of a training field within the sweep with its first value (the least number, the "
+        "first word of the space), or with VALUE; also of a variable of `derive`, or of code, device, execution, "
+        "precision_resolved or num_threads",
     )
     parser.add_argument(
         "--best",
@@ -125,6 +126,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
 def _compare_arms(arguments: argparse.Namespace) -> int:
     """Compare several sweeps, or the arms of one."""
     from results.parquet.files import read_trials
+    from results.parquet.search_results import read_search
     from results.parquet.trials import trials_from_table
     from results.statistics.paired import compare_arms
     from results.statistics.paired_text import render_pairs
@@ -132,11 +134,14 @@ def _compare_arms(arguments: argparse.Namespace) -> int:
     from results.store.opening import open_store
 
     store, names = open_store(arguments.store), [arguments.sweep, *arguments.others]
-    sweeps = {name: trials_from_table(read_trials(store, name), with_superseded=True) for name in names}
+    tables = {name: read_trials(store, name) for name in names}
+    sweeps = {name: trials_from_table(table, with_superseded=True) for name, table in tables.items()}
     if arguments.by is None:
         arms = [sweep_arm(name, trials) for name, trials in sweeps.items()]
     else:
-        arms = arms_by(sweeps[arguments.sweep], arguments.by, arguments.sweep)
+        search = read_search(tables[arguments.sweep])
+        parameters = search.parameters if search else ()
+        arms = arms_by(sweeps[arguments.sweep], arguments.by, arguments.sweep, parameters)
     by = SWEEP if arguments.by is None else arguments.by.partition("=")[0]
     comparison = compare_arms(arms, by=by, best=arguments.best, margin=arguments.margin, alpha=arguments.alpha)
     say(render_pairs(comparison, arguments.format), end="")

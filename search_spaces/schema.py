@@ -92,7 +92,8 @@ EXAMPLES = {
 
 def row_text(row: Mapping[str, Value]) -> str:
     """The values of a row in one line, exactly; it names the row among the choices of a parameter."""
-    return " ".join(f"{key}={format_value(value, digits=None)}" for key, value in row.items())
+    words = {key: format_value(value if isinstance(value, list) else str(value)) for key, value in row.items()}
+    return " ".join(f"{key}={word}" for key, word in words.items())
 
 
 class Parameter(_Strict):

@@ -85,7 +85,10 @@ def format_value(value: object, *, digits: int | None = 6, none: str = "None", s
         return none
     if isinstance(value, list | tuple):
         return separator.join(f"{item:g}" for item in value)
-    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else printable_line(str(value))
+    if not isinstance(value, float):
+        return printable_line(str(value))
+    text = f"{value:.{digits or 6}g}"
+    return text if digits is not None or float(text) == value else str(value).removesuffix(".0")
 
 
 def quoted(value: object) -> str:

@@ -4,19 +4,20 @@ import dataclasses
 import math
 from collections import Counter
 
+from results.parquet.axes import axis_value
 from results.parquet.markdown import escaped
 from results.parquet.trials import varying_fields
 from results.statistics.compare import Difference
 from results.statistics.comparison_text import disagreement, interval_text, signed
 from results.statistics.paired import Average, ComparedPair, PairedComparison
-from results.statistics.pairing import RUN_COLUMNS, SWEEP
+from results.statistics.pairing import SWEEP, setting_in, setting_text
 from results.statistics.sequel import effect
 from results.statistics.verdicts import Verdict
 from results.tables.layout import Column, csv_text, markdown_table, number_column, percent
-from trainable.config import TrainConfig, value_of
+from trainable.config import TrainConfig
 from trainable.records import Status
 from trainable.rounding import tidied
-from trainable.wording import counted, format_value, json_text, listed
+from trainable.wording import counted, json_text, listed
 
 MOST_LISTED = 8
 ORDER = ("better", "worse", "no difference", "cannot tell", Verdict.NO_RESULT)
@@ -50,8 +51,12 @@ def setting_names(comparison: PairedComparison) -> list[str]:
 
 def difference_words(compared: ComparedPair) -> str:
     """Return what sets both sides of a pair apart: `lr 0.2 instead of 0.1`, or `sweep`."""
-    first, other = (format_value(value, digits=None, none="none") for value in _sides(compared))
-    return compared.pair.field if first == other else f"{compared.pair.field} {other} instead of {first}"
+    sides, name = _sides(compared), compared.pair.field
+    if sides[0] == sides[1]:
+        return name
+    digits = 4 if len({setting_text(name, side, digits=4) for side in sides}) > 1 else None
+    first, other = (setting_text(name, side, digits=digits) for side in sides)
+    return f"{name} {other} instead of {first}"
 
 
 def pair_title(comparison: PairedComparison, compared: ComparedPair) -> str:
@@ -175,7 +180,7 @@ def _tells_difference(comparison: PairedComparison) -> bool:
 
 
 def _value(config: TrainConfig, name: str) -> str:
-    return format_value(value_of(config, name), digits=None, none="none")
+    return setting_text(name, axis_value(config, name), digits=4)
 
 
 def _sides(compared: ComparedPair) -> tuple[object, object]:
@@ -183,16 +188,16 @@ def _sides(compared: ComparedPair) -> tuple[object, object]:
     pair, name = compared.pair, compared.pair.field
     if name == SWEEP:
         return None, None
-    if name in RUN_COLUMNS:
-        return getattr(pair.first.trials[0].row, name), getattr(pair.other.trials[0].row, name)
-    return value_of(pair.first.config, name), value_of(pair.other.config, name)
+    return setting_in(pair.first.trials[0], name), setting_in(pair.other.trials[0], name)
 
 
 def _best(comparison: PairedComparison, compared: ComparedPair) -> tuple[str, str]:
-    """Return the chosen value of each side and from how many: `0.1 of 3`."""
+    """Return the chosen value of each side and from how many: `0.1 (best of 3)`."""
+    name = comparison.best or ""
+    values = [setting_text(name, setting_in(cell.trials[0], name), digits=4) for cell in compared.pair.sides]
     first, other = (
-        f"{_value(cell.config, comparison.best or '')} of {number}"
-        for cell, number in zip(compared.pair.sides, compared.pair.choices, strict=True)
+        f"{value} (best of {number})" if number > 1 else value
+        for value, number in zip(values, compared.pair.choices, strict=True)
     )
     return first, other
 
@@ -217,7 +222,7 @@ def _flat(comparison: PairedComparison, compared: ComparedPair) -> dict[str, obj
     pair, test = compared.pair, compared.test
     first, other = _sides(compared)
     chosen = {
-        f"{side}_{name}": value_of(cell.config, name)
+        f"{side}_{name}": setting_in(cell.trials[0], name)
         for name in filter(None, [comparison.best])
         for side, cell in zip(("first", "other"), pair.sides, strict=True)
     }
@@ -227,7 +232,7 @@ def _flat(comparison: PairedComparison, compared: ComparedPair) -> dict[str, obj
         "differs_in": pair.field,
         "first_value": first,
         "other_value": other,
-        **{name: value_of(pair.first.config, name) for name in setting_names(comparison)},
+        **{name: axis_value(pair.first.config, name) for name in setting_names(comparison)},
         **chosen,
         "num_choices_first": pair.choices[0],
         "num_choices_other": pair.choices[1],

@@ -9,22 +9,27 @@ nearest by ratio. What was measured on other test images has no pair.
 that field, for example the learning rate; tests allow for this choice.
 """
 
+import contextlib
 import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from results.parquet.axes import axis_of, axis_value, value_words
+from results.parquet.search_results import Parameter
 from results.parquet.settings import FILLED_IN, is_default
 from results.parquet.trials import Cell, Trial, group_repeats
 from trainable.config import FIELD_NAMES, TrainConfig, fields_that_differ, is_field, value_of
 from trainable.errors import UserError
+from trainable.field_checks import SYNONYMS
 from trainable.grouping import grouped
+from trainable.ledger.checksums import parse_json
 from trainable.wording import MAX_LISTED, counted, format_value, listed, nearest
 
 SWEEP = "sweep"
@@ -75,44 +80,75 @@ class Pairing:
     notes: tuple[str, ...]
 
 
-def arms_by(trials: Sequence[Trial], field: str, sweep: str) -> list[Arm]:
-    """Return the arms of a sweep, by the values of a training field or of a column of `trials`.
+def arms_by(trials: Sequence[Trial], field: str, sweep: str, parameters: Sequence[Parameter] = ()) -> list[Arm]:
+    """Return the arms of a sweep, by the values of a training field, a variable or a column of `trials`.
 
-    Numbers are in ascending order, words in the order of their first trials.
+    Numbers are in ascending order, words in the order of the search's choices, else of their first trials.
 
     Args:
         trials: rows of the sweep; superseded trainings count if `field` is one of RUN_COLUMNS.
         field: name of the field, or FIELD=VALUE, which puts the arm of this value first.
         sweep: name of the sweep, for messages.
+        parameters: those of the search, if it is one.
 
     Raises:
         UserError: no such field, or it has a single value.
     """
     name, _, first = field.partition("=")
-    varying = [
-        name for name in fields_that_differ([trial.config for trial in trials]) if name not in ("seed", "parent")
-    ]
-    if not is_field(name) and name not in RUN_COLUMNS:
-        raise UserError(f"--by {name}: no such field: {nearest(name, varying or RUN_COLUMNS)}")
+    varying = _varying([trial.config for trial in trials])
+    variables = _variables(trials)
+    if not is_field(name) and name not in (*RUN_COLUMNS, *variables):
+        valid = [*varying, *variables, *(FIELD_NAMES if name in SYNONYMS else ())] or RUN_COLUMNS
+        raise UserError(f"--by {name}: no such field: {nearest(name, valid, SYNONYMS)}")
     if name in ("seed", "parent"):
         raise UserError(f"--by {name}: arms differ in a setting, for example {' or '.join(varying[:2]) or 'lr'}")
-    is_column = name in RUN_COLUMNS
-    used = [trial for trial in trials if is_column or not trial.row.superseded]
-    groups = grouped(used, lambda trial: getattr(trial.row, name) if is_column else value_of(trial.config, name))
+    used = [trial for trial in trials if name in RUN_COLUMNS or not trial.row.superseded]
+    groups = grouped(used, lambda trial: setting_in(trial, name))
     if len(groups) < 2:
         fields = listed(varying, MAX_LISTED) or "none"
-        value = format_value(next(iter(groups), None), digits=None)
+        value = value_words(name, next(iter(groups), None))
         raise UserError(f"--by {name}: all trials of {sweep!r} have {value}; fields that vary: {fields}")
-    values = list(groups)
-    if all(isinstance(value, int | float) for value in values):
-        values.sort()
-    labels = {format_value(value): value for value in values}
-    if len(labels) < len(values):
-        labels = {format_value(value, digits=None): value for value in values}
-    if first and first not in labels:
-        raise UserError(f"--by {field}: no trial of {sweep!r} has it: {nearest(first, labels)}")
-    labels = ({first: labels[first]} if first else {}) | labels
-    return [_arm(f"{name} {label}", groups[value]) for label, value in labels.items()]
+    values = list(axis_of(name, groups, parameters).values)
+    if first:
+        meant = _meant(field, first, values, sweep)
+        values.sort(key=lambda value: value != meant)
+    labels = [setting_text(name, value) for value in values]
+    if len({*labels}) < len(labels):
+        labels = [setting_text(name, value, digits=None) for value in values]
+    return [_arm(f"{name} {label}", groups[value]) for label, value in zip(labels, values, strict=True)]
+
+
+def setting_in(trial: Trial, name: str) -> Any:  # noqa: ANN401 (whatever the field holds)
+    """Return the value of a training field, of a column of `trials` or of a variable that `derive` used."""
+    if is_field(name):
+        return axis_value(trial.config, name)
+    return getattr(trial.row, name) if name in RUN_COLUMNS else parse_json(trial.row.variables).get(name)
+
+
+def setting_text(name: str, value: object, *, digits: int | None = 6) -> str:
+    """Return a value as a space has it, with a word for None."""
+    return value_words(name, None) if value is None else format_value(value, digits=digits)
+
+
+def _meant(field: str, text: str, values: Sequence[Any], sweep: str) -> Any:  # noqa: ANN401
+    """Return the value that a text means: the same number, or a word as spaces or tables have it."""
+    name = field.partition("=")[0]
+    with contextlib.suppress(ValueError):
+        for value in values:
+            if isinstance(value, int | float) and not isinstance(value, bool) and float(text) == value:
+                return value
+    forms = {str(value): value for value in values}
+    forms |= {form: value for value in values for form in (setting_text(name, value), value_words(name, value))}
+    for form, value in forms.items():
+        if form.casefold() == text.casefold():
+            return value
+    hint = nearest(text, [setting_text(name, value) for value in values])
+    raise UserError(f"--by {field}: no trial of {sweep!r} has it: {hint}")
+
+
+def _variables(trials: Iterable[Trial]) -> list[str]:
+    """Return the names of the variables that `derive` used besides fields."""
+    return sorted({name for trial in trials for name in parse_json(trial.row.variables)} - {*FIELD_NAMES})
 
 
 def sweep_arm(sweep: str, trials: Sequence[Trial]) -> Arm:
@@ -140,10 +176,14 @@ def pair_arms(first: Arm, other: Arm, *, by: str = SWEEP, best: str | None = Non
     Raises:
         UserError: `best` is no training field, or is the field of the arms.
     """
-    if best is not None and (best == by or not is_field(best)):
-        why = "the arms differ in it" if best == by else f"no such field: {nearest(best, FIELD_NAMES)}"
-        raise UserError(f"--best {best}: {why}")
-    names = [name for name in _varying([cell.config for cell in (*first.cells, *other.cells)]) if name != best]
+    cells = (*first.cells, *other.cells)
+    variables = _variables(cell.trials[0] for cell in cells)
+    if best is not None and (best == by or not (is_field(best) or best in variables)):
+        hint = nearest(best, (*FIELD_NAMES, *variables), SYNONYMS)
+        raise UserError(f"--best {best}: {'the arms differ in it' if best == by else f'no such field: {hint}'}")
+    names = [name for name in _varying([cell.config for cell in cells]) if name != best]
+    for name in {by, best} & {*variables}:
+        names = _without_derived(names, str(name), cells)
     left, right = (_choices(arm.cells, names, best) for arm in (first, other))
     found = list(_candidates(right, left, names, by))
     frequent = [name for name, _ in Counter(name for candidates in found for name in candidates).most_common()]
@@ -159,7 +199,7 @@ def pair_arms(first: Arm, other: Arm, *, by: str = SWEEP, best: str | None = Non
     notes = []
     if num_same:
         what = counted(num_same, "configuration is", "configurations are")
-        notes.append(f"{what} the same trainings in {first.label} and {other.label}: nothing to compare")
+        notes.append(f"{what} the same trainings in {first.label} and {other.label}")
     for arm, partner, own, theirs in ((other, first, right, left), (first, other, left, right)):
         if alone := [choice for choice in own if choice not in paired]:
             what = counted(len(alone), f"configuration of {arm.label} has", f"configurations of {arm.label} have")
@@ -181,6 +221,23 @@ def _run_notes(first: Arm, other: Arm, by: str) -> Iterator[str]:
 
 def _varying(configs: Sequence[TrainConfig]) -> list[str]:
     return [name for name in fields_that_differ(configs) if name not in ("seed", "parent")]
+
+
+def _without_derived(names: Sequence[str], variable: str, cells: Sequence[Cell]) -> list[str]:
+    """Return the names without the field that is derived from a variable and the others.
+
+    Of several that could be, it is the one with most values, as a product has more values than its factors.
+    """
+
+    def number(fields: Sequence[str]) -> int:
+        return len({tuple(setting_in(cell.trials[0], field) for field in fields) for cell in cells})
+
+    def is_derived(name: str) -> bool:
+        others = [other for other in names if other != name]
+        return number(others) < number(names) and number([variable, *others]) == number([variable, *names])
+
+    derived = max(filter(is_derived, names), key=lambda name: number([name]), default=None)
+    return [name for name in names if name != derived]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,17 +312,22 @@ def _reasons(
     alone: Sequence[_Choice], others: Sequence[_Choice], names: Sequence[str], by: str, best: str | None
 ) -> list[str]:
     """Return why these have no pair: the fields in which the nearest of the others differ."""
+    own = {
+        name
+        for at, name in enumerate(names)
+        if name == by or all(len({choice.settings[at] for choice in side}) == 1 for side in (alone, others))
+    }
     nearest_ones = (differing[differing.sum(axis=1).argmin()] for differing in _differing(alone, others))
     misses = Counter(tuple(itertools.compress(names, differs)) for differs in nearest_ones)
     reasons = []
     for fields, number in misses.most_common(MOST_REASONS):
-        apart = [field for field in fields if field != by]
+        apart = [field for field in fields if field not in own]
         text = f"the nearest differs in {' and '.join(filter(None, [', '.join(fields[:-1]), *fields[-1:]])) or by}"
         if {*fields} & {*TEST_IMAGES}:
             text = f"other test images ({', '.join(field for field in fields if field in TEST_IMAGES)} differ)"
         elif len(fields) < 2:
             text += ", and has a nearer one"
-        elif best is None and len(apart) == 1:
+        elif best is None and len(apart) == 1 and len(fields) == 2:
             text += f" (--best {apart[0]} compares the best of each side)"
         reasons.append(f"{text} ({number})" if len(misses) > 1 else text)
     rest = len(misses) - MOST_REASONS

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from results.parquet.search_results import Parameter
 from results.parquet.trials import Trial
 from results.statistics.paired import compare_arms
 from results.statistics.paired_text import pair_notes, render_pairs
-from results.statistics.pairing import Pairing, arms_by, pair_arms, sweep_arm
+from results.statistics.pairing import Pairing, arms_by, pair_arms, setting_in, sweep_arm
 from tests.results_tests.paired_samples import configurations, drawn, runs
 from trainable.errors import UserError
 
@@ -30,7 +31,8 @@ def test_pairs_differ_in_one_field_and_others_are_told() -> None:
     pairing = paired(first, other)
     assert fields_of(pairing, "lr") == [("optimizer", 0.1, 0.1), ("optimizer", 0.2, 0.2)]
     assert pairing.notes == (
-        "1 configuration of B has no pair in A: the nearest differs in lr and optimizer",
+        "1 configuration of B has no pair in A: the nearest differs in lr and optimizer "
+        "(--best lr compares the best of each side)",
         "1 configuration of A has no pair in B: the nearest differs in epochs, lr and optimizer",
     )
 
@@ -56,8 +58,8 @@ def test_trainings_that_both_sweeps_share_are_not_compared() -> None:
     shared = configurations({"lr": 0.1})
     found = paired(shared, [*shared, *configurations({"lr": 0.2})])
     assert fields_of(found, "lr") == [("lr", 0.1, 0.2)]
-    assert found.notes == ("1 configuration is the same trainings in A and B: nothing to compare",)
-    with pytest.raises(UserError, match="nothing to compare: 1 configuration is the same trainings in A and B"):
+    assert found.notes == ("1 configuration is the same trainings in A and B",)
+    with pytest.raises(UserError, match=r"nothing to compare: 1 configuration is the same trainings in A and B$"):
         compare_arms([sweep_arm("A", shared), sweep_arm("B", shared)])
 
 
@@ -127,4 +129,62 @@ def test_the_best_of_each_side_allows_for_the_choice() -> None:
     assert alone.test
     assert pair.test.p_differs == pytest.approx(3 * alone.test.p_differs)
     assert pair.test.interval[1] - pair.test.points > alone.test.interval[1] - alone.test.points
-    assert "0.001 of 3" in render_pairs(comparison, "markdown")
+    assert "0.001 (best of 3)" in render_pairs(comparison, "markdown")
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        *(("weight_decay=0.0", 0), ("weight_decay=0", 0), ("weight_decay=1e-4", 1e-4), ("weight_decay=.001", 1e-3)),
+        *(("label_smoothing=0", 0), ("label_smoothing=1e-1", 0.1), ("nesterov=false", False)),
+        *(("optimizer=AdamW", "adamw"), ("model=ResNet-14", "resnet_14"), ("test_subset=ALL", None)),
+        *(("base_lr=0.10", 0.1), ("weight_decay", 0), ("label_smoothing", 0), ("base_lr", 0.1)),
+    ],
+)
+def test_the_first_arm_is_named_as_a_number_or_by_any_of_its_words(asked: str, first: object) -> None:
+    fields: list[dict[str, object]] = [
+        {"weight_decay": 1e-3, "label_smoothing": 0.1, "nesterov": True, "test_subset": 99},
+        {"weight_decay": 0},
+        {"weight_decay": 1e-4},
+        {"optimizer": "adamw"},
+        {"model": "resnet_14"},
+    ]
+    trials = [
+        dataclasses.replace(trial, row=dataclasses.replace(trial.row, variables=f'{{"base_lr": {number / 10}}}'))
+        for number, trial in enumerate(configurations(*fields), 1)
+    ]
+    name = asked.partition("=")[0]
+    arm = arms_by(trials, asked, "A")[0]
+    assert {setting_in(cell.trials[0], name) for cell in arm.cells} == {first}
+    assert arm.label == f"{name} {'all' if first is None else first}"
+
+
+def test_words_are_arms_in_the_order_of_the_search() -> None:
+    trials = configurations({"optimizer": "lars"}, {"optimizer": "sgd"})
+    choices = [Parameter("optimizer", choices=("sgd", "adamw", "lars"))]
+    assert [arm.label for arm in arms_by(trials, "optimizer", "A", choices)] == ["optimizer sgd", "optimizer lars"]
+
+
+def test_the_best_of_a_variable_takes_the_place_of_what_is_derived_from_it() -> None:
+    trials = [
+        dataclasses.replace(trial, row=dataclasses.replace(trial.row, variables=f'{{"base_lr": {base}}}'))
+        for number, base in enumerate((0.0442534, 0.0625))
+        for size in (64, 128)
+        for trial in runs(drawn(20 - number, 2, number), batch_size=size, lr=base * size / 64)
+    ]
+    (pair,) = compare_arms(arms_by(trials, "batch_size", "A"), by="batch_size", best="base_lr").pairs
+    assert pair.pair.choices == (2, 2)
+    comparison = compare_arms(arms_by(trials, "batch_size", "A"), by="batch_size", best="base_lr")
+    assert "| 0.0625 (best of 2) | 0.0625 (best of 2) |" in render_pairs(comparison, "markdown")
+    by_base = compare_arms(arms_by(trials, "base_lr", "A"), by="base_lr").pairs
+    assert [pair.pair.first.config.batch_size for pair in by_base] == [64, 128]
+    assert [pair.arm for pair in by_base] == ["base_lr 0.0625"] * 2
+
+
+@pytest.mark.parametrize(("name", "ours"), [("learning_rate", "lr"), ("wd", "weight_decay")])
+def test_names_of_other_tools_are_told_ours(name: str, ours: str) -> None:
+    trials = configurations({"lr": 0.1}, {"lr": 0.2})
+    with pytest.raises(UserError, match=f"--by {name}: no such field: did you mean '{ours}'"):
+        arms_by(trials, name, "A")
+    with pytest.raises(UserError, match=f"--best {name}: no such field: did you mean '{ours}'"):
+        paired(trials, trials, best=name)
