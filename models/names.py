@@ -39,6 +39,12 @@ def parse_model_name(name: str) -> tuple[str, int]:
     return match["family"], depth
 
 
+def name_in_yaml(name: str) -> str:
+    """Return `resnet_preact_20` for `ResNet-preact-20`, as tables show it; any other name is returned unchanged."""
+    shown, _, depth = name.rpartition("-")
+    return next((f"{family}_{depth}" for family, displayed in FAMILIES.items() if displayed == shown), name)
+
+
 def display_name(name: str) -> str:
     """Return the name in the form of the published tables: `ResNet-preact-20` for `resnet_preact_20`.
 

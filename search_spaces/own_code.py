@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.names import name_in_yaml
 from models.user_code import UserCode, is_file, is_reference, split_reference, without_folder
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.errors import FieldError, UserError
@@ -30,12 +31,13 @@ EXAMPLES = {"model": ("CLASS", "my_net.py:SmallCNN"), "loss": ("FUNCTION", "my_l
 def dotted(content: Any, path: KeyPath, source: YamlSource) -> Any:  # noqa: ANN401 (whatever a YAML file holds)
     """Return part of a space with every `model_args: {width: 64}` written as `model_args.width: 64`.
 
-    The lines of the new keys are entered into `source`.
+    Names of models that are written as in tables, `ResNet-8`, become those of spaces. The lines of the new keys are
+    entered into `source`.
     """
     if isinstance(content, list):
         return [dotted(part, (*path, index), source) for index, part in enumerate(content)]
     if not isinstance(content, dict):
-        return content
+        return name_in_yaml(content) if isinstance(content, str) and "model" in path else content
     written: dict[Any, Any] = {}
     for key, value in content.items():
         if key != "model_args" or not isinstance(value, dict | list):

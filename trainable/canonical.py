@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.names import parse_model_name
+from models.names import name_in_yaml, parse_model_name
 from models.user_code import is_reference, split_reference, without_folder
 from trainable.errors import FieldError
 from trainable.field_checks import check_choice, check_range
@@ -128,6 +128,7 @@ def _fill_in_defaults(values: Values) -> None:
 
 def _check_domains(values: Values) -> None:
     if not is_reference(values["model"]):
+        values["model"] = name_in_yaml(values["model"])
         try:
             parse_model_name(values["model"])
         except ValueError as error:

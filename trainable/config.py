@@ -38,8 +38,8 @@ class TrainConfig:
 
     model: str = "resnet_preact_20"
     """Model family and depth: resnet_DEPTH or resnet_preact_DEPTH, where DEPTH is 6n+2, at least 8 and at most
-    2000. Or a model of your own: FILE.py:NAME, with a path relative to the space's folder, or the importable
-    package.module:NAME."""
+    2000; ResNet-DEPTH and ResNet-preact-DEPTH, as in tables, are read, too. Or a model of your own: FILE.py:NAME,
+    with a path relative to the space's folder, or the importable package.module:NAME."""
     model_args: str | None = None
     """Arguments of a model of your own besides num_classes and image_size: a mapping like {width: 64}, or single ones
     as `model_args.width`. Values are numbers, words, true, false or lists of them. It is stored as JSON text."""

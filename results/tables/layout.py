@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.names import display_name
-from results.parquet.axes import varying_axes
+from results.parquet.axes import NONE_WORDS, axis_value, varying_axes
 from results.parquet.markdown import escaped
 from results.parquet.search_results import Objective
 from results.parquet.settings import OPTIMIZER_NAMES, shared_recipe_fields
@@ -21,6 +21,7 @@ from trainable.wording import format_value, json_text, printable_line
 FORMATS = ("markdown", "csv", "json")
 PRECISION_NAMES = {"fp32": "FP32", "pure_fp16": "FP16", "fp16": "mixed"}
 ON_BN = {"all": "yes", "no_bn": "no"}
+LARGE_LR = 100
 FORMULA_STARTS = ("=", "+", "-", "@")
 PUBLISHED_COLUMNS = ("model", "batch_size", "lr", "schedule", "epochs")
 BEFORE_BATCH_SIZE = ("optimizer", "precision", "weight_decay_on")
@@ -149,7 +150,7 @@ def _row(cell: Cell, others: Sequence[str], shared: Sequence[str]) -> TableRow:
         lr=cell.config.lr,
         schedule=cell.config.schedule,
         epochs=cell.config.epochs,
-        other={name: value_of(cell.config, name) for name in others},
+        other={name: axis_value(cell.config, name) for name in others},
         num_runs=len(errors),
         num_planned=len(cell.trials),
         test_error_percent=statistics.median(errors) if errors else None,
@@ -264,7 +265,7 @@ def setting_columns(rows: Sequence[TableRow]) -> list[Column]:
         *(_setting_column(name, others.pop(name), is_leading=True) for name in leading),
         Column("batch size", "right", [str(row.batch_size) for row in rows], stop=7),
         *(_setting_column(name, others.pop(name)) for name in AFTER_BATCH_SIZE if name in others),
-        Column("initial lr", "left", [repr(row.lr) for row in rows], indent=2),
+        Column("initial lr", "left", [_lr_text(row.lr) for row in rows], indent=2),
         Column("lr schedule", "center", [row.schedule for row in rows]),
         Column("# of Epochs", "right", [str(row.epochs) for row in rows], stop=7),
         *(_setting_column(name, values) for name, values in others.items()),
@@ -283,7 +284,13 @@ def _setting_column(name: str, values: Sequence[Any], *, is_leading: bool = Fals
         return Column("weight decay", "right", [_scientific(value) for value in values], stop=8)
     if name == "ghost_batch_size":
         return Column("ghost batch size", "center", [str(value or "N/A") for value in values])
-    return number_column(name, [format_value(value, digits=None, none="-") for value in values])
+    none = NONE_WORDS.get(name, "-")
+    return number_column(name, [format_value(value, digits=None, none=none) for value in values])
+
+
+def _lr_text(lr: float) -> str:
+    """Return `1.0` for 1, as the published tables do, and `1000` for larger rates than theirs."""
+    return repr(lr) if lr < LARGE_LR else format_value(lr, digits=None)
 
 
 def _scientific(value: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from models.user_code import is_reference
-from results.parquet.axes import varying_axes
+from results.parquet.axes import axis_value, varying_axes
 from results.parquet.markdown import escaped
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search, rounded
@@ -16,7 +16,7 @@ from results.parquet.trials import Cell, Trial, best_cell, group_repeats, trials
 from results.store.search_settings import SCHEDULER_TYPE, Scalar
 from results.tables.layout import TableRow, flat_row, flat_settings, in_table_order, render, table_rows
 from results.tables.sorting import sort_rows
-from trainable.config import SETTABLE_FIELDS, TrainConfig, in_field_order, is_field, value_of
+from trainable.config import SETTABLE_FIELDS, TrainConfig, in_field_order, is_field
 from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.records import Status
 from trainable.wording import command, counted
@@ -100,7 +100,7 @@ def with_unnamed(rows: Sequence[TableRow], cells: Sequence[Cell]) -> list[TableR
 
     def unnamed(config: TrainConfig) -> dict[str, object]:
         own = {"model": config.model} if is_reference(config.model) else {}
-        return {name: value_of(config, name) for name in missing} | own
+        return {name: axis_value(config, name) for name in missing} | own
 
     return [replace(row, unnamed=unnamed(config)) for row, config in zip(rows, configs, strict=True)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.names import FAMILIES, display_name, parse_model_name
+from models.names import FAMILIES, display_name, name_in_yaml, parse_model_name
 from models.registry import BUILDERS, build_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +46,11 @@ def test_unknown_family_is_refused_with_the_families(name: str) -> None:
 def test_display_name_is_that_of_the_published_tables() -> None:
     assert display_name("resnet_preact_20") == "ResNet-preact-20"
     assert display_name("resnet_110") == "ResNet-110"
+
+
+@pytest.mark.parametrize("name", ["resnet_preact_20", "resnet_110", "net.py:ResNet-8", "vgg_16", "ResNet", ""])
+def test_the_name_of_a_table_is_read_as_that_of_a_space(name: str) -> None:
+    assert name_in_yaml(display_name(name) if name.endswith("0") else name) == name
 
 
 def test_display_name_refuses_what_is_no_model() -> None:

@@ -12,7 +12,7 @@ import tune_main
 from results.parquet.files import read_trials
 from results.parquet.trials import group_repeats, trials_from_table
 from results.store.local_store import LocalStore
-from results.tables.layout import csv_value, render
+from results.tables.layout import csv_value, render, setting_columns
 from results.tables.search_table import sweep_rows, sweep_table
 from results.tables.sorting import sort_rows
 from results.tables.trial_table import trial_table
@@ -33,10 +33,9 @@ def from_csv(text: str) -> Rows:
 
 def trained_again(row: dict[str, str]) -> TrainConfig:
     """Return what `train` makes of a row of CSV, with the fingerprint of the data set of the samples."""
-    model = row["model"].lower().replace("-", "_")
     settings = [f"{name}={value}" for name, value in row.items() if name != "model" and is_field(name) and value]
     fingerprint = make_config().dataset_fingerprint
-    return dataclasses.replace(parse_config(model, settings), dataset_fingerprint=fingerprint)
+    return dataclasses.replace(parse_config(row["model"], settings), dataset_fingerprint=fingerprint)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +77,20 @@ def test_so_can_rows_of_a_planned_sweep_whatever_their_recipes(recipes: list[dic
     rows = sweep_rows(group_repeats([make_trial(config, 5.0) for config in configs]))
     trained = [trained_again(row).trial_key for row in from_csv(render(rows, "csv", with_mean=False))]
     assert sorted(trained) == sorted(config.trial_key for config in configs)
+
+
+def test_where_nothing_is_zero_the_table_says_zero() -> None:
+    trials = [make_trial(make_config(label_smoothing=value, clip_grad_norm=value), 5.0) for value in (None, 0.1)]
+    rows = sweep_rows(group_repeats(trials))
+    first = from_csv(render(rows, "csv", with_mean=False))[0]
+    assert (first["label_smoothing"], first["clip_grad_norm"]) == ("0", "")
+    assert [column.values[0] for column in setting_columns(rows)[-2:]] == ["no limit", "0"]
+
+
+@pytest.mark.parametrize(("lr", "shown"), [(1.0, "1.0"), (25.6, "25.6"), (1000.0, "1000"), (1e8, "1e+08")])
+def test_large_learning_rates_are_short(lr: float, shown: str) -> None:
+    (row,) = sweep_rows(group_repeats([make_trial(make_config(lr=lr), 5.0)]))
+    assert next(column.values for column in setting_columns([row]) if column.header == "initial lr") == [shown]
 
 
 def test_own_models_are_named_with_their_files_and_arguments() -> None:

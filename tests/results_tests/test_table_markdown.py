@@ -138,7 +138,7 @@ def test_further_fields_that_differ_are_columns() -> None:
         ]
     )
     assert cells_of(text, 0)[5:7] == ["milestones", "weight_decay"]
-    assert [cells_of(text, line)[5:7] for line in (2, 3)] == [["0.5", "0.0001"], ["0.3 0.6", "0.0"]]
+    assert [cells_of(text, line)[5:7] for line in (2, 3)] == [["0.5", "0.0001"], ["0.3 0.6", "0"]]
 
 
 def test_all_lines_are_equally_wide_whatever_they_hold() -> None:

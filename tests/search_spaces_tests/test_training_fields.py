@@ -10,7 +10,7 @@ import yaml
 from results.parquet.schema import TRIALS_SCHEMA
 from search_spaces.expansion import parse_overrides
 from tests.search_spaces_tests.search_samples import maker_of
-from tests.search_spaces_tests.space_samples import configs_of, refusal
+from tests.search_spaces_tests.space_samples import configs_of, expand_text, refusal
 from trainable.config import LATER_FIELDS, SETTABLE_FIELDS, TrainConfig
 
 FIELDS: dict[str, tuple[dict[str, Any], list[Any], str]] = {
@@ -89,3 +89,26 @@ def test_a_scale_shorter_than_the_warm_up_is_refused_where_it_is_written(tmp_pat
     text = "rows: [{warmup_epochs: 5}]\nscales:\n  smoke: {set: {epochs: 3}%s}\n"
     wrong = refusal(tmp_path, text % "", scale="smoke")
     assert re.fullmatch(r"FILE:\d: .*warmup_epochs must be between 0 and below 3, got 5", wrong)
+
+
+@pytest.mark.parametrize(
+    ("space", "overrides"),
+    [
+        ("rows: [{model: ResNet-preact-8}]", {}),
+        ("grid: {model: [ResNet-preact-8]}", {}),
+        ("grid: {model: {values: [ResNet-preact-8]}}", {}),
+        ("{defaults: {model: ResNet-preact-8}, grid: {lr: [0.1]}}", {}),
+        ("grid: {lr: [0.1]}", {"model": "ResNet-preact-8"}),
+    ],
+)
+def test_models_can_be_named_as_tables_name_them(tmp_path: Path, space: str, overrides: dict[str, Any]) -> None:
+    assert [config.model for config in configs_of(tmp_path, space, overrides)] == ["resnet_preact_8"]
+
+
+def test_models_of_a_search_too(tmp_path: Path) -> None:
+    parameters = "{model: {values: [ResNet-preact-8, ResNet-8]}, lr: {min: 0.1, max: 1}}"
+    text = f"search: {{algorithm: random, num_trials: 4}}\nparameters: {parameters}\nfirst: [{{model: ResNet-8}}]\n"
+    search = expand_text(tmp_path, text).search
+    assert search is not None
+    assert search.parameters[0].choices == ("resnet_preact_8", "resnet_8")
+    assert search.first[0]["model"] == "resnet_8"

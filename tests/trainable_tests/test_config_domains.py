@@ -9,7 +9,7 @@ from trainable.errors import FieldError, UserError
 
 OUTSIDE: list[tuple[str, Any, str]] = [
     ("model", "vgg_16", "unknown model 'vgg_16'"),
-    ("model", "ResNet-preact-20", "unknown model 'ResNet-preact-20': did you mean 'resnet_preact_20'?"),
+    ("model", "resnet-preact-20", "unknown model 'resnet-preact-20': did you mean 'resnet_preact_20'?"),
     ("model", "resnet_21", r"6n\+2.*try resnet_20"),
     ("epochs", 0, "epochs must be at least 1, got 0"),
     ("batch_size", 1, "batch_size must be at least 2 .*got 1"),
