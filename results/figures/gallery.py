@@ -291,7 +291,8 @@ def _insight(results: Results) -> list[Figure]:
     found = [each for each in findings(groups).insights if each.tells_rates]
     shown = shown_words(Ranks(1, insight.MOST_GROUPS), len(found), "groups of equal settings")
     note = results.note("insight", shown)
-    return [insight.draw_insight(each, each.label + note) for each in found[: insight.MOST_GROUPS]]
+    of_sweep = f"{results.sweep}, " if results.sweep else ""
+    return [insight.draw_insight(each, f"{of_sweep}{each.label}{note}") for each in found[: insight.MOST_GROUPS]]
 
 
 def _optimisation_history(search: SearchResults, results: Results) -> list[Figure]:

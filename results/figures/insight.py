@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from results.figures.style import COLORS, legend_beside, look, plain_numbers, set_log, set_title, unzipped
 from results.insight.findings import Insight
+from results.insight.groups import Error
 from results.insight.law import Band, Law, Preferred
 from results.insight.optima import Fit, Optimum, Status, fitted_heights
 from results.insight.regret import Regret, Rule
@@ -79,7 +80,7 @@ def draw_insight(insight: Insight, title: str) -> Figure:
     figure = Figure(figsize=(9.6, 8.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(1.15, 1))
     upper = figure.add_subplot(grid[0, :])
-    _draw_curves(upper, curves, str(insight.group.error))
+    _draw_curves(upper, curves, "holdout error" if insight.group.error is Error.HOLDOUT else str(insight.group.error))
     set_title(upper, title, width=90)
     _draw_optima(figure.add_subplot(grid[1, 0]), insight.best.optima, insight.law)
     _draw_regrets(figure.add_subplot(grid[1, 1]), insight)

@@ -40,7 +40,7 @@ LABEL_WIDTH = 100
 """Width in characters of the label above a row of panels."""
 SPLITS: dict[str, tuple[str, Any, str]] = {
     "train": (COLORS[1], "dashed", "s"),
-    "held out": (COLORS[2], "dashdot", "^"),
+    "holdout": (COLORS[2], "dashdot", "^"),
     "test": (COLORS[0], "solid", "o"),
 }
 MARKS_PER_LINE = 8
@@ -184,7 +184,7 @@ def curves_of(records: Sequence[EpochRecord], *, is_diverged: bool = False) -> l
         "test": [(record.test_error_percent, record.test_loss) for record in ordered],
     }
     if any(record.holdout_error_percent is not None for record in ordered):
-        values["held out"] = [(record.holdout_error_percent, record.holdout_loss) for record in ordered]
+        values["holdout"] = [(record.holdout_error_percent, record.holdout_loss) for record in ordered]
     return [
         LearningCurve(
             split, epochs, _known([error for error, _ in pairs]), _known([loss for _, loss in pairs]), is_diverged

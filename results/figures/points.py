@@ -15,9 +15,10 @@ from results.parquet.search_results import Parameter
 from results.parquet.settings import (
     OPTIMIZER_NAMES,
     is_default,
+    one_at_a_time,
     recipe_words,
-    setting_words,
     shared_recipe_fields,
+    swept_words,
 )
 from results.parquet.trials import Cell
 from results.published.cells import SEQUEL_FILE, PublishedCell, all_cells, table_names
@@ -277,8 +278,8 @@ def distinguishing_words(
 ) -> list[str]:
     """Return what distinguishes a point from the others of its source, without the fields that are `shown` otherwise.
 
-    Fields that are None in the point have no word. Where several settings differ, unless as a grid, those that have
-    their defaults have none either: a point without words is the baseline.
+    Where a baseline is changed in one setting at a time, as in the published tables, settings with default values
+    have no word: a point without words is the baseline.
     """
     peers = of_source(among, point.source)
 
@@ -293,11 +294,11 @@ def distinguishing_words(
         "model": point.model,
         "dataset": point.dataset,
     }
-    others = {name: setting_words(name, format_value(value)) for name, value in point.other}
+    others = {name: swept_words(name, value) for name, value in point.other}
     settings = {name: text for name, text in {SCHEDULE: point.schedule, **others}.items() if differs(name)}
-    if len(settings) > 1 and not _is_grid(peers, list(settings)):
+    if one_at_a_time([tuple(peer.value(name) for name in settings) for peer in peers]):
         settings = {name: text for name, text in settings.items() if name not in point.defaults}
-    return [*(text for name, text in words.items() if differs(name)), *filter(None, settings.values())]
+    return [*(text for name, text in words.items() if differs(name)), *settings.values()]
 
 
 def _is_grid(points: Sequence[Point], names: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from models.names import display_name
 from results.parquet.search_results import Parameter
-from results.parquet.settings import OPTIMIZER_NAMES
+from results.parquet.settings import NONE_WORDS, OPTIMIZER_NAMES
 from results.parquet.trials import Cell, determines, varying_fields
 from trainable.canonical import ZERO_IS_NONE
 from trainable.config import TrainConfig, value_of
@@ -49,13 +49,6 @@ RESULTS = {
     "attempts": "attempts",
 }
 """Column of `trials` that is a result -> label."""
-NONE_WORDS = {
-    "train_subset": "all",
-    "test_subset": "all",
-    "clip_grad_norm": "no limit",
-    "ghost_batch_size": "whole batch",
-}
-"""Field -> the word for None."""
 CHANCE = 2.0
 LOG_RATIO = 10
 """Ratio of two values from which on their axis is logarithmic."""

@@ -1,8 +1,9 @@
 """Which settings of a training are worth naming, and the words for them in tables, figures and reports."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from trainable.canonical import ZERO_IS_NONE
 from trainable.config import DEFAULTS, FIELD_NAMES, TrainConfig, value_of
 from trainable.errors import FieldError
 from trainable.field_checks import ARGUMENT_PREFIX
@@ -31,6 +32,13 @@ SETTING_WORDS = {
     ("precision", "pure_fp16"): "fp16 precision",
 }
 """(field, value) -> words, where name and value do not say it."""
+NONE_WORDS = {
+    "train_subset": "all",
+    "test_subset": "all",
+    "clip_grad_norm": "no limit",
+    "ghost_batch_size": "whole batch",
+}
+"""Field -> the word for None."""
 FIELD_WORDS = {
     "ghost_batch_size": "ghost batch size {}",
     "weight_decay": "weight decay {}",
@@ -73,6 +81,18 @@ def setting_words(name: str, value: str) -> str:
     """Return a setting in words: `LARS`, `label_smoothing 0.1`, `no weight decay on BN`; nothing for None."""
     words = "" if value == "None" else FIELD_WORDS.get(name, f"{name} {{}}").format(value)
     return SETTING_WORDS.get((name, value), words)
+
+
+def swept_words(name: str, value: object) -> str:
+    """Return a setting in words even if it is None: `label_smoothing 0`, `cutout_size none`."""
+    none = "0" if name in ZERO_IS_NONE else NONE_WORDS.get(name, "none")
+    return setting_words(name, format_value(value)) or setting_words(name, none)
+
+
+def one_at_a_time(rows: Collection[Sequence[object]]) -> bool:
+    """Return whether rows of values are so few that a baseline was changed in one field at a time, not a grid."""
+    columns = list(zip(*rows, strict=True))
+    return len(columns) > 1 and len(set(rows)) <= 1 + sum(len(set(column)) - 1 for column in columns)
 
 
 def recipe_words(config: TrainConfig, names: Sequence[str] | None = None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from results.parquet.settings import DEPENDENT_FIELDS, is_default, recipe_fields, recipe_words
+from results.parquet.settings import DEPENDENT_FIELDS, is_default, one_at_a_time, recipe_fields, swept_words
 from trainable.config import FIELD_NAMES, TrainConfig, fields_that_differ, value_of
 from trainable.grouping import grouped
 from trainable.records import EpochRecord, Status, TrialKey, TrialRow
@@ -138,8 +138,10 @@ def variants(configs: Sequence[TrainConfig], named: Sequence[str]) -> list[str]:
         for name in varying_fields(configs)
         if name not in named and not any(determines(given, name, configs) for given in ("model", "dataset"))
     ]
+    is_grid = not one_at_a_time([tuple(value_of(config, name) for name in varying) for config in configs])
     words = []
     for config in configs:
-        own = (name for name in varying if not is_default(config, name))
-        words.append(", ".join(recipe_words(config, list(dict.fromkeys([*recipe_fields(config), *own])))))
+        own = [name for name in varying if is_grid or not is_default(config, name)]
+        names = dict.fromkeys([*recipe_fields(config), *own])
+        words.append(", ".join(swept_words(name, value_of(config, name)) for name in names))
     return words

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.names import display_name
-from results.parquet.axes import NONE_WORDS, axis_value, varying_axes
+from results.parquet.axes import axis_value, varying_axes
 from results.parquet.markdown import escaped
 from results.parquet.search_results import Objective
-from results.parquet.settings import OPTIMIZER_NAMES, shared_recipe_fields
+from results.parquet.settings import NONE_WORDS, OPTIMIZER_NAMES, shared_recipe_fields
 from results.parquet.trials import Cell
 from trainable.config import TrainConfig, value_of
 from trainable.records import Status

@@ -47,7 +47,7 @@ def test_unknown_values_are_gaps_and_held_out_images_a_curve() -> None:
     ] == [
         "train",
         "test",
-        "held out",
+        "holdout",
     ]
 
 

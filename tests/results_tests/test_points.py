@@ -1,5 +1,6 @@
 """Published rows and sweeps as points of one kind."""
 
+import itertools
 import statistics
 
 from results.figures.error_by_lr import error_by_lr
@@ -14,7 +15,7 @@ from results.figures.points import (
     sweep_points,
     title,
 )
-from results.parquet.trials import group_repeats
+from results.parquet.trials import group_repeats, variants
 from results.published.cells import table_cells
 from tests.results_tests.figure_samples import make_point
 from tests.results_tests.result_samples import make_config, make_trial
@@ -126,6 +127,30 @@ def test_a_setting_that_differs_alone_has_words_for_all_its_values() -> None:
     cells = group_repeats(make_trial(make_config(optimizer=name), 8.0) for name in ("sgd", "adamw", "muon"))
     points = sweep_points(cells, "mine")
     assert [distinguishing_words(point, points) for point in points] == [["SGD"], ["AdamW"], ["Muon"]]
+
+
+def test_a_grid_names_the_defaults_of_the_program_too() -> None:
+    """Label smoothing 0 and augmentation crop_flip, the defaults, were not to be read."""
+    fields = itertools.product(("none", "crop", "crop_flip"), (0.0, 0.1))
+    configs = [make_config(augmentation=augmentation, label_smoothing=smooth) for augmentation, smooth in fields]
+    cells = group_repeats(make_trial(config, 8.0 + number) for number, config in enumerate(configs))
+    for kept in (cells, cells[:-1]):  # one is still to come
+        points = sweep_points(kept, "mine")
+        labels = [line.label for line in error_by_lr(points)]
+        assert "label_smoothing 0, augmentation crop_flip" in [
+            ", ".join(distinguishing_words(point, points)) for point in points
+        ]
+        assert not {"", "128", "baseline"} & {*labels}
+    assert variants(configs, ())[-2:] == [
+        "label_smoothing 0, augmentation crop_flip",
+        "label_smoothing 0.1, augmentation crop_flip",
+    ]
+    limits = [make_config(clip_grad_norm=norm) for norm in (None, 1.0)]
+    points = sweep_points(group_repeats(make_trial(config, 8.0) for config in limits), "mine")
+    assert [distinguishing_words(point, points) for point in points] == [
+        ["clip_grad_norm no limit"],
+        ["clip_grad_norm 1"],
+    ]
 
 
 def test_a_title_names_what_the_whole_sweep_departs_in() -> None:

@@ -139,8 +139,8 @@ def test_learning_curves_run_through_the_generations(report: Report) -> None:
     assert best.label == "proposal 5: base_lr 0.08, momentum 0.91 at the end"
     assert other.label.startswith("proposal 4: ")
     curves = {curve.split: curve for curve in best.runs}
-    assert curves["held out"].epochs == [1, 2, 3, 4, 5, 6]
-    assert curves["held out"].errors == [10.0, 10.0, 6.0, 6.0, 4.0, 4.0]
+    assert curves["holdout"].epochs == [1, 2, 3, 4, 5, 6]
+    assert curves["holdout"].errors == [10.0, 10.0, 6.0, 6.0, 4.0, 4.0]
 
 
 def test_one_generation_is_as_any_search(tmp_path: Path) -> None:
