@@ -17,6 +17,7 @@ from search_spaces.repeats import RepeatsSpec, num_first, num_most
 from search_spaces.schema import Space, axis_values
 from search_spaces.trial_maker import TrialMaker, parts_of
 from search_spaces.unused import unused_axes
+from search_spaces.wandb_sweep import in_their_words
 from search_spaces.yaml_source import KeyPath, YamlSource, parse_scalar
 from trainable.config import PlannedTrial, TrainConfig, check_settable
 from trainable.errors import UserError, located
@@ -70,6 +71,11 @@ def expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None 
         UserError: A key is neither a training field nor used by `derive`, a value is impossible, an expression cannot
             be computed, or there is no such scale.
     """
+    with in_their_words(loaded.source):
+        return _expand(loaded, overrides, scale)
+
+
+def _expand(loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None) -> Expansion:
     space, source = loaded.space, loaded.source
     if space.search is not None:
         search = ProposalMaker(loaded, overrides, scale)

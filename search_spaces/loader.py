@@ -10,7 +10,7 @@ from search_spaces.own_code import dotted
 from search_spaces.schema import Space
 from search_spaces.search_checks import check_search
 from search_spaces.validation_messages import empty_key_message, empty_keys, validation_message
-from search_spaces.wandb_sweep import is_wandb_sweep, translated
+from search_spaces.wandb_sweep import in_their_words, is_wandb_sweep, refuse_mixture, translated
 from search_spaces.yaml_source import YamlSource, parse_yaml
 from trainable.errors import UserError
 from trainable.wording import closest, nearest, say
@@ -61,9 +61,21 @@ def load_space(name_or_path: str) -> LoadedSpace:
         this = "this file is empty" if source.content is None else "this file is not"
         raise UserError(f"{path}:1: a space is a mapping with rows or grid, or search and parameters: {this}")
     notes: list[str] = []
+    refuse_mixture(source)
     if is_wandb_sweep(source.content):
         source, notes = translated(source)
     source = dataclasses.replace(source, content=dotted(source.content, (), source))
+    with in_their_words(source):
+        space = _checked(source)
+    return LoadedSpace(space.name or path.stem, space, source, tuple(notes))
+
+
+def _checked(source: YamlSource) -> Space:
+    """Return the space that a file asks for.
+
+    Raises:
+        UserError: a key or a value is wrong.
+    """
     try:
         space = Space.model_validate(source.content)
     except ValidationError as error:
@@ -71,4 +83,4 @@ def load_space(name_or_path: str) -> LoadedSpace:
     for empty in empty_keys(source.content):
         raise UserError(f"{source.where(empty)}: {empty_key_message(empty)}")
     check_search(space, source)
-    return LoadedSpace(space.name or path.stem, space, source, tuple(notes))
+    return space

@@ -1,15 +1,16 @@
 """Translate the configuration of a W&B sweep into a space, and say what becomes of each key."""
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeGuard
 
 from search_spaces.schema import MAX_SIZE, Space
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.canonical import OPTIMIZERS
 from trainable.config import DEFAULTS, SETTABLE_FIELDS, check_settable
-from trainable.errors import UserError
+from trainable.errors import FieldError, UserError
 from trainable.field_checks import ARGUMENT_PREFIX, SYNONYMS
 from trainable.limited_yaml import dump_yaml
 from trainable.rounding import COMPUTED_DIGITS, round_significant
@@ -28,6 +29,16 @@ LEFT_OUT = {
 }
 """Keys that change nothing here -> why."""
 KEYS = (*SHARED_KEYS, "method", "metric", "early_terminate", "run_cap", "command", "project", *LEFT_OUT)
+THEIR_KEYS = tuple(key for key in KEYS if key not in SHARED_KEYS)
+THEIR_WORDS = {
+    r"grace_epochs (\d+) is": r"the first rung, epoch \1, is",
+    r"scheduler: \{type: none\}": "leave early_terminate out",
+    r"give (it|them) in defaults(, or in rows of a parameter)?": r"give \1 as {value: ...}",
+    "would select by luck: .*": "would select by luck: leave it out, or write method: grid",
+}
+"""What messages say of a space, as patterns -> the same of a W&B sweep."""
+OUR_WORDS = re.compile(r"\b(defaults|confirm|derive|scheduler|objective|rows|scales)\b")
+"""Sections that a W&B sweep does not have."""
 UNCLEAR = ("beta2", "warmup", "weight_decay_on_bn", "data", "label")
 """Synonyms in error messages whose values may mean something else."""
 NAMES = {
@@ -63,10 +74,25 @@ TOLD_DEFAULTS = ("model", "dataset", "epochs")
 
 
 def is_wandb_sweep(content: object) -> bool:
-    """Return whether a YAML file is a W&B sweep: it has method and parameters, and no section of a space."""
-    if not isinstance(content, Mapping) or not {"method", "parameters"} <= content.keys():
+    """Return whether a YAML file is a W&B sweep: parameters and a key of W&B's, but no section of a space."""
+    if not isinstance(content, Mapping) or "parameters" not in content or not content.keys() & {*THEIR_KEYS}:
         return False
-    return not content.keys() & (Space.model_fields.keys() - {*SHARED_KEYS})
+    return not _sections(content)
+
+
+def refuse_mixture(source: YamlSource) -> None:
+    """Refuse a file with the method of a W&B sweep and sections of a space."""
+    sections = _sections(source.content)
+    if {"method", "parameters"} <= source.content.keys() and sections:
+        keys = ", ".join(key for key in THEIR_KEYS if key in source.content)
+        raise UserError(
+            f"{source.where((sections[0],))}: is of a space, but {keys} of a W&B sweep: leave {', '.join(sections)} "
+            f"out, or write a space, with search: {{algorithm: tpe, num_trials: 20}} or grid: in place of method"
+        )
+
+
+def _sections(content: Mapping[Any, Any]) -> list[str]:
+    return [str(key) for key in content if key in Space.model_fields and key not in SHARED_KEYS]
 
 
 def translated(source: YamlSource) -> tuple[YamlSource, list[str]]:
@@ -78,7 +104,23 @@ def translated(source: YamlSource) -> tuple[YamlSource, list[str]]:
         UserError: a key is unknown, or its meaning cannot be expressed.
     """
     found = _Translation(source)
-    return YamlSource(source.path, dump_yaml(found.space), found.space, found.lines), found.notes
+    return YamlSource(source.path, dump_yaml(found.space), found.space, found.lines, found.origins), found.notes
+
+
+@contextlib.contextmanager
+def in_their_words(source: YamlSource) -> Iterator[None]:
+    """Say in W&B's words what is wrong with a space, if it is the translation of a W&B sweep."""
+    try:
+        yield
+    except UserError as error:
+        if not source.origins:
+            raise
+        message = str(error)
+        for pattern, words in THEIR_WORDS.items():
+            message = re.sub(pattern, words, message)
+        if OUR_WORDS.search(message):
+            message += " (that needs a space in place of a W&B sweep)"
+        raise FieldError(error.field, message) if isinstance(error, FieldError) else UserError(message) from None
 
 
 class _Translation:
@@ -89,10 +131,13 @@ class _Translation:
         self._sweep: Mapping[str, Any] = source.content
         self.space: dict[str, Any] = {}
         self.lines: dict[KeyPath, int] = {}
+        self.origins: dict[KeyPath, KeyPath] = {}
         self.notes: list[str] = []
         for key in self._sweep:
             if key not in KEYS:
                 self._refuse((key,), f"unknown key of a W&B sweep: {nearest(str(key), KEYS)}")
+        if "method" not in self._sweep:
+            self._refuse((), "method is missing: method: grid, random or bayes")
         self._method = self._sweep["method"]
         if not isinstance(self._method, str) or self._method not in METHODS:
             self._refuse(("method",), f"must be grid, random or bayes, got {quoted(self._method)}")
@@ -119,7 +164,9 @@ class _Translation:
         for depth, key in enumerate(path[:-1], 1):
             section = section.setdefault(key, {})
             self.lines.setdefault(path[:depth], self._source.lines.get(origin[:depth], 1))
+            self.origins.setdefault(path[:depth], origin[:depth])
         section[path[-1]] = value
+        self.origins[path] = origin
         for known, line in self._source.lines.items():
             if known[: len(origin)] == origin:
                 self.lines[(*path, *known[len(origin) :])] = line

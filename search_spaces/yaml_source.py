@@ -3,7 +3,8 @@
 import os
 import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,17 @@ class YamlSource:
     text: str
     content: Any
     lines: dict[KeyPath, int]
+    origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+    """Path of a key -> its path in the file, where the content is a translation of what the file says."""
 
     def where(self, path: KeyPath) -> str:
         """The location of a key as `file:line: key.path`. A key that the file lacks has the line of its section."""
         known = path
         while known and known not in self.lines:
             known = known[:-1]
-        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in path).lstrip(".")
+        length = next((length for length in range(len(path), 0, -1) if path[:length] in self.origins), 0)
+        written = (*self.origins.get(path[:length], ()), *path[length:])
+        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in written).lstrip(".")
         location = f"{self.path}:{self.lines.get(known, 1)}"
         return f"{location}: {dotted}" if dotted else location
 

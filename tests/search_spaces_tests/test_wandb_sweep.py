@@ -182,6 +182,17 @@ REFUSED = {
         "holdout_loss", "val_acc"
     ): "3: metric.name: 'val_acc' is unknown: write metric: {name: holdout_err",
     SEARCH.replace("holdout_loss", "test/loss"): "3: metric.name: 'test/loss' is of the test images, which must not",
+    f"{SEARCH}  lr: {{min: 1, max: 2}}\n  epochs: {{value: 3}}\nearly_terminate: {{type: hyperband, min_iter: 9}}": ""
+    "8: early_terminate.min_iter: the first rung, epoch 9, is not below the 3 epochs of a trial: nothing would be "
+    "stopped; lower it, or leave early_terminate out",
+    f"{SEARCH}  lr: {{min: 1, max: 2}}\n  bs: {{values: [1, 2]}}": "7: parameters.bs: batch_size must be at least 2",
+    f"{SEARCH}  seed: {{values: [1, 2]}}\n": "would select by luck: leave it out, or write method: grid",
+    f"{SEARCH}  holdout: {{values: [0.1, 0.2]}}\n": "guide the search: give it as {value: ...}",
+    "method: grid\nparameters: {learning_rate: {values: [0.1, -1]}}": "2: parameters.learning_rate.values: lr",
+    SEARCH.replace("run_cap: 5", "run_cap: 0") + "  lr: {min: 1, max: 2}": "2: run_cap: must be at least 1, got 0",
+    "run_cap: 3\nparameters: {}": "1: method is missing: method: grid, random or bayes",
+    f"{SEARCH}confirm: {{top: 3}}\nscheduler: {{type: none}}": "6: confirm: is of a space, but method, metric, "
+    "run_cap of a W&B sweep: leave confirm, scheduler out, or write a space, with search: {algorithm: tpe, num_tr",
     SEARCH.replace("{name: holdout_loss}", "val_loss"): "3: metric: must be {name: val_loss, goal: minimize}, got",
 }
 
