@@ -13,10 +13,12 @@ from typing import Any
 from models.names import display_name
 from results.parquet.search_results import Parameter
 from results.parquet.settings import NONE_WORDS, OPTIMIZER_NAMES
-from results.parquet.trials import Cell, determines, varying_fields
+from results.parquet.trials import Cell, Trial, determines, varying_fields
 from trainable.canonical import ZERO_IS_NONE
-from trainable.config import TrainConfig, value_of
+from trainable.config import FIELD_NAMES, TrainConfig, value_of
 from trainable.grouping import grouped
+from trainable.ledger.checksums import parse_json
+from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
 from trainable.wording import format_value
 
 FIRST = ("batch_size", "lr")
@@ -49,6 +51,8 @@ RESULTS = {
     "attempts": "attempts",
 }
 """Column of `trials` that is a result -> label."""
+STAND_INS = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE, PUBLISHED_GHOST_BATCH_SIZE)
+"""Variables that are no parameters: what a scaled-down trial stands for."""
 CHANCE = 2.0
 LOG_RATIO = 10
 """Ratio of two values from which on their axis is logarithmic."""
@@ -116,6 +120,14 @@ def varying_names(configs: Sequence[TrainConfig]) -> list[str]:
         for name in varying_fields(configs)
         if name in STRUCTURE or not any(determines(owner, name, configs) for owner in OWNERS)
     ]
+
+
+def varying_variables(trials: Sequence[Trial]) -> dict[str, list[Any]]:
+    """Return the variables of `derive` in which trials differ, with the value of each trial: None if it has none."""
+    values = [parse_json(trial.row.variables) for trial in trials]
+    names = sorted({name for own in values for name in own} - {*FIELD_NAMES, *STAND_INS})
+    columns = {name: [own.get(name) for own in values] for name in names}
+    return {name: column for name, column in columns.items() if len({*column}) > 1}
 
 
 def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter] = ()) -> list[Axis]:

@@ -128,7 +128,10 @@ def _read(store: Store, sweep: str, file: str) -> pa.Table:
     except OSError:
         raise UserError(f"{location} is damaged: {export}") from None
     if content is None:
-        store.manifest(sweep)  # raises an error of its own if there is no such sweep
+        keys = store.manifest(sweep).keys  # raises an error of its own if there is no such sweep
+        if not any(summary.end for summary in store.summaries(keys).values()):
+            status = f"`{command('status', sweep)}{store.option}` shows how far it is"
+            raise UserError(f"{sweep}: no trial has ended yet: {status}")
     return checked_table(content, file, location, export, sweep)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.parquet.axes import RESULTS, Axis, ranked_axes
+from results.parquet.axes import RESULTS, STAND_INS, Axis, ranked_axes
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search
 from results.parquet.trials import Trial, group_repeats, trials_from_table
@@ -20,13 +20,7 @@ from results.report.trial_list import VALUES_OF_TRIAL
 from results.tables.layout import in_table_order
 from trainable.config import is_field
 from trainable.ledger.checksums import parse_json
-from trainable.records import (
-    PUBLISHED_BATCH_SIZE,
-    PUBLISHED_EPOCHS,
-    PUBLISHED_GHOST_BATCH_SIZE,
-    PUBLISHED_MODEL,
-    Purpose,
-)
+from trainable.records import Purpose
 from trainable.rounding import round_significant
 from trainable.wording import counted, printable
 
@@ -62,8 +56,6 @@ METRICS = {
 FINAL_ONLY = ("test_error_percent", "test_error_percent_last5", "holdout_error_percent", "train_loss")
 """Results that are none while a trial has not ended for good."""
 IDENTITIES = {"proposal": "proposal", "purpose": "purpose", "seed": "seed", "generation": "training number"}
-NOT_SHOWN = (PUBLISHED_MODEL, PUBLISHED_EPOCHS, PUBLISHED_BATCH_SIZE, PUBLISHED_GHOST_BATCH_SIZE)
-"""Variables that are no parameters: what a scaled-down trial stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +149,7 @@ def _parameters(
             is_log=searched[name].log if name in searched else None,
         )
         for name, values in named.items()
-        if not is_field(name) and name not in NOT_SHOWN and len(set(values)) > 1
+        if not is_field(name) and name not in STAND_INS and len(set(values)) > 1
     }
     planned = [(t.config, error) for t, error in zip(trials, errors, strict=True) if t.row.purpose != Purpose.CONFIRM]
     axes = ranked_axes(planned, [*searched.values()])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from models.user_code import is_reference
-from results.parquet.axes import axis_value, varying_axes
+from results.parquet.axes import axis_value, varying_axes, varying_variables
 from results.parquet.markdown import escaped
 from results.parquet.schema import METADATA_PREFIX
 from results.parquet.search_results import SearchResults, read_search, rounded
@@ -51,8 +51,18 @@ def sweep_rows(cells: Sequence[Cell], search: SearchResults | None = None) -> li
         rows = table_rows(cells, searched_columns(search))
         return with_unnamed(searched_rows(rows, [cell.trials[0] for cell in cells], search), cells)
     ordered, best = in_table_order(cells), best_cell(cells)
-    rows = [replace(row, best=cell is best) for row, cell in zip(table_rows(ordered), ordered, strict=True)]
+    rows = with_variables(table_rows(ordered), [cell.trials[0] for cell in ordered])
+    rows = [replace(row, best=cell is best) for row, cell in zip(rows, ordered, strict=True)]
     return with_unnamed(rows, ordered)
+
+
+def with_variables(rows: Sequence[TableRow], trials: Sequence[Trial]) -> list[TableRow]:
+    """Return the rows with the variables of `derive` in which they differ, such as base_lr."""
+    variables = varying_variables(trials)
+    return [
+        replace(row, other=row.other | {name: values[index] for name, values in variables.items()})
+        for index, row in enumerate(rows)
+    ]
 
 
 def searched_columns(search: SearchResults) -> list[str]:

@@ -16,6 +16,7 @@ from results.tables.search_table import (
     searched_columns,
     searched_rows,
     with_unnamed,
+    with_variables,
 )
 from results.tables.sorting import sort_rows
 from trainable.records import Purpose, TrialRow
@@ -50,6 +51,7 @@ def _planned(table: pa.Table) -> list[tuple[TableRow, Trial]]:
     trials = [trial for cell in cells for trial in cell.trials]
     marks = [cell is best for cell in cells for _ in cell.trials]
     rows = _single_rows(trials, [axis.name for axis in varying_axes([trial.config for trial in trials])])
+    rows = with_variables(rows, trials)
     return [(replace(row, best=mark), trial) for row, mark, trial in zip(rows, marks, trials, strict=True)]
 
 

@@ -42,12 +42,12 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
     """
     search = read_search(table)
     if search is None:
-        cells = [cell for cell in group_repeats(trials_from_table(table)) if cell.test_errors]
+        cells = group_repeats(trials_from_table(table))
         best = best_cell(cells)
         if best is None:
             raise UserError(f"best {sweep}: no trial has finished yet")
         varied = varying_names([cell.config for cell in cells])
-        return BestConfiguration(sweep, best, varied, len(cells), None)
+        return BestConfiguration(sweep, best, varied, sum(bool(cell.test_errors) for cell in cells), None)
     if len(search.objectives) > 1:
         raise UserError(
             f"best {sweep}: its search has several objectives, and a front instead of one best: "

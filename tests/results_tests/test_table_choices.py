@@ -12,7 +12,7 @@ import tune_main
 from results.parquet.files import read_trials
 from results.parquet.trials import group_repeats, trials_from_table
 from results.store.local_store import LocalStore
-from results.tables.layout import csv_value, render, setting_columns
+from results.tables.layout import csv_value, flat_row, render, setting_columns
 from results.tables.search_table import sweep_rows, sweep_table
 from results.tables.sorting import sort_rows
 from results.tables.trial_table import trial_table
@@ -77,6 +77,26 @@ def test_so_can_rows_of_a_planned_sweep_whatever_their_recipes(recipes: list[dic
     rows = sweep_rows(group_repeats([make_trial(config, 5.0) for config in configs]))
     trained = [trained_again(row).trial_key for row in from_csv(render(rows, "csv", with_mean=False))]
     assert sorted(trained) == sorted(config.trial_key for config in configs)
+
+
+def test_what_derive_used_is_a_column_by_which_rows_are_sorted() -> None:
+    """A grid of base_lr and batch_size, at two sizes that the trials stand for."""
+    trials = [
+        make_trial(
+            make_config(batch_size=size, lr=base * size / 64),
+            5.0,
+            variables=json.dumps({"base_lr": base, "published_batch_size": 8 * size, "kind": "same"}),
+        )
+        for base in (0.2, 0.1)
+        for size in (64, 128)
+    ]
+    rows = sweep_rows(group_repeats(trials))
+    assert [row.other for row in sort_rows(rows, list(map(flat_row, rows)), "base_lr")] == [
+        *[{"base_lr": 0.1}] * 2,
+        *[{"base_lr": 0.2}] * 2,
+    ]
+    assert [row["base_lr"] for row in from_csv(render(rows, "csv", with_mean=False))] == ["0.2", "0.1", "0.2", "0.1"]
+    assert setting_columns(rows)[-1].header == "base_lr"
 
 
 def test_where_nothing_is_zero_the_table_says_zero() -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from results.parquet.collect import Collector
+from results.parquet.files import read_trials
 from results.store.local_store import LocalStore
 from results.store.manifest import Manifest
+from sweep.status.best import best_configuration, best_text
 from sweep.status.status import status_json, status_text, sweep_status
 from tests.other_process import driven
 from tests.results_tests.result_samples import (
@@ -18,6 +21,7 @@ from tests.results_tests.result_samples import (
     make_manifest,
     write_trial,
 )
+from trainable.errors import UserError
 from trainable.ledger.remote_ledger import open_ledger
 from trainable.records import Status
 
@@ -162,3 +166,29 @@ def test_the_best_of_repeats_is_the_lowest_mean(tmp_path: Path) -> None:
         write_trial(store, config, [make_epoch(1, error)], make_end(Status.COMPLETE, 1))
     best = "lr=0.1: test error 8.50 +- 0.71 % (n = 2, lowest of 2 configurations)"
     assert sweep_status(store, make_manifest(configs)).best == best
+
+
+def test_the_best_names_all_that_the_sweep_varied_also_if_the_other_values_diverged(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    configs = [make_config(epochs=1, lr=lr, momentum=momentum) for lr in (0.1, 100.0) for momentum in (0.5, 0.9)]
+    for config, error in zip(configs, (9.0, 8.0, None, None), strict=True):
+        epochs = [] if error is None else [make_epoch(1, error)]
+        write_trial(
+            store, config, epochs, make_end(Status.DIVERGED if error is None else Status.COMPLETE, len(epochs))
+        )
+    best = best_configuration("sweep", Collector(store, make_manifest(configs)).tables()[0])
+    assert best_text(best).splitlines()[0] == "sweep: lr=0.1 momentum=0.9"
+    assert "among       2 finished configurations" in best_text(best)
+
+
+def test_a_table_before_the_first_result_says_so(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    config = make_config()
+    store.sweep_folder("sweep").mkdir(parents=True)
+    store.write_manifest(make_manifest([config]))
+    write_trial(store, config, [make_epoch(1, 50.0)])
+    with pytest.raises(UserError, match=r"^sweep: no trial has ended yet: `.* status sweep --store .*` shows"):
+        read_trials(store, "sweep")
+    write_trial(store, config, [], make_end(Status.COMPLETE, 1))
+    with pytest.raises(UserError, match=r"trials.parquet is missing: `.* export sweep --store .*` writes it again"):
+        read_trials(store, "sweep")
