@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     named = next(iter(roles.named()), None)
     if named and figure not in (ALL, SCATTER):
         raise UserError(f"--{named} says what is on the figure {SCATTER}, not on {figure}")
-    if named and len(arguments.sweeps) == 1:
+    if named:
         figure = SCATTER
     curves = None if arguments.curves is None else parse_ranks(arguments.curves)
     if arguments.sweeps[0] == PUBLISHED:
@@ -127,15 +127,18 @@ def _check_together(sweeps: Sequence[str], figure: str, against: Sequence[str]) 
 def _results(store: "Store", sweep: str) -> "Results":
     from results.figures.figure_data import Results
     from results.parquet.files import read_epochs, read_trials
+    from results.parquet.schema import METADATA_PREFIX
     from results.parquet.search_results import read_search
     from results.parquet.trials import epochs_from_table, group_repeats, trials_from_table
 
     table = read_trials(store, sweep)
+    num_planned = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}num_planned".encode(), b"0")
     return Results(
         sweep,
         group_repeats(trials_from_table(table)),
         epochs=lambda: epochs_from_table(read_epochs(store, sweep)),
         search=read_search(table),
+        is_running=table.num_rows < int(num_planned),
     )
 
 

@@ -209,7 +209,9 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, axes: LineAxes | None = 
     axes = axes or line_axes(points)
     figure = Figure(layout="constrained")
     titles = list(dict.fromkeys(line.panel for line in lines))
-    panels = dict(zip(titles, figure.subplots(1, len(titles), sharey=True, squeeze=False)[0], strict=True))
+    is_drawn = axes.x.name in axes.free  # values from a range: its panels share it
+    grid = figure.subplots(1, len(titles), sharex=is_drawn, sharey=True, squeeze=False)
+    panels = dict(zip(titles, grid[0], strict=True))
     handles = _draw_lines(panels, lines, axes)
     first = panels[titles[0]]
     set_scale(first.yaxis, [point.error for line in lines for point in line.points])
@@ -226,7 +228,7 @@ def draw_error_by_lr(lines: Sequence[Line], title: str, axes: LineAxes | None = 
     for name, panel in panels.items():
         panel.set_title(name, fontsize="medium")
         panel.grid(visible=True, which="major", alpha=0.3)
-        members = [point for line in lines if line.panel == name for point in (*line.points, *line.lost)]
+        members = [point for line in lines if is_drawn or line.panel == name for point in (*line.points, *line.lost)]
         _set_x_axis(figure, panel, axes, members)
     return figure
 
@@ -264,7 +266,7 @@ def _draw_lines(panels: Mapping[str, Axes], lines: Sequence[Line], axes: LineAxe
             "color": kind.color,
             "marker": kind.marker,
             "markerfacecolor": marker_face(source, kind.color),
-            "linestyle": LINE_STYLES[source] if axes.is_joined else "none",
+            "linestyle": (kind.line if source is Source.OURS else LINE_STYLES[source]) if axes.is_joined else "none",
             "linewidth": 1.4,
             "rasterized": len(line.points) > MOST_VECTOR,
         }

@@ -19,6 +19,8 @@ from trainable.ledger.checksums import parse_json
 from trainable.records import Status
 from trainable.wording import listed, nearest
 
+SWEEP = "sweep"
+"""Name of what tells several sweeps apart."""
 OBJECTIVE = "objective"
 """Name of the first objective of a search."""
 ERROR = "test_error_percent"
@@ -54,6 +56,14 @@ class Roles:
         pairs = (("x", self.x), ("y", self.y), ("color", self.color), ("panel", self.panel))
         return {role: name for role, name in pairs if name is not None}
 
+    def words(self) -> list[str]:
+        """Return the given names for a file's name, with the role where one before it is not given."""
+        named = self.named()
+        return [
+            name if [*named][: index + 1] == ["x", "y", "color", "panel"][: index + 1] else f"{role}-{name}"
+            for index, (role, name) in enumerate(named.items())
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class SweepTrials:
@@ -62,15 +72,18 @@ class SweepTrials:
     name: str
     trials: Sequence[Trial]
     search: SearchResults | None = None
+    is_running: bool = False
+    """Whether trials are still to come."""
 
     @classmethod
-    def of_sweep(cls, name: str, cells: Sequence[Cell], search: SearchResults | None) -> "SweepTrials":
+    def of_sweep(
+        cls, name: str, cells: Sequence[Cell], search: SearchResults | None, *, is_running: bool = False
+    ) -> "SweepTrials":
         """Return all trials of a sweep; of a search its proposals, of a population those of the last generation."""
-        if search is None:
-            return cls(name, [trial for cell in cells for trial in cell.trials])
-        return cls(
-            name, [item.trial for item in (search.finalists if search.is_population else search.trials)], search
-        )
+        found = [trial for cell in cells for trial in cell.trials]
+        if search is not None:
+            found = [item.trial for item in (search.finalists if search.is_population else search.trials)]
+        return cls(name, found, search, is_running)
 
     @property
     def outcome(self) -> str:
@@ -92,6 +105,8 @@ def value_in(trial: Trial, name: str) -> Any:  # noqa: ANN401 (whatever the colu
     """Return the value of a field, a variable or a result; None if the trial has none, or did not complete."""
     if is_field(name):
         return axis_value(trial.config, name)
+    if name == SWEEP:
+        return trial.row.sweep
     if is_parameter(name):
         return parse_json(trial.row.variables).get(name)
     if name.endswith(OUTCOMES) and trial.status is not Status.COMPLETE:
@@ -106,7 +121,10 @@ def resolved(asked: Roles, sweeps: Sequence[SweepTrials]) -> dict[str, Axis]:
     Raises:
         UserError: a name is unknown, its values do not fit its role, or nothing varies.
     """
-    axes = {role: _named_axis(role, name, sweeps) for role, name in asked.named().items()}
+    named = asked.named()
+    if named.get("color") == SWEEP and len(sweeps) > 1:  # colours tell the sweeps apart by themselves
+        del named["color"]
+    axes = {role: _named_axis(role, name, sweeps) for role, name in named.items()}
     taken = {axis.name for axis in axes.values()}
     free = [axis for axis in shared_axes(sweeps) if axis.name not in taken]
     if "x" not in axes:
@@ -164,8 +182,9 @@ def _named_axis(role: str, name: str, sweeps: Sequence[SweepTrials]) -> Axis:
     axis = axis_of(name, values, _parameters(sweeps))
     if len(axis.values) < 2 and not (role == "y" and is_mean(axis)):
         others = [other.name for other in shared_axes(sweeps)]
+        so_far = " so far" * any(sweep.is_running for sweep in sweeps)
         hint = f"; what varies: {listed(others, MOST_NAMED)}" if others else ""
-        raise UserError(f"{what}: it is {axis.text(axis.values[0])} in all trials of {_names(sweeps)}{hint}")
+        raise UserError(f"{what}: it is {axis.text(axis.values[0])} in all trials of {_names(sweeps)}{so_far}{hint}")
     most = MOST_PANELS if role == "panel" else math.inf if axis.is_number else MOST_CATEGORIES
     if len(axis.values) > most:
         words = "panels" if role == "panel" else "words"
@@ -184,7 +203,14 @@ def _check_name(role: str, name: str, sweeps: Sequence[SweepTrials]) -> None:
     is_search = [OBJECTIVE] * all(sweep.search is not None for sweep in sweeps)
     varying = [axis.name for axis in shared_axes(sweeps)]
     fields = [field for field in FIELD_NAMES if field not in NOT_DRAWN]
-    valid = dict.fromkeys([*varying, *is_search, *RESULTS, *sorted(variables | arguments), *fields, *RESULT_COLUMNS])
+    several = [SWEEP] * (len(sweeps) > 1)
+    if name == SWEEP and not several:
+        raise UserError(
+            f"--{role} {SWEEP}: there is only one; name several, as in `plot SWEEP OTHER --{role} {SWEEP}`"
+        )
+    valid = dict.fromkeys(
+        [*varying, *several, *is_search, *RESULTS, *sorted(variables | arguments), *fields, *RESULT_COLUMNS]
+    )
     if name not in valid:
         hint = nearest(name, valid, SYNONYMS)
         raise UserError(f"--{role} {name}: trials have no field and no result of this name: {hint}")

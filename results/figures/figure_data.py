@@ -32,6 +32,8 @@ class Results:
     """What is on the axes of a scatter, where somebody says."""
     beside: "Sequence[Results]" = ()
     """Other sweeps that are drawn in the same figures."""
+    is_running: bool = False
+    """Whether trials are still to come."""
     curves: Ranks | None = None
     """Learning curves that are drawn; None for the best ones."""
     notes: list[str] = field(default_factory=list)

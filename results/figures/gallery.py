@@ -10,7 +10,6 @@ from results.figures import (
     ALL,
     SCATTER,
     TOGETHER,
-    best_by_epochs,
     chosen_names,
     error_by_epochs,
     error_by_lr,
@@ -18,17 +17,12 @@ from results.figures import (
     insight,
     learning_curves,
     marks,
-    objective_front,
-    optimisation_history,
-    parallel_coordinates,
-    parameter_importance,
     pareto_front,
     scatter,
 )
 from results.figures.fields import SweepTrials
 from results.figures.figure_data import Results
 from results.figures.points import (
-    LOST,
     SGD,
     Point,
     Source,
@@ -38,17 +32,18 @@ from results.figures.points import (
     of_source,
     point_axes,
     published_points,
+    spans_line,
     sweep_points,
     title,
     with_error,
 )
 from results.figures.ranks import ALL_RANKS, Ranks, shown_words
+from results.figures.search_gallery import SEARCH_DRAWERS, search_title
 from results.figures.style import literal_text, without_controls
 from results.insight.findings import findings
 from results.insight.groups import groups_of_published, groups_of_trials
 from results.parquet.search_results import SearchResults, free_fields
-from results.parquet.trials import Cell, group_repeats
-from results.statistics.importance import MIN_TRIALS
+from results.parquet.trials import Cell
 from trainable.config import in_field_order
 from trainable.errors import UserError
 from trainable.wording import counted, listed
@@ -72,7 +67,7 @@ def pages(figure: str, results: Results) -> Iterator[tuple[str, Figure]]:
     if results.beside and figure not in (ALL, *TOGETHER):
         raise UserError(f"--figure {figure}: several sweeps are drawn together in {', '.join(TOGETHER)} only")
     for name in TOGETHER if results.beside and figure == ALL else names:
-        parts = [name, *(results.roles.named().values() if name == SCATTER else ())]
+        parts = [name, *(results.roles.words() if name == SCATTER else ())]
         parts += [f"with_{other.sweep}" for other in results.beside]
         stem = re.sub(r"[^\w.-]", "_", "_".join(parts))
         for number, page in enumerate(_drawn(name, results), start=1):
@@ -102,7 +97,10 @@ def _pages(name: str, results: Results) -> Iterable[Figure]:
         return results.leave_out(name, reason)
     if name in DRAWERS:
         return DRAWERS[name](results)
-    return SEARCH_DRAWERS[name](results.search, results) if results.search is not None else []
+    if results.search is None:
+        results.left_out[name] = "the sweep is not a search"  # no note: nobody expects it
+        return []
+    return SEARCH_DRAWERS[name](results.search, results)
 
 
 def _unsuited(figure: str, search: SearchResults | None) -> str:
@@ -207,6 +205,7 @@ def _heat_map(results: Results) -> list[Figure]:
     note = results.note(
         "heat_map", f"{of_all} {'is' if left_out == 1 else 'are'} not drawn: {limits}" * bool(left_out)
     )
+    note += spans_line([len(point.errors) for point in with_error(of_source(points, Source.OURS))], has_bars=False)
     return [heat_map.draw_heat_maps(maps, "\n".join(headings) + note)] if maps else []
 
 
@@ -231,7 +230,7 @@ def _learning_curves(results: Results) -> Iterable[Figure]:
         heading, what = title(sweep_points(results.cells, sweep)), "configurations"
     else:
         most = learning_curves.MOST_PANELS if search.is_population else learning_curves.MOST_PANELS_OF_SEARCH
-        ranks, heading, what = results.curves or Ranks(1, most), search_title(search, results), "panels"
+        ranks, heading, what = results.curves or Ranks(1, most), search_title(search, results), "curves"
         if ranks.last is not None and not search.is_population and len(search.trials) > ranks.last:
             heading += f"\nthe best of {len(search.trials)} trials"
     panels, total = _curve_panels(results, ranks)
@@ -274,7 +273,10 @@ def _curves_together(sweeps: Sequence[Results]) -> list[Figure]:
 
 
 def _scatter(results: Results) -> list[Figure]:
-    sweeps = [SweepTrials.of_sweep(each.sweep or "", each.cells, each.search) for each in (results, *results.beside)]
+    sweeps = [
+        SweepTrials.of_sweep(each.sweep or "", each.cells, each.search, is_running=each.is_running)
+        for each in (results, *results.beside)
+    ]
     try:
         content = marks.scatter(sweeps, results.roles)
     except UserError as error:
@@ -282,7 +284,9 @@ def _scatter(results: Results) -> list[Figure]:
             raise
         return results.leave_out(SCATTER, str(error))
     results.note(SCATTER, content.note)
-    return [scatter.draw_scatter(content)] if content.marks else []
+    if not content.marks:
+        return results.leave_out(SCATTER, f"no trial has a value of each: {listed(content.results, MOST_NAMED)}")
+    return [scatter.draw_scatter(content)]
 
 
 def _insight(results: Results) -> list[Figure]:
@@ -295,63 +299,6 @@ def _insight(results: Results) -> list[Figure]:
     return [insight.draw_insight(each, f"{of_sweep}{each.label}{note}") for each in found[: insight.MOST_GROUPS]]
 
 
-def _optimisation_history(search: SearchResults, results: Results) -> list[Figure]:
-    found = optimisation_history.optimisation_history(search)
-    return [optimisation_history.draw_optimisation_history(found, search_title(search, results))] if found else []
-
-
-def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
-    beside = {other.sweep or "": other.search for other in results.beside if other.search is not None}
-    if len(beside) < len(results.beside):
-        return results.leave_out("best_by_epochs", "not every sweep is a search")
-    searches = {results.sweep or "": search, **results.against, **beside}
-    try:
-        panels = best_by_epochs.best_by_epochs(searches)
-    except UserError as error:
-        if not beside:
-            raise
-        return results.leave_out("best_by_epochs", str(error))
-    if panels and max(len(line.complete) for lines in panels.values() for line in lines) == 1:
-        return results.leave_out("best_by_epochs", "only one trial has completed")
-    heading = search_title(search, results)
-    if len(searches) > 1:
-        cells = group_repeats(trial.trial for other in searches.values() for trial in other.trials)
-        heading = title(sweep_points(cells, " against ".join(searches)))
-    return [best_by_epochs.draw_best_by_epochs(panels, heading)] if panels else []
-
-
-def _parallel_coordinates(search: SearchResults, results: Results) -> list[Figure]:
-    found = parallel_coordinates.parallel_coordinates(search)
-    if found is None:
-        return []
-    shown = Ranks(1, parallel_coordinates.MOST_LINES)
-    unknown = sum(not trial.values and trial.trial.status not in LOST for trial in search.trials)
-    heading = search_title(search, results)
-    heading += results.note("parallel_coordinates", shown_words(shown, found.num_trials, "trials"))
-    words = f"{counted(unknown, 'trial')} without a value" if unknown else ""
-    heading += results.note("parallel_coordinates", words)
-    return [parallel_coordinates.draw_parallel_coordinates(found, search.objectives[0].label, heading)]
-
-
-def _parameter_importance(search: SearchResults, results: Results) -> list[Figure]:
-    found = results.importances
-    if found is None:
-        found = parameter_importance.parameter_importance(search, results.epochs())
-    return [parameter_importance.draw_parameter_importance(found, search_title(search, results))] if found else []
-
-
-def _objective_front(search: SearchResults, results: Results) -> list[Figure]:
-    found = objective_front.objective_front(search)
-    return [objective_front.draw_objective_front(found, search_title(search, results))] if found else []
-
-
-def search_title(search: SearchResults, results: Results) -> str:
-    """Return the title of a figure of a search: the sweep, its data, and the method."""
-    first = title(sweep_points(results.cells, results.sweep or ""))
-    per_generation = " per generation" * (search.is_population and first.endswith(("epoch", "epochs")))
-    return f"{first}{per_generation}\nsearch by {search.method}"
-
-
 DRAWERS: dict[str, Callable[[Results], Iterable[Figure]]] = {
     "error_by_lr": _error_by_lr,
     "error_by_epochs": _error_by_epochs,
@@ -359,13 +306,6 @@ DRAWERS: dict[str, Callable[[Results], Iterable[Figure]]] = {
     "pareto_front": _pareto_front,
     "learning_curves": _learning_curves,
     "insight": _insight,
-}
-SEARCH_DRAWERS: dict[str, Callable[[SearchResults, Results], list[Figure]]] = {
-    "objective_front": _objective_front,
-    "optimisation_history": _optimisation_history,
-    "best_by_epochs": _best_by_epochs,
-    "parallel_coordinates": _parallel_coordinates,
-    "parameter_importance": _parameter_importance,
 }
 FIGURES_OF_CONFIGURATIONS = ("error_by_epochs", "heat_map", "pareto_front")
 """Figures of configurations on a grid, by test error."""
@@ -383,12 +323,6 @@ NO_RULE = "no rule for lr holds for several batch sizes and several numbers of e
 NO_WHOLE_TRIALS = "a trial of a population is only one generation of a training"
 WHY_EMPTY = {
     "insight": "no batch size has runs at enough learning rates to tell the best one",
-    "optimisation_history": "the sweep is not a search, or none of its trials has ended",
-    "best_by_epochs": "the sweep is not a search, or none of its trials has completed",
-    "parallel_coordinates": "the sweep is not a search, or none of its trials has completed",
-    "parameter_importance": f"the sweep is not a search, fewer than {MIN_TRIALS} of its trials can be compared, "
-    "or the parameters do not predict the objective",
-    "objective_front": "the sweep is not a search with two objectives, or none of its trials has completed",
     "learning_curves": "no epoch is recorded (there are no published learning curves)",
     "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} columns",
 }

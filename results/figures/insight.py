@@ -94,13 +94,16 @@ def _draw_curves(axes: Axes, curves: Sequence[ErrorCurve], what: str) -> None:
     top = high + HEADROOM * (high - low or 1)
     for index, curve in enumerate(curves):
         style = look(index)
-        axes.plot(*unzipped(curve.fitted), color=style.color, linewidth=1.2, zorder=2)
+        axes.plot(*unzipped(curve.fitted), color=style.color, linestyle=style.line, linewidth=1.2, zorder=2)
         axes.plot(*unzipped(curve.errors), color=style.color, marker=style.marker, linestyle="none", ms=5, zorder=3)
         axes.plot(
             curve.saturated_lrs, [top] * len(curve.saturated_lrs), color=style.color, marker="x", linestyle="none"
         )
         _mark_optimum(axes, curve.optimum, style.color)
-        handles.append(Line2D([], [], color=style.color, marker=style.marker, ms=5, label=f"{curve.batch_size}"))
+        words = f"{curve.batch_size}"
+        handles.append(
+            Line2D([], [], color=style.color, linestyle=style.line, marker=style.marker, ms=5, label=words)
+        )
     lrs = [lr for curve in curves for lr in (*(lr for lr, _ in curve.errors), *curve.saturated_lrs)]
     set_log(axes.xaxis, lrs)
     plain_numbers(axes.yaxis)

@@ -232,13 +232,20 @@ def draw_shared(panels: Sequence[Panel], title: str) -> Figure:
         sweep: SWEEP_STYLES[index % len(SWEEP_STYLES)]
         for index, sweep in enumerate(dict.fromkeys(panel.sweep for panel in panels))
     }
-    line: Any = "solid" if len(styles) == 1 else "none"
-    handles = [
-        Line2D([], [], color=look(number).color, marker=look(number).marker, linestyle=line, label=label)
-        for label, number in numbers.items()
-    ]
+
+    def line(number: int, sweep: str) -> Any:  # noqa: ANN401 (a line style of matplotlib)
+        return look(number).line if len(styles) == 1 else styles[sweep]
+
+    handles = []
+    for label, number in numbers.items():
+        sweeps = {panel.sweep for panel in panels if panel.label == label}
+        style = line(number, *sweeps) if len(sweeps) == 1 else "none"
+        color, marker = look(number).color, look(number).marker
+        handles.append(Line2D([], [], color=color, marker=marker, linestyle=style, label=label))
     if len(styles) > 1:
-        handles += [Line2D([], [], color="black", linestyle=style, label=sweep) for sweep, style in styles.items()]
+        handles += [
+            Line2D([], [], color="black", linestyle=style, label=f"sweep {sweep}") for sweep, style in styles.items()
+        ]
     handles += _further_handles(panels)
     below = legend_height(handles, WIDTH)
     figure = Figure(figsize=(WIDTH, 2.5 * len(splits) + 0.8 + below), layout="constrained")
@@ -247,13 +254,15 @@ def draw_shared(panels: Sequence[Panel], title: str) -> Figure:
         for column in (0, 1):
             axes = figure.add_subplot(grid[row, column], sharex=figure.axes[0] if figure.axes else None)
             for panel in panels:
-                kind = look(numbers[panel.label])
+                kind = look(number := numbers[panel.label])
                 own = Panel(
                     panel.label,
                     [curve for curve in panel.runs if curve.split == split],
                     [curve for curve in panel.means if curve.split == split],
                 )
-                _draw_panel(axes, own, {split: (kind.color, styles[panel.sweep], kind.marker)}, losses=column == 1)
+                _draw_panel(
+                    axes, own, {split: (kind.color, line(number, panel.sweep), kind.marker)}, losses=column == 1
+                )
             _label_panel(axes, panels, (split,), losses=column == 1)
             axes.set_ylabel(f"{split} {axes.get_ylabel()}")
             axes.tick_params(labelbottom=row == len(splits) - 1)

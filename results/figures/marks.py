@@ -22,7 +22,7 @@ from results.figures.points import spans_line, sweep_points, title
 from results.parquet.axes import Axis
 from results.parquet.trials import Trial, group_repeats
 from trainable.records import Status
-from trainable.wording import listed
+from trainable.wording import counted, listed
 
 LOST = {
     Status.DIVERGED: ("x", "×", "diverged"),
@@ -78,6 +78,8 @@ class Scatter:
     """Names of further fields in which the trials differ."""
     has_ranges: bool
     """Whether values were drawn from ranges."""
+    objective: str = ""
+    """Which of several objectives is drawn."""
 
     @property
     def is_joined(self) -> bool:
@@ -95,18 +97,36 @@ class Scatter:
         also = f"points also differ in {listed(self.others, MOST_NAMED)}" if self.others else ""
         lines = "\n".join(line for line in (*self.heading, also, self.note) if line)
         has_bars = any(mark.has_bars for mark in self.marks)
-        counts = [mark.num_runs for mark in self.marks if mark.num_runs > 1 and (mark.has_bars or not has_bars)]
-        return lines + spans_line(counts, has_bars=has_bars)
+        return lines + spans_line([mark.num_runs for mark in self.marks], has_bars=has_bars)
+
+    @property
+    def results(self) -> list[str]:
+        """Names of the results that a trial must have for a mark."""
+        return list(dict.fromkeys(axis.name for axis in self.axes.values() if not is_parameter(axis.name)))
+
+    @property
+    def num_hidden(self) -> int:
+        """Number of marks that lie on another one; those of one word are beside each other."""
+        if not self.axes["x"].is_number:
+            return 0
+        counts = Counter(tuple(mark.values.get(role) for role in ("panel", "x", "y")) for mark in self.marks)
+        return sum(count - 1 for count in counts.values())
 
     @property
     def note(self) -> str:
-        """How many trials have no mark, by what happened to them; empty if there are none."""
+        """What is hidden or has no mark: trials by what happened to them, and marks that lie on others."""
+        hidden = f"{counted(self.num_hidden, 'point')} on others, drawn smaller" if self.num_hidden else ""
+        return "; ".join(filter(None, (self._lost_words(), hidden, self.objective)))
+
+    def _lost_words(self) -> str:
+        """Return how many trials have no mark, by what happened to them; empty if there are none."""
         if not self.lost:
             return ""
         counts = Counter(trial.status for trial in self.lost)
         is_at_edge = any(not {"x", "y"} <= trial.values.keys() for trial in self.lost)
         parts = [f"{counts[status]} {words} ({sign})" for status, (_, sign, words) in LOST.items() if counts[status]]
-        return f"trials without a value{', at the edge' * is_at_edge}: {', '.join(parts)}"
+        value = "value" if counts[Status.COMPLETE] else "final value"
+        return f"trials without a {value}{', at the edge' * is_at_edge}: {', '.join(parts)}"
 
 
 def scatter(sweeps: Sequence[SweepTrials], asked: Roles) -> Scatter:
@@ -118,12 +138,9 @@ def scatter(sweeps: Sequence[SweepTrials], asked: Roles) -> Scatter:
     axes = resolved(asked, sweeps)
     marks = [mark for sweep in sweeps for mark in _marks(sweep, axes)]
     lost = [trial for sweep in sweeps for trial in _lost(sweep, axes)]
-    labels = {
-        role: next(sweep.search.objectives[0].label for sweep in sweeps if sweep.search)
-        if axis.name == OBJECTIVE
-        else axis.label
-        for role, axis in axes.items()
-    }
+    objectives = next((sweep.search.objectives for sweep in sweeps if sweep.search), ())
+    labels = {role: objectives[0].label if axis.name == OBJECTIVE else axis.label for role, axis in axes.items()}
+    is_first = len(objectives) > 1 and OBJECTIVE in {axis.name for axis in axes.values()}
     drawn = {axis.name for axis in axes.values()}
     others = [axis.name for axis in ranked(sweeps) if axis.name not in drawn]
     has_ranges = any(sweep.search is not None and sweep.search.has_ranges for sweep in sweeps)
@@ -136,6 +153,7 @@ def scatter(sweeps: Sequence[SweepTrials], asked: Roles) -> Scatter:
         _heading(sweeps, drawn | {*others}),
         others,
         has_ranges,
+        f"objective: the first of {len(objectives)}, {objectives[0].label}" if is_first else "",
     )
 
 

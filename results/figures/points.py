@@ -251,12 +251,13 @@ def error_bars(points: Sequence[Point]) -> list[tuple[float, ...]] | None:
 
 def bars_line(points: Sequence[Point]) -> str:
     """Return the further line of a title that says what the error bars of these points are; empty without bars."""
-    return spans_line([len(point.errors) for point in points if error_bars([point])])
+    counts = [len(point.errors) for point in of_source(points, Source.OURS) if point.errors]
+    return spans_line(counts, has_bars=any(error_bars([point]) for point in points if point.errors))
 
 
 def spans_line(counts: Collection[int], *, has_bars: bool = True) -> str:
-    """Return the further line of a title about means of these numbers of runs; empty if there are none."""
-    if not counts:
+    """Return the further line of a title about means of these numbers of runs; empty if all are single runs."""
+    if max(counts, default=1) == 1:
         return ""
     low, high = min(counts), max(counts)
     runs = f"{high} runs" if low == high else f"{low} to {high} runs"

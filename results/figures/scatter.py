@@ -1,5 +1,6 @@
 """Any field or result of trials against any other, with a third as colours and a fourth in panels."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,14 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis as PlotAxis
 from matplotlib.axis import XAxis
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from results.figures.fields import (
-    is_parameter,
-)
+from results.figures.fields import is_mean, is_parameter
 from results.figures.marks import LOST, LostTrial, Mark, Scatter
 from results.figures.points import axis_scale
 from results.figures.style import (
@@ -38,7 +37,8 @@ from trainable.wording import shortened
 LOST_COLOR = "#7F7F7F"
 MOST_LABELLED = 14
 """Largest number of values of a field that are all labelled on its axis."""
-MOST_BAR_LABELS = 8
+MOST_COLORS = 8
+"""Largest number of values of a field that have a colour and a marker each, in place of a colour bar."""
 MOST_COLUMNS = 3
 MOST_HORIZONTAL = 30
 """Largest number of characters of all words of an axis that are written horizontally."""
@@ -52,6 +52,8 @@ ENTRY_WIDTH = 24
 """Width in characters of an entry of the legend."""
 MARK_SIZE = 28
 """Area of a mark in points squared."""
+MOST_NESTED = 4
+"""Largest number of marks at one point that are drawn within each other, the last one smallest."""
 MANY = 200
 """Number of marks of a series above which they are smaller."""
 
@@ -62,7 +64,7 @@ class Palette:
 
     content: Scatter
     norm: Normalize | None
-    """The scale of the colour bar; None if colours stand for words or sweeps."""
+    """The scale of the colour bar; None if colours stand for words, for a few numbers, or for sweeps."""
 
     @classmethod
     def of_scatter(cls, content: Scatter) -> "Palette":
@@ -70,7 +72,12 @@ class Palette:
         axis = content.axes.get("color")
         if axis is None or not axis.is_number:
             return cls(content, None)
-        return cls(content, (LogNorm if axis.is_log else Normalize)(min(axis.values), max(axis.values)))
+        if len(axis.values) <= MOST_COLORS and not is_mean(axis) and not _is_drawn(content, axis):
+            return cls(content, None)
+        scale, ends = axis_scale(axis), (min(axis.values), max(axis.values))
+        if scale["value"] == "symlog":
+            return cls(content, SymLogNorm(scale["linthresh"], vmin=ends[0], vmax=ends[1]))
+        return cls(content, (LogNorm if scale["value"] == "log" else Normalize)(*ends))
 
     @property
     def color_axis(self) -> Axis | None:
@@ -78,7 +85,7 @@ class Palette:
         return self.content.axes.get("color")
 
     def look(self, sweep: str, values: Mapping[str, Any]) -> tuple[Any, str]:
-        """Return colour and marker of a mark; markers tell the sweeps apart, or else the words of the colours."""
+        """Return colour and marker of a mark; markers tell the sweeps apart, or else the values of the colours."""
         own = look(self.content.sweeps.index(sweep))
         axis, norm = self.color_axis, self.norm
         if axis is None:
@@ -97,10 +104,10 @@ class Palette:
         )
 
     def handles(self) -> list[Line2D]:
-        """Return the legend: the words that colours stand for, and the sweeps if there are several."""
+        """Return the legend: the values that colours stand for, and the sweeps if there are several."""
         axis, sweeps = self.color_axis, self.content.sweeps
         entries = []
-        if axis is not None and not axis.is_number:
+        if axis is not None and self.norm is None:
             for value in axis.values:
                 words = shortened(axis.text(value), ENTRY_WIDTH)
                 entries.append((words, *self.look(sweeps[0], {"color": value}), self.line(sweeps[0])))
@@ -120,6 +127,8 @@ class Placed(NamedTuple):
     mark: Mark
     x: float
     y: float
+    covered: int = 0
+    """Number of marks that are drawn on it later."""
 
 
 def draw_scatter(content: Scatter) -> Figure:
@@ -148,8 +157,10 @@ def draw_scatter(content: Scatter) -> Figure:
         axes.set_axis_off()
     figure.suptitle(heading, fontsize="medium")
     _explain(figure, grid[: len(panels)], palette)
-    _set_axis(figure, grid[0].yaxis, content.axes["y"])
-    _set_axis(figure, grid[len(panels) - 1].xaxis, content.axes["x"])
+    for role, plot_axis in (("y", grid[0].yaxis), ("x", grid[len(panels) - 1].xaxis)):
+        axis = content.axes[role]
+        labelled = is_parameter(axis.name) and len(axis.values) <= MOST_LABELLED and not _is_drawn(content, axis)
+        _set_axis(figure, plot_axis, axis, has_all=labelled)
     return figure
 
 
@@ -158,10 +169,10 @@ def _explain(figure: Figure, grid: Sequence[Axes], palette: Palette) -> None:
     axis, norm, label = palette.color_axis, palette.norm, palette.content.labels.get("color", "")
     if axis is not None and norm is not None:
         bar = figure.colorbar(ScalarMappable(norm, GRADIENT), ax=grid, pad=0.02, label=label).ax.yaxis
-        if len(axis.values) <= MOST_BAR_LABELS and is_parameter(axis.name):
-            bar.set_major_locator(FixedLocator(list(axis.values)))
-        elif axis.is_log:
+        if isinstance(norm, LogNorm):
             bar.set_major_locator(LogLocator(subs=labelled_digits(max(axis.values) / min(axis.values))))
+        elif _are_whole(axis):
+            bar.set_major_locator(MaxNLocator(integer=True))
         bar.set_minor_locator(NullLocator())
         plain_numbers(bar)
     if handles := palette.handles():
@@ -174,6 +185,15 @@ def _explain(figure: Figure, grid: Sequence[Axes], palette: Palette) -> None:
             ncols=legend_columns(handles, figure.get_figwidth()),
             frameon=False,
         )
+
+
+def _is_drawn(content: Scatter, axis: Axis) -> bool:
+    """Return whether the values of an axis were drawn from a range, so that they hardly repeat."""
+    return content.has_ranges and 2 * len(axis.values) > len(content.marks) + len(content.lost)
+
+
+def _are_whole(axis: Axis) -> bool:
+    return all(isinstance(value, int) for value in axis.values)
 
 
 def _position(axis: Axis, value: Any) -> float:  # noqa: ANN401 (whatever the field holds)
@@ -195,14 +215,13 @@ def _draw_marks(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
 
     placed = _placed(content, marks)
     for (sweep, _), members in grouped(placed, series_of).items():
-        colors, markers = zip(*(palette.look(sweep, mark.values) for mark, _, _ in members), strict=True)
-        xs, ys = [x for _, x, _ in members], [y for _, _, y in members]
+        colors, markers = zip(*(palette.look(sweep, mark.values) for mark, *_ in members), strict=True)
+        xs, ys = [each.x for each in members], [each.y for each in members]
         if is_joined:
             axes.plot(xs, ys, color=colors[0], linestyle=palette.line(sweep), linewidth=1.4)
         size = MARK_SIZE if len(members) <= MANY else MARK_SIZE / 3
-        size *= len(content.sweeps) - content.sweeps.index(sweep)  # a trial of several sweeps shows all its marks
-        is_raster = len(members) > MOST_VECTOR
-        axes.scatter(xs, ys, c=colors, marker=markers[0], s=size, zorder=3, rasterized=is_raster)
+        is_raster, sizes = len(members) > MOST_VECTOR, [size * (1 + each.covered) for each in members]
+        axes.scatter(xs, ys, c=colors, marker=markers[0], s=sizes, zorder=3, rasterized=is_raster)
     _draw_bars(axes, palette, [each for each in placed if each.mark.has_bars])
 
 
@@ -210,12 +229,16 @@ def _placed(content: Scatter, marks: Sequence[Mark]) -> list[Placed]:
     """Return where each mark stands, in the order of the x axis; marks of one word are spread beside each other."""
     x_axis, y_axis = content.axes["x"], content.axes["y"]
     crowds = grouped(marks, lambda mark: (mark.values["x"], None if y_axis.is_number else mark.values["y"]))
-    found = []
+    found, covered = [], Counter[tuple[float, float]]()
     for crowd in crowds.values():
         for index, mark in enumerate(crowd):
             shift = 0.0 if x_axis.is_number or len(crowd) == 1 else SPREAD * (index / (len(crowd) - 1) - 0.5)
             x, y = _position(x_axis, mark.values["x"]) + shift, _position(y_axis, mark.values["y"])
             found.append(Placed(mark, x, y))
+    for index in reversed(range(len(found))):
+        at = found[index].x, found[index].y
+        found[index] = found[index]._replace(covered=min(covered[at], MOST_NESTED - 1))
+        covered[at] += 1
     return sorted(found, key=lambda placed: placed.x)
 
 
@@ -224,8 +247,8 @@ def _draw_bars(axes: Axes, palette: Palette, placed: Sequence[Placed]) -> None:
     for color, members in grouped(
         placed, lambda placed: palette.look(placed.mark.sweep, placed.mark.values)[0]
     ).items():
-        xs, ys = [x for _, x, _ in members], [y for _, _, y in members]
-        wide, high = (_bars([mark for mark, _, _ in members], role) for role in ("x", "y"))
+        xs, ys = [each.x for each in members], [each.y for each in members]
+        wide, high = (_bars([mark for mark, *_ in members], role) for role in ("x", "y"))
         style: Any = {"fmt": "none", "ecolor": color, "capsize": 3, "elinewidth": 1.0}
         for part in axes.errorbar(xs, ys, yerr=high, xerr=wide, **style).get_children():
             part.set_rasterized(len(placed) > MOST_VECTOR)
@@ -272,8 +295,8 @@ def _draw_lost(axes: Axes, palette: Palette, lost: Sequence[LostTrial]) -> None:
     axes.autoscale_view()
 
 
-def _set_axis(figure: Figure, plot_axis: PlotAxis, axis: Axis) -> None:
-    """Label an axis at its values if they are few, at their words, or at round numbers."""
+def _set_axis(figure: Figure, plot_axis: PlotAxis, axis: Axis, *, has_all: bool) -> None:
+    """Label an axis at all its values, at their words, or at round numbers."""
     is_x = isinstance(plot_axis, XAxis)
     if not axis.is_number:
         words = [shortened(axis.text(value), ENTRY_WIDTH) for value in axis.values]
@@ -281,12 +304,16 @@ def _set_axis(figure: Figure, plot_axis: PlotAxis, axis: Axis) -> None:
         if is_x and sum(map(len, words)) > MOST_HORIZONTAL:
             plot_axis.set_tick_params(rotation=45)
         (plot_axis.axes.set_xlim if is_x else plot_axis.axes.set_ylim)(-0.5, len(words) - 0.5)
-    elif is_parameter(axis.name) and len(axis.values) <= MOST_LABELLED:
+    elif has_all:
         label_ticks(figure, plot_axis, dict.fromkeys(axis.values, 1))
     elif axis.is_log:
         set_log(plot_axis, axis.values)
         low, high = sorted(plot_axis.get_view_interval())
         ticks = [float(tick) for tick in plot_axis.get_majorticklocs() if low <= tick <= high]
+        if _are_whole(axis):
+            ticks = [tick for tick in ticks if tick.is_integer()]
         label_ticks(figure, plot_axis, {tick: int(f"{tick:e}".startswith("1.0")) for tick in ticks})
     else:
+        if _are_whole(axis) and plot_axis.get_scale() == "linear":
+            plot_axis.set_major_locator(MaxNLocator(integer=True))
         plain_numbers(plot_axis)

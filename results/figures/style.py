@@ -39,6 +39,8 @@ HATCHES = ("///", "\\\\\\", "xx", "---", "|||", "++", "//||", "\\\\--", "xx--", 
 LINE_STYLES: dict[Source, Any] = {Source.PUBLISHED: (0, (4, 2)), Source.OURS: "solid"}
 SWEEP_STYLES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), "dashdot")
 """Line styles of the sweeps that are drawn together."""
+SERIES_STYLES: tuple[Any, ...] = ("solid", (0, (7, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (2, 1)))
+"""Line styles of series that have one colour: the first for as many as there are colours, and so on."""
 FORMATS = ("svg", "png")
 DPI = 160
 LOG_FROM_RATIO = 5
@@ -67,16 +69,18 @@ LOST_STYLE: Any = {"marker": "x", "markersize": 6, "markeredgewidth": 1.6, "line
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Appearance of a series: its colour, and without colour its marker (lines) or hatch (bars)."""
+    """Appearance of a series: its colour, and without colour its marker and line style, or hatch (bars)."""
 
     color: str
     marker: str
     hatch: str
+    line: Any = "solid"
 
 
 def look(index: int) -> Look:
     """Return the appearance of the series with this index; the first 24 differ from each other in two ways."""
-    return Look(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], HATCHES[index % len(HATCHES)])
+    line = SERIES_STYLES[index // len(COLORS) % len(SERIES_STYLES)]
+    return Look(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], HATCHES[index % len(HATCHES)], line)
 
 
 def marker_face(source: Source, color: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from results.parquet.search_results import Parameter, SearchResults, SearchTrial, stopped_by_epoch
 from results.parquet.trials import EpochsByKey
 from results.store.search_settings import Scalar
+from trainable.wording import counted
 
 MIN_TRIALS = 10
 """Smallest number of trials that importances are estimated from."""
@@ -74,6 +75,16 @@ def importance(search: SearchResults, epochs: EpochsByKey, index: int = 0) -> Im
         num_trials=len(trials),
         epoch=epoch,
         explained=float(forest.oob_score_),
+    )
+
+
+def why_no_importance(search: SearchResults, epochs: EpochsByKey) -> str:
+    """Return why no importances are shown."""
+    trials, values, _ = _compared(search, epochs, 0)
+    if len(trials) < MIN_TRIALS:
+        return f"{counted(len(trials), 'trial')} can be compared, and {MIN_TRIALS} are needed"
+    return (
+        "all trials have the same value" if len(set(values)) == 1 else "the parameters do not predict the objective"
     )
 
 

@@ -1,5 +1,6 @@
 """Any fields against each other: what a scatter shows, what it chooses by itself, and what it refuses."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,8 @@ def test_repeats_are_means_with_a_span_and_diverged_trials_have_no_mark() -> Non
         *[{"x": 9.0, "color": 1e-2}] * 2,
     ]
     assert content.title.split("\n")[1:] == [
-        "trials without a value, at the edge: 5 diverged (×)",
-        "means of 2 runs; error bars: from the lowest to the highest",
+        "trials without a final value, at the edge: 5 diverged (×)",
+        "means of 1 to 2 runs; error bars: from the lowest to the highest",
     ]
 
 
@@ -141,7 +142,7 @@ def test_trials_that_were_stopped_early_are_at_the_edge() -> None:
     results = searched()
     (figure,) = draw("scatter", results).values()
     assert "18 stopped early (|)" in figure.get_suptitle()
-    assert results.notes == ["scatter: trials without a value, at the edge: 18 stopped early (|)"]
+    assert results.notes == ["scatter: trials without a final value, at the edge: 18 stopped early (|)"]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,7 @@ def test_trials_that_were_stopped_early_are_at_the_edge() -> None:
         (Roles(y="holdout_error_percent"), "--y holdout_error_percent: no trial of mine has a value"),
         (Roles(y="objective"), "--y objective: trials have no field"),
         (Roles(panel="trial_key"), "--panel trial_key: it has 12 values; at most 11 panels are drawn"),
+        (Roles(color="sweep"), "--color sweep: there is only one; name several, as in `plot SWEEP OTHER"),
         (Roles(color="trial_key"), "--color trial_key: it has 12 values; at most 9 words are drawn"),
     ],
 )
@@ -176,15 +178,50 @@ def lines_of(axes: Axes) -> list[list[list[float]]]:
 
 def test_a_grid_is_joined_and_lost_trials_stand_inside_the_axes() -> None:
     figure = draw_scatter(scatter([grid()], Roles()))
-    axes, bar = figure.axes
+    (axes,) = figure.axes
+    legend = figure.legends[0]
     assert lines_of(axes) == [[[0.1, 8.5], [1.0, 22.0]], [[0.1, 7.0], [1.0, 30.0]]]
-    assert (axes.get_xscale(), bar.get_yscale()) == ("log", "log")
+    assert axes.get_xscale() == "log"
     assert axes.get_xlim()[1] > 9.0
-    assert (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel()) == (
+    assert (axes.get_xlabel(), axes.get_ylabel(), legend.get_title().get_text()) == (
         *("initial learning rate", "test error (%)", "weight decay"),
     )
     assert list(axes.get_xticks()) == [0.1, 1.0, 9.0]
     assert overlaps(figure) == []
+
+
+def test_few_values_have_a_colour_and_a_marker_and_many_beside_zero_a_colour_bar() -> None:
+    """0, 0.0001 and 0.001 had nearly the same blue."""
+    decays = (0.0, *(1e-5 * 2**n for n in range(8)))
+    trials = [
+        make_trial(make_config(lr=lr, weight_decay=decay), 8.0 + 10 * lr) for lr in (0.1, 0.2) for decay in decays
+    ]
+    few = SweepTrials("mine", [trial for trial in trials if trial.config.weight_decay in decays[:3]])
+    handles = draw_scatter(scatter([few], Roles(x="lr", color="weight_decay"))).legends[0].get_lines()
+    assert [handle.get_label() for handle in handles] == ["0", "1e-05", "2e-05"]
+    assert len({handle.get_color() for handle in handles}) == len({handle.get_marker() for handle in handles}) == 3
+    many = draw_scatter(scatter([SweepTrials("mine", trials)], Roles(x="lr", color="weight_decay")))
+    assert many.axes[1].get_yscale() == "symlog"
+    colors = [tuple(line.get_color()) for line in many.axes[0].lines]
+    assert np.abs(np.diff(np.array(colors[:4], dtype=float), axis=0)).sum(axis=1).min() > 0.1
+
+
+def test_points_on_each_other_are_counted_and_whole_numbers_have_whole_ticks() -> None:
+    trials = [
+        make_trial(make_config(lr=0.1 * (1 + n)), None, status="STOPPED", epochs_done=1 + n // 2) for n in range(4)
+    ]
+    content = scatter([SweepTrials("mine", trials)], Roles(x="epochs_done", y="attempts"))
+    assert content.note == "2 points on others, drawn smaller"
+    figure = draw_scatter(content)
+    sizes = [float(size) for marks in figure.axes[0].collections for size in marks.get_sizes()]
+    assert len(set(sizes)) == 2
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
+def test_values_of_a_range_have_round_ticks() -> None:
+    results = searched()
+    (figure,) = draw("scatter", dataclasses.replace(results, roles=Roles(x="lr"))).values()
+    assert {0.01, 0.1} < {float(tick) for tick in figure.axes[0].get_xticks()}
 
 
 def test_results_stand_on_any_axis_and_words_at_whole_numbers() -> None:
@@ -200,8 +237,8 @@ def test_results_stand_on_any_axis_and_words_at_whole_numbers() -> None:
 def test_marks_of_one_word_are_spread_beside_each_other() -> None:
     nesterov = [make_trial(make_config(nesterov=on, lr=lr), 8.0) for on in (True, False) for lr in (0.1, 0.2, 0.4)]
     figure = draw_scatter(scatter([SweepTrials("mine", nesterov[:4])], Roles(x="nesterov", color="lr")))
-    (marks,) = figure.axes[0].collections
-    assert np.asarray(marks.get_offsets())[:, 0].tolist() == [0.0, 0.75, 1.0, 1.25]
+    found = [offset for marks in figure.axes[0].collections for offset in np.asarray(marks.get_offsets())[:, 0]]
+    assert sorted(found) == [0.0, 0.75, 1.0, 1.25]
 
 
 def test_an_axis_beside_zero_and_one_with_many_values_can_be_read() -> None:
@@ -215,7 +252,7 @@ def test_an_axis_beside_zero_and_one_with_many_values_can_be_read() -> None:
 def test_a_landscape_has_the_error_as_its_colours() -> None:
     content = scatter([grid()], Roles(x="lr", y="weight_decay"))
     assert content.lost[0].values == {"x": 9.0, "y": 1e-4}
-    assert "trials without a value: 5 diverged" in content.title
+    assert "trials without a final value: 5 diverged" in content.title
     assert overlaps(draw_scatter(content)) == []
 
 
@@ -250,13 +287,42 @@ def test_curves_of_several_sweeps_share_panels_with_a_line_style_each() -> None:
     assert len({line.get_color() for line in axes.lines}) == 1  # the same configuration
 
 
+def test_roles_are_told_apart_in_the_name_of_the_file() -> None:
+    asked = (Roles(x="lr", y="seed"), Roles(x="lr", color="seed"), Roles(y="lr", color="seed"), Roles(color="lr"))
+    assert ["_".join(roles.words()) for roles in asked] == [
+        *("lr_seed", "lr_color-seed", "y-lr_color-seed", "color-lr"),
+    ]
+
+
+def test_what_hides_a_figure_is_told() -> None:
+    results = dataclasses.replace(searched(), roles=Roles(x="stopped_epoch"))
+    with pytest.raises(UserError, match="empty: no trial has a value of each: stopped_epoch, objective"):
+        draw("scatter", results)
+    running = dataclasses.replace(grid(), is_running=True)
+    with pytest.raises(UserError, match=r"--x momentum: it is 0.9 in all trials of mine so far; what varies"):
+        resolved(Roles(x="momentum"), [running])
+
+
+def test_sweeps_are_a_role_where_there_are_several() -> None:
+    sweeps = [
+        SweepTrials(
+            name, [dataclasses.replace(trial, row=dataclasses.replace(trial.row, sweep=name)) for trial in own]
+        )
+        for name, own in (("first", grid().trials), ("second", grid(optimizer="adamw").trials))
+    ]
+    assert names(Roles(color="sweep"), *sweeps) == names(Roles(), *sweeps)
+    figure = draw_scatter(scatter(sweeps, Roles(panel="sweep")))
+    assert [axes.get_title() for axes in figure.axes] == ["sweep first", "sweep second"]
+
+
 def test_the_command_draws_several_searches_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = ("--store", str(EXAMPLES / "search_against_grid"), "--to", str(tmp_path))
-    assert tune_main.main(["plot", "tpe_asha", "grid", "--x", "batch_size", *store, "--figure", "scatter"]) == 0
+    assert tune_main.main(["plot", "tpe_asha", "grid", "--x", "batch_size", *store]) == 0
     said = capsys.readouterr()
     stem = tmp_path / "scatter_batch_size_with_grid"
     assert said.out.split() == [f"{stem}.svg", f"{stem}.png"]
-    assert said.err == "scatter: trials without a value, at the edge: 18 stopped early (|)\n"
+    edge = "trials without a final value, at the edge: 18 stopped early (|)"
+    assert said.err == f"scatter: {edge}; 3 points on others, drawn smaller\n"
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ def test_a_title_names_what_the_whole_sweep_departs_in() -> None:
 
 def test_error_bars_are_explained() -> None:
     once, twice, thrice = (make_point(errors=errors) for errors in ((8.0,), (8.0, 9.0), (8.0, 9.0, 7.0)))
-    assert bars_line([once, make_point(errors=(8.0, 8.0))]) == ""
-    assert bars_line([once, twice]) == "\nmeans of 2 runs; error bars: from the lowest to the highest"
-    assert "of 2 to 3 runs" in bars_line([once, twice, thrice])
+    assert bars_line([once, make_point(errors=(8.0, 8.0))]) == "\nmeans of 1 to 2 runs"
+    assert bars_line([twice, twice]) == "\nmeans of 2 runs; error bars: from the lowest to the highest"
+    assert "of 1 to 3 runs; error bars" in bars_line([once, twice, thrice])
+    assert bars_line([once, once]) == ""
