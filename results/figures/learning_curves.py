@@ -239,7 +239,7 @@ def draw_shared(panels: Sequence[Panel], title: str) -> Figure:
     handles = []
     for label, number in numbers.items():
         sweeps = {panel.sweep for panel in panels if panel.label == label}
-        style = line(number, *sweeps) if len(sweeps) == 1 else "none"
+        style: Any = line(number, *sweeps) if len(sweeps) == 1 else "none"
         color, marker = look(number).color, look(number).marker
         handles.append(Line2D([], [], color=color, marker=marker, linestyle=style, label=label))
     if len(styles) > 1:

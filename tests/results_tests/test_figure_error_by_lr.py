@@ -160,7 +160,7 @@ def test_title_labels_and_legend() -> None:
     (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
-    assert figure.get_suptitle() == "a title\nmeans of 3 runs; error bars: from the lowest to the highest"
+    assert figure.get_suptitle() == "a title\nmeans of 1 to 3 runs; error bars: from the lowest to the highest"
     assert [text.get_text() for text in legend.get_texts()] == ["64", "256"]
     assert axes.get_xlabel()
     assert "%" in axes.get_ylabel()

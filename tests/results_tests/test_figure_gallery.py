@@ -6,7 +6,8 @@ import pytest
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.figures.figure_data import Results
-from results.figures.gallery import DRAWERS, SEARCH_DRAWERS, draw
+from results.figures.gallery import DRAWERS, draw
+from results.figures.search_gallery import SEARCH_DRAWERS
 from results.figures.style import HATCHES, keep_apart, look, save
 from results.parquet.trials import group_repeats
 from tests.conftest import ROOT, Cli
@@ -81,6 +82,7 @@ def test_published_figures_are_drawn_alike_and_are_small(tmp_path: Path) -> None
 def test_the_looks_of_24_series_differ_without_colour() -> None:
     looks = [look(index) for index in range(24)]
     assert len(set(looks)) == 24
+    assert len({(each.color, each.line) for each in looks}) == 24
     assert len({each.marker for each in looks[:12]}) == len({each.hatch for each in looks[:12]}) == 12 == len(HATCHES)
 
 

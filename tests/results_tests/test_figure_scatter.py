@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 
 import tune_main
 from results.figures.fields import Roles, SweepTrials, resolved
@@ -213,7 +214,7 @@ def test_points_on_each_other_are_counted_and_whole_numbers_have_whole_ticks() -
     content = scatter([SweepTrials("mine", trials)], Roles(x="epochs_done", y="attempts"))
     assert content.note == "2 points on others, drawn smaller"
     figure = draw_scatter(content)
-    sizes = [float(size) for marks in figure.axes[0].collections for size in marks.get_sizes()]
+    sizes = [float(size) for marks in figure.axes[0].findobj(PathCollection) for size in marks.get_sizes()]
     assert len(set(sizes)) == 2
     assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
 

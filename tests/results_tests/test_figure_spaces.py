@@ -69,7 +69,7 @@ def test_errors_of_a_grid_of_lr_and_weight_decay() -> None:
     assert figure.get_suptitle().split("\n") == [
         "decays, ResNet-preact-20, cifar10, cosine, 20 epochs, batch size 128",
         "configurations without an error: 1 incomplete",
-        "means of 2 runs; error bars: from the lowest to the highest",
+        "means of 1 to 2 runs; error bars: from the lowest to the highest",
     ]
     assert results.notes == ["error_by_lr: configurations without an error: 1 incomplete"]
     assert overlaps(figure) == []
@@ -97,6 +97,7 @@ def test_published_rows_have_maps_of_their_own_fields() -> None:
     assert figure.get_suptitle().split("\n")[1:] == [
         "published, ResNet-preact-20, cifar10, cosine, 200 epochs",
         "decays, ResNet-preact-20, cifar10, cosine, 20 epochs, batch size 128",
+        "means of 1 to 2 runs",
     ]
 
 
@@ -113,6 +114,7 @@ def test_errors_of_a_search_over_six_fields() -> None:
     assert [axes.get_title() for axes in figure.axes] == ["SGD", "Muon", "AdamW"]
     assert sum(len(line) for axes in figure.axes for line in series(axes)) == 21
     assert sum(len(crosses(axes)) for axes in figure.axes) == 3
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
     means = [np.mean([error for line in series(axes) for _, error in line]) for axes in figure.axes]
     assert np.diff(means).round() == pytest.approx([2, 4])
     assert "points also differ in batch_size, schedule, nesterov, ghost_batch_size" in figure.get_suptitle()

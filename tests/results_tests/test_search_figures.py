@@ -137,6 +137,10 @@ def test_the_front_needs_two_objectives(results: Results) -> None:
 
 
 def test_a_search_that_has_just_begun_has_no_figure_to_break(tmp_path: Path) -> None:
-    drawn = draw("all", make_results(tmp_path, "young", num_trials=1))
+    drawn = draw("all", results := make_results(tmp_path, "young", num_trials=1))
     assert "parameter_importance" not in drawn
+    assert [note for note in results.notes if "importance" in note] == [
+        "parameter_importance is left out: 1 trial can be compared, and 10 are needed"
+    ]
+    assert "objective_front" not in " ".join(results.notes)
     assert all(overlaps(figure) == [] for name, figure in drawn.items() if name in SEARCH_FIGURE_NAMES)
