@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from results.parquet.axes import varying_names
+from results.parquet.axes import varying_names, zero_if_none
 from results.parquet.settings import recipe_fields
 from trainable.config import FIELD_NAMES, TrainConfig, value_of
 from trainable.field_checks import ARGUMENT_PREFIX
@@ -70,7 +70,7 @@ def _values(
     known: dict[str, object] = {**(variables or {}), **{name: getattr(config, name) for name in FIELD_NAMES}}
     fields = fields or (*DEFAULT_FIELDS, *recipe_fields(config))
     known |= {name: value_of(config, name) for name in fields if name.startswith(ARGUMENT_PREFIX)}
-    values = {name: known[name] for name in fields if name in known}
+    values = {name: zero_if_none(name, known[name]) for name in fields if name in known}
     return {name: value for name, value in values.items() if value is not None} or values
 
 

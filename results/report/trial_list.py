@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from results.parquet.axes import axis_value
 from results.parquet.search_results import Objective
 from results.parquet.trials import Cell, Trial
 from results.report.formatting import Facts, config_words, moment, named_values, plain, trial_anchor
@@ -57,7 +58,7 @@ def trial_list(cells: Sequence[Cell], objectives: Sequence[Objective] = ()) -> T
 
 
 def _field(name: str) -> Callable[[Trial], str]:
-    return lambda trial: plain(getattr(trial.config, name))
+    return lambda trial: plain(axis_value(trial.config, name))
 
 
 VALUES_OF_TRIAL: dict[str, Callable[[Trial], str]] = {

@@ -198,6 +198,7 @@ def test_trials_are_distinguished_by_their_seed_too() -> None:
 
 def test_a_single_trial_is_named_by_what_matters() -> None:
     assert describe(make_config(), ["train_subset"]) == "train_subset=null"
+    assert describe(make_config(lr=0.1), ["label_smoothing", "lr"]) == "label_smoothing=0 lr=0.1"
     assert describe(make_config(lr=0.1), ["train_subset", "lr"]) == "lr=0.1"
     assert describe(make_config(lr=0.1), []) == "model=resnet_preact_20 batch_size=128 lr=0.1"
     smooth = make_config(lr=0.1, label_smoothing=0.1)

@@ -150,7 +150,7 @@ def test_the_best_is_told_with_the_values_that_it_was_trained_with(tmp_path: Pat
     )
     assert record.proposals[0].params == given
     line = describe(trial.config, [parameter.name for parameter in maker.parameters], trial.variables)
-    assert line == "flavour=lr=0.2 optimizer=adamw momentum=0"
+    assert line == "flavour=lr=0.2 optimizer=adamw momentum=0 label_smoothing=0"
     assert best_words(record) == f"{line}: holdout error 5 %"
     assert trained_params(given, trial.config, trial.variables) == {
         **given,
