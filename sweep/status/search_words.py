@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from results.parquet.axes import zero_if_none
 from results.store.search_log import ProposalRecord, SearchRecord, all_finite, best
 from results.store.search_progress import search_progress
 from results.store.search_settings import (
@@ -73,7 +74,8 @@ def _params_words(record: SearchRecord, trial: ProposalRecord) -> str:
         at_scale = (record.settings.get(TRIAL, {}).get(SCALE) or {}).get(DERIVE, {})
         names = [name for name in params if name in FULL_SCALE or name not in at_scale]
         trained = trained_params(names, config, trial.variables)
-        params |= {name: trained[name] for name in names if name in FIELD_NAMES or name in trial.variables}
+        known = [name for name in names if name in FIELD_NAMES or name in trial.variables]
+        params |= {name: zero_if_none(name, trained[name]) for name in known}
     return " ".join(f"{name}={format_value(value, digits=4)}" for name, value in params.items() if value is not None)
 
 
