@@ -1,7 +1,7 @@
 """Any field or result of trials against any other, with a third as colours and a fourth in panels."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -127,8 +127,6 @@ class Placed(NamedTuple):
     mark: Mark
     x: float
     y: float
-    covered: int = 0
-    """Number of marks that are drawn on it later."""
 
 
 def draw_scatter(content: Scatter) -> Figure:
@@ -214,13 +212,15 @@ def _draw_marks(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
         return mark.sweep, mark.values.get("color") if is_joined else palette.look(mark.sweep, mark.values)[1]
 
     placed = _placed(content, marks)
-    for (sweep, _), members in grouped(placed, series_of).items():
+    series = grouped(placed, series_of)
+    factors = _factors([(each.x, each.y) for members in series.values() for each in members])
+    for (sweep, _), members in series.items():
         colors, markers = zip(*(palette.look(sweep, mark.values) for mark, *_ in members), strict=True)
         xs, ys = [each.x for each in members], [each.y for each in members]
         if is_joined:
             axes.plot(xs, ys, color=colors[0], linestyle=palette.line(sweep), linewidth=1.4)
         size = MARK_SIZE if len(members) <= MANY else MARK_SIZE / 3
-        is_raster, sizes = len(members) > MOST_VECTOR, [size * (1 + each.covered) for each in members]
+        is_raster, sizes = len(members) > MOST_VECTOR, [size * next(factors) for _ in members]
         axes.scatter(xs, ys, c=colors, marker=markers[0], s=sizes, zorder=3, rasterized=is_raster)
     _draw_bars(axes, palette, [each for each in placed if each.mark.has_bars])
 
@@ -229,17 +229,22 @@ def _placed(content: Scatter, marks: Sequence[Mark]) -> list[Placed]:
     """Return where each mark stands, in the order of the x axis; marks of one word are spread beside each other."""
     x_axis, y_axis = content.axes["x"], content.axes["y"]
     crowds = grouped(marks, lambda mark: (mark.values["x"], None if y_axis.is_number else mark.values["y"]))
-    found, covered = [], Counter[tuple[float, float]]()
+    found = []
     for crowd in crowds.values():
         for index, mark in enumerate(crowd):
             shift = 0.0 if x_axis.is_number or len(crowd) == 1 else SPREAD * (index / (len(crowd) - 1) - 0.5)
             x, y = _position(x_axis, mark.values["x"]) + shift, _position(y_axis, mark.values["y"])
             found.append(Placed(mark, x, y))
-    for index in reversed(range(len(found))):
-        at = found[index].x, found[index].y
-        found[index] = found[index]._replace(covered=min(covered[at], MOST_NESTED - 1))
-        covered[at] += 1
     return sorted(found, key=lambda placed: placed.x)
+
+
+def _factors(positions: Sequence[tuple[float, float]]) -> Iterator[int]:
+    """Yield a factor for the size of each mark, so that those drawn later on the same position leave it visible."""
+    later, factors = Counter[tuple[float, float]](), []
+    for position in reversed(positions):
+        later[position] += 1
+        factors.append(min(later[position], MOST_NESTED))
+    yield from reversed(factors)
 
 
 def _draw_bars(axes: Axes, palette: Palette, placed: Sequence[Placed]) -> None:
@@ -286,7 +291,7 @@ def _draw_lost(axes: Axes, palette: Palette, lost: Sequence[LostTrial]) -> None:
             ys,
             c=[palette.look(trial.sweep, trial.values)[0] for trial in members],
             marker=LOST[status][0],
-            s=1.5 * MARK_SIZE,
+            s=[1.5 * MARK_SIZE * factor for factor in _factors(list(zip(xs, ys, strict=True)))],
             transform=transforms[known[0], known[1]],
             clip_on=False,
             zorder=4,

@@ -55,7 +55,7 @@ MOST_VECTOR = 1000
 CHARACTER, HANDLE = 0.075, 0.65
 """Width in inches of a character in small print, and of a legend handle with its margins."""
 ENTRY_WIDTH = 44
-"""Width in characters of an entry of a legend beside the axes."""
+"""Width in characters of an entry of a legend beside the axes, unless entries would then be alike."""
 TICK_GAP = 12.0
 """Smallest gap between the labels of a horizontal axis in pixels, at matplotlib's 100 dots per inch."""
 
@@ -204,8 +204,17 @@ def label_ticks(figure: Figure, axis: Axis, ranks: dict[float, int]) -> None:
 
 def legend_beside_width(handles: Sequence[Line2D | Patch]) -> float:
     """Return the width in inches of a legend with these entries beside the axes."""
-    longest = max((len(shortened(str(handle.get_label()), ENTRY_WIDTH)) for handle in handles), default=0)
+    longest = max(map(len, _entries(handles)), default=0)
     return -(-min(len(handles), MOST_ENTRIES) // LEGEND_ROWS) * (CHARACTER * longest + HANDLE)
+
+
+def _entries(handles: Sequence[Line2D | Patch]) -> list[str]:
+    """Return the labels of entries beside the axes, shortened unless that would make two of them alike."""
+    labels = [str(handle.get_label()) for handle in handles]
+    width, longest = ENTRY_WIDTH, max(map(len, labels), default=0)
+    while len({shortened(label, width) for label in labels}) < len({*labels}) and width < longest:
+        width += 1
+    return [shortened(label, width) for label in labels]
 
 
 def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence[Line2D | Patch]]]) -> None:
@@ -220,7 +229,7 @@ def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence
         handles = [*handles[: MOST_ENTRIES - 1], heading_handle(f"and {left_out} more")]
     axes.legend(
         handles=handles,
-        labels=[shortened(str(handle.get_label()), ENTRY_WIDTH) for handle in handles],
+        labels=_entries(handles),
         title=heading,
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),

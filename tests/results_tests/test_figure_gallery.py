@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from results.figures import FIGURE_NAMES, SEARCH_FIGURE_NAMES
 from results.figures.figure_data import Results
 from results.figures.gallery import DRAWERS, draw
 from results.figures.search_gallery import SEARCH_DRAWERS
-from results.figures.style import HATCHES, keep_apart, look, save
+from results.figures.style import HATCHES, heading_handle, keep_apart, legend_beside, look, save
 from results.parquet.trials import group_repeats
 from tests.conftest import ROOT, Cli
 from tests.results_tests.result_samples import make_config, make_epoch, make_trial
@@ -84,6 +85,17 @@ def test_the_looks_of_24_series_differ_without_colour() -> None:
     assert len(set(looks)) == 24
     assert len({(each.color, each.line) for each in looks}) == 24
     assert len({each.marker for each in looks[:12]}) == len({each.hatch for each in looks[:12]}) == 12 == len(HATCHES)
+
+
+def test_entries_that_would_be_alike_are_not_shortened() -> None:
+    labels = [
+        f"weight decay {decay}, label_smoothing {n}, augmentation none" for decay in (0, 0.001) for n in (0, 0.1)
+    ]
+    axes = Figure().subplots()
+    legend_beside(axes, "", [("", [heading_handle(label) for label in labels])])
+    legend = axes.get_legend()
+    assert legend is not None
+    assert len({text.get_text() for text in legend.get_texts()}) == 4
 
 
 def test_labels_with_a_higher_rank_are_kept() -> None:
