@@ -30,6 +30,7 @@ LEFT_OUT = {
 """Keys that change nothing here -> why."""
 KEYS = (*SHARED_KEYS, "method", "metric", "early_terminate", "run_cap", "command", "project", *LEFT_OUT)
 THEIR_KEYS = tuple(key for key in KEYS if key not in SHARED_KEYS)
+ONLY_THEIRS = ("run_cap", "early_terminate")
 THEIR_WORDS = {
     r"grace_epochs (\d+) is": r"the first rung, epoch \1, is",
     r"scheduler: \{type: none\}": "leave early_terminate out",
@@ -81,10 +82,12 @@ def is_wandb_sweep(content: object) -> bool:
 
 
 def refuse_mixture(source: YamlSource) -> None:
-    """Refuse a file with the method of a W&B sweep and sections of a space."""
-    sections = _sections(source.content)
-    if {"method", "parameters"} <= source.content.keys() and sections:
-        keys = ", ".join(key for key in THEIR_KEYS if key in source.content)
+    """Refuse a file with keys of a W&B sweep and sections of a space, unless it is clear that it is a space."""
+    content, sections = source.content, _sections(source.content)
+    has_own_trials = not {*sections}.isdisjoint(("search", "grid", "rows", "parts"))
+    is_theirs = "method" in content or (not has_own_trials and not content.keys().isdisjoint(ONLY_THEIRS))
+    if sections and "parameters" in content and is_theirs:
+        keys = ", ".join(key for key in THEIR_KEYS if key in content)
         raise UserError(
             f"{source.where((sections[0],))}: is of a space, but {keys} of a W&B sweep: leave {', '.join(sections)} "
             f"out, or write a space, with search: {{algorithm: tpe, num_trials: 20}} or grid: in place of method"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from results.parquet.axes import axis_of, axis_value, value_words
+from results.parquet.axes import axis_of, axis_value, value_words, varying_variables
 from results.parquet.search_results import Parameter
 from results.parquet.settings import FILLED_IN, is_default
 from results.parquet.trials import Cell, Trial, group_repeats
@@ -105,7 +105,7 @@ def arms_by(trials: Sequence[Trial], field: str, sweep: str, parameters: Sequenc
     used = [trial for trial in trials if name in RUN_COLUMNS or not trial.row.superseded]
     groups = grouped(used, lambda trial: setting_in(trial, name))
     if len(groups) < 2:
-        fields = listed(varying, MAX_LISTED) or "none"
+        fields = listed([*varying, *varying_variables(trials)], MAX_LISTED) or "none"
         value = value_words(name, next(iter(groups), None))
         raise UserError(f"--by {name}: all trials of {sweep!r} have {value}; fields that vary: {fields}")
     values = list(axis_of(name, groups, parameters).values)
@@ -142,7 +142,9 @@ def _meant(field: str, text: str, values: Sequence[Any], sweep: str) -> Any:  # 
     for form, value in forms.items():
         if form.casefold() == text.casefold():
             return value
-    hint = nearest(text, [setting_text(name, value) for value in values])
+    words = [setting_text(name, value) for value in values]
+    is_number = all(isinstance(value, int | float) for value in values)
+    hint = f"valid: {listed(words, MAX_LISTED)}" if is_number else nearest(text, words)
     raise UserError(f"--by {field}: no trial of {sweep!r} has it: {hint}")
 
 

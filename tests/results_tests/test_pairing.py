@@ -188,3 +188,9 @@ def test_names_of_other_tools_are_told_ours(name: str, ours: str) -> None:
         arms_by(trials, name, "A")
     with pytest.raises(UserError, match=f"--best {name}: no such field: did you mean '{ours}'"):
         paired(trials, trials, best=name)
+
+
+def test_where_no_trial_has_a_value_the_values_are_listed() -> None:
+    trials = configurations({"weight_decay": 1e-4}, {"weight_decay": 1e-3})
+    with pytest.raises(UserError, match=r"--by weight_decay=0.01: no trial of 'A' has it: valid: 0.0001, 0.001$"):
+        arms_by(trials, "weight_decay=0.01", "A")

@@ -193,6 +193,7 @@ REFUSED = {
     "run_cap: 3\nparameters: {}": "1: method is missing: method: grid, random or bayes",
     f"{SEARCH}confirm: {{top: 3}}\nscheduler: {{type: none}}": "6: confirm: is of a space, but method, metric, "
     "run_cap of a W&B sweep: leave confirm, scheduler out, or write a space, with search: {algorithm: tpe, num_tr",
+    SEARCH.replace("method: random\n", "") + "scheduler: {type: none}": "5: scheduler: is of a space, but metric",
     SEARCH.replace("{name: holdout_loss}", "val_loss"): "3: metric: must be {name: val_loss, goal: minimize}, got",
 }
 
