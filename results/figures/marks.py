@@ -115,7 +115,7 @@ class Scatter:
     @property
     def note(self) -> str:
         """What is hidden or has no mark: trials by what happened to them, and marks that lie on others."""
-        hidden = f"{counted(self.num_hidden, 'point')} on others, drawn smaller" if self.num_hidden else ""
+        hidden = f"{counted(self.num_hidden, 'point')} on others" if self.num_hidden else ""
         return "; ".join(filter(None, (self._lost_words(), hidden, self.objective)))
 
     def _lost_words(self) -> str:

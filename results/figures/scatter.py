@@ -1,6 +1,5 @@
 """Any field or result of trials against any other, with a third as colours and a fourth in panels."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -53,7 +52,7 @@ ENTRY_WIDTH = 24
 MARK_SIZE = 28
 """Area of a mark in points squared."""
 MOST_NESTED = 4
-"""Largest number of marks at one point that are drawn within each other, the last one smallest."""
+"""Largest number of looks at one point that are drawn within each other, the last one smallest."""
 MANY = 200
 """Number of marks of a series above which they are smaller."""
 
@@ -213,7 +212,8 @@ def _draw_marks(axes: Axes, palette: Palette, marks: Sequence[Mark]) -> None:
 
     placed = _placed(content, marks)
     series = grouped(placed, series_of)
-    factors = _factors([(each.x, each.y) for members in series.values() for each in members])
+    drawn = [each for members in series.values() for each in members]
+    factors = _factors([(each.x, each.y, palette.look(each.mark.sweep, each.mark.values)) for each in drawn])
     for (sweep, _), members in series.items():
         colors, markers = zip(*(palette.look(sweep, mark.values) for mark, *_ in members), strict=True)
         xs, ys = [each.x for each in members], [each.y for each in members]
@@ -238,12 +238,14 @@ def _placed(content: Scatter, marks: Sequence[Mark]) -> list[Placed]:
     return sorted(found, key=lambda placed: placed.x)
 
 
-def _factors(positions: Sequence[tuple[float, float]]) -> Iterator[int]:
-    """Yield a factor for the size of each mark, so that those drawn later on the same position leave it visible."""
-    later, factors = Counter[tuple[float, float]](), []
-    for position in reversed(positions):
-        later[position] += 1
-        factors.append(min(later[position], MOST_NESTED))
+def _factors(drawn: Sequence[tuple[Any, ...]]) -> Iterator[int]:
+    """Yield a factor for the size of each mark (x, y, look), so that later ones of another look do not cover it."""
+    later: dict[tuple[float, float], set[Any]] = {}
+    factors = []
+    for x, y, *kind in reversed(drawn):
+        found = later.setdefault((x, y), set())
+        found.add(tuple(kind))
+        factors.append(min(len(found), MOST_NESTED))
     yield from reversed(factors)
 
 
@@ -285,13 +287,14 @@ def _draw_lost(axes: Axes, palette: Palette, lost: Sequence[LostTrial]) -> None:
             ]
             for role in ("x", "y")
         )
+        colors = [palette.look(trial.sweep, trial.values)[0] for trial in members]
         axes.update_datalim(list(zip(xs, ys, strict=True)), updatex=known[0], updatey=known[1])
         axes.scatter(
             xs,
             ys,
-            c=[palette.look(trial.sweep, trial.values)[0] for trial in members],
+            c=colors,
             marker=LOST[status][0],
-            s=[1.5 * MARK_SIZE * factor for factor in _factors(list(zip(xs, ys, strict=True)))],
+            s=[1.2 * MARK_SIZE * factor for factor in _factors(list(zip(xs, ys, colors, strict=True)))],
             transform=transforms[known[0], known[1]],
             clip_on=False,
             zorder=4,

@@ -211,10 +211,9 @@ def legend_beside_width(handles: Sequence[Line2D | Patch]) -> float:
 def _entries(handles: Sequence[Line2D | Patch]) -> list[str]:
     """Return the labels of entries beside the axes, shortened unless that would make two of them alike."""
     labels = [str(handle.get_label()) for handle in handles]
-    width, longest = ENTRY_WIDTH, max(map(len, labels), default=0)
-    while len({shortened(label, width) for label in labels}) < len({*labels}) and width < longest:
-        width += 1
-    return [shortened(label, width) for label in labels]
+    widths = (ENTRY_WIDTH, 2 * ENTRY_WIDTH, max(map(len, labels), default=0))
+    found = ([shortened(label, width) for label in labels] for width in widths)
+    return next((short for short in found if len({*short}) == len({*labels})), labels)
 
 
 def legend_beside(axes: Axes, heading: str, groups: Sequence[tuple[str, Sequence[Line2D | Patch]]]) -> None:

@@ -212,10 +212,10 @@ def test_points_on_each_other_are_counted_and_whole_numbers_have_whole_ticks() -
         make_trial(make_config(lr=0.1 * (1 + n)), None, status="STOPPED", epochs_done=1 + n // 2) for n in range(4)
     ]
     content = scatter([SweepTrials("mine", trials)], Roles(x="epochs_done", y="attempts"))
-    assert content.note == "2 points on others, drawn smaller"
+    assert content.note == "2 points on others"
     figure = draw_scatter(content)
     sizes = [float(size) for marks in figure.axes[0].findobj(PathCollection) for size in marks.get_sizes()]
-    assert sizes == [56.0, 28.0] * 2
+    assert sizes == [56.0, 28.0] * 2  # of two colours
     assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
 
 
@@ -323,7 +323,7 @@ def test_the_command_draws_several_searches_together(tmp_path: Path, capsys: pyt
     stem = tmp_path / "scatter_batch_size_with_grid"
     assert said.out.split() == [f"{stem}.svg", f"{stem}.png"]
     edge = "trials without a final value, at the edge: 18 stopped early (|)"
-    assert said.err == f"scatter: {edge}; 3 points on others, drawn smaller\n"
+    assert said.err == f"scatter: {edge}; 3 points on others\n"
 
 
 @pytest.mark.parametrize(
