@@ -204,7 +204,7 @@ def _check_keys(loaded: LoadedSpace, variables: tuple[str, ...], overrides: Mapp
             except FieldError as error:
                 if hint := misplaced(path, is_unknown=False):
                     raise FieldError(error.field, hint) from None
-                hint = "" if "did you mean" in str(error) else ", or a name that derive uses"
+                hint = ", or a name that derive uses" if ": valid: " in str(error) else ""
                 raise FieldError(error.field, f"{error}{hint}") from None
             if path[-1] in space.derive:
                 raise UserError(f"{path[-1]!r} is derived too: give it here or in derive, not in both")

@@ -102,7 +102,7 @@ def test_a_published_weight_decay_is_a_configuration_of_its_own_with_the_recipe_
     assert (cell.published.test_error_percent, cell.published.num_runs, cell.departures) == (7.76, 3, ())
     assert cell.verdict is not Verdict.NOT_COMPARABLE
     (cell,) = compared(run_of(2048, 1.6, 7.9, weight_decay=3e-4)).cells
-    assert [str(departure) for departure in cell.departures] == ["lr_min_factor 0.001 instead of 0.0"]
+    assert [str(departure) for departure in cell.departures] == ["lr_min_factor 0.001 instead of 0"]
     (cell,) = compared(run_of(2048, 1.6, 7.9, weight_decay=6e-4)).cells
     assert [str(departure) for departure in cell.departures] == ["weight_decay 0.0006 instead of 0.0001"]
 
