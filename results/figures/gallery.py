@@ -70,9 +70,12 @@ def pages(figure: str, results: Results) -> Iterator[tuple[str, Figure]]:
         parts = [name, *(results.roles.words() if name == SCATTER else ())]
         parts += [f"with_{other.sweep}" for other in results.beside]
         stem = re.sub(r"[^\w.-]", "_", "_".join(parts))
+        number = 0
         for number, page in enumerate(_drawn(name, results), start=1):
             is_empty = False
             yield stem if number == 1 else f"{stem}_{number}", page
+        if results.sweep and not number and name not in (*results.left_out, *SEARCH_DRAWERS):
+            results.leave_out(name, _why_empty(name, results))
     if is_empty:
         what = "every figure" if figure == ALL else f"figure {figure!r}"
         raise UserError(f"{what} would be empty: {_why_empty(figure, results)}")
@@ -97,10 +100,7 @@ def _pages(name: str, results: Results) -> Iterable[Figure]:
         return results.leave_out(name, reason)
     if name in DRAWERS:
         return DRAWERS[name](results)
-    if results.search is None:
-        results.left_out[name] = "the sweep is not a search"  # no note: nobody expects it
-        return []
-    return SEARCH_DRAWERS[name](results.search, results)
+    return SEARCH_DRAWERS[name](results.search, results) if results.search is not None else []
 
 
 def _unsuited(figure: str, search: SearchResults | None) -> str:
@@ -110,6 +110,10 @@ def _unsuited(figure: str, search: SearchResults | None) -> str:
 
 
 def _why_empty(figure: str, results: Results) -> str:
+    if figure == "learning_curves" and results.sweep is None:
+        return "there are no published learning curves"
+    if figure in SEARCH_DRAWERS and results.search is None:
+        return "the sweep is not a search"
     return results.left_out.get(figure, WHY_EMPTY.get(figure, "no finished trial has an error"))
 
 
@@ -200,8 +204,10 @@ def _heat_map(results: Results) -> list[Figure]:
         headings.append(title(members, axes.shown))
     if maps and all(len(panel.errors) == 1 for panel in maps):
         return results.leave_out("heat_map", f"each of the {len(maps) + left_out} maps would have one cell")
-    of_all = f"{left_out} of the {len(maps) + left_out} maps" if maps or left_out > 1 else "the only map"
-    limits = f"at most {heat_map.MOST_MAPS} are drawn, each of at most {heat_map.MOST_COLUMNS} columns"
+    of_all = f"{left_out} of the {len(maps) + left_out} maps"
+    limits = f"at most {heat_map.MOST_MAPS} maps are drawn, each of at most {heat_map.MOST_COLUMNS} columns"
+    if left_out and not maps:
+        return results.leave_out("heat_map", limits)
     note = results.note(
         "heat_map", f"{of_all} {'is' if left_out == 1 else 'are'} not drawn: {limits}" * bool(left_out)
     )
@@ -322,7 +328,7 @@ ONE_POINT = "only one configuration has an error"
 NO_RULE = "no rule for lr holds for several batch sizes and several numbers of epochs"
 NO_WHOLE_TRIALS = "a trial of a population is only one generation of a training"
 WHY_EMPTY = {
+    "objective_front": "the search has one objective",
     "insight": "no batch size has runs at enough learning rates to tell the best one",
-    "learning_curves": "no epoch is recorded (there are no published learning curves)",
-    "heat_map": f"no finished trial has an error, or there are more than {heat_map.MOST_COLUMNS} columns",
+    "learning_curves": "no epoch is recorded",
 }

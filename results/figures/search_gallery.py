@@ -76,11 +76,8 @@ def _parameter_importance(search: SearchResults, results: Results) -> list[Figur
 
 def _objective_front(search: SearchResults, results: Results) -> list[Figure]:
     found = objective_front.objective_front(search)
-    if found is None and len(search.objectives) == 2:
-        return results.leave_out("objective_front", NONE_COMPLETE)
     if found is None:
-        results.left_out["objective_front"] = "the search has one objective"  # no note: nobody expects it
-        return []
+        return results.leave_out("objective_front", NONE_COMPLETE) if len(search.objectives) == 2 else []
     return [objective_front.draw_objective_front(found, search_title(search, results))]
 
 

@@ -1,5 +1,6 @@
 """Which figures there are, what they refuse, and the command that writes them."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ SWEEP = Results(
     epochs=lambda: {GRID[0].trial_key: [make_epoch(1, 9.0)]},
 )
 DIVERGED = Results("mine", group_repeats([make_trial(CONFIG, None, status="DIVERGED")]))
+NO_INSIGHT = "insight is left out: no batch size has runs at enough learning rates to tell the best one"
 PUBLISHED = Results(published=True)
 EXAMPLES = ROOT / "results" / "examples"
 
@@ -36,9 +38,15 @@ def test_every_name_has_a_drawer() -> None:
 
 def test_all_leaves_out_what_would_be_empty() -> None:
     assert tuple(draw("all", SWEEP)) == tuple(name for name in FIGURE_NAMES if name != "insight")
-    assert SWEEP.notes == []
+    assert SWEEP.notes == [NO_INSIGHT]
     published = [name for name in FIGURE_NAMES if name != "learning_curves"]
     assert [*draw("all", PUBLISHED)] == ["error_by_lr", "error_by_lr_2", *published[1:], "insight_2", "insight_3"]
+
+
+def test_what_nobody_expects_has_no_line() -> None:
+    """Figures of searches are not said to be left out of the page of a grid."""
+    draw("all", results := dataclasses.replace(SWEEP, notes=[], left_out={}))
+    assert [*results.left_out] == ["insight"]
 
 
 def test_a_figure_of_one_point_is_left_out_with_a_line() -> None:
@@ -48,6 +56,7 @@ def test_a_figure_of_one_point_is_left_out_with_a_line() -> None:
         "error_by_epochs is left out: the number of epochs does not vary",
         "heat_map is left out: only one configuration has an error",
         "pareto_front is left out: only one configuration has an error",
+        NO_INSIGHT,
     ]
     with pytest.raises(UserError, match="figure 'heat_map' would be empty: only one configuration"):
         draw("heat_map", SINGLE)

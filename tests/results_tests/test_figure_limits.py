@@ -151,8 +151,7 @@ def test_a_map_that_is_not_drawn_is_told() -> None:
     ]
     results = Results("mine", group_repeats(trials))
     assert list(DRAWERS["heat_map"](results)) == []
-    told = "the only map is not drawn: at most 8 are drawn, each of at most 24 columns"
-    assert results.notes == [f"heat_map: {told}"]
+    assert results.notes == ["heat_map is left out: at most 8 maps are drawn, each of at most 24 columns"]
 
 
 def test_lines_of_parallel_coordinates_are_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
