@@ -21,7 +21,7 @@ from trainable.records import (
     Status,
 )
 from trainable.rounding import round_significant
-from trainable.wording import counted, printable_line
+from trainable.wording import counted, format_value, printable_line
 
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
@@ -333,4 +333,6 @@ def rounded(value: Scalar) -> Scalar:
 
 def params_text(proposed: SearchTrial) -> str:
     """Return `base_lr 0.1234, batch_size 64`."""
-    return printable_line(", ".join(f"{name} {rounded(value)}" for name, value in proposed.params.items()))
+    return printable_line(
+        ", ".join(f"{name} {format_value(value, digits=4)}" for name, value in proposed.params.items())
+    )

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from results.figures.parameter_importance import basis
-from results.parquet.search_results import SearchResults, SearchTrial, reached, rounded, stopped_by_epoch
+from results.parquet.axes import axis_value, zero_if_none
+from results.parquet.search_results import SearchResults, SearchTrial, reached, stopped_by_epoch
 from results.parquet.trials import varying_fields
 from results.report.formatting import trial_anchor
 from results.report.linked_table import LinkedTable
 from results.statistics.importance import Importance
 from results.tables.layout import Column, number_column, percent
-from trainable.config import value_of
 from trainable.records import Status
-from trainable.wording import counted, listed
+from trainable.wording import counted, format_value, listed
 
 MOST_LISTED = 10
 """Largest number of trials that a cell names."""
@@ -85,16 +85,12 @@ def _objective_columns(search: SearchResults, trials: Sequence[SearchTrial]) -> 
 
 def _setting_columns(names: Iterable[str], trials: Sequence[SearchTrial]) -> list[Column]:
     """Return a column for each parameter or training field; a field that is searched has its proposed values."""
-    return [
-        number_column(
-            name,
-            [
-                str(rounded(trial.params[name] if name in trial.params else value_of(trial.trial.config, name)))
-                for trial in trials
-            ],
-        )
-        for name in names
-    ]
+
+    def text(trial: SearchTrial, name: str) -> str:
+        value = trial.params[name] if name in trial.params else axis_value(trial.trial.config, name)
+        return format_value(zero_if_none(name, value), digits=4)
+
+    return [number_column(name, [text(trial, name) for trial in trials]) for name in names]
 
 
 def _anchor(search: SearchResults, trial: SearchTrial) -> str:
