@@ -1,6 +1,8 @@
 """Which figures there are, what they refuse, and the command that writes them."""
 
 import dataclasses
+import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,16 @@ def test_what_nobody_expects_has_no_line() -> None:
     """Figures of searches are not said to be left out of the page of a grid."""
     draw("all", results := dataclasses.replace(SWEEP, notes=[], left_out={}))
     assert [*results.left_out] == ["insight"]
+
+
+def test_the_insight_of_a_sweep_names_it_and_what_varies() -> None:
+    grid = itertools.product((32, 64, 128), range(-3, 4), (1e-4, 1e-3))
+    configs = [make_config(epochs=1, batch_size=size, lr=0.1 * 2**n, weight_decay=decay) for size, n, decay in grid]
+    trials = [make_trial(config, 8 + math.log2(config.lr / 0.1) ** 2 + config.lr / 9) for config in configs]
+    found = draw("insight", Results("mine", group_repeats(trials))).values()
+    assert [figure.axes[0].get_title() for figure in found] == [
+        f"mine, ResNet-preact-20, cosine, 1 epoch, weight decay {decay}" for decay in ("0.0001", "0.001")
+    ]
 
 
 def test_a_figure_of_one_point_is_left_out_with_a_line() -> None:

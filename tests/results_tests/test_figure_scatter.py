@@ -282,7 +282,11 @@ def test_curves_of_several_sweeps_share_panels_with_a_line_style_each() -> None:
     first = one_lr("first", 8.0)
     drawn = draw("all", Results("first", first.cells, epochs=first.epochs, beside=[one_lr("second", 9.0)]))
     assert list(drawn) == ["learning_curves_with_second"]
-    axes = drawn["learning_curves_with_second"].axes[0]
+    axes, *_, below = drawn["learning_curves_with_second"].axes
+    legend = below.get_legend()
+    assert legend is not None
+    styles = {line.get_label(): line.get_linestyle() for line in legend.get_lines()}
+    assert styles == {"batch size 128, lr 0.1": "None", "sweep first": "-", "sweep second": "--"}
     assert [np.asarray(line.get_ydata()).tolist() for line in axes.lines] == [[16.0, 8.0], [18.0, 9.0]]
     assert len({line.get_linestyle() for line in axes.lines}) == 2
     assert len({line.get_color() for line in axes.lines}) == 1  # the same configuration

@@ -83,9 +83,9 @@ def test_settings_that_differ_in_more_make_groups_and_epochs_make_a_family() -> 
     trials = [*made_trials(seeds=[0]), *made_trials(seeds=[0], epochs=50), *made_trials(seeds=[0], optimizer="lars")]
     found = findings(groups_of_trials(trials))
     assert sorted(insight.label for insight in found.insights) == [
-        "ResNet-preact-20, cosine, 200 epochs",
         "ResNet-preact-20, cosine, 200 epochs, LARS",
-        "ResNet-preact-20, cosine, 50 epochs",
+        "ResNet-preact-20, cosine, 200 epochs, SGD",
+        "ResNet-preact-20, cosine, 50 epochs, SGD",
     ]
     assert [critical.epochs for critical in found.critical] == [(50, 200)]
 

@@ -7,6 +7,7 @@ import pytest
 
 from results.figures import SEARCH_FIGURE_NAMES
 from results.figures.best_by_epochs import best_by_epochs
+from results.figures.fields import Roles
 from results.figures.figure_data import Results
 from results.figures.gallery import draw
 from results.figures.objective_front import objective_front
@@ -134,6 +135,13 @@ def test_the_front_needs_two_objectives(results: Results) -> None:
         assert found.front == sorted(found.front)
         assert [error for _, error in found.front] == sorted((error for _, error in found.front), reverse=True)
         assert len(found.others) + len(found.front) == 21
+
+
+def test_which_objective_is_drawn_is_told(results: Results) -> None:
+    asked = dataclasses.replace(results, roles=Roles(y="objective"), notes=[])
+    (figure,) = draw("scatter", asked).values()
+    told = "objective: the first of 2, holdout error (%)"
+    assert [told in text for text in (figure.get_suptitle(), *asked.notes)] == [results.sweep == "two"] * 2
 
 
 def test_a_search_that_has_just_begun_has_no_figure_to_break(tmp_path: Path) -> None:
