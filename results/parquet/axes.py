@@ -123,11 +123,20 @@ def varying_names(configs: Sequence[TrainConfig]) -> list[str]:
 
 
 def varying_variables(trials: Sequence[Trial]) -> dict[str, list[Any]]:
-    """Return the variables of `derive` in which trials differ, with the value of each trial: None if it has none."""
+    """Return the variables of `derive` in which trials differ, with the value of each trial: None if it has none.
+
+    A variable whose value a field has, wherever the field is not None, is left out.
+    """
     values = [parse_json(trial.row.variables) for trial in trials]
     names = sorted({name for own in values for name in own} - {*FIELD_NAMES, *STAND_INS})
     columns = {name: [own.get(name) for own in values] for name in names}
-    return {name: column for name, column in columns.items() if len({*column}) > 1}
+    fields = varying_fields([trial.config for trial in trials])
+
+    def is_field_too(column: Sequence[Any]) -> bool:
+        pairs = list(zip(trials, column, strict=True))
+        return any(all(value_of(trial.config, name) in (None, own) for trial, own in pairs) for name in fields)
+
+    return {name: column for name, column in columns.items() if len({*column}) > 1 and not is_field_too(column)}
 
 
 def varying_axes(configs: Sequence[TrainConfig], parameters: Sequence[Parameter] = ()) -> list[Axis]:

@@ -99,6 +99,15 @@ def test_what_derive_used_is_a_column_by_which_rows_are_sorted() -> None:
     assert setting_columns(rows)[-1].header == "base_lr"
 
 
+def test_a_variable_that_is_a_field_under_another_name_is_no_column() -> None:
+    trials = [
+        make_trial(make_config(batch_size=64, ghost_batch_size=size), 5.0, variables=json.dumps({"norm_size": size}))
+        for size in (16, 32, 64)
+    ]
+    rows = sweep_rows(group_repeats(trials))
+    assert [row.other for row in rows] == [{"ghost_batch_size": size} for size in (16, 32, None)]
+
+
 def test_where_nothing_is_zero_the_table_says_zero() -> None:
     trials = [make_trial(make_config(label_smoothing=value, clip_grad_norm=value), 5.0) for value in (None, 0.1)]
     rows = sweep_rows(group_repeats(trials))
