@@ -134,7 +134,7 @@ class Page {
     if (!model.keys.length) return;
     setOptions(this.metrics, model.results, model.metric);
     setOptions(this.colors, model.fields, model.color);
-    model.best = model.ranked.find((index) => model.value(model.metric, index) !== null);
+    model.best = model.better && model.ranked.find((index) => model.value(model.metric, index) !== null);
     this.drawState();
     this.charts.forEach((view) => view.draw(isWhole));
     this.table.draw();

@@ -163,8 +163,8 @@ class Curves extends PlaneView {
     this.drawn = [...new Set([...chosen, ...model.highlighted.filter((index) => epochs[index].length)])];
     this.paint();
     this.markArea([this.metric]);
-    const which = model.isSelecting ? (chosen.length < known.length ? `${chosen.length} of the ${known.length} selected trials: the best half of them, the others evenly by rank.` : `${chosen.length} selected trials.`)
-      : chosen.length < known.length ? `The best ${chosen.length} of ${known.length} trials; select to see others.` : "";
+    const which = model.isSelecting ? (chosen.length < known.length ? `${chosen.length} of the ${known.length} selected trials: half of them the ${model.foremost}, the others evenly by rank.` : `${chosen.length} selected trials.`)
+      : chosen.length < known.length ? `The ${model.foremost} ${chosen.length} of ${known.length} trials; select to see others.` : "";
     return this.describe(`Learning curves: ${this.scales()[1].field.label} by epoch of ${this.drawn.length} trials.`, `${which} ${rule}`.trim());
   }
 
@@ -337,7 +337,7 @@ class Steps {
 
 function cellShape(api, cell, { scale, theme, isText }) {
   const [x, y] = api.coord([cell.x, cell.y]), [width, height] = api.size([1, 1]);
-  const fraction = cell.mean === null ? null : scale.fraction(cell.mean);
+  const size = cell.mean === null ? null : scale.fraction(cell.mean), fraction = size !== null && scale.field.better === "more" ? 1 - size : size;
   const fill = fraction === null ? theme.box : rampColor(fraction, HEAT_RAMP);
   const text = !cell.isSelected ? "" : cell.mean === null ? cell.symbol : numberText(cell.mean, 3) + (cell.symbol ?? "");
   return { type: "rect", shape: { x: x - width / 2 + 1, y: y - height / 2 + 1, width: width - 2, height: height - 2, r: 2 },

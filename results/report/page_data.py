@@ -55,6 +55,9 @@ METRICS = {
 """Column of `epochs` that can be drawn as a learning curve -> label."""
 FINAL_ONLY = ("test_error_percent", "test_error_percent_last5", "holdout_error_percent", "train_loss")
 """Results that are none while a trial has not ended for good."""
+NO_RANK = ("epochs_done", "attempts")
+"""Results of which neither the least nor the most is the best."""
+MORE_IS_BETTER = ("images_per_second",)
 IDENTITIES = {"proposal": "proposal", "purpose": "purpose", "seed": "seed", "generation": "training number"}
 
 
@@ -74,6 +77,8 @@ class Field:
     """Whether an axis begins as a logarithmic one."""
     values: list[str] = field(default_factory=list)
     """The distinct words in their order; empty for numbers."""
+    better: str | None = None
+    """'less' or 'more' for a result by which trials can be ranked."""
 
 
 Column = tuple[Field, list[Any]]
@@ -199,8 +204,9 @@ def _results(trials: Sequence[Trial], search: SearchResults | None) -> list[Colu
 
 
 def _result(name: str, label: str, values: Sequence[float | None]) -> Column:
+    better = None if name in NO_RANK else "more" if name in MORE_IS_BETTER else "less"
     return _column(
-        Field(name, label, "result"),
+        Field(name, label, "result", better=better),
         [round_significant(value, RESULT_DIGITS) if isinstance(value, float) else value for value in values],
     )
 

@@ -232,17 +232,28 @@ class Model {
     return [...keys].map((key) => this.positions.get(key)).filter((index) => index !== undefined);
   }
 
-  // All trials, the best by the metric first, those without a value last.
+  // Whether less or more of the metric is better; null if neither is, and no trial is the best.
+  get better() {
+    return this.field(this.metric)?.better ?? null;
+  }
+
+  // All trials, the best by the metric first, those without a value last; in their own order if none is better.
   get ranked() {
     if (this.ranking === null || this.rankedBy !== this.metric) {
-      const values = this.data.trials[this.metric] ?? [];
-      this.ranking = [...this.indices].sort((a, b) => (values[a] ?? Infinity) - (values[b] ?? Infinity) || a - b);
+      const values = this.data.trials[this.metric] ?? [], sign = { less: 1, more: -1 }[this.better] ?? 0;
+      const rank = (index) => (values[index] === null || values[index] === undefined ? Number.MAX_VALUE : sign * values[index]);
+      this.ranking = [...this.indices].sort((a, b) => rank(a) - rank(b) || a - b);
       this.rankedBy = this.metric;
     }
     return this.ranking;
   }
 
-  // At most so many of these trials: all, or the best half of them and the others evenly by rank.
+  // What the trials that are first by `ranked` are called.
+  get foremost() {
+    return this.better ? "best" : "first";
+  }
+
+  // At most so many of these trials: all, or the best of them as one half and the others evenly by rank.
   some(indices, most) {
     if (indices.length <= most) return indices;
     const wanted = new Set(indices), ranked = this.ranked.filter((index) => wanted.has(index));

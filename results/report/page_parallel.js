@@ -37,7 +37,7 @@ class Parallel extends View {
     if (isWhole) this.drawAxes();
     this.paint();
     const left = model.parameters.length - this.names.length + 1;
-    const notes = [this.chosen.length < model.visible.length ? `${this.chosen.length} of ${model.visible.length} lines are drawn: the best half of them, the others evenly by rank.` : "",
+    const notes = [this.chosen.length < model.visible.length ? `${this.chosen.length} of ${model.visible.length} lines are drawn: half of them the ${model.foremost}, the others evenly by rank.` : "",
       left > 0 ? `The first ${this.names.length - 1} of ${model.parameters.length} parameters.` : ""];
     return this.describe(`Parallel coordinates: a line for each of ${this.chosen.length} trials through ${this.names.map((name) => model.field(name).label).join(", ")}. Filters of the table select the same.`,
       notes.filter(Boolean).join(" "));

@@ -219,6 +219,28 @@ def test_metric_axes_and_colour_can_be_chosen(page: Page) -> None:
     assert "training loss (nats)" in label("curves")
 
 
+def test_the_best_is_what_the_metric_calls_better(page: Page, data: Data) -> None:
+    def marked_as_best(name: str) -> list[str]:
+        page.locator(".bar").get_by_label("metric").select_option(name)
+        return [text for at in page.locator("tr.best").all() if (text := str(at.get_attribute("data-key")))]
+
+    def heat_color() -> str:
+        drawn = page.evaluate(
+            "cellShape({ coord: at => at, size: at => at }, { mean: 2, isSelected: true },"
+            " { scale: new Scale(batchscape.page.model.field(batchscape.page.model.metric), [1, 2]), theme: {} })"
+        )
+        return str(drawn["style"]["fill"])
+
+    keys, speeds, errors = (data["trials"][name] for name in ("key", "images_per_second", "test_error_percent"))
+    assert marked_as_best("images_per_second") == [keys[speeds.index(max(speeds))]]
+    assert "The best 20 of" in page.locator(".view.curves .note").inner_text()
+    of_most_speed = heat_color()
+    assert marked_as_best("test_error_percent") == [keys[errors.index(min(numbers(data, "test_error_percent")))]]
+    assert heat_color() != of_most_speed, "dark is bad"
+    assert marked_as_best("epochs_done") == []
+    assert "The first 20 of" in page.locator(".view.curves .note").inner_text()
+
+
 def test_a_trial_opens_and_closes_by_keyboard(page: Page, data: Data) -> None:
     button = page.locator("table.explored tbody button").first
     key = button.get_attribute("title")
