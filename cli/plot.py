@@ -24,7 +24,7 @@ ROLES = {
     "`trials`, or `objective` (default: the field that matters most)",
     "y": "the same for the vertical axis (default: the test error, or the objective of a search)",
     "color": "what colours tell (default: the next field by importance, or the sweeps)",
-    "panel": "what has panels of its own (default: a further field with few values)",
+    "panel": "what has panels of its own, `sweep` if there are several (default: a further field with few values)",
 }
 SUMMARY = "draw figures (SVG and PNG) of a sweep, of the published rows, or of both"
 EXAMPLES = (
