@@ -39,9 +39,15 @@ class ServedStore:
         self._names = Paced(self._read_names, self.seconds)
 
     def watch(self, sweep: str) -> SweepWatch | None:
-        """Return what reads this sweep; None if the store has no such sweep."""
-        self._names.get()
-        return self._watches.get(sweep)
+        """Return what reads this sweep; None if the store has no such sweep.
+
+        Raises:
+            UserError: the store does not answer, and this sweep was not found before.
+        """
+        trouble, watch = self._names.get(), self._watches.get(sweep)
+        if watch is None and trouble:
+            raise UserError(trouble)
+        return watch
 
     def facts(self) -> dict[str, Any]:
         """Return the facts of the store's sweeps as JSON values, those that run first, then the newest."""

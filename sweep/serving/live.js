@@ -55,12 +55,27 @@
     version = answer.live.version;
   }
 
+  // Says that the sweep was deleted, and asks no more: `isAsking` stays true.
+  function leave() {
+    const list = document.createElement("a");
+    list.href = "/";
+    list.textContent = "all sweeps";
+    trouble.replaceChildren("This sweep was deleted: see ", list, ".");
+    trouble.hidden = false;
+    live.replaceChildren();
+    if (reading) reading.hidden = true;
+  }
+
   async function ask() {
     if (isAsking || document.hidden) return;
     isAsking = true;
     let seconds = Math.min(LONGEST_SECONDS, 2 ** failures);
     try {
       const answer = await fetch(`data?after=${encodeURIComponent(version)}`, { cache: "no-store" });
+      if (answer.status === 410) {
+        leave();
+        return;
+      }
       if (answer.status === 200) show(await answer.json());
       else if (answer.status !== 204) throw new Error((await answer.text()).trim());
       seconds = Number(answer.headers.get("Next-Poll")) || seconds;

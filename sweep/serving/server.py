@@ -1,4 +1,4 @@
-"""The HTTP server of the pages: GET only, and nothing that is asked for can change a store."""
+"""The HTTP server of the pages: GET and HEAD only, and nothing that is asked for can change a store."""
 
 import errno
 import socket
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         self.close_connection = True  # a body may follow
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"this server answers GET only\n", headers={"Allow": "GET"})
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"this server answers GET and HEAD only\n", headers={"Allow": "GET, HEAD"})
 
     def _answer(self, path: str, after: str) -> None:
         board = self.server.board
@@ -150,8 +150,11 @@ class _Handler(BaseHTTPRequestHandler):
             served = board.stores[int(parts[0][:9]) - 1]
             watch = served.watch(parts[1])
             if watch is None:
-                raise UserError(f"no sweep {parts[1]!r} in {served.store.location()}: see the list at /")
-            if len(parts) == 2:
+                text = f"no sweep {parts[1]!r} in {served.store.location()}: see the list at /"
+                is_poll = parts[2:] == ["data"]  # of a page that is open: its sweep was there, and was deleted
+                status = HTTPStatus.GONE if is_poll else HTTPStatus.NOT_FOUND
+                self._send(status, f"{printable(text)}\n".encode(errors="replace"))
+            elif len(parts) == 2:
                 self._redirect(f"{path}/")
             elif parts[2:] == ["data"]:
                 self._send_changes(watch.changes_since(after), served.seconds)
@@ -203,7 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Write no log."""
 
 
-for _method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+_Handler.do_HEAD = _Handler.do_GET  # type: ignore[attr-defined]
+for _method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
     setattr(_Handler, f"do_{_method}", _Handler._refuse)
 
 

@@ -23,6 +23,7 @@ from sweep.status.listing import DAMAGED, DONE, RUNNING, UNFINISHED
 from sweep.status.status import StatusReader, SweepStatus
 from sweep.status.watch import is_over
 from trainable.errors import UserError
+from trainable.ledger.remote import RemoteError
 from trainable.wording import printable
 
 MAX_TOLD = 200
@@ -136,11 +137,17 @@ class SweepWatch:
                 self._changes = Changes()
 
     def _read_status(self) -> str | None:
-        """Read the status; return why that is impossible, if it is."""
+        """Read the status; return why that is impossible, if it is.
+
+        What was read before stays while the store does not answer; of a damaged sweep it does not.
+        """
         try:
             with self._reading:
                 self._status = self._ready().status.read()
-        except (UserError, OSError) as error:
+        except (RemoteError, OSError) as error:
+            return str(error)
+        except UserError as error:
+            self._status = None
             return str(error)
         return None
 

@@ -93,7 +93,7 @@ def test_page_of_a_sweep_that_runs_is_killed_and_resumed(tmp_path: Path, open_pa
 
 
 def test_a_page_keeps_what_was_chosen_and_rests_while_it_is_hidden(
-    tmp_path: Path, open_page: Opener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, open_page: Opener, faults: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(board, "default_seconds", lambda option: 0.05)
     monkeypatch.setattr(Paced, "_is_due", lambda self: True)
@@ -123,4 +123,14 @@ def test_a_page_keeps_what_was_chosen_and_rests_while_it_is_hidden(
         page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
         page.wait_for_timeout(300)
         assert asked
+        store.delete_sweep("sweep")
+        page.get_by_text("This sweep was deleted: see all sweeps.").wait_for()
+        assert not page.locator("#live .badge").count()
+        asked.clear()
+        page.wait_for_timeout(300)
+        assert not asked
+        page.get_by_role("link", name="all sweeps").last.click()
+        page.get_by_text("No sweeps yet").wait_for()
         page.close()
+        assert ["410 (Gone)" in fault for fault in faults] == [True]  # one answer, which the browser logs
+        faults.clear()

@@ -152,7 +152,8 @@ def test_a_run_that_begins_later_is_followed(server: PageServer, store: LocalSto
         append_run(store, "sweep", RunStart("again", START))
         assert "running" in ask(server, "/1/sweep/").text
         assert "1 of 4" in ask(server, "/1/sweep/").text
-    assert "no driver is running" in ask(server, "/1/sweep/").text
+    left = "no driver is running, and <code>python tune_main.py run</code> with the same space trains the 3 trials that are"
+    assert left in ask(server, "/1/sweep/").text
 
 
 def test_nothing_is_written_and_no_lock_taken(server: PageServer, store: LocalStore) -> None:
@@ -196,7 +197,7 @@ def test_logs_of_trials_of_the_sweep_only(server: PageServer, store: LocalStore)
         "/²/sweep/",
         "/1/sweep/%00",
         "//evil.example/",
-        "/1/none/data",
+        "/1/none/",
     ],
 )
 def test_no_path_leads_out_of_the_pages(server: PageServer, path: str) -> None:
@@ -210,10 +211,16 @@ def test_no_path_leads_out_of_the_pages(server: PageServer, path: str) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
-def test_get_is_the_only_method(server: PageServer, method: str) -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_other_methods_than_get_and_head_are_refused(server: PageServer, method: str) -> None:
     answer = ask(server, "/1/sweep/", method)
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/1/sweep/data", 200), ("/1/sweep", 303), ("/none", 404)])
+def test_head_is_answered_as_get_without_a_body(server: PageServer, path: str, status: int) -> None:
+    got, head = ask(server, path), ask(server, path, "HEAD")
+    assert (head.status, head.body, head.headers["Content-Length"]) == (status, b"", str(len(got.body)))
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9000", "127.0.0.1:1", "[::1]:8642", "LocalHost"])
@@ -279,8 +286,29 @@ def test_a_damaged_sweep_does_not_hide_the_others(server: PageServer, store: Loc
     assert "sweep.json is damaged" in listed
     assert "1 of 3" in listed
     assert "is damaged" in ask(server, "/1/broken/").text
+
+
+def test_damage_to_a_sweep_that_was_read_before_is_seen(server: PageServer, store: LocalStore) -> None:
+    train(store, CONFIGS[1], 4, Status.COMPLETE)
+    train(store, CONFIGS[2], 4, Status.COMPLETE)
+    assert 'class="badge done"' in ask(server, "/").text
+    manifest = store.sweep_folder("sweep") / "sweep.json"
+    content = manifest.read_bytes()
+    manifest.write_bytes(content[:200])
+    for path in ("/", "/1/sweep/"):
+        text = ask(server, path).text
+        assert "sweep.json is damaged" in text
+        assert 'class="badge done"' not in text
+    assert "is damaged" in ask(server, "/1/sweep/data").json["live"]["html"]
+    manifest.write_bytes(content)
+    assert 'class="badge done"' in ask(server, "/").text
+
+
+def test_an_open_page_is_told_that_its_sweep_was_deleted(server: PageServer, store: LocalStore) -> None:
+    assert ask(server, "/1/sweep/data").status == 200
     store.delete_sweep("sweep")
     assert ask(server, "/1/sweep/").status == 404
+    assert ask(server, "/1/sweep/data").status == 410
 
 
 def test_the_stored_report_is_served_apart_from_the_pages(server: PageServer, store: LocalStore) -> None:
