@@ -134,7 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         self.close_connection = True  # a body may follow
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"this server answers GET and HEAD only\n", headers={"Allow": "GET, HEAD"})
+        text = b"this server answers GET and HEAD only\n"
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, text, headers={"Allow": "GET, HEAD"})
 
     def _answer(self, path: str, after: str) -> None:
         board = self.server.board

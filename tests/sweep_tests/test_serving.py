@@ -152,8 +152,8 @@ def test_a_run_that_begins_later_is_followed(server: PageServer, store: LocalSto
         append_run(store, "sweep", RunStart("again", START))
         assert "running" in ask(server, "/1/sweep/").text
         assert "1 of 4" in ask(server, "/1/sweep/").text
-    left = "no driver is running, and <code>python tune_main.py run</code> with the same space trains the 3 trials that are"
-    assert left in ask(server, "/1/sweep/").text
+    again = "<code>python tune_main.py run</code> with the same space trains the 3 trials that are left"
+    assert f"no driver is running, and {again}" in ask(server, "/1/sweep/").text
 
 
 def test_nothing_is_written_and_no_lock_taken(server: PageServer, store: LocalStore) -> None:
