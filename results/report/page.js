@@ -96,7 +96,7 @@ class Page {
     this.charts = [this.scatter, this.parallel, this.curves, this.heat];
     const [metric, metrics] = select("metric", [], "", (name) => this.setMetric(name));
     const [color, colors] = select("colour", [], "", (name) => {
-      this.model.color = name;
+      this.model.color = this.model.picked.color = name;
       this.draw(true);
     });
     Object.assign(this, { metrics, colors });
@@ -122,7 +122,7 @@ class Page {
   }
 
   setMetric(name) {
-    this.model.metric = name;
+    this.model.metric = this.model.picked.metric = name;
     this.model.scales.clear();  // of an objective, they leave out confirmations
     this.scatter.follow();
     this.curves.follow();

@@ -6,6 +6,7 @@ const MOST_CURVES = 100, BEST_CURVES = 20, MOST_STEPS = 12, NUM_BINS = 8;
 class Scatter extends PlaneView {
   constructor(page) {
     super(page, { name: "scatter", title: "Scatter plot" });
+    this.picked = {};
     this.grid = { left: 62, right: 20, top: 14, bottom: 48 };
     this.lists = ["x", "y"].map((axis) => {
       const [label, list] = select(axis, [], "", (name) => this.choices({ [axis]: name }));
@@ -16,20 +17,23 @@ class Scatter extends PlaneView {
 
   choices(changed) {
     Object.assign(this, changed);
+    Object.assign(this.picked, changed);
     this.setZoom(null);
   }
 
   // Takes the new metric in place of the old one.
   follow() {
     if (this.y !== this.followed) return;
+    delete this.picked.y;
     this.y = this.followed = this.model.metric;
     this.forget();
   }
 
   defaults() {
-    const { model } = this;
-    if (!model.field(this.x)) this.x = model.axes[0] ?? model.results.at(-1).name;
-    if (!model.field(this.y)) this.y = this.followed = model.metric;
+    const { model, picked, isInUse } = this, before = [this.x, this.y];
+    if (!model.field(this.x) || !(picked.x || isInUse)) this.x = model.axes[0] ?? model.results.at(-1).name;
+    if (!model.field(this.y) || !(picked.y || isInUse)) this.y = this.followed = model.metric;
+    if (String(before) !== String([this.x, this.y])) this.forget();
     setOptions(this.lists[0], model.fields, this.x);
     setOptions(this.lists[1], model.fields, this.y);
   }
@@ -117,7 +121,7 @@ class Curves extends PlaneView {
     super(page, { name: "curves", title: "Learning curves" });
     this.grid = { left: 62, right: 20, top: 14, bottom: 48 };
     const [label, list] = select("metric", [], "", (name) => {
-      this.metric = name;
+      this.metric = this.picked = name;
       this.setZoom(null);
     });
     this.list = list;
@@ -128,7 +132,7 @@ class Curves extends PlaneView {
   follow() {
     const found = this.model.data.curves.metrics.find(({ name }) => this.model.metric.endsWith(name));
     if (!found || found.name === this.metric) return;
-    this.metric = found.name;
+    this.metric = this.picked = found.name;
     this.forget();
   }
 
@@ -154,7 +158,8 @@ class Curves extends PlaneView {
     this.card.classList.toggle("empty", !metrics.length);
     if (!metrics.length) return this.describe("Learning curves: no epoch is recorded yet.", "No epoch is recorded yet.");
     if (isWhole) {
-      if (!metrics.some(({ name }) => name === this.metric)) this.metric = (metrics.find(({ name }) => model.metric.endsWith(name)) ?? metrics[0]).name;
+      const kept = metrics.find(({ name }) => name === this.metric);
+      if (!kept || !(this.picked || this.isInUse)) this.metric = (metrics.find(({ name }) => model.metric.endsWith(name)) ?? kept ?? metrics[0]).name;
       setOptions(this.list, metrics, this.metric);
       this.drawAxes(this.page.theme);
     }
@@ -204,9 +209,10 @@ class HeatMap extends PlaneView {
 
   constructor(page) {
     super(page, { name: "heat", title: "Heat map" });
+    this.picked = {};
     this.lists = ["x", "y"].map((axis) => {
       const [label, list] = select(axis, [], "", (name) => {
-        this[axis] = name;
+        this[axis] = this.picked[axis] = name;
         this.draw(true);
       });
       this.controls.append(label);
@@ -215,9 +221,9 @@ class HeatMap extends PlaneView {
   }
 
   defaults() {
-    const names = this.model.parameters.map((field) => field.name);
-    if (!names.includes(this.x)) this.x = this.model.axes[0];
-    if (!names.includes(this.y) || this.y === this.x) this.y = [this.model.axes[1], ...names].find((name) => name && name !== this.x);
+    const names = this.model.parameters.map((field) => field.name), { picked, isInUse } = this;
+    if (!names.includes(this.x) || !(picked.x || isInUse)) this.x = this.model.axes[0];
+    if (!names.includes(this.y) || this.y === this.x || !(picked.y || isInUse)) this.y = [this.model.axes[1], ...names].find((name) => name && name !== this.x);
     setOptions(this.lists[0], this.model.parameters, this.x);
     setOptions(this.lists[1], this.model.parameters, this.y);
   }

@@ -132,8 +132,7 @@ class Model {
     this.constraints = new Map();  // name -> {label, test(index)}
     this.pinned = new Set();  // keys
     this.opened = null;  // key
-    this.metric = null;
-    this.color = null;
+    this.picked = {};  // `metric` and `color` as the reader chose them; else they follow the data
     this.load({ fields: [], trials: { key: [], status: [] }, curves: { metrics: [], epochs: [] }, details: [] });
   }
 
@@ -149,11 +148,12 @@ class Model {
     this.byName = new Map(this.fields.map((field) => [field.name, field]));
     this.parameters = this.fields.filter((field) => field.role === "parameter");
     this.results = this.fields.filter((field) => field.role === "result" && field.kind === "number");
-    if (!this.byName.has(this.metric)) this.metric = data.metric ?? this.results[0]?.name ?? null;
+    const kept = (name) => (this.byName.has(name) ? name : null);
+    this.metric = kept(this.picked.metric) ?? data.metric ?? this.results[0]?.name ?? null;
     const lr = this.parameters.slice(0, 2).find((field) => field.name === "lr") ?? this.parameters[0];
     const others = this.parameters.filter((field) => field !== lr);
     this.axes = [lr, others.find((field) => !this.areTied(lr, field)) ?? others[0]].map((field) => field?.name);  // of the scatter plot and the heat map
-    if (!this.byName.has(this.color)) this.color = this.axes[1] ?? this.metric;
+    this.color = kept(this.picked.color) ?? this.axes[1] ?? this.metric;
     for (const [name, { names }] of this.constraints) {
       if (names?.some((field) => !this.byName.has(field) && !data.curves[field])) this.constraints.delete(name);
     }

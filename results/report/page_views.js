@@ -191,6 +191,11 @@ class PlaneView extends View {
     this.draw(true);
   }
 
+  // Whether the reader has zoomed or selected on these axes, which then stay when new data would begin with others.
+  get isInUse() {
+    return this.zoom !== null || this.model.constraints.has(this.name);
+  }
+
   // Drops the zoom, which is of other axes.
   forget() {
     this.zoom = null;

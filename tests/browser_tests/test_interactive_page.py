@@ -18,6 +18,8 @@ from tests.browser_tests.measuring import layout
 NUM_TRIALS, NUM_EPOCHS = 60, 6
 METRIC = "objective.holdout_error_percent"
 MARKUP = "</script></noscript><img class=evil src=x onerror=alert(1)><b class=evil>&lt;i&gt;\"'"
+CHOICES = ((".bar", 0), (".bar", 1), (".view.scatter", 0), (".view.heat", 0), (".view.heat", 1))
+"""Lists to choose from: metric, colour, and axes."""
 Data = dict[str, Any]
 
 
@@ -288,6 +290,24 @@ def test_new_data_keeps_sorting_filters_selection_and_choices(page: Page, data: 
     assert header(page, "lr").get_attribute("aria-sort") == "ascending"
     assert page.locator(".bar").get_by_label("colour").input_value() == "schedule"
     assert (num_selected(page), column(page, "key")) == (before, keys)
+
+
+def test_what_was_not_chosen_follows_new_data(page: Page, data: Data) -> None:
+    def shown() -> list[str]:
+        return [str(page.locator(f"{at} select").nth(n).input_value()) for at, n in CHOICES]
+
+    early = copy.deepcopy(data)
+    early["fields"] = [field for field in data["fields"] if field["name"] not in ("lr", "batch_size", "schedule")]
+    whole = shown()
+    page.evaluate("data => batchscape.update(data)", early)
+    assert not {"lr", "batch_size"} & set(shown())
+    page.evaluate("data => batchscape.update(data)", data)
+    assert shown() == whole
+    page.locator(".view.heat select").nth(1).select_option("momentum")
+    page.locator(".view.scatter").get_by_label("x").select_option("momentum")
+    for new in (early, data):
+        page.evaluate("data => batchscape.update(data)", new)
+    assert shown() == [*whole[:2], "momentum", whole[3], "momentum"]
 
 
 def test_the_charts_follow_the_theme(page: Page) -> None:
