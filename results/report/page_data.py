@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from results.report.trial_list import VALUES_OF_TRIAL
 from results.tables.layout import in_table_order
 from trainable.config import is_field
 from trainable.ledger.checksums import parse_json
-from trainable.records import Purpose
+from trainable.records import Purpose, Status
 from trainable.rounding import round_significant
 from trainable.wording import counted, printable
 
@@ -85,10 +85,19 @@ Column = tuple[Field, list[Any]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def page_data(trials: pa.Table, epochs: pa.Table, logs: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the data of the page as JSON values, made from the two tables of a sweep and `failure_logs`.
+def page_data(
+    trials: pa.Table,
+    epochs: pa.Table,
+    logs: Mapping[str, str] | None = None,
+    at_work: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """Return the data of the page as JSON values. Texts are printable, but may hold markup.
 
-    Superseded trainings are left out. Texts are printable, but may hold markup.
+    Args:
+        trials: table of a sweep's trials; superseded trainings are left out.
+        epochs: table of their epochs.
+        logs: what `failure_logs` returns.
+        at_work: keys of the trials that are running, if that is known.
     """
     metadata = {name.decode(): value.decode() for name, value in (trials.schema.metadata or {}).items()}
     cells = in_table_order(group_repeats(trials_from_table(trials)))
@@ -108,13 +117,20 @@ def page_data(trials: pa.Table, epochs: pa.Table, logs: Mapping[str, str] | None
         "fields": [asdict(spec) for spec, _ in columns],
         "trials": {
             "key": [trial.row.trial_key for trial in listed],
-            "status": [trial.row.status.lower() for trial in listed],
+            "status": [_state(trial, at_work) for trial in listed],
             "cell": [number for number, cell in enumerate(cells, start=1) for _ in cell.trials],
             **{spec.name: values for spec, values in columns},
         },
         "curves": _curves(epochs, [trial.row.trial_key for trial in listed]),
         "details": _details(listed, {name: own[name] for name in told if name in own}, logs or {}),
     }
+
+
+def _state(trial: Trial, at_work: Collection[str] | None) -> str:
+    """Return the status in words, and of an incomplete trial whether it is running, if that is known."""
+    if trial.status is not Status.INCOMPLETE:
+        return trial.row.status.lower()
+    return "unfinished" if at_work is None else "running" if trial.row.trial_key in at_work else "interrupted"
 
 
 def page_json(data: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@
 const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8a63d2", "#7f7f7f"];
 const RAMP = ["#2f63b8", "#b0508f", "#d07c00"];  // of enough contrast on both themes
 const HEAT_RAMP = ["#fee838", "#bbad6d", "#7c7b78", "#424e6c", "#00224e"];  // as in the static heat map: a high error is dark
-const STATUSES = ["complete", "stopped", "diverged", "failed", "incomplete"];
-const SYMBOLS = { complete: "●", stopped: "◆", diverged: "▲", failed: "✖", incomplete: "○" };
+const STATUSES = ["complete", "stopped", "diverged", "failed", "running", "interrupted", "unfinished"];
+const SYMBOLS = { complete: "●", stopped: "◆", diverged: "▲", failed: "✖", running: "○", interrupted: "□", unfinished: "○" };
 const NONE = "–";
 const MOST_PLACES = 64;
 

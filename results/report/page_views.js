@@ -160,9 +160,10 @@ function drawSymbol(context, status, [x, y], size, color) {
       context.lineTo(x + dx * size, y + dy * size);
     }
     return context.stroke();
-  } else context.arc(x, y, size, 0, 2 * Math.PI);
+  } else if (status === "interrupted") context.rect(x - size, y - size, 2 * size, 2 * size);
+  else context.arc(x, y, size, 0, 2 * Math.PI);
   context.closePath();
-  return status === "incomplete" ? context.stroke() : context.fill();
+  return ["running", "interrupted", "unfinished"].includes(status) ? context.stroke() : context.fill();
 }
 
 // A chart with two axes: a drag selects a rectangle, or zooms into it.

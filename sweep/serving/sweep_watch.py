@@ -66,6 +66,8 @@ class _Rows:
     seconds_left: float | None
     data: dict[str, Any] | None = None
     """The data of the page; None until a page asks for it, and while no trial has begun."""
+    at_work: frozenset[str] = frozenset()
+    """Keys of the trials that are running in this data."""
 
 
 class SweepWatch:
@@ -185,8 +187,9 @@ class SweepWatch:
 
     def _read_page(self) -> Changes:
         facts, rows = self.facts(), self._rows.get()
-        if rows is not None and rows.data is None and len(rows.tables[0]):
-            rows.data = page_data(*rows.tables)
+        at_work = self._status.at_work if self._status else frozenset()
+        if rows is not None and len(rows.tables[0]) and (rows.data is None or rows.at_work != at_work):
+            rows.data, rows.at_work = page_data(*rows.tables, at_work=at_work), at_work
         self._changes.update(facts_html(facts), rows.data if rows else None)
         return self._changes
 

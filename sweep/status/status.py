@@ -70,6 +70,8 @@ class SweepStatus:
     """Identifier of the driver's run; None if no driver is running."""
     running_since: str | None = None
     """Time at which that run began, in UTC; None if it is unknown."""
+    at_work: frozenset[str] = frozenset()
+    """Keys of the running trials; not in the JSON form."""
 
     @property
     def nothing_trained(self) -> bool:
@@ -161,6 +163,7 @@ def _count(
         separation=separation_text(store, manifest),
         run_id=None if driver is None else driver.run_id,
         running_since=None if driver is None else driver.since or None,
+        at_work=frozenset(at_work),
     )
 
 
@@ -269,4 +272,5 @@ def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
 
 def status_json(status: SweepStatus, indent: int | None = 1) -> str:
     """Return the fields of SweepStatus as JSON, in one line if `indent` is None."""
-    return json_text(dataclasses.asdict(status), indent)
+    fields = {name: value for name, value in dataclasses.asdict(status).items() if name != "at_work"}
+    return json_text(fields, indent)

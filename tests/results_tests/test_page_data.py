@@ -2,15 +2,19 @@
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.parquet.collect import Collector
 from results.parquet.files import read_epochs, read_trials
 from results.report.page_data import MOST_EPOCHS, page_data, page_json
 from results.store.local_store import LocalStore
 from tests.conftest import ROOT
 from tests.results_tests.report_samples import ERROR, SCRIPT, SWEEP, write_evil_sweep
+from tests.results_tests.result_samples import make_config, make_manifest
+from tests.results_tests.store_samples import train
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,12 @@ def test_data_of_a_search_has_its_parameters_and_its_objective() -> None:
     assert fields["variable.base_lr"]["log"]
     assert set(data["trials"]["purpose"]) == {"search", "confirm"}
     assert sum(number is not None for number in data["trials"]["proposal"]) == len(data["trials"]["key"])
+
+
+def test_a_stored_result_cannot_tell_whether_a_trial_is_running(tmp_path: Path) -> None:
+    store, config = LocalStore(tmp_path), make_config(epochs=4)
+    train(store, config, 2)
+    assert page_data(*Collector(store, make_manifest([config])).tables())["trials"]["status"] == ["unfinished"]
 
 
 def test_json_holds_no_markup(evil: dict[str, Any]) -> None:

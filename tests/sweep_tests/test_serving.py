@@ -24,7 +24,15 @@ from sweep.serving import sweep_watch
 from sweep.serving.board import Board
 from sweep.serving.paced import Paced
 from sweep.serving.server import PageServer
-from tests.results_tests.result_samples import START, make_config, make_end, make_epoch, make_manifest, write_trial
+from tests.results_tests.result_samples import (
+    START,
+    make_attempt,
+    make_config,
+    make_end,
+    make_epoch,
+    make_manifest,
+    write_trial,
+)
 from tests.results_tests.store_samples import train
 from tests.s3_server import S3Server
 from trainable.ledger.remote import Remote
@@ -124,6 +132,7 @@ def test_list_and_page_tell_how_far_the_sweep_is(server: PageServer) -> None:
     assert dict(zip(keys, data["trials"]["lr"], strict=True)) == {DONE: 0.1, BEGUN: 0.2, FAILED: 0.4}
     curves = dict(zip(keys, data["curves"]["test_error_percent"], strict=True))
     assert curves == {DONE: [20.0] * 4, BEGUN: [50.0], FAILED: []}
+    assert sorted(data["trials"]["status"]) == ["complete", "failed", "interrupted"]
 
 
 def test_only_what_changed_is_sent_again(server: PageServer, store: LocalStore) -> None:
@@ -148,7 +157,8 @@ def test_only_what_changed_is_sent_again(server: PageServer, store: LocalStore) 
 
 def test_a_run_that_begins_later_is_followed(server: PageServer, store: LocalStore) -> None:
     assert "not running" not in ask(server, "/1/sweep/").text
-    with store.driving(make_manifest([*CONFIGS, make_config(epochs=4, lr=0.8)])):
+    with store.driving(make_manifest([*CONFIGS, make_config(epochs=4, lr=0.8)]), make_attempt().run_id):
+        assert "running" in ask(server, "/1/sweep/data").json["page"]["trials"]["status"]
         append_run(store, "sweep", RunStart("again", START))
         assert "running" in ask(server, "/1/sweep/").text
         assert "1 of 4" in ask(server, "/1/sweep/").text
