@@ -72,8 +72,7 @@ class Detail {
     const epochs = new Scale({ label: "epoch", kind: "number", log: false, role: "result", isWhole: true }, known.map(([epoch]) => epoch));
     this.plot.setAttribute("aria-label", `Learning curve: ${spec.label} from ${numberText(known[0][1])} to ${numberText(known.at(-1)[1])} after epoch ${known.at(-1)[0]}.`);
     this.chart.setOption({ animation: false, grid: { left: 56, right: 14, top: 26, bottom: 30 },
-      tooltip: { trigger: "axis", confine: true, backgroundColor: theme.box, borderColor: theme.line, textStyle: { color: theme.text, fontSize: 12 },
-        formatter: ([{ value }]) => make("span", {}, `epoch ${value[0]}: ${numberText(value[2])}`) },
+      tooltip: tooltipOptions(theme, { trigger: "axis", formatter: ([{ value }]) => make("span", {}, `epoch ${value[0]}: ${numberText(value[2])}`) }),
       xAxis: axisOptions(epochs, theme, null, { name: "", most: 5, splitLine: { show: false } }),
       yAxis: axisOptions(scale, theme, null, { most: 4, nameLocation: "end", nameGap: 8, nameTextStyle: { color: theme.quiet, fontSize: 12, align: "left", padding: [0, 0, 0, -48] } }),
       series: [{ type: "line", data: known.map(([epoch, value]) => [epoch, scale.inner(value), value]), showSymbol: known.length < 20, symbolSize: 5,

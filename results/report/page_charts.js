@@ -7,7 +7,6 @@ class Scatter extends PlaneView {
   constructor(page) {
     super(page, { name: "scatter", title: "Scatter plot" });
     this.picked = {};
-    this.grid = { left: 62, right: 20, top: 14, bottom: 48 };
     this.lists = ["x", "y"].map((axis) => {
       const [label, list] = select(axis, [], "", (name) => this.choices({ [axis]: name }));
       this.controls.append(label);
@@ -119,7 +118,6 @@ function apartNote(model) {
 class Curves extends PlaneView {
   constructor(page) {
     super(page, { name: "curves", title: "Learning curves" });
-    this.grid = { left: 62, right: 20, top: 14, bottom: 48 };
     const [label, list] = select("metric", [], "", (name) => {
       this.metric = this.picked = name;
       this.setZoom(null);
@@ -272,16 +270,16 @@ class HeatMap extends PlaneView {
     const means = [...cells.values()].map((cell) => cell.mean).filter((mean) => mean !== null);
     const scale = new Scale(metric, means);
     const [columns, rows] = this.steps;
-    this.grid = { left: 16 + 7 * Math.max(...rows.texts.map((text) => Math.min(text.length, 14)), 3) + 22, right: 16, top: 14, bottom: 48 };
+    this.grid = { ...this.grid, left: 16 + 7 * Math.max(...rows.texts.map((text) => Math.min(text.length, 14)), 3) + 22 };
     const size = Math.min((this.chart.getWidth() - this.grid.left - 16) / columns.texts.length, 3 * (this.chart.getHeight() - 62) / rows.texts.length);
     const series = [{ id: "cells", type: "custom", data: [...cells.values()].map((cell) => [cell.x, cell.y]),
       renderItem: (params, api) => cellShape(api, [...cells.values()][params.dataIndex], { scale, theme, isText: size > 34 }) }];
     const axis = (steps, name, more) => ({ type: "category", data: steps.texts, name: model.field(name).label, nameLocation: "middle", nameGap: 30,
       nameTextStyle: { color: theme.quiet, fontSize: 12 }, axisLine: { lineStyle: { color: theme.line } }, axisTick: { show: false }, splitLine: { show: false },
-      axisLabel: { color: theme.quiet, fontSize: 11, hideOverlap: true, formatter: (text) => shortened(text, 14) }, ...more });
+      axisLabel: { color: theme.quiet, fontSize: 11, hideOverlap: true, formatter: (text) => shortened(text, 14) },
+      tooltip: { show: steps.texts.some((text) => text.length > 14), formatter: ({ value }) => make("span", {}, value) }, ...more });
     this.chart.setOption({ animation: false, grid: this.grid, series, xAxis: axis(columns, this.x), yAxis: axis(rows, this.y, { nameGap: this.grid.left - 22 }),
-      tooltip: { trigger: "item", confine: true, transitionDuration: 0, backgroundColor: theme.box, borderColor: theme.line, textStyle: { color: theme.text, fontSize: 12 },
-        formatter: (event) => this.cellCard([...cells.values()][event.dataIndex]) } }, { notMerge: true });
+      tooltip: tooltipOptions(theme, { formatter: (event) => this.cellCard([...cells.values()][event.dataIndex]) }) }, { notMerge: true });
     this.markArea(names);
     const binned = this.steps.filter((steps) => steps.isBinned).map((steps) => steps.field.label);
     this.describe(`Heat map: mean ${metric.label} for each ${model.field(this.x).label} and ${model.field(this.y).label}. The table has the trials of each cell.`,

@@ -36,14 +36,26 @@ function rangeText(scale, low, high) {
   return `${scale.field.label} ${end(low)} to ${end(Math.min(high, scale.high))}`;
 }
 
-// The options of an axis; its ticks are ours.
+// The places and texts of the ticks of an axis.
+function ticksOf(scale, zoomed, most = 7) {
+  const [low, high] = zoomed ?? [scale.low, scale.high], places = scale.ticks(low, high, most), texts = places.map((place) => shortened(scale.text(place), 14));
+  return { low, high, places, texts, widths: texts.map((text) => echarts.format.getTextRect(text, "11px sans-serif").width) };
+}
+
+function tooltipOptions(theme, more) {
+  return { confine: true, transitionDuration: 0, backgroundColor: theme.box, borderColor: theme.line, textStyle: { color: theme.text, fontSize: 12 },
+    extraCssText: "max-width: 90%; white-space: normal; overflow-wrap: anywhere", ...more };
+}
+
+// The options of an axis; its ticks are ours. A label that is shortened is told in full under the pointer.
 function axisOptions(scale, theme, zoomed, more = {}) {
-  const [low, high] = zoomed ?? [scale.low, scale.high], ticks = scale.ticks(low, high, more.most ?? 7);
+  const { low, high, places: ticks, texts } = ticksOf(scale, zoomed, more.most);
   return { type: "value", min: low, max: high, name: scale.field.label, nameLocation: "middle", nameGap: 30,
     nameTextStyle: { color: theme.quiet, fontSize: 12 }, axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
     axisTick: { show: true, customValues: ticks, lineStyle: { color: theme.line } },
     axisLabel: { customValues: ticks, color: theme.quiet, fontSize: 11, hideOverlap: true, textBorderColor: theme.page, textBorderWidth: 3,
-      formatter: (place) => shortened(scale.text(nearest(ticks, place)), 14) },
+      formatter: (place) => texts[ticks.indexOf(nearest(ticks, place))] },
+    tooltip: { show: texts.some((text) => text.endsWith("…")), formatter: ({ tickIndex }) => make("span", {}, scale.text(ticks[tickIndex])) },
     splitLine: { lineStyle: { color: theme.line, opacity: 0.6 } }, ...more };
 }
 
@@ -171,6 +183,7 @@ class PlaneView extends View {
   constructor(page, words) {
     super(page, words);
     this.zoom = null;
+    this.grid = { left: 62, right: 16, top: 14, bottom: 48, outerBoundsMode: "none" };  // the marks rely on it: the library must not shrink it
     this.area = make("div", { class: "area", hidden: true });
   }
 
@@ -274,10 +287,15 @@ class PlaneView extends View {
     context.clip();
   }
 
+  // Draws the axes, with as much room for the labels beside them as these take.
   drawAxes(theme) {
-    const [x, y] = this.scales();
-    this.chart.setOption({ animation: false, grid: this.grid, xAxis: axisOptions(x, theme, this.zoom?.x, { most: this.chart.getWidth() / 90 }),
-      yAxis: axisOptions(y, theme, this.zoom?.y, { nameGap: 46 }) }, { notMerge: true });
+    const [x, y] = this.scales(), width = this.chart.getWidth(), most = width / 90, across = ticksOf(x, this.zoom?.x, most);
+    const left = Math.max(62, Math.ceil(Math.max(0, ...ticksOf(y, this.zoom?.y).widths)) + 36);
+    const beyond = across.places.map((place, index) => [(across.high - place) / (across.high - across.low), across.widths[index] / 2 + 4])
+      .map(([share, half]) => (share < 1 ? (half - share * (width - left)) / (1 - share) : 0));
+    Object.assign(this.grid, { left, right: Math.max(16, ...beyond) });
+    this.chart.setOption({ animation: false, grid: this.grid, tooltip: tooltipOptions(theme), xAxis: axisOptions(x, theme, this.zoom?.x, { most }),
+      yAxis: axisOptions(y, theme, this.zoom?.y, { nameGap: left - 16 }) }, { notMerge: true });
   }
 
   take(rectangle) {
