@@ -7,6 +7,11 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 from benchmarks.browser import MISSING, browser_path, running_browser
+from benchmarks.page_scale import SWEEP, tables
+from results.report.content import make_report
+from results.report.html import render_html
+from results.report.page_data import page_data, page_json
+from tests.browser_tests.explorer import NUM_EPOCHS, NUM_TRIALS, Data, status
 
 DESK, TABLET, PHONE = 1440, 768, 390
 """Widths in CSS pixels."""
@@ -70,6 +75,34 @@ def open_page(browser: Browser, faults: list[str]) -> Iterator[Opener]:
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return page_data(*tables(NUM_TRIALS, NUM_EPOCHS))
+
+
+@pytest.fixture(scope="module")
+def report(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a search over six parameters, without its static figures."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render_html(make_report(*tables(NUM_TRIALS, NUM_EPOCHS), SWEEP), {}, page_json(data)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab(open_page: Opener, report: Path) -> Page:
+    return open_page(report)
+
+
+@pytest.fixture
+def page(tab: Page, report: Path) -> Page:
+    """The page as it is after loading."""
+    tab.set_viewport_size({"width": DESK, "height": 900})
+    tab.emulate_media(color_scheme="light")
+    tab.goto(report.as_uri())
+    assert status(tab) == f"{NUM_TRIALS} trials"
+    return tab
 
 
 def _complaint(message: ConsoleMessage) -> list[str]:

@@ -5,60 +5,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import FloatRect, Page, expect
+from playwright.sync_api import Page, expect
 
-from benchmarks.page_scale import SWEEP, tables
-from results.report.content import make_report
-from results.report.html import render_html
-from results.report.page_data import page_data, page_json
-from tests.browser_tests.conftest import DESK, PHONE, Opener
+from results.report.page_data import page_json
+from tests.browser_tests.conftest import PHONE, Opener
+from tests.browser_tests.explorer import METRIC, NUM_TRIALS, Data, box_of, drag, num_selected, numbers, status
 from tests.browser_tests.measuring import layout
 
-NUM_TRIALS, NUM_EPOCHS = 60, 6
-METRIC = "objective.holdout_error_percent"
 MARKUP = "</script></noscript><img class=evil src=x onerror=alert(1)><b class=evil>&lt;i&gt;\"'"
 CHOICES = ((".bar", 0), (".bar", 1), (".view.scatter", 0), (".view.heat", 0), (".view.heat", 1))
 """Lists to choose from: metric, colour, and axes."""
-Data = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def data() -> Data:
-    return page_data(*tables(NUM_TRIALS, NUM_EPOCHS))
-
-
-@pytest.fixture(scope="module")
-def report(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a search over six parameters, without its static figures."""
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_html(make_report(*tables(NUM_TRIALS, NUM_EPOCHS), SWEEP), {}, page_json(data)))
-    return path
-
-
-@pytest.fixture(scope="module")
-def tab(open_page: Opener, report: Path) -> Page:
-    return open_page(report)
-
-
-@pytest.fixture
-def page(tab: Page, report: Path) -> Page:
-    """The page as it is after loading."""
-    tab.set_viewport_size({"width": DESK, "height": 900})
-    tab.emulate_media(color_scheme="light")
-    tab.goto(report.as_uri())
-    assert status(tab) == f"{NUM_TRIALS} trials"
-    return tab
-
-
-def status(page: Page) -> str:
-    return page.get_by_role("status").inner_text()
-
-
-def num_selected(page: Page) -> int:
-    words = status(page).split()
-    assert words[1] == "of", words
-    return int(words[0])
 
 
 def column(page: Page, name: str) -> list[str]:
@@ -74,27 +30,6 @@ def column(page: Page, name: str) -> list[str]:
 
 def header(page: Page, name: str) -> Any:  # noqa: ANN401 (a locator)
     return page.locator(f'th[data-name="{name}"]')
-
-
-def numbers(data: Data, name: str) -> list[float]:
-    return [value for value in data["trials"][name] if value is not None]
-
-
-def box_of(page: Page, view: str) -> FloatRect:
-    plot = page.locator(f".view.{view} .plot")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    assert box
-    return box
-
-
-def drag(page: Page, box: FloatRect, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Drag the mouse between two points of a box, which are given as fractions of its width and height."""
-    points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    page.mouse.move(*points[1], steps=4)
-    page.mouse.up()
 
 
 def test_a_report_has_less_than_3_mb_beside_its_data(report: Path, data: Data) -> None:
@@ -204,51 +139,6 @@ def test_hovering_a_point_tells_the_configuration(page: Page, data: Data) -> Non
     expect(tip).to_contain_text(f"trial {data['trials']['key'][index][:8]}")
     for name in ("momentum", "schedule", "weight_decay"):
         expect(tip).to_contain_text(str(data["trials"][name][index])[:5])
-
-
-PAINTED = """([view, act]) => {
-  const page = batchscape.page, chart = page[view], [symbol, line] = [drawSymbol, strokeLine];
-  const painted = [], wanted = [];
-  window.drawSymbol = (...all) => { painted.push(all[2]); symbol(...all); };
-  window.strokeLine = (...all) => { painted.push(...all[1]); line(...all); };
-  eval(act);
-  [window.drawSymbol, window.strokeLine] = [symbol, line];
-  const [x, y] = chart.scales(), {trials, curves} = page.model.data, metric = curves[chart.metric];
-  const add = (across, up) => wanted.push(chart.chart.convertToPixel("grid", [across, up]));
-  if (view == "scatter") for (const at in trials.key) add(x.place(trials[chart.x][at]), y.place(trials[chart.y][at]));
-  else for (const at of chart.drawn) curves.epochs[at].forEach((x, step) => add(x, y.place(metric[at][step])));
-  const {width, height} = chart.plot.getBoundingClientRect(), gap = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
-  return {gap: Math.max(...wanted.map(a => Math.min(...painted.map(b => gap(a, b))))), painted: painted.length,
-    outside: painted.filter(([x, y]) => x < 0 || y < 0 || x > width || y > height).length};
-}"""
-"""What is painted while a script runs, and the pixels by which it is off the axes of the library."""
-
-
-@pytest.mark.parametrize("width", [DESK, PHONE])
-def test_marks_are_painted_where_the_axes_have_them(page: Page, data: Data, width: int) -> None:
-    changed = copy.deepcopy(data)
-    tags = [f"{kind} of a label that no axis has room for" for kind in ("First", "Second", "Third")]
-    changed["fields"].append(
-        {"name": "tag", "label": "tag", "kind": "word", "log": False, "role": "parameter", "values": tags}
-    )
-    changed["trials"]["tag"] = [tags[index % 3] for index in range(NUM_TRIALS)]
-    changed["trials"]["status"] = [("complete", "diverged", "incomplete")[index % 3] for index in range(NUM_TRIALS)]
-    changed["trials"]["lr"][0] = 1e6
-    page.set_viewport_size({"width": width, "height": 900})
-    page.evaluate("data => batchscape.update(data)", changed)
-    acts = [("curves", f"chart.metric = '{metric}'; chart.draw(true)") for metric in ("lr", "test_error_percent")] + [
-        ("scatter", f"chart.choices({{x: '{x}', y: '{y}'}})")
-        for x, y in (("momentum", METRIC), ("tag", "lr"), ("lr", "tag"), ("status", "status"))
-    ]
-    for act in acts:
-        found = page.evaluate(PAINTED, act)
-        assert found["painted"] >= NUM_TRIALS, act
-        assert (found["gap"] < 0.5, found["outside"]) == (True, 0), (act, found)
-    page.evaluate("batchscape.page.scatter.choices({x: 'lr', y: 'tag'})")
-    box = box_of(page, "scatter")
-    middle = page.evaluate("batchscape.page.scatter.chart.convertToPixel('grid', [0, 1])[1]")
-    page.mouse.move(box["x"] + 80, box["y"] + middle, steps=2)
-    expect(page.locator(".view.scatter .plot")).to_contain_text(tags[1])
 
 
 def test_metric_axes_and_colour_can_be_chosen(page: Page) -> None:
