@@ -189,6 +189,10 @@ def output_folder(text: str) -> str:
     """Accept a folder that can be written to or made."""
     if "://" in not_empty(text):
         raise argparse.ArgumentTypeError(f"{text} is a URI: give a folder of this machine")
+    from results.store.opening import lost_slash
+
+    if lost := lost_slash(text):
+        raise argparse.ArgumentTypeError(lost)
     try:
         folder = Path(text).expanduser()
     except RuntimeError:

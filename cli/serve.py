@@ -48,14 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
     from sweep.exit_codes import ExitCode
     from sweep.serving.board import Board
     from sweep.serving.server import PageServer, serving_text
+    from sweep.status.listing import nothing_text
 
     locations = arguments.store or [DEFAULT_STORE]
-    board = Board([open_store(location) for location in locations], locations)
+    stores = [open_store(location) for location in locations]
+    board = Board(stores, locations)
     with (
         board.hurried(),
         PageServer(board, arguments.host, arguments.port) as server,
     ):
         say(serving_text(server), flush=True)
+        for store in stores:
+            if store.is_missing():
+                say(nothing_text(store), flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:  # the usual way to end it: nothing needs to be said

@@ -73,6 +73,9 @@ class LocalStore(Store):
         except OSError as error:
             raise UserError(f"cannot write to {self.location(sweep)}: {error.strerror}") from None
 
+    def is_missing(self) -> bool:
+        return not self.path.exists()
+
     def hurried(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 

@@ -75,6 +75,10 @@ class Store(SweepFiles):
             UserError: this process has driven a sweep of the store, and the store's folder has gone since.
         """
 
+    def is_missing(self) -> bool:
+        """Return whether the store's folder does not exist yet."""
+        return False
+
     @abstractmethod
     def hurried(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which a store that does not answer is not waited for."""

@@ -10,7 +10,7 @@ from sweep.serving.changes import Changes
 from sweep.serving.paced import Paced
 from sweep.serving.pages import list_html
 from sweep.serving.sweep_watch import SweepWatch
-from sweep.status.listing import DAMAGED, DONE, RUNNING, UNFINISHED
+from sweep.status.listing import DAMAGED, DONE, RUNNING, UNFINISHED, start_command
 from sweep.status.watch import default_seconds
 from trainable.errors import UserError
 from trainable.wording import printable
@@ -63,6 +63,8 @@ class ServedStore:
             "store": printable(self.store.location()),
             "number": self.number,
             "trouble": trouble and printable(trouble),
+            "missing": self.store.is_missing(),
+            "start": printable(start_command(self.store)),
             "sweeps": [facts for facts, _ in found],
         }
 

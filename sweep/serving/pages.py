@@ -37,7 +37,6 @@ _ENVIRONMENT = jinja2.Environment(
 )
 _ENVIRONMENT.globals.update(
     counted=counted,
-    start=command("run", "quickstart"),
     run=command("run"),
     files={name.partition("-")[2]: f"/static/{name}" for name in STATIC},
 )

@@ -96,13 +96,25 @@ def listing_json(found: Sequence[SweepSummary]) -> str:
 def listing_text(store: Store, found: Sequence[SweepSummary]) -> str:
     """Write a table for people; the best result comes last, since it may be long."""
     if not found:
-        return f"no sweeps in {store.location()}: start with `{command('run', 'quickstart')}{store.option}`"
+        return nothing_text(store)
     rows = [HEADERS, *(_cells(summary) for summary in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS) - 1)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     )
+
+
+def nothing_text(store: Store) -> str:
+    """Say that a store has no sweeps, or does not exist yet, and how to begin."""
+    where = printable_line(store.location())
+    what = f"{where} does not exist yet" if store.is_missing() else f"no sweeps in {where}"
+    return f"{what}: start with `{start_command(store)}`"
+
+
+def start_command(store: Store) -> str:
+    """Return what to type for a first sweep in a store."""
+    return f"{command('run', 'quickstart')}{store.option}"
 
 
 def _cells(summary: SweepSummary) -> tuple[str, ...]:

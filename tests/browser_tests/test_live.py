@@ -64,7 +64,7 @@ def test_page_of_a_sweep_that_runs_is_killed_and_resumed(tmp_path: Path, open_pa
     run = ["run", str(space), "--store", store, "--max-concurrent", "1"]
     with started("serve", "--store", store, "--port", "0") as server:
         page = open_page(url_of(server))
-        assert page.get_by_text("No sweeps yet").is_visible()
+        assert page.get_by_text("This folder does not exist yet").is_visible()
         with started(*run) as driver:
             page.get_by_role("link", name="live").click(timeout=MILLISECONDS)  # it came without a reload
             page.evaluate("window.neverReloaded = true")

@@ -71,8 +71,13 @@ def test_a_damaged_sweep_does_not_hide_the_others(store: LocalStore, capsys: pyt
 
 def test_an_empty_store_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(LocalStore(tmp_path / "none"), "list") == 0
-    assert "run quickstart" in capsys.readouterr().out
-    assert not (tmp_path / "none").exists()
+    none = tmp_path / "none"
+    start = f"start with `python tune_main.py run quickstart --store {none}`\n"
+    assert capsys.readouterr().out == f"{none} does not exist yet: {start}"
+    assert not none.exists()
+    none.mkdir()
+    assert run(LocalStore(none), "list") == 0
+    assert capsys.readouterr().out == f"no sweeps in {none}: {start}"
 
 
 def test_best_has_the_lowest_mean(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +132,19 @@ def test_delete_refuses_while_a_driver_works(store: LocalStore, capsys: pytest.C
     with store.driving(store.manifest("wide")):
         assert run(store, "delete", "wide", "--yes") == 2
     assert len(store.trial_names()) == 6
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list", "--store"],
+        ["run", "quickstart", "--store"],
+        ["serve", "--port", "0", "--store", "runs", "--store"],
+        ["export", "wide", "--to"],
+    ],
+)
+def test_a_uri_that_lacks_a_slash_is_refused(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert " s3:/b/c lacks a slash: type s3://b/c" in refused([*command, "s3:/b/c"], capsys)
 
 
 @pytest.mark.parametrize(

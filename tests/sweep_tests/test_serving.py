@@ -163,7 +163,7 @@ def test_a_run_that_begins_later_is_followed(server: PageServer, store: LocalSto
         assert "running" in ask(server, "/1/sweep/").text
         assert "1 of 4" in ask(server, "/1/sweep/").text
     again = "<code>python tune_main.py run</code> with the same space trains the 3 trials that are left"
-    assert f"no driver is running, and {again}" in ask(server, "/1/sweep/").text
+    assert f"no driver is running: {again}" in ask(server, "/1/sweep/").text
 
 
 def test_nothing_is_written_and_no_lock_taken(server: PageServer, store: LocalStore) -> None:
@@ -335,7 +335,10 @@ def test_the_stored_report_is_served_apart_from_the_pages(server: PageServer, st
 def test_several_stores_and_an_empty_one(tmp_path: Path, store: LocalStore) -> None:
     with served(LocalStore(tmp_path / "none"), store) as server:
         listed = ask(server, "/").text
-        assert "No sweeps yet" in listed
+        start = f"start with <code>python tune_main.py run quickstart --store {tmp_path / 'none'}</code>"
+        assert f"This folder does not exist yet: {start}" in listed
+        (tmp_path / "none").mkdir()
+        assert f"No sweeps yet: {start}" in ask(server, "/").text
         assert '<a href="/2/sweep/">' in listed
         assert ask(server, "/2/sweep").headers["Location"] == "/2/sweep/"
         assert ask(server, "/1/sweep/").status == 404
