@@ -289,38 +289,6 @@ def test_markup_of_the_store_is_text_on_the_pages(server: PageServer, store: Loc
     assert "script-src 'self';" in policy
 
 
-def test_a_damaged_sweep_does_not_hide_the_others(server: PageServer, store: LocalStore) -> None:
-    (store.path / "broken").mkdir()
-    (store.path / "broken" / "sweep.json").write_text("{")
-    listed = ask(server, "/").text
-    assert "sweep.json is damaged" in listed
-    assert "1 of 3" in listed
-    assert "is damaged" in ask(server, "/1/broken/").text
-
-
-def test_damage_to_a_sweep_that_was_read_before_is_seen(server: PageServer, store: LocalStore) -> None:
-    train(store, CONFIGS[1], 4, Status.COMPLETE)
-    train(store, CONFIGS[2], 4, Status.COMPLETE)
-    assert 'class="badge done"' in ask(server, "/").text
-    manifest = store.sweep_folder("sweep") / "sweep.json"
-    content = manifest.read_bytes()
-    manifest.write_bytes(content[:200])
-    for path in ("/", "/1/sweep/"):
-        text = ask(server, path).text
-        assert "sweep.json is damaged" in text
-        assert 'class="badge done"' not in text
-    assert "is damaged" in ask(server, "/1/sweep/data").json["live"]["html"]
-    manifest.write_bytes(content)
-    assert 'class="badge done"' in ask(server, "/").text
-
-
-def test_an_open_page_is_told_that_its_sweep_was_deleted(server: PageServer, store: LocalStore) -> None:
-    assert ask(server, "/1/sweep/data").status == 200
-    store.delete_sweep("sweep")
-    assert ask(server, "/1/sweep/").status == 404
-    assert ask(server, "/1/sweep/data").status == 410
-
-
 def test_the_stored_report_is_served_apart_from_the_pages(server: PageServer, store: LocalStore) -> None:
     tables = Collector(store, store.manifest("sweep")).tables()
     write_tables(*tables, store, "sweep")
@@ -330,18 +298,6 @@ def test_the_stored_report_is_served_apart_from_the_pages(server: PageServer, st
     assert (answer.status, answer.body) == (200, stored)
     assert answer.headers["Content-Security-Policy"].startswith("sandbox allow-scripts ")
     assert "allow-same-origin" not in answer.headers["Content-Security-Policy"]
-
-
-def test_several_stores_and_an_empty_one(tmp_path: Path, store: LocalStore) -> None:
-    with served(LocalStore(tmp_path / "none"), store) as server:
-        listed = ask(server, "/").text
-        start = f"start with <code>python tune_main.py run quickstart --store {tmp_path / 'none'}</code>"
-        assert f"This folder does not exist yet: {start}" in listed
-        (tmp_path / "none").mkdir()
-        assert f"No sweeps yet: {start}" in ask(server, "/").text
-        assert '<a href="/2/sweep/">' in listed
-        assert ask(server, "/2/sweep").headers["Location"] == "/2/sweep/"
-        assert ask(server, "/1/sweep/").status == 404
 
 
 def test_a_bucket_is_only_read(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
