@@ -103,7 +103,8 @@ class Page {
     this.chips = make("div", { class: "chips" });
     this.count = make("p", { class: "count", role: "status", "aria-live": "polite" });
     this.bar = make("div", { class: "bar" }, make("div", { class: "controls" }, metric, color, this.legend), make("div", { class: "state" }, this.count, this.chips));
-    root.append(make("h2", {}, "Explore"), this.bar, make("div", { class: "views" }, ...this.charts.map((view) => view.card)), this.table.card, this.detail.panel);
+    this.lack = make("p", { class: "note" });
+    root.append(make("h2", {}, "Explore"), this.bar, this.lack, make("div", { class: "views" }, ...this.charts.map((view) => view.card)), this.table.card, this.detail.panel);
     root.hidden = false;
     this.charts.forEach((view) => view.start());
     addEventListener("hashchange", () => this.follow(location.hash));
@@ -135,14 +136,18 @@ class Page {
     setOptions(this.colors, model.fields, model.color);
     model.best = model.better && model.ranked.find((index) => model.value(model.metric, index) !== null);
     this.drawState();
-    this.charts.forEach((view) => view.draw(isWhole));
+    for (const view of this.charts) view.card.hidden = view.isBare;
+    const bare = this.charts.filter((view) => view.isBare).map((view) => view.title.toLowerCase());
+    this.lack.textContent = `${model.parameters.length ? "Only one parameter varies" : "No parameter varies"}: there is nothing to show in ${bare.join(", ")}.`.replace(/, (?=[^,]*$)/, " and ");
+    this.lack.hidden = !bare.length;
+    this.charts.filter((view) => !view.isBare).forEach((view) => view.draw(isWhole));
     this.table.draw();
     if (isWhole || model.opened !== null) this.detail.draw(false);
   }
 
   drawState() {
     const { model } = this, total = model.keys.length, number = model.selected.length;
-    this.count.textContent = model.isSelecting ? `${number} of ${total} trials selected` : `${total} ${total === 1 ? "trial" : "trials"}`;
+    this.count.textContent = model.isSelecting ? `${number} of ${counted(total, "trial")} selected` : counted(total, "trial");
     const chips = [...model.constraints].map(([name, { label }]) => make("button", { type: "button", class: "chip", "aria-label": `no longer select by ${label}`,
       onclick: () => this.release(name) }, make("span", {}, label), make("span", { "aria-hidden": "true" }, " ×")));
     const pins = model.pinned.size ? [make("button", { type: "button", class: "chip", onclick: () => this.unpin() }, `${model.pinned.size} pinned ×`)] : [];

@@ -20,6 +20,15 @@ class Scatter extends PlaneView {
     this.setZoom(null);
   }
 
+  // The fields that can be drawn against the metric.
+  get others() {
+    return this.model.fields.filter(({ name }) => name !== "status" && name !== this.model.metric);
+  }
+
+  get isBare() {
+    return !this.others.length;
+  }
+
   // Takes the new metric in place of the old one.
   follow() {
     if (this.y !== this.followed) return;
@@ -30,7 +39,7 @@ class Scatter extends PlaneView {
 
   defaults() {
     const { model, picked, isInUse } = this, before = [this.x, this.y];
-    if (!model.field(this.x) || !(picked.x || isInUse)) this.x = model.axes[0] ?? model.results.at(-1).name;
+    if (!model.field(this.x) || !(picked.x || isInUse)) this.x = model.axes[0] ?? this.others.at(-1).name;
     if (!model.field(this.y) || !(picked.y || isInUse)) this.y = this.followed = model.metric;
     if (String(before) !== String([this.x, this.y])) this.forget();
     setOptions(this.lists[0], model.fields, this.x);
@@ -60,7 +69,7 @@ class Scatter extends PlaneView {
     this.paint();
     this.markArea([this.x, this.y]);
     const [x, y] = this.scales(), lost = [x, y].some((scale) => scale.edge !== null) ? model.allVisible.filter((index) => [this.x, this.y].some((name) => model.value(name, index) === null)).length : 0;
-    this.describe(`Scatter plot of ${y.field.label} against ${x.field.label}, ${model.selected.length} trials in colour by ${model.field(model.color).label}. The table below has the same values.`,
+    this.describe(`Scatter plot of ${y.field.label} against ${x.field.label}, ${counted(model.selected.length, "trial")} in colour by ${model.field(model.color).label}. The table below has the same values.`,
       [lost ? `${lost} of ${model.keys.length} trials ${lost === 1 ? "has no value: it is" : "have no value: they are"} at the edge, at “none”.` : "", apartNote(model)].filter(Boolean).join(" "));
   }
 
@@ -166,9 +175,9 @@ class Curves extends PlaneView {
     this.drawn = [...new Set([...chosen, ...model.highlighted.filter((index) => epochs[index].length)])];
     this.paint();
     this.markArea([this.metric]);
-    const which = model.isSelecting ? (chosen.length < known.length ? `${chosen.length} of the ${known.length} selected trials: half of them the ${model.foremost}, the others evenly by rank.` : `${chosen.length} selected trials.`)
+    const which = model.isSelecting ? (chosen.length < known.length ? `${chosen.length} of the ${known.length} selected trials: half of them the ${model.foremost}, the others evenly by rank.` : `${counted(chosen.length, "selected trial")}.`)
       : chosen.length < known.length ? `The ${model.foremost} ${chosen.length} of ${known.length} trials; select to see others.` : "";
-    return this.describe(`Learning curves: ${this.scales()[1].field.label} by epoch of ${this.drawn.length} trials.`, `${which} ${rule}`.trim());
+    return this.describe(`Learning curves: ${this.scales()[1].field.label} by epoch of ${counted(this.drawn.length, "trial")}.`, `${which} ${rule}`.trim());
   }
 
   // The pixels of a trial's curve, without what is not finite.
@@ -203,6 +212,10 @@ class Curves extends PlaneView {
 class HeatMap extends PlaneView {
   makeButtons() {
     return null;
+  }
+
+  get isBare() {
+    return this.model.parameters.length < 2;
   }
 
   constructor(page) {
@@ -262,8 +275,6 @@ class HeatMap extends PlaneView {
   draw(isWhole) {
     const { model } = this, theme = this.page.theme;
     this.defaults();
-    this.card.classList.toggle("empty", !this.y);
-    if (!this.y) return this.describe("Heat map: fewer than two parameters vary.", "Fewer than two parameters vary: there is no heat map.");
     const names = [this.x, this.y], metric = model.field(model.metric);
     this.steps = names.map((name) => new Steps(model.field(name), model.data.trials[name]));
     const cells = this.cells();

@@ -20,6 +20,10 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+function counted(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 function numberText(value, digits = 5) {
   if (value === null || value === undefined) return NONE;
   const size = Math.abs(value);

@@ -27,11 +27,12 @@ class Parallel extends View {
       } } : null);
   }
 
+  get isBare() {
+    return !this.model.parameters.length;
+  }
+
   draw(isWhole) {
     const { model } = this;
-    this.chosen = [];
-    this.card.classList.toggle("empty", !model.parameters.length);
-    if (!model.parameters.length) return this.describe("Parallel coordinates: no parameter varies.", "No parameter varies: there are no axes.");
     this.names = [...model.parameters.slice(0, MOST_AXES - 1).map((field) => field.name), model.metric];
     this.chosen = model.some(model.visible, MOST_LINES);
     if (isWhole) this.drawAxes();
@@ -39,7 +40,7 @@ class Parallel extends View {
     const left = model.parameters.length - this.names.length + 1;
     const notes = [this.chosen.length < model.visible.length ? `${this.chosen.length} of ${model.visible.length} lines are drawn: half of them the ${model.foremost}, the others evenly by rank.` : "",
       left > 0 ? `The first ${this.names.length - 1} of ${model.parameters.length} parameters.` : ""];
-    return this.describe(`Parallel coordinates: a line for each of ${this.chosen.length} trials through ${this.names.map((name) => model.field(name).label).join(", ")}. Filters of the table select the same.`,
+    this.describe(`Parallel coordinates: a line for each of ${counted(this.chosen.length, "trial")} through ${this.names.map((name) => model.field(name).label).join(", ")}. Filters of the table select the same.`,
       notes.filter(Boolean).join(" "));
   }
 

@@ -83,7 +83,7 @@ function nearestLine(lines, at, main) {
 // A card with a title, controls and a chart, which is drawn again when its size changes.
 class View {
   constructor(page, { name, title }) {
-    Object.assign(this, { page, model: page.model, name, hovered: null });
+    Object.assign(this, { page, model: page.model, name, title, hovered: null });
     this.controls = make("div", { class: "controls" });
     this.buttons = this.makeButtons();
     this.plot = make("div", { class: "plot", role: "img" });
@@ -98,6 +98,11 @@ class View {
     return null;
   }
 
+  // Whether there is nothing to show, and the page leaves the view out.
+  get isBare() {
+    return false;
+  }
+
   start() {
     this.chart = echarts.init(this.plot, null, { renderer: "canvas" });
     this.plot.prepend(this.canvas);
@@ -108,7 +113,7 @@ class View {
     new ResizeObserver(() => {
       if (this.chart.getWidth() === this.plot.clientWidth && this.chart.getHeight() === this.plot.clientHeight) return;
       this.chart.resize();
-      if (this.model.keys.length) this.draw(true);
+      if (this.model.keys.length && !this.isBare) this.draw(true);
     }).observe(this.plot);
   }
 

@@ -245,6 +245,25 @@ def test_what_was_not_chosen_follows_new_data(page: Page, data: Data) -> None:
     assert shown() == [*whole[:2], "momentum", whole[3], "momentum"]
 
 
+def test_views_with_nothing_to_show_are_left_out(page: Page, data: Data) -> None:
+    def views(trials: int, fields: list[str]) -> list[str]:
+        new = copy.deepcopy(data)
+        new["fields"] = [field for field in data["fields"] if field["name"] in fields]
+        new["trials"] = {name: values[:trials] for name, values in data["trials"].items()}
+        page.evaluate("data => batchscape.update(data)", new)
+        return [str(view.get_attribute("aria-label")) for view in page.locator(".view:visible").all()]
+
+    assert views(1, [METRIC]) == ["Learning curves", "Table of the trials"]
+    assert status(page) == "1 trial"
+    lack = page.locator("#explorer > .note")
+    words = "No parameter varies: there is nothing to show in scatter plot, parallel coordinates and heat map."
+    assert lack.inner_text() == words
+    assert views(NUM_TRIALS, [METRIC, "lr"])[:3] == ["Scatter plot", "Parallel coordinates", "Learning curves"]
+    assert lack.inner_text() == "Only one parameter varies: there is nothing to show in heat map."
+    assert len(views(NUM_TRIALS, [field["name"] for field in data["fields"]])) == 5
+    expect(lack).to_be_hidden()
+
+
 def test_the_charts_follow_the_theme(page: Page) -> None:
     colors = """() => [getComputedStyle(document.body).backgroundColor, batchscape.page.theme.text,
       batchscape.page.scatter.chart.getOption().xAxis[0].axisLabel.color]"""
