@@ -282,9 +282,9 @@ class HeatMap extends PlaneView {
     const scale = new Scale(metric, means);
     const [columns, rows] = this.steps;
     this.grid = { ...this.grid, left: 16 + 7 * Math.max(...rows.texts.map((text) => Math.min(text.length, 14)), 3) + 22 };
-    const size = Math.min((this.chart.getWidth() - this.grid.left - 16) / columns.texts.length, 3 * (this.chart.getHeight() - 62) / rows.texts.length);
+    const size = Math.min((this.chart.getWidth() - this.grid.left - 16) / columns.texts.length, 3 * (this.chart.getHeight() - 62) / rows.texts.length), isText = size > 34;
     const series = [{ id: "cells", type: "custom", data: [...cells.values()].map((cell) => [cell.x, cell.y]),
-      renderItem: (params, api) => cellShape(api, [...cells.values()][params.dataIndex], { scale, theme, isText: size > 34 }) }];
+      renderItem: (params, api) => cellShape(api, [...cells.values()][params.dataIndex], { scale, theme, isText }) }];
     const axis = (steps, name, more) => ({ type: "category", data: steps.texts, name: model.field(name).label, nameLocation: "middle", nameGap: 30,
       nameTextStyle: { color: theme.quiet, fontSize: 12 }, axisLine: { lineStyle: { color: theme.line } }, axisTick: { show: false }, splitLine: { show: false },
       axisLabel: { color: theme.quiet, fontSize: 11, hideOverlap: true, formatter: (text) => shortened(text, 14) },
@@ -292,9 +292,10 @@ class HeatMap extends PlaneView {
     this.chart.setOption({ animation: false, grid: this.grid, series, xAxis: axis(columns, this.x), yAxis: axis(rows, this.y, { nameGap: this.grid.left - 22 }),
       tooltip: tooltipOptions(theme, { formatter: (event) => this.cellCard([...cells.values()][event.dataIndex]) }) }, { notMerge: true });
     this.markArea(names);
+    const lost = isText ? [...new Set([...cells.values()].flatMap((cell) => [...cell.lost.keys()]))].map((status) => `${lostSymbol(status)} ${lostWord(status)}`) : [];
     const binned = this.steps.filter((steps) => steps.isBinned).map((steps) => steps.field.label);
     this.describe(`Heat map: mean ${metric.label} for each ${model.field(this.x).label} and ${model.field(this.y).label}. The table has the trials of each cell.`,
-      `Mean ${metric.label}${model.isSelecting ? " of the selected trials" : ""}; click a cell or drag over several to select.${binned.length ? ` Values of ${binned.join(" and ")} are in ${NUM_BINS} bins.` : ""}`);
+      `Mean ${metric.label}${model.isSelecting ? " of the selected trials" : ""}; click a cell or drag over several to select.${binned.length ? ` Values of ${binned.join(" and ")} are in ${NUM_BINS} bins.` : ""}${lost.length ? ` A symbol in a cell: a trial in it has no value (${lost.join(", ")}).` : ""}`);
   }
 
   cells() {
@@ -303,17 +304,18 @@ class HeatMap extends PlaneView {
       const x = columns.step(model.value(this.x, index)), y = rows.step(model.value(this.y, index));
       if (x === null || y === null) continue;
       const name = `${x} ${y}`;
-      if (!cells.has(name)) cells.set(name, { x, y, values: [], count: 0, lost: 0, isSelected: false });
+      if (!cells.has(name)) cells.set(name, { x, y, values: [], count: 0, lost: new Map(), isSelected: false });
       const cell = cells.get(name), value = model.value(model.metric, index);
       if (model.isSelecting && !isSelected.has(index)) continue;
       cell.isSelected = true;
       cell.count += 1;
-      if (value === null) {
-        cell.lost += 1;
-        cell.symbol = SYMBOLS[model.status(index)];
-      } else cell.values.push(value);
+      if (value === null) cell.lost.set(model.status(index), (cell.lost.get(model.status(index)) ?? 0) + 1);
+      else cell.values.push(value);
     }
-    for (const cell of cells.values()) cell.mean = cell.values.length ? cell.values.reduce((sum, value) => sum + value, 0) / cell.values.length : null;
+    for (const cell of cells.values()) {
+      cell.mean = cell.values.length ? cell.values.reduce((sum, value) => sum + value, 0) / cell.values.length : null;
+      cell.text = (cell.mean === null ? "" : numberText(cell.mean, 3)) + [...cell.lost.keys()].map(lostSymbol).join("");
+    }
     return cells;
   }
 
@@ -321,7 +323,7 @@ class HeatMap extends PlaneView {
     const { model } = this, field = model.field(model.metric);
     const range = cell.values.length > 1 ? `${numberText(Math.min(...cell.values))} to ${numberText(Math.max(...cell.values))}` : null;
     const rows = [[model.field(this.x).label, this.steps[0].texts[cell.x]], [model.field(this.y).label, this.steps[1].texts[cell.y]],
-      [`mean ${field.label}`, numberText(cell.mean)], ["range", range], ["trials", String(cell.count)], ["without a value", cell.lost ? String(cell.lost) : null]];
+      [`mean ${field.label}`, numberText(cell.mean)], ["range", range], ["trials", String(cell.count)], ["without a value", [...cell.lost].map(([status, count]) => `${count} ${lostSymbol(status)} ${lostWord(status)}`).join(", ") || null]];
     return make("div", { class: "hover" }, make("table", {}, ...rows.filter(([, text]) => text !== null).map(([name, text]) => make("tr", {}, make("th", {}, name), make("td", {}, text)))));
   }
 }
@@ -350,13 +352,15 @@ class Steps {
   }
 }
 
+// What stands in a cell for a trial of this status without a value.
+const lostSymbol = (status) => (status === "complete" ? NONE : SYMBOLS[status]), lostWord = (status) => (status === "complete" ? "none recorded" : status);
+
 function cellShape(api, cell, { scale, theme, isText }) {
   const [x, y] = api.coord([cell.x, cell.y]), [width, height] = api.size([1, 1]);
   const size = cell.mean === null ? null : scale.fraction(cell.mean), fraction = size !== null && scale.field.better === "more" ? 1 - size : size;
   const fill = fraction === null ? theme.box : rampColor(fraction, HEAT_RAMP);
-  const text = !cell.isSelected ? "" : cell.mean === null ? cell.symbol : numberText(cell.mean, 3) + (cell.symbol ?? "");
   return { type: "rect", shape: { x: x - width / 2 + 1, y: y - height / 2 + 1, width: width - 2, height: height - 2, r: 2 },
     style: { fill: cell.isSelected ? fill : theme.box, stroke: theme.line, lineWidth: 1 },
-    textContent: isText ? { style: { text, fill: fraction === null ? theme.quiet : fraction > 0.4 ? "#fff" : "#111", fontSize: 11 } } : undefined,
+    textContent: isText ? { style: { text: cell.text, fill: fraction === null ? theme.quiet : fraction > 0.4 ? "#fff" : "#111", fontSize: 11 } } : undefined,
     textConfig: { position: "inside" }, emphasis: { style: { stroke: theme.text, lineWidth: 2 } } };
 }

@@ -51,3 +51,17 @@ def test_marks_are_painted_where_the_axes_have_them(page: Page, data: Data, widt
     middle = page.evaluate("batchscape.page.scatter.chart.convertToPixel('grid', [0, 1])[1]")
     page.mouse.move(box["x"] + 80, box["y"] + middle, steps=2)
     expect(page.locator(".view.scatter .plot")).to_contain_text(tags[1])
+
+
+def test_a_cell_of_the_heat_map_tells_why_a_value_is_missing(page: Page, data: Data) -> None:
+    changed = copy.deepcopy(data)
+    words = {"complete": "– none recorded", "failed": "✖ failed", "incomplete": "○ incomplete"}
+    for index, status in enumerate(words):
+        changed["trials"]["status"][index], changed["trials"][METRIC][index] = status, None
+        changed["trials"]["batch_size"][index] = 64 * (index + 1)
+    page.evaluate("data => batchscape.update(data)", changed)
+    texts = page.evaluate("[...batchscape.page.heat.cells().values()].map(cell => cell.text)")
+    note = page.locator(".view.heat .note").inner_text()
+    for text in (*words.values(), "▲ diverged"):
+        assert any(text[0] in cell for cell in texts), text
+        assert text in note
