@@ -145,8 +145,8 @@ class Curves extends PlaneView {
 
   // The scales of the epochs and of the metric, over all trials.
   scales() {
-    const { curves } = this.model.data, known = (values) => values.flat().filter((value) => value !== null);
-    const scale = (name, field, values) => this.model.cached(`curve ${name}`, () => new Scale({ kind: "number", role: "result", ...field }, known(values)));
+    const { curves } = this.model.data, known = (values, isLog) => values.flat().filter((value) => (isLog ? value > 0 : value !== null));
+    const scale = (name, field, values) => this.model.cached(`curve ${name}`, () => new Scale({ kind: "number", role: "result", ...field }, known(values, field.log)));
     return [scale("epoch", { label: "epoch", log: false, isWhole: true }, curves.epochs),
       scale(this.metric, curves.metrics.find(({ name }) => name === this.metric), curves[this.metric])];
   }

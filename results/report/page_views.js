@@ -30,10 +30,11 @@ function shortened(text, most) {
 
 // What a range of an axis is called where it selects.
 function rangeText(scale, low, high) {
-  if (scale.field.kind === "word") return `${scale.field.label} ${scale.places.filter((place) => between([low, high], place)).map((place) => scale.text(place)).join(" or ") || "none"}`;
-  if (scale.edge !== null && low > (scale.places.at(-1) ?? -Infinity)) return `${scale.field.label} none`;
+  const isNone = scale.edge !== null && between([low, high], scale.edge), inside = scale.places.filter((place) => between([low, high], place));
   const end = (place) => numberText(scale.isLog ? 10 ** place : place, 3);
-  return `${scale.field.label} ${end(low)} to ${end(Math.min(high, scale.high))}`;
+  const range = scale.field.kind === "word" ? inside.map((place) => scale.text(place)) : isNone && low > (scale.places.at(-1) ?? -Infinity) ? []
+    : [`${end(low)} to ${end(Math.min(high, isNone ? scale.places.at(-1) : scale.high))}`];
+  return `${scale.field.label} ${[...range, ...(isNone || !range.length ? ["none"] : [])].join(" or ")}`;
 }
 
 // The places and texts of the ticks of an axis.

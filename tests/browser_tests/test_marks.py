@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser_tests.conftest import DESK, PHONE
-from tests.browser_tests.explorer import METRIC, NUM_TRIALS, Data, box_of
+from tests.browser_tests.explorer import METRIC, NUM_TRIALS, Data, box_of, drag, num_selected
 
 PAINTED = """([view, act]) => {
   const page = batchscape.page, chart = page[view], [symbol, line] = [drawSymbol, strokeLine];
@@ -34,7 +34,7 @@ def test_marks_are_painted_where_the_axes_have_them(page: Page, data: Data, widt
         {"name": "tag", "label": "tag", "kind": "word", "log": False, "role": "parameter", "values": tags}
     )
     changed["trials"]["tag"] = [tags[index % 3] for index in range(NUM_TRIALS)]
-    changed["trials"]["status"] = [("complete", "diverged", "incomplete")[index % 3] for index in range(NUM_TRIALS)]
+    changed["trials"]["status"] = [("complete", "diverged", "unfinished")[index % 3] for index in range(NUM_TRIALS)]
     changed["trials"]["lr"][0] = 1e6
     page.set_viewport_size({"width": width, "height": 900})
     page.evaluate("data => batchscape.update(data)", changed)
@@ -55,7 +55,7 @@ def test_marks_are_painted_where_the_axes_have_them(page: Page, data: Data, widt
 
 def test_a_cell_of_the_heat_map_tells_why_a_value_is_missing(page: Page, data: Data) -> None:
     changed = copy.deepcopy(data)
-    words = {"complete": "– none recorded", "failed": "✖ failed", "incomplete": "○ incomplete"}
+    words = {"complete": "– none recorded", "failed": "✖ failed", "running": "○ running"}
     for index, status in enumerate(words):
         changed["trials"]["status"][index], changed["trials"][METRIC][index] = status, None
         changed["trials"]["batch_size"][index] = 64 * (index + 1)
@@ -65,3 +65,13 @@ def test_a_cell_of_the_heat_map_tells_why_a_value_is_missing(page: Page, data: D
     for text in (*words.values(), "▲ diverged"):
         assert any(text[0] in cell for cell in texts), text
         assert text in note
+
+
+def test_a_selection_names_the_trials_without_a_value_that_it_takes(page: Page, data: Data) -> None:
+    page.evaluate("batchscape.page.scatter.choices({x: 'lr'})")
+    num_lost = data["trials"][METRIC].count(None)
+    for above, end, least in ((0.3, "or none", num_lost + 1), (0.12, ") none", num_lost)):
+        drag(page, box_of(page, "scatter"), (0.14, 0.05), (0.95, above))
+        chip = page.get_by_role("button", name="no longer select by scatter plot").inner_text()
+        assert chip.splitlines()[0].endswith(end), chip
+        assert num_selected(page) >= least > 0
