@@ -9,13 +9,15 @@ from results.store.store import Store
 from sweep.serving.changes import Changes
 from sweep.serving.paced import Paced
 from sweep.serving.pages import list_html
+from sweep.serving.results_watch import ResultsWatch
 from sweep.serving.sweep_watch import SweepWatch
-from sweep.status.listing import DAMAGED, DONE, RUNNING, UNFINISHED, start_command
+from sweep.status.listing import DAMAGED, DONE, RESULTS_ONLY, RUNNING, UNFINISHED, start_command
+from sweep.status.results_only import results_only
 from sweep.status.watch import default_seconds
 from trainable.errors import UserError
 from trainable.wording import printable
 
-STATES = (RUNNING, UNFINISHED, DAMAGED, DONE)
+STATES = (RUNNING, UNFINISHED, DAMAGED, DONE, RESULTS_ONLY)
 """The states of sweeps in the order of the list."""
 
 
@@ -71,14 +73,15 @@ class ServedStore:
     def _read_names(self) -> str | None:
         """Find the sweeps of the store; return why that is impossible, if it is."""
         try:
-            names = self.store.sweeps()
+            found: dict[str, type[SweepWatch]] = dict.fromkeys(results_only(self.store), ResultsWatch)
+            found |= dict.fromkeys(self.store.sweeps(), SweepWatch)
         except (UserError, OSError) as error:
             return str(error)
         with self._lock:
-            for name in names:
-                if name not in self._watches:
-                    self._watches[name] = SweepWatch(self.store, name, self.seconds)
-            for name in self._watches.keys() - set(names):
+            for name, kind in found.items():
+                if type(self._watches.get(name)) is not kind:
+                    self._watches[name] = kind(self.store, name, self.seconds)
+            for name in self._watches.keys() - found.keys():
                 del self._watches[name]
         return None
 

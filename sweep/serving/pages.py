@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from results.report.page_data import SCRIPTS
+from sweep.status.listing import RESULTS_ONLY
 from trainable.wording import command, counted, printable
 
 HERE = Path(__file__).resolve().parent
@@ -56,14 +57,15 @@ def facts_html(facts: Facts) -> str:
 
 def list_page(stores: Sequence[Facts]) -> bytes:
     """Return the page with the list of all sweeps."""
-    return _page("sweeps", list_html(stores), "")
+    return _page("sweeps", list_html(stores))
 
 
 def sweep_page(facts: Facts, location: str) -> bytes:
     """Return the page of one sweep."""
-    return _page(str(facts["sweep"]), facts_html(facts), location)
+    return _page(str(facts["sweep"]), facts_html(facts), location, has_logs=facts["state"] != RESULTS_ONLY)
 
 
-def _page(title: str, live: str, location: str) -> bytes:
+def _page(title: str, live: str, location: str = "", *, has_logs: bool = False) -> bytes:
     template = _ENVIRONMENT.get_template("page.html.jinja")
-    return template.render(title=title, live=live, location=printable(location)).encode(errors="replace")
+    text = template.render(title=title, live=live, location=printable(location), has_logs=has_logs)
+    return text.encode(errors="replace")

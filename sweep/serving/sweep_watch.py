@@ -59,7 +59,7 @@ class _Readers:
 
 
 @dataclasses.dataclass(slots=True)
-class _Rows:
+class Rows:
     """The rows of a sweep, and what was made of them."""
 
     tables: tuple[pa.Table, pa.Table]
@@ -85,7 +85,7 @@ class SweepWatch:
         self._reading = threading.Lock()
         self._readers: _Readers | None = None
         self._status: SweepStatus | None = None
-        self._kept: _Rows | None = None
+        self._kept: Rows | None = None
         self._changes = Changes()
         self._asked_at = time.monotonic()
         self._troubles = Paced(self._read_status, seconds)
@@ -115,7 +115,7 @@ class SweepWatch:
         facts: dict[str, Any] = {name: getattr(status, name) for name in FACTS}
         facts |= {
             "sweep": self._sweep,
-            "state": RUNNING if status.driver_running else DONE if is_over(status) else UNFINISHED,
+            "state": self._state(status),
             "time_left": None if seconds_left is None else f"about {format_seconds(math.ceil(seconds_left))}",
             "failures": dict(list(status.errors.items())[:MAX_TOLD]),
             "stalled": dict(list(status.stalled.items())[:MAX_TOLD]),
@@ -145,13 +145,19 @@ class SweepWatch:
         """
         try:
             with self._reading:
-                self._status = self._ready().status.read()
+                self._status = self._look()
         except (RemoteError, OSError) as error:
             return str(error)
         except UserError as error:
             self._status = None
             return str(error)
         return None
+
+    def _state(self, status: SweepStatus) -> str:
+        return RUNNING if status.driver_running else DONE if is_over(status) else UNFINISHED
+
+    def _look(self) -> SweepStatus:
+        return self._ready().status.read()
 
     def _ready(self) -> _Readers:
         """Return the readers, new ones if the trials of the sweep have changed or another run has begun or ended."""
@@ -165,7 +171,7 @@ class SweepWatch:
             self._readers = _Readers(manifest, StatusReader(store, manifest), Collector(store, manifest), versions)
         return self._readers
 
-    def _read_rows(self) -> _Rows | None:
+    def _read_rows(self) -> Rows | None:
         """Read the rows of the trials, and estimate how long the rest takes."""
         status, kept = self._status, self._kept
         try:
@@ -182,7 +188,7 @@ class SweepWatch:
         num_unknown = max(0, readers.collector.num_planned - len(keys) - len(waiting))
         num_slots = max(status.running, runs[-1].num_slots if runs else 1)
         seconds = remaining_seconds(trials, waiting, num_unknown, num_slots)
-        self._kept = _Rows((trials, epochs), seconds)
+        self._kept = Rows((trials, epochs), seconds)
         return self._kept
 
     def _read_page(self) -> Changes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from results.store.manifest import Manifest
 from results.store.search_progress import planned_trials, search_record
 from results.store.store import Store
+from sweep.status.results_only import results_only, results_status
 from sweep.status.status import StatusReader
 from trainable.errors import UserError
 from trainable.ledger.files import SUPERSEDED
@@ -14,6 +15,8 @@ from trainable.sweep_name import TRIALS
 from trainable.wording import command, counted, json_text, printable_line
 
 RUNNING, DONE, UNFINISHED, DAMAGED = "running", "done", "unfinished", "damaged"
+RESULTS_ONLY = "results only"
+"""State of a sweep of which only the Parquet files are there."""
 HEADERS = ("sweep", "trials", "state", "size", "changed", "best")
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
@@ -24,7 +27,7 @@ class SweepSummary:
 
     sweep: str
     state: str
-    """`running`, `done`, `unfinished` or `damaged`."""
+    """`running`, `done`, `unfinished`, `damaged` or `results only`."""
     planned: int
     """Number of trials of the sweep, those that its search may still propose included."""
     done: int
@@ -73,18 +76,19 @@ def summaries(store: Store) -> list[SweepSummary]:
     """Summarise every sweep of the store, the one that changed last first."""
     footprints = Footprints(store)
     found = [_summary(store, footprints, name) for name in store.sweeps()]
+    found += [_summary(store, footprints, name, has_trials=False) for name in results_only(store)]
     return sorted(found, key=lambda summary: summary.changed or "", reverse=True)
 
 
-def _summary(store: Store, footprints: Footprints, name: str) -> SweepSummary:
+def _summary(store: Store, footprints: Footprints, name: str, *, has_trials: bool = True) -> SweepSummary:
     try:
-        manifest = store.manifest(name)
-        status = StatusReader(store, manifest).read()
-        size_bytes, changed = footprints.of(name, trial_keys(store, manifest))
+        manifest = store.manifest(name) if has_trials else None
+        status = StatusReader(store, manifest).read() if manifest else results_status(store, name)
+        size_bytes, changed = footprints.of(name, trial_keys(store, manifest) if manifest else ())
     except UserError as error:  # one damaged sweep does not hide the others
         size_bytes, changed = footprints.of(name, ())
         return SweepSummary(name, DAMAGED, 0, 0, 0, str(error), size_bytes, changed)
-    state = RUNNING if status.driver_running else UNFINISHED if status.left else DONE
+    state = RUNNING if status.driver_running else UNFINISHED if status.left else DONE if has_trials else RESULTS_ONLY
     return SweepSummary(name, state, status.planned, status.done, status.failed, status.best, size_bytes, changed)
 
 

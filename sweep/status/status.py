@@ -206,6 +206,11 @@ def lowest_error_text(configs: Sequence[TrainConfig], summaries: Mapping[str, Tr
         summary = summaries[config.trial_key]
         if trial_status(summary) is Status.COMPLETE and summary.test_error_percent is not None:
             errors.setdefault(dataclasses.replace(config, seed=0), []).append(summary.test_error_percent)
+    return best_of_errors(configs, errors)
+
+
+def best_of_errors(configs: Sequence[TrainConfig], errors: Mapping[TrainConfig, Sequence[float]]) -> str | None:
+    """Return the configuration with the lowest mean of its errors as `lowest_error_text`; None if there is none."""
     if not errors:
         return None
     best = min(errors, key=lambda config: statistics.fmean(errors[config]))
