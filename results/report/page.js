@@ -108,6 +108,9 @@ class Page {
     root.hidden = false;
     this.charts.forEach((view) => view.start());
     addEventListener("hashchange", () => this.follow(location.hash));
+    addEventListener("beforeprint", () => this.print(true));
+    addEventListener("afterprint", () => this.print(false));
+    matchMedia("print").addEventListener("change", (media) => this.print(media.matches));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.setTheme(document.documentElement.dataset.theme));
   }
 
@@ -214,6 +217,18 @@ class Page {
       this.constrain("runs", { label: `configuration ${name}`, test: (index) => this.model.value("cell", index) === Number(name) });
     }
     this.table.card.scrollIntoView();
+  }
+
+  // Draws the charts for paper, light and no wider than it, and every row of the table; or for the screen again.
+  print(isPrinting) {
+    if (isPrinting === Boolean(this.onScreen)) return;
+    const { limit, theme } = this.onScreen ?? { limit: Infinity, theme: "light" };
+    this.onScreen = isPrinting ? { limit: this.table.limit, theme: document.documentElement.dataset.theme } : null;
+    this.table.limit = limit;
+    this.root.classList.toggle("printing", isPrinting);
+    for (const view of this.charts) view.chart.resize();
+    if (!theme) delete document.documentElement.dataset.theme;
+    this.setTheme(theme);
   }
 
   setTheme(theme) {

@@ -276,6 +276,28 @@ def test_the_charts_follow_the_theme(page: Page) -> None:
     assert page.evaluate(colors) == light, "the reader's choice beats that of the system"
 
 
+def test_print_is_light_and_whole(page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("batchscape.page.theme.isDark")
+    page.evaluate("batchscape.page.table.limit = 10; batchscape.page.draw(true)")
+    page.set_viewport_size({"width": 1016, "height": 700})
+    page.emulate_media(color_scheme="dark", media="print")
+    page.wait_for_function("!batchscape.page.theme.isDark")
+    assert len(column(page, "lr")) == NUM_TRIALS
+    assert page.evaluate("batchscape.page.scatter.chart.getOption().xAxis[0].axisLabel.color") == "#444"
+    cut = "box => [box.scrollHeight - box.clientHeight, box.scrollWidth - box.clientWidth]"
+    assert page.locator(".view.table .scroll").evaluate(cut) == [0, 0]
+    assert page.locator(".bar .legend").is_visible()
+    assert not page.locator(".view .buttons button:visible, .filters:visible").count()
+    page.emulate_media(color_scheme="dark", media="screen")
+    page.wait_for_function("batchscape.page.theme.isDark")
+    assert len(column(page, "lr")) == 10
+    seen = "addEventListener('beforeprint', () => { window.printedDark = batchscape.page.theme.isDark; })"
+    page.evaluate(seen)
+    page.pdf()
+    assert page.evaluate("[window.printedDark, batchscape.page.theme.isDark]") == [False, True]
+
+
 def test_without_scripts_everything_can_be_read(open_page: Opener, report: Path, data: Data) -> None:
     page = open_page(report, scripts=False, width=PHONE)
     text = page.locator("body").inner_text()
