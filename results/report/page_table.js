@@ -2,6 +2,7 @@
 // The table of the selected trials: sorted by any column, filtered by a condition for each column, 100 rows at a time.
 
 const ROWS = 100;
+const ALLOWED = "Type a number or a condition: 0.1, <0.1, >=5, !=0.1, 0.01..0.1, or none.";
 
 // Returns the test of a filter: part of a text, or for numbers `<0.1`, `>=5`, `0.01..0.1`, `0.1`; null if it cannot be read.
 function filterTest(text, field) {
@@ -70,6 +71,7 @@ class TrialTable {
       make("button", { type: "button", onclick: () => this.sortBy(field) }, field.label, make("span", { class: "arrow", "aria-hidden": "true" })))));
     this.filters.replaceChildren(...columns.map((field) => make("td", { class: kind(field) },
       make("input", { type: "search", "aria-label": `filter ${field.label}`, value: this.page.filters.get(field.name) ?? null, size: field.kind === "number" ? 7 : 9,
+        placeholder: field.kind === "number" ? "<0.1" : null, title: field.kind === "number" ? ALLOWED : null,
         autocomplete: "off", spellcheck: "false", oninput: (event) => this.filter(field, event.target) }))));
   }
 
@@ -82,7 +84,9 @@ class TrialTable {
 
   filter(field, input) {
     const text = input.value.trim(), test = text ? filterTest(text, field) : null;
-    input.setAttribute("aria-invalid", String(Boolean(text) && !test));
+    const isWrong = Boolean(text) && !test;
+    input.setAttribute("aria-invalid", String(isWrong));
+    if (field.kind === "number") input.title = isWrong ? `“${text}” selects nothing. ${ALLOWED}` : ALLOWED;
     if (text) this.page.filters.set(field.name, text);
     else this.page.filters.delete(field.name);
     this.limit = ROWS;
@@ -95,6 +99,7 @@ class TrialTable {
     if (!input) return;
     input.value = "";
     input.removeAttribute("aria-invalid");
+    if (input.title) input.title = ALLOWED;
   }
 
   buttonOf(key) {

@@ -72,6 +72,8 @@ def test_filters_select_in_all_views_and_can_be_taken_back(page: Page, data: Dat
 
     page.get_by_label("filter initial learning rate").fill("<about 1")
     assert page.get_by_label("filter initial learning rate").get_attribute("aria-invalid") == "true"
+    assert "<about 1" in str(page.get_by_label("filter initial learning rate").get_attribute("title"))
+    assert page.get_by_label("filter initial learning rate").get_attribute("placeholder") == "<0.1"
     page.get_by_role("button", name="Clear selection").click()
     assert (status(page), page.get_by_label("filter schedule").input_value()) == (f"{NUM_TRIALS} trials", "")
 
