@@ -164,9 +164,10 @@ class Page {
     const bar = make("i", { class: "ramp" });
     bar.style.background = `linear-gradient(90deg, ${RAMP.join(", ")})`;
     const end = (position) => numberText(scale.isLog ? 10 ** scale.places.at(position) : scale.places.at(position), 4);
-    const colors = field.kind === "word" ? field.values.slice(0, PALETTE.length).map((word) => key(colorAt(field, scale, word, this.theme), shortened(word, 18)))
+    const isStatus = field.name === "status", symbolOf = (word) => (isStatus ? `${SYMBOLS[word]} ` : "");
+    const colors = field.kind === "word" ? field.values.slice(0, PALETTE.length).map((word) => key(colorAt(field, scale, word, this.theme), symbolOf(word) + shortened(word, 18)))
       : scale.places.length > 1 ? [make("span", { class: "key" }, end(0), bar, end(-1))] : [];
-    const symbols = model.field("status").values.length > 1 ? model.field("status").values.map((word) => make("span", { class: "key" }, `${SYMBOLS[word]} ${word}`)) : [];
+    const symbols = !isStatus && model.field("status").values.length > 1 ? model.field("status").values.map((word) => make("span", { class: "key" }, `${SYMBOLS[word]} ${word}`)) : [];
     this.legend.replaceChildren(...colors, ...symbols);
   }
 

@@ -103,7 +103,7 @@ class Scale {
       found = seen.filter((_, index) => index % step === 0);
     } else if (!isFew || this.field.role === "result") {
       found = this.isLog ? logTicks(low, high, most) : linearTicks(low, high, most);
-      if (found.length < 2) found = linearTicks(low, high, most);
+      if (this.isLog && found.length < 2) found = linearTicks(10 ** low, 10 ** high, most).map(Math.log10);
     }
     if (this.field.isWhole) found = found.filter((place) => Math.abs(place - Math.round(place)) < 1e-9);
     const top = this.edge === null ? Infinity : this.places.at(-1) ?? Infinity;
