@@ -314,7 +314,7 @@ class HeatMap extends PlaneView {
     }
     for (const cell of cells.values()) {
       cell.mean = cell.values.length ? cell.values.reduce((sum, value) => sum + value, 0) / cell.values.length : null;
-      cell.text = (cell.mean === null ? "" : numberText(cell.mean, 3)) + [...cell.lost.keys()].map(lostSymbol).join("");
+      cell.text = [cell.mean === null ? "" : numberText(cell.mean, 3), [...cell.lost.keys()].map(lostSymbol).join("")].filter(Boolean).join(" ");
     }
     return cells;
   }

@@ -50,7 +50,7 @@ class Parallel extends View {
     this.plot.classList.toggle("upright", isUpright);
     this.box = isUpright ? { left: 110, right: 28, top: 24, bottom: 24 } : { left: 46, right: 56, top: 54, bottom: 22 };
     this.chart.setOption({ animation: false, parallel: { layout: isUpright ? "vertical" : "horizontal", ...this.box }, series: [{ type: "parallel", data: [] }],
-      parallelAxis: scales.map((scale, dim) => ({ ...axisOptions(scale, theme, null, { most: isUpright ? 4 : 7 }), dim, id: `axis${dim}`,
+      parallelAxis: scales.map((scale, dim) => ({ ...axisOptions(scale, theme, null, { most: isUpright ? 4 : 7, length: isUpright ? this.chart.getWidth() - this.box.left - this.box.right : Infinity }), dim, id: `axis${dim}`,
         name: broken(scale.field.label), nameLocation: isUpright ? "start" : "end", nameGap: 12, splitLine: undefined, realtime: true, z: 10,
         nameTextStyle: { color: theme.text, fontSize: 11, lineHeight: 13, width: isUpright ? 96 : 110, overflow: "truncate" },
         axisLine: { lineStyle: { color: theme.quiet } }, areaSelectStyle: { width: 18, color: theme.link, opacity: 0.25, borderColor: theme.link, borderWidth: 1 } })) },

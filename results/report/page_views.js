@@ -37,9 +37,11 @@ function rangeText(scale, low, high) {
   return `${scale.field.label} ${[...range, ...(isNone || !range.length ? ["none"] : [])].join(" or ")}`;
 }
 
-// The places and texts of the ticks of an axis.
-function ticksOf(scale, zoomed, most = 7) {
-  const [low, high] = zoomed ?? [scale.low, scale.high], places = scale.ticks(low, high, most), texts = places.map((place) => shortened(scale.text(place), 14));
+// The places and texts of the ticks of an axis; words are shortened to the pixels that an axis of some length has for each.
+function ticksOf(scale, zoomed, most = 7, length = Infinity) {
+  const [low, high] = zoomed ?? [scale.low, scale.high], places = scale.ticks(low, high, most);
+  const room = scale.field.kind === "word" ? Math.max(4, Math.min(14, Math.floor(length / places.length / 6.5))) : 14;
+  const texts = places.map((place) => shortened(scale.text(place), room));
   return { low, high, places, texts, widths: texts.map((text) => echarts.format.getTextRect(text, "11px sans-serif").width) };
 }
 
@@ -50,7 +52,7 @@ function tooltipOptions(theme, more) {
 
 // The options of an axis; its ticks are ours. A label that is shortened is told in full under the pointer.
 function axisOptions(scale, theme, zoomed, more = {}) {
-  const { low, high, places: ticks, texts } = ticksOf(scale, zoomed, more.most);
+  const { low, high, places: ticks, texts } = ticksOf(scale, zoomed, more.most, more.length);
   return { type: "value", min: low, max: high, name: scale.field.label, nameLocation: "middle", nameGap: 30,
     nameTextStyle: { color: theme.quiet, fontSize: 12 }, axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
     axisTick: { show: true, customValues: ticks, lineStyle: { color: theme.line } },
@@ -289,18 +291,18 @@ class PlaneView extends View {
   clip(context) {
     const { left, top } = this.grid, [width, height] = this.size;
     context.beginPath();
-    context.rect(left - 6, top - 6, width + 12, height + 12);
+    context.rect(left, top, width, height);
     context.clip();
   }
 
   // Draws the axes, with as much room for the labels beside them as these take.
   drawAxes(theme) {
-    const [x, y] = this.scales(), width = this.chart.getWidth(), most = width / 90, across = ticksOf(x, this.zoom?.x, most);
-    const left = Math.max(62, Math.ceil(Math.max(0, ...ticksOf(y, this.zoom?.y).widths)) + 36);
+    const [x, y] = this.scales(), width = this.chart.getWidth(), most = width / 90;
+    const left = Math.max(62, Math.ceil(Math.max(0, ...ticksOf(y, this.zoom?.y).widths)) + 36), length = width - left - 20, across = ticksOf(x, this.zoom?.x, most, length);
     const beyond = across.places.map((place, index) => [(across.high - place) / (across.high - across.low), across.widths[index] / 2 + 4])
       .map(([share, half]) => (share < 1 ? (half - share * (width - left)) / (1 - share) : 0));
     Object.assign(this.grid, { left, right: Math.max(16, ...beyond) });
-    this.chart.setOption({ animation: false, grid: this.grid, tooltip: tooltipOptions(theme), xAxis: axisOptions(x, theme, this.zoom?.x, { most }),
+    this.chart.setOption({ animation: false, grid: this.grid, tooltip: tooltipOptions(theme), xAxis: axisOptions(x, theme, this.zoom?.x, { most, length }),
       yAxis: axisOptions(y, theme, this.zoom?.y, { nameGap: left - 16 }) }, { notMerge: true });
   }
 

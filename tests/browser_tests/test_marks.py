@@ -26,14 +26,20 @@ PAINTED = """([view, act]) => {
 """What is painted while a script runs, and the pixels by which it is off the axes of the library."""
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE])
-def test_marks_are_painted_where_the_axes_have_them(page: Page, data: Data, width: int) -> None:
+def tagged(data: Data) -> tuple[Data, list[str]]:
+    """Return the data with one more parameter, of long words, and these words."""
     changed = copy.deepcopy(data)
     tags = [f"{kind} of a label that no axis has room for" for kind in ("First", "Second", "Third")]
     changed["fields"].append(
         {"name": "tag", "label": "tag", "kind": "word", "log": False, "role": "parameter", "values": tags}
     )
     changed["trials"]["tag"] = [tags[index % 3] for index in range(NUM_TRIALS)]
+    return changed, tags
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_marks_are_painted_where_the_axes_have_them(page: Page, data: Data, width: int) -> None:
+    changed, tags = tagged(data)
     changed["trials"]["status"] = [("complete", "diverged", "unfinished")[index % 3] for index in range(NUM_TRIALS)]
     changed["trials"]["lr"][0] = 1e6
     page.set_viewport_size({"width": width, "height": 900})
@@ -75,3 +81,40 @@ def test_a_selection_names_the_trials_without_a_value_that_it_takes(page: Page, 
         chip = page.get_by_role("button", name="no longer select by scatter plot").inner_text()
         assert chip.splitlines()[0].endswith(end), chip
         assert num_selected(page) >= least > 0
+
+
+def test_an_axis_of_words_shows_all_of_them_on_a_phone(page: Page, data: Data) -> None:
+    changed, tags = tagged(data)
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    page.evaluate("data => batchscape.update(data)", changed)
+    page.evaluate("batchscape.page.scatter.choices({x: 'tag'})")
+    for view in ("parallel", "scatter"):
+        shown = page.evaluate(
+            "view => batchscape.page[view].chart.getZr().storage.getDisplayList(true).map(part => part.style.text)",
+            view,
+        )
+        assert all(any(text and text[:4] == tag[:4] for text in shown) for tag in tags), view
+
+
+def test_nothing_is_painted_beyond_the_axes_of_a_zoom(page: Page) -> None:
+    page.get_by_role("button", name="Zoom", exact=True).first.click()
+    drag(page, box_of(page, "scatter"), (0.3, 0.6), (0.6, 0.8))
+    outside = page.evaluate("""() => {
+      const {canvas, grid, size, chart} = batchscape.page.scatter, {left, top} = grid, [width, height] = size;
+      const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const at = index => [Math.floor(index / 4) % canvas.width, Math.floor(index / 4 / canvas.width)];
+      const isIn = ([x, y]) => x >= left - 1 && x <= left + width && y >= top - 1 && y <= top + height;
+      const drawn = [...data.keys()].filter(index => index % 4 == 3 && data[index]).map(at);
+      return [drawn.length, drawn.filter(point => !isIn(point)).length]; }""")
+    assert (outside[0] > 0, outside[1]) == (True, 0)
+
+
+def test_log_axes_have_round_ticks_and_the_legend_each_status_once(page: Page) -> None:
+    ticks = page.evaluate(
+        """[[1.21, 1.7], [1.3, 1.45], [0.11, 0.9]].flatMap(ends =>
+          new Scale({kind: "number", log: true, role: "result"}, ends).ticks().map(place => 10 ** place))"""
+    )
+    assert len(ticks) > 6
+    assert all(abs(tick - float(f"{tick:.3g}")) < 1e-9 for tick in ticks)
+    page.locator(".bar").get_by_label("colour").select_option("status")
+    assert page.locator(".legend").inner_text().count("diverged") == 1
