@@ -16,6 +16,7 @@ from results.parquet.settings import NONE_WORDS, OPTIMIZER_NAMES
 from results.parquet.trials import Cell, Trial, determines, varying_fields
 from trainable.canonical import ZERO_IS_NONE
 from trainable.config import FIELD_NAMES, TrainConfig, value_of
+from trainable.field_checks import ARGUMENT_PREFIX
 from trainable.grouping import grouped
 from trainable.ledger.checksums import parse_json
 from trainable.records import PUBLISHED_BATCH_SIZE, PUBLISHED_EPOCHS, PUBLISHED_GHOST_BATCH_SIZE, PUBLISHED_MODEL
@@ -73,7 +74,8 @@ class Axis:
     @property
     def label(self) -> str:
         """Name for people, with the unit."""
-        return {**LABELS, **RESULTS}.get(self.name, self.name.replace("_", " "))
+        is_argument = self.name.startswith(ARGUMENT_PREFIX)
+        return {**LABELS, **RESULTS}.get(self.name, self.name if is_argument else self.name.replace("_", " "))
 
     @property
     def positions(self) -> dict[Any, int]:

@@ -48,7 +48,7 @@ class Detail {
   // The end of the log, from the server that shows the page or as the command that prints it.
   log(key) {
     const { logs } = this.page.root.dataset;
-    if (!logs) return make("p", { class: "note" }, "On the machine with the store: ", make("code", {}, `python tune_main.py logs ${key}`));
+    if (!logs) return make("p", { class: "note" }, "On the machine with the store, whose path is PATH: ", make("code", {}, `python tune_main.py logs ${key} --store PATH`));
     const index = this.model.positions.get(key), state = `${key} ${this.model.status(index)} ${this.model.data.details[index]?.progress}`;
     if (this.logOf?.state === state) return this.logOf.text;
     const text = this.logOf?.key === key ? this.logOf.text : make("pre", { tabindex: "0" }, "…");

@@ -152,9 +152,10 @@ class Curves extends PlaneView {
   }
 
   choose({ x, y }) {
-    const { model } = this, name = this.metric, scale = this.scales()[1];
+    const { model } = this, name = this.metric, scale = this.scales()[1], [from, to] = [Math.ceil(x[0]), Math.floor(x[1])];
+    const epochs = from > to ? "no epoch" : from === to ? `epoch ${from}` : `epochs ${from} to ${to}`;
     this.page.constrain("curves", {
-      label: `learning curves: ${rangeText(scale, ...y)} in epochs ${Math.ceil(x[0])}..${Math.floor(x[1])}`, area: { x, y }, names: [name],
+      label: `learning curves: ${rangeText(scale, ...y)} in ${epochs}`, area: { x, y }, names: [name],
       test: (index) => model.data.curves.epochs[index].some((epoch, at) => between(x, epoch) && between(y, scale.inner(model.data.curves[name][index][at]))),
     });
   }

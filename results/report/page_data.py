@@ -261,7 +261,7 @@ def _curves(table: pa.Table, keys: Sequence[str]) -> dict[str, Any]:
     rule = f"{counted(most, 'epoch')} of each trial at most are in this page: the first, the last and evenly spaced "
     curves: dict[str, Any] = {
         "metrics": [],
-        "rule": f"{rule}ones between them." if is_thinned else "All epochs are in this page.",
+        "rule": f"{rule}ones between them." if is_thinned else "",
         "epochs": [epochs[rows].tolist() for rows in kept],
     }
     for name, label in METRICS.items():

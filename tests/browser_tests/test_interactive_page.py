@@ -112,6 +112,7 @@ def test_a_drag_on_the_scatter_plot_selects_what_lies_in_it(page: Page, data: Da
 def test_the_other_charts_select_as_well(page: Page, data: Data) -> None:
     drag(page, box_of(page, "curves"), (0.9, 0.05), (0.95, 0.7))
     from_curves = num_selected(page)
+    assert page.locator(".chip span").first.inner_text().endswith(" in epoch 6")
     assert 0 < from_curves < NUM_TRIALS
     page.get_by_role("button", name="Clear selection").click()
 
@@ -187,7 +188,7 @@ def test_a_trial_opens_and_closes_by_keyboard(page: Page, data: Data) -> None:
     button.press("Enter")
     panel = page.get_by_role("complementary")
     expect(panel).to_be_visible()
-    for text in (f"Trial {key}", str(data["trials"]["schedule"][index]), "Attempts", "Log"):
+    for text in (f"Trial {key}", str(data["trials"]["schedule"][index]), "Attempts", f"logs {key} --store"):
         expect(panel).to_contain_text(text, ignore_case=True)
     assert panel.locator("canvas").count() == 1, "its learning curve"
     page.keyboard.press("Escape")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from results.parquet.axes import ranked_axes, varying_axes
+from results.parquet.axes import Axis, ranked_axes, varying_axes
 from results.parquet.search_results import Parameter
 from results.parquet.trials import Trial, group_repeats
 from tests.results_tests.result_samples import make_config, make_trial
@@ -127,3 +127,7 @@ def test_every_repeat_counts() -> None:
         ("epochs", (10, 20), "number of epochs"),
         ("lr", (0.1, 0.2, 0.4), "initial learning rate"),
     ]
+
+
+def test_an_argument_of_a_model_keeps_its_name() -> None:
+    assert Axis("model_args.num_blocks", (1, 2), is_number=True, is_log=False).label == "model_args.num_blocks"
