@@ -282,8 +282,9 @@ class HeatMap extends PlaneView {
     const means = [...cells.values()].map((cell) => cell.mean).filter((mean) => mean !== null);
     const scale = new Scale(metric, means);
     const [columns, rows] = this.steps;
-    this.grid = { ...this.grid, left: 16 + 7 * Math.max(...rows.texts.map((text) => Math.min(text.length, 14)), 3) + 22 };
-    const size = Math.min((this.chart.getWidth() - this.grid.left - 16) / columns.texts.length, 3 * (this.chart.getHeight() - 62) / rows.texts.length), isText = size > 34;
+    const longest = (steps) => Math.max(...steps.texts.map((text) => Math.min(text.length, 14)), 3), left = 38 + 7 * longest(rows);
+    this.grid = { ...this.grid, left, right: Math.max(16, (6 * longest(columns) - (this.chart.getWidth() - left) / columns.texts.length) / 2 + 4) };
+    const size = Math.min((this.chart.getWidth() - left - this.grid.right) / columns.texts.length, 3 * (this.chart.getHeight() - 62) / rows.texts.length), isText = size > 34;
     const series = [{ id: "cells", type: "custom", data: [...cells.values()].map((cell) => [cell.x, cell.y]),
       renderItem: (params, api) => cellShape(api, [...cells.values()][params.dataIndex], { scale, theme, isText }) }];
     const axis = (steps, name, more) => ({ type: "category", data: steps.texts, name: model.field(name).label, nameLocation: "middle", nameGap: 30,

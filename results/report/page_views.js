@@ -37,10 +37,11 @@ function rangeText(scale, low, high) {
   return `${scale.field.label} ${[...range, ...(isNone || !range.length ? ["none"] : [])].join(" or ")}`;
 }
 
-// The places and texts of the ticks of an axis; words are shortened to the pixels that an axis of some length has for each.
+// The places and texts of the ticks of an axis; words are left out and shortened as an axis of this length has room for them.
 function ticksOf(scale, zoomed, most = 7, length = Infinity) {
-  const [low, high] = zoomed ?? [scale.low, scale.high], places = scale.ticks(low, high, most);
-  const room = scale.field.kind === "word" ? Math.max(4, Math.min(14, Math.floor(length / places.length / 6.5))) : 14;
+  const [low, high] = zoomed ?? [scale.low, scale.high], all = scale.ticks(low, high, most), isWord = scale.field.kind === "word";
+  const step = isWord ? Math.max(1, Math.ceil((40 * all.length) / length)) : 1, places = all.filter((place, index) => index % step === 0 || place === scale.edge);
+  const room = isWord ? Math.max(4, Math.min(14, Math.floor(((length * step) / all.length - 8) / 6.5))) : 14;
   const texts = places.map((place) => shortened(scale.text(place), room));
   return { low, high, places, texts, widths: texts.map((text) => echarts.format.getTextRect(text, "11px sans-serif").width) };
 }
