@@ -110,6 +110,12 @@ class ProposalMaker:
             check_population(self.search, self.scheduler, self.confirm, configs, len(self.first), source)
         else:
             self._check_epochs(source, scale)
+        if self.scheduler.type != "none" and self._varies("epochs"):
+            raise UserError(
+                f"{self._maker.where(PARAMETERS, 'epochs')}: differs between trials, which {self.scheduler.type} "
+                "compares after equal epochs, at different points of their lr schedules: give epochs in defaults, or "
+                "scheduler: {type: none}"
+            )
 
     @property
     def num_trials(self) -> int:
@@ -278,10 +284,14 @@ class ProposalMaker:
                 )
 
     def _varies(self, name: str) -> bool:
-        """Whether trials differ in a training field: at the parameters' ends, or where it is derived between them."""
+        """Whether trials differ in a training field: at the parameters' ends, or between them.
+
+        Between them it can differ only where it is derived, or proposed under a condition.
+        """
         values = {getattr(corner.config, name) for corner in self.corners}
+        conditional = {key for parameter in self.parameters if parameter.when is not None for key in parameter.keys}
         rng = random.Random(0)  # noqa: S311 (no secret)
-        for _ in range(NUM_TRIED if name in dict(self.derived) else 0):
+        for _ in range(NUM_TRIED if name in {*dict(self.derived), *conditional} else 0):
             with contextlib.suppress(UserError):
                 values.add(getattr(self.trial(self.draw(rng)).config, name))
         return len(values) > 1

@@ -58,8 +58,8 @@ def recorded_curves(
         epochs: trial key -> its epochs.
 
     Raises:
-        UserError: fewer than two trials were trained to their end, none trained for more than one epoch, or trials
-            continue one another.
+        UserError: fewer than two trials were trained to their end, none trained for more than one epoch, they differ
+            in their number of epochs, or trials continue one another.
     """
     if any(trial.config.parent is not None for trial in trials):
         raise UserError(
@@ -75,6 +75,12 @@ def recorded_curves(
         )
     if max(trial.config.epochs for trial in used) < 2:
         raise UserError(f"{sweep}: nothing to replay: no trial has more than one epoch, none could end earlier")
+    lengths = sorted({trial.config.epochs for trial in used})
+    if len(lengths) > 1:
+        raise UserError(
+            f"{sweep}: nothing to replay: a scheduler compares trials after equal epochs, and these train "
+            f"{lengths[0]} to {lengths[-1]}, so at different points of their schedules: name a sweep of one length"
+        )
     metric = HELD_OUT if all(trial.config.holdout for trial in used) else TEST
     curves = [_curve(trial, epochs[trial.row.trial_key], metric) for trial in used]
     return RecordedCurves(metric, curves, len(proposed) - len(used))

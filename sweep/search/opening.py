@@ -118,7 +118,6 @@ def open_search(
     Raises:
         UserError: the log is damaged, or belongs to a search with other settings.
     """
-    from sweep.search.scheduler import RayScheduler
     from sweep.search.search import Search
 
     def make_trial(params: Mapping[str, Any]) -> PlannedTrial:
@@ -127,7 +126,11 @@ def open_search(
 
     log = store.search_log(settings.name)
     repaired = repair_log(store, settings.name)
-    scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
+    scheduler = None
+    if maker.scheduler.type not in ("none", "pbt"):  # it wants all trials to be as long as those at the ends
+        from sweep.search.scheduler import RayScheduler
+
+        scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
     search = Search(settings, log, make_trial, maker.active, scheduler, earlier)
     search.notes[:0] = repaired
     return search

@@ -86,14 +86,18 @@ class Population:
     def _perturbed(self, parameter: SearchParameter, value: Any, rng: random.Random) -> Scalar:  # noqa: ANN401
         """Multiply a number by a factor, and move it by a step at least; it stays inside its range.
 
-        A choice among numbers moves to the next larger or smaller one; other choices stay.
+        Without a step, a number that is closer to 0 than a hundredth of its range moves by that hundredth, because a
+        factor would leave it at 0. A choice among numbers moves to the next one; other choices stay.
         """
         factor = rng.choice(self._spec.perturb)
         choices, step = parameter.choices, parameter.step
         if choices is None:
-            moved = value * factor
-            if step is not None and 0 < abs(moved - value) < step:
-                moved = value + (step if factor > 1 else -step)
+            moved, least = value * factor, step or 0.0
+            if step is None and parameter.low <= 0 <= parameter.high:
+                hundredth = (parameter.high - parameter.low) / 100
+                least = hundredth if abs(value) < hundredth else 0.0
+            if factor != 1 and abs(moved - value) < least:
+                moved = value + (least if factor > 1 else -least)
             return parameter.snap(moved)
         if not all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices):
             return choices[choices.index(value)]

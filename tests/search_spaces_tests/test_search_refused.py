@@ -211,6 +211,35 @@ def test_two_objectives_have_no_scheduler_and_no_cmaes(tmp_path: Path) -> None:
     assert message == "FILE:1: search.algorithm: cmaes has one objective: algorithm: tpe can have two"
 
 
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        ("parameters:\n  epochs: {min: 2, max: 9}\n", "FILE:3: parameters.epochs"),
+        (f"{LR}derive: {{epochs: round(9 - ((lr - 0.5) * 4) ** 2)}}\n", "FILE:3: derive.epochs"),
+        ("parameters:\n  x: {rows: [{lr: 1, epochs: 2}, {lr: 2, epochs: 3}]}\n", "FILE:2: parameters"),
+        (
+            "parameters:\n  lr: {min: 0.1, max: 0.3}\n  epochs: {values: [3, 5], when: (lr - 0.2) ** 2 < 0.003}\n",
+            "FILE:4: parameters.epochs",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["asha", "hyperband", "median"])
+def test_trials_of_different_lengths_have_no_scheduler(tmp_path: Path, lines: str, place: str, kind: str) -> None:
+    """After equal epochs a short cosine is annealed where a long one has just begun: the short ones win."""
+    text = f"{SEARCH}{lines}scheduler: {{type: {kind}}}\n"
+    assert refusal(tmp_path, text).startswith(place)
+    assert f"{kind} compares after equal epochs, at different points of their lr schedules" in refusal(tmp_path, text)
+    assert maker_of(tmp_path, text.replace(kind, "none")).scheduler.type == "none"
+
+
+def test_equal_lengths_have_a_scheduler_however_they_come_about(tmp_path: Path) -> None:
+    text = (
+        f"{SEARCH}parameters: {{epochs: {{min: 2, max: 9}}, lr: {{min: 0.1, max: 0.3}}}}\nscheduler: {{type: asha}}\n"
+    )
+    assert maker_of(tmp_path, text, {"epochs": 9}).max_epochs == 9
+    assert maker_of(tmp_path, text + "scales: {s: {derive: {epochs: 3 + 0 * epochs}}}\n", scale="s").max_epochs == 3
+
+
 @pytest.mark.parametrize("algorithm", ["gp", "cmaes"])
 def test_an_algorithm_that_ignores_stopped_trials_has_no_scheduler(tmp_path: Path, algorithm: str) -> None:
     search = f"search: {{algorithm: {algorithm}, num_trials: 3}}\n{TWO_NUMBERS}"

@@ -22,7 +22,7 @@ Epochs = dict[str, list[EpochRecord]]
 
 def trained(holdout: float = 0.0, num: int = 3, epochs: int = 2) -> tuple[list[Trial], Epochs]:
     configs = [make_config(seed=seed, epochs=epochs, holdout=holdout) for seed in range(num)]
-    held_out = [50.0, 40.0] if holdout else [None, None]
+    held_out = [50.0, 40.0, 30.0] if holdout else [None] * 3
     records = [make_epoch(epoch, 30.0, holdout_error_percent=held_out[epoch - 1]) for epoch in range(1, epochs + 1)]
     return [make_trial(config, 30.0) for config in configs], {config.trial_key: records for config in configs}
 
@@ -71,6 +71,11 @@ def test_nothing_to_replay_is_said_in_one_line() -> None:
         recorded_curves("sweep", *trained(num=1))
     with pytest.raises(UserError, match="no trial has more than one epoch"):
         recorded_curves("sweep", *trained(epochs=1))
+    (short, few), (long, more) = trained(num=2), trained(num=2, epochs=3)
+    with pytest.raises(
+        UserError, match="compares trials after equal epochs, and these train 2 to 3, so at different"
+    ):
+        recorded_curves("sweep", [*short, *long], few | more)
 
 
 def test_generations_are_no_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,14 +223,19 @@ def ended(number: int, params: Params, config: TrainConfig, value: float) -> Pro
     return ProposalRecord(number, params, config, {}, None, None, [], Status.COMPLETE, (value,))
 
 
-def explored(given: Params, resample_probability: float, count: int = 200) -> list[Params]:
+def explored(
+    given: Params,
+    resample_probability: float,
+    count: int = 200,
+    parameters: Sequence[SearchParameter] = WIDE,
+) -> list[Params]:
     """Parameters that a parent's values become, for many proposal numbers."""
     spec = SchedulerSpec(type="pbt", population=2, quantile=0.5, resample_probability=resample_probability)
     config = TrainConfig()
     found = []
     for seed in range(count):
-        population = Population(spec, WIDE, active_among(WIDE), seed)
-        before = [ended(0, given, config, 1.0), ended(1, {"lr": 0.5}, config, 2.0)]
+        population = Population(spec, parameters, active_among(parameters), seed)
+        before = [ended(0, given, config, 1.0), ended(1, {}, config, 2.0)]
         kept, parent = population.next_member(before)
         assert (kept, parent) == (given, config.trial_key)
         before.append(ended(2, given, config, 1.0))
@@ -248,6 +253,33 @@ def test_perturbed_parameters_lie_a_step_away_and_inside_their_ranges() -> None:
     for values in found:
         assert ("weight_decay" in values) == (values["batch_size"] >= 48)
     assert {values.get("weight_decay") for values in found} == {None, 0.15 * 0.8, 0.15 * 1.2}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "given", "expected"),
+    [
+        (SearchParameter("lr", "float", 0.0, 1.0), 0.0, {0.0, 0.01}),
+        (SearchParameter("lr", "float", 0.0, 1.0), 5e-324, {0.0, 0.01}),
+        (SearchParameter("lr", "float", 0.0, 1.0), 0.5, {0.4, 0.6}),
+        (SearchParameter("x", "float", -1.0, 1.0), -0.01, {-0.03, 0.01}),
+        (SearchParameter("x", "float", -1.0, 0.0), 0.0, {-0.01, 0.0}),
+        (SearchParameter("lr", "float", 0.0, 1.0, step=0.25), 0.0, {0.0, 0.25}),
+        (SearchParameter("epochs", "int", 0, 9, step=1), 0, {0, 1}),
+        (SearchParameter("epochs", "int", 0, 9, step=1), 1, {0, 2}),
+        (SearchParameter("x", "int", -9, 9, step=3), 0, {-3, 3}),
+        (SearchParameter("lr", "float", 1e-9, 1.0, log=True), 1e-6, {0.8e-6, 1.2e-6}),
+        (SearchParameter("x", "categorical", choices=(0, 0.1, 0.5)), 0, {0, 0.1}),
+        (SearchParameter("x", "categorical", choices=(False, True)), False, {False}),
+    ],
+)
+def test_a_parameter_leaves_0_by_perturbation(parameter: SearchParameter, given: Any, expected: set[Any]) -> None:  # noqa: ANN401
+    found = explored({parameter.name: given}, resample_probability=0.0, parameters=(parameter,))
+    assert {values[parameter.name] for values in found} == expected
+    unmoved = SchedulerSpec(type="pbt", population=2, perturb=[1.0], resample_probability=0.0)
+    population = Population(unmoved, (parameter,), active_among((parameter,)), 0)
+    config = TrainConfig()
+    before = [ended(0, {parameter.name: given}, config, 1.0), ended(1, {}, config, 2.0), ended(2, {}, config, 1.0)]
+    assert population.next_member(before)[0] == {parameter.name: given}
 
 
 def test_resampled_parameters_cover_their_ranges() -> None:
