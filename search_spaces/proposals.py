@@ -95,7 +95,7 @@ class ProposalMaker:
         self._recipe_version = RECIPE_VERSION
         self.corners = [self.trial(assignment) for assignment in assignments]
         """The trials at the ends of the parameters. If these are too many, one parameter is varied at a time."""
-        for name in ("holdout", "test_subset"):
+        for name in ("holdout", "test_subset", "seed"):
             if self._varies(name):
                 where = self._maker.where(PARAMETERS, name)
                 raise UserError(f"{where}: cannot depend on a parameter of a search: {NO_PARAMETERS[name]}")
@@ -108,14 +108,8 @@ class ProposalMaker:
         if self.scheduler.type == "pbt":
             configs = [corner.config for corner in self.corners]
             check_population(self.search, self.scheduler, self.confirm, configs, len(self.first), source)
-        else:
+        if self.scheduler.type != "none":
             self._check_epochs(source, scale)
-        if self.scheduler.type != "none" and self._varies("epochs"):
-            raise UserError(
-                f"{self._maker.where(PARAMETERS, 'epochs')}: differs between trials, which {self.scheduler.type} "
-                "compares after equal epochs, at different points of their lr schedules: give epochs in defaults, or "
-                "scheduler: {type: none}"
-            )
 
     @property
     def num_trials(self) -> int:
@@ -343,9 +337,15 @@ class ProposalMaker:
         return (" to " if parameter.choices is None else ", ").join(map(str, parameter.ends))
 
     def _check_epochs(self, source: YamlSource, scale: str | None) -> None:
-        """Refuse a scheduler that could never stop a trial."""
+        """Refuse a scheduler that could never stop a trial, or would compare trials of different lengths."""
+        if self._varies("epochs"):
+            raise UserError(
+                f"{self._maker.where(PARAMETERS, 'epochs')}: differs between trials, which {self.scheduler.type} "
+                "compares after equal epochs, at different points of their lr schedules: give epochs in defaults, or "
+                "scheduler: {type: none}"
+            )
         grace = self.scheduler.grace_epochs
-        if self.scheduler.type != "none" and grace >= self.max_epochs:
+        if self.scheduler.type != "pbt" and grace >= self.max_epochs:
             paths = [
                 ("scales", scale or "", "scheduler", "grace_epochs"),
                 ("scheduler", "grace_epochs"),

@@ -240,6 +240,8 @@ class ObjectiveSpec(_Strict):
     """Quantity to minimize. train_seconds (training time) can only be the second of two."""
     goal: Literal["minimize"] = "minimize"
     """Direction; minimize is the only one."""
+    seeds: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
+    """Number of seeds with which each configuration is trained, to be judged by the mean of its values."""
 
     @field_validator("metric", mode="before")
     @classmethod

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from models.costs import num_weights
 from models.user_code import is_reference
+from results.store.configurations import best
 from results.store.manifest import Manifest
-from results.store.search_log import SearchRecord, best
+from results.store.search_log import SearchRecord
 from results.store.search_progress import planned_trials, search_record
 from results.store.search_settings import CONFIRM
 from results.store.store import Store

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from results.store.journal import Journal
-from results.store.pareto import pareto_front
 from results.store.search_settings import OBJECTIVE, PARAMETERS, check_settings
 from trainable.config import TrainConfig
 from trainable.decoding import Count, Ordinal, decode
@@ -75,6 +74,8 @@ class ProposalEvent:
     """Number of the earlier proposal with the same configuration, whose result counts; None if there is none."""
     error: str | None = None
     """Reason why the parameters are impossible."""
+    seed_of: Count | None = None
+    """Number of the proposal whose configuration this one trains with another seed; None for the first seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class ProposalRecord:
     status: Status | None = None
     """None until the proposal has ended."""
     values: Values | None = None
+    seed_of: int | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -164,6 +166,8 @@ class SearchRecord:
     """Settings of the search; empty if the log is."""
     earlier: tuple[Earlier, ...] = ()
     proposals: list[ProposalRecord] = field(default_factory=list)
+    further_seeds: dict[int, list[int]] = field(default_factory=dict)
+    """Number of a proposal -> the proposals that train its configuration with the next seeds."""
     confirmations: list[ConfirmEvent] = field(default_factory=list)
     over: str | None = None
     """Reason why nothing more is proposed; None if the search is not over or has tried as many as asked for."""
@@ -187,9 +191,14 @@ class SearchRecord:
                 _check(same_as is None or same_as < event.number, "a proposal is equal to a later one")
                 unknown = event.params.keys() - self.settings.get(PARAMETERS, event.params).keys()
                 _check(not unknown, f"unknown parameters {', '.join(sorted(unknown))}")
-                self.proposals.append(
-                    ProposalRecord(event.number, event.params, event.config, event.variables, same_as, event.error)
+                added = ProposalRecord(
+                    event.number, event.params, event.config, event.variables, same_as, event.error
                 )
+                self.proposals.append(added)
+                if (first := event.seed_of) is not None:
+                    _check(first < event.number, "a further seed of a later proposal")
+                    added.seed_of = first
+                    self.further_seeds.setdefault(first, []).append(event.number)
             case ReportEvent():
                 proposal = self._running(event.number)
                 _check(event.epoch == len(proposal.reports) + 1, "an epoch is missing")
@@ -223,27 +232,6 @@ class SearchRecord:
         proposal = self.proposals[number]
         _check(proposal.status is None, "a proposal that has ended")
         return proposal
-
-
-def best(record: SearchRecord) -> list[ProposalRecord]:
-    """Return the complete proposals, best first; with several objectives only the Pareto front.
-
-    In population based training these are members of the last generation, in which the trainings end.
-    """
-    generations: dict[str | None, int] = {None: 0}
-    complete: list[tuple[int, tuple[float, ...], ProposalRecord]] = []
-    for proposal in record.proposals:
-        if proposal.config is None or not proposal.is_trained:
-            continue
-        generation = generations[proposal.config.trial_key] = generations.get(proposal.config.parent, 0) + 1
-        if proposal.status is Status.COMPLETE and (values := all_finite(proposal.values)) is not None:
-            complete.append((generation, values, proposal))
-    last = max((generation for generation, _, _ in complete), default=0)
-    scored = [(values, proposal) for generation, values, proposal in complete if generation == last]
-    scored.sort(key=lambda pair: (pair[0], pair[1].number))
-    if scored and len(scored[0][0]) == 1:
-        return [proposal for _, proposal in scored]
-    return [proposal for _, proposal in pareto_front(scored, lambda pair: pair[0])]
 
 
 def all_finite(values: Values | None) -> tuple[float, ...] | None:
@@ -354,6 +342,8 @@ def _dump(event: Event, owner: str) -> bytes:
     values: dict[str, Any] = {EVENT: event.name}
     for spec in dataclasses.fields(event):
         value = getattr(event, spec.name)
+        if spec.name == "seed_of" and value is None:
+            continue  # as earlier versions wrote it
         match value:
             case TrainConfig():
                 value = value.to_dict()

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from results.store.configurations import best
 from results.store.journal import RUNS
 from results.store.manifest import Manifest
-from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
+from results.store.search_log import SEARCH_LOG, SearchRecord, read_log
 from results.store.search_settings import CONFIRM, NUM_TRIALS, REPEATS, TOP
 from results.store.store import Store
 from results.store.sweep_files import TRIALS_PARQUET

@@ -22,8 +22,10 @@ PARAMETERS = "parameters"
 FIRST = "first"
 """The values of the first proposals; only if the space gives some."""
 OBJECTIVE = "objective"
-"""A list, each entry with a METRIC."""
+"""A list, each entry with a METRIC, and with SEEDS if there are several."""
 METRIC = "metric"
+SEEDS = "seeds"
+"""Number of seeds over whose mean a configuration is judged."""
 SCHEDULER = "scheduler"
 """A mapping with SCHEDULER_TYPE and the keys of that type."""
 SCHEDULER_TYPE = "type"
@@ -90,6 +92,7 @@ class LoggedObjective(TypedDict):
 
     metric: str
     goal: Literal["minimize"]
+    seeds: NotRequired[Ordinal]
 
 
 class LoggedScheduler(TypedDict):

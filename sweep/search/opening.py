@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results.store.configurations import best
 from results.store.manifest import Manifest
 from results.store.search_log import (
     REPAIR,
@@ -16,7 +17,6 @@ from results.store.search_log import (
     Earlier,
     ProposalRecord,
     SearchRecord,
-    best,
     parse_log,
     read_log,
 )

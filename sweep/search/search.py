@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from results.store.configurations import best
 from results.store.journal import Journal
 from results.store.search_log import (
     ConfirmEvent,
@@ -36,7 +37,6 @@ from results.store.search_log import (
     SearchEvent,
     SearchLog,
     SearchRecord,
-    best,
     finite,
 )
 from sweep.search.population import Population

@@ -48,7 +48,10 @@ class SearchSettings:
             **self.search.model_dump(),
             keys.NUM_TRIALS: self.num_trials,
             keys.PARAMETERS: {parameter.name: _logged(parameter) for parameter in self.parameters},
-            keys.OBJECTIVE: [objective.model_dump() for objective in self.objectives],
+            keys.OBJECTIVE: [
+                objective.model_dump(exclude={keys.SEEDS} if objective.seeds == 1 else None)
+                for objective in self.objectives
+            ],
             keys.SCHEDULER: self.scheduler.model_dump(include={"type", *SCHEDULER_KEYS[self.scheduler.type]}),
             keys.CONFIRM: None if self.confirm is None else self.confirm.model_dump(),
             keys.TRIAL: dict(self.trial),

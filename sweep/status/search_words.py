@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from results.parquet.axes import zero_if_none
-from results.store.search_log import ProposalRecord, SearchRecord, all_finite, best
+from results.store.configurations import best
+from results.store.search_log import ProposalRecord, SearchRecord, all_finite
 from results.store.search_progress import search_progress
 from results.store.search_settings import (
     CHOICES,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from results.store.configurations import best
 from results.store.journal import LocalJournal
-from results.store.search_log import SEARCH_LOG, SearchRecord, best, read_log
+from results.store.search_log import SEARCH_LOG, SearchRecord, read_log
 from search_spaces.schema import ConfirmSpec
 from tests.integration_tests.kept_search import (
     confirmation_problems,

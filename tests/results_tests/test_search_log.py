@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from results.store.configurations import best
 from results.store.journal import LocalJournal
 from results.store.search_log import (
     ConfirmEvent,
@@ -19,7 +20,6 @@ from results.store.search_log import (
     SearchLog,
     SearchRecord,
     all_finite,
-    best,
     finite,
     read_log,
 )

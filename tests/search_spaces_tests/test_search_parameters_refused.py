@@ -182,6 +182,11 @@ def test_a_condition_on_a_range_that_is_never_true(tmp_path: Path) -> None:
             "FILE:4: derive.batch_size: batch_size must be a whole number, got ",
         ),
         (
+            "trial: {min: 1, max: 9}",
+            "derive: {seed: trial}",
+            "FILE:4: derive.seed: cannot depend on a parameter of a search: a search over seeds would select by luck",
+        ),
+        (
             "lr: {min: 0.1, max: 0.2}",
             "derive: {momentum: weight_decay, weight_decay: momentum}",
             "FILE:4: derive: is circular: ",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from results.store.configurations import best
 from results.store.local_store import LocalStore
 from results.store.search_log import (
     EndEvent,
@@ -14,7 +15,6 @@ from results.store.search_log import (
     ProposalEvent,
     SearchEvent,
     SearchRecord,
-    best,
     read_log,
 )
 from results.store.search_progress import num_to_come
