@@ -12,10 +12,11 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm
+from sweep.search.outcomes import is_worst
 
 MIN_SOURCES = 10
 """Number of results that the package cmaes needs for a warm start (`get_warm_start_mgd`)."""
@@ -72,7 +73,7 @@ def _tpe(draw: Draw) -> tuple[BaseSampler, Distributions]:
 
 
 def _gp(draw: Draw) -> tuple[BaseSampler, Distributions]:
-    return GPSampler(seed=draw.seed, warn_independent_sampling=False), draw.unconditional
+    return _GpOfAll(seed=draw.seed, warn_independent_sampling=False), draw.unconditional
 
 
 def _cmaes(draw: Draw) -> tuple[BaseSampler, Distributions]:
@@ -146,6 +147,30 @@ class _Declared(BaseSampler):
     def _snapped(self, name: str, value: Any) -> Any:  # noqa: ANN401
         parameter = self._parameters[name]
         return value if parameter.choices is not None else parameter.snap(value)
+
+
+class _GpOfAll(GPSampler):
+    """A sampler by a Gaussian process that learns from the worst trials, too; Optuna's passes over pruned ones."""
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        told = optuna.create_study(directions=study.directions)
+        told.add_trials(_with_values(study.get_trials(deepcopy=False)))
+        told.ask()
+        return super().sample_relative(told, told.get_trials(deepcopy=False)[-1], search_space)
+
+
+def _with_values(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
+    """Yield the trials; those told as the worst have the largest value of all, in each objective."""
+    known = [trial.values for trial in trials if trial.state is TrialState.COMPLETE]
+    num_objectives = len(known[0]) if known else 1
+    worst = np.max(known, axis=0) if known else np.zeros(num_objectives)
+    for trial in trials:
+        if is_worst(trial):
+            yield create_trial(params=trial.params, distributions=trial.distributions, values=worst.tolist())
+        else:
+            yield trial
 
 
 class _NumberedQmc(QMCSampler):

@@ -1,18 +1,18 @@
-"""What a sampler learns: how proposals ended, and results from before the search."""
+"""What a sampler learns: how proposals ended, and results from before the search.
+
+The table of docs/search.md ("What a sampler is told") shows it for every end of a proposal and every algorithm.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from results.store.search_log import Earlier, ProposalRecord, SearchRecord, all_finite
 from search_spaces.parameters import SearchParameter, inside
 from sweep.search.settings import IsActive
 from trainable.records import Status
-
-WORST_VALUES = {"holdout_error_percent": 100.0}
-"""Value that stands for a diverged trial, by metric. Other metrics have no largest value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +26,40 @@ class Outcome:
     """Epoch -> value of the objective after it; None where there are several objectives, as in Optuna."""
 
 
+WORST = Outcome(TrialState.PRUNED)
+"""Outcome of a trial that is worse than all others: Optuna ranks a pruned trial without a curve last."""
+
+
+def is_worst(trial: FrozenTrial) -> bool:
+    """Return whether a trial was told as `WORST`."""
+    return trial.state is TrialState.PRUNED and not trial.intermediate_values
+
+
 def outcome_of(record: SearchRecord, proposal: ProposalRecord, metrics: Sequence[str]) -> Outcome:
     """Return what the sampler is to learn about a proposal, from the log.
 
     A trial that was stopped early is PRUNED, with the values it had reported: its last value is no result. A trial
-    that diverged is COMPLETE with the worst value of the metric, or PRUNED where no worst value is known.
+    without a result that could be compared (it diverged, its last value is not finite, or its parameters are
+    impossible together) is `WORST`.
     """
-    intermediate = None
-    if len(metrics) == 1:
-        reports = record.source(proposal).reports
-        intermediate = {report.epoch: report.values[0] for report in reports if report.values[0] is not None}
     match proposal.status:
-        case None:
-            return Outcome(TrialState.RUNNING, None, intermediate)
         case Status.COMPLETE if (values := all_finite(proposal.values)) is not None:
-            return Outcome(TrialState.COMPLETE, values, intermediate)
+            return Outcome(TrialState.COMPLETE, values, _curve(record, proposal, metrics))
+        case None:
+            return Outcome(TrialState.RUNNING, None, _curve(record, proposal, metrics))
         case Status.STOPPED:
-            return Outcome(TrialState.PRUNED, None, intermediate)
-        case Status.COMPLETE | Status.DIVERGED:
-            if len(metrics) == 1 and metrics[0] in WORST_VALUES:
-                return Outcome(TrialState.COMPLETE, (WORST_VALUES[metrics[0]],), intermediate)
-            return Outcome(TrialState.PRUNED)
-    return Outcome(TrialState.FAIL)
+            return Outcome(TrialState.PRUNED, None, _curve(record, proposal, metrics))
+        case Status.FAILED if proposal.config is not None:
+            return Outcome(TrialState.FAIL)
+    return WORST
+
+
+def _curve(record: SearchRecord, proposal: ProposalRecord, metrics: Sequence[str]) -> dict[int, float] | None:
+    """Return the finite values that the training of a proposal has reported, by epoch."""
+    if len(metrics) > 1:
+        return None
+    reports = record.source(proposal).reports
+    return {report.epoch: report.values[0] for report in reports if report.values[0] is not None}
 
 
 def usable_result(

@@ -7,6 +7,7 @@ logged proposals in their order therefore rebuilds a sampler.
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from results.store.search_log import Earlier, Params
 from search_spaces.schema import Algorithm
 from sweep.search.assignments import MAX_COUNTED, assignments, count_assignments, identity
 from sweep.search.optuna_samplers import Draw, distributions_of, make_sampler, quiet, suggest
-from sweep.search.outcomes import Outcome, usable_result
+from sweep.search.outcomes import WORST, Outcome, usable_result
 from sweep.search.settings import IsActive, SearchSettings
 from trainable.errors import UserError
 
@@ -115,12 +116,15 @@ class Sampler:
     def tell(self, number: int, outcome: Outcome) -> None:
         """Set the outcome of a proposal that has ended."""
         position = self.num_earlier + number
+        state, values = outcome.state, outcome.values
+        if self._algorithm == "cmaes" and outcome == WORST:  # it passes over pruned trials, and only ranks the others
+            state, values = TrialState.COMPLETE, (sys.float_info.max,)
         with quiet():
             study_id = self._storage.get_study_id_from_name(self.study.study_name)
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, position)
             for epoch, value in (outcome.intermediate or {}).items():
                 self._storage.set_trial_intermediate_value(trial_id, epoch, value)
-            self.study.tell(position, outcome.values, state=outcome.state)
+            self.study.tell(position, values, state=state)
 
     def _count(self, params: Params) -> None:
         self._size += 1

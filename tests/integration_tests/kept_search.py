@@ -11,7 +11,15 @@ from optuna.trial import TrialState
 
 from results.store.configurations import best
 from results.store.local_store import LocalStore
-from results.store.search_log import EVENT, EndEvent, ProposalEvent, RetryEvent, SearchRecord, read_log
+from results.store.search_log import (
+    EVENT,
+    EndEvent,
+    ProposalEvent,
+    RetryEvent,
+    SearchRecord,
+    all_finite,
+    read_log,
+)
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
 from search_spaces.expansion import expand
 from search_spaces.loader import load_space
@@ -63,12 +71,13 @@ def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
 
 
 def study_problems(record: SearchRecord, states: Sequence[TrialState]) -> Iterator[str]:
-    """Check that RUNNING is only what the next run tries again, and PRUNED exactly what was stopped early."""
+    """Check that RUNNING is only what the next run tries again, and PRUNED what was stopped or has no result."""
     if len(states) != len(record.proposals):
         yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
     for proposal, state in zip(record.proposals, states, strict=False):
-        is_stopped = proposal.status is Status.STOPPED
         is_left = proposal.status is Status.FAILED and proposal.config is not None
+        has_result = proposal.status is Status.COMPLETE and all_finite(proposal.values) is not None
+        is_stopped = proposal.status is not None and not is_left and not has_result
         if (state is TrialState.RUNNING) != is_left or (state is TrialState.PRUNED) != is_stopped:
             yield f"proposal {proposal.number} is {proposal.status} in the log and {state} in the study"
 

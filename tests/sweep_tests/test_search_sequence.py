@@ -204,9 +204,8 @@ def test_diverged_and_failed_trials_are_reported_as_such(tmp_path: Path) -> None
     for proposal, trial in zip(search.record.proposals, trials(search), strict=True):
         seen.add(proposal.status)
         if proposal.status is Status.DIVERGED:
-            assert (trial.state, trial.values, proposal.values) == (TrialState.COMPLETE, [100.0], None)
+            assert (trial.state, trial.intermediate_values, proposal.values) == (TrialState.PRUNED, {}, None)
             assert proposal.reports[-1].values == (None,)
-            assert [*trial.intermediate_values] == [1, 2]
         elif proposal.status is Status.FAILED:
             assert (trial.state, proposal.values) == (TrialState.RUNNING, None)  # until the next run tries it again
     assert seen == {Status.COMPLETE, Status.DIVERGED, Status.FAILED}
@@ -224,7 +223,7 @@ def test_an_error_that_is_not_finite_is_no_value_and_goes_to_no_sampler(tmp_path
     drive(search, lambda config, epoch: float("nan") if epoch == 4 else 50.0)
     assert [proposal.reports[-1].values for proposal in search.record.proposals] == [(None,)] * 3
     assert all(proposal.status is Status.COMPLETE for proposal in search.record.proposals)
-    assert [trial.values for trial in trials(search)] == [[100.0]] * 3
+    assert [(trial.state, trial.intermediate_values) for trial in trials(search)] == [(TrialState.PRUNED, {})] * 3
     assert ("report", 0, 4, None) in scheduler.calls
     assert search.best(3) == []
 
@@ -235,7 +234,7 @@ def test_impossible_proposals_are_reported_and_do_not_count(tmp_path: Path) -> N
     impossible = [proposal for proposal in search.record.proposals if proposal.config is None]
     assert impossible
     assert {proposal.error for proposal in impossible} == {"lr is too large for this machine"}
-    assert all(trials(search)[proposal.number].state is TrialState.FAIL for proposal in impossible)
+    assert all(trials(search)[proposal.number].state is TrialState.PRUNED for proposal in impossible)
     assert sum(proposal.is_trained for proposal in search.record.proposals) == 6
 
 
