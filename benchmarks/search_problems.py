@@ -53,7 +53,7 @@ TABLE_AXES: dict[str, tuple[Axis, ...]] = {
     ),
     "cifar_cnn": (
         LR,
-        Axis("batch_size", "categorical", choices=(16, 32, 64, 128, 256)),
+        Axis("batch_size", "categorical", choices=(32, 64, 128, 256)),
         Axis("momentum", "float", 0.0, 0.98),
         WEIGHT_DECAY,
     ),
