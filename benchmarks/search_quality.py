@@ -52,7 +52,7 @@ from results.store.search_log import Params
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, Metric, ObjectiveSpec, SchedulerSpec, SearchSpec
 from sweep.search.curves import TrialCurve
-from sweep.search.scheduler import RayScheduler
+from sweep.search.scheduler import make_scheduler
 from sweep.search.search import Search
 from sweep.search.settings import SearchSettings
 from sweep.search.simulation import simulate
@@ -154,9 +154,9 @@ class OurDriver:
             objectives=[ObjectiveSpec(metric=METRIC)],
             scheduler=scheduler,
         )
-        ray_scheduler = RayScheduler(scheduler, EPOCHS, seed)
+        made = make_scheduler(scheduler, EPOCHS, seed)
         journal = LocalJournal(folder / "search.jsonl")
-        self.search = Search(settings, journal, make_trial, lambda given, name: True, ray_scheduler)
+        self.search = Search(settings, journal, make_trial, lambda given, name: True, made)
         self._seed = seed
         self._keys: dict[int, str] = {}
 
@@ -185,7 +185,7 @@ class StockDriver:
             "batch_size": CategoricalDistribution(BATCH_SIZES),
         }
         self._searcher = OptunaSearch(space=space, metric=METRIC, mode="min", sampler=sampler)
-        self._scheduler = RayScheduler(ASHA, EPOCHS, seed)
+        self._scheduler = make_scheduler(ASHA, EPOCHS, seed)
         self._left = num_trials
         self._seed = seed
         self._tell_pruned = tell_pruned

@@ -10,7 +10,7 @@ SUMMARY = "show what a scheduler would have saved on a sweep's recorded learning
 EXAMPLES = ("replay quickstart --scheduler asha", "replay quickstart --scheduler median --min-trials 5 --json")
 SCHEDULER_OPTIONS = {
     "grace_epochs": "epochs before the first trial may be stopped (default: 1)",
-    "reduction_factor": "asha, hyperband: keep the best 1/N at each rung (default: 3)",
+    "reduction_factor": "asha, promotion, hyperband: keep the best 1/N at each rung (default: 3)",
     "brackets": "asha, hyperband: number of brackets (default: 1, hyperband 3)",
     "min_trials": "median: least number of trials to compare with (default: 3)",
 }
@@ -19,7 +19,8 @@ SCHEDULER_OPTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_store(parser)
-    parser.add_argument("--scheduler", choices=("asha", "hyperband", "median"), default="asha", help="default: asha")
+    schedulers = ("asha", "promotion", "hyperband", "median")
+    parser.add_argument("--scheduler", choices=schedulers, default="asha", help="default: asha")
     for name, meaning in SCHEDULER_OPTIONS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=positive_whole, metavar="N", help=meaning)
     parser.add_argument(

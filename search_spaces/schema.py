@@ -64,7 +64,7 @@ class Part(_Strict):
 
 Algorithm = Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"]
 Distribution = Literal["uniform", "int_uniform", "log_uniform_values", "q_uniform", "q_log_uniform_values"]
-SchedulerType = Literal["none", "asha", "hyperband", "median", "pbt"]
+SchedulerType = Literal["none", "asha", "promotion", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]
 """What a search can minimize. Nothing that is measured on the test images is among them."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
@@ -186,6 +186,7 @@ class SearchSpec(_Strict):
 SCHEDULER_KEYS: dict[SchedulerType, tuple[str, ...]] = {
     "none": (),
     "asha": ("grace_epochs", "reduction_factor", "brackets"),
+    "promotion": ("grace_epochs", "reduction_factor"),
     "hyperband": ("grace_epochs", "reduction_factor", "brackets"),
     "median": ("grace_epochs", "min_trials"),
     "pbt": ("population", "quantile", "perturb", "resample_probability"),
@@ -200,9 +201,9 @@ class SchedulerSpec(_Strict):
     type: SchedulerType
     """Scheduler; none trains every trial to its end."""
     grace_epochs: Count = 1
-    """asha, hyperband, median: no trial is stopped before this epoch; the first rung of asha and hyperband."""
+    """asha, promotion, hyperband, median: no trial is stopped before this epoch; the first rung of all but median."""
     reduction_factor: Annotated[int, Field(ge=2, le=1000)] = 3
-    """asha, hyperband: keep the best 1/reduction_factor of the trials at each rung."""
+    """asha, promotion, hyperband: keep the best 1/reduction_factor of the trials at each rung."""
     brackets: Annotated[int, Field(ge=1, le=100)] = 1
     """asha, hyperband (default 3): number of brackets. Bracket s has its first rung at
     grace_epochs * reduction_factor**s."""

@@ -41,7 +41,7 @@ ROOMS_OF_RESULTS = {
     "report": {"store", "parquet", "tables", "published", "insight", "statistics", "lint", "figures"},
 }
 """Room -> the rooms that it may import."""
-KNOWS_RAY = ("sweep/driver/", "sweep/search/scheduler.py", "trainable/tune_adapter.py")
+KNOWS_RAY = ("sweep/driver/", "trainable/tune_adapter.py")
 KNOWS_OPTUNA = ("sweep/search/",)
 KNOWS_TORCH = ("models/", "trainable/")
 

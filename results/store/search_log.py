@@ -3,6 +3,7 @@
     search     the settings, and the first time the earlier results; again when num_trials has grown
     proposal   a configuration was chosen: to be trained, equal to an earlier one, or impossible
     report     an epoch of a proposal is over, with the values of the objectives and the scheduler's decision
+    promote    a trial that was paused, or stopped at the end of the search, is trained further
     end        a proposal needs no more training
     retry      a failed proposal is trained again; its end no longer counts
     over       nothing more can be proposed, though fewer configurations were tried than asked for
@@ -87,7 +88,15 @@ class ReportEvent:
     epoch: Ordinal
     values: Values
     stop: bool
-    """Whether the scheduler stopped the trial after this epoch."""
+    """Whether the scheduler stopped the trial after this epoch, or paused it where it promotes trials."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteEvent:
+    """A paused trial is trained further. Its end, if the search was over once, no longer counts."""
+
+    name: ClassVar[str] = "promote"
+    number: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ class ConfirmEvent:
     variables: Mapping[str, float | str]
 
 
-Event = SearchEvent | ProposalEvent | ReportEvent | EndEvent | RetryEvent | OverEvent | ConfirmEvent
+Event = SearchEvent | ProposalEvent | ReportEvent | PromoteEvent | EndEvent | RetryEvent | OverEvent | ConfirmEvent
 _EVENTS: dict[str, type[Event]] = {kind.name: kind for kind in get_args(Event)}
 
 
@@ -151,11 +160,18 @@ class ProposalRecord:
     """None until the proposal has ended."""
     values: Values | None = None
     seed_of: int | None = None
+    was_stopped: bool = False
+    """Whether the scheduler stopped or paused the trial, and has not promoted it since."""
 
     @property
     def is_trained(self) -> bool:
         """Whether the proposal is trained: it is possible, and not equal to an earlier one."""
         return self.config is not None and self.same_as is None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the trial waits for a promotion."""
+        return self.was_stopped and self.status is None
 
 
 @dataclass(slots=True)
@@ -201,9 +217,20 @@ class SearchRecord:
                     self.further_seeds.setdefault(first, []).append(event.number)
             case ReportEvent():
                 proposal = self._running(event.number)
+                _check(not proposal.was_stopped, "an epoch of a stopped trial")
                 _check(event.epoch == len(proposal.reports) + 1, "an epoch is missing")
                 self._check_values(event.values)
                 proposal.reports.append(event)
+                proposal.was_stopped = event.stop
+            case PromoteEvent():
+                _check(event.number < len(self.proposals), "an unknown proposal")
+                proposal = self.proposals[event.number]
+                is_stopped = proposal.was_stopped and proposal.status in (None, Status.STOPPED)
+                _check(is_stopped, "a promotion of a trial that is not paused")
+                proposal.was_stopped = False
+                for known in self.proposals:
+                    if self.source(known) is proposal:
+                        known.status = known.values = None
             case EndEvent():
                 proposal = self._running(event.number)
                 self._check_values(event.values)

@@ -128,9 +128,9 @@ def open_search(
     repaired = repair_log(store, settings.name)
     scheduler = None
     if maker.scheduler.type not in ("none", "pbt"):  # it wants all trials to be as long as those at the ends
-        from sweep.search.scheduler import RayScheduler
+        from sweep.search.scheduler import make_scheduler
 
-        scheduler = RayScheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
+        scheduler = make_scheduler(maker.scheduler, maker.max_epochs, maker.search.seed)
     search = Search(settings, log, make_trial, maker.active, scheduler, earlier)
     search.notes[:0] = repaired
     return search

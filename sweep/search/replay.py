@@ -16,7 +16,7 @@ from scipy import stats
 
 from search_spaces.schema import SCHEDULER_KEYS, SchedulerSpec
 from sweep.search.curves import TrialCurve
-from sweep.search.scheduler import RayScheduler
+from sweep.search.scheduler import make_scheduler
 from sweep.search.simulation import ScheduledCurves, simulate
 from trainable.errors import UserError
 from trainable.rounding import tidied_results
@@ -101,7 +101,7 @@ def replay(curves: Sequence[TrialCurve], spec: SchedulerSpec, num_workers: int, 
     simulations = []
     for number in range(num_orders):
         order = random.permutation(len(curves)).tolist()
-        scheduler = RayScheduler(spec, max(curve.epochs for curve in curves), seed=number)
+        scheduler = make_scheduler(spec, max(curve.epochs for curve in curves), seed=number)
         simulations.append(simulate(ScheduledCurves([curves[index] for index in order], scheduler), num_workers))
     found = [done.best for done in simulations]
     regrets = [value - best for value in found if value is not None]

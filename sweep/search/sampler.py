@@ -61,6 +61,7 @@ class Sampler:
         self._entropy = (settings.search.seed, *_digest(used))
         """With the seed alone, a search would repeat the proposals of the search it starts from."""
         self._size = 0
+        self._paused: dict[int, Mapping[int, float]] = {}
         self._grid = assignments(self._parameters, is_active)
         self._proposed: set[tuple[tuple[str, Any], ...]] = set()
         self._num_assignments = count_assignments(self._parameters, is_active)
@@ -113,8 +114,17 @@ class Sampler:
             self._add_trial(TrialState.RUNNING, params)
         self._count(params)
 
+    def pause(self, number: int, curve: Mapping[int, float]) -> None:
+        """Set how far a trial has come that is paused: until its outcome is told, it counts as PRUNED there.
+
+        Args:
+            curve: epoch -> value of the objective after it.
+        """
+        self._paused[number] = curve
+
     def tell(self, number: int, outcome: Outcome) -> None:
         """Set the outcome of a proposal that has ended."""
+        self._paused.pop(number, None)
         position = self.num_earlier + number
         state, values = outcome.state, outcome.values
         if self._algorithm == "cmaes" and outcome == WORST:  # it passes over pruned trials, and only ranks the others
@@ -142,17 +152,36 @@ class Sampler:
     def _draw(self, algorithm: Algorithm, fixed: Params) -> Params:
         """Draw a proposal, with the fixed values where these are given."""
         parameters = {parameter.name: parameter for parameter in self._parameters}
-        draw = Draw(self._size, self._entropy, self.study, self.num_earlier, parameters, self._distributions)
+        learns = self._paused and algorithm not in IGNORE_OUTCOMES
+        study = self._study_of_paused() if learns else self.study
+        draw = Draw(self._size, self._entropy, study, self.num_earlier, parameters, self._distributions)
         with quiet():
-            self.study.sampler = make_sampler(algorithm, draw)
+            study.sampler = make_sampler(algorithm, draw)
             if fixed:
-                self.study.enqueue_trial(dict(fixed))
-            trial = self.study.ask()
+                study.enqueue_trial(dict(fixed))
+            trial = study.ask()
             chosen: dict[str, Any] = {}
             for name in parameters:
                 if self._is_active(chosen, name):
                     chosen[name] = suggest(trial, self._distributions[name], name)
+        if study is not self.study:
+            self._add_trial(TrialState.RUNNING, chosen)
         return chosen
+
+    def _study_of_paused(self) -> optuna.Study:
+        """Return a copy of the study in which paused trials are PRUNED, which Optuna could not take back.
+
+        As RUNNING trials they would count as bad, and in the end only few would not be paused.
+        """
+        trials = self.study.get_trials()
+        for number, curve in self._paused.items():
+            trial = trials[self.num_earlier + number]
+            trial.state, trial.intermediate_values = TrialState.PRUNED, dict(curve)
+            trial.datetime_complete = trial.datetime_start
+        with quiet():
+            study = optuna.create_study(study_name=self.study.study_name)
+            study.add_trials(trials)
+        return study
 
     def _add_trial(self, state: TrialState, params: Mapping[str, Any], values: Sequence[float] | None = None) -> None:
         distributions = {name: self._distributions[name] for name in params}

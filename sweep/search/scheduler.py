@@ -1,141 +1,255 @@
-"""Stops trials early by the rules of Ray Tune's schedulers, without a running Ray.
+"""Stops or pauses trials by the values that they report. Smaller values are better; trials have numbers.
 
 Every decision is a function of the settings and of the calls in their order: a new scheduler that is given the
 recorded calls again decides as the old one would have.
+
+Where no two values are equal, `asha`, `hyperband` and `median` decide as Ray Tune's schedulers do. A trial that is
+equal to others counts as good only while those that went on are fewer than the rule would keep.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
-from typing import Any, assert_never
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
 
 import numpy as np
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from search_spaces.schema import SchedulerSpec
+from sweep.search.state import Scheduler
 from trainable.errors import UserError
 from trainable.wording import counted
 
-EPOCH = "epoch"
-VALUE = "value"
+
+def make_scheduler(spec: SchedulerSpec, max_epochs: int, seed: int) -> Scheduler:
+    """Return a new scheduler.
+
+    Args:
+        max_epochs: number of epochs of the longest trial.
+        seed: decides, with a trial's number, the trial's bracket.
+
+    Raises:
+        UserError: grace_epochs is larger than max_epochs.
+    """
+    if spec.grace_epochs > max_epochs and spec.type not in ("none", "pbt"):
+        raise UserError(
+            f"scheduler: grace_epochs {spec.grace_epochs} is more than the {counted(max_epochs, 'epoch')} of a trial"
+        )
+    match spec.type:
+        case "none" | "pbt":  # a population's members are trained to the end of their generation
+            return TrialScheduler(max_epochs)
+        case "median":
+            return MedianRule(max_epochs, spec.grace_epochs, spec.min_trials)
+        case "asha" | "hyperband":
+            return StoppingRungs(max_epochs, _brackets(spec, max_epochs), spec.reduction_factor, seed)
+        case "promotion":
+            return PromotingRungs(max_epochs, _brackets(spec, max_epochs)[0], spec.reduction_factor)
+        case unknown:
+            assert_never(unknown)
 
 
-class RayScheduler:
-    """A scheduler that asks one of Ray Tune's; smaller values are better. Trials have numbers.
+@dataclass(slots=True)
+class _Trial:
+    epochs: int
+    values: dict[int, float] = field(default_factory=dict)
+    """Finite values by epoch."""
+    stopped: bool = False
+    """Whether the trial was stopped, or is paused."""
+    ended: bool = False
 
-    Values that are not finite are not passed on: Ray's rules never stop such a trial, and it ends as diverged.
+
+class TrialScheduler:
+    """A scheduler that stops no trial, and the base of the others.
+
+    Values that are not finite are not compared: such a trial ends as diverged.
     """
 
-    def __init__(self, spec: SchedulerSpec, max_epochs: int, seed: int) -> None:
-        """
-        Args:
-            max_epochs: number of epochs of the longest trial.
-            seed: decides, with a trial's number, the trial's bracket.
-
-        Raises:
-            UserError: grace_epochs is larger than max_epochs.
-        """
-        self._spec = spec
+    def __init__(self, max_epochs: int) -> None:
         self._max_epochs = max_epochs
-        self._seed = seed
-        self._rules = _ray_scheduler(spec, max_epochs)
-        self._trials: dict[int, _StubTrial] = {}
+        self._trials: dict[int, _Trial] = {}
 
     def add(self, number: int, epochs: int) -> None:
         """Begin a trial that is to train this number of epochs, at most `max_epochs`."""
         if number in self._trials or not 1 <= epochs <= self._max_epochs:
             raise ValueError(f"trial {number}: known already, or {epochs} epochs are not 1 to {self._max_epochs}")
-        trial = self._trials[number] = _StubTrial(str(number), epochs)
-        with _numpy_seeded(self._seed, number):  # Ray draws the bracket from numpy's global generator
-            self._rules.on_trial_add(CONTROLLER, trial)
+        self._trials[number] = _Trial(epochs)
 
-    def report(self, number: int, epoch: int, value: float | None) -> bool:
+    def report(self, number: int, epoch: int, value: float | None, decision: bool | None = None) -> bool:
         """Return whether the trial is stopped after this epoch; never after its last one.
 
         Args:
             epoch: number of epochs done, each reported once.
             value: the objective, possibly None, infinite or NaN.
+            decision: the decision that was taken when this was first reported; None to take it now.
         """
         trial = self._trials[number]
-        is_last = epoch >= trial.epochs
-        if trial.ended or value is None or not math.isfinite(value):
+        if trial.ended or trial.stopped or value is None or not math.isfinite(value):
             return trial.stopped
-        result = {EPOCH: epoch, VALUE: value}
-        if is_last:
-            self._rules.on_trial_complete(CONTROLLER, trial, result)
-            trial.ended = True
-            return False
-        if self._rules.on_trial_result(CONTROLLER, trial, result) == TrialScheduler.STOP:
-            trial.stopped = True
-            self.end(number)
+        trial.values[epoch] = value
+        trial.ended = epoch >= trial.epochs
+        is_bad = self._compare(number, epoch, value, decision)
+        if not trial.ended:
+            trial.stopped = is_bad if decision is None else decision
         return trial.stopped
 
     def end(self, number: int) -> None:
         """End a trial, however it ended; a second call changes nothing. Its values continue to count."""
-        trial = self._trials[number]
-        if not trial.ended:
-            self._rules.on_trial_remove(CONTROLLER, trial)
-            trial.ended = True
+        self._trials[number].ended = True
+
+    def _compare(self, number: int, epoch: int, value: float, decision: bool | None) -> bool:
+        """Return whether the value is too bad for the trial to go on, and remember the value."""
+        return False
 
 
-def _ray_scheduler(spec: SchedulerSpec, max_epochs: int) -> Any:  # noqa: ANN401 (Ray's classes are untyped here)
-    if spec.grace_epochs > max_epochs and spec.type not in ("none", "pbt"):
-        raise UserError(
-            f"scheduler: grace_epochs {spec.grace_epochs} is more than the {counted(max_epochs, 'epoch')} of a trial"
+class MedianRule(TrialScheduler):
+    """Stops a trial whose best value is worse than the median of the others' running means.
+
+    The mean of a trial is that of its values from the grace to the epoch; those count that came as far.
+    """
+
+    def __init__(self, max_epochs: int, grace: int, min_trials: int) -> None:
+        super().__init__(max_epochs)
+        self._grace = grace
+        self._min_trials = min_trials
+        self._means: dict[tuple[int, int], float] = {}
+        self._kept: set[int] = set()
+        """Trials that went on though they were equal to the median; at later epochs they do so again."""
+
+    def _compare(self, number: int, epoch: int, value: float, decision: bool | None) -> bool:
+        if epoch < self._grace:
+            return False
+        others = {
+            other: self._mean(other, epoch)
+            for other, trial in self._trials.items()
+            if other != number and max(trial.values, default=0) >= epoch
+        }
+        if len(others) < self._min_trials:
+            return False
+        best, median = min(self._trials[number].values.values()), statistics.median(others.values())
+        if not _equal(best, median):
+            return best > median
+        num_going_on = sum(
+            not self._trials[other].stopped and (mean < best or _equal(mean, best)) for other, mean in others.items()
         )
-    common = {"time_attr": EPOCH, "metric": VALUE, "mode": "min", "grace_period": spec.grace_epochs}
-    match spec.type:
-        case "none" | "pbt":  # a population's members are trained to the end of their generation
-            return FIFOScheduler()
-        case "median":
-            return _MedianRule(min_samples_required=spec.min_trials, **common)
-        case "asha" | "hyperband":
-            return AsyncHyperBandScheduler(
-                max_t=max_epochs, reduction_factor=spec.reduction_factor, brackets=spec.brackets, **common
+        is_kept = number in self._kept or 2 * (num_going_on + 1) <= len(others) + 1
+        if is_kept if decision is None else not decision:
+            self._kept.add(number)
+        return not is_kept
+
+    def _mean(self, number: int, epoch: int) -> float:
+        """Return a running mean. It is kept: it is asked for only when the values no longer change."""
+        if (number, epoch) not in self._means:
+            values = self._trials[number].values.items()
+            self._means[number, epoch] = statistics.fmean(
+                value for when, value in values if self._grace <= when <= epoch
             )
-        case unknown:
-            assert_never(unknown)
+        return self._means[number, epoch]
 
 
-class _MedianRule(MedianStoppingRule):  # type: ignore[misc] # Ray's class is untyped here
-    """Ray's median rule, with its running means kept: it asks only for means that no longer change."""
+@dataclass(slots=True)
+class Rung:
+    """An epoch at which trials are compared."""
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 (Ray's)
-        super().__init__(**settings)
-        self._means: dict[tuple[_StubTrial, int], float] = {}
+    epoch: int
+    values: dict[int, float] = field(default_factory=dict)
+    """The values of the trials that came here, in the order of their arrival."""
+    going_on: set[int] = field(default_factory=set)
+    """Trials that were not stopped here."""
 
-    def _running_mean(self, trial: "_StubTrial", time: int) -> float:
-        if (trial, time) not in self._means:
-            self._means[trial, time] = float(super()._running_mean(trial, time))
-        return self._means[trial, time]
-
-
-class _StubTrial:
-    """The part of a Ray trial that Ray's schedulers use."""
-
-    def __init__(self, trial_id: str, epochs: int) -> None:
-        self.trial_id = trial_id
-        self.epochs = epochs
-        self.ended = False
-        self.stopped = False
-
-
-class _StubController:
-    """The part of Ray Tune that its schedulers use. No trial waits, so none is paused to make room."""
-
-    def get_live_trials(self) -> list[_StubTrial]:
-        return []
+    def keeps(self, value: float, reduction_factor: int) -> bool:
+        """Return whether a trial that arrives with this value is among the best 1/reduction_factor so far."""
+        known = np.array(list(self.values.values()))
+        if not len(known):
+            return True
+        cutoff = -np.percentile(-known, (1 - 1 / reduction_factor) * 100)
+        if not (known == value).any():
+            return bool(value <= cutoff)
+        num_going_on = sum(self.values[number] <= value for number in self.going_on)
+        return bool(value <= cutoff) and (num_going_on + 1) * reduction_factor <= len(known) + 1
 
 
-CONTROLLER = _StubController()
+class StoppingRungs(TrialScheduler):
+    """ASHA and HyperBand: a trial is stopped at a rung of its bracket unless it is among the best there so far."""
+
+    def __init__(self, max_epochs: int, brackets: Sequence[list[Rung]], reduction_factor: int, seed: int) -> None:
+        super().__init__(max_epochs)
+        self.brackets = brackets
+        """The rungs of each bracket, the lowest first."""
+        self._reduction_factor = reduction_factor
+        self._seed = seed
+        self._rungs: dict[int, list[Rung]] = {}
+
+    def add(self, number: int, epochs: int) -> None:
+        super().add(number, epochs)
+        sizes = np.array([len(rungs) for rungs in self.brackets])
+        weights = np.e ** (sizes - sizes.max())
+        draw = np.random.RandomState((self._seed, number))
+        self._rungs[number] = self.brackets[draw.choice(len(sizes), p=weights / weights.sum())]
+
+    def _compare(self, number: int, epoch: int, value: float, decision: bool | None) -> bool:
+        for rung in reversed(self._rungs[number]):
+            if epoch >= rung.epoch and number not in rung.values:
+                is_good = rung.keeps(value, self._reduction_factor)
+                rung.values[number] = value
+                if is_good if decision is None else not decision:
+                    rung.going_on.add(number)
+                return not is_good
+        return False
 
 
-@contextlib.contextmanager
-def _numpy_seeded(*seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, and restore it afterwards."""
-    before = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)
+class PromotingRungs(TrialScheduler):
+    """Promotion-type ASHA: a trial is paused at each rung, and the best of a rung are promoted to the next."""
+
+    def __init__(self, max_epochs: int, rungs: list[Rung], reduction_factor: int) -> None:
+        super().__init__(max_epochs)
+        self.rungs = rungs
+        """The rungs, the lowest first."""
+        self._reduction_factor = reduction_factor
+        self._paused: dict[int, Rung] = {}
+
+    def promotable(self) -> int | None:
+        """Return the best paused trial of the highest rung that has one to promote; None where no rung has.
+
+        Of equal trials the first to arrive counts as the best.
+        """
+        for rung in reversed(self.rungs):
+            num_good = len(rung.values) // self._reduction_factor
+            for number in sorted(rung.values, key=rung.values.__getitem__)[:num_good]:
+                if self._paused.get(number) is rung:
+                    return number
+        return None
+
+    def promote(self, number: int) -> None:
+        """Let a paused trial go on."""
+        del self._paused[number]
+        self._trials[number].stopped = False
+
+    def end(self, number: int) -> None:
+        """End a trial. One that has not reported its last epoch has diverged: its values no longer count."""
+        if not self._trials[number].ended:
+            self._paused.pop(number, None)
+            for rung in self.rungs:
+                rung.values.pop(number, None)
+        super().end(number)
+
+    def _compare(self, number: int, epoch: int, value: float, decision: bool | None) -> bool:
+        for rung in self.rungs:
+            if rung.epoch == epoch and not self._trials[number].ended:
+                rung.values[number] = value
+                self._paused[number] = rung
+                return True
+        return False
+
+
+def _brackets(spec: SchedulerSpec, max_epochs: int) -> list[list[Rung]]:
+    """Return the rungs of each bracket: bracket s lacks the s lowest ones."""
+    most = math.log(max_epochs / spec.grace_epochs) / math.log(spec.reduction_factor)
+    return [
+        [Rung(spec.grace_epochs * spec.reduction_factor**power) for power in range(first, int(most + 1))]
+        for first in range(spec.brackets)
+    ]
+
+
+def _equal(value: float, other: float) -> bool:
+    """Return whether two values differ by no more than the rounding of a mean."""
+    return math.isclose(value, other, rel_tol=1e-12)

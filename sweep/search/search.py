@@ -30,6 +30,7 @@ from results.store.search_log import (
     Event,
     OverEvent,
     Params,
+    PromoteEvent,
     ProposalEvent,
     ProposalRecord,
     ReportEvent,
@@ -108,9 +109,7 @@ class Search:
         self._note_earlier_results()
         for ends in self._state.missing_ends():
             self._write(ends)
-        self._pending = collections.deque(
-            proposal.number for proposal in self.record.proposals if proposal.is_trained and proposal.status is None
-        )
+        self._pending = collections.deque(self._running())
         self._log_early_end()
 
     @property
@@ -126,12 +125,11 @@ class Search:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to propose or to resume in this run."""
-        trained = [proposal for proposal in self.record.proposals if proposal.is_trained]
-        has_ended = all(proposal.status is not None or proposal.number in self._abandoned for proposal in trained)
-        return has_ended and (bool(self._abandoned) or self._has_proposed_all())
+        is_training = any(number not in self._abandoned for number in self._running())
+        return not is_training and (bool(self._abandoned) or (self._has_proposed_all() and not self._paused()))
 
     def next(self) -> Proposal | None:
-        """Return the next trial to train; first those that an earlier driver left unfinished.
+        """Return the next trial to train; first those that an earlier driver left unfinished, then promoted ones.
 
         Returns:
             None where there are no more trials (`is_over`), or where others have to end first (a generation of a
@@ -139,39 +137,47 @@ class Search:
         """
         if self._pending:
             return self._proposal(self._pending.popleft())
+        if not self._abandoned and (promoted := self._state.promotable()) is not None:
+            self._write([PromoteEvent(promoted)])
+            return self._proposal(promoted)
         while not self._abandoned and not self._has_proposed_all() and not self._is_waiting():
             number = self._propose()
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
         self._log_early_end()
+        ends = [end for paused in self._paused() for end in self._state.end_events(paused, Status.STOPPED)]
+        if ends and not self._abandoned and not self._running():
+            self._write(ends)
         return None
 
     def report(self, trial_key: str, epoch: EpochRecord) -> bool:
         """Report an epoch of a trial. An epoch that is known already gets the same answer again.
 
         Returns:
-            Whether the trial is stopped after this epoch. A stopped trial has ended.
+            Whether the trial is stopped after this epoch. A stopped trial has ended, or is paused: `next` may return
+            it again.
         """
         proposal = self._state.proposal(trial_key)
         reports = proposal.reports
         if epoch.epoch <= len(reports):
-            return reports[epoch.epoch - 1].stop
-        if proposal.status is not None:
-            return proposal.status is Status.STOPPED
+            return epoch.epoch == len(reports) and proposal.was_stopped
+        if proposal.was_stopped or proposal.status is not None:
+            return proposal.was_stopped
         metrics = self.settings.metrics
         values = tuple(_value(metric, epoch, reports, index) for index, metric in enumerate(metrics))
         stop = self._state.decide(proposal.number, epoch.epoch, values)
         event = ReportEvent(proposal.number, epoch.epoch, values, stop)
         self._log.append([event])
         self.record.apply(event)  # the scheduler has seen it
-        if stop:
+        if stop and not self._state.pauses:
             self._write(self._state.end_events(proposal, Status.STOPPED))
+        self._state.show_paused(proposal.number)
         return stop
 
     def end(self, trial_key: str, status: Status) -> None:
-        """End a trial. A trial that was stopped, or had ended before, stays as it is."""
+        """End a trial. A trial that was stopped, is paused or had ended before stays as it is, unless it diverged."""
         proposal = self._state.proposal(trial_key)
-        if proposal.status is None:
+        if proposal.status is None and (not proposal.was_stopped or status is Status.DIVERGED):
             self._write(self._state.end_events(proposal, status))
 
     def abandon(self, trial_key: str) -> None:
@@ -238,6 +244,18 @@ class Search:
         }
         keys = [proposal.config.trial_key for proposal in proposals[:start] if proposal.config is not None]
         return [key for key in keys if key not in needed]
+
+    def _running(self) -> list[int]:
+        """Return the numbers of the trials that are trained, or that the last driver left unfinished."""
+        return [
+            proposal.number
+            for proposal in self.record.proposals
+            if proposal.is_trained and proposal.status is None and not proposal.is_paused
+        ]
+
+    def _paused(self) -> list[ProposalRecord]:
+        """Return the trials that wait for a promotion."""
+        return [proposal for proposal in self.record.proposals if proposal.is_paused]
 
     def _is_waiting(self) -> bool:
         """Return whether a generation has to end first."""
@@ -318,6 +336,8 @@ class Search:
 
 def _value(metric: str, epoch: EpochRecord, before: Sequence[ReportEvent], index: int) -> float | None:
     """Return the value of an objective after an epoch."""
+    if metric == "holdout_error_percent" and epoch.holdout_loss is None:
+        return None  # the loss was not finite: the trial has diverged
     value = finite(getattr(epoch, metric))
     if metric not in CUMULATED or not before:
         return value

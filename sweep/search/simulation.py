@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sweep.search.curves import TrialCurve
-from sweep.search.state import Scheduler
+from sweep.search.state import PromotingScheduler, Scheduler
 from trainable.records import Status
 
 
@@ -14,13 +14,16 @@ class Driver(Protocol):
     """Decides what is trained and for how long, for example a search. Trials have numbers."""
 
     def next(self) -> tuple[int, TrialCurve] | None:
-        """Return the next trial to begin, or None if there is none now. Asked again after each end of a trial."""
+        """Return the next trial to begin or to resume, or None if there is none now.
+
+        Asked again after each end of a trial.
+        """
 
     def report(self, number: int, epoch: int, value: float | None) -> bool:
         """Return whether the trial is stopped after this epoch."""
 
     def end(self, number: int, status: Status) -> None:
-        """End a trial as COMPLETE, STOPPED or DIVERGED."""
+        """End a trial as COMPLETE, STOPPED (it may be resumed later) or DIVERGED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def simulate(driver: Driver, num_workers: int) -> Simulation:
     def fill() -> None:
         while len(events) < num_workers and (proposal := driver.next()) is not None:
             number, curves[number] = proposal
-            begin(number, 1)
+            paused = done.ended.pop(number, None)
+            begin(number, 1 if paused is None else paused.epochs_done + 1)
 
     fill()
     while events:
@@ -102,8 +106,13 @@ class ScheduledCurves:
     def __init__(self, curves: Sequence[TrialCurve], scheduler: Scheduler) -> None:
         self._left = list(enumerate(curves))[::-1]
         self._scheduler = scheduler
+        self._curves = list(curves)
 
     def next(self) -> tuple[int, TrialCurve] | None:
+        promoting = self._scheduler if isinstance(self._scheduler, PromotingScheduler) else None
+        if promoting is not None and (promoted := promoting.promotable()) is not None:
+            promoting.promote(promoted)
+            return promoted, self._curves[promoted]
         if not self._left:
             return None
         number, curve = self._left.pop()
@@ -114,4 +123,5 @@ class ScheduledCurves:
         return self._scheduler.report(number, epoch, value)
 
     def end(self, number: int, status: Status) -> None:
-        self._scheduler.end(number)
+        if status is not Status.STOPPED:
+            self._scheduler.end(number)

@@ -5,12 +5,13 @@ rebuilds a search whose driver died.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from results.store.search_log import (
     Earlier,
     EndEvent,
     Event,
+    PromoteEvent,
     ProposalEvent,
     ProposalRecord,
     ReportEvent,
@@ -28,7 +29,7 @@ MAX_REPEATED = 5
 
 
 class Scheduler(Protocol):
-    """Decides after each epoch whether a trial is stopped early. Trials have numbers; see `RayScheduler`.
+    """Decides after each epoch whether a trial is stopped early. Trials have numbers; see `make_scheduler`.
 
     Its decisions must be a function of the calls in their order, so that a search can be rebuilt.
     """
@@ -36,16 +37,28 @@ class Scheduler(Protocol):
     def add(self, number: int, epochs: int) -> None:
         """Begin a trial that is to train this number of epochs."""
 
-    def report(self, number: int, epoch: int, value: float | None) -> bool:
+    def report(self, number: int, epoch: int, value: float | None, decision: bool | None = None) -> bool:
         """Return whether the trial is stopped after this epoch; never after its last one.
 
         Args:
             epoch: number of epochs done, each reported once.
             value: the first objective, smaller is better; None where it is not finite.
+            decision: the decision that is in the log; None to take it now.
         """
 
     def end(self, number: int) -> None:
         """End a trial, however it ended; a second call changes nothing."""
+
+
+@runtime_checkable
+class PromotingScheduler(Scheduler, Protocol):
+    """A scheduler that pauses trials instead of stopping them. What it pauses may be promoted: trained further."""
+
+    def promotable(self) -> int | None:
+        """Return the paused trial that is to be trained further now, or None."""
+
+    def promote(self, number: int) -> None:
+        """Let a paused trial go on."""
 
 
 class SearchState:
@@ -61,6 +74,7 @@ class SearchState:
         self.record = SearchRecord()
         self.sampler = Sampler(settings, is_active, earlier)
         self._scheduler = scheduler
+        self._promoting = scheduler if isinstance(scheduler, PromotingScheduler) else None
         self._metrics = settings.metrics
         self._has_population = settings.scheduler.type == "pbt"
         self._numbers: dict[str, int] = {}
@@ -87,9 +101,18 @@ class SearchState:
             configs.append(config_of(self.proposal(parent)))
         return configs[::-1]
 
-    def decide(self, number: int, epoch: int, values: Values) -> bool:
+    def decide(self, number: int, epoch: int, values: Values, decision: bool | None = None) -> bool:
         """Return whether the scheduler stops the trial after this epoch. It sees the first objective."""
-        return self._scheduler is not None and self._scheduler.report(number, epoch, values[0])
+        return self._scheduler is not None and self._scheduler.report(number, epoch, values[0], decision)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether a trial that the scheduler stops is paused, and ends only with the search."""
+        return self._promoting is not None
+
+    def promotable(self) -> int | None:
+        """Return the number of the paused trial that is to be trained further now, or None."""
+        return None if self._promoting is None else self._promoting.promotable()
 
     def apply(self, event: Event) -> None:
         """Bring record, sampler and scheduler to the state after the event. Decisions already taken are not repeated.
@@ -106,14 +129,30 @@ class SearchState:
                     self._scheduler.add(event.number, event.config.epochs)
         self.record.apply(event)
         if isinstance(event, ReportEvent):
-            self.decide(event.number, event.epoch, event.values)
+            self.decide(event.number, event.epoch, event.values, event.stop)
+            self.show_paused(event.number)
+        elif isinstance(event, PromoteEvent) and self._promoting is not None:
+            self._promoting.promote(event.number)
+        elif isinstance(event, ProposalEvent) and event.same_as is not None:
+            self.show_paused(event.same_as)
         elif isinstance(event, EndEvent):
             self._apply_end(event)
+
+    def show_paused(self, number: int) -> None:
+        """Let the sampler know how far a trial has come when it is paused, and with it the proposals equal to it."""
+        source = self.record.proposals[number]
+        if self.pauses and source.was_stopped:
+            curve = outcome_of(self.record, source, self._metrics).intermediate or {}
+            for proposal in self.record.proposals[number:]:
+                if self.record.source(proposal) is source:
+                    self.sampler.pause(proposal.number, curve)
 
     def _apply_end(self, event: EndEvent) -> None:
         proposal = self.record.proposals[event.number]
         if event.status is Status.FAILED and proposal.config is not None:
             return  # the next run resumes it: neither sampler nor scheduler is told of an end
+        if event.status is Status.STOPPED and self.pauses:
+            return  # it may be promoted yet, if num_trials grows
         self.sampler.tell(event.number, outcome_of(self.record, proposal, self._metrics))
         if self._scheduler is not None and proposal.is_trained:
             self._scheduler.end(event.number)
@@ -136,7 +175,7 @@ class SearchState:
             if proposal.status is not None:
                 continue
             source = self.record.source(proposal)
-            if source.reports and source.reports[-1].stop and source is proposal:
+            if proposal.was_stopped and not self.pauses:
                 yield self.end_events(proposal, Status.STOPPED)
             elif source.status is not None:
                 yield [EndEvent(proposal.number, source.status, source.values)]

@@ -112,7 +112,7 @@ def test_too_few_images(tmp_path: Path, section: str, num_train: int, message: s
         ("scheduler: asha", "scheduler: must be a mapping, for example {type: asha, grace_epochs: 1}, got 'asha'"),
         ("scheduler:", "scheduler: is empty: for example scheduler: {type: asha, grace_epochs: 1}, or leave it out"),
         ("scheduler: {}", "scheduler: is empty: for example scheduler: {type: asha, grace_epochs: 1}, or leave it"),
-        ("scheduler: {type: }", "scheduler.type: is empty: one of none, asha, hyperband, median, pbt"),
+        ("scheduler: {type: }", "scheduler.type: is empty: one of none, asha, promotion, hyperband, median, pbt"),
         ("scheduler: {type: pbt, perturb: [0]}", "scheduler.perturb[0]: must be above 0, got 0"),
         ("scheduler: {type: pbt, quantile: half}", "scheduler.quantile: must be a number, got 'half'"),
         (
@@ -151,7 +151,10 @@ def test_too_few_images(tmp_path: Path, section: str, num_train: int, message: s
             "scheduler: {type: median, brackets: 2}",
             "scheduler: brackets is not a key of median, which has grace_epochs, min_trials",
         ),
-        ("scheduler: {grace_epochs: 2}", "scheduler.type: is missing: one of none, asha, hyperband, median, pbt"),
+        (
+            "scheduler: {grace_epochs: 2}",
+            "scheduler.type: is missing: one of none, asha, promotion, ",
+        ),
         (
             "scheduler: {type: asha, grace_epochs: 200}",
             "scheduler.grace_epochs: grace_epochs 200 is not below the 200 epochs of a trial: nothing would",

@@ -104,7 +104,7 @@ class HalfStops:
         self.calls.append(("add", number, epochs))
         self.epochs[number] = epochs
 
-    def report(self, number: int, epoch: int, value: float | None) -> bool:
+    def report(self, number: int, epoch: int, value: float | None, decision: bool | None = None) -> bool:
         self.calls.append(("report", number, epoch, value))
         if value is None:
             return False

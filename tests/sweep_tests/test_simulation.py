@@ -4,7 +4,7 @@ import pytest
 
 from search_spaces.schema import SchedulerSpec
 from sweep.search.curves import TrialCurve
-from sweep.search.scheduler import RayScheduler
+from sweep.search.scheduler import make_scheduler
 from sweep.search.simulation import ScheduledCurves, Simulation, simulate
 from trainable.records import Status
 
@@ -18,7 +18,7 @@ def straight(end: float, seconds: float = 1.0, epochs: int = 4) -> TrialCurve:
 
 def run(curves: list[TrialCurve], spec: SchedulerSpec = NONE, num_workers: int = 1) -> Simulation:
     return simulate(
-        ScheduledCurves(curves, RayScheduler(spec, max(trial.epochs for trial in curves), 0)), num_workers
+        ScheduledCurves(curves, make_scheduler(spec, max(trial.epochs for trial in curves), 0)), num_workers
     )
 
 
