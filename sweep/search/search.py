@@ -145,9 +145,8 @@ class Search:
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
         self._log_early_end()
-        ends = [end for paused in self._paused() for end in self._state.end_events(paused, Status.STOPPED)]
-        if ends and not self._abandoned and not self._running():
-            self._write(ends)
+        if not self._abandoned and not self._running() and (paused := self._paused()):
+            self._write([end for proposal in paused for end in self._state.end_events(proposal, Status.STOPPED)])
         return None
 
     def report(self, trial_key: str, epoch: EpochRecord) -> bool:
