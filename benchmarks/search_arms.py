@@ -25,8 +25,8 @@ from results.store.journal import Journal
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ObjectiveSpec, SchedulerSpec, SchedulerType, SearchSpec
-from sweep.search import scheduler as schedulers
 from sweep.search.optuna_samplers import distributions_of, quiet, suggest
+from sweep.search.scheduler import make_scheduler
 from sweep.search.search import Search
 from sweep.search.settings import SearchSettings
 from trainable.config import PlannedTrial, TrainConfig
@@ -37,7 +37,6 @@ MAX_TRIALS = 1000
 NONE = SchedulerSpec(type="none")
 ASHA = SchedulerSpec(type="asha", grace_epochs=1, reduction_factor=3)
 ERROR = ObjectiveSpec(metric="holdout_error_percent")
-make_scheduler = getattr(schedulers, "make_scheduler", None) or schedulers.RayScheduler
 
 
 class Driver(Protocol):
