@@ -42,6 +42,8 @@ PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"gp": ("when",), "cmaes": ("whe
 """Keys of a parameter that make the algorithm draw it at random."""
 MIN_FOR_CMAES = 2
 """Smallest number of parameters for cmaes; Optuna draws a single one at random."""
+WITHOUT_SEEDS = ("pbt", "promotion")
+"""Schedulers under which a configuration is one training."""
 COST = "train_seconds"
 """The metric that can only be the second of two objectives."""
 
@@ -148,8 +150,14 @@ def _check_objective(space: Space, search: SearchSpec, source: YamlSource) -> No
     if metrics and metrics[0] == COST:
         other = "[{metric: holdout_error_percent}, {metric: train_seconds}]"
         _refuse(source, ("objective",), f"{COST} can only be the second of two objectives: objective: {other}")
+    has_seeds = any(objective.seeds > 1 for objective in space.objective or ())
+    if has_seeds and space.scheduler is not None and space.scheduler.type in WITHOUT_SEEDS:
+        message = f"is not for {space.scheduler.type}, which compares single trainings: leave seeds out, or use asha"
+        _refuse(source, ("objective", "seeds"), message)
     if len(metrics) < 2:
         return
+    if has_seeds:
+        _refuse(source, ("objective",), "two objectives are of single trainings: leave seeds out, or one objective")
     if metrics[0] == metrics[1]:
         _refuse(source, ("objective", 1), f"{metrics[1]} is given twice: leave one out")
     if search.algorithm == "cmaes":

@@ -12,7 +12,7 @@ from results.store.search_log import ProposalRecord, ReportEvent, SearchRecord, 
 from results.store.search_settings import OBJECTIVE, SCHEDULER, SCHEDULER_TYPE, SEEDS
 from trainable.records import Status
 
-UNSUCCESSFUL = (Status.DIVERGED, Status.STOPPED, Status.FAILED)
+UNSUCCESSFUL = (Status.DIVERGED, Status.STOPPED)
 """Ends of a training after which its configuration needs no further seeds, the one that counts most first."""
 
 
@@ -37,13 +37,16 @@ def seeds_to_come(record: SearchRecord, first: ProposalRecord) -> int:
 def lacking_seeds(record: SearchRecord) -> ProposalRecord | None:
     """Return the first configuration that is to be trained with one more seed now; None if none is.
 
-    Where a scheduler stops trials, it judges those with the first seed, and only what came to its end is repeated.
+    Where a scheduler stops trials, it judges those with the first seed, and only what came to its end is repeated. No
+    seed follows one that failed until that was trained again.
     """
     if num_seeds(record) == 1:
         return None
     has_scheduler = record.settings[SCHEDULER][SCHEDULER_TYPE] != "none"
     for first in record.proposals:
-        if seeds_to_come(record, first) and (first.status is Status.COMPLETE or not has_scheduler):
+        is_due = first.status is Status.COMPLETE or not has_scheduler
+        has_failed = any(training.status is Status.FAILED for training in trainings(record, first))
+        if is_due and not has_failed and seeds_to_come(record, first):
             return first
     return None
 
@@ -61,10 +64,11 @@ def over_seeds(record: SearchRecord, proposal: ProposalRecord) -> ProposalRecord
     reports = [ReportEvent(proposal.number, at[0].epoch, _mean(each.values for each in at), False) for at in curves]
     ended = dataclasses.replace(proposal, same_as=None, reports=reports, status=None, values=None)
     statuses = {training.status for training in done}
-    if None in statuses or seeds_to_come(record, first):
+    if None in statuses:
         return ended
-    ended.status = next((status for status in UNSUCCESSFUL if status in statuses), Status.COMPLETE)
-    if ended.status is Status.COMPLETE:
+    ended.status = next((status for status in (*UNSUCCESSFUL, Status.FAILED) if status in statuses), None)
+    if ended.status is None and not seeds_to_come(record, first):
+        ended.status = Status.COMPLETE
         ended.values = _mean(training.values or (None,) for training in done)
     return ended
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.store.configurations import best
+from results.store.configurations import best, num_seeds, seeds_to_come, trainings
 from results.store.journal import RUNS
 from results.store.manifest import Manifest
 from results.store.search_log import SEARCH_LOG, SearchRecord, read_log
@@ -24,22 +24,24 @@ BEGIN_ANEW = "put it back, or `run` begins the search anew, and reuses what was 
 class SearchProgress:
     """Numbers of trainings, without those that confirm the best configurations."""
 
-    wanted: int
+    num_configurations: int
     """Number of different configurations to try; if no more are proposed, of those that were tried."""
     begun: int
     """Number of trainings that were proposed and have not ended."""
     statuses: Mapping[Status, int]
     """Number of trainings that have ended, by their status."""
+    to_come: int
+    """Largest number of trainings that may still be proposed."""
+
+    @property
+    def wanted(self) -> int:
+        """Largest number of trainings, all together."""
+        return self.begun + self.ended + self.to_come
 
     @property
     def ended(self) -> int:
         """Number of trainings that have ended."""
         return sum(self.statuses.values())
-
-    @property
-    def to_come(self) -> int:
-        """Largest number of trainings that may still be proposed."""
-        return max(0, self.wanted - self.begun - self.ended)
 
 
 def search_record(store: Store, manifest: Manifest, *, up_to_damage: bool = False) -> SearchRecord:
@@ -75,9 +77,11 @@ def _has_rows(table: bytes | None) -> bool:
 def planned_trials(manifest: Manifest, record: SearchRecord) -> list[PlannedTrial]:
     """Return the trials that the space lists, then those that the search has proposed so far, then those it chose."""
     proposed = [
-        PlannedTrial(proposal.config, 0, proposal.variables, Purpose.SEARCH, proposal.number)
+        PlannedTrial(training.config, repeat, training.variables, Purpose.SEARCH, training.number)
         for proposal in record.proposals
-        if proposal.config is not None and proposal.same_as is None
+        if proposal.is_trained and proposal.seed_of is None
+        for repeat, training in enumerate(trainings(record, proposal))
+        if training.config is not None
     ]
     confirmed = [
         PlannedTrial(chosen.config, chosen.repeat, chosen.variables, Purpose.CONFIRM, chosen.number)
@@ -92,10 +96,14 @@ def search_progress(record: SearchRecord) -> SearchProgress:
     """Count the trainings in the log."""
     trained = [proposal for proposal in record.proposals if proposal.is_trained]
     ended = [proposal.status for proposal in trained if proposal.status is not None]
+    num_tried = sum(proposal.seed_of is None for proposal in trained)
+    num_configurations = record.settings.get(NUM_TRIALS, 0) if record.over is None else num_tried
     return SearchProgress(
-        wanted=record.settings.get(NUM_TRIALS, 0) if record.over is None else len(trained),
+        num_configurations=num_configurations,
         begun=len(trained) - len(ended),
         statuses={status: ended.count(status) for status in Status if status in ended},
+        to_come=max(0, num_configurations - num_tried) * num_seeds(record)
+        + sum(seeds_to_come(record, proposal) for proposal in trained),
     )
 
 
@@ -136,7 +144,7 @@ def num_to_come(record: SearchRecord) -> int:
     confirm = record.settings.get(CONFIRM)
     if not confirm or record.confirmations:
         return progress.to_come
-    num_chosen = min(int(confirm[TOP]), progress.wanted)
+    num_chosen = min(int(confirm[TOP]), progress.num_configurations)
     if not progress.begun and not progress.to_come:
         num_chosen = min(num_chosen, len(best(record)))
     return progress.to_come + num_chosen * int(confirm[REPEATS])

@@ -44,6 +44,8 @@ class SearchPlan:
     """The store that holds the search; None if the search has not begun."""
     num_earlier: int
     """Number of earlier results from which the search starts."""
+    num_seeds: int
+    """Number of seeds with which each configuration is trained."""
 
     @property
     def unfinished(self) -> list[RemainingTraining]:
@@ -62,18 +64,19 @@ def search_plan(store: Store, so_far: SearchSoFar, maker: ProposalMaker) -> Sear
     Args:
         maker: the space, which may ask for more trials than the search began with.
     """
-    record, num_trials = so_far.record, maker.num_trials
+    record, num_trials, num_seeds = so_far.record, maker.num_trials, maker.objectives[0].seeds
     top, repeats = (0, 0) if maker.confirm is None else (maker.confirm.top, maker.confirm.repeats)
     if not record.settings:
         num_confirmations = min(top, num_trials) * repeats
-        return SearchPlan(0, (), num_trials, num_confirmations, None, None, len(so_far.earlier.results))
+        num_earlier = len(so_far.earlier.results)
+        return SearchPlan(0, (), num_trials * num_seeds, num_confirmations, None, None, num_earlier, num_seeds)
     progress = search_progress(record)
     unfinished = [
         proposal.config
         for proposal in record.proposals
         if proposal.is_trained and proposal.config is not None and proposal.status in (None, Status.FAILED)
     ]
-    to_come = progress.to_come + num_trials - record.settings[NUM_TRIALS]
+    to_come = progress.to_come + (num_trials - record.settings[NUM_TRIALS]) * num_seeds
     plan = SearchPlan(
         done=progress.begun + progress.ended - len(unfinished),
         resumed=tuple(_remaining(store, unfinished)),
@@ -82,6 +85,7 @@ def search_plan(store: Store, so_far: SearchSoFar, maker: ProposalMaker) -> Sear
         confirmations_left=None,
         store=store.location(),
         num_earlier=len(record.earlier),
+        num_seeds=num_seeds,
     )
     if not plan.is_settled:
         return plan
@@ -125,7 +129,8 @@ def search_plan_text(
     """
     num_trials = plan.done + len(plan.resumed) + plan.to_come
     begun = "" if plan.store else ", which has not begun"
-    lines = [f"{sweep}: a search of up to {counted(num_trials, 'trial')} on {dataset}{begun}"]
+    seeds = f", {plan.num_seeds} for each configuration" if plan.num_seeds > 1 else ""
+    lines = [f"{sweep}: a search of up to {counted(num_trials, 'trial')}{seeds} on {dataset}{begun}"]
     if plan.num_earlier:
         lines.append(f"  start  {counted(plan.num_earlier, 'earlier result')} of {warm_start}")
     left = [

@@ -21,7 +21,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from results.store.configurations import best
+from results.store.configurations import best, lacking_seeds, trainings
 from results.store.journal import Journal
 from results.store.search_log import (
     ConfirmEvent,
@@ -261,13 +261,17 @@ class Search:
         return self._population is not None and self._population.is_waiting(self.record.proposals)
 
     def _has_proposed_all(self) -> bool:
-        return self._has_enough() or self._early_end() is not None
+        return lacking_seeds(self.record) is None and (self._has_enough() or self._early_end() is not None)
 
     def _has_enough(self) -> bool:
         proposals, wanted = self.record.proposals, self.settings.num_trials
         if self._population is not None:
             return len(proposals) >= wanted
-        return sum(proposal.is_trained for proposal in proposals) >= wanted
+        return self._num_different() >= wanted
+
+    def _num_different(self) -> int:
+        """Return the number of different configurations so far."""
+        return sum(proposal.is_trained and proposal.seed_of is None for proposal in self.record.proposals)
 
     def _early_end(self) -> str | None:
         """Return why nothing more can be proposed, though fewer trials were tried than asked for; else None."""
@@ -276,18 +280,18 @@ class Search:
             has_died_out = self._population.has_died_out(proposals)
             generation = len(proposals) // self._population.size
             return f"no member of generation {generation} came to its end" if has_died_out else None
-        different = counted(sum(proposal.is_trained for proposal in proposals), "different configuration")
+        different = counted(self._num_different(), "different configuration")
         if self.sampler.is_exhausted:
             return f"the space holds {different}, all were proposed: {wanted} asked for"
-        if len(proposals) >= MAX_PROPOSALS_PER_TRIAL * wanted:
-            return f"{counted(len(proposals), 'proposal')} gave {different}, {wanted} asked for"
+        if (num_asked := len(self.sampler)) >= MAX_PROPOSALS_PER_TRIAL * wanted:
+            return f"{counted(num_asked, 'proposal')} gave {different}, {wanted} asked for"
         return None
 
     def _log_early_end(self) -> None:
         """Write once that nothing more will be proposed, and why."""
         if self.record.over is not None or self._pending or self._abandoned or self._has_enough():
             return
-        if (note := self._early_end()) is not None:
+        if (note := self._early_end()) is not None and lacking_seeds(self.record) is None:
             self._write([OverEvent(note)])
 
     def _note_earlier_results(self) -> None:
@@ -301,6 +305,11 @@ class Search:
     def _propose(self) -> int:
         """Draw and log one more proposal, and its end where it needs no training. Return its number."""
         number = len(self.record.proposals)
+        if (first := lacking_seeds(self.record)) is not None:
+            config = config_of(first)
+            config = dataclasses.replace(config, seed=config.seed + len(trainings(self.record, first)))
+            self._write([ProposalEvent(number, first.params, config, first.variables, seed_of=first.number)])
+            return number
         parent: str | None = None
         if self._population is not None and number >= self._population.size:
             params, parent = self._population.next_member(self.record.proposals)

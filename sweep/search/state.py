@@ -7,6 +7,7 @@ rebuilds a search whose driver died.
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from results.store.configurations import over_seeds
 from results.store.search_log import (
     Earlier,
     EndEvent,
@@ -78,11 +79,15 @@ class SearchState:
         self._metrics = settings.metrics
         self._has_population = settings.scheduler.type == "pbt"
         self._numbers: dict[str, int] = {}
+        self._asked: dict[int, int] = {}
+        """Number of a proposal -> its number at the sampler, which proposes configurations but not further seeds."""
+        self._untold: dict[int, list[int]] = {}
+        """Proposal that is trained -> itself and those equal to it, until the sampler is told how they ended."""
 
     @property
     def is_repeating(self) -> bool:
         """Whether the last proposals brought nothing new to train. Members of a population always differ."""
-        last = self.record.proposals[-MAX_REPEATED:]
+        last = [self.record.proposals[number] for number in list(self._asked)[-MAX_REPEATED:]]
         is_full = len(last) == MAX_REPEATED and not self._has_population
         return is_full and not any(proposal.is_trained for proposal in last)
 
@@ -102,7 +107,9 @@ class SearchState:
         return configs[::-1]
 
     def decide(self, number: int, epoch: int, values: Values, decision: bool | None = None) -> bool:
-        """Return whether the scheduler stops the trial after this epoch. It sees the first objective."""
+        """Return whether the scheduler stops the trial after this epoch. It sees first objectives and seeds."""
+        if self.record.proposals[number].seed_of is not None:
+            return False
         return self._scheduler is not None and self._scheduler.report(number, epoch, values[0], decision)
 
     @property
@@ -121,11 +128,16 @@ class SearchState:
             ValueError: the event cannot follow those before it.
         """
         if isinstance(event, ProposalEvent):
-            if event.number == len(self.sampler):
-                self.sampler.add(event.params, explore=self.is_repeating)
+            if event.seed_of is None:
+                if len(self._asked) == len(self.sampler):
+                    self.sampler.add(event.params, explore=self.is_repeating)
+                self._asked[event.number] = len(self._asked)
+                self._untold.setdefault(event.number if event.same_as is None else event.same_as, []).append(
+                    event.number
+                )
             if event.config is not None and event.same_as is None:
                 self._numbers[event.config.trial_key] = event.number
-                if self._scheduler is not None:
+                if self._scheduler is not None and event.seed_of is None:
                     self._scheduler.add(event.number, event.config.epochs)
         self.record.apply(event)
         if isinstance(event, ReportEvent):
@@ -153,9 +165,19 @@ class SearchState:
             return  # the next run resumes it: neither sampler nor scheduler is told of an end
         if event.status is Status.STOPPED and self.pauses:
             return  # it may be promoted yet, if num_trials grows
-        self.sampler.tell(event.number, outcome_of(self.record, proposal, self._metrics))
-        if self._scheduler is not None and proposal.is_trained:
+        self._tell_ended(proposal if proposal.seed_of is None else self.record.proposals[proposal.seed_of])
+        if self._scheduler is not None and proposal.is_trained and proposal.seed_of is None:
             self._scheduler.end(event.number)
+
+    def _tell_ended(self, ended: ProposalRecord) -> None:
+        """Tell the sampler how a configuration ended, and the proposals equal to it, once all of its seeds have."""
+        untold = self._untold[self.record.source(ended).number]
+        for number in [*untold]:
+            mean = over_seeds(self.record, proposal := self.record.proposals[number])
+            is_known = mean.status not in (None, Status.FAILED) or mean.config is None
+            if proposal.status is not None and is_known:
+                self.sampler.tell(self._asked[number], outcome_of(self.record, mean, self._metrics))
+                untold.remove(number)
 
     def end_events(self, proposal: ProposalRecord, status: Status) -> list[EndEvent]:
         """Return the events that end a proposal, and with it the proposals that are equal to it."""

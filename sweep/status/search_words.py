@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from results.parquet.axes import zero_if_none
-from results.store.configurations import best
+from results.store.configurations import best, num_seeds
 from results.store.search_log import ProposalRecord, SearchRecord, all_finite
 from results.store.search_progress import search_progress
 from results.store.search_settings import (
@@ -37,14 +37,15 @@ def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
         f"{progress.begun + failed} to resume" if progress.begun + failed else "",
         f"{progress.to_come} to propose",
     ]
-    trials = counted(progress.wanted, "trial")
+    seeds = num_seeds(record)
+    trials = counted(progress.wanted, "trial") + (f", {seeds} for each configuration," if seeds > 1 else "")
     return f"{sweep}: a search of {trials} on {dataset}, " + ", ".join(part for part in parts if part)
 
 
 def best_words(record: SearchRecord) -> str | None:
     """Return the best trial with its value: `base_lr=0.21 batch_size=16: holdout error 2.5 %`.
 
-    At a scale the parameters are those of the full size, as the space declares them.
+    At a scale the parameters are those of the full size, as the space declares them. Over several seeds it is a mean.
 
     Returns:
         None if no trial has run to its end, or if there are several objectives.
@@ -53,7 +54,8 @@ def best_words(record: SearchRecord) -> str | None:
     if len(record.settings.get(OBJECTIVE, ())) != 1 or not found:
         return None
     is_scaled = bool(record.settings.get(TRIAL, {}).get(SCALE))
-    return f"{_params_words(record, found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}"
+    seeds = f", mean of {num_seeds(record)} seeds" if num_seeds(record) > 1 else ""
+    return f"{_params_words(record, found[0])}{' (full size)' * is_scaled}: {_values_words(record, found[0])}{seeds}"
 
 
 def front_words(record: SearchRecord) -> list[str]:
