@@ -15,15 +15,15 @@ The learning rate falls to 0 as a cosine, step by step.
 
 import argparse
 import io
-import itertools
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,17 +46,24 @@ def points(name: str) -> list[Params]:
     return [{axis.name: axis.value(float(unit)) for axis, unit in zip(axes, row, strict=True)} for row in units]
 
 
-def batches(num_images: int, batch_size: int, generator: torch.Generator) -> Iterator[tuple[int, float, Tensor]]:
-    """Yield epoch, factor of the learning rate, and indices of a batch; an incomplete last batch is dropped."""
+def batches(
+    epoch: int, num_images: int, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[float, Tensor]]:
+    """Yield the factor of the learning rate and the indices of a batch; an incomplete last batch is dropped."""
     num_batches = num_images // batch_size
-    for epoch in range(1, EPOCHS + 1):
-        order = torch.randperm(num_images, generator=generator)
-        for step in range(num_batches):
-            done = (epoch - 1 + step / num_batches) / EPOCHS
-            yield epoch, (1 + math.cos(math.pi * done)) / 2, order[step * batch_size : (step + 1) * batch_size]
+    order = torch.randperm(num_images, generator=generator)
+    for step in range(num_batches):
+        done = (epoch + step / num_batches) / EPOCHS
+        yield (1 + math.cos(math.pi * done)) / 2, order[step * batch_size : (step + 1) * batch_size]
 
 
-def digits() -> tuple[Tensor, Tensor]:
+Data = tuple[Tensor, Tensor]
+"""Inputs and labels; the first are trained on."""
+Net = Callable[[Tensor, Sequence[Tensor]], Tensor]
+"""Makes the outputs of all networks, their number first, from a batch and the weights."""
+
+
+def digits() -> Data:
     from sklearn.datasets import load_digits
 
     loaded = load_digits()
@@ -64,141 +71,122 @@ def digits() -> tuple[Tensor, Tensor]:
     return torch.tensor(loaded.data[order] / 16, dtype=torch.float32), torch.tensor(loaded.target[order])
 
 
-def train_perceptrons(name: str, group: Sequence[Params], seed: int) -> np.ndarray:
-    """Train perceptrons of one batch size side by side, each as if alone; return held-out errors by epoch."""
-    images, labels = digits()
-    num_trained, batch_size = NUM_TRAINED[name], int(group[0]["batch_size"])
-    generator = torch.Generator().manual_seed(seed)
-    sizes = (images.shape[1], HIDDEN, 10)
-    weights: list[Tensor] = []
-    for inputs, outputs in itertools.pairwise(sizes):
-        first = torch.randn(inputs, outputs, generator=generator) * math.sqrt(2 / inputs)
-        weights += [first.repeat(len(group), 1, 1), torch.zeros(len(group), 1, outputs)]
-    first_moments = [torch.zeros_like(weight) for weight in weights]
-    second_moments = [torch.zeros_like(weight) for weight in weights]
-    column = {key: torch.tensor([params[key] for params in group])[:, None, None] for key in group[0]}
-    errors = np.full((len(group), EPOCHS), np.nan)
+def patches(folder: Path) -> Data:
+    """Return what the first convolution sees: 64 positions of 3x3 pixels in three colours.
 
-    def outputs_of(batch: Tensor) -> Tensor:
-        hidden = torch.relu(batch @ weights[0] + weights[1])
-        return hidden @ weights[2] + weights[3]
-
-    finite = torch.ones(len(group), dtype=torch.bool)
-    last = 0
-    steps = [*batches(num_trained, batch_size, generator), (EPOCHS + 1, 0.0, None)]
-    for num_steps, (epoch, factor, indices) in enumerate(steps, 1):
-        if epoch != last and last:
-            with torch.no_grad():
-                held_out = outputs_of(images[num_trained:])
-            wrong = (held_out.argmax(-1) != labels[num_trained:]).float().mean(-1) * 100
-            finite &= torch.isfinite(held_out).all(-1).all(-1)
-            errors[:, last - 1] = torch.where(finite, wrong, torch.nan).numpy()
-        last = epoch
-        if indices is None:
-            break
-        for weight in weights:
-            weight.requires_grad_()
-        found = outputs_of(images[indices])
-        targets = labels[indices].repeat(len(group))
-        losses = functional.cross_entropy(found.flatten(0, 1), targets, reduction="none")
-        finite &= torch.isfinite(losses.detach()).view(len(group), -1).all(-1)
-        gradients = torch.autograd.grad(losses.sum() / batch_size, weights)
-        with torch.no_grad():
-            for weight, gradient, moment, square in zip(
-                weights, gradients, first_moments, second_moments, strict=True
-            ):
-                rate = column["lr"] * factor
-                if name == "digits_adamw":
-                    weight.mul_(1 - rate * column["weight_decay"])
-                    moment.mul_(column["beta1"]).add_(gradient * (1 - column["beta1"]))
-                    square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-                    unbiased = moment / (1 - column["beta1"] ** num_steps)
-                    weight.sub_(rate * unbiased / ((square / (1 - 0.999**num_steps)).sqrt() + 1e-8))
-                else:
-                    moment.mul_(column["momentum"]).add_(gradient + column["weight_decay"] * weight)
-                    weight.sub_(rate * moment)
-    return errors
-
-
-def small_images(folder: Path) -> tuple[Tensor, Tensor]:
-    """Return the first 3,024 training images, averaged to 16x16 pixels and normalised, and their labels."""
+    The images are the first training images, averaged to 16x16 pixels and normalised.
+    """
     import pyarrow.parquet as pq
     from PIL import Image
 
     path = next(folder.glob("**/train-*.parquet"))
-    rows = pq.read_table(path).slice(0, 3024).to_pydict()
+    rows = pq.read_table(path).slice(0, NUM_TRAINED["cifar_cnn"] + 2000).to_pydict()
     pixels = np.stack([np.asarray(Image.open(io.BytesIO(image["bytes"])).convert("RGB")) for image in rows["img"]])
     small = pixels.reshape(-1, 16, 2, 16, 2, 3).mean((2, 4), dtype=np.float32)
     small = (small - small.mean((0, 1, 2))) / small.std((0, 1, 2))
-    return torch.tensor(small.transpose(0, 3, 1, 2).copy()), torch.tensor(rows["label"])
+    images = torch.tensor(small.transpose(0, 3, 1, 2).copy())
+    return functional.unfold(images, 3, padding=1, stride=2).transpose(1, 2).contiguous(), torch.tensor(rows["label"])
 
 
-def train_convolutions(images: Tensor, labels: Tensor, params: Params, seed: int) -> np.ndarray:
-    """Train one small network; return its held-out errors by epoch."""
-    torch.manual_seed(seed)
+def perceptron(batch: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    hidden = torch.relu(batch @ weights[0] + weights[1])
+    return hidden @ weights[2] + weights[3]
+
+
+def convolutions(batch: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Return the outputs: 3x3 with stride 2 to 8 channels, 2x2 with stride 2 to 16, then a linear layer."""
+    num, channels = weights[0].shape[0], weights[0].shape[-1]
+    side_by_side = weights[0].transpose(0, 1).reshape(weights[0].shape[1], num * channels)
+    first = (batch.flatten(0, 1) @ side_by_side).view(len(batch), 64, num, channels).permute(2, 0, 1, 3)
+    hidden = torch.relu(first + weights[1][:, :, None])
+    blocks = hidden.reshape(num, len(batch), 4, 2, 4, 2, channels).transpose(3, 4).reshape(num, -1, 4 * channels)
+    second = torch.relu(blocks @ weights[2] + weights[3])
+    return second.view(num, len(batch), -1) @ weights[4] + weights[5]
+
+
+SHAPES: dict[Net, tuple[tuple[int, int], ...]] = {
+    perceptron: ((64, HIDDEN), (HIDDEN, 10)),
+    convolutions: ((27, 8), (32, 16), (256, 10)),
+}
+"""Inputs and outputs of each layer."""
+
+
+class Optimizer:
+    """SGD with momentum or AdamW, with settings of its own for each of several networks."""
+
+    def __init__(self, group: Sequence[Params], weights: Sequence[Tensor]) -> None:
+        self._settings = {key: torch.tensor([params[key] for params in group])[:, None, None] for key in group[0]}
+        self._weights = weights
+        self._moments = [torch.zeros_like(weight) for weight in weights]
+        self._squares = [torch.zeros_like(weight) for weight in weights]
+        self._num_steps = 0
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], factor: float) -> None:
+        """Take a step with learning rates multiplied by the factor."""
+        self._num_steps += 1
+        rate, decay = self._settings["lr"] * factor, self._settings["weight_decay"]
+        beta = self._settings.get("beta1")
+        for weight, gradient, moment, square in zip(
+            self._weights, gradients, self._moments, self._squares, strict=True
+        ):
+            if beta is None:
+                moment.mul_(self._settings["momentum"]).add_(gradient + decay * weight)
+                weight.sub_(rate * moment)
+                continue
+            weight.mul_(1 - rate * decay)
+            moment.mul_(beta).add_(gradient * (1 - beta))
+            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            root = (square / (1 - 0.999**self._num_steps)).sqrt() + 1e-8
+            weight.sub_(rate * moment / (1 - beta**self._num_steps) / root)
+
+
+def train(net: Net, group: Sequence[Params], data: Data, num_trained: int, seed: int) -> NDArray[np.float64]:
+    """Train networks of one batch size side by side, each as if alone; return held-out errors by epoch."""
+    inputs, labels = data
     generator = torch.Generator().manual_seed(seed)
-    net = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
-        torch.nn.ReLU(),
-        torch.nn.Conv2d(8, 16, 3, stride=2, padding=1),
-        torch.nn.ReLU(),
-        torch.nn.Flatten(),
-        torch.nn.Linear(16 * 16, 10),
-    )
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=params["lr"], momentum=params["momentum"], weight_decay=params["weight_decay"]
-    )
-    num_trained = NUM_TRAINED["cifar_cnn"]
-    errors = np.full(EPOCHS, np.nan)
-    last = 1
-    for epoch, factor, indices in [
-        *batches(num_trained, int(params["batch_size"]), generator),
-        (EPOCHS + 1, 0, None),
-    ]:
-        if epoch != last:
-            with torch.no_grad():
-                held_out = net(images[num_trained:])
-            if not torch.isfinite(held_out).all():
-                return errors
-            errors[last - 1] = 100 * float((held_out.argmax(-1) != labels[num_trained:]).float().mean())
-            last = epoch
-        if indices is None:
-            break
-        optimizer.param_groups[0]["lr"] = params["lr"] * factor
-        loss = functional.cross_entropy(net(images[indices]), labels[indices])
-        if not torch.isfinite(loss):
-            return errors
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    weights: list[Tensor] = []
+    for fan_in, fan_out in SHAPES[net]:
+        first = torch.randn(fan_in, fan_out, generator=generator) * math.sqrt(2 / fan_in)
+        weights += [first.repeat(len(group), 1, 1), torch.zeros(len(group), 1, fan_out)]
+    for weight in weights:
+        weight.requires_grad_()
+    optimizer = Optimizer(group, weights)
+    finite = torch.ones(len(group), dtype=torch.bool)
+    errors = np.full((len(group), EPOCHS), np.nan)
+    batch_size = int(group[0]["batch_size"])
+    for epoch in range(EPOCHS):
+        for factor, indices in batches(epoch, num_trained, batch_size, generator):
+            targets = labels[indices].repeat(len(group))
+            losses = functional.cross_entropy(net(inputs[indices], weights).flatten(0, 1), targets, reduction="none")
+            finite &= torch.isfinite(losses.detach()).view(len(group), -1).all(-1)
+            optimizer.step(torch.autograd.grad(losses.sum() / batch_size, weights), factor)
+        with torch.no_grad():
+            outputs = torch.cat([net(part, weights) for part in torch.split(inputs[num_trained:], 250)], 1)
+        finite &= torch.isfinite(outputs).all(-1).all(-1)
+        wrong = (outputs.argmax(-1) != labels[num_trained:]).double().mean(-1) * 100
+        errors[:, epoch] = torch.where(finite, wrong, torch.nan).numpy()
     return errors
 
 
-def make_digits(name: str) -> np.ndarray:
+def make(name: str, net: Net, data: Data) -> NDArray[np.float64]:
     """Return errors by seed, point and epoch."""
     chosen = points(name)
     errors = np.full((len(SEEDS), len(chosen), EPOCHS), np.nan)
     for seed in SEEDS:
         for size in sorted({params["batch_size"] for params in chosen}):
             members = [index for index, params in enumerate(chosen) if params["batch_size"] == size]
-            errors[seed, members] = train_perceptrons(name, [chosen[index] for index in members], seed)
-            print(f"seed {seed}, batch size {size}: {len(members)} networks", flush=True)
+            for first in range(0, len(members), AT_ONCE[net]):
+                part = members[first : first + AT_ONCE[net]]
+                errors[seed, part] = train(net, [chosen[index] for index in part], data, NUM_TRAINED[name], seed)
+                print(
+                    f"{time.process_time():.0f} s: seed {seed}, batch size {size}, {len(part)} networks", flush=True
+                )
     return errors
 
 
-def make_cifar(folder: Path, part: Path) -> np.ndarray:
-    """Return errors by seed, point and epoch; what is done is kept in a file beside the table."""
-    images, labels = small_images(folder)
-    chosen = points("cifar_cnn")
-    errors = np.load(part) if part.exists() else np.full((len(SEEDS), len(chosen), EPOCHS), -1.0)
-    for seed in SEEDS:
-        for index, params in enumerate(chosen):
-            if errors[seed, index, 0] == -1.0:
-                errors[seed, index] = train_convolutions(images, labels, params, seed)
-                if index % 32 == 31:
-                    np.save(part, errors)
-                    print(f"seed {seed}: {index + 1} of {len(chosen)}", flush=True)
-    return errors
+AT_ONCE: dict[Net, int] = {perceptron: 256, convolutions: 16}
+"""Networks side by side, so many that their activations stay in the cache."""
 
 
 def main() -> None:
@@ -210,11 +198,9 @@ def main() -> None:
     started = time.process_time()
     TABLES.mkdir(parents=True, exist_ok=True)
     if arguments.name == "cifar_cnn":
-        part = TABLES / "cifar_cnn.part.npy"
-        errors = make_cifar(arguments.data, part)
-        part.unlink(missing_ok=True)
+        errors = make(arguments.name, convolutions, patches(arguments.data))
     else:
-        errors = make_digits(arguments.name)
+        errors = make(arguments.name, perceptron, digits())
     axes = TABLE_AXES[arguments.name]
     units = np.array([[axis.unit(params[axis.name]) for axis in axes] for params in points(arguments.name)])
     path = TABLES / f"{arguments.name}.npz"

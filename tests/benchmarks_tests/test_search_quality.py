@@ -1,84 +1,72 @@
-"""The quick form of `benchmarks/search_quality.py`."""
+"""The statistics of `benchmarks/search_quality.py` on numbers made by hand, and its quick form."""
 
 import json
-import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from optuna.samplers import TPESampler
 
 from benchmarks import search_quality
-from benchmarks.search_quality import (
-    ASHA,
-    BATCH_SIZES,
-    EPOCHS,
-    NUM_WORKERS,
-    OurDriver,
-    StockDriver,
-    contrast,
-    curve,
-    diverges,
-    optimum,
-    run_ours,
-    run_stock,
-    true_error,
-)
-from sweep.search.simulation import simulate
-from trainable.records import Status
+from benchmarks.search_faults import shares
+from benchmarks.search_quality import read_cache, shard
+from benchmarks.search_statistics import average_ranks, complete_arms, summarize, wins, with_band
 
 
-def test_the_optimum_lies_inside_and_is_the_smallest() -> None:
-    rates = [0.001 * 1.1**step for step in range(97)]
-    errors = {(lr, size): true_error(lr, size) for lr in rates for size in BATCH_SIZES if not diverges(lr, size)}
-    lr, size = min(errors, key=lambda key: errors[key])
-    assert optimum() <= errors[lr, size] < optimum() + 0.05
-    assert 0.002 < lr < 5
-    assert BATCH_SIZES[0] < size < BATCH_SIZES[-1]
-    assert optimum() == pytest.approx(8, abs=0.6)
+def record(arm: str, name: str, seed: int, regret: float) -> dict[str, Any]:
+    values = {"regret": {"100": regret}, "trials": 30, "diverged_last_quarter": 0.25, "cpu_seconds": 1.0}
+    return {"arm": arm, "problem": name, "workers": 4, "seed": seed, **values}
 
 
-def test_a_curve_is_its_true_error_with_noise_and_ends_early_where_it_diverges() -> None:
-    found = curve(0.05, 64, seed=1, number=2)
-    assert found == curve(0.05, 64, seed=1, number=2) != curve(0.05, 64, seed=1, number=3)
-    assert len(found.values) == EPOCHS
-    assert found.end == pytest.approx(true_error(0.05, 64), abs=2)
-    assert (curve(9.0, 16, 0, 0).status, len(curve(9.0, 16, 0, 0).values)) == (Status.DIVERGED, 2)
+def test_ranks_are_of_the_median_regret_and_shared_by_equal_arms() -> None:
+    regrets = np.array([[[1, 1, 9], [3, 3, 3]], [[2, 2, 2], [3, 3, 9]], [[5, 5, 5], [1, 1, 1]]], dtype=float)
+    assert average_ranks(regrets).tolist() == [(1 + 2.5) / 2, (2 + 2.5) / 2, (3 + 1) / 2]
+    assert wins([1, 2, 3, 4], [2, 1, 3, 4]) == [2, 2]
+    assert wins([1, 1, 3], [2, 2, 3]) == [2.5, 0.5]
+    assert with_band(np.arange(101.0), 50) == [50, 2.5, 97.5]
 
 
-def test_the_stock_adapter_calls_stopped_trials_complete_and_ours_pruned(tmp_path: Path) -> None:
-    """The very difference that the benchmark is about."""
-    ours = OurDriver("tpe", ASHA, 10, 0, tmp_path)
-    stock, corrected = (StockDriver(TPESampler(seed=0), 10, 0, tell_pruned=pruned) for pruned in (False, True))
-    for driver in (ours, stock, corrected):
-        stopped = sorted(
-            number for number, end in simulate(driver, NUM_WORKERS).ended.items() if end.status is Status.STOPPED
-        )
-        assert stopped
-        if driver is ours:
-            told = [trial.state.name for trial in ours.search.sampler.study.get_trials()]
-        elif driver is stock:
-            told = stock.states()
-        else:
-            told = corrected.states()
-        expected = "COMPLETE" if driver is stock else "PRUNED"
-        assert {told[number] for number in stopped} == {expected}
-        assert "RUNNING" not in told
+def test_an_arm_counts_only_with_all_of_its_runs() -> None:
+    runs = [record(arm, name, seed, 1 + seed) for arm in "ab" for name in ("x", "y") for seed in range(3)]
+    arms = complete_arms(runs[:-1], ("x", "y"), range(3))
+    assert list(arms) == ["a"]
+    assert [(run["problem"], run["seed"]) for run in arms["a"]] == [
+        (name, seed) for name in "xy" for seed in range(3)
+    ]
 
 
-def test_a_contrast_is_taken_seed_by_seed() -> None:
-    ours = [run_ours("random", ASHA, 8, seed) for seed in range(2)]
-    full = [run_ours("random", search_quality.NONE, 8, seed) for seed in range(2)]
-    found = contrast(ours, full)
-    differences = [mine.regret - theirs.regret for mine, theirs in zip(ours, full, strict=True)]
-    assert found["median_difference"] == pytest.approx(sum(differences) / 2)
-    assert 0 < found["median_epochs_percent"] < 100
-    assert all(found.regret >= -1e-3 and math.isfinite(found.regret) for found in (*ours, *full))
-    assert run_stock(TPESampler(seed=0), 8, 0).regret >= -1e-3
+def test_intervals_come_from_the_seeds() -> None:
+    """The better arm of a pair that never cross has rank 1 in every draw; medians vary as the seeds do."""
+    runs = [record("good", "x", seed, seed / 10) for seed in range(20)]
+    runs += [record("bad", "x", seed, 5 + seed / 10) for seed in range(20)]
+    found = summarize(complete_arms(runs, ("x",), range(20)), ("x",), ("100",), [("good", "bad"), ("good", "lacks")])
+    assert found["arms"]["good"]["average_rank"]["100"] == [1, 1, 1]
+    assert found["wins"] == {"good : bad": {"100": [20, 0]}}
+    median, low, high = found["arms"]["bad"]["median_regret"]["x"]["100"]
+    assert median == pytest.approx(5.95)
+    assert 5.2 < low < median < high < 6.7
 
 
-def test_the_quick_form_writes_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_share_the_runs_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
+    keys = [("random", "sparse", 4, seed) for seed in range(5)]
+    assert sorted([*shard(keys, "1/2"), *shard(keys, "2/2")]) == keys
+    lines = [json.dumps(record("random", "sparse", seed, 1.0)) for seed in range(2)]
+    (tmp_path / "cache.jsonl").write_text(f"{lines[0]}\n{lines[1][:-5]}")
+    assert list(read_cache(tmp_path / "cache.jsonl")) == [("random", "sparse", 4, 0)]
+
+
+def test_the_quick_form_writes_a_report_and_runs_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.argv", ["search_quality.py", "--quick", "--to", str(tmp_path)])
     search_quality.main()
-    report = json.loads((tmp_path / "search_quality.json").read_text())
-    assert {len(search["regrets"]) for search in report["searches"].values()} == {2}
-    assert "tpe + asha against stock tpe + asha" in report["contrasts"]
+    cached = (tmp_path / "quick.jsonl").read_text()
+    search_quality.main()
+    assert (tmp_path / "quick.jsonl").read_text() == cached
+    found = json.loads((tmp_path / "search_quality.json").read_text())["groups"]["development"]["4"]
+    assert set(found["arms"]) == {"random", "tpe + asha", "tpe + asha (as it was)"}
+    assert "average rank of the median regret" in capsys.readouterr().out
+
+
+def test_random_proposals_diverge_as_often_in_each_quarter() -> None:
+    assert all(5 < share < 55 for share in shares("few complete", "random", 1))
