@@ -20,6 +20,10 @@ from sweep.search.outcomes import is_worst
 
 MIN_SOURCES = 10
 """Number of results that the package cmaes needs for a warm start (`get_warm_start_mgd`)."""
+GP_RANDOM = 10
+"""Number of ended trials that `gp` draws at random; Optuna's default."""
+GP_SPREAD = 10.0
+"""Largest value that `gp` sees, as a multiple of the distance from the best value to the median."""
 
 Distributions = Mapping[str, BaseDistribution]
 """Name of a parameter -> its distribution."""
@@ -73,7 +77,7 @@ def _tpe(draw: Draw) -> tuple[BaseSampler, Distributions]:
 
 
 def _gp(draw: Draw) -> tuple[BaseSampler, Distributions]:
-    return _GpOfAll(seed=draw.seed, warn_independent_sampling=False), draw.unconditional
+    return _GpOfAll(seed=draw.seed, n_startup_trials=GP_RANDOM, warn_independent_sampling=False), draw.unconditional
 
 
 def _cmaes(draw: Draw) -> tuple[BaseSampler, Distributions]:
@@ -150,27 +154,43 @@ class _Declared(BaseSampler):
 
 
 class _GpOfAll(GPSampler):
-    """A sampler by a Gaussian process that learns from the worst trials, too; Optuna's passes over pruned ones."""
+    """A sampler by a Gaussian process that learns from every trial.
+
+    Optuna's passes over pruned trials, and draws the next to running ones.
+    """
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        trials = study.get_trials(deepcopy=False)
+        if sum(trial.state is TrialState.COMPLETE or is_worst(trial) for trial in trials) < GP_RANDOM:
+            return {}
         told = optuna.create_study(directions=study.directions)
-        told.add_trials(_with_values(study.get_trials(deepcopy=False)))
+        told.add_trials(_with_values(trials, len(study.directions)))
         told.ask()
         return super().sample_relative(told, told.get_trials(deepcopy=False)[-1], search_space)
 
 
-def _with_values(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-    """Yield the trials; those told as the worst have the largest value of all, in each objective."""
-    known = [trial.values for trial in trials if trial.state is TrialState.COMPLETE]
-    num_objectives = len(known[0]) if known else 1
-    worst = np.max(known, axis=0) if known else np.zeros(num_objectives)
+def _with_values(trials: Sequence[FrozenTrial], num_objectives: int) -> Iterator[FrozenTrial]:
+    """Yield trials with values that a Gaussian process can learn from, each objective by itself.
+
+    The worst trials have the largest value of the complete ones. Running trials have the median, so that the next is
+    drawn elsewhere. Values are limited to `GP_SPREAD` times the distance of the median from the best, since a single
+    huge value would hide the differences between all others.
+    """
+    known = [trial.values for trial in trials if trial.state is TrialState.COMPLETE] or [[0.0] * num_objectives]
+    best, middle, largest = np.min(known, axis=0), np.median(known, axis=0), np.max(known, axis=0)
+    limit = np.where(middle > best, np.minimum(largest, middle + GP_SPREAD * (middle - best)), largest)
     for trial in trials:
-        if is_worst(trial):
-            yield create_trial(params=trial.params, distributions=trial.distributions, values=worst.tolist())
+        if trial.state is TrialState.COMPLETE:
+            values = np.minimum(trial.values, limit)
+        elif trial.state is TrialState.RUNNING and trial.params:
+            values = middle
+        elif is_worst(trial):
+            values = limit
         else:
-            yield trial
+            continue
+        yield create_trial(params=trial.params, distributions=trial.distributions, values=values.tolist())
 
 
 class _NumberedQmc(QMCSampler):
