@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from results.store.configurations import num_seeds
 from results.store.search_log import Earlier, SearchEvent, read_log
 from results.store.search_progress import left_to_confirm, search_progress
 from search_spaces.expansion import tie_to_data
@@ -136,12 +137,12 @@ class _SearchRun:
         """Train what the search proposes until it is over."""
         from sweep.driver.tune_run import run_search
 
-        progress = search_progress(self._search.record)
+        progress, has_seeds = search_progress(self._search.record), num_seeds(self._search.record) > 1
         outline = SweepOutline(
             name=self._sweep,
             num_before=progress.ended,
             num_proposed=progress.begun + progress.to_come,
-            fields=[parameter.name for parameter in self._maker.parameters],
+            fields=[parameter.name for parameter in self._maker.parameters] + ["seed"] * has_seeds,
             metrics=[objective.metric for objective in self._maker.objectives],
         )
         with SweepView(make_console(), outline, {}) as view:

@@ -46,15 +46,15 @@ def best_by_epochs(searches: Mapping[str, SearchResults]) -> dict[str, list[Best
 
 
 def _line(name: str, search: SearchResults, index: int) -> BestByEpochs:
-    totals = itertools.accumulate(trial.trial.row.epochs_done for trial in search.trials)
+    totals = itertools.accumulate(sum(run.row.epochs_done for run in trial.trainings) for trial in search.trials)
     epochs = dict(zip((trial.number for trial in search.trials), totals, strict=True))
     total = spent(search).epochs
     return BestByEpochs(
-        f"{name} ({search.method}): {counted(len(search.trials), 'trial')}, {counted(total, 'epoch')}",
+        f"{name} ({search.method}): {counted(len(search.trials), search.noun)}, {counted(total, 'epoch')}",
         [(epochs[trial.number], trial.values[index]) for trial in search.trials if trial.is_complete],
         [(epochs[number], value) for number, value in best_so_far(search, index)],
         total,
-        [epochs[trial.number] for trial in search.trials if trial.trial.status in (Status.DIVERGED, Status.FAILED)],
+        [epochs[trial.number] for trial in search.trials if trial.status in (Status.DIVERGED, Status.FAILED)],
     )
 
 

@@ -82,7 +82,7 @@ class SweepTrials:
         """Return all trials of a sweep; of a search its proposals, of a population those of the last generation."""
         found = [trial for cell in cells for trial in cell.trials]
         if search is not None:
-            found = [item.trial for item in (search.finalists if search.is_population else search.trials)]
+            found = [item.trial for item in search.finalists] if search.is_population else search.trainings
         return cls(name, found, search, is_running)
 
     @property

@@ -69,5 +69,5 @@ class Results:
             return [*rows, *sweep_points(self.cells, self.sweep or "")]
         if self.search.is_population or (self.search.has_ranges and not scattered):
             return rows
-        cells = group_repeats(trial.trial for trial in self.search.trials)
+        cells = group_repeats(self.search.trainings)
         return [*rows, *sweep_points(cells, f"{self.sweep} (trials of the search)")]

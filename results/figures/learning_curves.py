@@ -147,10 +147,14 @@ def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BE
     others.sort(key=lambda trial: (-trial.trial.row.epochs_done, trial.number))
     panels = []
     for trial in [*complete, *others]:
-        own = records.get(trial.trial.row.trial_key, ())
-        status = "" if trial.is_complete else f" ({trial.trial.row.status.lower()})"
-        if own:
-            curves = curves_of(own, is_diverged=trial.trial.status is Status.DIVERGED)
+        status = "" if trial.is_complete else f" ({trial.status.value.lower()})"
+        curves = [
+            curve
+            for run in trial.trainings
+            if (own := records.get(run.row.trial_key))
+            for curve in curves_of(own, is_diverged=run.status is Status.DIVERGED)
+        ]
+        if curves:
             panels.append(_panel(f"proposal {trial.number}{status}: {params_text(trial)}", curves))
         cell = search.confirmed.get(trial.number)
         repeats = [epochs for run in cell.trials if (epochs := records.get(run.row.trial_key))] if cell else []

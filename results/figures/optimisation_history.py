@@ -43,7 +43,7 @@ def optimisation_history(search: SearchResults) -> list[History]:
             if trial.values:
                 outcome = COMPLETE if trial.is_complete else STOPPED
                 values[outcome].append((trial.number, trial.values[index]))
-        lost = [trial.number for trial in search.trials if trial.trial.status in (Status.DIVERGED, Status.FAILED)]
+        lost = [trial.number for trial in search.trials if trial.status in (Status.DIVERGED, Status.FAILED)]
         if any(values.values()):
             last = max(trial.number for trial in search.trials)
             found.append(History(objective.label, values, lost, best_so_far(search, index), last))

@@ -80,7 +80,7 @@ class ParallelCoordinates:
 def parallel_coordinates(search: SearchResults) -> ParallelCoordinates | None:
     """Return what is drawn; None if no trial has completed."""
     known = [trial for trial in search.trials if trial.values]
-    lost = [trial for trial in search.trials if not trial.values and trial.trial.status in LOST]
+    lost = [trial for trial in search.trials if not trial.values and trial.status in LOST]
     if not any(trial.is_complete for trial in known):
         return None
     columns: list[tuple[Scale, list[float]]] = []

@@ -47,7 +47,7 @@ def _best_by_epochs(search: SearchResults, results: Results) -> list[Figure]:
         return results.leave_out("best_by_epochs", "only one trial has completed")
     heading = search_title(search, results)
     if len(searches) > 1:
-        cells = group_repeats(trial.trial for other in searches.values() for trial in other.trials)
+        cells = group_repeats(trial for other in searches.values() for trial in other.trainings)
         heading = title(sweep_points(cells, " against ".join(searches)))
     return [best_by_epochs.draw_best_by_epochs(panels, heading)]
 
@@ -57,7 +57,7 @@ def _parallel_coordinates(search: SearchResults, results: Results) -> list[Figur
     if found is None:
         return results.leave_out("parallel_coordinates", NONE_COMPLETE)
     shown = Ranks(1, parallel_coordinates.MOST_LINES)
-    unknown = sum(not trial.values and trial.trial.status not in LOST for trial in search.trials)
+    unknown = sum(not trial.values and trial.status not in LOST for trial in search.trials)
     heading = search_title(search, results)
     heading += results.note("parallel_coordinates", shown_words(shown, found.num_trials, "trials"))
     words = f"{counted(unknown, 'trial')} without a value" if unknown else ""

@@ -1,5 +1,6 @@
 """The results of a search, read from its Parquet files."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from trainable.records import (
 from trainable.rounding import round_significant
 from trainable.wording import counted, format_value, printable_line
 
+UNSUCCESSFUL = (Status.DIVERGED, Status.STOPPED, Status.FAILED)
+"""Ends of a training that are those of its configuration, the one that counts most first."""
 CUMULATED = ("train_seconds",)
 """Metrics that add up over the epochs."""
 
@@ -77,25 +80,44 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class SearchTrial:
-    """A proposal that was trained."""
+    """A configuration that was trained, with one seed or several."""
 
     number: int
     """Number of the proposal, from 0."""
     trial: Trial
     params: Mapping[str, Scalar]
     """Values of the parameters by name, at the full size of the space."""
+    further: tuple[Trial, ...] = ()
+    """Its trainings with further seeds, in the order of the seeds."""
+    num_seeds: int = 1
+    """Number of seeds with which it is to be trained."""
+
+    @property
+    def trainings(self) -> tuple[Trial, ...]:
+        """All its trainings, in the order of their seeds."""
+        return (self.trial, *self.further)
+
+    @property
+    def status(self) -> Status:
+        """Status over all seeds: DIVERGED, STOPPED or FAILED if one of them is, COMPLETE if all of them are."""
+        found = [training.status for training in self.trainings]
+        ended = next((status for status in UNSUCCESSFUL if status in found), Status.COMPLETE)
+        is_whole = len(found) == self.num_seeds or ended is not Status.COMPLETE
+        return ended if is_whole and Status.INCOMPLETE not in found else Status.INCOMPLETE
 
     @property
     def values(self) -> tuple[float, ...]:
-        """One value per objective, at the end of the trial; empty if one is missing."""
-        values = self.trial.row.objective_values or ()
-        known = tuple(value for value in values if value is not None)
-        return known if len(known) == len(values) else ()
+        """One value per objective at the end, the mean over the seeds; empty if one is missing."""
+        values = [training.row.objective_values or () for training in self.trainings]
+        is_known = all(values) and not any(None in own for own in values)
+        if not is_known or (self.num_seeds > 1 and self.status is Status.INCOMPLETE):
+            return ()
+        return tuple(math.fsum(column) / len(column) for column in zip(*values, strict=True))
 
     @property
     def is_complete(self) -> bool:
-        """Whether the trial trained all epochs and has its values."""
-        return self.trial.status is Status.COMPLETE and bool(self.values)
+        """Whether all seeds trained all epochs and have their values."""
+        return self.status is Status.COMPLETE and bool(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +135,36 @@ class SearchResults:
     warm_start: str | None
     """Source of the earlier results that the search started from; None if there were none."""
     trials: list[SearchTrial]
-    """Trials in the order of their proposals, without superseded trainings."""
+    """Configurations in the order of their proposals, without superseded trainings."""
     confirmed: Mapping[int, Cell]
     """Retrainings of the chosen configurations on all training images, by the number of the proposal."""
+    num_seeds: int = 1
+    """Number of seeds with which each configuration is trained."""
+
+    @property
+    def trainings(self) -> list[Trial]:
+        """The trainings of all configurations."""
+        return [training for proposed in self.trials for training in proposed.trainings]
+
+    @property
+    def noun(self) -> str:
+        """What one of `trials` is called."""
+        return "trial" if self.num_seeds == 1 else "configuration"
+
+    @property
+    def per_seed(self) -> str:
+        """Words for the seeds of each configuration, after a comma; empty for one."""
+        return f", {self.num_seeds} seeds each" if self.num_seeds > 1 else ""
 
     @property
     def parameter_names(self) -> list[str]:
         """Names of the searched parameters."""
         return [parameter.name for parameter in self.parameters]
+
+    @property
+    def mean_words(self) -> str:
+        """Words for how the objective is taken over the seeds, after a comma; empty for one seed."""
+        return f", the mean of {self.num_seeds} seeds" if self.num_seeds > 1 else ""
 
     @property
     def stopped(self) -> list[SearchTrial]:
@@ -140,7 +184,7 @@ class SearchResults:
     @property
     def is_settled(self) -> bool:
         """Whether the best can no longer change: all trials have ended, or the chosen ones are being confirmed."""
-        running = any(proposed.trial.status is Status.INCOMPLETE for proposed in self.trials)
+        running = any(proposed.status is Status.INCOMPLETE for proposed in self.trials)
         return bool(self.confirmed) or (len(self.trials) >= self.num_trials and not running)
 
     @property
@@ -157,7 +201,7 @@ class SearchResults:
     def method(self) -> str:
         """Algorithm and scheduler: `tpe, scheduler asha`."""
         generations = f", {counted(self.num_generations, 'generation')}" if self.num_generations > 1 else ""
-        return f"{self.algorithm}, scheduler {self.scheduler[keys.SCHEDULER_TYPE]}{generations}"
+        return f"{self.algorithm}, scheduler {self.scheduler[keys.SCHEDULER_TYPE]}{generations}{self.per_seed}"
 
     @property
     def finalists(self) -> list[SearchTrial]:
@@ -225,10 +269,13 @@ def read_search(table: pa.Table) -> SearchResults | None:
     settings = check_settings(parse_json(text))
     parameters = tuple(_parameter(name, values) for name, values in settings[keys.PARAMETERS].items())
     trials = trials_from_table(table)
+    num_seeds = max(int(objective.get(keys.SEEDS, 1)) for objective in settings[keys.OBJECTIVE])
+    searched = [trial for trial in trials if trial.row.purpose == Purpose.SEARCH]
+    cells = group_repeats(searched) if num_seeds > 1 else [Cell(trial.config, (trial,)) for trial in searched]
     proposed = [
-        SearchTrial(trial.row.proposal, trial, _params(trial, parameters))
-        for trial in trials
-        if trial.row.purpose == Purpose.SEARCH and trial.row.proposal is not None
+        SearchTrial(number, cell.trials[0], _params(cell.trials[0], parameters), cell.trials[1:], num_seeds)
+        for cell in cells
+        if (number := cell.trials[0].row.proposal) is not None
     ]
     confirming = [trial for trial in trials if trial.row.purpose == Purpose.CONFIRM]
     return SearchResults(
@@ -243,6 +290,7 @@ def read_search(table: pa.Table) -> SearchResults | None:
         confirmed={
             number: cell for cell in group_repeats(confirming) if (number := cell.trials[0].row.proposal) is not None
         },
+        num_seeds=num_seeds,
     )
 
 
@@ -292,7 +340,7 @@ def spent(search: SearchResults) -> Spent:
     """Sum up the proposals, without confirmations. Only stopped trials count as saved, not diverged ones."""
 
     def total(value: Callable[[Trial], float]) -> float:
-        return sum(value(proposed.trial) for proposed in search.trials)
+        return sum(map(value, search.trainings))
 
     def share_done(trial: Trial) -> float:
         row = trial.row

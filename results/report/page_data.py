@@ -158,7 +158,7 @@ def _parameters(
     """Return searched parameters that are no training field, the fields that vary by importance, then variables."""
     variables = [parse_json(trial.row.variables) for trial in trials]
     searched = {parameter.name: parameter for parameter in search.parameters} if search else {}
-    proposed = {item.trial.row.trial_key: item.params for item in search.trials} if search else {}
+    proposed = {run.row.trial_key: item.params for item in search.trials for run in item.trainings} if search else {}
     params = [{**own, **proposed.get(trial.row.trial_key, {})} for own, trial in zip(variables, trials, strict=True)]
     named = {
         name: [own.get(name) for own in params] for name in dict.fromkeys(name for own in params for name in own)

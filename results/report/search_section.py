@@ -68,7 +68,7 @@ def _how(search: SearchResults, first: SearchTrial) -> str:
     which = "the best"
     if len(search.objectives) > 1:
         which = f"one of {counted(len(search.best), 'trial')} on the Pareto front"
-    among = counted(len(search.finalists), "completed trial")
+    among = counted(len(search.finalists), f"completed {search.noun}")
     among += " in the last generation" * search.is_population
     return f"{which} of {among}: {reached}; test images were not used"
 
@@ -84,9 +84,13 @@ def _error_words(errors: Sequence[float]) -> str:
 def _settings(search: SearchResults) -> Facts:
     kind = search.scheduler[SCHEDULER_TYPE]
     scheduler = ", ".join(f"{key} {value}" for key, value in search.scheduler.items() if key != SCHEDULER_TYPE)
+    requested = counted(search.num_trials, search.noun)
     facts = [
-        ("algorithm", f"{search.algorithm}, seed {search.seed}, {counted(search.num_trials, 'trial')} requested"),
-        ("objective", " and ".join(f"minimize {objective.label}" for objective in search.objectives)),
+        ("algorithm", f"{search.algorithm}, seed {search.seed}, {requested} requested"),
+        (
+            "objective",
+            " and ".join(f"minimize {objective.label}" for objective in search.objectives) + search.mean_words,
+        ),
         ("scheduler", f"{kind} ({scheduler})" if scheduler else kind),
         ("parameters", "; ".join(_parameter_words(search))),
     ]

@@ -109,9 +109,9 @@ def stopped_table(search: SearchResults) -> LinkedTable:
         Column("stopped proposals", "left", [_numbers(trials) for trials in rungs.values()]),
     ]
     num_complete = sum(trial.is_complete for trial in search.trials)
-    num_diverged = sum(trial.trial.status is Status.DIVERGED for trial in search.trials)
+    num_diverged = sum(trial.status is Status.DIVERGED for trial in search.trials)
     diverged = f", {num_diverged} diverged" if num_diverged else ""
-    note = f"{counted(num_complete, 'trial')} completed, {len(search.stopped)} stopped early{diverged}."
+    note = f"{counted(num_complete, search.noun)} completed, {len(search.stopped)} stopped early{diverged}."
     return LinkedTable(columns, [None] * len(rungs), "Trials stopped at each rung", note)
 
 

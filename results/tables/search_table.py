@@ -74,22 +74,23 @@ def searched_columns(search: SearchResults) -> list[str]:
 
 def searched_rows(rows: Sequence[TableRow], trials: Sequence[Trial], search: SearchResults) -> list[TableRow]:
     """Return the rows with what the search says of their trials, which it proposed or which confirm a proposal."""
-    proposals = {proposed.number: proposed for proposed in search.trials}
+    proposals = {training.row.proposal: proposed for proposed in search.trials for training in proposed.trainings}
     best = {proposed.number for proposed in (search.best if len(search.objectives) > 1 else search.chosen[:1])}
     parameters = [name for name in search.parameter_names if not is_field(name)]
     complete = []
     for row, trial in zip(rows, trials, strict=True):
         number = trial.row.proposal
-        proposed = None if number is None else proposals.get(number)
+        proposed = proposals.get(number)
         params: Mapping[str, Scalar] = proposed.params if proposed else {}
-        values = (proposed.trial.row.objective_values if proposed else None) or [None] * len(search.objectives)
+        own = proposed.trial.row.objective_values if proposed and search.num_seeds == 1 else None
+        values = own or (proposed.values if proposed else ()) or [None] * len(search.objectives)
         complete.append(
             replace(
                 row,
                 other=row.other | {name: params.get(name) for name in parameters},
                 objectives={item.metric: value for item, value in zip(search.objectives, values, strict=True)},
                 proposal=number,
-                best=number in best,
+                best=proposed is not None and proposed.number in best,
             )
         )
     return complete
@@ -136,7 +137,7 @@ def shown_cells(search: SearchResults) -> list[Cell]:
     """Return the confirmed configurations if there are any, otherwise the finalists, in the order of the search."""
     ranked = sorted(search.finalists, key=lambda proposed: (proposed.values, proposed.number))
     if not search.confirmed:
-        return group_repeats(proposed.trial for proposed in ranked)
+        return group_repeats(training for proposed in ranked for training in proposed.trainings)
     numbers = [proposed.number for proposed in ranked if proposed.number in search.confirmed]
     return [search.confirmed[number] for number in dict.fromkeys([*numbers, *search.confirmed])]
 
@@ -144,13 +145,13 @@ def shown_cells(search: SearchResults) -> list[Cell]:
 def heading(search: SearchResults) -> str:
     """Return a line that tells which trials the rows are, and how they were chosen."""
     objectives = " and ".join(objective.label for objective in search.objectives)
-    num_trials = counted(len(search.trials), "trial")
-    how = f"{search.algorithm}, scheduler {search.scheduler[SCHEDULER_TYPE]}"
+    num_trials = counted(len(search.trials), search.noun)
+    how = f"{search.algorithm}, scheduler {search.scheduler[SCHEDULER_TYPE]}{search.per_seed}"
     if search.confirmed:
         return f"Chosen from {num_trials} ({how}) by {objectives}, and retrained on all training images:"
     if not search.finalists:
         return f"Search ({how}) for the least {objectives}: {nothing_ended(search)}."
-    which = "completed trials"
+    which = f"completed {search.noun}s"
     if search.is_population:
         which = f"trials in the last of {counted(search.num_generations, 'generation')}"
     return (
@@ -161,10 +162,11 @@ def heading(search: SearchResults) -> str:
 
 def nothing_ended(search: SearchResults) -> str:
     """Return why there are no rows: no trial has completed."""
-    statuses = Counter(trial.trial.status for trial in search.trials)
+    statuses = Counter(trial.status for trial in search.trials)
     if not statuses:
         return "no trial has started"
     if len(search.trials) >= search.num_trials and list(statuses) == [Status.DIVERGED]:
-        return f"all {len(search.trials)} trials diverged" if len(search.trials) > 1 else "its only trial diverged"
+        who = f"all {len(search.trials)} {search.noun}s" if len(search.trials) > 1 else f"its only {search.noun}"
+        return f"{who} diverged"
     words = ", ".join(f"{number} {status.value.lower()}" for status, number in statuses.items())
     return f"no trial has completed ({words})"

@@ -56,7 +56,7 @@ def _planned(table: pa.Table) -> list[tuple[TableRow, Trial]]:
 
 
 def _searched(table: pa.Table, search: SearchResults) -> list[tuple[TableRow, Trial]]:
-    trials = [proposed.trial for proposed in search.trials]
+    trials = search.trainings
     trials += [trial for number in sorted(search.confirmed) for trial in search.confirmed[number].trials]
     return list(
         zip(searched_rows(_single_rows(trials, searched_columns(search)), trials, search), trials, strict=True)
@@ -114,8 +114,8 @@ def _columns(rows: Sequence[TableRow], trials: Sequence[Trial]) -> list[Column]:
 
 def _objectives(row: TableRow, kept: TrialRow) -> dict[str, float | None]:
     """Return the objectives of the trial itself: what confirms a proposal has none."""
-    is_own = kept.purpose != Purpose.CONFIRM
-    return {metric: value if is_own else None for metric, value in row.objectives.items()}
+    own = kept.objective_values if kept.purpose != Purpose.CONFIRM else None
+    return dict(zip(row.objectives, own or [None] * len(row.objectives), strict=True))
 
 
 def _final_error(trial: Trial) -> float | None:

@@ -129,7 +129,7 @@ def search_plan_text(
     """
     num_trials = plan.done + len(plan.resumed) + plan.to_come
     begun = "" if plan.store else ", which has not begun"
-    seeds = f", {plan.num_seeds} for each configuration" if plan.num_seeds > 1 else ""
+    seeds = f", {plan.num_seeds} for each configuration," if plan.num_seeds > 1 else ""
     lines = [f"{sweep}: a search of up to {counted(num_trials, 'trial')}{seeds} on {dataset}{begun}"]
     if plan.num_earlier:
         lines.append(f"  start  {counted(plan.num_earlier, 'earlier result')} of {warm_start}")

@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
 from results.parquet.search_results import attributes, read_search
+from results.store.configurations import over_seeds
 from results.store.search_log import Params, ProposalRecord, SearchRecord, read_log
 from results.store.search_settings import METRIC, OBJECTIVE, WARM_START
 from results.store.store import Store
@@ -138,7 +139,7 @@ def _reason(error: BaseException) -> str:
 def _trials(
     record: SearchRecord, metrics: Sequence[str], facts: Mapping[int, TrainingFacts]
 ) -> Iterator[FrozenTrial]:
-    """Yield every proposal as a trial of Optuna's, then the earlier results.
+    """Yield every proposal as a trial of Optuna's, as it ended over its seeds, then the earlier results.
 
     A proposal without a training of its own has the start time of the proposal before it.
     """
@@ -146,7 +147,9 @@ def _trials(
     distributions = distributions_of(parameters)
     start = min((known.start for known in facts.values()), default=datetime.now(UTC))
     for proposal in record.proposals:
-        outcome = outcome_of(record, proposal, metrics)
+        if proposal.seed_of is not None:
+            continue
+        outcome = outcome_of(record, over_seeds(record, proposal), metrics)
         known = facts.get(proposal.number, TrainingFacts(start, 0.0, {}))
         start = known.start
         trial = create_trial(

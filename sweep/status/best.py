@@ -56,9 +56,10 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
     if not search.chosen:
         raise UserError(f"best {sweep}: no trial of the search has run to its end yet")
     chosen = search.chosen[0]
-    cell = search.confirmed.get(chosen.number) or Cell(chosen.trial.config, (chosen.trial,))
+    cell = search.confirmed.get(chosen.number) or Cell(chosen.trial.config, chosen.trainings)
     varied = varying_names([trial.trial.config for trial in search.trials])
-    return BestConfiguration(sweep, cell, varied, len(search.finalists), search.objectives[0].label)
+    chosen_by = f"{search.objectives[0].label}{search.mean_words}"
+    return BestConfiguration(sweep, cell, varied, len(search.finalists), chosen_by)
 
 
 def best_text(best: BestConfiguration) -> str:
