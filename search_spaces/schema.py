@@ -62,7 +62,7 @@ class Part(_Strict):
         return self
 
 
-Algorithm = Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"]
+Algorithm = Literal["grid", "random", "tpe", "gp", "mfgp", "cmaes", "qmc"]
 Distribution = Literal["uniform", "int_uniform", "log_uniform_values", "q_uniform", "q_log_uniform_values"]
 SchedulerType = Literal["none", "asha", "promotion", "hyperband", "median", "pbt"]
 Metric = Literal["holdout_error_percent", "holdout_loss", "train_seconds"]

@@ -40,6 +40,8 @@ LEARN_FROM_COMPLETE = ("gp", "cmaes")
 """Optuna's samplers that ignore pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
 PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"gp": ("when",), "cmaes": ("when", "values")}
 """Keys of a parameter that make the algorithm draw it at random."""
+ONE_OBJECTIVE = ("cmaes", "mfgp")
+"""Algorithms that cannot search with two objectives."""
 MIN_FOR_CMAES = 2
 """Smallest number of parameters for cmaes; Optuna draws a single one at random."""
 WITHOUT_SEEDS = ("pbt", "promotion")
@@ -160,8 +162,8 @@ def _check_objective(space: Space, search: SearchSpec, source: YamlSource) -> No
         _refuse(source, ("objective",), "two objectives are of single trainings: leave seeds out, or one objective")
     if metrics[0] == metrics[1]:
         _refuse(source, ("objective", 1), f"{metrics[1]} is given twice: leave one out")
-    if search.algorithm == "cmaes":
-        _refuse(source, ("search", "algorithm"), "cmaes has one objective: algorithm: tpe can have two")
+    if search.algorithm in ONE_OBJECTIVE:
+        _refuse(source, ("search", "algorithm"), f"{search.algorithm} has one objective: algorithm: tpe can have two")
     if space.scheduler is not None and space.scheduler.type != "none":
         _refuse(
             source, ("scheduler",), "compares trials by one objective: leave it out, or one of the two objectives"

@@ -16,7 +16,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm
+from sweep.search.mfgp import Encoding, MultiFidelitySampler, Progress
 from sweep.search.outcomes import is_worst
+from sweep.search.settings import IsActive
 
 MIN_SOURCES = 10
 """Number of results that the package cmaes needs for a warm start (`get_warm_start_mgd`)."""
@@ -42,6 +44,8 @@ class Draw:
     """Number of earlier results; they are the first trials of the study."""
     parameters: Mapping[str, SearchParameter]
     distributions: Distributions
+    is_active: IsActive
+    progress: Progress
 
     @property
     def seed(self) -> int:
@@ -110,7 +114,15 @@ def _qmc(draw: Draw) -> tuple[BaseSampler, Distributions]:
     return _NumberedQmc(draw.search_seed, draw.number), joint
 
 
-BUILDERS: Mapping[Algorithm, Builder] = {"random": _random, "tpe": _tpe, "gp": _gp, "cmaes": _cmaes, "qmc": _qmc}
+def _mfgp(draw: Draw) -> tuple[BaseSampler, Distributions]:
+    joint = {name: distribution for name, distribution in draw.distributions.items() if not distribution.single()}
+    encoding = Encoding(list(draw.parameters.values()), draw.is_active)
+    return MultiFidelitySampler(encoding, draw.progress, draw.number, draw.seed, draw.search_seed), joint
+
+
+BUILDERS: Mapping[Algorithm, Builder] = {
+    "random": _random, "tpe": _tpe, "gp": _gp, "mfgp": _mfgp, "cmaes": _cmaes, "qmc": _qmc
+}  # fmt: skip
 
 
 def make_sampler(algorithm: Algorithm, draw: Draw) -> BaseSampler:

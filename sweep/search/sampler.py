@@ -19,6 +19,7 @@ from optuna.trial import TrialState, create_trial
 from results.store.search_log import Earlier, Params
 from search_spaces.schema import Algorithm
 from sweep.search.assignments import MAX_COUNTED, assignments, count_assignments, identity
+from sweep.search.mfgp import Progress, rungs_of
 from sweep.search.optuna_samplers import Draw, distributions_of, make_sampler, quiet, suggest
 from sweep.search.outcomes import WORST, Outcome, usable_result
 from sweep.search.settings import IsActive, SearchSettings
@@ -62,6 +63,9 @@ class Sampler:
         """With the seed alone, a search would repeat the proposals of the search it starts from."""
         self._size = 0
         self._paused: dict[int, Mapping[int, float]] = {}
+        self._scheduler = settings.scheduler
+        self._max_epochs = 1
+        self._running: dict[int, dict[int, float]] = {}
         self._grid = assignments(self._parameters, is_active)
         self._proposed: set[tuple[tuple[str, Any], ...]] = set()
         self._num_assignments = count_assignments(self._parameters, is_active)
@@ -122,10 +126,20 @@ class Sampler:
         """
         self._paused[number] = curve
 
+    def begin(self, epochs: int) -> None:
+        """Note that a proposal is to train this number of epochs."""
+        self._max_epochs = max(self._max_epochs, epochs)
+
+    def report(self, number: int, epoch: int, value: float | None) -> None:
+        """Note a value of a running trial, for samplers that learn from it; None where it is not finite."""
+        if value is not None:
+            self._running.setdefault(self.num_earlier + number, {})[epoch] = value
+
     def tell(self, number: int, outcome: Outcome) -> None:
         """Set the outcome of a proposal that has ended."""
         self._paused.pop(number, None)
         position = self.num_earlier + number
+        self._running.pop(position, None)
         state, values = outcome.state, outcome.values
         if self._algorithm == "cmaes" and outcome == WORST:  # it passes over pruned trials, and only ranks the others
             state, values = TrialState.COMPLETE, (sys.float_info.max,)
@@ -154,7 +168,16 @@ class Sampler:
         parameters = {parameter.name: parameter for parameter in self._parameters}
         learns = self._paused and algorithm not in IGNORE_OUTCOMES
         study = self._study_of_paused() if learns else self.study
-        draw = Draw(self._size, self._entropy, study, self.num_earlier, parameters, self._distributions)
+        draw = Draw(
+            self._size,
+            self._entropy,
+            study,
+            self.num_earlier,
+            parameters,
+            self._distributions,
+            self._is_active,
+            Progress(rungs_of(self._scheduler, self._max_epochs), self._running),
+        )
         with quiet():
             study.sampler = make_sampler(algorithm, draw)
             if fixed:

@@ -110,6 +110,7 @@ class SearchState:
         """Return whether the scheduler stops the trial after this epoch. It sees first objectives and seeds."""
         if self.record.proposals[number].seed_of is not None:
             return False
+        self.sampler.report(self._asked[number], epoch, values[0])
         return self._scheduler is not None and self._scheduler.report(number, epoch, values[0], decision)
 
     @property
@@ -137,6 +138,7 @@ class SearchState:
                 )
             if event.config is not None and event.same_as is None:
                 self._numbers[event.config.trial_key] = event.number
+                self.sampler.begin(event.config.epochs)
                 if self._scheduler is not None and event.seed_of is None:
                     self._scheduler.add(event.number, event.config.epochs)
         self.record.apply(event)

@@ -17,7 +17,7 @@ from trainable.errors import UserError
             "search: tpe\n" + LR,
             "FILE:1: search: must be a mapping, for example {algorithm: tpe, num_trials: 20}, got 'tpe'",
         ),
-        ("search: {}\n" + LR, "FILE:1: search.algorithm: is missing: one of grid, random, tpe, gp, cmaes, qmc"),
+        ("search: {}\n" + LR, "FILE:1: search.algorithm: is missing: one of grid, random, tpe, gp, mfgp, cmaes, qmc"),
         (
             "search:\n  algorithm: tpee\n" + LR,
             "FILE:2: search.algorithm: 'tpee' is unknown: did you mean 'tpe'?",
@@ -35,7 +35,7 @@ from trainable.errors import UserError
         ),
         (
             "search: {algorithm: }\n" + LR,
-            "FILE:1: search.algorithm: is empty: one of grid, random, tpe, gp, cmaes, qmc",
+            "FILE:1: search.algorithm: is empty: one of grid, random, tpe, gp, mfgp, cmaes, qmc",
         ),
         (
             "search: {algorithm: tpe, num_trials: 2, warm_start: }\n" + LR,
@@ -207,11 +207,12 @@ TWO_NUMBERS = "parameters:\n  lr: {min: 0.01, max: 1.0}\n  weight_decay: {min: 0
 TWO = "objective: [{metric: holdout_error_percent}, {metric: train_seconds}]\n"
 
 
-def test_two_objectives_have_no_scheduler_and_no_cmaes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["cmaes", "mfgp"])
+def test_two_objectives_have_no_scheduler_and_no_algorithm_for_one(tmp_path: Path, algorithm: str) -> None:
     message = refusal(tmp_path, f"{SEARCH}{LR}{TWO}scheduler: {{type: asha}}\n")
     assert message.startswith("FILE:4: scheduler: compares trials by one objective: leave it out")
-    message = refusal(tmp_path, f"search: {{algorithm: cmaes, num_trials: 3}}\n{LR}{TWO}")
-    assert message == "FILE:1: search.algorithm: cmaes has one objective: algorithm: tpe can have two"
+    message = refusal(tmp_path, f"search: {{algorithm: {algorithm}, num_trials: 3}}\n{LR}{TWO}")
+    assert message == f"FILE:1: search.algorithm: {algorithm} has one objective: algorithm: tpe can have two"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def space_for(algorithm: Algorithm) -> tuple[SearchParameter, ...]:
 
 
 def test_samples_speak_of_every_algorithm() -> None:
-    assert set(ALGORITHMS) == {"grid", "random", "tpe", "gp", "cmaes", "qmc"}
+    assert set(ALGORITHMS) == {"grid", "random", "tpe", "gp", "mfgp", "cmaes", "qmc"}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -288,7 +288,7 @@ def test_with_two_objectives_what_diverges_is_not_on_the_front(tmp_path: Path) -
     assert told == {16: TrialState.COMPLETE, 64: TrialState.COMPLETE, 256: TrialState.PRUNED}
 
 
-@pytest.mark.parametrize("algorithm", ["tpe", "gp", "cmaes"])
+@pytest.mark.parametrize("algorithm", ["tpe", "gp", "mfgp", "cmaes"])
 def test_earlier_results_are_learned_from(algorithm: Algorithm, tmp_path: Path) -> None:
     """Proposals come closer to the best of what is known, which is 0.1 in [0.001, 1], than at random."""
     known = [{"lr": 10 ** (-i / 8), "weight_decay": 0.001} for i in range(25)]
