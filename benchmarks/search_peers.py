@@ -17,7 +17,8 @@ All searches have their library's defaults, with 1 to 27 epochs and a reduction 
   more; here from 30 observations on for every fifth (`opt_skip_init_length`, `opt_skip_period`).
 - `dehb`: `ask` for each free worker and `tell` at the end, as `DEHB.run` does.
 - `smac multi-fidelity`, `smac hpo`: the facades' `ask` and `tell`. `n_trials`, of which a quarter may be the initial
-  design, is about what the budget affords: 160 (Hyperband) and 30.
+  design, is about what the budget affords: 160 (Hyperband) and 30. Without fidelities the forest is fitted anew for
+  each batch of workers, as after 8 of so few configurations, the default, it is worse than random.
 
 DEHB and SMAC train a configuration again from its first epoch for a larger budget. Here they pay for the epochs
 alone that the same configuration has not had, as if each had a checkpoint. A training that diverges reports 100 %
@@ -63,6 +64,8 @@ from benchmarks.search_problems import (
 
 MOBSTER: dict[str, Any] = {"debug_log": False, "opt_skip_init_length": 30, "opt_skip_period": 5}
 SMAC_TRIALS = 160
+RETRAIN_AFTER = 8
+"""Configurations after which SMAC fits its forest anew, by default."""
 MAX_FREE = 1000
 """Jobs in a row that train nothing, after which a run ends: the peer proposes only what it has proposed before."""
 RUNGS: dict[str, Any] = {"grace_period": 1, "reduction_factor": 3}
@@ -234,7 +237,10 @@ class Smac:
             **budgets,
         )
         self._numbers = Numbers(chosen)
-        self._facade = getattr(smac, facade)(scenario, None, logging_level=False, overwrite=True)
+        used = getattr(smac, facade)
+        retrain_after = RETRAIN_AFTER if multi else min(RETRAIN_AFTER, num_workers)
+        selector = used.get_config_selector(scenario, retrain_after=retrain_after)
+        self._facade = used(scenario, None, config_selector=selector, logging_level=False, overwrite=True)
 
     def ask(self) -> Job | None:
         try:
