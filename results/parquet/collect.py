@@ -93,7 +93,7 @@ class Collector:
         self, trial: PlannedTrial, identity: TrialKey, folder: Path, proposal: ProposalRecord | None
     ) -> tuple[Row, pa.RecordBatch] | None:
         training = (folder, identity.generation)
-        if training in self._ended:
+        if training in self._ended and (proposal is None or proposal.status is not None):  # None again if promoted
             return self._ended[training]
         files = read_trial(folder)
         if not files.attempts and not files.epochs and files.end is None:

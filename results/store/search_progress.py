@@ -28,6 +28,8 @@ class SearchProgress:
     """Number of different configurations to try; if no more are proposed, of those that were tried."""
     begun: int
     """Number of trainings that were proposed and have not ended."""
+    paused: int
+    """Number of those that wait for a promotion."""
     statuses: Mapping[Status, int]
     """Number of trainings that have ended, by their status."""
     to_come: int
@@ -101,6 +103,7 @@ def search_progress(record: SearchRecord) -> SearchProgress:
     return SearchProgress(
         num_configurations=num_configurations,
         begun=len(trained) - len(ended),
+        paused=sum(proposal.is_paused for proposal in trained),
         statuses={status: ended.count(status) for status in Status if status in ended},
         to_come=max(0, num_configurations - num_tried) * num_seeds(record)
         + sum(seeds_to_come(record, proposal) for proposal in trained),

@@ -123,6 +123,9 @@ class ObserverCallback(NotPickled, tune.Callback):  # type: ignore[misc] # Ray's
         if self._steps is not None and key in self._steps.stopped:
             progress = dataclasses.replace(progress, status=Status.STOPPED)
         self._pass_on(key, progress)
+        if self._steps is not None and key in self._steps.paused:
+            for observer in self._observers:
+                observer.on_trial_paused(key)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """Give a trial a process of its own if that in which it trained beside others has died.

@@ -45,6 +45,13 @@ class SearchSteps(NotPickled):
         self._error: Exception | None = None
         self.stopped: set[str] = set()
         """Keys of the trials that were stopped early in this run."""
+        self.paused: set[str] = set()
+        """Keys of the trials that are paused, and have neither been promoted nor ended."""
+        for trial in search.paused():
+            self.paused.add(trial.config.trial_key)
+            for observer in observers:
+                observer.on_trial_added(trial)
+                observer.on_trial_paused(trial.config.trial_key)
 
     def propose(self) -> dict[str, Any] | None:
         """Return Tune's configuration of the next trial, or None if there is none at the moment."""
@@ -52,14 +59,25 @@ class SearchSteps(NotPickled):
             return None
         with self._errors_kept():
             proposal = self.search.next()
+            self._tell_of_ended()
             if proposal is not None:
                 config = proposal.trial.config
+                self.paused.discard(config.trial_key)
                 for observer in self._observers:
                     observer.on_trial_added(proposal.trial)
                 ancestors = [ancestor.to_dict() for ancestor in proposal.ancestors]
                 share = dataclasses.asdict(self._share(proposal.trial))
                 return {TRIAL_KEY: config.trial_key, CONFIG: config.to_dict(), ANCESTORS: ancestors, SHARE: share}
         return None
+
+    def _tell_of_ended(self) -> None:
+        """Tell the observers of paused trials that have ended with the search."""
+        ended = [] if not self.search.is_over else sorted(self.paused)
+        for trial_key in ended:
+            if not self.search.is_paused(trial_key):
+                self.paused.remove(trial_key)
+                for observer in self._observers:
+                    observer.on_progress(trial_key, Progress(None, Status.STOPPED, replayed=False))
 
     @property
     def is_over(self) -> bool:
@@ -77,7 +95,7 @@ class SearchSteps(NotPickled):
             elif progress.ended:
                 self.search.abandon(trial_key)
             if stop:
-                self.stopped.add(trial_key)
+                (self.paused if self.search.is_paused(trial_key) else self.stopped).add(trial_key)
             return stop
         return True
 
@@ -150,7 +168,11 @@ class StoppingScheduler(FIFOScheduler):  # type: ignore[misc] # Ray's class is u
         self._steps = steps
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
-        stop = self._steps.report(trial.config[TRIAL_KEY], from_report(result))
+        trial_key = trial.config[TRIAL_KEY]
+        stop = self._steps.report(trial_key, from_report(result))
+        if trial_key in self._steps.paused:
+            # Tune may keep the process for another trial, while a second one already trains this one on.
+            trial.temporary_state.ray_actor.cleanup.remote()
         return str(self.STOP if stop else self.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:  # noqa: ANN401

@@ -4,7 +4,7 @@ The ledgers stay the record: an error in a tracker switches it off, and the swee
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune import Callback
@@ -16,7 +16,7 @@ from sweep.trackers.wandb_export import wandb_folder
 from sweep.trial_label import run_name
 from trainable.config import TrainConfig
 from trainable.errors import UserError
-from trainable.tune_adapter import config_of
+from trainable.tune_adapter import REPLAYED, TRIAL_KEY, config_of
 from trainable.wording import first_line, say
 
 PROJECT = "batchscape"
@@ -30,6 +30,7 @@ class _ShownTrial:
         self._trial = trial
         self._name = name
         self.config = shown_params(config)
+        self.epochs_done = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._trial, name)
@@ -41,12 +42,21 @@ class _ShownTrial:
 class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
     """Passes every trial of a sweep on to one of Ray's logging callbacks."""
 
-    def __init__(self, name: str, sweep: str, configs: Mapping[str, TrainConfig], fields: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        sweep: str,
+        configs: Mapping[str, TrainConfig],
+        fields: Sequence[str],
+        is_paused: Callable[[str], bool] = lambda trial_key: False,
+    ) -> None:
         """
         Args:
             name: `mlflow` or `wandb`.
             configs: trial key -> configuration of the planned trials; Tune carries that of a proposed trial.
             fields: training fields that tell the trials apart.
+            is_paused: whether the trial with a key may be promoted. In MLflow it then keeps its run; W&B has a
+                process for each run, so there a promoted trial has another.
 
         Raises:
             UserError: the tracker cannot be reached, or cannot be written to.
@@ -57,6 +67,8 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         self._fields = fields
         self._taken: set[str] = set()
         self._shown: dict[str, _ShownTrial] = {}
+        self._is_paused = is_paused
+        self._paused: dict[str, _ShownTrial] = {}
         self._is_on = True
         try:
             self._logger = _ray_logger(name, sweep)
@@ -69,6 +81,8 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         """Start a run in the tracker; a trial that restarts after its process died keeps its run."""
+        if (paused := self._paused.pop(trial.config[TRIAL_KEY], None)) is not None:
+            self._shown[trial.trial_id] = paused
         if trial.trial_id not in self._shown:
             config = config_of(trial.config, self._configs)
             shown = _ShownTrial(trial, config, run_name(config, self._fields, self._taken))
@@ -87,12 +101,17 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
     ) -> None:
         """Log the metrics of an epoch, replayed or trained; missing ones are left out."""
         metrics = {name: result[name] for name in METRICS if result.get(name) is not None}
-        if metrics and trial.trial_id in self._shown:
-            step = {TRAINING_ITERATION: result["epoch"]}
-            self._tell("log_trial_result", iteration, self._shown[trial.trial_id], metrics | step)
+        shown = self._shown.get(trial.trial_id)
+        if metrics and shown is not None and not (result[REPLAYED] and result["epoch"] <= shown.epochs_done):
+            shown.epochs_done = result["epoch"]
+            self._tell("log_trial_result", iteration, shown, metrics | {TRAINING_ITERATION: result["epoch"]})
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
-        self._end(trial.trial_id, failed=False)
+        key = trial.config[TRIAL_KEY]
+        if self._name == "mlflow" and self._is_paused(key) and trial.trial_id in self._shown:
+            self._paused[key] = self._shown.pop(trial.trial_id)
+        else:
+            self._end(trial.trial_id, failed=False)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:  # noqa: ANN401
         self._end(trial.trial_id, failed=True)
@@ -101,6 +120,8 @@ class Tracker(Callback):  # type: ignore[misc] # Ray's class is untyped here
         """End the runs of trials that were interrupted as failed: nobody would end them later."""
         for trial_id in list(self._shown):
             self._end(trial_id, failed=True)
+        for shown in self._paused.values():
+            self._tell("log_trial_end", shown, False)
         self._tell("on_experiment_end", [])
 
     def _end(self, trial_id: str, *, failed: bool) -> None:

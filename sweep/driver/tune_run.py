@@ -156,7 +156,7 @@ def _fit(
     with contextlib.ExitStack() as stack:
         trackers = []
         if prepared.request.tracker is not None:
-            tracker = _tracker(prepared.request.tracker, prepared, configs)
+            tracker = _tracker(prepared.request.tracker, prepared, configs, steps)
             trackers = [stack.enter_context(contextlib.closing(tracker))]
         marker = None
         if cluster.request.is_joined and isinstance(folder, Path):
@@ -193,9 +193,13 @@ def _fit(
         _run(tuner, cluster.guard)
 
 
-def _tracker(name: str, prepared: PreparedRun, configs: Mapping[str, TrainConfig]) -> Tracker:
+def _tracker(
+    name: str, prepared: PreparedRun, configs: Mapping[str, TrainConfig], steps: SearchSteps | None
+) -> Tracker:
     shown = prepared.manifest.trials if prepared.search is None else prepared.search.corners
-    return Tracker(name, prepared.manifest.name, configs, telling_fields([trial.config for trial in shown]))
+    fields = telling_fields([trial.config for trial in shown])
+    paused = set() if steps is None else steps.paused
+    return Tracker(name, prepared.manifest.name, configs, fields, paused.__contains__)
 
 
 def _run(tuner: tune.Tuner, guard: RayGuard) -> None:

@@ -115,7 +115,8 @@ def _summary(progress: SweepProgress, width: int) -> Text:
     name, done = progress.outline.name, f"{progress.num_done} of {counted(progress.num_trials, 'trial')} done"
     left, rate = progress.seconds_left(), progress.images_per_second
     time_left = f"{format_seconds(left)} left" if left else ""
-    waiting = f"{progress.num_waiting} waiting"
+    paused = f"  {progress.num_paused} paused" if progress.num_paused else ""
+    waiting = f"{progress.num_waiting} waiting{paused}"
     to_propose = f"{progress.num_to_propose} to propose" if progress.num_to_propose else ""
     speed = f"{rate:,.0f} images/s" if rate else "" if left is not None else "starting"
     about = f"about {time_left}" if left else ""

@@ -9,7 +9,7 @@ from rich.live import Live
 
 from results.tables.layout import format_seconds
 from sweep.observers.live_table import sweep_table
-from sweep.observers.progress import SweepOutline, SweepProgress, TrialProgress
+from sweep.observers.progress import RUNNING, SweepOutline, SweepProgress, TrialProgress
 from trainable.config import TrainConfig
 from trainable.records import Progress, Status
 from trainable.wording import counted, printable_line
@@ -71,6 +71,13 @@ class SweepView(SweepProgress):
         if progress.ended and not self._console.is_terminal:
             self._say(self._ended_line(trial, progress.error))
 
+    def on_trial_paused(self, trial_key: str) -> None:
+        trial = self.trials[trial_key]
+        was_running = trial.status == RUNNING
+        super().on_trial_paused(trial_key)
+        if was_running and not self._console.is_terminal:
+            self._say(f"{trial.label}: paused after {counted(trial.epochs_done, 'epoch')}, {_error_words(trial)}")
+
     def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
         super().on_trial_note(trial_key, note, is_stalled=is_stalled)
         self._say(f"{self.trials[trial_key].label}: {note}")
@@ -86,13 +93,18 @@ class SweepView(SweepProgress):
     def _ended_line(self, trial: TrialProgress, error: str | None) -> str:
         outcome = trial.status if error is None else f"{trial.status}: {error}"
         if trial.status in (Status.COMPLETE, Status.STOPPED) and trial.error_percent is not None:
-            images = "holdout" if trial.config.holdout else "test"
-            stopped = "stopped at " if trial.status == Status.STOPPED else ""
-            outcome = f"{stopped}{images} error {trial.error_percent:.2f} %"
+            outcome = f"{'stopped at ' * (trial.status == Status.STOPPED)}{_error_words(trial)}"
             if self.shows_loss and trial.loss is not None:
                 outcome += f", loss {trial.loss:.4f}"
+        if not trial.epochs_done and trial.status == Status.STOPPED:
+            return f"[{self.num_done}/{self.num_trials}] {trial.label}: {trial.status}"  # paused by an earlier run
         work = f"{counted(trial.epochs_done, 'epoch')} in {format_seconds(trial.seconds)}"
         speed = f", {rate:,.0f} images/s" if (rate := trial.images_per_second) else ""
         rest = f", about {format_seconds(left)} left" if (left := self.seconds_left()) else ""
         number = f"[{self.num_done}/{self.num_trials}]"
         return f"{number} {trial.label}: {outcome}, {work}{speed}{rest}"
+
+
+def _error_words(trial: TrialProgress) -> str:
+    error = "unknown" if trial.error_percent is None else f"{trial.error_percent:.2f} %"
+    return f"{'holdout' if trial.config.holdout else 'test'} error {error}"

@@ -16,6 +16,9 @@ class Observer:
     def on_progress(self, trial_key: str, progress: Progress) -> None:
         """An epoch was replayed or trained, or the trial has ended, or both."""
 
+    def on_trial_paused(self, trial_key: str) -> None:
+        """A search has paused a trial. It starts again if it is promoted, and else ends with the search."""
+
     def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
         """A running trial has not moved for long, moves again, or its process was ended."""
 

@@ -47,6 +47,9 @@ class ParquetWriter(Observer):
         self._dirty = True
         self._metrics.on_progress(trial_key, progress)
 
+    def on_trial_paused(self, trial_key: str) -> None:
+        self._metrics.on_trial_paused(trial_key)
+
     def on_tick(self) -> None:
         """
         Raises:

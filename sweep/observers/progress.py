@@ -10,7 +10,7 @@ from sweep.trial_label import describe, short_label, telling_fields
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import EpochRecord, Progress
 
-RUNNING = "running"
+RUNNING, PAUSED = "running", "paused"
 SPEED_WINDOW = 5
 """Number of epochs whose median speed is shown."""
 HOLDOUT_LOSS = "holdout_loss"
@@ -54,11 +54,11 @@ class TrialProgress:
     is_stalled: bool = False
     """Whether the trial runs and has not moved for long."""
     status: str = ""
-    """Empty while the trial waits, then 'running', or a Status once it has ended."""
+    """Empty while the trial waits, then 'running' or 'paused', or a Status once it has ended."""
 
     @property
     def has_ended(self) -> bool:
-        return self.status not in ("", RUNNING)
+        return self.status not in ("", RUNNING, PAUSED)
 
     @property
     def images_per_second(self) -> float | None:
@@ -119,6 +119,9 @@ class SweepProgress(Observer):
         if progress.ended:
             trial.status = progress.status
 
+    def on_trial_paused(self, trial_key: str) -> None:
+        self.trials[trial_key].status = PAUSED
+
     def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
         self.trials[trial_key].is_stalled = is_stalled
 
@@ -135,6 +138,10 @@ class SweepProgress(Observer):
     @property
     def num_waiting(self) -> int:
         return sum(not trial.status for trial in self.trials.values())
+
+    @property
+    def num_paused(self) -> int:
+        return sum(trial.status == PAUSED for trial in self.trials.values())
 
     @property
     def num_to_propose(self) -> int:
@@ -158,13 +165,14 @@ class SweepProgress(Observer):
         """Estimate the time left from the epochs trained so far in this run.
 
         Returns:
-            None before the first epoch, and while trials are still to be proposed.
+            None before the first epoch, and while trials are still to be proposed. Paused trials count as ended.
         """
         if self.num_to_propose:
             return None
         done = total = 0
         for trial in self.trials.values():
-            epochs = trial.epochs_done if trial.has_ended else trial.config.epochs
+            is_at_end = trial.has_ended or trial.status == PAUSED
+            epochs = trial.epochs_done if is_at_end else trial.config.epochs
             done += trial.epochs_done - trial.replayed
             total += epochs - trial.replayed
         elapsed = time.monotonic() - self._training_since

@@ -112,6 +112,9 @@ class MetricsWriter(Observer):
         self._train_seconds += record.train_seconds
         self._eval_seconds += record.eval_seconds
 
+    def on_trial_paused(self, trial_key: str) -> None:
+        self._at_work.discard(trial_key)
+
     def on_tick(self) -> None:
         if self._is_driven and self._clock() - self._written_at >= INTERVAL_SECONDS:
             with self._store.hurried():

@@ -179,6 +179,14 @@ class Search:
         if proposal.status is None and (not proposal.was_stopped or status is Status.DIVERGED):
             self._write(self._state.end_events(proposal, status))
 
+    def paused(self) -> list[PlannedTrial]:
+        """Return the trials that wait for a promotion."""
+        return [self._proposal(proposal.number).trial for proposal in self._paused()]
+
+    def is_paused(self, trial_key: str) -> bool:
+        """Return whether the trial waits for a promotion."""
+        return self._state.proposal(trial_key).is_paused
+
     def abandon(self, trial_key: str) -> None:
         """Give up a trial for this run, and propose nothing more. The next run resumes the trial."""
         self._abandoned.add(self._state.proposal(trial_key).number)

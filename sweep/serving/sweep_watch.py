@@ -37,6 +37,7 @@ FACTS = (
     "failed",
     "left",
     "interrupted",
+    "paused",
     "epochs_done",
     "epochs_planned",
     "best",

@@ -29,12 +29,17 @@ from trainable.wording import counted, format_value
 
 
 def search_heading(sweep: str, dataset: str, record: SearchRecord) -> str:
-    """Return `name: a search of 20 trials on digits, 3 done, 1 to resume, 16 to propose`; what failed is resumed."""
+    """Return `name: a search of 20 trials on digits, 3 done, 1 to resume, 16 to propose`; what failed is resumed.
+
+    Trials that wait for a promotion are `2 paused`.
+    """
     progress = search_progress(record)
     failed = progress.statuses.get(Status.FAILED, 0)
+    to_resume = progress.begun - progress.paused + failed
     parts = [
         f"{progress.ended - failed} done",
-        f"{progress.begun + failed} to resume" if progress.begun + failed else "",
+        f"{to_resume} to resume" if to_resume else "",
+        f"{progress.paused} paused" if progress.paused else "",
         f"{progress.to_come} to propose",
     ]
     seeds = num_seeds(record)

@@ -64,6 +64,8 @@ class SweepStatus:
     """What else the user should know."""
     interrupted: int = 0
     """Number of trials that a run of this sweep began and left unfinished, and that nobody trains now."""
+    paused: int = 0
+    """Number of trials that the search has paused: they resume if they are promoted, and else end with the search."""
     separation: str | None = None
     """Whether the best configuration is separated from the others, where the errors decide on repeats."""
     run_id: str | None = None
@@ -118,6 +120,7 @@ def _count(
     epochs_done = epochs_planned = 0
     unfinished: dict[str, TrialSummary] = {}
     errors: dict[str, str] = {}
+    paused = {each.config.trial_key for each in record.proposals if each.is_paused and each.config is not None}
     for trial in trials:
         key = trial.config.trial_key
         summary = summaries[key]
@@ -126,7 +129,7 @@ def _count(
         if not status.is_final:
             unfinished[key] = summary
         epochs_done += summary.epochs_done
-        epochs_planned += summary.epochs_done if status.is_final else trial.config.epochs
+        epochs_planned += summary.epochs_done if status.is_final or key in paused else trial.config.epochs
         if status is Status.FAILED and summary.end is not None:
             errors[key] = summary.end.error or ""
     done = sum(count for status, count in by_status.items() if status.is_final)
@@ -158,8 +161,9 @@ def _count(
         interrupted=sum(
             summary.end is None and bool(summary.attempts) and summary.attempts[-1].sweep == manifest.name
             for key, summary in unfinished.items()
-            if key not in at_work
+            if key not in at_work and key not in paused
         ),
+        paused=len(paused),
         separation=separation_text(store, manifest),
         run_id=None if driver is None else driver.run_id,
         running_since=None if driver is None else driver.since or None,
@@ -232,12 +236,14 @@ def status_text(status: SweepStatus) -> str:
     state = f"running now{since}" if status.driver_running else "not running"
     counts = {"stopped early": status.stopped, "diverged": status.diverged}
     early = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    idle = {"paused": status.paused, "interrupted": status.interrupted}
+    waiting = ", ".join(f"{count} {word}" for word, count in idle.items() if count)
     lines = [
         f"{status.sweep}: {state}",
         f"  done     {status.done} of {counted(status.planned, 'trial')}" + (f" ({early})" if early else ""),
         f"  running  {status.running}",
         f"  failed   {status.failed}",
-        f"  left     {status.left}" + (f" ({status.interrupted} interrupted)" if status.interrupted else ""),
+        f"  left     {status.left}" + (f" ({waiting})" if waiting else ""),
         f"  epochs   {status.epochs_done} of {status.epochs_planned}",
     ]
     if status.best is not None:

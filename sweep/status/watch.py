@@ -153,6 +153,7 @@ def line_of(look: Look) -> str:
     parts = [
         f"{status.done} of {counted(status.planned, 'trial')} done",
         f"{status.running} running" if status.running else "",
+        f"{status.paused} paused" if status.paused else "",
         f"{len(status.stalled)} stalled" if status.stalled else "",
         f"{status.failed} failed" if status.failed else "",
         f"{status.epochs_done} of {counted(status.epochs_planned, 'epoch')}",

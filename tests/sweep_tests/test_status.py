@@ -109,6 +109,7 @@ def test_json_has_every_figure(store: LocalStore, manifest: Manifest) -> None:
         "stalled": {},
         "notes": [],
         "interrupted": 0,
+        "paused": 0,
         "separation": None,
         "run_id": None,
         "running_since": None,
