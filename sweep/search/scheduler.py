@@ -207,13 +207,13 @@ class PromotingRungs(TrialScheduler):
         self._reduction_factor = reduction_factor
         self._paused: dict[int, Rung] = {}
 
-    def promotable(self) -> int | None:
+    def promotable(self, *, at_least_one: bool = False) -> int | None:
         """Return the best paused trial of the highest rung that has one to promote; None where no rung has.
 
         Of equal trials the first to arrive counts as the best.
         """
         for rung in reversed(self.rungs):
-            num_good = len(rung.values) // self._reduction_factor
+            num_good = len(rung.values) // (1 if at_least_one else self._reduction_factor)
             for number in sorted(rung.values, key=rung.values.__getitem__)[:num_good]:
                 if self._paused.get(number) is rung:
                     return number

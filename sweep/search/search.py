@@ -138,14 +138,16 @@ class Search:
         if self._pending:
             return self._proposal(self._pending.popleft())
         if not self._abandoned and (promoted := self._state.promotable()) is not None:
-            self._write([PromoteEvent(promoted)])
-            return self._proposal(promoted)
+            return self._promote(promoted)
         while not self._abandoned and not self._has_proposed_all() and not self._is_waiting():
             number = self._propose()
             if self.record.proposals[number].is_trained:
                 return self._proposal(number)
         self._log_early_end()
         if not self._abandoned and not self._running() and (paused := self._paused()):
+            has_result = any(proposal.status is Status.COMPLETE for proposal in self.record.proposals)
+            if not has_result and (promoted := self._state.promotable(at_least_one=True)) is not None:
+                return self._promote(promoted)
             self._write([end for proposal in paused for end in self._state.end_events(proposal, Status.STOPPED)])
         return None
 
@@ -338,6 +340,10 @@ class Search:
             events.append(EndEvent(number, source.status, source.values))
         self._write(events)
         return number
+
+    def _promote(self, number: int) -> Proposal:
+        self._write([PromoteEvent(number)])
+        return self._proposal(number)
 
     def _proposal(self, number: int) -> Proposal:
         proposal = self.record.proposals[number]

@@ -55,8 +55,12 @@ class Scheduler(Protocol):
 class PromotingScheduler(Scheduler, Protocol):
     """A scheduler that pauses trials instead of stopping them. What it pauses may be promoted: trained further."""
 
-    def promotable(self) -> int | None:
-        """Return the paused trial that is to be trained further now, or None."""
+    def promotable(self, *, at_least_one: bool = False) -> int | None:
+        """Return the paused trial that is to be trained further now, or None.
+
+        Args:
+            at_least_one: return one, the best, wherever any is paused.
+        """
 
     def promote(self, number: int) -> None:
         """Let a paused trial go on."""
@@ -118,9 +122,9 @@ class SearchState:
         """Whether a trial that the scheduler stops is paused, and ends only with the search."""
         return self._promoting is not None
 
-    def promotable(self) -> int | None:
+    def promotable(self, *, at_least_one: bool = False) -> int | None:
         """Return the number of the paused trial that is to be trained further now, or None."""
-        return None if self._promoting is None else self._promoting.promotable()
+        return None if self._promoting is None else self._promoting.promotable(at_least_one=at_least_one)
 
     def apply(self, event: Event) -> None:
         """Bring record, sampler and scheduler to the state after the event. Decisions already taken are not repeated.

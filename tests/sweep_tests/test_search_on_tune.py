@@ -1,34 +1,46 @@
 """What Tune's plug-ins make of a search, and of its troubles, without starting Ray."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from results.store.journal import LocalJournal
 from results.store.search_log import SEARCH_LOG, SearchLog, read_log
 from search_spaces.schema import ConfirmSpec
-from sweep.driver.search_plugins import ProposingSearcher, SearchSteps
+from sweep.driver.search_plugins import ProposingSearcher, SearchSteps, StoppingScheduler
 from sweep.observers.observer import Observer
 from sweep.search.search import Search
 from tests.sweep_tests.driven_searches import LR, bowl, epoch_record, open_search, settings
+from tests.sweep_tests.test_search_promotion import promoting_search
 from trainable.config import PlannedTrial, TrainConfig
 from trainable.errors import UserError
 from trainable.execution import Share
 from trainable.records import Progress, Status
-from trainable.tune_adapter import CONFIG, SHARE, TRIAL_KEY
+from trainable.tune_adapter import CONFIG, SHARE, TRIAL_KEY, report
 
 FULL = Path("/dev/full")
 """Takes nothing; must never be read: it has no end."""
 
 
 class Watch(Observer):
-    """An observer of additions."""
+    """An observer of additions, pauses and ends."""
 
     def __init__(self) -> None:
         self.added: list[PlannedTrial] = []
+        self.paused: list[str] = []
+        self.ended: list[tuple[str, Status]] = []
 
     def on_trial_added(self, trial: PlannedTrial) -> None:
         self.added.append(trial)
+
+    def on_trial_paused(self, trial_key: str) -> None:
+        self.paused.append(trial_key)
+
+    def on_progress(self, trial_key: str, progress: Progress) -> None:
+        self.ended.append((trial_key, progress.status))
 
 
 @pytest.fixture
@@ -138,6 +150,45 @@ def test_a_failure_that_no_ledger_holds_ends_the_search_until_the_next_run(tmp_p
     assert first is not None
     assert (first.number, first.trial.config.trial_key) == (0, lost[TRIAL_KEY])
     assert len(again.record.proposals) == 2
+
+
+def test_a_paused_trial_lets_go_of_its_ledger_and_ends_with_the_search(tmp_path: Path) -> None:
+    """Tune may keep its process for another trial, while a promoted one is trained on in a second process."""
+    search = promoting_search(tmp_path, "random", 2, (LR,))
+    watch, released = Watch(), []
+    steps = SearchSteps(search, share, [watch])
+    scheduler = StoppingScheduler(steps)
+
+    def run(carried: Mapping[str, Any], epochs: range) -> str:
+        actor = SimpleNamespace(cleanup=SimpleNamespace(remote=lambda: released.append(carried[TRIAL_KEY])))
+        trial = SimpleNamespace(config=carried, temporary_state=SimpleNamespace(ray_actor=actor))
+        config = TrainConfig.from_dict(carried[CONFIG])
+        for epoch in epochs:
+            answer = scheduler.on_trial_result(None, trial, report(after_epoch(config, epoch)))
+        return answer
+
+    first, second = steps.propose(), steps.propose()
+    assert first is not None
+    assert second is not None
+    assert [run(carried, range(1, 2)) for carried in (first, second)] == ["STOP", "STOP"]
+    assert released == [first[TRIAL_KEY], second[TRIAL_KEY]]
+    assert steps.paused == {*released}
+    again = promoting_search(tmp_path, "random", 2, (LR,))
+    late = Watch()
+    assert SearchSteps(again, share, [late]).paused == steps.paused
+    assert sorted(late.paused) == sorted(steps.paused)
+    assert again.is_over is steps.is_over is False
+    promoted = steps.propose()
+    assert promoted in (first, second)
+    assert run(promoted, range(1, 3)) == "STOP", "it replays the first rung, and pauses at the second"
+    assert steps.propose() == promoted, "nobody else came so far, and one is to come to its end"
+    assert run(promoted, range(1, 5)) == "CONTINUE"
+    assert steps.propose() is None
+    assert steps.is_over
+    left_behind = {*released} - {promoted[TRIAL_KEY]}
+    assert watch.ended == [(key, Status.STOPPED) for key in left_behind]
+    assert not steps.paused
+    steps.raise_error()
 
 
 def test_a_torn_line_of_a_full_disk_is_cut_off(tmp_path: Path, search: Search) -> None:

@@ -83,3 +83,10 @@ def test_a_promoting_search_that_grows_promotes_what_it_had_left_behind(tmp_path
     assert grown.is_over
     assert all(proposal.status is not None for proposal in grown.record.proposals)
     assert promoting_search(tmp_path, "random", 14, NUMBERS).record == grown.record
+
+
+def test_a_promoting_search_of_few_trials_has_one_that_comes_to_its_end(tmp_path: Path) -> None:
+    search = promoting_search(tmp_path, "random", 2, NUMBERS)
+    drive(search)
+    ends = {(proposal.status, len(proposal.reports)) for proposal in search.record.proposals}
+    assert ends == {(Status.COMPLETE, 4), (Status.STOPPED, 1)}
