@@ -19,13 +19,17 @@ from tests.integration_tests.killed_sweep import EPOCHS_A_TRIAL, Plan
 
 def main() -> None:
     parser = option_parser(__doc__, rounds=20)
-    parser.add_argument("--search", action="store_true", help="an adaptive search (TPE and ASHA) instead of a grid")
+    parser.add_argument("--search", action="store_true", help="an adaptive search instead of a grid")
+    parser.add_argument("--algorithm", default=Plan(0).algorithm, help="of the search (default: %(default)s)")
+    parser.add_argument("--scheduler", default=Plan(0).scheduler, help="of the search (default: %(default)s)")
     parser.add_argument("--max-concurrent", type=int, default=Plan(0).max_concurrent, help="trials at a time")
     arguments = parser.parse_args()
     plan = Plan(
         arguments.rounds,
         epochs=EPOCHS_A_TRIAL[arguments.search],
         search=arguments.search,
+        algorithm=arguments.algorithm,
+        scheduler=arguments.scheduler,
         max_concurrent=arguments.max_concurrent,
     )
     folder = Path(tempfile.mkdtemp(prefix="k"))
@@ -44,6 +48,9 @@ def main() -> None:
     if plan.search:
         command += f" --search --max-concurrent {plan.max_concurrent}"
         name += f"_search_{plan.max_concurrent}"
+        for option in ("algorithm", "scheduler"):
+            if (value := getattr(plan, option)) != getattr(Plan(0), option):
+                command, name = f"{command} --{option} {value}", f"{name}_{value}"
     print(write_report(name, command, {"plan": asdict(plan), **asdict(outcome)}, arguments.to))
 
 

@@ -110,6 +110,11 @@ def search_progress(record: SearchRecord) -> SearchProgress:
     )
 
 
+def paused_keys(record: SearchRecord) -> set[str]:
+    """Return the keys of the trials that wait for a promotion."""
+    return {each.config.trial_key for each in record.proposals if each.is_paused and each.config is not None}
+
+
 def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, TrainConfig]:
     """Return the configurations of the unfinished trials by their keys."""
     configs = {trial.config.trial_key: trial.config for trial in planned}

@@ -11,6 +11,7 @@ from results.store.manifest import Manifest
 from results.store.search_log import SearchRecord
 from results.store.search_progress import (
     num_to_come,
+    paused_keys,
     planned_trials,
     search_record,
     status_in_search,
@@ -120,7 +121,7 @@ def _count(
     epochs_done = epochs_planned = 0
     unfinished: dict[str, TrialSummary] = {}
     errors: dict[str, str] = {}
-    paused = {each.config.trial_key for each in record.proposals if each.is_paused and each.config is not None}
+    paused = paused_keys(record)
     for trial in trials:
         key = trial.config.trial_key
         summary = summaries[key]
@@ -158,17 +159,19 @@ def _count(
             *_damage(store, summaries),
             *(unsettled_notes(store, record) if driver is None else ()),
         ],
-        interrupted=sum(
-            summary.end is None and bool(summary.attempts) and summary.attempts[-1].sweep == manifest.name
-            for key, summary in unfinished.items()
-            if key not in at_work and key not in paused
-        ),
+        interrupted=_num_begun(manifest, [unfinished[key] for key in unfinished.keys() - at_work - paused]),
         paused=len(paused),
         separation=separation_text(store, manifest),
         run_id=None if driver is None else driver.run_id,
         running_since=None if driver is None else driver.since or None,
         at_work=frozenset(at_work),
     )
+
+
+def _num_begun(manifest: Manifest, unfinished: Sequence[TrialSummary]) -> int:
+    """Count the trials that a run of this sweep has begun."""
+    last = [trial.attempts[-1] for trial in unfinished if trial.end is None and trial.attempts]
+    return sum(attempt.sweep == manifest.name for attempt in last)
 
 
 def _damage(store: Store, summaries: Mapping[str, TrialSummary]) -> list[str]:

@@ -71,11 +71,12 @@ def log_problems(lines: Sequence[bytes]) -> Iterator[str]:
 
 
 def study_problems(record: SearchRecord, states: Sequence[TrialState]) -> Iterator[str]:
-    """Check that RUNNING is only what the next run tries again, and PRUNED what was stopped or has no result."""
+    """Check that RUNNING is only what may be trained further, and PRUNED what was stopped or has no result."""
     if len(states) != len(record.proposals):
         yield f"the study has {len(states)} trials, the log {len(record.proposals)} proposals"
     for proposal, state in zip(record.proposals, states, strict=False):
         is_left = proposal.status is Status.FAILED and proposal.config is not None
+        is_left |= proposal.status is Status.STOPPED and record.settings["scheduler"]["type"] == "promotion"
         has_result = proposal.status is Status.COMPLETE and all_finite(proposal.values) is not None
         is_stopped = proposal.status is not None and not is_left and not has_result
         if (state is TrialState.RUNNING) != is_left or (state is TrialState.PRUNED) != is_stopped:
@@ -106,11 +107,10 @@ def row_problems(record: SearchRecord, trials: Sequence[Row], epochs: Sequence[R
     for number in sorted(rows.keys() & trained.keys()):
         row, proposal = rows[number], trained[number]
         values = None if proposal.values is None else list(proposal.values)
-        stopped = [report.epoch for report in proposal.reports if report.stop]
         expected = {
             "status": proposal.status,
             "objective_values": values,
-            "stopped_epoch": stopped[0] if stopped else None,
+            "stopped_epoch": len(proposal.reports) if proposal.was_stopped else None,
             "epochs_done": len(proposal.reports),
         }
         for name, value in expected.items():

@@ -28,12 +28,12 @@ grid: {{lr: [0.4, 0.2, 0.1, 0.05, 0.025, 0.0125]}}
 SEARCH = f"""\
 name: {NAME}
 defaults: {{model: resnet_preact_8, train_subset: 160, test_subset: 20, precision: fp32}}
-search: {{algorithm: tpe, num_trials: 18}}
+search: {{algorithm: ALGORITHM, num_trials: 18}}
 parameters:
   base_lr: {{min: 0.01, max: 3.2, distribution: log_uniform_values}}
   batch_size: {{values: [32, 64]}}
 derive: {{lr: base_lr * batch_size / 128}}
-scheduler: {{type: asha, grace_epochs: 3, reduction_factor: 3}}
+scheduler: SCHEDULER
 confirm: {{top: 1, repeats: 2}}
 """
 """A search with more trials than the ten that TPE draws at random."""
@@ -66,6 +66,10 @@ class Plan:
     """Longest time from the start of a driver to an early kill."""
     search: bool = False
     """Whether the sweep is an adaptive search instead of a grid."""
+    algorithm: str = "tpe"
+    """Algorithm of the search."""
+    scheduler: str = "asha"
+    """Type of the search's scheduler, which has rungs; or `none`."""
     most_events: int = 24
     """Most events of a search's log between the first sign of work and the kill, which comes up to 0.5 s later."""
     max_concurrent: int = 2
@@ -97,7 +101,10 @@ class Sweep:
         self.folder = folder
         self.store = folder / "store"
         self.space = folder / f"{NAME}.yaml"
-        self.space.write_text(SEARCH if plan.search else SPACE)
+        keys = "" if plan.scheduler == "none" else ", grace_epochs: 3, reduction_factor: 3"
+        search = SEARCH.replace("ALGORITHM", plan.algorithm)
+        search = search.replace("SCHEDULER", f"{{type: {plan.scheduler}{keys}}}")
+        self.space.write_text(search if plan.search else SPACE)
         self._arguments = ["run", str(self.space), "--set", f"epochs={plan.epochs}"]
         self._arguments += ["--max-concurrent", str(plan.max_concurrent)]
         self._environment = os.environ | {"TMPDIR": str(folder), "BATCHSCAPE_CACHE": str(folder / "cache")}
