@@ -18,7 +18,7 @@ All searches have their library's defaults, with 1 to 27 epochs and a reduction 
 - `dehb`: `ask` for each free worker and `tell` at the end, as `DEHB.run` does.
 - `smac multi-fidelity`, `smac hpo`: the facades' `ask` and `tell`. `n_trials`, of which a quarter may be the initial
   design, is about what the budget affords: 160 (Hyperband) and 30. Without fidelities the forest is fitted anew for
-  each batch of workers, as after 8 of so few configurations, the default, it is worse than random.
+  each batch of workers, in place of every 8 of so few configurations.
 
 DEHB and SMAC train a configuration again from its first epoch for a larger budget. Here they pay for the epochs
 alone that the same configuration has not had, as if each had a checkpoint. A training that diverges reports 100 %
@@ -208,6 +208,7 @@ class Dehb:
             save_freq="end",
             log_level="ERROR",
         )
+        self._dehb.logger.remove()  # each instance opens a file of its own
 
     def ask(self) -> Job | None:
         asked = self._dehb.ask()
