@@ -186,9 +186,8 @@ class _GpOfAll(GPSampler):
 def _with_values(trials: Sequence[FrozenTrial], num_objectives: int) -> Iterator[FrozenTrial]:
     """Yield trials with values that a Gaussian process can learn from, each objective by itself.
 
-    The worst trials have the largest value of the complete ones. Running trials have the median, so that the next is
-    drawn elsewhere. Values are limited to `GP_SPREAD` times the distance of the median from the best, since a single
-    huge value would hide the differences between all others.
+    The worst trials are worse than all complete ones, by half of the range of these. Running trials have the median,
+    so that the next is drawn elsewhere. Values are limited, since one huge value would hide all other differences.
     """
     known = [trial.values for trial in trials if trial.state is TrialState.COMPLETE] or [[0.0] * num_objectives]
     best, middle, largest = np.min(known, axis=0), np.median(known, axis=0), np.max(known, axis=0)
@@ -199,7 +198,7 @@ def _with_values(trials: Sequence[FrozenTrial], num_objectives: int) -> Iterator
         elif trial.state is TrialState.RUNNING and trial.params:
             values = middle
         elif is_worst(trial):
-            values = limit
+            values = limit + (limit - best) / 2
         else:
             continue
         yield create_trial(params=trial.params, distributions=trial.distributions, values=values.tolist())
