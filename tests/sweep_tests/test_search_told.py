@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import optuna
 import pytest
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from results.store.search_log import (
@@ -23,9 +24,8 @@ from results.store.search_log import (
 )
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ObjectiveSpec, SchedulerSpec
-from sweep.search import sampler as sampler_module
 from sweep.search.curves import TrialCurve
-from sweep.search.optuna_samplers import Draw
+from sweep.search.optuna_samplers import Draw, make_sampler
 from sweep.search.outcomes import WORST, Outcome
 from sweep.search.sampler import IGNORE_OUTCOMES, Sampler
 from sweep.search.scheduler import make_scheduler
@@ -81,7 +81,7 @@ def proposed(number: int = 0, same_as: int | None = None) -> ProposalEvent:
 def events_of(row: str, num_objectives: int) -> list[Event]:
     values = (7.0,) * num_objectives
     report, stopped = (ReportEvent(0, 1, values, stop) for stop in (False, True))
-    complete = [proposed(), report, EndEvent(0, Status.COMPLETE, values)]
+    complete: list[Event] = [proposed(), report, EndEvent(0, Status.COMPLETE, values)]
     ways: dict[str, list[Event]] = {
         "complete": [*complete],
         "complete, last value not finite": [
@@ -158,20 +158,19 @@ def test_a_sampler_is_told_what_the_docs_say(
     state = state_after(algorithm, row, num_objectives, events)
     seen: list[list[FrozenTrial]] = []
     if algorithm == "gp":
-        monkeypatch.setattr(
-            optuna.samplers.GPSampler,
-            "sample_relative",
-            lambda _, study, trial, space: seen.append(study.get_trials()) or {},
-        )
-    else:
-        make = sampler_module.make_sampler
-        monkeypatch.setattr(
-            sampler_module,
-            "make_sampler",
-            lambda name, draw: (
-                seen.append(with_reports(draw)) or make("random", draw) if cell != "nothing" else make(name, draw)
-            ),
-        )
+
+        def learn(_: object, study: optuna.Study, *__: object) -> dict[str, Any]:
+            seen.append(study.get_trials())
+            return {}
+
+        monkeypatch.setattr(optuna.samplers.GPSampler, "sample_relative", learn)
+    elif cell != "nothing":
+
+        def make(_: Algorithm, draw: Draw) -> BaseSampler:
+            seen.append(with_reports(draw))
+            return make_sampler("random", draw)
+
+        monkeypatch.setattr("sweep.search.sampler.make_sampler", make)
     following = state.sampler.ask()
     if cell == "nothing":
         assert algorithm in IGNORE_OUTCOMES
@@ -197,7 +196,7 @@ def sampler_for(algorithm: Algorithm, parameters: Sequence[SearchParameter], see
 @pytest.mark.parametrize("one_in", [1, 25])
 def test_tpe_leaves_what_diverges_or_is_impossible(one_in: int) -> None:
     """All of lr > 1 diverges; of the others each, or one in 25, is trained to its end."""
-    flags: list[bool] = []
+    shares = []
     for seed in range(2):
         sampler = sampler_for("tpe", (WIDE_LR,), seed, (ERROR,))
         noise = np.random.default_rng(seed).standard_normal(100)
@@ -212,8 +211,8 @@ def test_tpe_leaves_what_diverges_or_is_impossible(one_in: int) -> None:
                 sampler.tell(number, Outcome(TrialState.COMPLETE, (error,), {1: error + 30}))
             else:
                 sampler.tell(number, Outcome(TrialState.PRUNED, None, {1: error + 30}))
-        flags.append(share_of_last_quarter(diverged))
-    assert sum(flags) / len(flags) < 0.05
+        shares.append(share_of_last_quarter(diverged))
+    assert sum(shares) / len(shares) < 0.05
 
 
 def diverges(config: TrainConfig) -> bool:
