@@ -9,7 +9,16 @@ from results.parquet.collect import Collector
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import trials_from_table
 from results.store.local_store import LocalStore
-from results.store.search_log import ConfirmEvent, EndEvent, Event, ProposalEvent, ReportEvent, SearchEvent, SearchLog
+from results.store.search_log import (
+    ConfirmEvent,
+    EndEvent,
+    Event,
+    PromoteEvent,
+    ProposalEvent,
+    ReportEvent,
+    SearchEvent,
+    SearchLog,
+)
 from tests.results_tests.result_samples import make_attempt, make_end, make_manifest, write_trial
 from tests.results_tests.searched_stores import EPOCHS, SETTINGS, SWEEP, searched_config, searched_epoch
 from trainable.ledger.ledger import Ledger
@@ -67,6 +76,19 @@ def test_a_stopped_trial_whose_epochs_never_reached_the_store_is_a_row(tmp_path:
         ledger.begin(make_attempt(1))
     row, epochs = only_row(begun(store, *STOPPED))
     assert (row["status"], row["epochs_done"], row["attempts"], epochs) == ("STOPPED", 0, 1, [])
+
+
+def test_a_paused_trial_is_incomplete_until_the_search_ends_and_again_once_it_is_promoted(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    write_trial(store, CONFIG, CURVE[:3])
+    collector = begun(store, *reports(3, stop=True))
+    assert only_row(collector)[0]["status"] == "INCOMPLETE"
+    append(store, EndEvent(0, Status.STOPPED, (47.0,)))
+    row, _ = only_row(collector)
+    assert (row["status"], row["stopped_epoch"]) == ("STOPPED", 3)
+    append(store, PromoteEvent(0))
+    row, _ = only_row(collector)
+    assert (row["status"], row["stopped_epoch"], row["objective_values"]) == ("INCOMPLETE", None, None)
 
 
 def test_rows_say_their_purpose_and_the_objective(tmp_path: Path) -> None:

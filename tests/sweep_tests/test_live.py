@@ -243,6 +243,34 @@ def test_a_search_tells_what_it_has_yet_to_propose_and_that_a_stopped_trial_is_n
     assert _style(view.trials[key]) == "dim"
 
 
+def test_a_paused_trial_is_neither_running_nor_done_until_the_search_ends(clock: Clock) -> None:
+    output = io.StringIO()
+    outline = SweepOutline(name="wide", num_proposed=2, fields=["lr"])
+    view = SweepView(Console(file=output, width=120, color_system=None), outline, {})
+    for config in TWO:
+        view.on_trial_added(PlannedTrial(config, 0, {}))
+    first, second = (config.trial_key for config in TWO)
+    view.on_trial_paused(second)  # by an earlier run
+    assert output.getvalue() == ""
+    view.on_trial_start(first)
+    clock.now = 504.0
+    view.on_progress(first, result(1, 12.5))
+    view.on_trial_paused(first)
+    assert output.getvalue() == "lr=0.1: paused after 1 epoch, test error 12.50 %\n"
+    assert "wide  0 of 2 trials done  0 waiting  2 paused" in rendered(view)
+    assert view.seconds_left() == 0
+    view.on_trial_added(PlannedTrial(TWO[0], 0, {}))
+    view.on_trial_start(first)
+    assert [trial.label for trial in view.running] == ["lr=0.1"]
+    view.on_progress(first, result(1, 12.5, replayed=True))
+    view.on_progress(first, result(2, 10.0))
+    view.on_trial_paused(first)
+    for key in (first, second):
+        view.on_progress(key, ended("STOPPED"))
+    assert output.getvalue().splitlines()[2].startswith("[1/2] lr=0.1: stopped at test error 10.00 %, 2 epochs in")
+    assert output.getvalue().splitlines()[3] == "[2/2] lr=0.2: STOPPED"
+
+
 SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)
 
 

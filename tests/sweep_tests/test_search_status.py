@@ -13,7 +13,9 @@ from results.store.search_log import (
     Event,
     OverEvent,
     ProposalEvent,
+    ReportEvent,
     SearchEvent,
+    SearchLog,
     SearchRecord,
     read_log,
 )
@@ -21,9 +23,10 @@ from results.store.search_progress import num_to_come
 from results.store.search_settings import Scalar, trained_params
 from sweep.status.search_words import best_words, end_notes, front_words, lower_lr_words, search_heading
 from sweep.status.status import front_lines, status_text, sweep_status
+from sweep.status.watch import Look, line_of
 from sweep.trial_label import describe
-from tests.results_tests.result_samples import make_manifest
-from tests.results_tests.searched_stores import SETTINGS, SWEEP, searched_config, write_search
+from tests.results_tests.result_samples import make_manifest, write_trial
+from tests.results_tests.searched_stores import SETTINGS, SWEEP, searched_config, searched_epoch, write_search
 from tests.search_spaces_tests.search_samples import maker_of
 from trainable.records import Status
 
@@ -158,3 +161,19 @@ def test_the_best_is_told_with_the_values_that_it_was_trained_with(tmp_path: Pat
         "ghost_batch_size": None,
         "label_smoothing": None,
     }
+
+
+def test_paused_trials_are_counted_by_themselves(tmp_path: Path) -> None:
+    paused: list[Event] = [proposal(0), ReportEvent(0, 1, (50.0,), stop=True)]
+    record = searched(*paused, proposal(1))
+    assert search_heading("wide", "digits", record) == (
+        "wide: a search of 24 trials on digits, 0 done, 1 to resume, 1 paused, 22 to propose"
+    )
+    store = LocalStore(tmp_path)
+    SearchLog(store.search_log(SWEEP)).append([SearchEvent(SETTINGS), *paused])
+    config = searched_config(0.1, 32, seed=0)
+    write_trial(store, config, [searched_epoch(0.1, 32, 1)], None, SWEEP)
+    status = sweep_status(store, make_manifest([], SWEEP))
+    assert (status.paused, status.interrupted, status.epochs_done, status.epochs_planned) == (1, 0, 1, 1)
+    assert f"  left     {status.left} (1 paused)\n" in status_text(status)
+    assert ", 1 paused, 1 of 1 epoch" in line_of(Look(status, None))

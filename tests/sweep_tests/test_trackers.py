@@ -74,6 +74,23 @@ def test_a_trial_is_shown_under_a_readable_name_with_its_configuration(monkeypat
     assert logger.calls[3][1][1] is False
 
 
+def test_a_promoted_trial_keeps_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = FakeLogger()
+    monkeypatch.setattr(trackers, "_ray_logger", lambda name, sweep: logger)
+    tracker = Tracker("mlflow", "sweep", CONFIGS, ["lr", "seed"], lambda trial_key: True)
+    for number in (1, 2):
+        trial = SimpleNamespace(**{**vars(TRIAL), "trial_id": str(number)})
+        tracker.on_trial_start(0, [], trial)
+        for epoch in range(1, number + 1):
+            progress = Progress(make_epoch(epoch, 9.0), Status.INCOMPLETE, replayed=epoch < number)
+            tracker.on_trial_result(1, [], trial, report(progress))
+        tracker.on_trial_complete(2, [], trial)
+    tracker.close()
+    names = [name for name, _ in logger.calls if name.startswith("log")]
+    assert names == ["log_trial_start", "log_trial_result", "log_trial_result", "log_trial_end"]
+    assert logger.calls[-2][1][1] is False
+
+
 def test_what_was_cut_off_is_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = FakeLogger()
     tracker = make_tracker(monkeypatch, logger)
