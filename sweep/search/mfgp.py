@@ -27,8 +27,11 @@ MIN_FIRST = 4
 """Number of proposals that are quasi-random; one more than there are parameters, if these are more."""
 MIN_DIFFERENT = 3
 """Number of different values after one epoch before which proposals stay quasi-random."""
-MAX_POINTS = 120
-"""Largest number of values that the model is fitted to, besides those of diverged trials (at most half as many)."""
+MAX_TRIALS, MAX_DIVERGED = 130, 50
+"""Largest number of trials that the model is fitted to, and of diverged ones besides."""
+MAX_POINTS, MIN_EARLY = 150, 50
+"""Number of values that it is fitted to, as far as there are early ones; number of early ones that it keeps in any
+case: they alone tell how much an early value says about the end."""
 OFFSET = 0.1
 """Added to values before their log is taken, as a share of their median."""
 CAP = 2.5
@@ -213,15 +216,15 @@ def points_of(seen: Sequence[Seen], encoding: Encoding, rungs: Sequence[int]) ->
     """Return the values that the model is fitted to; None where too few differ to learn from.
 
     Curves are read at the rungs and at their last epoch. Where these are too many, early values of bad trials are
-    left out first, then bad trials. Values far worse than the others of their rung are drawn nearer, and a diverged
-    trial has the worst of them at the first and the last rung: the model is to tell good from better.
+    left out, then bad trials. Values far worse than the others of their rung are drawn nearer: the model is to tell
+    good from better. A diverged trial has the worst value of all, at the first and the last rung.
     """
     reported = [number for number, trial in enumerate(seen) if trial.curve]
     last_epochs = {number: max(seen[number].curve) for number in reported}
     reported.sort(key=lambda number: (-last_epochs[number], seen[number].curve[last_epochs[number]]))
-    kept = [(number, last_epochs[number]) for number in _thinned(reported, MAX_POINTS)]
+    kept = [(number, last_epochs[number]) for number in _thinned(reported, MAX_TRIALS)]
     early = [(number, rung) for number, last in kept for rung in rungs if rung < last and rung in seen[number].curve]
-    kept += early[: MAX_POINTS - len(kept)]
+    kept += early[: max(MIN_EARLY, MAX_POINTS - len(kept))]
     if not kept:
         return None
     y = _logged(np.array([seen[number].curve[epoch] for number, epoch in kept]))
@@ -229,15 +232,15 @@ def points_of(seen: Sequence[Seen], encoding: Encoding, rungs: Sequence[int]) ->
     present = np.unique(rung_of)
     if max(len(np.unique(y[rung_of == rung])) for rung in present) < MIN_DIFFERENT:
         return None
-    worst = {rung: y[rung_of == rung].max() for rung in (present[0], present[-1])}
+    worst = y.max()
     for rung in present:
         middle, low = np.median(y[rung_of == rung]), y[rung_of == rung].min()
-        y[rung_of == rung] = np.minimum(y[rung_of == rung], middle + CAP * (middle - low))
-    diverged = _thinned([number for number, trial in enumerate(seen) if trial.diverged], MAX_POINTS // 4)
+        if low < middle:
+            y[rung_of == rung] = np.minimum(y[rung_of == rung], middle + CAP * (middle - low))
+    diverged = _thinned([number for number, trial in enumerate(seen) if trial.diverged], MAX_DIVERGED)
     base = y[rung_of == present[-1]] if (rung_of == present[-1]).sum() >= MIN_FIRST else y
-    for rung, value in worst.items():
-        kept += [(number, rungs[rung]) for number in diverged]
-        y = np.append(y, np.full(len(diverged), value))
+    added = [(number, rungs[rung]) for rung in np.unique([present[0], present[-1]]) for number in diverged]
+    kept, y = [*kept, *added], np.append(y, np.full(len(added), worst))
     numbers, epochs = np.array(kept).T
     lag = np.log(rungs[-1] / np.minimum(epochs, rungs[-1])) / max(1.0, np.log(rungs[-1]))
     spread = max(1.48 * np.median(np.abs(base - np.median(base))), 0.1 * np.ptp(y))

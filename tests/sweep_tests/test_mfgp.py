@@ -12,7 +12,16 @@ from scipy.stats import norm
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import SchedulerSpec
-from sweep.search.mfgp import MAX_POINTS, Encoding, Seen, log_improvement, points_of, rungs_of
+from sweep.search.mfgp import (
+    MAX_DIVERGED,
+    MAX_TRIALS,
+    MIN_EARLY,
+    Encoding,
+    Seen,
+    log_improvement,
+    points_of,
+    rungs_of,
+)
 from sweep.search.mfgp_model import Model, Points, Posterior, matern, mean_covariance, squared_distances
 from sweep.search.outcomes import Outcome
 from sweep.search.sampler import Sampler
@@ -128,10 +137,20 @@ def test_thousands_of_trials_are_bounded_and_the_best_are_kept() -> None:
     seen += [Seen(rng.random(2), {}, False, True) for _ in range(2000)]
     points = points_of(seen, encoding, [1, 3])
     assert points is not None
-    assert len(points.y) <= 1.5 * MAX_POINTS
-    assert {*range(MAX_POINTS // 2)} <= {*points.trial.tolist()}
+    assert len(points.y) == MAX_TRIALS + MIN_EARLY + 2 * MAX_DIVERGED
+    assert {*range(MAX_TRIALS // 2)} <= {*points.trial.tolist()}
     assert max(points.trial[points.trial < 3000]) > 2900
     assert points.y[points.trial >= 3000].min() >= np.median(points.y)
+
+
+def test_values_most_of_which_are_equal_are_learned_from() -> None:
+    encoding = Encoding(NUMBERS, active_among(NUMBERS))
+    rng = np.random.default_rng(0)
+    seen = [Seen(rng.random(2), {1: value}, False, False) for value in (5.0, 5.0, 5.0, 5.0, 7.0, 9.0)]
+    points = points_of(seen, encoding, [1])
+    assert points is not None
+    assert np.isfinite(points.y).all()
+    assert points_of(seen[:5], encoding, [1]) is None
 
 
 def epochs_of(params: Mapping[str, Any]) -> list[float]:
@@ -142,7 +161,7 @@ def epochs_of(params: Mapping[str, Any]) -> list[float]:
 def run_search(
     diverges: Callable[[Mapping[str, Any]], bool],
     parameters: tuple[SearchParameter, ...] = NUMBERS,
-    num_trials: int = 40,
+    num_trials: int = 32,
     complete: Callable[[int], bool] = lambda number: True,
 ) -> list[bool]:
     """Whether each proposal diverged, where the trials that are not complete are stopped after their first epoch."""
@@ -168,7 +187,7 @@ def run_search(
 )
 def test_what_diverges_is_avoided(edge: float, every: int) -> None:
     diverged = run_search(lambda params: params["lr"] > edge, complete=lambda number: number % every == 0)
-    assert sum(diverged[30:]) == 0
+    assert sum(diverged[24:]) == 0
 
 
 def test_sixteen_at_once_lie_apart() -> None:
@@ -202,9 +221,9 @@ def test_words_and_conditions_are_learned() -> None:
     space = (WORDS, LR, momentum)
     sampler = Sampler(settings("mfgp", space), active_among(space))
     chosen = []
-    for number in range(20):
+    for number in range(16):
         params = sampler.ask()
         chosen.append(params["optimizer"])
         value = epochs_of(params)[-1] + (10 if params["optimizer"] == "sgd" else 0)
         sampler.tell(number, Outcome(TrialState.COMPLETE, (value,)))
-    assert chosen[10:].count("adamw") >= 8
+    assert chosen[8:].count("adamw") >= 6

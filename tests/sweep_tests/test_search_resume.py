@@ -103,7 +103,7 @@ def goes_on_alike(
         ("random", COARSE, 10, 1),
         ("random", COARSE, 20, 6),
         ("cmaes", (*NUMBERS, BATCH_SIZE), 12, 1),
-        ("mfgp", SPACE, 9, 5),
+        ("mfgp", SPACE, 9, 9),
         ("qmc", SPACE, 8, 1),
         ("grid", (BATCH_SIZE, SearchParameter("lr", "categorical", choices=(0.01, 0.1))), 6, 1),
     ],
