@@ -217,7 +217,7 @@ def points_of(seen: Sequence[Seen], encoding: Encoding, rungs: Sequence[int]) ->
 
     Curves are read at the rungs and at their last epoch. Where these are too many, early values of bad trials are
     left out, then bad trials. Values far worse than the others of their rung are drawn nearer: the model is to tell
-    good from better. A diverged trial has the worst value of all, at the first and the last rung.
+    good from better. A diverged trial has the worst value at the first and at the last rung.
     """
     reported = [number for number, trial in enumerate(seen) if trial.curve]
     last_epochs = {number: max(seen[number].curve) for number in reported}
@@ -232,15 +232,15 @@ def points_of(seen: Sequence[Seen], encoding: Encoding, rungs: Sequence[int]) ->
     present = np.unique(rung_of)
     if max(len(np.unique(y[rung_of == rung])) for rung in present) < MIN_DIFFERENT:
         return None
-    worst = y.max()
+    worst = {rung: y[rung_of == rung].max() for rung in (present[0], present[-1])}
     for rung in present:
         middle, low = np.median(y[rung_of == rung]), y[rung_of == rung].min()
         if low < middle:
             y[rung_of == rung] = np.minimum(y[rung_of == rung], middle + CAP * (middle - low))
     diverged = _thinned([number for number, trial in enumerate(seen) if trial.diverged], MAX_DIVERGED)
     base = y[rung_of == present[-1]] if (rung_of == present[-1]).sum() >= MIN_FIRST else y
-    added = [(number, rungs[rung]) for rung in np.unique([present[0], present[-1]]) for number in diverged]
-    kept, y = [*kept, *added], np.append(y, np.full(len(added), worst))
+    kept += [(number, rungs[rung]) for rung in worst for number in diverged]
+    y = np.append(y, np.repeat(list(worst.values()), len(diverged)))
     numbers, epochs = np.array(kept).T
     lag = np.log(rungs[-1] / np.minimum(epochs, rungs[-1])) / max(1.0, np.log(rungs[-1]))
     spread = max(1.48 * np.median(np.abs(base - np.median(base))), 0.1 * np.ptp(y))

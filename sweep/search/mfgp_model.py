@@ -31,7 +31,7 @@ MEAN_SD, MEAN_LENGTH = 3.0, 0.7
 """Prior standard deviation of the shared curve m, and the lag over which it varies."""
 MAX_ITERATIONS = 40
 """Limit of the iterations of L-BFGS, and with it of the time of a fit."""
-PRIOR = ((0.0, 0.5), (0.0, 0.5), (np.log(2.0), 0.6), (np.log(0.15), 0.7), (np.log(0.1), 0.9))
+PRIOR = ((0.0, 0.7), (0.0, 0.5), (0.0, 0.8), (np.log(0.15), 0.7), (np.log(0.1), 0.9))
 """Mean and standard deviation of a, b, log c, log t and the log of the noise's standard deviation."""
 LENGTH_MEAN, LENGTH_SD = 0.4, 0.9
 """Median of the prior of a length, for one parameter; standard deviation of its log."""
