@@ -20,7 +20,7 @@ def list_spaces() -> str:
         loaded = load_space(name)
         expansion = expand(loaded, {})
         search = expansion.search
-        count = len(expansion.trials) if search is None else search.num_trials
+        count = len(expansion.trials) if search is None else search.num_trials * search.num_seeds
         lines.append(f"{name:24} {counted(count, 'trial'):>11}  {loaded.space.description}")
     return "\n".join(lines)
 
@@ -62,7 +62,9 @@ def search_lines(search: ProposalMaker) -> list[str]:
     """The parameters of a search and how it proceeds."""
     num_epochs = sorted({trial.config.epochs for trial in search.corners})
     each = f"{num_epochs[0]} to {num_epochs[-1]} epochs" if len(num_epochs) > 1 else counted(num_epochs[0], "epoch")
-    lines = [f"search: up to {counted(search.num_trials, 'trial')} of {each}, proposed one by one"]
+    seeds = f", {search.num_seeds} for each configuration," if search.num_seeds > 1 else ""
+    trials = counted(search.num_trials * search.num_seeds, "trial")
+    lines = [f"search: up to {trials}{seeds} of {each}, proposed one by one"]
     lines += [f"  {parameter.name:16} {_range(parameter)}" for parameter in search.parameters]
     lines += [f"  {f'{key} =':16} {text}" for key, text in search.derived]
     rows = {parameter.name: parameter.rows for parameter in search.parameters if parameter.rows}

@@ -117,6 +117,11 @@ class ProposalMaker:
         return self.search.num_trials or math.prod(len(parameter.ends) for parameter in self.parameters)
 
     @property
+    def num_seeds(self) -> int:
+        """Number of seeds with which each configuration is trained."""
+        return self.objectives[0].seeds
+
+    @property
     def sources(self) -> tuple[UserCode, ...]:
         """Sources of the models and losses of the user's own that the trials need."""
         return self._maker.sources

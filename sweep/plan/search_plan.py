@@ -64,7 +64,7 @@ def search_plan(store: Store, so_far: SearchSoFar, maker: ProposalMaker) -> Sear
     Args:
         maker: the space, which may ask for more trials than the search began with.
     """
-    record, num_trials, num_seeds = so_far.record, maker.num_trials, maker.objectives[0].seeds
+    record, num_trials, num_seeds = so_far.record, maker.num_trials, maker.num_seeds
     top, repeats = (0, 0) if maker.confirm is None else (maker.confirm.top, maker.confirm.repeats)
     if not record.settings:
         num_confirmations = min(top, num_trials) * repeats

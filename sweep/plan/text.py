@@ -146,7 +146,7 @@ def _search_parts(request: PlanRequest, maker: ProposalMaker) -> Iterator[str]:
     plan = search_plan(request.store, so_far, maker)
     yield search_plan_text(request.sweep, data.title, plan, maker.search.warm_start, configs, num_images)
     largest = max(configs, key=lambda config: weights_bytes(config) or 0)
-    yield from weights_lines(request.store, request.keep_weights, [largest] * maker.num_trials)
+    yield from weights_lines(request.store, request.keep_weights, [largest] * maker.num_trials * maker.num_seeds)
     here = capacity(request.rule, corners, this_machine())
     yield from _resources(request, here, corners)
     yield from _search_time(request, maker, plan, data.size, here)
