@@ -29,9 +29,11 @@ def promoting_search(folder: Path, algorithm: Algorithm, num_trials: int, space:
     [
         ("random", COARSE, 19),
         ("tpe", SPACE, 17),
+        ("mfgp", SPACE, 29),
         pytest.param("random", COARSE, 1, marks=pytest.mark.faults),
         pytest.param("tpe", SPACE, 1, marks=pytest.mark.faults),
         pytest.param("tpe", COARSE, 1, marks=pytest.mark.faults),
+        pytest.param("mfgp", SPACE, 1, marks=pytest.mark.faults),
     ],
 )
 def test_a_promoting_search_cut_at_any_event_is_the_uninterrupted_one(
