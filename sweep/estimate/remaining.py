@@ -1,7 +1,7 @@
 """Estimate how long the rest of a sweep takes, from the epochs that its own trials have trained so far."""
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,15 @@ KIND = (
     *("dataset", "train_subset", "test_subset"),
 )
 """Training fields on which the duration of an epoch depends most."""
-COLUMNS = (*KIND, "epochs", "epochs_done", "total_seconds", "status", "superseded")
+COLUMNS = (*KIND, "trial_key", "epochs", "epochs_done", "total_seconds", "status", "superseded")
 
 
 def remaining_seconds(
-    begun: pa.Table, waiting: Iterable[TrainConfig], num_unknown: int, num_slots: int
+    begun: pa.Table,
+    waiting: Iterable[TrainConfig],
+    num_unknown: int,
+    num_slots: int,
+    paused: Collection[str] = (),
 ) -> float | None:
     """Estimate the seconds until nothing is left; None while no epoch has been trained.
 
@@ -31,6 +35,7 @@ def remaining_seconds(
         waiting: configurations of the trials that have not begun.
         num_unknown: number of trials that a search may still propose; each takes as long as those that have ended.
         num_slots: number of trials at the same time.
+        paused: keys of the trials that wait for a promotion, most of them in vain: they count as ended.
     """
     rows = [row for row in begun.select(list(COLUMNS)).to_pylist() if not row["superseded"]]
     measured: dict[tuple[Any, ...], list[float]] = {}
@@ -41,11 +46,12 @@ def remaining_seconds(
         return None
     means = {kind: statistics.fmean(values) for kind, values in measured.items()}
     usual = statistics.fmean(value for values in measured.values() for value in values)
-    ended = [row["total_seconds"] for row in rows if Status(row["status"]).is_final]
+    has_ended = [Status(row["status"]).is_final or row["trial_key"] in paused for row in rows]
+    ended = [row["total_seconds"] for row, is_over in zip(rows, has_ended, strict=True) if is_over]
     seconds = [
         (row["epochs"] - row["epochs_done"]) * means.get(_kind(row), usual)
-        for row in rows
-        if not Status(row["status"]).is_final
+        for row, is_over in zip(rows, has_ended, strict=True)
+        if not is_over
     ]
     seconds += [config.epochs * means.get(tuple(getattr(config, name) for name in KIND), usual) for config in waiting]
     seconds += [statistics.fmean(ended or [usual * row["epochs"] for row in rows])] * num_unknown

@@ -107,15 +107,20 @@ class ScheduledCurves:
         self._left = list(enumerate(curves))[::-1]
         self._scheduler = scheduler
         self._curves = list(curves)
+        self._training: set[int] = set()
+        self._has_result = False
 
     def next(self) -> tuple[int, TrialCurve] | None:
-        promoting = self._scheduler if isinstance(self._scheduler, PromotingScheduler) else None
-        if promoting is not None and (promoted := promoting.promotable()) is not None:
-            promoting.promote(promoted)
-            return promoted, self._curves[promoted]
+        if isinstance(self._scheduler, PromotingScheduler):
+            is_last = not (self._left or self._training or self._has_result)  # as in a search
+            if (promoted := self._scheduler.promotable(at_least_one=is_last)) is not None:
+                self._scheduler.promote(promoted)
+                self._training.add(promoted)
+                return promoted, self._curves[promoted]
         if not self._left:
             return None
         number, curve = self._left.pop()
+        self._training.add(number)
         self._scheduler.add(number, curve.epochs)
         return number, curve
 
@@ -123,5 +128,7 @@ class ScheduledCurves:
         return self._scheduler.report(number, epoch, value)
 
     def end(self, number: int, status: Status) -> None:
+        self._training.discard(number)
+        self._has_result |= status is Status.COMPLETE
         if status is not Status.STOPPED:
             self._scheduler.end(number)

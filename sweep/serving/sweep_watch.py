@@ -188,7 +188,7 @@ class SweepWatch:
         waiting = [trial.config for trial in readers.manifest.trials if trial.config.trial_key not in keys]
         num_unknown = max(0, readers.collector.num_planned - len(keys) - len(waiting))
         num_slots = max(status.running, runs[-1].num_slots if runs else 1)
-        seconds = remaining_seconds(trials, waiting, num_unknown, num_slots)
+        seconds = remaining_seconds(trials, waiting, num_unknown, num_slots, status.paused_keys)
         self._kept = Rows((trials, epochs), seconds)
         return self._kept
 

@@ -31,6 +31,8 @@ from trainable.records import Status, TrialSummary
 from trainable.sweep_name import TRIALS
 from trainable.wording import command, counted, json_text, printable_line
 
+KEPT = ("at_work", "paused_keys")
+"""Fields that the JSON form does not have."""
 MAX_SHOWN = 5
 """Number of members of a front that are shown."""
 
@@ -75,6 +77,8 @@ class SweepStatus:
     """Time at which that run began, in UTC; None if it is unknown."""
     at_work: frozenset[str] = frozenset()
     """Keys of the running trials; not in the JSON form."""
+    paused_keys: frozenset[str] = frozenset()
+    """Keys of the paused trials; not in the JSON form."""
 
     @property
     def nothing_trained(self) -> bool:
@@ -165,6 +169,7 @@ def _count(
         run_id=None if driver is None else driver.run_id,
         running_since=None if driver is None else driver.since or None,
         at_work=frozenset(at_work),
+        paused_keys=frozenset(paused),
     )
 
 
@@ -286,5 +291,5 @@ def logs_hint(store: Store, sweep: str, failed: Sequence[str]) -> str:
 
 def status_json(status: SweepStatus, indent: int | None = 1) -> str:
     """Return the fields of SweepStatus as JSON, in one line if `indent` is None."""
-    fields = {name: value for name, value in dataclasses.asdict(status).items() if name != "at_work"}
+    fields = {name: value for name, value in dataclasses.asdict(status).items() if name not in KEPT}
     return json_text(fields, indent)

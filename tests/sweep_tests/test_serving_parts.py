@@ -82,6 +82,7 @@ def test_the_rest_of_a_sweep_takes_as_long_as_what_was_trained() -> None:
     assert remaining_seconds(begun, [small, large], 0, 2) == pytest.approx(40.0)
     assert remaining_seconds(begun, [other], 0, 1) == pytest.approx(20.0 + 30.0)
     assert remaining_seconds(begun, [], 2, 1) == pytest.approx(20.0 + 2 * 20.0)
+    assert remaining_seconds(begun, [small], 0, 1, {large.trial_key}) == pytest.approx(20.0), "one waits in vain"
 
 
 def make_exported(folder: Path) -> LocalStore:

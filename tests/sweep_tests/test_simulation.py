@@ -63,3 +63,12 @@ def test_without_a_scheduler_everything_is_trained(num_workers: int) -> None:
     done = run([straight(end) for end in range(1, 8)], num_workers=num_workers)
     assert done.epochs_trained == 7 * 4
     assert {trial.status for trial in done.ended.values()} == {Status.COMPLETE}
+
+
+def test_promoted_trials_resume_where_they_were_paused() -> None:
+    spec = SchedulerSpec(type="promotion", grace_epochs=1, reduction_factor=2)
+    done = run([straight(10), straight(20), straight(5), straight(30)], spec)
+    assert done.order == [(0, 1), (1, 1), (0, 2), (2, 1), (2, 2), (2, 3), (2, 4), (3, 1)]
+    assert {number: trial.epochs_done for number, trial in done.ended.items()} == {0: 2, 1: 1, 2: 4, 3: 1}
+    assert (done.worker_seconds, done.wall_seconds, done.best) == (8.0, 8.0, 5)
+    assert run([straight(10), straight(20)], SchedulerSpec(type="promotion")).best == 10, "one comes to its end"
