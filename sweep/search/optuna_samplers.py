@@ -24,6 +24,8 @@ MIN_SOURCES = 10
 """Number of results that the package cmaes needs for a warm start (`get_warm_start_mgd`)."""
 GP_RANDOM = 10
 """Number of ended trials that `gp` draws at random; Optuna's default."""
+GP_DISTANCE = 0.1
+"""Width of the dip that running trials make in what `gp` maximises, as a share of each range."""
 GP_SPREAD = 10.0
 """Largest value that `gp` sees, as a multiple of the distance from the best value to the median."""
 
@@ -177,17 +179,30 @@ class _GpOfAll(GPSampler):
         trials = study.get_trials(deepcopy=False)
         if sum(trial.state is TrialState.COMPLETE or is_worst(trial) for trial in trials) < GP_RANDOM:
             return {}
+        self._running = [trial for trial in trials if trial.state is TrialState.RUNNING and trial.params]
         told = optuna.create_study(directions=study.directions)
         told.add_trials(_with_values(trials, len(study.directions)))
         told.ask()
         return super().sample_relative(told, told.get_trials(deepcopy=False)[-1], search_space)
 
+    def _optimize_acqf(self, acqf: Any, best_params: np.ndarray | None) -> np.ndarray:  # noqa: ANN401 (Optuna's)
+        """Lower the acquisition function around running trials, whose values a fit may take for noise."""
+        if self._running:
+            plain, points = acqf.eval_acqf, acqf.search_space.get_normalized_params(self._running)
+
+            def lowered(x: Any) -> Any:  # noqa: ANN401 (a tensor of torch, which is imported only where it is used)
+                distances = (x.unsqueeze(-2) - x.new_tensor(points)).square().sum(-1)
+                return plain(x) + (1e-12 - (distances / (-2 * GP_DISTANCE**2)).expm1()).log().sum(-1)
+
+            acqf.eval_acqf = lowered
+        return super()._optimize_acqf(acqf, best_params)
+
 
 def _with_values(trials: Sequence[FrozenTrial], num_objectives: int) -> Iterator[FrozenTrial]:
     """Yield trials with values that a Gaussian process can learn from, each objective by itself.
 
-    The worst trials are worse than all complete ones, by half of the range of these. Running trials have the median,
-    so that the next is drawn elsewhere. Values are limited, since one huge value would hide all other differences.
+    The worst trials are worse than all complete ones, by half of the range of these. Running trials have the median.
+    Values are limited, since one huge value would hide all other differences.
     """
     known = [trial.values for trial in trials if trial.state is TrialState.COMPLETE] or [[0.0] * num_objectives]
     best, middle, largest = np.min(known, axis=0), np.median(known, axis=0), np.max(known, axis=0)
