@@ -53,7 +53,8 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/machine_limit.py
 	$(RUN) benchmarks/whole_sweep.py
 	$(RUN) benchmarks/store_scale.py
-	$(RUN) benchmarks/search_quality.py
+	$(RUN) benchmarks/search_quality.py --problems held_out
+	$(RUN) benchmarks/search_quality.py --faults
 	$(RUN) benchmarks/driver_scale.py
 	$(RUN) benchmarks/checkpoint_cost.py
 	$(RUN) benchmarks/checkpoint_cost.py --weights

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from benchmarks.harness import RESULTS, cell
+from benchmarks.search_page import search_faults, search_quality
 from trainable.reference_pages import markdown_table, refreshed
 from trainable.wording import counted
 
@@ -12,7 +13,13 @@ SPEEDS = {"images_per_second": "images per second", "images_per_cpu_second": "im
 
 def refresh(text: str) -> str:
     """Return the page with these tables up to date."""
-    makers = {"training_speed": training_speed, "page_scale": page_scale, "serving": serving}
+    makers = {
+        "training_speed": training_speed,
+        "page_scale": page_scale,
+        "serving": serving,
+        "search_quality": search_quality,
+        "search_faults": search_faults,
+    }
     return refreshed(
         text, {name: make(json.loads((RESULTS / f"{name}.json").read_text())) for name, make in makers.items()}
     )

@@ -203,6 +203,7 @@ class AskTell:
         """
         Args:
             pruner: None where none prunes or the scheduler does.
+            scheduler: one of ours, as it was: equal values are all good.
             lost_is_complete: tell a training that diverged as COMPLETE with 100, else as PRUNED.
         """
         name = f"{chosen.name}_{seed}"  # HyperBand draws the bracket from the name
@@ -211,6 +212,7 @@ class AskTell:
         self._distributions = distributions_of(parameters_of(chosen))
         self._scheduler = None if scheduler is None else make_scheduler(scheduler, EPOCHS, seed)
         self._lost_is_complete = lost_is_complete
+        self._num_reports = 0
         self._trials: dict[int, optuna.Trial] = {}
         self._last: dict[int, float] = {}
 
@@ -232,7 +234,8 @@ class AskTell:
         if value is None or epoch == EPOCHS:
             return False
         if self._scheduler is not None:
-            return bool(self._scheduler.report(number, epoch, value))
+            self._num_reports += 1  # values that are equal went on: the later is a little smaller here
+            return bool(self._scheduler.report(number, epoch, value - 1e-9 * self._num_reports))
         return self._trials[number].should_prune()
 
     def end(self, number: int, status: Status) -> None:
