@@ -141,7 +141,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=30, metavar="N", help="default: 30")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="run only the part I of N")
     parser.add_argument("--no-report", action="store_true", help="only run")
-    parser.add_argument("--faults", action="store_true", help="only the table of proposals that diverge")
+    parser.add_argument("--faults", action="store_true", help="only the proposals that diverge, of --arms")
     return parser
 
 
@@ -161,10 +161,11 @@ def main() -> None:
     known_arms = list(search_arms.makers())
     if missing := [arm for arm in search_arms.OURS if arm not in known_arms]:
         print(f"left out, since their algorithm or scheduler is not known: {', '.join(missing)}")
-    if given.faults:
-        print(search_faults.write(given.to, num_seeds=1 if given.quick else given.seeds, quick=given.quick))
-        return
     arms = split(given.arms, [*known_arms, *search_arms.OURS], parser.error) or known_arms
+    if given.faults:
+        chosen = [name for name in search_faults.ALGORITHMS if name in arms]
+        print(search_faults.write(given.to, chosen, given.seeds))
+        return
     every_problem = [*DEVELOPMENT, *HELD_OUT]
     problems = list(GROUPS.get(given.problems, ())) or split(given.problems, every_problem, parser.error)
     workers, num_seeds, budget = [int(number) for number in given.workers.split(",")], given.seeds, BUDGET
