@@ -1,11 +1,12 @@
 """Other libraries' searches on the problems of `search_problems.py`, in an environment of their own.
 
     python3.11 -m venv PEERS && PEERS/bin/pip install -r benchmarks/requirements-peers.txt
-    PEERS/bin/python benchmarks/search_peers.py --cache FILE [--arms A,B] [--problems P,Q] [--workers N] [--seeds N]
+    PYTHONHASHSEED=0 PEERS/bin/python benchmarks/search_peers.py --cache FILE [--arms A,B] [--problems P,Q] ...
 
-Each line of the cache is a run; a run that is there is not done again, so that the command may be interrupted. Runs
-are budgeted, simulated and judged as ours are: every epoch takes one unit of time on one of the workers, 810 epochs
-end the run, and `search_problems.regrets` judges what would be chosen.
+Each line of the cache is a run; a run that is there is not done again, so that the command may be interrupted. SMAC
+repeats a run only with the same PYTHONHASHSEED. Runs are budgeted, simulated and judged as ours are: every epoch
+takes one unit of time on one of the workers, 810 epochs end the run, and `search_problems.regrets` judges what would
+be chosen.
 
 All searches have their library's defaults, with 1 to 27 epochs and a reduction factor of 3:
 
