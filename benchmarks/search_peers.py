@@ -48,20 +48,9 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import search_problems
 from benchmarks.search_functions import EPOCHS, Axis
-from benchmarks.search_problems import (
-    BUDGET,
-    DEVELOPMENT,
-    FIRST_SEED,
-    HELD_OUT,
-    NUM_FULL,
-    WORST,
-    Curve,
-    Problem,
-    Report,
-    problem,
-    regrets,
-)
+from benchmarks.search_problems import BUDGET, WORST, Curve, Problem, Report, problem, regrets
 
 MOBSTER: dict[str, Any] = {"debug_log": False, "opt_skip_init_length": 30, "opt_skip_period": 5}
 SMAC_TRIALS = 160
@@ -234,7 +223,7 @@ class Smac:
             output_directory=folder,
             deterministic=True,
             n_workers=num_workers,
-            n_trials=SMAC_TRIALS if multi else NUM_FULL,
+            n_trials=SMAC_TRIALS if multi else search_problems.NUM_FULL,
             seed=seed,
             **budgets,
         )
@@ -365,7 +354,7 @@ def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
         if index % int(shards) != int(number):
             continue
         for arm, name in itertools.product(given.arms, given.problems):
-            first = FIRST_SEED["held_out" if name in HELD_OUT else "development"]
+            first = search_problems.FIRST_SEED["held_out" if name in search_problems.HELD_OUT else "development"]
             yield arm, name, given.workers, first + seed
 
 
@@ -383,7 +372,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, metavar="FILE", help="JSON lines, one a run")
     parser.add_argument("--arms", type=names(ARMS), default=list(ARMS), help="separated by commas; default: all")
-    parser.add_argument("--problems", type=names((*DEVELOPMENT, *HELD_OUT)), default=list(HELD_OUT))
+    parser.add_argument(
+        "--problems",
+        type=names((*search_problems.DEVELOPMENT, *search_problems.HELD_OUT)),
+        default=list(search_problems.HELD_OUT),
+    )
     parser.add_argument("--workers", type=int, default=4, help="default: 4")
     parser.add_argument("--seeds", type=int, default=30, help="number of seeds; default: 30")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="every Nth seed from the Ith on")

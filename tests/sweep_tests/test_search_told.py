@@ -55,7 +55,7 @@ GRID = tuple(
 PARAMS = {"lr": 0.1, "weight_decay": 0.01}
 CONFIG = make_trial(PARAMS).config
 EARLIER = [{"lr": 0.05, "weight_decay": 0.0}] * 10
-"""As many as `gp` and `tpe` draw at random; their values are 1, 2, ... 10, and that of the proposal is 7."""
+"""Trials that `gp` and `tpe` draw at random; their values are 1, 2, ... 10, and that of the proposal is 7."""
 WIDE_LR = SearchParameter("lr", "float", 0.001, 10.0, log=True)
 MOMENTUM = SearchParameter("momentum", "float", 0.8, 0.98)
 
