@@ -37,7 +37,7 @@ SAME_IN_POPULATION = ("model", "model_args", "optimizer", "precision", "train_su
 WITHOUT_MEMORY = ("random", "qmc")
 """Algorithms for a population, whose first members are proposed before any result is known."""
 LEARN_FROM_COMPLETE = ("gp", "cmaes")
-"""Optuna's samplers that ignore pruned trials; with ASHA they drew at random (benchmarks/search_quality.py)."""
+"""Optuna's samplers that learn nothing from the curve of a stopped trial."""
 PASSED_OVER: dict[Algorithm, tuple[str, ...]] = {"gp": ("when",), "cmaes": ("when", "values")}
 """Keys of a parameter that make the algorithm draw it at random."""
 ONE_OBJECTIVE = ("cmaes", "mfgp")
