@@ -29,6 +29,7 @@ from trainable.provenance import gpus_are_hidden
 from trainable.wording import first_line, say
 
 OBJECT_STORE_SPARE_BYTES = 256 * 2**20
+STARTED_TOO_SLOWLY = "timed out during startup"
 POLL_SECONDS = 1.0
 """Time between two looks at the nodes of the cluster."""
 
@@ -146,7 +147,11 @@ def _start(request: RunRequest, scratch: Path, ray_folder: Path, data_bytes: int
         if request.is_joined:
             ray_environment.adopt_mode(str(request.address))
         ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError, OSError, RpcError) as error:
+    except Exception as error:
+        if STARTED_TOO_SLOWLY in str(error):  # Ray raises a bare Exception
+            raise UserError("Ray did not start in time, the machine is busy: run the same command again") from None
+        if not isinstance(error, (ConnectionError, ValueError, RuntimeError, OSError, RpcError)):
+            raise
         refuse_full()
         where = f"a Ray cluster at --address {request.address}" if request.is_joined else "Ray on this machine"
         raise UserError(f"cannot reach {where}: {first_line(error)}") from None

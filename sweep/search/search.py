@@ -145,8 +145,8 @@ class Search:
                 return self._proposal(number)
         self._log_early_end()
         if not self._abandoned and not self._running() and (paused := self._paused()):
-            has_result = any(proposal.status is Status.COMPLETE for proposal in self.record.proposals)
-            if not has_result and (promoted := self._state.promotable(at_least_one=True)) is not None:
+            has_one = any(_comes_to_its_end(proposal, paused) for proposal in self.record.proposals)
+            if not has_one and (promoted := self._state.promotable(at_least_one=True)) is not None:
                 return self._promote(promoted)
             self._write([end for proposal in paused for end in self._state.end_events(proposal, Status.STOPPED)])
         return None
@@ -354,6 +354,12 @@ class Search:
         self._log.append(events)
         for event in events:
             self._state.apply(event)
+
+
+def _comes_to_its_end(proposal: ProposalRecord, paused: Sequence[ProposalRecord]) -> bool:
+    """Return whether a trial was trained to its end, or failed on its way there, which the next run resumes."""
+    is_ahead = len(proposal.reports) >= max(len(other.reports) for other in paused)
+    return proposal.status is Status.COMPLETE or (proposal.status is Status.FAILED and is_ahead)
 
 
 def _value(metric: str, epoch: EpochRecord, before: Sequence[ReportEvent], index: int) -> float | None:

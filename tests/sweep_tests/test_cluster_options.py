@@ -13,6 +13,7 @@ from cli.parser import build_parser
 from cli.run import request_of
 from results.store.local_store import LocalStore
 from search_spaces.resources import ResourceRule
+from sweep.driver import cluster as cluster_module
 from sweep.driver.callbacks import ObserverCallback
 from sweep.driver.capacity import Node
 from sweep.driver.cluster import Cluster, connected, wait_for_nodes
@@ -188,3 +189,15 @@ def test_ray_gets_the_processors_that_plan_counts_and_a_short_folder(
     assert list(long.iterdir()) == []
     assert asked["num_cpus"] == 3
     assert {name: asked[name] for name in asked if name == "num_gpus"} == gpus
+
+
+def test_a_machine_on_which_ray_starts_too_slowly_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = Exception("The current node timed out during startup. This could happen because some of the raylet failed")
+    monkeypatch.setattr("ray.init", MagicMock(side_effect=slow))
+    monkeypatch.setattr(cluster_module, "copy_source", MagicMock())
+    with pytest.raises(
+        UserError, match=r"^Ray did not start in time, the machine is busy: run the same command again$"
+    ):
+        cluster_module._start(joined(monkeypatch, None), tmp_path, tmp_path, 0)

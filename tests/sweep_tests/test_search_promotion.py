@@ -12,8 +12,9 @@ from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, SchedulerSpec
 from sweep.search.scheduler import make_scheduler
 from sweep.search.search import Search
-from tests.sweep_tests.driven_searches import NUMBERS, SPACE, bowl, drive, open_search, settings
+from tests.sweep_tests.driven_searches import NUMBERS, SPACE, Crash, bowl, drive, open_search, settings
 from tests.sweep_tests.test_search_resume import COARSE, LOG, rough
+from trainable.config import TrainConfig
 from trainable.records import Status
 
 
@@ -92,3 +93,19 @@ def test_a_promoting_search_of_few_trials_has_one_that_comes_to_its_end(tmp_path
     drive(search)
     ends = {(proposal.status, len(proposal.reports)) for proposal in search.record.proposals}
     assert ends == {(Status.COMPLETE, 4), (Status.STOPPED, 1)}
+
+
+def test_where_the_one_promoted_trial_fails_no_other_is_promoted(tmp_path: Path) -> None:
+    def crashing(config: TrainConfig, epoch: int) -> float:
+        if epoch == 2:
+            raise Crash
+        return bowl(config, epoch)
+
+    search = promoting_search(tmp_path, "random", 2, NUMBERS)
+    drive(search, crashing)
+    ends = {(proposal.status, len(proposal.reports)) for proposal in search.record.proposals}
+    assert ends == {(Status.FAILED, 1), (Status.STOPPED, 1)}
+    assert search.is_over
+    search.try_again()
+    drive(search)
+    assert {proposal.status for proposal in search.record.proposals} == {Status.COMPLETE, Status.STOPPED}
