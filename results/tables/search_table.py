@@ -151,11 +151,12 @@ def heading(search: SearchResults) -> str:
         return f"Chosen from {num_trials} ({how}) by {objectives}, and retrained on all training images:"
     if not search.finalists:
         return f"Search ({how}) for the least {objectives}: {nothing_ended(search)}."
-    which = f"completed {search.noun}s"
+    kind, where = f"completed {search.noun}", ""
     if search.is_population:
-        which = f"trials in the last of {counted(search.num_generations, 'generation')}"
+        kind, where = "trial", f" in the last of {counted(search.num_generations, 'generation')}"
+    which = f"{counted(len(search.finalists), kind)}{where}"
     return (
-        f"The {len(search.finalists)} {which}, of {num_trials} ({how}) that searched for the least {objectives}; "
+        f"The {which}, of {num_trials} ({how}) that searched for the least {objectives}; "
         "trained without the held-out images, not confirmed:"
     )
 

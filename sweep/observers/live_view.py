@@ -97,7 +97,7 @@ class SweepView(SweepProgress):
             if self.shows_loss and trial.loss is not None:
                 outcome += f", loss {trial.loss:.4f}"
         if not trial.epochs_done and trial.status == Status.STOPPED:
-            return f"[{self.num_done}/{self.num_trials}] {trial.label}: {trial.status}"  # paused by an earlier run
+            return f"[{self.num_done}/{self.num_trials}] {trial.label}: stopped early"  # paused by an earlier run
         work = f"{counted(trial.epochs_done, 'epoch')} in {format_seconds(trial.seconds)}"
         speed = f", {rate:,.0f} images/s" if (rate := trial.images_per_second) else ""
         rest = f", about {format_seconds(left)} left" if (left := self.seconds_left()) else ""

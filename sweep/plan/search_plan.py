@@ -46,6 +46,8 @@ class SearchPlan:
     """Number of earlier results from which the search starts."""
     num_seeds: int
     """Number of seeds with which each configuration is trained."""
+    stops_early: bool
+    """Whether the scheduler may stop trials."""
 
     @property
     def unfinished(self) -> list[RemainingTraining]:
@@ -65,11 +67,13 @@ def search_plan(store: Store, so_far: SearchSoFar, maker: ProposalMaker) -> Sear
         maker: the space, which may ask for more trials than the search began with.
     """
     record, num_trials, num_seeds = so_far.record, maker.num_trials, maker.num_seeds
+    stops_early = maker.scheduler.type not in ("none", "pbt")
     top, repeats = (0, 0) if maker.confirm is None else (maker.confirm.top, maker.confirm.repeats)
     if not record.settings:
         num_confirmations = min(top, num_trials) * repeats
         num_earlier = len(so_far.earlier.results)
-        return SearchPlan(0, (), num_trials * num_seeds, num_confirmations, None, None, num_earlier, num_seeds)
+        to_come = num_trials * num_seeds
+        return SearchPlan(0, (), to_come, num_confirmations, None, None, num_earlier, num_seeds, stops_early)
     progress = search_progress(record)
     unfinished = [
         proposal.config
@@ -86,6 +90,7 @@ def search_plan(store: Store, so_far: SearchSoFar, maker: ProposalMaker) -> Sear
         store=store.location(),
         num_earlier=len(record.earlier),
         num_seeds=num_seeds,
+        stops_early=stops_early,
     )
     if not plan.is_settled:
         return plan
@@ -137,7 +142,7 @@ def search_plan_text(
         _largest_amount(plan.to_come, corners, num_images),
         *(_amount(training, num_images) for training in plan.resumed),
     ]
-    most = f"{_sum_text(left)} if no trial is stopped early"
+    most = f"{_sum_text(left)}{' if no trial is stopped early' * plan.stops_early}"
     if plan.store is None:
         epochs = sorted({config.epochs for config in corners})
         each = counted(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"

@@ -210,7 +210,8 @@ def _search_time(
     works += [trial_work(config, config.epochs, size.num_images) for config in drawn]
     resumed = f"{counted(len(plan.unfinished), 'trial')} to resume and " if plan.unfinished else ""
     what = f"{resumed}{counted(len(drawn), 'trial')} drawn at random"
-    heading = f"  random {what}, none stopped early and without confirmation, would take:"
+    early = "none stopped early and " * plan.stops_early
+    heading = f"  random {what}, {early}without confirmation, would take:"
     if works:
         yield time_text(
             request.store,

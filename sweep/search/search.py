@@ -2,7 +2,8 @@
 
 Whoever trains drives it:
 
-    search = Search(settings, log_path, make_trial, is_active, scheduler)
+    scheduler = make_scheduler(settings.scheduler, max_epochs, settings.search.seed)
+    search = Search(settings, LocalJournal(log_path), make_trial, is_active, scheduler)
     while (proposal := search.next()) is not None:
         for epoch in train(proposal.trial.config):          # yields EpochRecords
             if search.report(proposal.trial.config.trial_key, epoch):

@@ -52,6 +52,7 @@ def results_status(store: Store, sweep: str) -> SweepStatus:
         front=[],
         stalled={},
         notes=[],
+        is_search=read_search(table) is not None,
     )
 
 

@@ -31,7 +31,7 @@ from trainable.records import Status, TrialSummary
 from trainable.sweep_name import TRIALS
 from trainable.wording import command, counted, json_text, printable_line
 
-KEPT = ("at_work", "paused_keys")
+KEPT = ("at_work", "paused_keys", "is_search")
 """Fields that the JSON form does not have."""
 MAX_SHOWN = 5
 """Number of members of a front that are shown."""
@@ -78,6 +78,8 @@ class SweepStatus:
     at_work: frozenset[str] = frozenset()
     """Keys of the running trials; not in the JSON form."""
     paused_keys: frozenset[str] = frozenset()
+    is_search: bool = False
+    """Whether trials are proposed while the search runs; not in the JSON form."""
     """Keys of the paused trials; not in the JSON form."""
 
     @property
@@ -170,6 +172,7 @@ def _count(
         running_since=None if driver is None else driver.since or None,
         at_work=frozenset(at_work),
         paused_keys=frozenset(paused),
+        is_search=is_search,
     )
 
 
@@ -252,7 +255,7 @@ def status_text(status: SweepStatus) -> str:
         f"  running  {status.running}",
         f"  failed   {status.failed}",
         f"  left     {status.left}" + (f" ({waiting})" if waiting else ""),
-        f"  epochs   {status.epochs_done} of {status.epochs_planned}",
+        f"  epochs   {status.epochs_done}" + ("" if status.is_search else f" of {status.epochs_planned}"),
     ]
     if status.best is not None:
         lines.append(f"  best     {status.best}")

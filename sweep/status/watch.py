@@ -150,13 +150,14 @@ def line_of(look: Look) -> str:
     status = look.status
     if look.trouble is not None:
         return f"{status.sweep}: {look.trouble}; trying again"
+    of_planned = "" if status.is_search else f"{status.epochs_done} of "  # a search does not know what is to come
     parts = [
         f"{status.done} of {counted(status.planned, 'trial')} done",
         f"{status.running} running" if status.running else "",
         f"{status.paused} paused" if status.paused else "",
         f"{len(status.stalled)} stalled" if status.stalled else "",
         f"{status.failed} failed" if status.failed else "",
-        f"{status.epochs_done} of {counted(status.epochs_planned, 'epoch')}",
+        f"{of_planned}{counted(status.epochs_planned if of_planned else status.epochs_done, 'epoch')}",
         f"best {status.best}" if status.best is not None else "",
         _gone_words(status),
     ]

@@ -1,16 +1,18 @@
 """What `table` and `report` say of a search."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
 from results.parquet.files import read_epochs, read_trials
+from results.parquet.search_results import read_search
 from results.report.content import Report, make_report
 from results.report.files import write_report
 from results.report.markdown import render_markdown
 from results.store.local_store import LocalStore
-from results.tables.search_table import sweep_table
+from results.tables.search_table import heading, sweep_table
 from tests.conftest import Cli
 from tests.results_tests.searched_stores import SWEEP, write_search
 
@@ -27,8 +29,8 @@ def report(store: LocalStore) -> Report:
 
 def test_the_table_is_of_what_was_confirmed(store: LocalStore, cli: Cli) -> None:
     done = cli("table", SWEEP, "--store", str(store.path))
-    heading, blank, *rows = done.stdout.splitlines()
-    assert heading == (
+    first, blank, *rows = done.stdout.splitlines()
+    assert first == (
         "Chosen from 25 trials (tpe, scheduler asha) by holdout error (%), and retrained on all training images:"
     )
     assert (blank, len(rows), rows[4], done.returncode) == ("", 6, "", 0)
@@ -42,6 +44,13 @@ def test_before_that_it_is_of_what_ran_to_the_end(tmp_path: Path) -> None:
     )
     assert len(text.splitlines()) == 2 + 2 + 5 + 2
     assert not re.search(r"\d\.\d{6}", text)
+
+
+def test_a_single_completed_trial_is_told_in_the_singular(tmp_path: Path) -> None:
+    search = read_search(read_trials(write_search(tmp_path, confirm=False), SWEEP))
+    assert search is not None
+    single = dataclasses.replace(search, trials=search.finalists[:1])
+    assert heading(single).startswith("The 1 completed trial, of 1 trial (")
 
 
 def test_programs_get_rows_alone_and_every_digit(store: LocalStore) -> None:

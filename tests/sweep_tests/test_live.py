@@ -268,7 +268,7 @@ def test_a_paused_trial_is_neither_running_nor_done_until_the_search_ends(clock:
     for key in (first, second):
         view.on_progress(key, ended("STOPPED"))
     assert output.getvalue().splitlines()[2].startswith("[1/2] lr=0.1: stopped at test error 10.00 %, 2 epochs in")
-    assert output.getvalue().splitlines()[3] == "[2/2] lr=0.2: STOPPED"
+    assert output.getvalue().splitlines()[3] == "[2/2] lr=0.2: stopped early"
 
 
 SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)

@@ -36,7 +36,7 @@ def test_epochs_and_images_at_most(tmp_path: Path, capsys: pytest.CaptureFixture
     lines = planned(tmp_path, capsys)
     assert lines[:3] == [
         "mine: a search of up to 10 trials on digits, which has not begun",
-        f"  most   10 trials of 2 to 6 epochs: 60 epochs, {10 * 6 * 900:,} images if no trial is stopped early",
+        f"  most   10 trials of 2 to 6 epochs: 60 epochs, {10 * 6 * 900:,} images",
         f"  then   up to 4 trials to confirm the best: 24 epochs, {4 * 6 * 1000:,} images",
     ]
     assert lines[3].startswith("  time   unknown: nothing was measured on ")
@@ -54,6 +54,8 @@ def test_set_fixes_a_parameter(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert lines[1].startswith("  most   10 trials of 3 epochs: 30 epochs, 27,000 images")
     assert "  lr               0.01 to 1" in lines
     assert not any(line.startswith("  epochs ") for line in lines)
+    lines = planned(tmp_path, capsys, "--set", "epochs=3", text=SPACE + "scheduler: {type: asha}\n")
+    assert lines[1].endswith("27,000 images if no trial is stopped early")
 
 
 def test_a_batch_larger_than_the_data_is_reported_before_the_run(
@@ -99,7 +101,7 @@ def test_of_a_search_that_has_begun_what_is_left(
     assert lines[:4] == [
         "mine: a search of up to 12 trials on digits",
         f"  done   9, 1 to resume in {store.path}",
-        f"  left   3 trials: 8 epochs, {8 * 900:,} images if no trial is stopped early",
+        f"  left   3 trials: 8 epochs, {8 * 900:,} images",
         f"  then   up to 4 trials to confirm the best: 12 epochs, {12 * 1000:,} images",
     ]
     more = planned(tmp_path, capsys, text=BEGUN.replace("12", "15"))
@@ -152,7 +154,7 @@ def test_a_known_time_says_of_what_it_is(
     end = make_end(Status.COMPLETE, 1, test_correct_bits="ff" * 5)
     write_trial(store, make_config(epochs=1, batch_size=100), [make_epoch(1, 50.0)], end)
     lines = planned(tmp_path, capsys, text=BEGUN)
-    what = "1 trial to resume and 2 trials drawn at random, none stopped early and without confirmation"
+    what = "1 trial to resume and 2 trials drawn at random, without confirmation"
     assert lines[4] == f"  random {what}, would take:"
     assert lines[5].startswith("  time   ")
     assert "unknown" not in lines[5]

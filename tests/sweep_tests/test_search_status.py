@@ -176,4 +176,5 @@ def test_paused_trials_are_counted_by_themselves(tmp_path: Path) -> None:
     status = sweep_status(store, make_manifest([], SWEEP))
     assert (status.paused, status.interrupted, status.epochs_done, status.epochs_planned) == (1, 0, 1, 1)
     assert f"  left     {status.left} (1 paused)\n" in status_text(status)
-    assert ", 1 paused, 1 of 1 epoch" in line_of(Look(status, None))
+    assert ", 1 paused, 1 epoch" in line_of(Look(status, None))
+    assert "  epochs   1\n" in status_text(status)

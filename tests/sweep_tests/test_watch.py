@@ -82,7 +82,10 @@ def test_a_pipe_gets_a_line_for_every_change() -> None:
 
 def test_json_is_a_line_a_look() -> None:
     lines = seen([RUNNING, RUNNING, DONE], as_json=True, terminal=True).splitlines()
-    told = [json.loads(line) | {"at_work": frozenset()} for line in lines]
+    told = [
+        json.loads(line) | dict.fromkeys(("at_work", "paused_keys"), frozenset()) | {"is_search": False}
+        for line in lines
+    ]
     assert told == [dataclasses.asdict(status) for status in (RUNNING, RUNNING, DONE)]
 
 
