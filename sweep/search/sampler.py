@@ -183,12 +183,14 @@ class Sampler:
             if fixed:
                 study.enqueue_trial(dict(fixed))
             trial = study.ask()
+            if algorithm == "cmaes":  # draws together, and leaves its state in the study, even if all values are fixed
+                _ = trial.relative_params
             chosen: dict[str, Any] = {}
             for name in parameters:
                 if self._is_active(chosen, name):
                     chosen[name] = suggest(trial, self._distributions[name], name)
         if study is not self.study:
-            self._add_trial(TrialState.RUNNING, chosen)
+            self._add_trial(TrialState.RUNNING, chosen, attributes=study.get_trials(deepcopy=False)[-1].system_attrs)
         return chosen
 
     def _study_of_paused(self) -> optuna.Study:
@@ -206,11 +208,24 @@ class Sampler:
             study.add_trials(trials)
         return study
 
-    def _add_trial(self, state: TrialState, params: Mapping[str, Any], values: Sequence[float] | None = None) -> None:
+    def _add_trial(
+        self,
+        state: TrialState,
+        params: Mapping[str, Any],
+        values: Sequence[float] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a trial to the study, with the state that CMA-ES has left in its attributes."""
         distributions = {name: self._distributions[name] for name in params}
         with quiet():
             self.study.add_trial(
-                create_trial(state=state, params=dict(params), distributions=distributions, values=values)
+                create_trial(
+                    state=state,
+                    params=dict(params),
+                    distributions=distributions,
+                    values=values,
+                    system_attrs=dict(attributes or {}),
+                )
             )
 
 

@@ -102,7 +102,7 @@ def goes_on_alike(
         ("tpe", COARSE, 15, 7),
         ("random", COARSE, 10, 1),
         ("random", COARSE, 20, 6),
-        ("cmaes", (*NUMBERS, BATCH_SIZE), 12, 1),
+        ("cmaes", (*NUMBERS, BATCH_SIZE), 30, 24),
         ("mfgp", SPACE, 9, 9),
         ("qmc", SPACE, 8, 1),
         ("grid", (BATCH_SIZE, SearchParameter("lr", "categorical", choices=(0.01, 0.1))), 6, 1),

@@ -337,3 +337,11 @@ def test_after_diverged_trials_the_same_is_proposed_at_every_cut(algorithm: Algo
             if number:
                 rebuilt.tell(11 + number, beside_the_edge(proposals[number - 1], 1))
         assert rebuilt.ask() == proposals[cut]
+
+
+def test_cmaes_keeps_its_state_while_a_trial_is_paused() -> None:
+    sampler = Sampler(settings("cmaes", NUMBERS), active_among(NUMBERS))
+    sampler.ask()
+    sampler.pause(0, {1: 5.0})
+    sampler.ask()
+    assert [trial.system_attrs.get("cma:generation") for trial in sampler.study.get_trials()] == [0, 0]
