@@ -24,7 +24,8 @@ from sweep.search.outcomes import is_worst
 from sweep.search.settings import IsActive
 
 MIN_FIRST = 4
-"""Number of proposals that are quasi-random; one more than there are parameters, if these are more."""
+"""Number of configurations, different earlier results among them, before which proposals are quasi-random; one more
+than there are parameters, if these are more."""
 MIN_DIFFERENT = 3
 """Number of different values after one epoch before which proposals stay quasi-random."""
 MAX_TRIALS, MAX_DIVERGED = 130, 50
@@ -170,7 +171,7 @@ def _ordered(choices: Sequence[Any]) -> list[tuple[bool, Any]]:
 
 
 def _has_words(choices: Sequence[tuple[bool, Any]]) -> bool:
-    return any(is_bool or isinstance(value, str) for is_bool, value in choices)
+    return any(is_bool or value is None or isinstance(value, str) for is_bool, value in choices)
 
 
 def _scaled(parameter: SearchParameter, values: Array) -> Array:
@@ -278,7 +279,7 @@ class MultiFidelitySampler(BaseSampler):
     """Proposes a configuration with the largest expected improvement at the last epoch.
 
     Running trials count with what they have reported, and as if they ended as the model predicts, so that trials that
-    run at the same time differ. The first proposals are points of a Sobol sequence.
+    run at the same time differ. The first proposals are points of a Sobol sequence, unless earlier results are known.
     """
 
     def __init__(self, encoding: Encoding, progress: Progress, number: int, seed: int, search_seed: int) -> None:
@@ -309,7 +310,9 @@ class MultiFidelitySampler(BaseSampler):
         seen = seen_in(study, trial.number, self._encoding, self._progress)
         points = points_of(seen, self._encoding, self._progress.rungs)
         num_parameters = len(self._encoding.parameters)
-        if points is None or self._number < max(MIN_FIRST, num_parameters + 1):
+        earlier = study.get_trials(deepcopy=False)[: trial.number - self._number]
+        num_known = self._number + len({tuple(sorted(result.params.items())) for result in earlier})
+        if points is None or num_known < max(MIN_FIRST, num_parameters + 1):
             row = self._encoding.snapped(self._sobol_point(num_parameters))[0]
         else:
             with threadpool_limits(1, user_api="blas"):  # more would round differently, and wait for each other

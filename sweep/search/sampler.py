@@ -183,7 +183,7 @@ class Sampler:
             if fixed:
                 study.enqueue_trial(dict(fixed))
             trial = study.ask()
-            if algorithm == "cmaes":  # draws together, and leaves its state in the study, even if all values are fixed
+            if algorithm == "cmaes":  # it leaves its state in the study, even if all values are fixed
                 _ = trial.relative_params
             chosen: dict[str, Any] = {}
             for name in parameters:

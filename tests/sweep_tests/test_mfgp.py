@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy.stats import norm
 
+from results.store.search_log import Earlier
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import SchedulerSpec
@@ -153,6 +154,14 @@ def test_values_most_of_which_are_equal_are_learned_from() -> None:
     assert points_of(seen[:5], encoding, [1]) is None
 
 
+def test_null_is_a_category() -> None:
+    clip = SearchParameter("clip_grad_norm", "categorical", choices=(1.0, None, 0.1))
+    encoding = Encoding((clip,), active_among((clip,)))
+    assert [encoding.values(row)["clip_grad_norm"] for row in np.array([[0.1], [0.5], [0.9]])] == [1.0, None, 0.1]
+    none = encoding.columns(encoding.units({"clip_grad_norm": None})[None])[0]
+    assert none.tolist() == pytest.approx([0, math.sqrt(0.5), 0])
+
+
 def epochs_of(params: Mapping[str, Any]) -> list[float]:
     u = math.log10(params["lr"]) + 1.5
     return [8 + 10 * u * u + 40 / epoch for epoch in range(1, EPOCHS + 1)]
@@ -227,3 +236,14 @@ def test_words_and_conditions_are_learned() -> None:
         value = epochs_of(params)[-1] + (10 if params["optimizer"] == "sgd" else 0)
         sampler.tell(number, Outcome(TrialState.COMPLETE, (value,)))
     assert chosen[8:].count("adamw") >= 6
+
+
+def test_the_first_proposals_learn_from_different_earlier_results() -> None:
+    rates = np.geomspace(LR.low, LR.high, 20).tolist()
+    earlier = [Earlier({"lr": lr, "weight_decay": 0.001}, (epochs_of({"lr": lr})[-1],)) for lr in rates]
+    proposals = []
+    for known in (earlier, earlier[:1] * 20):
+        sampler = Sampler(settings("mfgp", NUMBERS), active_among(NUMBERS), known)
+        proposals.append([sampler.ask() for _ in range(3)])
+    learned, spread = ([epochs_of(params)[-1] for params in found] for found in proposals)
+    assert max(learned) < 15 < max(spread)
