@@ -51,6 +51,9 @@ class ProposalMaker:
     A parameter that --set fixes is not searched. Neither is one that only fed a derived field that --set fixes.
     """
 
+    idle_brackets: str | None = None
+    """Why the search must not begin: some of its brackets would stop no trial. None if each may stop some."""
+
     def __init__(self, loaded: LoadedSpace, overrides: Mapping[str, Any], scale: str | None = None) -> None:
         """Read the declared search and check it.
 
@@ -351,13 +354,26 @@ class ProposalMaker:
             )
         grace = self.scheduler.grace_epochs
         if self.scheduler.type != "pbt" and grace >= self.max_epochs:
-            paths = [
-                ("scales", scale or "", "scheduler", "grace_epochs"),
-                ("scheduler", "grace_epochs"),
-                ("scheduler",),
-            ]
-            where = source.where(next(path for path in paths if path in source.lines))
+            where = self._where_in_scheduler(source, scale, "grace_epochs")
             raise UserError(
                 f"{where}: grace_epochs {grace} is not below the {counted(self.max_epochs, 'epoch')} of a trial: "
                 "nothing would be stopped; lower it, or scheduler: {type: none}"
             )
+        self.idle_brackets = self._idle_brackets(source, scale)
+
+    def _idle_brackets(self, source: YamlSource, scale: str | None) -> str | None:
+        """Say that brackets have no rung before the last epoch; None if all have one."""
+        spec = self.scheduler
+        grace, factor, brackets = spec.grace_epochs, spec.reduction_factor, spec.brackets
+        if brackets == 1 or grace * factor ** (brackets - 1) < self.max_epochs:
+            return None
+        most = sum(grace * factor**first < self.max_epochs for first in range(brackets))
+        return (
+            f"{self._where_in_scheduler(source, scale, 'brackets')}: {brackets} brackets are too many for the "
+            f"{counted(self.max_epochs, 'epoch')} of a trial: in the last of them nothing would be stopped; "
+            f"give brackets: {most}"
+        )
+
+    def _where_in_scheduler(self, source: YamlSource, scale: str | None, key: str) -> str:
+        paths = [("scales", scale or "", "scheduler", key), ("scheduler", key), ("scheduler",)]
+        return source.where(next((path for path in paths if path in source.lines), ()))

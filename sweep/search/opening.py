@@ -77,10 +77,13 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
     """Read the earlier results that the search of this name starts from, if it has not begun.
 
     Raises:
-        UserError: the space asks for earlier results, and none can be used.
+        UserError: the space asks for earlier results, and none can be used; or the search has not begun, and brackets
+            of its scheduler would stop nothing.
     """
     source = maker.search.warm_start
-    if source is None or read_log(store.search_log(name), up_to_damage=True).settings:
+    if maker.idle_brackets is not None and not _has_begun(store, name):
+        raise UserError(maker.idle_brackets)
+    if source is None or _has_begun(store, name):
         return EarlierResults()
     from sweep.search.warm_start import earlier_results
 
@@ -101,6 +104,10 @@ def earlier_results_for(store: Store, name: str, maker: ProposalMaker) -> Earlie
     if len(used) < len(given):
         notes.append(f"{len(used)} of {len(given)} earlier results lie inside the space and are used")
     return EarlierResults(used, notes)
+
+
+def _has_begun(store: Store, name: str) -> bool:
+    return bool(read_log(store.search_log(name), up_to_damage=True).settings)
 
 
 def open_search(

@@ -146,6 +146,22 @@ def test_what_run_refuses_plan_refuses_in_the_same_words(
     )
 
 
+@pytest.mark.parametrize(("kind", "brackets"), [("hyperband", ""), ("asha", ", brackets: 3")])
+def test_brackets_that_would_stop_nothing_are_refused_until_the_search_has_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, brackets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, store = tmp_path / "mine.yaml", tmp_path / "store"
+    path.write_text(f"{SPACE}scheduler: {{type: {kind}, grace_epochs: 3{brackets}}}\n")
+    asked = ["plan", str(path), "--store", str(store), "--set", "epochs=4"]
+    assert tune_main.main(asked) == 2
+    assert capsys.readouterr().err.endswith(
+        ": 3 brackets are too many for the 4 epochs of a trial: in the last of them nothing would be stopped; "
+        "give brackets: 1\n"
+    )
+    monkeypatch.setattr("sweep.search.opening._has_begun", lambda store, name: True)
+    assert tune_main.main(asked) == 0
+
+
 @pytest.mark.usefixtures("begun")
 def test_a_known_time_says_of_what_it_is(
     store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
