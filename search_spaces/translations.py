@@ -82,7 +82,7 @@ def misplaced(path: KeyPath, *, is_unknown: bool) -> str | None:
         is_next = len(path) > 1 and path[1] == inner[0]
         return f"{inner[0]!r} belongs {'one level out' if is_next else 'at the left margin'}, beside {path[0]!r}"
     is_section_key = len(path) == 1 or path[0] == "parts" or path[0] in SECTIONS
-    if not is_unknown or not is_section_key or path[-1] == "metric":
+    if not is_unknown or not is_section_key or path[-1] == "metric" or f"{path[-1]}s" in allowed:
         return None
     if path[-1] in SETTABLE_FIELDS or is_field(str(path[-1])):
         return f"{path[-1]!r} is a training field: write it into defaults, rows or grid"

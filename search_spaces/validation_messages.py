@@ -83,10 +83,11 @@ def validation_message(source: YamlSource, error: ValidationError) -> str:
 
 
 def empty_keys(section: Mapping[Any, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Keys without a value that need one, in the order of the file."""
+    """Keys without a value that need one, in the order of the file. A point of `first` may hold null."""
     for key, value in section.items():
         here = (*path, key)
-        if value is None or (value == {} and here in EMPTY_SECTIONS) or (value == "" and key in EXAMPLES):
+        is_null = value is None and path[:1] != ("first",)
+        if is_null or (value == {} and here in EMPTY_SECTIONS) or (value == "" and key in EXAMPLES):
             yield here
         elif isinstance(value, dict) and key not in SETTINGS:
             yield from empty_keys(value, here)

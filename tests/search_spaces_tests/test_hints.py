@@ -22,6 +22,7 @@ WORDS = {
     SEARCH + "scheduler: {type: asha, min_iter: 1}\n": "unknown key 'min_iter': did you mean 'grace_epochs'?",
     SEARCH + "scheduler: {type: asha, eta: 3}\n": "unknown key 'eta': did you mean 'reduction_factor'?",
     SEARCH + "scheduler: {type: ahsa}\n": "scheduler.type: 'ahsa' is unknown: did you mean 'asha'?",
+    SEARCH + "objective: {seed: 3}\n": "objective.seed: unknown key 'seed': did you mean 'seeds'?",
     SEARCH + "objective: {metric: val_loss}\n": "'val_loss' is unknown: did you mean 'holdout_loss'?",
     SEARCH.replace("1.0}", "1.0, distribution: log_unifrom_values}"): "did you mean 'log_uniform_values'?",
     SEARCH.replace("1.0}", "1.0, distribution: normal}"): "'normal' is unknown: give min and max with uniform",

@@ -44,6 +44,7 @@ def test_points_that_are_not_tried_are_noted(tmp_path: Path) -> None:
     [
         ("[{lr: 2}]", "first[0].lr: must be a number from 0.01 to 1, got 2"),
         ("[{lr: 0.1}, {lr: true}]", "first[1].lr: must be a number from 0.01 to 1, got True"),
+        ("[{lr: null}]", "first[0].lr: must be a number from 0.01 to 1, got None"),
         ("[{lr: .nan}]", "first[0].lr: must be a number from 0.01 to 1, got nan"),
         ("[{lr: high}]", "first[0].lr: must be a number from 0.01 to 1, got 'high'"),
         ("[{batch_size: 48}]", "first[0].batch_size: is not one of 32, 64, 128: got 48"),
@@ -74,6 +75,11 @@ def test_a_point_that_no_trial_can_have_is_refused(tmp_path: Path) -> None:
         "derive: {lr: '0.1 / ((base_lr - 0.75) ** 2 + (gap - 0.25) ** 2)'}\nfirst: [{base_lr: 0.75, gap: 0.25}]\n"
     )
     assert "(proposed: base_lr=0.75 gap=0.25)" in refusal(tmp_path, text)
+
+
+def test_a_point_may_hold_null_where_it_is_a_value(tmp_path: Path) -> None:
+    text = f"{SEARCH}parameters: {{clip_grad_norm: {{values: [null, 1.0]}}}}\nfirst: [{{clip_grad_norm: null}}]\n"
+    expand(load_text(tmp_path, text), {})
 
 
 def test_points_belong_to_a_search_and_fit_a_first_generation(tmp_path: Path) -> None:
