@@ -49,6 +49,6 @@ def test_the_time_of_an_epoch_is_shared_out_completely(process: LimitProcess) ->
     means = mean_shares([shares, shares])
     assert sum(mean["percent"] for mean in means.values()) == pytest.approx(100)
     assert {group: mean["us an image"] for group, mean in means.items()} == pytest.approx(shares)
-    for group in ("convolution forward", "convolution backward", OPTIMIZER, HOST):
+    for group in ("convolution forward", "convolution backward", OPTIMIZER):
         assert shares[group] > 0
-    assert set(shares) > set(GROUPS)
+    assert set(shares) > {*GROUPS, HOST}  # what is left for the host may be below 0 on a busy machine
