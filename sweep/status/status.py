@@ -78,9 +78,9 @@ class SweepStatus:
     at_work: frozenset[str] = frozenset()
     """Keys of the running trials; not in the JSON form."""
     paused_keys: frozenset[str] = frozenset()
-    is_search: bool = False
-    """Whether trials are proposed while the search runs; not in the JSON form."""
     """Keys of the paused trials; not in the JSON form."""
+    is_search: bool = False
+    """Whether trials are proposed while the sweep runs; not in the JSON form."""
 
     @property
     def nothing_trained(self) -> bool:
