@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, get_args
 
+import numpy as np
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
@@ -20,7 +21,7 @@ from optuna.trial import TrialState
 
 from benchmarks.finished_sweep import EPOCH
 from benchmarks.search_functions import EPOCHS, Params
-from benchmarks.search_problems import BUDGET, WORST, Problem, Report, problem, regrets
+from benchmarks.search_problems import BUDGET, WORST, Curve, Problem, Report, problem, record_of
 from results.store.journal import Journal
 from search_spaces.expressions import Expression
 from search_spaces.parameters import SearchParameter
@@ -59,14 +60,13 @@ class Run:
     history: list[Report] = field(default_factory=list)
     proposals: list[Params] = field(default_factory=list)
     """The parameters of each trial, in the order in which they were begun."""
-    diverges: list[bool] = field(default_factory=list)
-    """Whether each of them diverges, if it is trained for long enough."""
+    curves: list[Curve] = field(default_factory=list)
+    """The whole curve of each of them."""
 
     def diverging(self, part: int, num_parts: int = 4) -> float:
         """Return the share of the proposals of a part, counted from 0, that diverge."""
-        first, last = (len(self.diverges) * bound // num_parts for bound in (part, part + 1))
-        found = self.diverges[first:last]
-        return sum(found) / max(1, len(found))
+        first, last = (len(self.curves) * bound // num_parts for bound in (part, part + 1))
+        return float(np.mean([curve.diverged for curve in self.curves[first:last]]))
 
 
 def run(driver: Driver, chosen: Problem, seed: int, workers: int, budget: int = BUDGET) -> Run:
@@ -81,7 +81,7 @@ def run(driver: Driver, chosen: Problem, seed: int, workers: int, budget: int = 
             if number not in curves:
                 params[number], curves[number] = given[1], chosen.curve(given[1], seed)
                 done.proposals.append(given[1])
-                done.diverges.append(curves[number].diverged)
+                done.curves.append(curves[number])
             training.append(number)
 
     fill()
@@ -317,13 +317,5 @@ def measure(arm: str, name: str, workers: int, seed: int, budget: int = BUDGET) 
     started = time.process_time()
     with quiet():
         done = run(makers()[arm](chosen, seed), chosen, seed, workers, budget)
-    return {
-        "arm": arm,
-        "problem": name,
-        "workers": workers,
-        "seed": seed,
-        "regret": {share: round(value, 5) for share, value in regrets(chosen, done.history).items()},
-        "trials": len(done.proposals),
-        "diverged_last_quarter": round(done.diverging(3), 4),
-        "cpu_seconds": round(time.process_time() - started, 3),
-    }
+    key = (arm, name, workers, seed)
+    return record_of(key, chosen, done.history, done.curves, time.process_time() - started)

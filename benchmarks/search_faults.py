@@ -3,6 +3,8 @@
     few complete      lr from 0.001 to 10, all above 1 diverges at once; one trial of 25 is trained to its end, the
                       others are stopped after an epoch
     sparse, training  problems of `search_problems.py` under ASHA: many diverge; the space of batch size and lr
+    shipped           under ASHA, the parameters of the shipped `lr_batch_tpe_asha`, with an edge at three times the
+                      best lr
     loss              under ASHA, the held-out loss, which has no worst value, with an edge at twice the best lr
     two objectives    the same with the error and the training time
 
@@ -18,7 +20,7 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.search_arms import ASHA, ERROR, NONE, Driver, Run, SearchDriver, run
-from benchmarks.search_functions import Errors, Params, learning
+from benchmarks.search_functions import CHANCE, Axis, Errors, Params, learning
 from benchmarks.search_problems import LR, WEIGHT_DECAY, Problem, problem
 from search_spaces.schema import ObjectiveSpec
 from search_spaces.search_checks import ONE_OBJECTIVE
@@ -40,7 +42,27 @@ def _beside_the_edge(params: Params, best: float = 0.5) -> Errors:
     return learning(8 + 8 * u**2 + v**2, 0.5, 1.3)
 
 
+def _shipped(params: Params) -> Errors:
+    """Return errors that depend on base_lr / (1 - momentum); all above 1 diverges in its second epoch."""
+    rate = params["base_lr"] / (1 - params["momentum"])
+    if rate > 1:
+        return [CHANCE]
+    u, v = math.log10(rate / 0.3), math.log10(params["weight_decay"]) + 3.7
+    return learning(8 + 6 * u**2 + 2 * v**2 + 0.15 * math.log2(params["batch_size"] / 64) ** 2, 0.3, 1.2)
+
+
 EDGE = Problem("edge", (LR, WEIGHT_DECAY), 8.0, _beside_the_edge)
+SHIPPED = Problem(
+    "shipped",
+    (
+        Axis("base_lr", "float", 0.01, 1.0, log=True),
+        Axis("batch_size", "categorical", choices=(32, 64, 128, 256, 512)),
+        Axis("momentum", "float", 0.8, 0.98),
+        Axis("weight_decay", "float", 1e-5, 1e-3, log=True),
+    ),
+    8.0,
+    _shipped,
+)
 ONE_AXIS = Problem("few complete", (LR,), 8.0, lambda params: _beside_the_edge({**params, "weight_decay": 5e-4}, 0.1))
 
 
@@ -76,6 +98,7 @@ FORMS: dict[str, Callable[[Any, int], Run]] = {
     "few complete": _few_complete,
     "sparse": _under_asha(problem("sparse")),
     "training": _under_asha(problem("training")),
+    "shipped": _under_asha(SHIPPED),
     "loss": _under_asha(EDGE, LOSS),
     TWO_OBJECTIVES: _under_asha(EDGE, ERROR, SECONDS),
 }

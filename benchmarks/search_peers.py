@@ -50,7 +50,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import search_problems
 from benchmarks.search_functions import EPOCHS, Axis
-from benchmarks.search_problems import BUDGET, WORST, Curve, Problem, Report, problem, regrets
+from benchmarks.search_problems import BUDGET, WORST, Curve, Problem, Report, problem, record_of
 
 MOBSTER: dict[str, Any] = {"debug_log": False, "opt_skip_init_length": 30, "opt_skip_period": 5}
 SMAC_TRIALS = 160
@@ -333,18 +333,7 @@ def record(arm: str, name: str, num_workers: int, seed: int) -> dict[str, Any]:
         run = Run(make(arm, chosen, num_workers, seed, Path(folder)), chosen, num_workers, seed)
         run.run()
         seconds = time.process_time() - begun
-    curves = list(run.curves.values())
-    last = curves[len(curves) * 3 // 4 :]
-    return {
-        "arm": arm,
-        "problem": name,
-        "workers": num_workers,
-        "seed": seed,
-        "regret": {share: round(value, 5) for share, value in regrets(chosen, run.history).items()},
-        "trials": len(curves),
-        "diverged_last_quarter": round(sum(curve.diverged for curve in last) / len(last), 4),
-        "cpu_seconds": round(seconds, 2),
-    }
+    return record_of((arm, name, num_workers, seed), chosen, run.history, list(run.curves.values()), seconds)
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:

@@ -223,3 +223,27 @@ def regrets(chosen: Problem, history: History) -> dict[str, float]:
         str(share): chosen.true_error(incumbent(history[: BUDGET * share // 100])) - chosen.optimum
         for share in SHARES
     }
+
+
+def record_of(
+    key: tuple[str, str, int, int], chosen: Problem, history: History, curves: Sequence[Curve], seconds: float
+) -> dict[str, Any]:
+    """Return the record of a run.
+
+    Args:
+        key: arm, problem, workers and seed.
+        curves: those of the trials, in the order in which they were begun.
+        seconds: processor time of the run.
+    """
+    arm, name, workers, seed = key
+    last = curves[len(curves) * 3 // 4 :]
+    return {
+        "arm": arm,
+        "problem": name,
+        "workers": workers,
+        "seed": seed,
+        "regret": {share: round(value, 5) for share, value in regrets(chosen, history).items()},
+        "trials": len(curves),
+        "diverged_last_quarter": round(sum(curve.diverged for curve in last) / len(last), 4),
+        "cpu_seconds": round(seconds, 3),
+    }

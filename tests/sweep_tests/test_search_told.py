@@ -24,24 +24,19 @@ from results.store.search_log import (
 )
 from search_spaces.parameters import SearchParameter
 from search_spaces.schema import Algorithm, ObjectiveSpec, SchedulerSpec
-from sweep.search.curves import TrialCurve
 from sweep.search.optuna_samplers import Draw, make_sampler
 from sweep.search.outcomes import WORST, Outcome
 from sweep.search.sampler import IGNORE_OUTCOMES, Sampler
 from sweep.search.scheduler import make_scheduler
-from sweep.search.simulation import simulate
 from sweep.search.state import SearchState
 from tests.sweep_tests.driven_searches import (
     ERROR,
     NUMBERS,
     SECONDS,
     active_among,
-    epoch_record,
     make_trial,
-    open_search,
     settings,
 )
-from trainable.config import PlannedTrial, TrainConfig
 from trainable.records import Status
 
 DOCS = Path(__file__).parents[2] / "docs" / "search.md"
@@ -212,65 +207,6 @@ def test_tpe_leaves_what_diverges_or_is_impossible(one_in: int) -> None:
             else:
                 sampler.tell(number, Outcome(TrialState.PRUNED, None, {1: error + 30}))
         shares.append(share_of_last_quarter(diverged))
-    assert sum(shares) / len(shares) < 0.05
-
-
-def diverges(config: TrainConfig) -> bool:
-    return config.lr / (1 - config.momentum) > config.batch_size / 128
-
-
-def curve_of(config: TrainConfig, seed: int, number: int) -> TrialCurve:
-    """Return a curve of the shipped search's space; the best learning rate is a third of the first that diverges."""
-    epochs = 27
-    if diverges(config):
-        return TrialCurve((90.0, None), (1.0,) * 2, epochs, Status.DIVERGED)
-    distance = math.log10(config.lr / (1 - config.momentum) * 128 / config.batch_size / 0.3)
-    floor = 8 + 6 * distance**2 + 0.15 * math.log2(config.batch_size / 64) ** 2
-    floor += 2 * (math.log10(config.weight_decay) + 3.7) ** 2
-    noise = np.random.default_rng((seed, number)).standard_normal(epochs)
-    values = tuple(floor + (90 - floor) * (1 + t / 0.3) ** -1.2 + 0.4 * noise[t - 1] for t in range(1, epochs + 1))
-    return TrialCurve(values, (1.0,) * epochs, epochs, Status.COMPLETE)
-
-
-class ShippedDriver:
-    """A search in the form of the shipped `lr_batch_tpe_asha`."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        space = (
-            SearchParameter("base_lr", "float", 0.01, 1.0, log=True),
-            SearchParameter("batch_size", "categorical", choices=(32, 64, 128, 256, 512)),
-            MOMENTUM,
-            SearchParameter("weight_decay", "float", 1e-5, 1e-3, log=True),
-        )
-        wanted = dataclasses.replace(settings("tpe", space, 60, seed), scheduler=ASHA)
-        self.search = open_search(folder, wanted, self.make_trial, make_scheduler(ASHA, 27, seed))
-        self.seed = seed
-        self.keys: dict[int, str] = {}
-
-    def make_trial(self, params: Params) -> PlannedTrial:
-        lr = params["base_lr"] * params["batch_size"] / 128
-        return make_trial({**params, "lr": lr, "epochs": 27})
-
-    def next(self) -> tuple[int, TrialCurve] | None:
-        if (proposal := self.search.next()) is None:
-            return None
-        self.keys[proposal.number] = proposal.trial.config.trial_key
-        return proposal.number, curve_of(proposal.trial.config, self.seed, proposal.number)
-
-    def report(self, number: int, epoch: int, value: float | None) -> bool:
-        return self.search.report(self.keys[number], epoch_record(epoch, value))
-
-    def end(self, number: int, status: Status) -> None:
-        self.search.end(self.keys[number], status)
-
-
-def test_the_shipped_form_leaves_what_diverges(tmp_path: Path) -> None:
-    shares = []
-    for seed in range(1):
-        driver = ShippedDriver(tmp_path / f"{seed}", seed)
-        simulate(driver, 4)
-        configs = [proposal.config for proposal in driver.search.record.proposals if proposal.config is not None]
-        shares.append(share_of_last_quarter([diverges(config) for config in configs]))
     assert sum(shares) / len(shares) < 0.05
 
 
