@@ -255,8 +255,11 @@ def _ours(algorithm: Any, scheduler: SchedulerSpec) -> Maker:  # noqa: ANN401 (c
     return lambda chosen, seed: SearchDriver(chosen, algorithm, scheduler, seed)
 
 
-def _tpe(pruner: Callable[[], BasePruner] = NopPruner) -> Maker:
-    return lambda chosen, seed: AskTell(chosen, seed, TPESampler(seed=seed), pruner(), lost_is_complete=False)
+def _tpe(pruner: Callable[[], BasePruner], **options: Any) -> Maker:  # noqa: ANN401 (options of TPESampler)
+    def make(chosen: Problem, seed: int) -> Driver:
+        return AskTell(chosen, seed, TPESampler(seed=seed, **options), pruner(), lost_is_complete=False)
+
+    return make
 
 
 def _as_it_was(chosen: Problem, seed: int) -> Driver:
@@ -305,6 +308,7 @@ def makers() -> dict[str, Maker]:
         **ours,
         AS_IT_WAS: _as_it_was,
         "optuna tpe + median": _tpe(MedianPruner),
+        "optuna tpe + median (groups)": _tpe(MedianPruner, multivariate=True, group=True),
         "optuna tpe + hyperband": _tpe(lambda: HyperbandPruner(1, EPOCHS, 3)),
         "optuna tpe + successive halving": _tpe(lambda: SuccessiveHalvingPruner(1, 3)),
         "optuna gp": _optuna_gp,

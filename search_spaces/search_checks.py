@@ -143,7 +143,7 @@ def _check_scheduler(space: Space, search: SearchSpec, source: YamlSource) -> No
             source,
             ("scheduler",),
             f"leaves {search.algorithm} little to learn from, because it ignores stopped trials: "
-            "leave the scheduler out, or use algorithm: tpe",
+            "leave the scheduler out, or use algorithm: mfgp",
         )
 
 

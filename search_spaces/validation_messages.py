@@ -27,7 +27,7 @@ from search_spaces.search_checks import COST
 from search_spaces.translations import TRANSLATIONS, misplaced
 from search_spaces.yaml_source import KeyPath, YamlSource
 from trainable.sweep_name import SWEEP_NAME_RULE
-from trainable.wording import nearest, quoted
+from trainable.wording import format_value, nearest, quoted
 
 KIND_MESSAGES = {
     "list_type": "must be a list",
@@ -158,7 +158,7 @@ def _value_message(problem: ErrorDetails) -> str:
             return f"{quoted(problem['input'])} is not a valid name: use {SWEEP_NAME_RULE}"
         case kind if kind in BOUND_MESSAGES:
             words, bound = BOUND_MESSAGES[kind]
-            return f"{words} {problem['ctx'][bound]:.7g}, {got}"
+            return f"{words} {format_value(problem['ctx'][bound], digits=None)}, {got}"
         case kind if kind in KIND_MESSAGES:
             return f"{KIND_MESSAGES[kind]}, {got}"
         case "value_error":

@@ -237,8 +237,6 @@ def _learning_curves(results: Results) -> Iterable[Figure]:
     else:
         most = learning_curves.MOST_PANELS if search.is_population else learning_curves.MOST_PANELS_OF_SEARCH
         ranks, heading, what = results.curves or Ranks(1, most), search_title(search, results), "curves"
-        if ranks.last is not None and not search.is_population and len(search.trials) > ranks.last:
-            heading += f"\nthe best of {len(search.trials)} trials"
     panels, total = _curve_panels(results, ranks)
     if total and not panels:
         raise UserError(f"--curves {ranks.first}-{ranks.last}: there are only {total} {what}")

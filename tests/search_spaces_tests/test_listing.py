@@ -86,5 +86,5 @@ def test_a_search_shows_how_it_searches(tmp_path: Path) -> None:
 
 
 def test_a_search_that_is_shipped_is_listed_with_its_trials() -> None:
-    (line,) = [line for line in list_spaces().splitlines() if line.startswith("lr_batch_gp ")]
-    assert "  40 trials  " in line
+    (line,) = [line for line in list_spaces().splitlines() if line.startswith("lr_batch_mfgp ")]
+    assert "  120 trials  " in line

@@ -27,6 +27,10 @@ from trainable.errors import UserError
             "search: {algorithm: tpe, trials: 3}\n" + LR,
             "FILE:1: search.trials: unknown key 'trials': did you mean 'num_trials'?",
         ),
+        (
+            "search: {algorithm: tpe, num_trials: 1, seed: 4294967296}\n" + LR,
+            "FILE:1: search.seed: must be below 4294967296, got 4294967296",
+        ),
         ("search: {algorithm: tpe, num_trials: 0}\n" + LR, "FILE:1: search.num_trials: must be at least 1, got 0"),
         ("search: {algorithm: tpe, num_trials: -1}\n" + LR, "FILE:1: search.num_trials: must be at least 1, got -1"),
         (
@@ -251,7 +255,7 @@ def test_an_algorithm_that_ignores_stopped_trials_has_no_scheduler(tmp_path: Pat
     message = refusal(tmp_path, search + "scheduler: {type: asha}\n")
     assert message == (
         f"FILE:5: scheduler: leaves {algorithm} little to learn from, because it ignores stopped trials: "
-        "leave the scheduler out, or use algorithm: tpe"
+        "leave the scheduler out, or use algorithm: mfgp"
     )
 
 

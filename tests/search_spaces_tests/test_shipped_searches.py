@@ -23,7 +23,7 @@ def maker_of(name: str, scale: str | None) -> ProposalMaker:
 
 
 def test_the_searches_are_found() -> None:
-    assert {"lr_batch_tpe_asha", "lr_batch_random", "lr_batch_gp", "lr_batch_pareto"} <= {*SEARCHES}
+    assert {"lr_batch_tpe_asha", "lr_batch_random", "lr_batch_mfgp", "lr_batch_pareto"} <= {*SEARCHES}
 
 
 @pytest.mark.parametrize("name", SEARCHES)
