@@ -5,7 +5,7 @@
     sparse, training  problems of `search_problems.py` under ASHA: many diverge; the space of batch size and lr
     shipped           under ASHA, the parameters of the shipped `lr_batch_tpe_asha`, with an edge at three times the
                       best lr
-    loss              under ASHA, the held-out loss, which has no worst value, with an edge at twice the best lr
+    loss              the held-out loss, which has no worst value, with an edge at twice the best lr; no scheduler
     two objectives    the same with the error and the training time
 
 Where the sampler has to be told a finite worst value or a rank, the share falls; at random it stays as it is.
@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.search_arms import ASHA, ERROR, NONE, Driver, Run, SearchDriver, run
 from benchmarks.search_functions import CHANCE, Axis, Errors, Params, learning
-from benchmarks.search_problems import LR, WEIGHT_DECAY, Problem, problem
+from benchmarks.search_problems import BUDGET, LR, WEIGHT_DECAY, Problem, problem
 from search_spaces.schema import ObjectiveSpec
-from search_spaces.search_checks import ONE_OBJECTIVE
+from search_spaces.search_checks import LEARN_FROM_COMPLETE, ONE_OBJECTIVE
 from sweep.search.optuna_samplers import quiet
 from trainable.records import Status
 
@@ -81,10 +81,16 @@ class _FewComplete:
         return False
 
 
-def _under_asha(chosen: Problem, *objectives: ObjectiveSpec) -> Callable[[Any, int], Run]:
+def _under_asha(chosen: Problem) -> Callable[[Any, int], Run]:
     def form(algorithm: Any, seed: int) -> Run:  # noqa: ANN401 (one of Algorithm)
-        driver = SearchDriver(chosen, algorithm, ASHA, seed, objectives or (ERROR,))
-        return run(driver, chosen, seed, workers=4)
+        return run(SearchDriver(chosen, algorithm, ASHA, seed), chosen, seed, workers=4)
+
+    return form
+
+
+def _beside_edge(*objectives: ObjectiveSpec) -> Callable[[Any, int], Run]:
+    def form(algorithm: Any, seed: int) -> Run:  # noqa: ANN401
+        return run(SearchDriver(EDGE, algorithm, NONE, seed, objectives), EDGE, seed, workers=4, budget=2 * BUDGET)
 
     return form
 
@@ -99,9 +105,12 @@ FORMS: dict[str, Callable[[Any, int], Run]] = {
     "sparse": _under_asha(problem("sparse")),
     "training": _under_asha(problem("training")),
     "shipped": _under_asha(SHIPPED),
-    "loss": _under_asha(EDGE, LOSS),
-    TWO_OBJECTIVES: _under_asha(EDGE, ERROR, SECONDS),
+    "loss": _beside_edge(LOSS),
+    TWO_OBJECTIVES: _beside_edge(ERROR, SECONDS),
 }
+
+LEFT_OUT = {"loss": (), TWO_OBJECTIVES: ONE_OBJECTIVE}
+"""Algorithms that are not for a form; for the others those that learn nothing from stopped trials."""
 
 
 def shares(form: str, algorithm: str, num_seeds: int) -> list[float]:
@@ -120,7 +129,7 @@ def write(folder: Path, algorithms: Sequence[str], num_seeds: int) -> Path:
         form: {
             name: shares(form, name, num_seeds)
             for name in algorithms
-            if form != TWO_OBJECTIVES or name not in ONE_OBJECTIVE
+            if name not in LEFT_OUT.get(form, LEARN_FROM_COMPLETE)
         }
         for form in FORMS
     }
