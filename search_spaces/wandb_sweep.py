@@ -17,7 +17,7 @@ from trainable.rounding import COMPUTED_DIGITS, round_significant
 from trainable.sweep_name import SWEEP_NAME_PATTERN, SWEEP_NAME_RULE
 from trainable.wording import nearest, quoted
 
-METHODS = {"grid": "grid", "random": "random", "bayes": "tpe"}
+METHODS = {"grid": "grid", "random": "random", "bayes": "mfgp"}
 """W&B's methods -> our algorithms."""
 SHARED_KEYS = ("name", "description", "parameters")
 """Keys that a space has, too."""
@@ -204,7 +204,7 @@ class _Translation:
         algorithm = METHODS[self._method]
         self._put(("search", "algorithm"), algorithm, ("method",))
         if self._method == "bayes":
-            self._note(("method",), "bayes becomes tpe, which learns from stopped trials, too")
+            self._note(("method",), "bayes becomes mfgp, which learns from stopped trials, too")
         cap = self._sweep.get("run_cap")
         if cap is not None:
             self._put(("search", "num_trials"), cap, ("run_cap",))

@@ -16,7 +16,7 @@ WORDS = {
     "run_cap: 4\n" + ROWS: "unknown key 'run_cap': our word is 'num_trials'",
     "program: train.py\n" + ROWS: "unknown key 'program': leave it out: the training is built in",
     "early_terminate: {type: hyperband}\n" + SEARCH: "unknown key 'early_terminate': did you mean 'scheduler'?",
-    "search: {algorithm: bayes, num_trials: 4}\n": "search.algorithm: 'bayes' is unknown: did you mean 'tpe'?",
+    "search: {algorithm: bayes, num_trials: 4}\n": "search.algorithm: 'bayes' is unknown: did you mean 'mfgp'?",
     "search: {algorithm: TPE, num_trials: 4}\n": "'TPE' is unknown: did you mean 'tpe'?",
     "search: {algorithm: tpe, run_cap: 4}\n": "unknown key 'run_cap': did you mean 'num_trials'?",
     SEARCH + "scheduler: {type: asha, min_iter: 1}\n": "unknown key 'min_iter': did you mean 'grace_epochs'?",

@@ -42,7 +42,7 @@ def test_the_sweep_of_the_page_asks_for_what_it_says(tmp_path: Path) -> None:
     loaded = load(tmp_path, PAGE)
     assert loaded.name == "theirs"
     assert loaded.source.content == {
-        "search": {"algorithm": "tpe", "num_trials": 40},
+        "search": {"algorithm": "mfgp", "num_trials": 40},
         "objective": {"metric": "holdout_error_percent", "goal": "minimize"},
         "scheduler": {"type": "asha", "grace_epochs": 10, "reduction_factor": 3},
         "parameters": {
@@ -55,7 +55,7 @@ def test_the_sweep_of_the_page_asks_for_what_it_says(tmp_path: Path) -> None:
     assert expand(loaded, {}).search is not None
     assert notes(loaded) == [
         "1: program: is left out: the training is built in",
-        "2: method: bayes becomes tpe, which learns from stopped trials, too",
+        "2: method: bayes becomes mfgp, which learns from stopped trials, too",
         "3: metric.name: val_error becomes holdout_error_percent, measured on held-out training images",
         "11: early_terminate.type: hyperband becomes asha, whose first rung is epoch 10",
         "6: parameters.learning_rate: becomes lr",
