@@ -16,18 +16,19 @@ def search_quality(report: Mapping[str, Any]) -> str:
         for workers, found in sorted(report.get("groups", {}).get(group, {}).items(), key=lambda item: int(item[0])):
             names = ", ".join(found["problems"])
             told = f"**{title}, {workers} at a time** ({names}; {found['num_seeds']} seeds)"
-            parts += [told, _ranks(found), *([_regrets(found), _wins(found)] if workers == "4" else [])]
+            parts += [told, _ranks(found), *([_regrets(found), *_wins(found)] if workers == "4" else [])]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def search_faults(report: Mapping[str, Any]) -> str:
     """Return the table of proposals that diverge."""
+    told = f"{report['processor']}; means over {report['num_seeds']} seeds."
     rows = [
         [form, algorithm, *(cell(share) for share in shares)]
         for form, by_algorithm in report["percent_diverging_by_quarter"].items()
         for algorithm, shares in by_algorithm.items()
     ]
-    return markdown_table(["form", "algorithm", "1st quarter, %", "2nd", "3rd", "4th"], rows)
+    return f"{told}\n\n{markdown_table(['form', 'algorithm', '1st quarter, %', '2nd', '3rd', '4th'], rows).strip()}\n"
 
 
 def _ranks(found: Mapping[str, Any]) -> str:
@@ -51,16 +52,18 @@ def _regrets(found: Mapping[str, Any]) -> str:
     return markdown_table(["median regret at 100 %", *found["problems"]], rows)
 
 
-def _wins(found: Mapping[str, Any]) -> str:
-    """Return the wins of the best of those that are compared."""
+def _wins(found: Mapping[str, Any]) -> list[str]:
+    """Return the wins of the best two of those that are compared."""
     firsts = {pair.partition(" : ")[0] for pair in found["wins"]}
-    best = next((arm for arm, _ in _sorted(found) if arm in firsts), "")
-    rows = [
-        [other, *(f"{won:g} : {lost:g}" for won, lost in by_share.values())]
-        for first, other, by_share in ((*pair.split(" : "), shares) for pair, shares in found["wins"].items())
-        if first == best
-    ]
-    return markdown_table([f"wins of `{best}` against", "25 %", "50 %", "100 %"], rows) if rows else ""
+    tables = []
+    for best in [arm for arm, _ in _sorted(found) if arm in firsts][:2]:
+        rows = [
+            [other, *(f"{won:g} : {lost:g}" for won, lost in by_share.values())]
+            for first, other, by_share in ((*pair.split(" : "), shares) for pair, shares in found["wins"].items())
+            if first == best
+        ]
+        tables.append(markdown_table([f"wins of `{best}` against", "25 %", "50 %", "100 %"], rows))
+    return tables
 
 
 def _sorted(found: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -36,7 +36,16 @@ from benchmarks.search_statistics import NUM_DRAWS, Record, complete_arms, summa
 CACHE = harness.ROOT / "runs" / "search_quality" / "ours.jsonl"
 GROUPS: Mapping[str, Sequence[str]] = {"development": DEVELOPMENT, "held_out": HELD_OUT}
 CANDIDATES = ("mfgp + median", "mfgp + promotion", "tpe + median", "gp", "tpe + promotion")
-OTHERS = (AS_IT_WAS, "random", "random + asha", "random + promotion", "tpe + asha", "tpe + median", "gp")
+OTHERS = (
+    AS_IT_WAS,
+    "mfgp + median",
+    "random",
+    "random + asha",
+    "random + promotion",
+    "tpe + asha",
+    "tpe + median",
+    "gp",
+)
 QUICK_BUDGET, QUICK_DRAWS = 60, 20
 Key = tuple[str, str, int, int]
 """Arm, problem, workers and seed."""
