@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, get_args
 
-import numpy as np
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
@@ -66,7 +65,8 @@ class Run:
     def diverging(self, part: int, num_parts: int = 4) -> float:
         """Return the share of the proposals of a part, counted from 0, that diverge."""
         first, last = (len(self.curves) * bound // num_parts for bound in (part, part + 1))
-        return float(np.mean([curve.diverged for curve in self.curves[first:last]]))
+        found = self.curves[first:last]
+        return sum(curve.diverged for curve in found) / max(1, len(found))
 
 
 def run(driver: Driver, chosen: Problem, seed: int, workers: int, budget: int = BUDGET) -> Run:

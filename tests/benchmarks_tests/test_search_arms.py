@@ -7,7 +7,7 @@ from optuna.samplers import RandomSampler
 
 from benchmarks.search_arms import ASHA, AskTell, Run, SearchDriver, makers, measure, run
 from benchmarks.search_functions import Params
-from benchmarks.search_problems import problem
+from benchmarks.search_problems import Curve, problem
 from trainable.records import Status
 
 
@@ -42,13 +42,14 @@ def test_workers_train_side_by_side_and_a_paused_trial_is_resumed() -> None:
     order = [(number, epoch) for number, _, epoch, _ in done.history]
     assert order[:6] == [(0, 1), (1, 1), (0, 2), (1, 2), (2, 1), (0, 3)]
     assert len(order) == 34
-    assert done.diverges == [False, False, True]
+    assert [curve.diverged for curve in done.curves] == [False, False, True]
     assert (2, Status.DIVERGED) in driver.ends
     assert driver.ends[:2] == [(0, Status.STOPPED), (1, Status.STOPPED)]
 
 
 def test_the_share_that_diverges_by_quarter() -> None:
-    done = Run(diverges=[True, True, False, False, True, False, False, False])
+    diverged = (True, True, False, False, True, False, False, False)
+    done = Run(curves=[Curve((90.0,), diverged=flag) for flag in diverged])
     assert [done.diverging(part) for part in range(4)] == [1.0, 0.0, 0.5, 0.0]
     assert Run().diverging(3) == 0
 
