@@ -4,8 +4,8 @@ Each arm searches base learning rate, batch size, momentum and weight decay of R
 search grows until its trials have spent the epochs of NUM_FULL full trainings, to within one trial; then the
 configuration that it chose by the held-out images is trained again on all training images with further seeds, whose
 test errors are compared. `--arms NAMES` trains some arms only. `--program FILE` is the tune_main.py that runs them,
-for the arm 'tpe_asha_before' that of the version before samplers learned to avoid diverged trials. Without `--data`
-the script only writes the table of results/examples/search_on_images from the Parquet files there.
+for the arm 'tpe_asha_before' that of commit c8c2f53, before samplers learned to avoid diverged trials. Without
+`--data` the script only writes the table of results/examples/search_on_images from the Parquet files there.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from results.parquet.files import read_trials
 from results.parquet.trials import Trial, trials_from_table
 from results.store.local_store import LocalStore
 from results.store.sweep_files import EPOCHS_PARQUET, TRIALS_PARQUET
-from results.tables.layout import Column, markdown_table, percent
+from results.tables.layout import percent
 from trainable.records import Purpose, Status
-from trainable.reference_pages import refreshed
+from trainable.reference_pages import markdown_table, refreshed
 from trainable.wording import format_value
 
 FOLDER = ROOT / "results" / "examples" / "search_on_images"
@@ -93,7 +93,7 @@ def search(arm: str, seed: int, arguments: argparse.Namespace) -> None:
         command = [sys.executable, arguments.program, "run", file, "--store", store, "--data", arguments.data]
         subprocess.run([*map(str, command), "--max-concurrent", "2"], check=True)
 
-    num_trials = NUM_FULL
+    num_trials = json.loads(file.read_text())["search"]["num_trials"] if file.exists() else NUM_FULL
     run(num_trials)
     while (left := BUDGET - epochs_spent(store, sweep)) >= EPOCHS:
         num_trials += left // EPOCHS
@@ -112,7 +112,7 @@ def chosen_words(trial: Trial) -> str:
 
 def table() -> str:
     """Return a row for each search, and the mean of each arm."""
-    rows: list[Sequence[str]] = []
+    rows: list[list[str]] = []
     for arm in ARMS:
         means = []
         for seed in SEEDS:
@@ -132,9 +132,8 @@ def table() -> str:
             )
         if means:
             rows.append([f"**{arm}**", "", "", "", "", "", f"**{percent(statistics.fmean(means))}**"])
-    titles = ("search", "trials", "complete", "epochs", "chosen", "held-out error (%)", "test error, 3 seeds (%)")
-    columns = zip(titles, zip(*rows, strict=True), strict=True)
-    return markdown_table([Column(title, "left", list(cells)) for title, cells in columns])
+    titles = ["search", "trials", "complete", "epochs", "chosen", "held-out error (%)", "test error, 3 seeds (%)"]
+    return markdown_table(titles, rows)
 
 
 def main() -> None:

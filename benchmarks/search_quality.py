@@ -1,6 +1,6 @@
 """How good searches are at equal budgets, on trainings whose best configuration is known.
 
-Each run may train 30 x 27 = 810 epochs, all trials together, with 1, 4 or 16 workers side by side. Its regret is the
+Each run may train 30 x 27 = 810 epochs, all trials together, with some workers side by side. Its regret is the
 true error of the configuration that would be chosen, less the smallest possible one, in points, at 25, 50 and 100 %
 of the budget. The problems are those of `search_problems.py`, the searches those of `search_arms.py` and, if their
 records are given, the peers of `search_peers.py`. No training and no Ray.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from results.store.configurations import num_seeds
 from results.store.search_log import Earlier, SearchEvent, read_log
-from results.store.search_progress import left_to_confirm, search_progress
+from results.store.search_progress import left_to_confirm, search_progress, stopped_keys
 from search_spaces.expansion import tie_to_data
 from search_spaces.proposals import ProposalMaker
 from sweep.ending import report_end, report_stop
@@ -144,6 +144,7 @@ class _SearchRun:
             num_proposed=progress.begun + progress.to_come,
             fields=[parameter.name for parameter in self._maker.parameters] + ["seed"] * has_seeds,
             metrics=[objective.metric for objective in self._maker.objectives],
+            stopped_before=stopped_keys(self._search.record),
         )
         with SweepView(make_console(), outline, {}) as view:
             run_search(context, self._search, (view, self._writer, self._keeper, self._clock))

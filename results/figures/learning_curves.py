@@ -136,7 +136,7 @@ def whole(curves: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
 
 
 def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BEST_OF_SEARCH) -> list[Panel]:
-    """Return the panels at these ranks: completed trials, best first, then others, longest first.
+    """Return the panels at these ranks: completed trials, best first, then others, longest first, best first.
 
     The panel of a confirmed trial is followed by that of its repeats on all training images.
     """
@@ -144,7 +144,7 @@ def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BE
     complete = [trial for trial in search.trials if trial.is_complete]
     others = [trial for trial in search.trials if not trial.is_complete]
     complete.sort(key=lambda trial: (trial not in best, trial.values, trial.number))
-    others.sort(key=lambda trial: (-trial.trial.row.epochs_done, trial.number))
+    others.sort(key=lambda trial: (-trial.trial.row.epochs_done, trial.values or (math.inf,), trial.number))
     panels = []
     for trial in [*complete, *others]:
         status = "" if trial.is_complete else f" ({trial.status.value.lower()})"

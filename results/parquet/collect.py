@@ -34,6 +34,8 @@ ORIGINS = ("code", "versions", "host", "device", "num_threads", "gpus", "precisi
 UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
 """Start of a trial that lost the record of it; the column allows no null."""
 Row = dict[str, Any]
+Course = tuple[Status | None, int]
+"""Status of a proposal in the log, and the number of its reports."""
 
 
 class Collector:
@@ -42,7 +44,8 @@ class Collector:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
-        self._ended: dict[tuple[Path, int], tuple[Row, pa.RecordBatch]] = {}
+        self._ended: dict[tuple[Path, int], tuple[Course | None, Row, pa.RecordBatch]] = {}
+        """Rows of trainings that have ended, by folder and generation, with the course of proposals."""
         self.num_planned = 0
         """Number of trials at the last reading, including those that the search may still propose."""
 
@@ -59,6 +62,12 @@ class Collector:
         planned = planned_trials(self._manifest, record)
         self.num_planned = len(planned) + num_to_come(record)
         keys = [trial.config.trial_key for trial in planned]
+        courses = {trial.config.trial_key: _course(_proposal(record, trial)) for trial in planned}
+        self._ended = {  # a trial that was stopped may have been promoted since
+            training: ended
+            for training, ended in self._ended.items()
+            if ended[0] is None or ended[0] == courses.get(training[0].name)
+        }
         trainings = self._store.trainings(keys, unchanged={folder.name for folder, _ in self._ended})
         trial_rows: list[Row] = []
         epoch_batches: list[pa.RecordBatch] = []
@@ -67,7 +76,8 @@ class Collector:
             newest = max(trainings[key])
             for number, folder in trainings[key].items():
                 identity = TrialKey(self._manifest.name, key, number != newest, number)
-                rows = self._rows(trial, identity, folder, _proposal(record, trial, identity))
+                proposal = None if identity.superseded else _proposal(record, trial)
+                rows = self._rows(trial, identity, folder, proposal)
                 if rows is not None:
                     trial_rows.append(rows[0])
                     epoch_batches.append(rows[1])
@@ -93,8 +103,8 @@ class Collector:
         self, trial: PlannedTrial, identity: TrialKey, folder: Path, proposal: ProposalRecord | None
     ) -> tuple[Row, pa.RecordBatch] | None:
         training = (folder, identity.generation)
-        if training in self._ended and (proposal is None or proposal.status is not None):  # None again if promoted
-            return self._ended[training]
+        if training in self._ended:
+            return self._ended[training][1:]
         files = read_trial(folder)
         if not files.attempts and not files.epochs and files.end is None:
             return None
@@ -106,7 +116,7 @@ class Collector:
         row = {name: _encodable(value) for name, value in row.items()}
         epochs = epoch_rows(identity, files.epochs)
         if is_ended:
-            self._ended[training] = (row, epochs)
+            self._ended[training] = (_course(proposal), row, epochs)
         return row, epochs
 
 
@@ -115,11 +125,15 @@ def _encodable(value: object) -> object:
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
-def _proposal(record: SearchRecord, trial: PlannedTrial, identity: TrialKey) -> ProposalRecord | None:
-    """Return what the log of the search says about this training; None if it is not one of its proposals."""
-    if trial.purpose is not Purpose.SEARCH or trial.proposal is None or identity.superseded:
+def _proposal(record: SearchRecord, trial: PlannedTrial) -> ProposalRecord | None:
+    """Return what the log of the search says about this trial; None if it is not one of its proposals."""
+    if trial.purpose is not Purpose.SEARCH or trial.proposal is None:
         return None
     return record.proposals[trial.proposal]
+
+
+def _course(proposal: ProposalRecord | None) -> Course | None:
+    return None if proposal is None else (proposal.status, len(proposal.reports))
 
 
 def _up_to_stop(files: TrialFiles, proposal: ProposalRecord) -> TrialFiles:

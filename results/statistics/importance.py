@@ -63,15 +63,14 @@ def importance(search: SearchResults, epochs: EpochsByKey, index: int = 0) -> Im
         coordinates = [_from_unit(row, parameter) for row, parameter in zip(units, search.parameters, strict=True)]
         return np.asarray(forest.predict(np.stack(coordinates, axis=1)))
 
-    found = sobol_indices(
-        func=predicted,
-        n=NUM_SAMPLES,
-        dists=[uniform(0, 1)] * len(search.parameters),
-        rng=np.random.default_rng(SEED),
-    )
+    main, total = np.ones(1), np.ones(1)
+    if len(search.parameters) > 1:  # scipy needs two dimensions
+        dists, rng = [uniform(0, 1)] * len(search.parameters), np.random.default_rng(SEED)
+        found = sobol_indices(func=predicted, n=NUM_SAMPLES, dists=dists, rng=rng)
+        main, total = found.first_order, found.total_order
     return Importance(
-        main=_shares(search.parameter_names, found.first_order),
-        total=_shares(search.parameter_names, found.total_order),
+        main=_shares(search.parameter_names, main),
+        total=_shares(search.parameter_names, total),
         num_trials=len(trials),
         epoch=epoch,
         explained=float(forest.oob_score_),

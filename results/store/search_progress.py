@@ -115,6 +115,12 @@ def paused_keys(record: SearchRecord) -> set[str]:
     return {each.config.trial_key for each in record.proposals if each.is_paused and each.config is not None}
 
 
+def stopped_keys(record: SearchRecord) -> frozenset[str]:
+    """Return the keys of the trials that the search has stopped. It may still promote them if it grows."""
+    stopped = (each.config for each in record.proposals if each.status is Status.STOPPED)
+    return frozenset(config.trial_key for config in stopped if config is not None)
+
+
 def left_to_confirm(store: Store, planned: Sequence[PlannedTrial]) -> dict[str, TrainConfig]:
     """Return the configurations of the unfinished trials by their keys."""
     configs = {trial.config.trial_key: trial.config for trial in planned}

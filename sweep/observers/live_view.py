@@ -76,7 +76,9 @@ class SweepView(SweepProgress):
         was_running = trial.status == RUNNING
         super().on_trial_paused(trial_key)
         if was_running and not self._console.is_terminal:
-            self._say(f"{trial.label}: paused after {counted(trial.epochs_done, 'epoch')}, {_error_words(trial)}")
+            self._say(
+                f"{trial.label}: paused after {counted(trial.epochs_done, 'epoch')}, {self._error_words(trial)}"
+            )
 
     def on_trial_note(self, trial_key: str, note: str, *, is_stalled: bool) -> None:
         super().on_trial_note(trial_key, note, is_stalled=is_stalled)
@@ -93,9 +95,7 @@ class SweepView(SweepProgress):
     def _ended_line(self, trial: TrialProgress, error: str | None) -> str:
         outcome = trial.status if error is None else f"{trial.status}: {error}"
         if trial.status in (Status.COMPLETE, Status.STOPPED) and trial.error_percent is not None:
-            outcome = f"{'stopped at ' * (trial.status == Status.STOPPED)}{_error_words(trial)}"
-            if self.shows_loss and trial.loss is not None:
-                outcome += f", loss {trial.loss:.4f}"
+            outcome = f"{'stopped at ' * (trial.status == Status.STOPPED)}{self._error_words(trial)}"
         if not trial.epochs_done and trial.status == Status.STOPPED:
             return f"[{self.num_done}/{self.num_trials}] {trial.label}: stopped early"  # paused by an earlier run
         work = f"{counted(trial.epochs_done, 'epoch')} in {format_seconds(trial.seconds)}"
@@ -104,7 +104,7 @@ class SweepView(SweepProgress):
         number = f"[{self.num_done}/{self.num_trials}]"
         return f"{number} {trial.label}: {outcome}, {work}{speed}{rest}"
 
-
-def _error_words(trial: TrialProgress) -> str:
-    error = "unknown" if trial.error_percent is None else f"{trial.error_percent:.2f} %"
-    return f"{'holdout' if trial.config.holdout else 'test'} error {error}"
+    def _error_words(self, trial: TrialProgress) -> str:
+        error = "unknown" if trial.error_percent is None else f"{trial.error_percent:.2f} %"
+        loss = f", loss {trial.loss:.4g}" if self.shows_loss and trial.loss is not None else ""
+        return f"{'holdout' if trial.config.holdout else 'test'} error {error}{loss}"

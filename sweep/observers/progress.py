@@ -29,6 +29,8 @@ class SweepOutline:
     """Training fields and parameters that tell the trials apart; by default those that vary between them."""
     metrics: Sequence[str] = ()
     """Objectives of a search."""
+    stopped_before: frozenset[str] = frozenset()
+    """Keys of those finished trials that a search may train on."""
 
 
 @dataclass(slots=True)
@@ -126,14 +128,19 @@ class SweepProgress(Observer):
         self.trials[trial_key].is_stalled = is_stalled
 
     @property
+    def num_before(self) -> int:
+        """Number of trials that were finished before this run, and that it does not train on."""
+        return self.outline.num_before - self._num_trained_on
+
+    @property
     def num_trials(self) -> int:
         """Number of the sweep's trials, with those that were finished before and those still to be proposed."""
-        return self.outline.num_before + max(len(self.trials), self.outline.num_proposed)
+        return self.num_before + max(len(self.trials), self._num_proposed)
 
     @property
     def num_done(self) -> int:
         """Number of trials that have ended, in this run or before."""
-        return self.outline.num_before + sum(trial.has_ended for trial in self.trials.values())
+        return self.num_before + sum(trial.has_ended for trial in self.trials.values())
 
     @property
     def num_waiting(self) -> int:
@@ -145,7 +152,7 @@ class SweepProgress(Observer):
 
     @property
     def num_to_propose(self) -> int:
-        return max(0, self.outline.num_proposed - len(self.trials))
+        return max(0, self._num_proposed - len(self.trials))
 
     @property
     def images_per_second(self) -> float | None:
@@ -177,6 +184,15 @@ class SweepProgress(Observer):
             total += epochs - trial.replayed
         elapsed = time.monotonic() - self._training_since
         return elapsed * (total - done) / done if done else None
+
+    @property
+    def _num_trained_on(self) -> int:
+        return len(self.outline.stopped_before & self.trials.keys())
+
+    @property
+    def _num_proposed(self) -> int:
+        """Largest number of trials that the search trains in this run."""
+        return self.outline.num_proposed + self._num_trained_on
 
     def _add(self, key: str, config: TrainConfig, variables: Mapping[str, float | str] | None) -> None:
         label, short = (name(config, self._fields, variables) for name in (describe, short_label))

@@ -135,14 +135,15 @@ def _count(
         by_status[status] += 1
         if not status.is_final:
             unfinished[key] = summary
-        epochs_done += summary.epochs_done
-        epochs_planned += summary.epochs_done if status.is_final or key in paused else trial.config.epochs
+        num_epochs = _epochs_done(record, trial, summary, status)
+        epochs_done += num_epochs
+        epochs_planned += num_epochs if status.is_final or key in paused else trial.config.epochs
         if status is Status.FAILED and summary.end is not None:
             errors[key] = summary.end.error or ""
     done = sum(count for status, count in by_status.items() if status.is_final)
     planned = len(trials) + num_to_come(record)
     is_search = manifest.is_search or bool(record.settings)
-    at_work = store.at_work(manifest.name, unfinished)
+    at_work = store.at_work(manifest.name, unfinished) - paused
     return SweepStatus(
         sweep=manifest.name,
         driver_running=driver is not None,
@@ -174,6 +175,13 @@ def _count(
         paused_keys=frozenset(paused),
         is_search=is_search,
     )
+
+
+def _epochs_done(record: SearchRecord, trial: PlannedTrial, summary: TrialSummary, status: Status) -> int:
+    """Return the epochs of a trial in this sweep: another may have trained on what its scheduler stopped."""
+    if status is not Status.STOPPED or trial.proposal is None:
+        return summary.epochs_done
+    return min(summary.epochs_done, record.proposals[trial.proposal].reports[-1].epoch)
 
 
 def _num_begun(manifest: Manifest, unfinished: Sequence[TrialSummary]) -> int:

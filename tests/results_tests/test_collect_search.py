@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from results.parquet.collect import Collector
 from results.parquet.schema import SEARCH_METADATA
 from results.parquet.trials import trials_from_table
@@ -89,6 +91,33 @@ def test_a_paused_trial_is_incomplete_until_the_search_ends_and_again_once_it_is
     append(store, PromoteEvent(0))
     row, _ = only_row(collector)
     assert (row["status"], row["stopped_epoch"], row["objective_values"]) == ("INCOMPLETE", None, None)
+
+
+@pytest.mark.parametrize("is_read_meanwhile", [True, False])
+@pytest.mark.parametrize("last", [5, EPOCHS])
+def test_a_promoted_trial_has_its_new_row_once_it_has_ended_again(
+    tmp_path: Path, last: int, *, is_read_meanwhile: bool
+) -> None:
+    """One collector reads a search that ended, grew, and promoted what it had stopped."""
+    store = LocalStore(tmp_path)
+    write_trial(store, CONFIG, CURVE[:3])
+    collector = begun(store, *STOPPED)
+    assert only_row(collector)[1] == [1, 2, 3]
+    append(store, PromoteEvent(0))
+    if is_read_meanwhile:
+        only_row(collector)
+    with Ledger(store.trial_folder(CONFIG.trial_key), CONFIG.to_dict()) as ledger:
+        for record in CURVE[3:last]:
+            ledger.append(record)
+        if last == EPOCHS:
+            ledger.finish(make_end(Status.COMPLETE, EPOCHS))
+    append(
+        store, *(ReportEvent(0, epoch, (50.0 - epoch,), 3 < epoch == last < EPOCHS) for epoch in range(4, last + 1))
+    )
+    status = Status.COMPLETE if last == EPOCHS else Status.STOPPED
+    append(store, EndEvent(0, status, (50.0 - last,)))
+    row, epochs = only_row(collector)
+    assert (row["status"], row["objective_values"], epochs) == (status, [50.0 - last], [*range(1, last + 1)])
 
 
 def test_rows_say_their_purpose_and_the_objective(tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_an_interaction_is_not_what_a_parameter_does_alone() -> None:
     assert min(found.total["a"], found.total["c"]) > 0.6
 
 
+def test_a_single_parameter_has_all() -> None:
+    search = make_search(lambda at: at["a"])
+    found = importance(dataclasses.replace(search, parameters=RANGES[:1]), {})
+    assert found is not None
+    assert (found.main, found.total) == ({"a": 1.0}, {"a": 1.0})
+
+
 def test_the_same_trials_give_the_same() -> None:
     search = make_search(lambda at: at["a"] + at["c"])
     assert importance(search, {}) == importance(search, {})

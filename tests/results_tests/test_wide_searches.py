@@ -97,7 +97,7 @@ def test_learning_curves_are_those_of_the_best_and_what_confirms_them(tmp_path: 
     assert labels[1].endswith(": 3 runs")
     assert labels[-1].startswith("proposal 17 (stopped): base_lr")
     figure = draw("learning_curves", results)["learning_curves"]
-    assert "the best of 25 trials" in figure.get_suptitle()
+    assert "the best 8 of 27 curves" in figure.get_suptitle()
 
 
 def test_where_all_diverge_a_report_says_so(tmp_path: Path) -> None:

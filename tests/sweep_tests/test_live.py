@@ -271,6 +271,21 @@ def test_a_paused_trial_is_neither_running_nor_done_until_the_search_ends(clock:
     assert output.getvalue().splitlines()[3] == "[2/2] lr=0.2: stopped early"
 
 
+def test_a_trial_that_an_earlier_run_had_stopped_is_counted_once_when_it_is_promoted(clock: Clock) -> None:
+    outline = SweepOutline(
+        name="wide", num_before=3, num_proposed=2, stopped_before=frozenset([TWO[0].trial_key, "another"])
+    )
+    view = SweepView(Console(file=io.StringIO(), width=120, color_system=None), outline, {})
+    assert (view.num_done, view.num_trials, view.num_to_propose) == (3, 5, 2)
+    view.on_trial_added(PlannedTrial(TWO[0], 0, {}))
+    assert (view.num_done, view.num_trials, view.num_to_propose) == (2, 5, 2)
+    view.on_trial_added(PlannedTrial(TWO[1], 0, {}))
+    for config in TWO:
+        view.on_trial_start(config.trial_key)
+        view.on_progress(config.trial_key, ended("COMPLETE"))
+    assert (view.num_done, view.num_trials, view.num_to_propose) == (4, 5, 1)
+
+
 SEARCHED = make_config(epochs=4, lr=0.05, batch_size=64, holdout=0.1)
 
 

@@ -178,3 +178,25 @@ def test_paused_trials_are_counted_by_themselves(tmp_path: Path) -> None:
     assert f"  left     {status.left} (1 paused)\n" in status_text(status)
     assert ", 1 paused, 1 epoch" in line_of(Look(status, None))
     assert "  epochs   1\n" in status_text(status)
+
+
+def test_a_paused_trial_of_a_running_sweep_is_not_counted_as_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = LocalStore(tmp_path), [searched_config(base_lr, 32, seed=0).trial_key for base_lr in (0.1, 0.2)]
+    paused = [proposal(0), ReportEvent(0, 1, (50.0,), stop=True), proposal(1, 0.2)]
+    SearchLog(store.search_log(SWEEP)).append([SearchEvent(SETTINGS), *paused])
+    for base_lr in (0.1, 0.2):
+        write_trial(store, searched_config(base_lr, 32, seed=0), [searched_epoch(base_lr, 32, 1)], None, SWEEP)
+    monkeypatch.setattr(LocalStore, "at_work", lambda *_: {*keys})
+    status = sweep_status(store, make_manifest([], SWEEP))
+    assert (status.running, status.paused, status.at_work) == (1, 1, {keys[1]})
+
+
+def test_epochs_that_another_sweep_trained_after_the_stop_are_not_counted(tmp_path: Path) -> None:
+    store, config = LocalStore(tmp_path), searched_config(0.1, 32, seed=0)
+    stopped: list[Event] = [ReportEvent(0, 1, (50.0,), stop=True), EndEvent(0, Status.STOPPED, (50.0,))]
+    SearchLog(store.search_log(SWEEP)).append([SearchEvent(SETTINGS), proposal(0), *stopped])
+    write_trial(store, config, [searched_epoch(0.1, 32, epoch) for epoch in (1, 2, 3)], None, "another")
+    status = sweep_status(store, make_manifest([], SWEEP))
+    assert (status.stopped, status.epochs_done, status.epochs_planned) == (1, 1, 1)
