@@ -67,6 +67,8 @@ benchmarks: $(VENV)/.ready
 	$(RUN) benchmarks/kill_rounds.py --rounds 40
 	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 1
 	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 2
+	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 1 --scheduler promotion
+	$(RUN) benchmarks/kill_rounds.py --rounds 10 --search --max-concurrent 1 --algorithm mfgp --scheduler promotion
 
 $(VENV)/.ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -42,8 +42,12 @@ def search_section(
     return SearchSection(facts, tables)
 
 
-def chosen_facts(search: SearchResults) -> Facts:
-    """Return the first chosen trial, how it was chosen, and its test error if it was confirmed."""
+def chosen_facts(search: SearchResults, *, is_scaled: bool = False) -> Facts:
+    """Return the first chosen trial, how it was chosen, and its test error if it was confirmed.
+
+    Args:
+        is_scaled: whether the trials were trained at a scale of the space; parameters are those of the full size.
+    """
     if not search.chosen:
         return [("chosen", f"none: {nothing_ended(search)}")]
     first = search.chosen[0]
@@ -53,7 +57,7 @@ def chosen_facts(search: SearchResults) -> Facts:
     if len(search.objectives) > 1:
         name = "confirmed first" if first.number in search.confirmed else f"least {search.objectives[0].name}"
     facts = [
-        (name, f"proposal {first.number}: {params_text(first)}{last_of}"),
+        (name, f"proposal {first.number}: {params_text(first)}{last_of}{' (full size)' * is_scaled}"),
         ("how it was chosen", _how(search, first)),
     ]
     if first.number in search.confirmed:

@@ -19,7 +19,11 @@ def summary_facts(cells: Sequence[Cell], metadata: Mapping[str, str], search: Se
     trials = [trial for cell in cells for trial in cell.trials]
     num_planned = int(metadata.get("num_planned", len(trials)))
     facts: Facts = [("trials", _status_counts(trials, num_planned, is_search=search is not None))]
-    facts += [("configurations", str(len(cells))), *_best(cells)] if search is None else chosen_facts(search)
+    facts += (
+        [("configurations", str(len(cells))), *_best(cells)]
+        if search is None
+        else chosen_facts(search, is_scaled=bool(metadata.get("scale")))
+    )
     if trials:
         facts += [
             ("time of all trials", format_seconds(sum(trial.row.total_seconds for trial in trials))),

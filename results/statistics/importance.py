@@ -21,6 +21,9 @@ MIN_TRIALS = 10
 NUM_TREES = 200
 NUM_SAMPLES = 2**10
 """Number of samples; Sobol' sequences need a power of 2."""
+MOST_SPREAD = 1000.0
+"""Largest distance of a value from the median, in distances of the median from the best value. One huge value would
+hide all others."""
 SEED = 0
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -56,7 +59,7 @@ def importance(search: SearchResults, epochs: EpochsByKey, index: int = 0) -> Im
 
     coordinates = [[_coordinate(trial.params[spec.name], spec) for spec in search.parameters] for trial in trials]
     forest = RandomForestRegressor(NUM_TREES, oob_score=True, random_state=SEED)
-    forest.fit(np.array(coordinates), values)
+    forest.fit(np.array(coordinates), _limited(values))
 
     def predicted(units: Array) -> Array:
         """Return the predictions at points of the unit cube, an array of shape (parameters, points)."""
@@ -100,6 +103,11 @@ def _compared(
     after = [(trial, search.objectives[index].value_after(own, epoch)) for trial, own in records]
     known = [(trial, value) for trial, value in after if value is not None]
     return [trial for trial, _ in known], [value for _, value in known], epoch
+
+
+def _limited(values: Sequence[float]) -> Array:
+    middle, low = float(np.median(values)), min(values)
+    return np.minimum(values, middle + MOST_SPREAD * (middle - low)) if middle > low else np.asarray(values)
 
 
 def _coordinate(value: Scalar, parameter: Parameter) -> float:

@@ -8,6 +8,7 @@ from results.parquet.axes import varying_names
 from results.parquet.search_results import read_search
 from results.parquet.trials import Cell, best_cell, group_repeats, trials_from_table
 from results.tables.layout import mean_text
+from results.tables.search_table import nothing_ended
 from sweep.trial_label import describe
 from sweep.written_space import own_files_comment, space_content
 from trainable.config import SHARED_HOLDOUT
@@ -54,7 +55,7 @@ def best_configuration(sweep: str, table: pa.Table) -> BestConfiguration:
             f"see `{command('table', sweep)}`"
         )
     if not search.chosen:
-        raise UserError(f"best {sweep}: no trial of the search has run to its end yet")
+        raise UserError(f"best {sweep}: {nothing_ended(search)}")
     chosen = search.chosen[0]
     cell = search.confirmed.get(chosen.number) or Cell(chosen.trial.config, chosen.trainings)
     varied = varying_names([trial.trial.config for trial in search.trials])

@@ -54,6 +54,14 @@ def test_an_interaction_is_not_what_a_parameter_does_alone() -> None:
     assert min(found.total["a"], found.total["c"]) > 0.6
 
 
+def test_a_huge_value_does_not_hide_the_others() -> None:
+    """The tests turn warnings into errors: squared, such a value is infinite."""
+    search = make_search(lambda at: 1e200 if at["a"] > 0.98 else 10 * at["c"] + at["a"])
+    found = importance(search, {})
+    assert found is not None
+    assert found.num_trials == 60
+
+
 def test_a_single_parameter_has_all() -> None:
     search = make_search(lambda at: at["a"])
     found = importance(dataclasses.replace(search, parameters=RANGES[:1]), {})

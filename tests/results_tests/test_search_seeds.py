@@ -91,6 +91,7 @@ def test_the_best_is_the_one_with_the_best_mean(tables: Any, search: SearchResul
     text = best_text(best_configuration(SWEEP, tables[0]))
     assert "lr=0.025" in text
     assert "among       2 finished configurations, chosen by holdout error (%), the mean of 3 seeds" in text
+    assert dict(chosen_facts(search, is_scaled=True))["chosen"].endswith(" (full size)")
     assert dict(chosen_facts(search))["how it was chosen"] == (
         "the best of 2 completed configurations: holdout error 12 %; test images were not used"
     )
