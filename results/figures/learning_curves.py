@@ -136,8 +136,9 @@ def whole(curves: Sequence[LearningCurve]) -> Sequence[LearningCurve]:
 
 
 def search_curves(search: SearchResults, records: EpochsByKey, ranks: Ranks = BEST_OF_SEARCH) -> list[Panel]:
-    """Return the panels at these ranks: completed trials, best first, then others, longest first, best first.
+    """Return the panels at these ranks: completed trials, best first, then others.
 
+    Others are sorted by their epochs, most first, and then by their last value.
     The panel of a confirmed trial is followed by that of its repeats on all training images.
     """
     best = search.best

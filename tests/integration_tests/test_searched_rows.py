@@ -25,7 +25,7 @@ from trainable.config import TrainConfig
 from trainable.records import Status
 
 SEARCHES = [name for name in shipped_spaces() if load_space(name).space.search is not None]
-EPOCHS = 6
+EPOCHS = 9
 NUM_TRIALS = 14
 CONFIRMED = "confirmed_test_error_percent"
 

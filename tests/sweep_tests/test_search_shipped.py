@@ -21,7 +21,7 @@ NUM_TRIALS = 6
 
 
 def opened(name: str, path: Path) -> Search:
-    maker = ProposalMaker(load_space(name), {"epochs": 8})
+    maker = ProposalMaker(load_space(name), {"epochs": 9})
     wanted = SearchSettings(
         name, NUM_TRIALS, maker.search, maker.parameters, maker.objectives, maker.scheduler, maker.confirm
     )
