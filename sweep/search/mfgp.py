@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import optuna
+import scipy  # it imports its parts when they are first used
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import erfcx, ndtr
-from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from search_spaces.parameters import SearchParameter
@@ -269,9 +268,10 @@ def log_improvement(mean: Array, sd: Array, best: float) -> Array:
     u = (best - mean) / sd
     low, high = np.minimum(u, -1.0), np.maximum(u, -1.0)
     log_density = -0.5 * np.square(low) - 0.5 * np.log(2 * np.pi)
-    share = 1 + low * np.sqrt(np.pi / 2) * erfcx(-low / np.sqrt(2))  # about 1 / u^2, which cancellation would lose
+    scaled = scipy.special.erfcx(-low / np.sqrt(2))
+    share = 1 + low * np.sqrt(np.pi / 2) * scaled  # about 1 / u^2, which cancellation would lose
     tail = log_density + np.log(np.maximum(share, 1 / (np.square(low) + 3)))
-    plain = np.exp(-0.5 * np.square(high)) / np.sqrt(2 * np.pi) + high * ndtr(high)
+    plain = np.exp(-0.5 * np.square(high)) / np.sqrt(2 * np.pi) + high * scipy.special.ndtr(high)
     return np.asarray(np.log(sd) + np.where(u < -1, tail, np.log(plain)))
 
 
@@ -320,7 +320,7 @@ class MultiFidelitySampler(BaseSampler):
         return {name: value for name, value in self._encoding.values(row).items() if name in search_space}
 
     def _sobol_point(self, num_parameters: int) -> Array:
-        sequence = qmc.Sobol(num_parameters, scramble=True, rng=self._search_seed)
+        sequence = scipy.stats.qmc.Sobol(num_parameters, scramble=True, rng=self._search_seed)
         if self._number:
             sequence.fast_forward(self._number)
         return np.asarray(sequence.random(1))

@@ -17,10 +17,8 @@ The hyperparameters are those of the largest posterior density, by L-BFGS with e
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # it imports its parts when they are first used
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.linalg.lapack import dpotri
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -114,8 +112,8 @@ class Posterior:
         rungs = rung_covariance(theta, lag, lag)
         own = np.exp(2 * theta[3]) * rungs * self._same
         signal = rungs * kernel + own
-        factor = cholesky(signal + self._noise(theta) + self._mean, lower=True, check_finite=False)
-        half, _ = dpotri(factor, lower=1)  # the lower half of the inverse
+        factor = scipy.linalg.cholesky(signal + self._noise(theta) + self._mean, lower=True, check_finite=False)
+        half, _ = scipy.linalg.lapack.dpotri(factor, lower=1)  # the lower half of the inverse
         inverse = half + np.tril(half, -1).T
         alpha = inverse @ y
         weight = 0.5 * (inverse - np.outer(alpha, alpha))  # derivative of the value by the covariance
@@ -137,7 +135,7 @@ class Posterior:
         """Return the hyperparameters of the largest density near the prior's mean."""
         start, sd = self.prior.T
         bounds = np.column_stack([start - 4 * sd, start + 4 * sd])
-        found = minimize(
+        found = scipy.optimize.minimize(
             self, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MAX_ITERATIONS, "ftol": 1e-5}
         )
         return np.asarray(found.x)
@@ -149,9 +147,10 @@ class Model:
     def __init__(self, points: Points, groups: Indices, theta: Array) -> None:
         self._points, self._groups, self._theta = points, groups, theta
         covariance = Posterior(points, groups).covariance(theta)
-        with_mean = cholesky(covariance + mean_covariance(points.lag, points.lag), lower=True, check_finite=False)
-        self._alpha = cho_solve((with_mean, True), points.y, check_finite=False)
-        self._factor = cholesky(covariance, lower=True, check_finite=False)
+        whole = covariance + mean_covariance(points.lag, points.lag)
+        with_mean = scipy.linalg.cholesky(whole, lower=True, check_finite=False)
+        self._alpha = scipy.linalg.cho_solve((with_mean, True), points.y, check_finite=False)
+        self._factor = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
         last = np.zeros(1)
         self._rungs = rung_covariance(theta, points.lag, last)
         self._mean = float((mean_covariance(points.lag, last)[:, 0]) @ self._alpha)
@@ -181,6 +180,7 @@ class Model:
         """
         kernel, _ = matern(squared_distances(self._points.x, x, self._groups), np.exp(self._theta[5:]))
         cross = kernel * self._rungs
-        explained = np.square(solve_triangular(self._factor, cross, lower=True, check_finite=False)).sum(axis=0)
+        solved = scipy.linalg.solve_triangular(self._factor, cross, lower=True, check_finite=False)
+        explained = np.square(solved).sum(axis=0)
         variance = np.exp(2 * self._theta[0]) - explained
         return self._mean + cross.T @ self._alpha, np.sqrt(np.maximum(variance, 1e-12))
